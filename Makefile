@@ -1,0 +1,49 @@
+# `make run` and `make test` work on a fresh clone that has Python 3.11, pip, make and git.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: run test lint types contracts pytest lock format clean
+
+run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1:8000
+	$(BIN)/flask db upgrade
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -p 8000 web
+
+test: lint types contracts pytest  ## everything that has to be green
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+contracts: $(VENV)/test.stamp
+	$(BIN)/lint-imports --config setup.cfg
+
+pytest: $(VENV)/test.stamp
+	$(BIN)/pytest
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+		requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+		requirements-dev.in -o requirements-dev.txt
+
+$(VENV)/run.stamp: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) instance .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
