@@ -1,0 +1,1 @@
+"""authserve: a lightweight, self-hosted authentication service."""

@@ -1,0 +1,160 @@
+"""How one setting's text becomes its value; `config.py` says which parser reads which variable.
+
+Every parser takes the text of a variable and raises `ValidationError` with what the value must be.
+No message repeats the text: a secret may have been put into any variable by mistake. The parsers
+of URLs are in `setting_urls.py`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+from marshmallow import ValidationError
+
+T = TypeVar("T")
+Parser = Callable[[str], T]
+
+SECRET_MIN_BYTES = 32
+"""As long as the digest of HS256, which signs refresh tokens (RFC 7518 §3.2)."""
+
+_DIGITS = re.compile(r"[0-9]{1,12}")
+"""`int()` alone would also take `+5`, `1_000`, spaces, and other scripts' digits."""
+
+
+def parse_text(raw: str) -> str:
+    """Text that fills one line; control characters could forge a header or a log line."""
+    if not raw.strip():
+        raise ValidationError("is set but empty; give it a value, or remove it for the default")
+    if not raw.isprintable():
+        raise ValidationError("must be on one line, in UTF-8 and without control characters")
+    return raw
+
+
+def whole(low: int, high: int, *, of: str = "") -> Parser[int]:
+    """A parser of decimal digits from `low` to `high`, both included; `of` names the unit."""
+
+    def parse(raw: str) -> int:
+        if not _DIGITS.fullmatch(raw) or not low <= int(raw) <= high:
+            raise ValidationError(f"must be a whole number{of and ' of '}{of} from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def seconds(low: int, high: int) -> Parser[timedelta]:
+    """A parser of a duration in whole seconds from `low` to `high`, both included."""
+    parse_number = whole(low, high, of="seconds")
+    return lambda raw: timedelta(seconds=parse_number(raw))
+
+
+def choice(options: Iterable[T]) -> Parser[T]:
+    """A parser of one of `options` by its text, in any letter case."""
+    by_name = {str(option).lower(): option for option in options}
+
+    def parse(raw: str) -> T:
+        if raw.lower() not in by_name:
+            names = ", ".join(str(option) for option in by_name.values())
+            raise ValidationError(f"must be one of: {names}")
+        return by_name[raw.lower()]
+
+    return parse
+
+
+def folder(base: Path) -> Parser[Path | None]:
+    """A parser of a folder that exists, relative to `base`; empty text means none."""
+
+    def parse(raw: str) -> Path | None:
+        if not raw:
+            return None
+        path = base / parse_text(raw)
+        if not path.is_dir():
+            raise ValidationError("must name a folder that exists")
+        return path
+
+    return parse
+
+
+_ADDRESS = r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*"
+"""What browsers take for a mail address (WHATWG HTML, `input type=email`): ASCII, no quoting."""
+
+_MAILBOX = re.compile(
+    rf'{_ADDRESS}|(?:"[^"\\]*" *|[^"\\<>@,;:()\[\]]*)<{_ADDRESS}>', re.IGNORECASE | re.ASCII
+)
+
+
+def parse_mailbox(raw: str) -> str:
+    """One mail address, with or without a name: `authserve <no-reply@example.com>`.
+
+    Hosts such as `localhost` and those in `.local` are welcome, since the mail server of an
+    intranet may well take them.
+    """
+    if not _MAILBOX.fullmatch(parse_text(raw)):
+        raise ValidationError("must be one mail address in ASCII: user@host or Name <user@host>")
+    return raw
+
+
+def parse_secret(raw: str) -> str:
+    """A secret of at least 32 bytes in UTF-8; several lines are fine (`openssl rand -base64`)."""
+    try:
+        size = len(raw.encode())
+    except UnicodeEncodeError:
+        raise ValidationError("must be text in UTF-8") from None
+    if size < SECRET_MIN_BYTES:
+        raise ValidationError(f"must be at least {SECRET_MIN_BYTES} random bytes long")
+    return raw
+
+
+def parse_secrets(raw: str) -> tuple[str, ...]:
+    """Secrets separated by commas, each of at least 32 bytes; empty text means none."""
+    return tuple(parse_secret(part.strip()) for part in raw.split(",")) if raw else ()
+
+
+_PLACEHOLDER_WORDS = (
+    "authserve",
+    "changeme",
+    "default",
+    "example",
+    "insecure",
+    "password",
+    "placeholder",
+    "replaceme",
+    "secret",
+)
+"""What people write into examples. Of random keys of 64 characters about one in six million holds
+one by chance (26⁻⁶ at each of 50 places for `secret`, the shortest)."""
+
+_MIN_VARIETY = 8
+"""Chosen by measurement: 200 000 random keys of 32 hexadecimal digits had at least 9 different
+characters and 12 different steps from one character to the next."""
+
+
+def find_weakness(secret: str) -> str | None:
+    """Tell why a long enough secret can still be guessed.
+
+    This finds what was typed by hand or copied from an example. It cannot measure randomness.
+
+    Args:
+        secret: what `parse_secret` accepted.
+
+    Returns:
+        The rest of a sentence about the secret, without any part of it; None if it may serve.
+    """
+    data = secret.encode()
+    letters = re.sub(r"[^a-z]", "", secret.lower())
+    if any(word in letters for word in _PLACEHOLDER_WORDS):
+        return "looks like a placeholder or a well-known default"
+    if any(data[period:] == data[:-period] for period in _periods(len(data))):
+        return "repeats one short text"
+    # Runs such as 'abcdefgh…' have many characters but few distances between neighbours.
+    steps = {following - current for current, following in pairwise(data)}
+    if min(len(set(data)), len(steps)) < _MIN_VARIETY:
+        return "has too few different characters"
+    return None
+
+
+def _periods(size: int) -> range:
+    """How long a text may be that fills `size` bytes twice or more, and is no secret by itself."""
+    return range(1, min(SECRET_MIN_BYTES, size // 2 + 1))

@@ -1,0 +1,174 @@
+"""The settings that are URLs: the database's, the mail server's, and those that people follow.
+
+Like every parser of a setting, these take a variable's text and raise `ValidationError` with what
+it must be; no message repeats the text.
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from marshmallow import ValidationError
+from marshmallow.validate import URL as URLSyntax
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from authserve.core.setting_parsers import Parser, parse_text
+
+_MAX_PORT = 65_535
+
+_POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
+_SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
+
+
+def database_url(base: Path) -> Parser[str]:
+    """A parser of a database's URL for SQLAlchemy.
+
+    Args:
+        base: the absolute folder to which a relative `sqlite:///` path belongs, so that the
+            database is the same one whatever folder a command is started in.
+    """
+
+    def parse(raw: str) -> str:
+        url = _split_database_url(parse_text(raw))
+        if url.drivername in _POSTGRESQL_SCHEMES:
+            return _render(url.set(drivername="postgresql+psycopg2"))
+        if url.drivername in _SQLITE_SCHEMES:
+            return _render(url.set(drivername="sqlite", database=str(_sqlite_path(url, base))))
+        raise ValidationError("must begin with sqlite:/// or postgresql://")
+
+    return parse
+
+
+def _split_database_url(raw: str) -> URL:
+    try:
+        url = make_url(raw)
+    except (ArgumentError, ValueError):
+        raise ValidationError(
+            "is not a database URL; write postgresql://user:password@host:5432/name, "
+            "with special characters of the password percent-encoded"
+        ) from None
+    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
+        raise ValidationError(f"must have a port from 1 to {_MAX_PORT}")
+    return url
+
+
+def _sqlite_path(url: URL, base: Path) -> Path:
+    # Each connection to ':memory:' would be a database of its own, empty.
+    if not url.database or url.database.startswith((":", "file:")):
+        raise ValidationError("must name a file: sqlite:///relative/path or sqlite:////path")
+    if url.host or url.username:
+        raise ValidationError("takes three slashes before a relative SQLite path, four before /")
+    return base / url.database
+
+
+def _render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the SQLite database in the file at `path`."""
+    return _render(URL.create("sqlite", database=str(path)))
+
+
+def find_sqlite_file(database_url: str) -> Path | None:
+    """The file that a parsed database URL names; None when it is a server's."""
+    url = make_url(database_url)
+    return Path(url.database) if url.drivername == "sqlite" and url.database else None
+
+
+_check_http_url = URLSyntax(
+    schemes={"http", "https"},
+    require_tld=False,
+    error="must be a URL that begins with https:// or http:// and a host name",
+)
+
+
+def _split_http_url(raw: str) -> SplitResult:
+    _check_http_url(parse_text(raw))
+    parts = _split_url(raw)
+    if parts.username is not None or parts.password is not None:
+        raise ValidationError("must not hold a user or password")
+    return parts
+
+
+def _split_url(raw: str) -> SplitResult:
+    """Split a URL; `urlsplit` itself looks at the port no earlier than on access."""
+    try:
+        parts = urlsplit(raw)
+        usable = parts.port != 0 and " " not in raw
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValidationError(f"is not a URL, or its port is not from 1 to {_MAX_PORT}")
+    return parts
+
+
+def parse_origin(raw: str) -> str:
+    """An http or https URL of scheme, host and port alone; a slash at its end is taken away."""
+    parts = _split_http_url(raw)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValidationError("must have no path, query or fragment: https://host or with :port")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def parse_link(raw: str) -> str:
+    """An http or https URL with `{token}` once, in its fragment; empty text means our own page.
+
+    A fragment is not sent to servers, so the token stays out of their logs and out of `Referer`
+    (ASVS 14.2.1).
+    """
+    if not raw:
+        return ""
+    _split_http_url(raw.replace("{token}", "token"))
+    if raw.count("{token}") != 1 or "{token}" not in urlsplit(raw).fragment:
+        raise ValidationError("must hold {token} once, after a #: https://host/page#token={token}")
+    return raw
+
+
+def parse_mail_url(raw: str) -> str:
+    """How mail leaves: `console:`, `file:///folder`, `smtp://…[?tls=starttls]` or `smtps://…`."""
+    if parse_text(raw) == "console:":
+        return raw
+    parts = _split_url(raw)
+    if parts.scheme == "file":
+        _check_mail_folder(parts)
+    elif parts.scheme in ("smtp", "smtps"):
+        _check_smtp(parts)
+    else:
+        raise ValidationError("must begin with smtp://, smtps:// or file:///, or be console:")
+    return raw
+
+
+def _check_mail_folder(parts: SplitResult) -> None:
+    is_absolute = parts.path.startswith("/") and parts.path != "/"
+    if parts.netloc or not is_absolute or parts.query or parts.fragment:
+        raise ValidationError("must name a folder after three slashes: file:///folder")
+
+
+def _check_smtp(parts: SplitResult) -> None:
+    if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
+        raise ValidationError(
+            "must be smtp://user:password@host:port, with special characters percent-encoded"
+        )
+    if bool(parts.username) != bool(parts.password):
+        raise ValidationError("must have both a user and a password, or neither")
+    if parts.query not in (("", "tls=starttls") if parts.scheme == "smtp" else ("",)):
+        raise ValidationError("may end in ?tls=starttls with smtp://, and in nothing else")
+
+
+def is_mail_exposed(mail_url: str) -> bool:
+    """Whether mail would cross a network unencrypted: SMTP without TLS, but not to this machine.
+
+    Args:
+        mail_url: what `parse_mail_url` accepted.
+    """
+    parts = urlsplit(mail_url)
+    return parts.scheme == "smtp" and not parts.query and not _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

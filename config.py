@@ -1,0 +1,276 @@
+"""The environment, read once: the only module that looks at it.
+
+`SETTINGS` says for every variable how it is parsed; its default stands in `Settings`. What one
+variable cannot know about itself, the rules below the table add: files that hold secrets,
+variables that depend on each other, what production refuses, and what is made on first use.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from dotenv import dotenv_values
+from environs import Env, EnvValidationError, ValidationError
+
+from authserve.core.secret_file import make_folder, read_or_make_secret
+from authserve.core.setting_parsers import (
+    Parser,
+    choice,
+    find_weakness,
+    folder,
+    parse_mailbox,
+    parse_secret,
+    parse_secrets,
+    parse_text,
+    seconds,
+    whole,
+)
+from authserve.core.setting_urls import (
+    database_url,
+    find_sqlite_file,
+    is_mail_exposed,
+    parse_link,
+    parse_mail_url,
+    parse_origin,
+    sqlite_url,
+)
+from authserve.core.settings import AppEnv, EmailVerification, LogLevel, Settings, SettingsError
+
+ROOT = Path(__file__).resolve().parent
+
+_TEN_YEARS = 315_360_000
+"""In seconds. Chosen: longer than any session should last, and far inside `datetime`'s range."""
+
+_MAX_WORKERS = 64
+
+SETTINGS: Mapping[str, Parser[Any]] = {
+    "APP_ENV": choice(get_args(AppEnv)),
+    "SECRET_KEY": parse_secret,
+    "SECRET_KEY_FALLBACKS": parse_secrets,
+    "DATABASE_URL": database_url(ROOT),
+    "PUBLIC_URL": parse_origin,
+    "JWT_AUDIENCE": parse_text,
+    "ACCESS_TOKEN_TTL": seconds(60, 3600),
+    "REFRESH_IDLE_TTL": seconds(1, _TEN_YEARS),
+    "SESSION_TTL": seconds(1, _TEN_YEARS),
+    "REFRESH_REUSE_GRACE": seconds(0, 10),
+    "FRESH_TTL": seconds(1, _TEN_YEARS),
+    "EMAIL_VERIFICATION": choice(EmailVerification),
+    "MAIL_URL": parse_mail_url,
+    "MAIL_FROM": parse_mailbox,
+    "MAIL_TEMPLATES": folder(ROOT),
+    "VERIFY_URL": parse_link,
+    "RESET_URL": parse_link,
+    "EMAIL_CHANGE_URL": parse_link,
+    "INVITE_URL": parse_link,
+    "PASSWORD_MIN_LENGTH": whole(8, 64),
+    "TRUSTED_PROXIES": whole(0, 10),
+    "DATABASE_POOL_SIZE": whole(1, 100),
+    "HASH_NICENESS": whole(0, 19),
+    "LOG_LEVEL": choice(get_args(LogLevel)),
+    "PORT": whole(1, 65_535),
+    "WEB_CONCURRENCY": whole(1, _MAX_WORKERS),
+    "WEB_THREADS": whole(2, 256),
+}
+"""In the order of the documentation and of `.env.example`.
+
+An access token may live an hour because other services honour it that long after its session has
+ended (10 minutes are the default, RFC 8725 and 9068 ask for short); a refresh token is answered
+twice for 10 s at most (ASVS 10.4.5, and the default of Supabase); a password's least length is 8 at
+least and no more than the 64 that must be accepted (NIST SP 800-63B-4 §3.1.1.2). The other bounds
+are chosen, to catch slips of the hand.
+"""
+
+SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "MAIL_URL")
+"""These can also come from the file that `NAME_FILE` names, as container platforms hand them in."""
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, instance_path: Path | None = None
+) -> Settings:
+    """Read every setting, or say everything that is wrong with them.
+
+    Args:
+        environ: the variables; `.env` in the project's folder under `os.environ` when left out.
+        instance_path: the folder for what the service makes itself: the secret key and the
+            SQLite database of a service that was told neither. `instance` in the project's
+            folder when left out; it is made (0700) when something goes there.
+
+    Returns:
+        Settings that satisfy every rule of this module.
+
+    Raises:
+        SettingsError: with all faults at once, none of which holds a variable's value.
+    """
+    given = _read_environ() if environ is None else environ
+    raw, unreadable = _read_secret_files(given)
+    parsed, unparsable = _parse(raw)
+    values = _defaults() | parsed
+    # A default must not stand in for what was said: the rules pass over a variable at fault.
+    for name in unreadable | unparsable:
+        values.pop(name.lower(), None)
+    faults = [*unreadable.values(), *unparsable.values(), *_fit_into_session(values, raw)]
+    if values.get("app_env") == "production":
+        faults += _find_production_faults(values, given)
+    if faults:
+        raise SettingsError(faults)
+    # Only now, so that a refused start leaves nothing behind.
+    instance_path = (instance_path or ROOT / "instance").absolute()
+    _make_missing(values, instance_path)
+    return Settings(**values, instance_path=instance_path)
+
+
+def load_settings_or_exit() -> Settings:
+    """Read the settings for a program: faults go to stderr with no traceback, exit status 1."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def _read_environ() -> dict[str, str]:
+    # Read exactly as the flask command reads it, or the two would disagree about a value.
+    try:
+        from_file = dotenv_values(ROOT / ".env", encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f".env: cannot be read ({_reason(error)})"]) from None
+    told = {name: value for name, value in from_file.items() if value is not None}
+    return told | dict(os.environ)
+
+
+def _read_secret_files(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The text of every variable that is set, and the faults of files by the variable's name."""
+    raw = {name: given[name] for name in SETTINGS if name in given}
+    faults = {}
+    for name in SECRETS:
+        file_name = f"{name}_FILE"
+        if name in raw and file_name in given:
+            del raw[name]
+            faults[name] = f"{file_name}: must not be set beside {name}; remove one of the two"
+        elif file_name in given:
+            try:
+                raw[name] = _read_line_end_stripped(ROOT / given[file_name])
+            except (OSError, ValueError) as error:
+                faults[name] = f"{file_name}: must name a readable text file ({_reason(error)})"
+    return raw, faults
+
+
+def _read_line_end_stripped(path: Path) -> str:
+    # Newlines are translated on reading, so this is one "\r\n" as well.
+    return path.read_text(encoding="utf-8").removesuffix("\n")
+
+
+def _reason(error: Exception) -> str:
+    # The text of other errors quotes what was read.
+    return (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
+
+
+class _Given(Env):
+    """environs over given values; by itself it would look into `os.environ` first.
+
+    `_get_value` is what the library's own `FileAwareEnv` overrides too.
+    """
+
+    def __init__(self, raw: Mapping[str, str]) -> None:
+        super().__init__(eager=False)
+        self.add_parser("setting", lambda text, parse: parse(text))
+        self._raw = raw
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        return self._raw.get(env_key, default)
+
+    def collect_errors(self) -> Mapping[str, list[str]]:
+        """What was wrong with each variable that was read."""
+        try:
+            self.seal()
+        except EnvValidationError as error:
+            return cast("Mapping[str, list[str]]", error.error_messages)
+        return {}
+
+
+def _parse(raw: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values by field, those of faulty variables being None, and the faults by variable."""
+    env = _Given(raw)
+    values = {name.lower(): env.setting(name, parse=SETTINGS[name]) for name in raw}
+    errors = env.collect_errors()
+    return values, {name: f"{name}: {'; '.join(said)}" for name, said in errors.items()}
+
+
+def _defaults() -> dict[str, Any]:
+    defaults = {field.name: field.default for field in fields(Settings)}
+    # As many workers as cores were measured to serve best.
+    defaults["web_concurrency"] = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+    return {name: default for name, default in defaults.items() if default is not MISSING}
+
+
+def _fit_into_session(values: dict[str, Any], raw: Mapping[str, str]) -> list[str]:
+    """Fault a lifetime that was said to outlast the session; shorten one that is a mere default."""
+    faults = []
+    session = values.get("session_ttl")
+    for name in ("ACCESS_TOKEN_TTL", "REFRESH_IDLE_TTL"):
+        lifetime = values.get(name.lower())
+        if session is None or lifetime is None or lifetime <= session:
+            continue
+        if name in raw:
+            faults.append(f"{name}: must not be longer than SESSION_TTL; lower it, or raise that")
+        else:
+            values[name.lower()] = session
+    return faults
+
+
+_MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
+
+def _find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    """What is fine on a workstation and dangerous where strangers can reach it."""
+    if not {"SECRET_KEY", "SECRET_KEY_FILE"} & given.keys():
+        yield f"SECRET_KEY: must be set in production; make one with {_MAKE_SECRET}"
+    yield from _find_weak_secrets(values)
+    if not values.get("public_url", "https:").startswith("https:"):
+        yield "PUBLIC_URL: must begin with https:// in production; give the address clients use"
+    mail_url = values.get("mail_url", "")
+    if mail_url == "console:":
+        yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
+    if is_mail_exposed(mail_url):
+        yield "MAIL_URL: must use TLS in production; write smtps://, or end it in ?tls=starttls"
+    if "TRUSTED_PROXIES" not in given:
+        yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
+    # Flask's own reading of its variable: whatever is not one of these turns debugging on.
+    if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
+        yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"
+
+
+def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
+    if weakness := find_weakness(values["secret_key"]) if values.get("secret_key") else None:
+        yield f"SECRET_KEY: {weakness}; make one with {_MAKE_SECRET}"
+    # A retired secret still verifies signatures, so a guessable one forges tokens all the same.
+    for fallback in values.get("secret_key_fallbacks", ()):
+        if weakness := find_weakness(fallback):
+            yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"
+
+
+def _make_missing(values: dict[str, Any], instance_path: Path) -> None:
+    """Add the two settings whose defaults are made, and make the SQLite database's folder."""
+    if "secret_key" not in values:
+        values["secret_key"] = _own_secret(instance_path)
+    values.setdefault("database_url", sqlite_url(instance_path / "authserve.db"))
+    if path := find_sqlite_file(values["database_url"]):
+        try:
+            make_folder(path.parent)
+        except OSError as error:
+            reason = _reason(error)
+            raise SettingsError([f"DATABASE_URL: has no folder to be in ({reason})"]) from None
+
+
+def _own_secret(instance_path: Path) -> str:
+    try:
+        make_folder(instance_path)
+        return parse_secret(read_or_make_secret(instance_path / "secret_key"))
+    except (OSError, UnicodeDecodeError) as error:
+        fault = f"SECRET_KEY: cannot be kept in the instance folder ({_reason(error)}); set it"
+    except ValidationError as error:
+        fault = f"SECRET_KEY: what instance/secret_key holds {error.messages[0]}; delete that file"
+    raise SettingsError([fault])

@@ -1,0 +1,92 @@
+"""How gunicorn serves the application; the operator's part of it comes from the settings."""
+
+import logging
+import os
+import re
+
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from authserve.core.logs import JSONLineFormatter, LineHandler
+from config import load_settings_or_exit
+
+settings = load_settings_or_exit()
+
+# A platform's router reaches the process from outside; a workstation's neighbours need not.
+bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
+worker_class = "gthread"
+workers = settings.web_concurrency
+threads = settings.web_threads
+
+# The workers share one copy of the code in memory. And the application is loaded in the master,
+# so that whatever stops it from loading ends gunicorn, where workers would be respawned for ever.
+preload_app = True
+
+timeout = 30
+graceful_timeout = 25
+# Longer than proxies keep an idle connection (60 s is the usual default, of AWS's and nginx's):
+# the side that sends requests has to close first, or one meets a connection that just closed.
+keepalive = 75
+
+# Whatever memory a worker collects over time is given back. The jitter keeps them from
+# restarting together. Both chosen, not measured.
+max_requests = 100_000
+max_requests_jitter = 10_000
+
+# gunicorn's defaults, pinned so that no upgrade widens them; the body's limit is the
+# application's.
+limit_request_line = 4_094
+limit_request_fields = 100
+limit_request_field_size = 8_190
+
+# gunicorn believes no proxy: TRUSTED_PROXIES is applied by the application, and there alone.
+# By default it would believe every client that reaches it from this machine. (There is no
+# setting for the `Server` header: it says gunicorn, without a version.)
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
+# By default gunicorn 27 listens for commands in the home folder.
+control_socket_disable = True
+
+# The workers' heartbeat is a file, which must not wait for a disk (gunicorn's FAQ on blocking
+# in `os.fchmod`).
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+# The application writes one line a request itself, with what gunicorn cannot know.
+accesslog = None
+loglevel = settings.log_level.lower()
+
+
+_QUOTATION = re.compile(r"\s*b?['\"].*", re.DOTALL)
+
+
+def leave_out_request(record: logging.LogRecord) -> bool:
+    """Keep a malformed request out of the log: what gunicorn quotes of it may hold a token.
+
+    For example `Invalid request from ip=192.0.2.1: Invalid HTTP request line: 'GET /?token=…'`.
+    """
+    if str(record.msg).startswith("Invalid request from "):
+        record.msg = _QUOTATION.sub("", str(record.msg)).rstrip(":")
+    elif str(record.msg).startswith("Error handling request "):
+        record.msg, record.args = "Error handling request", ()
+    return True
+
+
+class JSONLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own log, in the form and place of the application's.
+
+    A `logconfig_dict` would do the same, but it turns the access log on.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Set the handlers up; gunicorn calls this at the start and at each reload."""
+        super().setup(cfg)
+        if cfg.errorlog == "-":
+            handler = LineHandler()
+            handler.setFormatter(JSONLineFormatter())
+            handler.addFilter(leave_out_request)
+            self.error_log.handlers = [handler]
+
+
+logger_class = JSONLogger

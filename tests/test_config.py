@@ -1,0 +1,789 @@
+"""The promises of `config.py`, and of the programs that start with it."""
+
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+import config
+from authserve.core.setting_parsers import find_weakness
+from authserve.core.settings import EmailVerification, Settings, SettingsError
+
+SECRET = "kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
+OTHER_SECRET = "Tg5yHnU8jMkI9oLpQ2wEsXdZrFcVv4Ba"
+LEAK = "hunter2-do-not-print"
+
+PRODUCTION = {
+    "APP_ENV": "production",
+    "SECRET_KEY": SECRET,
+    "DATABASE_URL": "postgres://app:pw@db.internal/auth",
+    "PUBLIC_URL": "https://auth.example.com",
+    "MAIL_URL": "smtps://mailer:pw@mail.example.com",
+    "TRUSTED_PROXIES": "1",
+}
+
+DERIVED_FIELDS = {"instance_path", "password_cost"}
+"""Fields that are no variable."""
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    return tmp_path / "instance"
+
+
+@pytest.fixture
+def load(instance: Path) -> Load:
+    def load_with(**environ: str) -> Settings:
+        return config.load_settings(environ, instance_path=instance)
+
+    return load_with
+
+
+@pytest.fixture
+def faults_of(load: Load) -> Callable[..., tuple[str, ...]]:
+    def collect(**environ: str) -> tuple[str, ...]:
+        with pytest.raises(SettingsError) as caught:
+            load(**environ)
+        return caught.value.faults
+
+    return collect
+
+
+Faults = Callable[..., tuple[str, ...]]
+
+
+def production(**changes: str | None) -> dict[str, str]:
+    """Settings that production accepts, with `changes`; None removes one."""
+    environ: dict[str, str | None] = {**PRODUCTION, **changes}
+    return {name: value for name, value in environ.items() if value is not None}
+
+
+# Defaults
+
+
+def test_it_starts_with_no_configuration_at_all(load: Load, instance: Path) -> None:
+    settings = load()
+    assert settings.app_env == "development"
+    assert not settings.is_production
+    assert settings.instance_path == instance
+    assert settings.database_url == f"sqlite:///{instance}/authserve.db"
+    assert settings.public_url == "http://127.0.0.1:8000"
+    assert settings.access_token_ttl == timedelta(seconds=600)
+    assert settings.refresh_idle_ttl == timedelta(seconds=1_209_600)
+    assert settings.session_ttl == timedelta(seconds=2_592_000)
+    assert settings.refresh_reuse_grace == timedelta(seconds=10)
+    assert settings.fresh_ttl == timedelta(seconds=300)
+    assert settings.web_concurrency == min(len(os.sched_getaffinity(0)), 64)
+    assert settings.web_threads == 32
+
+
+def test_it_makes_the_instance_folder_for_its_owner_only(load: Load, instance: Path) -> None:
+    load()
+    assert stat.S_IMODE(instance.stat().st_mode) == 0o700
+
+
+def test_it_makes_nothing_when_told_everything(load: Load, instance: Path) -> None:
+    load(**PRODUCTION)
+    assert not instance.exists()
+
+
+def test_a_refused_start_leaves_nothing_behind(faults_of: Faults, instance: Path) -> None:
+    faults_of(PORT="http")
+    assert not instance.exists()
+
+
+def test_every_field_is_a_variable_and_the_other_way_round() -> None:
+    names = {field.name.upper() for field in fields(Settings) if field.name not in DERIVED_FIELDS}
+    assert set(config.SETTINGS) == names
+
+
+# One variable at a time
+
+ACCEPTED = [
+    ("APP_ENV", "test", "test"),
+    ("APP_ENV", "Development", "development"),
+    ("SECRET_KEY", SECRET, SECRET),
+    ("SECRET_KEY", "ü" * 16, "ü" * 16),
+    ("SECRET_KEY_FALLBACKS", "", ()),
+    ("SECRET_KEY_FALLBACKS", f"{SECRET}, {OTHER_SECRET}", (SECRET, OTHER_SECRET)),
+    ("DATABASE_URL", "postgres://u:p@h:5432/d", "postgresql+psycopg2://u:p@h:5432/d"),
+    ("DATABASE_URL", "postgresql://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("DATABASE_URL", "postgresql+psycopg2://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("DATABASE_URL", "postgres://u:p%40%2F@h/d", "postgresql+psycopg2://u:p%40%2F@h/d"),
+    (
+        "DATABASE_URL",
+        "postgres://h/d?sslmode=require",
+        "postgresql+psycopg2://h/d?sslmode=require",
+    ),
+    ("DATABASE_URL", "sqlite:////tmp/some.db", "sqlite:////tmp/some.db"),
+    ("PUBLIC_URL", "https://auth.example.com/", "https://auth.example.com"),
+    ("PUBLIC_URL", "http://localhost:8080", "http://localhost:8080"),
+    ("PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
+    ("JWT_AUDIENCE", "https://api.example.com", "https://api.example.com"),
+    ("ACCESS_TOKEN_TTL", "60", timedelta(seconds=60)),
+    ("ACCESS_TOKEN_TTL", "3600", timedelta(hours=1)),
+    ("REFRESH_IDLE_TTL", "1", timedelta(seconds=1)),
+    ("SESSION_TTL", "31536000", timedelta(days=365)),
+    ("REFRESH_REUSE_GRACE", "0", timedelta(0)),
+    ("REFRESH_REUSE_GRACE", "10", timedelta(seconds=10)),
+    ("FRESH_TTL", "1", timedelta(seconds=1)),
+    ("EMAIL_VERIFICATION", "required", EmailVerification.REQUIRED),
+    ("EMAIL_VERIFICATION", "off", EmailVerification.OFF),
+    ("MAIL_URL", "console:", "console:"),
+    ("MAIL_URL", "file:///var/mail/out", "file:///var/mail/out"),
+    ("MAIL_URL", "smtp://mail.example.com", "smtp://mail.example.com"),
+    ("MAIL_URL", "smtp://u:p@h:587?tls=starttls", "smtp://u:p@h:587?tls=starttls"),
+    ("MAIL_URL", "smtps://u:p%40@[::1]:465/", "smtps://u:p%40@[::1]:465/"),
+    ("MAIL_FROM", "auth@example.com", "auth@example.com"),
+    ("MAIL_FROM", '"Müller, Söhne" <auth@mail.local>', '"Müller, Söhne" <auth@mail.local>'),
+    ("MAIL_TEMPLATES", "", None),
+    ("MAIL_TEMPLATES", "tests", config.ROOT / "tests"),
+    ("VERIFY_URL", "", ""),
+    ("RESET_URL", "http://localhost:3000/#/reset/{token}", "http://localhost:3000/#/reset/{token}"),
+    ("INVITE_URL", "https://app.example.com#t={token}", "https://app.example.com#t={token}"),
+    ("PASSWORD_MIN_LENGTH", "8", 8),
+    ("PASSWORD_MIN_LENGTH", "64", 64),
+    ("TRUSTED_PROXIES", "0", 0),
+    ("TRUSTED_PROXIES", "10", 10),
+    ("DATABASE_POOL_SIZE", "1", 1),
+    ("DATABASE_POOL_SIZE", "100", 100),
+    ("HASH_NICENESS", "0", 0),
+    ("HASH_NICENESS", "19", 19),
+    ("LOG_LEVEL", "warning", "WARNING"),
+    ("LOG_LEVEL", "CRITICAL", "CRITICAL"),
+    ("PORT", "1", 1),
+    ("PORT", "65535", 65_535),
+    ("WEB_CONCURRENCY", "64", 64),
+    ("WEB_THREADS", "2", 2),
+    ("WEB_THREADS", "256", 256),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
+def test_it_accepts(load: Load, name: str, text: str, value: object) -> None:
+    assert getattr(load(**{name: text}), name.lower()) == value
+
+
+REFUSED = {
+    "APP_ENV": ["", "prod", "staging", " production"],
+    "SECRET_KEY": ["", "a" * 31, "ü" * 15, "\udcff" * 40],
+    "SECRET_KEY_FALLBACKS": ["short", f"{SECRET},", f"{SECRET},short"],
+    "DATABASE_URL": [
+        "",
+        "nonsense",
+        "mysql://u:p@h/d",
+        "postgresql+asyncpg://u:p@h/d",
+        "postgresql://h:port/d",
+        "postgresql://h:65536/d",
+        "postgresql://h/d\n",
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///file:some.db?uri=true",
+        "sqlite://relative/some.db",
+    ],
+    "PUBLIC_URL": [
+        "",
+        "auth.example.com",
+        "ftp://auth.example.com",
+        "https://",
+        "https://auth.example.com/path",
+        "https://auth.example.com/?query",
+        "https://auth.example.com/#fragment",
+        "https://user:pw@auth.example.com",
+        "https://auth.example.com:65536",
+        "https://auth.example.com:0",
+        "https://auth example.com",
+        "https://auth.example.com\n",
+    ],
+    "JWT_AUDIENCE": ["", "  ", "a\nb"],
+    "ACCESS_TOKEN_TTL": ["", "59", "3601", "600s", "600.0", "-600", "+600", " 600", "6_00", "٦٠٠"],
+    "REFRESH_IDLE_TTL": ["0", "14 days", "9" * 30],
+    "SESSION_TTL": ["0", "1e6", "315360001"],
+    "REFRESH_REUSE_GRACE": ["11", "-1", ""],
+    "FRESH_TTL": ["0", "five"],
+    "EMAIL_VERIFICATION": ["", "true", "always"],
+    "MAIL_URL": [
+        "",
+        "console",
+        "console://",
+        "sendmail:",
+        "file://folder",
+        "file:///",
+        "file:folder",
+        "smtp://",
+        "smtp:mail.example.com",
+        "smtp://h:0",
+        "smtp://h:smtp",
+        "smtp://u@h",
+        "smtp://:p@h",
+        "smtp://u:p/w@h",
+        "smtp://u:p#w@h",
+        "smtp://h/path",
+        "smtp://h?tls=none",
+        "smtp://h?starttls=1",
+        "smtps://h?tls=starttls",
+        "smtp://h h",
+        "smtp://[::1",
+        "smtp://h\r\n",
+    ],
+    "MAIL_FROM": [
+        "",
+        "authserve",
+        "a@b, c@d",
+        "group: a@b;",
+        "Name <a@b> more",
+        "Name <a@b",
+        "a b@c.d",
+        "a@[127.0.0.1]",
+        "a@b\r\nBcc: c@d",
+        "Name\n <a@b>",
+        "ä@example.com",
+    ],
+    "MAIL_TEMPLATES": ["no/such/folder", "config.py"],
+    "VERIFY_URL": [
+        "/verify#{token}",
+        "https://app.example.com/verify",
+        "https://app.example.com/verify?token={token}",
+        "https://app.example.com/{token}#x",
+        "https://app.example.com/{token}#{token}",
+        "https://app.example.com/#{token}{token}",
+        "https://user:pw@app.example.com/#{token}",
+        "javascript:alert()#{token}",
+        "app://verify#{token}",
+    ],
+    "RESET_URL": ["https://app.example.com/reset"],
+    "EMAIL_CHANGE_URL": ["https://app.example.com/email"],
+    "INVITE_URL": ["https://app.example.com/invite"],
+    "PASSWORD_MIN_LENGTH": ["7", "65", "eight"],
+    "TRUSTED_PROXIES": ["-1", "11", "true", ""],
+    "DATABASE_POOL_SIZE": ["0", "101"],
+    "HASH_NICENESS": ["-1", "20"],
+    "LOG_LEVEL": ["", "WARN", "NOTSET", "20"],
+    "PORT": ["0", "65536", "http", ""],
+    "WEB_CONCURRENCY": ["0", "65", "auto"],
+    "WEB_THREADS": ["1", "257"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, text) for n in REFUSED for text in REFUSED[n]])
+def test_it_refuses(faults_of: Faults, name: str, text: str) -> None:
+    (fault,) = faults_of(**{name: text})
+    assert fault.startswith(f"{name}: ")
+
+
+def test_every_variable_is_refused_something() -> None:
+    assert set(REFUSED) == set(config.SETTINGS)
+
+
+def test_it_names_every_fault_at_once(faults_of: Faults) -> None:
+    wrong = {name: texts[0] for name, texts in REFUSED.items()}
+    assert [fault.partition(":")[0] for fault in faults_of(**wrong)] == list(config.SETTINGS)
+
+
+def test_the_message_has_a_line_for_each_fault(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PORT="http", LOG_LEVEL="loud")
+    assert str(caught.value).splitlines() == [
+        "authserve cannot start as it is configured:",
+        "  LOG_LEVEL: must be one of: DEBUG, INFO, WARNING, ERROR, CRITICAL",
+        "  PORT: must be a whole number from 1 to 65535",
+    ]
+
+
+def test_a_relative_sqlite_path_belongs_to_the_project(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(DATABASE_URL="sqlite:///tests/some.db?timeout=5")
+    assert settings.database_url == f"sqlite:///{config.ROOT}/tests/some.db?timeout=5"
+
+
+def test_the_sqlite_folder_is_made_but_not_its_parents(
+    load: Load, faults_of: Faults, tmp_path: Path
+) -> None:
+    load(DATABASE_URL=f"sqlite:///{tmp_path}/data/some.db")
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    (fault,) = faults_of(DATABASE_URL=f"sqlite:///{tmp_path}/no/such/some.db")
+    assert fault == "DATABASE_URL: has no folder to be in (No such file or directory)"
+
+
+# Lifetimes
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("ACCESS_TOKEN_TTL", "601"), ("REFRESH_IDLE_TTL", "601")]
+)
+def test_nothing_outlasts_the_session(faults_of: Faults, name: str, seconds: str) -> None:
+    (fault,) = faults_of(**{name: seconds, "SESSION_TTL": "600"})
+    assert fault.startswith(f"{name}: must not be longer than SESSION_TTL")
+
+
+def test_lifetimes_may_be_as_long_as_the_session(load: Load) -> None:
+    load(ACCESS_TOKEN_TTL="600", REFRESH_IDLE_TTL="600", SESSION_TTL="600")
+
+
+def test_the_defaults_fit_into_a_short_session(load: Load) -> None:
+    settings = load(SESSION_TTL="300")
+    assert settings.refresh_idle_ttl == settings.access_token_ttl == timedelta(seconds=300)
+
+
+# Secrets
+
+
+def secret_values() -> Iterator[tuple[str, str]]:
+    """Texts of every variable that may hold a secret, each faulty, each with the secret in it."""
+    yield "SECRET_KEY", LEAK
+    yield "SECRET_KEY_FALLBACKS", f"{SECRET},{LEAK}"
+    yield "DATABASE_URL", f"mysql://user:{LEAK}@h/d"
+    yield "DATABASE_URL", f"postgresql://user:{LEAK}@h:port/d"
+    yield "DATABASE_URL", f"{LEAK}"
+    yield "DATABASE_URL", f"sqlite:////no/such/{LEAK}/some.db"
+    yield "MAIL_URL", f"smtp://user:{LEAK}@h/path"
+    yield "MAIL_URL", f"smtp://user:{LEAK}@h:port"
+    yield "MAIL_URL", f"smtp://user:{LEAK}@[::1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [*secret_values(), *((name, LEAK) for name in config.SETTINGS)]
+)
+def test_no_message_repeats_a_value(
+    faults_of: Faults, tmp_path: Path, name: str, text: str
+) -> None:
+    if name == "JWT_AUDIENCE":
+        text += "\n"
+    assert LEAK not in "".join(faults_of(**{name: text}))
+    if name in config.SECRETS:
+        file = tmp_path / "secret"
+        file.write_text(text)
+        assert LEAK not in "".join(faults_of(**{f"{name}_FILE": str(file)}))
+        assert LEAK not in "".join(faults_of(**{f"{name}_FILE": text}))
+
+
+def test_no_error_behind_the_message_holds_a_value(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(DATABASE_URL=f"postgresql://user:{LEAK}@h:port/d")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_repr_shows_no_secret(load: Load) -> None:
+    settings = load(
+        SECRET_KEY=f"{LEAK}-and-a-little-longer",
+        SECRET_KEY_FALLBACKS=f"{LEAK}-and-even-longer-than-that",
+        DATABASE_URL=f"postgresql://user:{LEAK}@h/d",
+        MAIL_URL=f"smtps://user:{LEAK}@h",
+    )
+    assert LEAK in settings.database_url
+    assert LEAK not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("SECRET_KEY", SECRET, SECRET),
+        ("SECRET_KEY_FALLBACKS", f"{SECRET},{OTHER_SECRET}", (SECRET, OTHER_SECRET)),
+        ("DATABASE_URL", "postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+        ("MAIL_URL", "smtps://u:p@h", "smtps://u:p@h"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_may_come_from_a_file(
+    load: Load, tmp_path: Path, name: str, text: str, value: object, end: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(f"{text}{end}".encode())
+    assert getattr(load(**{f"{name}_FILE": str(file)}), name.lower()) == value
+
+
+@pytest.mark.parametrize("name", config.SECRETS)
+def test_a_secret_must_not_be_given_twice(faults_of: Faults, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    (fault,) = faults_of(**production(**{name: SECRET, f"{name}_FILE": str(file)}))
+    assert fault == f"{name}_FILE: must not be set beside {name}; remove one of the two"
+
+
+@pytest.mark.parametrize("name", config.SECRETS)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file or directory"), (b"\xff\xfe" * 32, "not UTF-8")],
+)
+def test_an_unreadable_secret_file_is_a_fault(
+    faults_of: Faults, tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    (fault,) = faults_of(**production(**{name: None, f"{name}_FILE": str(file)}))
+    assert fault == f"{name}_FILE: must name a readable text file ({reason})"
+
+
+@pytest.mark.parametrize("name", sorted(set(config.SETTINGS) - set(config.SECRETS)))
+def test_only_secrets_come_from_files(load: Load, name: str) -> None:
+    load(**{f"{name}_FILE": "/no/such/file"})
+
+
+# The secret that the service makes itself
+
+
+def test_the_secret_key_is_made_once(load: Load, instance: Path) -> None:
+    first = load().secret_key
+    assert len(first.encode()) >= 32
+    assert load().secret_key == first
+    assert (instance / "secret_key").read_text() == f"{first}\n"
+    assert stat.S_IMODE((instance / "secret_key").stat().st_mode) == 0o600
+
+
+def _load_when_all_are_ready(barrier, instance: Path, results) -> None:  # type: ignore[no-untyped-def]
+    barrier.wait()
+    results.put(config.load_settings({}, instance_path=instance).secret_key)
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_twenty_processes_share_one_new_secret(instance: Path, round_: int) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(20), context.Queue()
+    starters = [
+        context.Process(target=_load_when_all_are_ready, args=(barrier, instance, results))
+        for _ in range(20)
+    ]
+    for starter in starters:
+        starter.start()
+    secrets = {results.get(timeout=30) for _ in starters}
+    for starter in starters:
+        starter.join()
+        assert starter.exitcode == 0
+    assert len(secrets) == 1
+    assert [path.name for path in instance.iterdir()] == ["secret_key"]
+    assert stat.S_IMODE((instance / "secret_key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 64])
+def test_a_spoilt_secret_file_is_a_fault(faults_of: Faults, instance: Path, content: bytes) -> None:
+    instance.mkdir()
+    (instance / "secret_key").write_bytes(content)
+    (fault,) = faults_of()
+    assert fault.startswith("SECRET_KEY: ")
+    assert (instance / "secret_key").read_bytes() == content
+
+
+def test_a_secret_that_cannot_be_kept_is_a_fault(faults_of: Faults, instance: Path) -> None:
+    instance.write_text("in the way")
+    assert faults_of() == (
+        "SECRET_KEY: cannot be kept in the instance folder (File exists); set it",
+    )
+
+
+def test_production_makes_no_secret(faults_of: Faults, instance: Path) -> None:
+    faults_of(**production(SECRET_KEY=None))
+    assert not instance.exists()
+
+
+# Production
+
+
+def test_production_starts_with_safe_settings(load: Load) -> None:
+    settings = load(**PRODUCTION)
+    assert settings.is_production
+    assert settings.database_url == "postgresql+psycopg2://app:pw@db.internal/auth"
+
+
+UNSAFE: list[tuple[str, str | None]] = [
+    ("SECRET_KEY", None),
+    ("SECRET_KEY", "x" * 64),
+    ("SECRET_KEY", "ab1" * 20),
+    ("SECRET_KEY", "secret" * 6),
+    ("SECRET_KEY", "change-me-change-me-change-me-1234567"),
+    ("SECRET_KEY", "Pa55 Password1 xJ3#kQ9!vR7&mT2@ 8z"),
+    ("SECRET_KEY", "0123456789abcdef" * 2),
+    ("SECRET_KEY", "abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("SECRET_KEY", "too short"),
+    ("SECRET_KEY_FALLBACKS", f"{SECRET},{'secret' * 6}"),
+    ("PUBLIC_URL", None),
+    ("PUBLIC_URL", "http://auth.example.com"),
+    ("MAIL_URL", None),
+    ("MAIL_URL", "console:"),
+    ("MAIL_URL", "smtp://user:pw@mail.example.com"),
+    ("MAIL_URL", "smtp://10.0.0.1:25"),
+    ("MAIL_URL", "smtp://localhost.example.com"),
+    ("TRUSTED_PROXIES", None),
+    ("FLASK_DEBUG", "1"),
+    ("FLASK_DEBUG", "true"),
+    ("FLASK_DEBUG", "off"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), UNSAFE)
+def test_production_refuses(faults_of: Faults, name: str, text: str | None) -> None:
+    (fault,) = faults_of(**production(**{name: text}))
+    assert fault.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MAIL_URL", "smtp://user:pw@mail.example.com?tls=starttls"),
+        ("MAIL_URL", "smtp://127.0.0.1:25"),
+        ("MAIL_URL", "smtp://[::1]"),
+        ("MAIL_URL", "smtp://localhost"),
+        ("MAIL_URL", "file:///var/mail/out"),
+        ("TRUSTED_PROXIES", "0"),
+        ("FLASK_DEBUG", "0"),
+        ("FLASK_DEBUG", ""),
+        ("FLASK_DEBUG", "False"),
+    ],
+)
+def test_production_accepts(load: Load, name: str, text: str) -> None:
+    load(**production(**{name: text}))
+
+
+def test_production_names_every_refusal_at_once(faults_of: Faults) -> None:
+    faults = faults_of(APP_ENV="production", FLASK_DEBUG="1")
+    names = ["SECRET_KEY", "PUBLIC_URL", "MAIL_URL", "TRUSTED_PROXIES", "FLASK_DEBUG"]
+    assert [fault.partition(":")[0] for fault in faults] == names
+
+
+@pytest.mark.parametrize("app_env", ["development", "test"])
+def test_elsewhere_the_same_is_fine(load: Load, app_env: str) -> None:
+    load(APP_ENV=app_env, SECRET_KEY="secret" * 6, FLASK_DEBUG="1")
+
+
+@pytest.mark.parametrize("size", [16, 32, 48])
+def test_random_keys_are_never_weak(size: int) -> None:
+    for _ in range(500):
+        assert find_weakness(os.urandom(size).hex()) is None
+
+
+# Where the variables come from
+
+
+def test_the_real_environment_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instance: Path
+) -> None:
+    (tmp_path / ".env").write_text("# a comment\nPORT=9001\nWEB_THREADS=3\nLOG_LEVEL\n")
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    for name in config.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WEB_THREADS", "4")
+    settings = config.load_settings(instance_path=instance)
+    assert (settings.port, settings.web_threads) == (9001, 4)
+    assert "PORT" not in os.environ
+
+
+def test_given_variables_are_the_only_ones(monkeypatch: pytest.MonkeyPatch, load: Load) -> None:
+    monkeypatch.setenv("PORT", "http")
+    monkeypatch.setenv("SECRET_KEY_FILE", "/no/such/file")
+    assert load().port == 8000
+
+
+def test_an_unreadable_env_file_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff")
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        config.load_settings()
+    assert caught.value.faults == (".env: cannot be read (not UTF-8)",)
+
+
+# The example file
+
+
+def example_lines() -> list[str]:
+    return re.findall(r"^#([A-Z_]+=.*)$", (config.ROOT / ".env.example").read_text(), re.MULTILINE)
+
+
+def example_values() -> dict[str, str]:
+    values = dotenv_values(stream=StringIO("\n".join(example_lines())))
+    return {name: text or "" for name, text in values.items()}
+
+
+def test_the_example_lists_exactly_the_settings_in_order() -> None:
+    assert [line.partition("=")[0] for line in example_lines()] == list(config.SETTINGS)
+
+
+def test_the_example_sets_nothing_and_explains_each_setting() -> None:
+    lines = (config.ROOT / ".env.example").read_text().splitlines()
+    assert all(line.startswith("#") for line in lines if line)
+    for position, line in enumerate(lines):
+        if re.match(r"#[A-Z_]+=", line):
+            assert lines[position - 1].startswith("# ")
+
+
+def test_the_example_has_the_defaults(load: Load) -> None:
+    # The secret is made, the workers are counted, and a database in the project's own folder
+    # would be made there: these have tests of their own.
+    others = {"SECRET_KEY", "WEB_CONCURRENCY", "DATABASE_URL"}
+    environ = {name: text for name, text in example_values().items() if name not in others}
+    settings, defaults = load(**environ), load()
+    for name in environ:
+        assert getattr(settings, name.lower()) == getattr(defaults, name.lower()), name
+
+
+def test_the_example_has_the_default_database() -> None:
+    url = config.SETTINGS["DATABASE_URL"](example_values()["DATABASE_URL"])
+    assert url == f"sqlite:///{config.ROOT}/instance/authserve.db"
+
+
+def test_production_refuses_the_secret_of_the_example(faults_of: Faults) -> None:
+    (fault,) = faults_of(**production(SECRET_KEY=example_values()["SECRET_KEY"]))
+    assert fault.startswith("SECRET_KEY: looks like a placeholder")
+
+
+# Programs, each in a copy of the project's top without the developer's own `.env`
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    top = tmp_path / "project"
+    top.mkdir()
+    for name in ("config.py", "wsgi.py", "gunicorn.conf.py", ".flaskenv"):
+        shutil.copy(config.ROOT / name, top)
+    (top / "stub.py").write_text(STUB_APPLICATION)
+    (top / "exercise.py").write_text(EXERCISE)
+    return top
+
+
+def run(project: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of Python in `project` with no other variables than these."""
+    base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(config.ROOT), "HOME": str(project)}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=project,
+        env=base | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+GUNICORN = ("-m", "gunicorn", "-c", "gunicorn.conf.py")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-c", "import wsgi"),
+        ("-m", "flask", "db", "upgrade"),
+        (*GUNICORN, "wsgi:app"),
+    ],
+)
+def test_programs_end_with_the_faults_and_no_traceback(
+    project: Path, command: tuple[str, ...]
+) -> None:
+    started = time.monotonic()
+    done = run(project, *command, APP_ENV="production")
+    assert time.monotonic() - started < 20
+    assert done.returncode == 1
+    assert done.stdout == ""
+    first, *faults = done.stderr.splitlines()
+    assert first == "authserve cannot start as it is configured:"
+    names = ["SECRET_KEY", "PUBLIC_URL", "MAIL_URL", "TRUSTED_PROXIES"]
+    assert [fault.strip().partition(":")[0] for fault in faults] == names
+
+
+STUB_APPLICATION = """
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/boom":
+        raise RuntimeError
+    start_response("200 OK", [("Content-Length", "2"), ("X-Scheme", environ["wsgi.url_scheme"])])
+    return [b"ok"]
+"""
+
+# Sockets may be blocked in the tests' own process.
+EXERCISE = """
+import http.client, os, pathlib, signal, socket, subprocess, sys, time
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+server = subprocess.Popen(
+    [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "stub:app"],
+    env=os.environ | {"PORT": str(port)},
+)
+for _ in range(100):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+client = http.client.HTTPConnection("127.0.0.1", port)
+client.request("GET", "/?token=t0ken", headers={"X-Forwarded-Proto": "https"})
+answer = client.getresponse()
+print(answer.status, answer.headers["Server"], answer.headers["X-Scheme"], file=sys.stderr)
+for request in ("GET /?t0ken HTTP/9.9", "GET / HTTP/1.1\\r\\nt0ken", "GET /boom?t0ken HTTP/1.1"):
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(request.encode() + b"\\r\\n\\r\\n")
+        print(raw.recv(100).splitlines()[0].decode(), file=sys.stderr)
+print(sorted(path.name for path in pathlib.Path(os.environ["HOME"]).iterdir()), file=sys.stderr)
+server.send_signal(signal.SIGTERM)
+print(server.wait(30), file=sys.stderr)
+"""
+
+
+def test_gunicorn_serves_logs_json_and_tells_little(project: Path) -> None:
+    done = run(project, "exercise.py", WEB_CONCURRENCY="1")
+    told = done.stderr.splitlines()
+    assert told[0] == "200 gunicorn http", done.stderr
+    assert [line.split()[1] for line in told[1:4]] == ["400", "400", "500"]
+    assert ".gunicorn" not in told[4]
+    assert told[5:] == ["0"]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all({"time", "level", "logger", "event"} <= line.keys() for line in lines)
+    assert {line["logger"] for line in lines} == {"gunicorn.error"}
+    events = [line["event"] for line in lines]
+    assert sum(event.startswith("Invalid request from ip=127.0.0.1: ") for event in events) == 2
+    assert events.count("Error handling request") == 1
+    assert "t0ken" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environ", "bind"),
+    [
+        ({"PORT": "8123"}, "['127.0.0.1:8123']"),
+        ({**PRODUCTION, "PORT": "8123"}, "['0.0.0.0:8123']"),
+    ],
+)
+def test_gunicorn_takes_the_settings(project: Path, environ: dict[str, str], bind: str) -> None:
+    environ = {**environ, "WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "LOG_LEVEL": "ERROR"}
+    done = run(project, *GUNICORN, "--print-config", "stub:app", **environ)
+    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    printed = {name.strip(): value.strip() for name, _, value in pairs}
+    expected = {
+        "bind": bind,
+        "workers": "3",
+        "threads": "5",
+        "worker_class": "gthread",
+        "preload_app": "True",
+        "timeout": "30",
+        "graceful_timeout": "25",
+        "keepalive": "75",
+        "max_requests": "100000",
+        "max_requests_jitter": "10000",
+        "accesslog": "None",
+        "loglevel": "error",
+        "limit_request_line": "4094",
+        "limit_request_fields": "100",
+        "limit_request_field_size": "8190",
+        "forwarded_allow_ips": "[]",
+        "forwarder_headers": "[]",
+        "secure_scheme_headers": "{}",
+        "control_socket_disable": "True",
+    }
+    assert {name: printed.get(name) for name in expected} == expected, done.stderr

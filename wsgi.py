@@ -1,0 +1,10 @@
+"""What gunicorn and the flask command load: `wsgi:app`."""
+
+from config import load_settings_or_exit
+
+settings = load_settings_or_exit()
+
+# Only now, so that a fault in the settings is told at once and by itself.
+from authserve.app import create_app  # noqa: E402
+
+app = create_app(settings)
