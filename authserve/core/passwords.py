@@ -1,0 +1,275 @@
+"""Hashing and verifying passwords: Argon2id, on one thread per process, for a bounded crowd.
+
+Whoever calls this holds no database connection meanwhile: reading the hash, verifying, and writing
+what follows are three steps.
+"""
+
+import logging
+import os
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from passlib.context import CryptContext
+from passlib.exc import PasswordValueError
+
+from authserve.core.crypto import random_bytes
+from authserve.core.errors import UnavailableError
+from authserve.core.password_policy import normalize_password
+from authserve.core.registry import component
+from authserve.core.settings import PasswordCost
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+MAX_WAIT_SECS = 2.0
+"""How long a caller waits before it is told `busy` (design.md, "When things fail")."""
+
+_SCHEMES = (
+    "argon2",
+    "bcrypt",
+    "django_pbkdf2_sha256",
+    "pbkdf2_sha256",
+    "scrypt",
+    "sha512_crypt",
+    "sha256_crypt",
+)
+"""The first one hashes; those after it are what imported accounts may bring along."""
+
+_BCRYPT_MAX_BYTES = 72
+"""bcrypt reads no further; version 5 of the package raises for more, those before it cut it off."""
+
+_MALFORMED_HASH_ERRORS = (ValueError, TypeError, NotImplementedError, AssertionError)
+"""All that libpass 1.9 raises for a damaged hash (found with 30,000 damaged ones)."""
+
+
+class HasherBusyError(UnavailableError):
+    """More callers want a password hashed than this process gets through in time."""
+
+    code = "busy"
+    default_detail = "Too many passwords are being checked right now. Try again shortly."
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of a password.
+
+    Args:
+        is_valid: whether it is the right one.
+        replacement_hash: a hash to store in place of the old one, which was made by older
+            parameters or in another format. None if it is fine, or if the password is wrong.
+    """
+
+    is_valid: bool
+    replacement_hash: str | None = None
+
+
+_WRONG = Verification(is_valid=False)
+
+
+class PasswordHasher:
+    """Hashes passwords, and verifies them against hashes of any format that we import.
+
+    Safe to share between threads, and to make before a fork: each process starts a hashing thread
+    of its own at its first password.
+
+    Args:
+        cost: Argon2id's parameters for new hashes; hashes of others are replaced at login.
+        niceness: of the hashing thread, 0 to 19, so that token checks go first. Only on Linux,
+            where a thread has a niceness of its own.
+        queue_size: callers that may wait or run at once, 1 or more.
+        max_wait_secs: how long one waits before its turn; after that it is told `busy`.
+    """
+
+    def __init__(
+        self,
+        *,
+        cost: PasswordCost,
+        niceness: int,
+        queue_size: int,
+        max_wait_secs: float = MAX_WAIT_SECS,
+    ) -> None:
+        if queue_size < 1:
+            raise ValueError("queue_size must be at least 1")
+        self._context = _make_context(cost)
+        self._dummy_hash = _make_dummy_hash(cost)
+        self._niceness = niceness
+        self._queue_size = queue_size
+        self._max_wait_secs = max_wait_secs
+        self._queues: dict[int, _HashingQueue] = {}
+
+    def hash(self, password: str, *, is_known_caller: bool = False) -> str:
+        """Hash a password that the policy has accepted, in its NFC form.
+
+        Args:
+            password: as sent.
+            is_known_caller: whether a valid device token or bearer came along. A quarter of the
+                queue is kept for such callers, so that strangers cannot lock them out.
+
+        Returns:
+            A PHC string with a random salt, to be stored as it is.
+
+        Raises:
+            HasherBusyError: the queue is full, or the turn did not come in time.
+        """
+        secret = _encode(password)
+        return self._queue.run(lambda: self._hash_secret(secret), is_known_caller=is_known_caller)
+
+    def verify(
+        self, password: str, stored_hash: str | None, *, is_known_caller: bool = False
+    ) -> Verification:
+        """Say whether `stored_hash` was made from `password`.
+
+        An account that is missing, has no password, or has a damaged hash costs the same work as
+        one of ours with a wrong password, so the time tells nobody which accounts exist.
+
+        Args:
+            password: as sent; of any length and content.
+            stored_hash: None if there is none to check.
+            is_known_caller: as for `hash`.
+
+        Raises:
+            HasherBusyError: the queue is full, or the turn did not come in time.
+        """
+        secret = _encode(password)
+        return self._queue.run(
+            lambda: self._verify_secret(secret, stored_hash), is_known_caller=is_known_caller
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many callers of this process wait or run right now."""
+        return self._queue.waiting
+
+    @property
+    def _queue(self) -> "_HashingQueue":
+        # By process id, since a fork takes the queue along but not its thread, and the lock and
+        # the count in whatever state they are. An id does not come back while its process lives,
+        # and gunicorn's arbiter outlives its workers. setdefault() lets one of two threads win.
+        pid = os.getpid()
+        return self._queues.get(pid) or self._queues.setdefault(pid, self._make_queue())
+
+    def _make_queue(self) -> "_HashingQueue":
+        return _HashingQueue(
+            size=self._queue_size, niceness=self._niceness, max_wait_secs=self._max_wait_secs
+        )
+
+    def _hash_secret(self, secret: bytes) -> str:
+        return cast(str, self._context.hash(secret))
+
+    def _verify_secret(self, secret: bytes, stored_hash: str | None) -> Verification:
+        if stored_hash is None or self._is_too_long(secret, stored_hash):
+            return self._verify_nothing()
+        try:
+            return Verification(*self._context.verify_and_update(secret, stored_hash))
+        except PasswordValueError:
+            # No hash of this format comes from such a password (a NUL, or more than 4 KiB).
+            return self._verify_nothing()
+        except _MALFORMED_HASH_ERRORS as error:
+            # Neither the message nor the traceback is logged: libpass quotes the hash in them.
+            _log.warning("A stored password hash is malformed (%s).", type(error).__name__)
+            return self._verify_nothing()
+
+    def _is_too_long(self, secret: bytes, stored_hash: str) -> bool:
+        return len(secret) > _BCRYPT_MAX_BYTES and self._context.identify(stored_hash) == "bcrypt"
+
+    def _verify_nothing(self) -> Verification:
+        # Not the caller's password: some are longer than libpass takes. The cost is the same.
+        self._context.verify(b"", self._dummy_hash)
+        return _WRONG
+
+
+def _make_context(cost: PasswordCost) -> CryptContext:
+    return CryptContext(
+        schemes=_SCHEMES,
+        deprecated="auto",
+        argon2__memory_cost=cost.memory_kib,
+        argon2__time_cost=cost.time_cost,
+        argon2__parallelism=cost.parallelism,
+    )
+
+
+def _make_dummy_hash(cost: PasswordCost) -> str:
+    """A hash of no password at all: salt and tag are random, only the cost of checking it is real.
+
+    So it is there without having been computed, and no password fits it.
+    """
+    salt, tag = (b64encode(random_bytes(n)).rstrip(b"=").decode() for n in (16, 32))
+    parameters = f"m={cost.memory_kib},t={cost.time_cost},p={cost.parallelism}"
+    return f"$argon2id$v=19${parameters}${salt}${tag}"
+
+
+def _encode(password: str) -> bytes:
+    # A lone surrogate, which the HTTP edge refuses, must not turn a wrong password into an error.
+    return normalize_password(password).encode("utf-8", "surrogatepass")
+
+
+class _HashingQueue:
+    """The hashing thread of one process, and the bounded crowd of callers that wait for it.
+
+    One thread, because more of them hash no faster on busy cores, take the processor away from
+    token checks, and each keep 19 MiB (performance.md, rule 8).
+    """
+
+    def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
+        self.waiting = 0
+        self._waiting_unknown = 0
+        self._size = size
+        self._size_unknown = size - size // 4
+        self._max_wait_secs = max_wait_secs
+        self._lock = threading.Lock()
+        # The executor starts its thread at the first job.
+        self._executor = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix="hashing",
+            initializer=_make_thread_nice,
+            initargs=(niceness,),
+        )
+
+    def run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
+        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id)."""
+        with self._place(is_known_caller=is_known_caller):
+            future = self._executor.submit(copy_context().run, work)
+            wait([future], timeout=self._max_wait_secs)
+            # False once the work has begun: then the rest is awaited rather than thrown away.
+            if future.cancel():
+                raise HasherBusyError
+            return future.result()
+
+    @contextmanager
+    def _place(self, *, is_known_caller: bool) -> Iterator[None]:
+        unknown = 0 if is_known_caller else 1
+        with self._lock:
+            if self.waiting >= self._size or self._waiting_unknown + unknown > self._size_unknown:
+                raise HasherBusyError
+            self.waiting += 1
+            self._waiting_unknown += unknown
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.waiting -= 1
+                self._waiting_unknown -= unknown
+
+
+def _make_thread_nice(niceness: int) -> None:
+    # Elsewhere the same call would mean a process, and some other one at that.
+    if sys.platform == "linux":
+        # Refused if the process was started nicer than this; then it stays that way.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
+PASSWORD_HASHER_EXTENSION = "authserve.password_hasher"
+
+
+def get_password_hasher() -> PasswordHasher:
+    """The hasher of the running application."""
+    return cast(PasswordHasher, component(PASSWORD_HASHER_EXTENSION))
