@@ -1,0 +1,17 @@
+"""The time, from one place and in UTC.
+
+Nothing else in the service asks the operating system for the time of day, so a test that freezes
+`now()` freezes the service.
+"""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present moment, aware, in UTC, with microseconds."""
+    return datetime.now(UTC)
+
+
+def to_rfc3339(moment: datetime) -> str:
+    """The contract's form of a time, for example `2026-11-23T06:49:48.123456Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

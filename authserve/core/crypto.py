@@ -1,0 +1,94 @@
+"""Randomness, digests and purpose keys: the only module that touches key material directly."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import cast
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from authserve.core.registry import component
+
+_NONCE_BYTES = 12
+"""AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random, as a key here encrypts few messages."""
+
+
+def random_bytes(count: int = 16) -> bytes:
+    """`count` bytes nobody can guess; 16 are the 128 bits that ASVS 11.5.1 asks for."""
+    return secrets.token_bytes(count)
+
+
+def digest(secret: bytes) -> bytes:
+    """SHA-256, for high-entropy secrets only; passwords go through `core.passwords`."""
+    return hashlib.sha256(secret).digest()
+
+
+def is_equal(left: bytes, right: bytes) -> bool:
+    """Compare in constant time (ASVS 11.2.4)."""
+    return hmac.compare_digest(left, right)
+
+
+class UndecryptableError(Exception):
+    """No key of the ring opens the ciphertext: the secret key was changed without a fallback."""
+
+
+class Keyring:
+    """Keys derived from `SECRET_KEY` and its fallbacks, one set per purpose (HKDF, RFC 5869).
+
+    Two purposes share no key, so what is made for one can never pass for the other.
+
+    Args:
+        secrets_newest_first: the current secret, then those still accepted.
+    """
+
+    def __init__(self, secrets_newest_first: Sequence[str]) -> None:
+        self._secrets = tuple(secret.encode() for secret in secrets_newest_first)
+        self._derived: dict[str, tuple[bytes, ...]] = {}
+
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """The 32-byte keys of `purpose`, the current one first."""
+        found = self._derived.get(purpose)
+        if found is None:
+            found = tuple(_derive(secret, purpose) for secret in self._secrets)
+            self._derived[purpose] = found
+        return found
+
+    def mac(self, purpose: str, message: bytes) -> bytes:
+        """HMAC-SHA-256 of `message` under the current key of `purpose`."""
+        return hmac.digest(self.keys(purpose)[0], message, "sha256")
+
+    def encrypt(self, purpose: str, plaintext: bytes, *, context: bytes) -> bytes:
+        """AES-256-GCM under the current key; `context` must be given again to decrypt."""
+        nonce = random_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(self.keys(purpose)[0]).encrypt(nonce, plaintext, context)
+
+    def decrypt(self, purpose: str, ciphertext: bytes, *, context: bytes) -> bytes:
+        """Open what `encrypt` sealed, under the current secret or a fallback.
+
+        Raises:
+            UndecryptableError: changed data, another context, or a secret that is gone.
+        """
+        nonce, sealed = ciphertext[:_NONCE_BYTES], ciphertext[_NONCE_BYTES:]
+        for key in self.keys(purpose):
+            try:
+                return AESGCM(key).decrypt(nonce, sealed, context)
+            except InvalidTag:
+                continue
+        raise UndecryptableError
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    info = f"authserve:{purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+
+
+KEYRING_EXTENSION = "authserve.keyring"
+
+
+def get_keyring() -> Keyring:
+    """The keyring of the running application."""
+    return cast(Keyring, component(KEYRING_EXTENSION))

@@ -1,0 +1,79 @@
+"""Domain events: how an effect reaches a feature above without importing it.
+
+A service emits an event inside its transaction; the handlers that `app.py` wired run at once, in
+the same transaction. So the audit trail, for one, commits with what it records or not at all.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, cast
+
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.db import require_transaction
+from authserve.core.registry import component
+
+
+class AuditAction(StrEnum):
+    """Everything that the audit trail can say happened: a closed list, published to clients."""
+
+    USER_REGISTERED = "user.registered"
+    USER_CREATED = "user.created"
+    USER_PROFILE_CHANGED = "user.profile_changed"
+    USER_PASSWORD_CHANGED = "user.password_changed"
+    USER_ACTIVATED = "user.activated"
+    USER_DEACTIVATED = "user.deactivated"
+    USER_DELETED = "user.deleted"
+    USER_ROLES_CHANGED = "user.roles_changed"
+    SESSION_STARTED = "session.started"
+    SESSION_SIGN_IN_FAILED = "session.sign_in_failed"
+    SESSION_REAUTHENTICATED = "session.reauthenticated"
+    SESSION_REAUTHENTICATION_FAILED = "session.reauthentication_failed"
+    SESSION_REVOKED = "session.revoked"
+    SESSION_REUSE_DETECTED = "session.reuse_detected"
+    KEY_ROTATED = "key.rotated"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainEvent:
+    """Something that happened, in the past tense.
+
+    Args:
+        actor: who did it; a visitor where nobody is signed in.
+        subject: the user whom it happened to, if any is known.
+        request: where it came from.
+        details: small facts for the audit trail; never a secret, an address or a name.
+    """
+
+    action: ClassVar[AuditAction]
+    outcome: ClassVar[Outcome] = Outcome.SUCCESS
+
+    actor: Actor = VISITOR
+    subject: UserRef | None = None
+    request: RequestInfo = field(default_factory=RequestInfo)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Any], None]
+Subscription = tuple[type[DomainEvent], Handler]
+
+EVENTS_EXTENSION = "authserve.subscriptions"
+
+
+def emit(event: DomainEvent) -> None:
+    """Hand `event` to every handler of its class or of a parent class, in the order of wiring.
+
+    Raises:
+        RuntimeError: outside a transaction, where the effects could not commit together.
+    """
+    require_transaction()
+    for event_type, handler in cast("Iterable[Subscription]", component(EVENTS_EXTENSION)):
+        if isinstance(event, event_type):
+            handler(event)

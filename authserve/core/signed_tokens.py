@@ -1,0 +1,150 @@
+"""Tokens that the service gives to itself: HS256 under a key of their own kind.
+
+Nobody else verifies a refresh or a device token, so neither needs a public key. Each kind has its
+own purpose key, `typ` and audience: one can never pass for another (RFC 8725 §3.11, §3.12).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import jwt
+from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
+from jwt.utils import base64url_decode
+
+from authserve.core.crypto import get_keyring
+from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.settings import get_settings
+
+ALGORITHM = "HS256"
+
+LEEWAY_SECS = 30
+"""How far two machines' clocks may differ (`security.md`: at most 30 s)."""
+
+COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
+
+_CANONICAL_ENDS = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+"""Last letters of unpadded base64url that leave no bit unused, by length modulo 4."""
+
+_BASE64URL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKind:
+    """What sets one kind of token apart from all others.
+
+    Args:
+        name: its `type` claim, and the end of its audience and purpose.
+        header_type: its `typ` header (RFC 8725 §3.11).
+        claims: those that it has beside `COMMON_CLAIMS`.
+    """
+
+    name: str
+    header_type: str
+    claims: tuple[str, ...]
+
+    @property
+    def purpose(self) -> str:
+        """The name of its signing key."""
+        return f"{self.name}-token"
+
+
+def audience_of(kind: TokenKind) -> str:
+    """Who a token of this kind is for: this service's own calls, and of those, its own."""
+    return f"{get_settings().public_url}/{kind.name}"
+
+
+def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
+    """Make a token of `kind`.
+
+    Args:
+        claims: all but `iss`, `aud` and `type`; times as whole seconds since 1970.
+    """
+    payload = {
+        "iss": get_settings().public_url,
+        "aud": audience_of(kind),
+        "type": kind.name,
+        **claims,
+    }
+    key = get_keyring().keys(kind.purpose)[0]
+    return jwt.encode(payload, key, ALGORITHM, headers={"typ": kind.header_type})
+
+
+def verify(kind: TokenKind, token: str) -> dict[str, Any]:
+    """The claims of a token of `kind`, signed under the current secret or a fallback.
+
+    Raises:
+        InvalidTokenError: anything else, whatever it is.
+        TokenExpiredError: its signature is good and its time is over.
+    """
+    require_form(token, ALGORITHM, kind.header_type)
+    for key in get_keyring().keys(kind.purpose):
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=audience_of(kind),
+                issuer=get_settings().public_url,
+                leeway=LEEWAY_SECS,
+                options={"require": [*COMMON_CLAIMS, *kind.claims], "strict_aud": True},
+            )
+        except InvalidSignatureError:
+            continue
+        except ExpiredSignatureError as error:
+            raise TokenExpiredError from error
+        except PyJWTError as error:
+            raise InvalidTokenError from error
+        if claims["type"] != kind.name:
+            raise InvalidTokenError
+        return claims
+    raise InvalidTokenError
+
+
+def require_form(token: str, algorithm: str, header_type: str) -> str | None:
+    """Check all of a token that needs no key, and return the `kid` of its header.
+
+    The header must be exactly what this service writes: nothing in it is ever followed (`jwk`,
+    `jku`, `x5u`) or could change the meaning (`crit`). One token has one spelling: padding and
+    unused bits, which decoders pass over, are refused.
+
+    Raises:
+        InvalidTokenError: it has another form.
+    """
+    header, dot, rest = token.partition(".")
+    payload, second_dot, signature = rest.partition(".")
+    if not (dot and second_dot and header and payload and signature):
+        raise InvalidTokenError
+    if "." in signature or not _BASE64URL.issuperset(token):
+        raise InvalidTokenError
+    ends = _CANONICAL_ENDS.get(len(signature) % 4, frozenset())
+    if ends is not None and signature[-1] not in ends:
+        raise InvalidTokenError
+    found = _parse_header(header)
+    if found is None or found[:2] != (algorithm, header_type):
+        raise InvalidTokenError
+    return found[2]
+
+
+@lru_cache(maxsize=256)
+def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
+    """`(alg, typ, kid)` of a header; cached, as all tokens of one key share theirs."""
+    try:
+        header = json.loads(base64url_decode(segment))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict):
+        return None
+    kid = header.pop("kid", None)
+    if set(header) != {"alg", "typ"} or not isinstance(kid, str | None):
+        return None
+    return header["alg"], header["typ"], kid
+
+
+def times(issued_at: datetime, expires_at: datetime) -> dict[str, int]:
+    """The claims of time (RFC 7519 §4.1), in whole seconds since 1970."""
+    issued = int(issued_at.timestamp())
+    return {"iat": issued, "nbf": issued, "exp": int(expires_at.timestamp())}
