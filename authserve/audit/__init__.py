@@ -1,0 +1,1 @@
+"""The audit trail: every security event, written in the transaction of what it records."""

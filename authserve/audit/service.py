@@ -1,0 +1,46 @@
+"""Writing the audit trail."""
+
+import json
+from typing import Any
+
+from sqlalchemy import insert
+
+from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.core.clock import now
+from authserve.core.crypto import digest, random_bytes
+from authserve.core.db import require_transaction
+from authserve.core.events import DomainEvent
+from authserve.core.ids import new_id
+
+SALT_BYTES = 16
+
+
+def record(event: DomainEvent) -> None:
+    """Handle any domain event: write it down, in the transaction of what it tells."""
+    session = require_transaction()
+    event_id, salt = new_id(), random_bytes(SALT_BYTES)
+    details: dict[str, Any] = {
+        "ip": event.request.ip,
+        "user_agent": event.request.user_agent,
+        "details": dict(event.details),
+    }
+    session.execute(
+        insert(AuditEvent),
+        {
+            "id": event_id,
+            "occurred_at": now(),
+            "action": event.action,
+            "outcome": event.outcome,
+            "actor_audit_id": event.actor.user.audit_id if event.actor.user else None,
+            "subject_audit_id": event.subject.audit_id if event.subject else None,
+            "correlation_id": event.request.correlation_id,
+            "details_digest": details_digest(salt, details),
+        },
+    )
+    session.execute(insert(AuditDetail), {"event_id": event_id, "salt": salt, **details})
+
+
+def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:
+    """What the event keeps of its details: a change shows, and nothing can be read from it."""
+    canonical = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest(salt + canonical.encode())

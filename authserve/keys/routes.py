@@ -1,0 +1,21 @@
+"""The public key set."""
+
+from flask import Response, jsonify
+from flask_smorest import Blueprint
+
+from authserve.keys.policy import JWKS_MAX_AGE
+from authserve.keys.schemas import JWKSetSchema
+from authserve.keys.service import get_key_store
+
+blueprint = Blueprint(
+    "keys", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere."
+)
+
+
+@blueprint.get("/jwks.json")
+@blueprint.response(200, JWKSetSchema)
+def jwks() -> Response:
+    """The public keys that verify access tokens: the present, the next, and those still needed."""
+    response = jsonify(get_key_store().jwks())
+    response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
+    return response

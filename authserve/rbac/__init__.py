@@ -1,0 +1,1 @@
+"""Roles, the permissions they carry, and who holds them."""

@@ -1,0 +1,35 @@
+"""What happens to sessions."""
+
+from dataclasses import dataclass
+
+from authserve.core.events import AuditAction, DomainEvent, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(DomainEvent):
+    """Somebody signed in; the details name the session and the factors (ASVS 16.3.1)."""
+
+    action = AuditAction.SESSION_STARTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInFailed(DomainEvent):
+    """Somebody could not sign in; the details hold the reason."""
+
+    action = AuditAction.SESSION_SIGN_IN_FAILED
+    outcome = Outcome.FAILURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRevoked(DomainEvent):
+    """Sessions ended before their time; the details say why, and which or how many."""
+
+    action = AuditAction.SESSION_REVOKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionReuseDetected(DomainEvent):
+    """An old refresh token came back, so the session ended: one of its two holders is a thief."""
+
+    action = AuditAction.SESSION_REUSE_DETECTED
+    outcome = Outcome.FAILURE

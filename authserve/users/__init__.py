@@ -1,0 +1,1 @@
+"""Accounts: who they are, and their own profile."""

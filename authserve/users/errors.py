@@ -1,0 +1,38 @@
+"""What can be wrong with an account."""
+
+from authserve.core.errors import ConflictError, ForbiddenError, NotFoundError
+
+
+class EmailTakenError(ConflictError):
+    """Another account has this address."""
+
+    code = "email_taken"
+    default_detail = "Another account uses this email address."
+
+
+class UsernameTakenError(ConflictError):
+    """Another account has this username."""
+
+    code = "username_taken"
+    default_detail = "Another account uses this username."
+
+
+class UserNotFoundError(NotFoundError):
+    """No account has this id, address or username."""
+
+    code = "user_not_found"
+    default_detail = "There is no such user."
+
+
+class AccountDisabledError(ForbiddenError):
+    """The account exists, the password was right, and an administrator switched it off."""
+
+    code = "account_disabled"
+    default_detail = "This account is deactivated."
+
+
+class EmailNotVerifiedError(ForbiddenError):
+    """The password was right, and the address has to be proven first."""
+
+    code = "email_not_verified"
+    default_detail = "Verify your email address first."

@@ -1,0 +1,54 @@
+"""What happens to accounts."""
+
+from dataclasses import dataclass
+
+from authserve.core.events import AuditAction, DomainEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRegistered(DomainEvent):
+    """Somebody opened an account for themselves."""
+
+    action = AuditAction.USER_REGISTERED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCreated(DomainEvent):
+    """An operator or administrator opened an account for somebody."""
+
+    action = AuditAction.USER_CREATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserProfileChanged(DomainEvent):
+    """A username or display name changed; the details name the fields."""
+
+    action = AuditAction.USER_PROFILE_CHANGED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserPasswordChanged(DomainEvent):
+    """An account has a new password."""
+
+    action = AuditAction.USER_PASSWORD_CHANGED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserActivated(DomainEvent):
+    """A deactivated account may be used again."""
+
+    action = AuditAction.USER_ACTIVATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDeactivated(DomainEvent):
+    """An account may not be used any more; its sessions end in the same transaction."""
+
+    action = AuditAction.USER_DEACTIVATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDeleted(DomainEvent):
+    """An account is gone, with all that is held on it."""
+
+    action = AuditAction.USER_DELETED

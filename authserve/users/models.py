@@ -1,0 +1,49 @@
+"""The table of accounts."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Boolean, Index, Integer, String, UniqueConstraint, false, true
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authserve.core.db import Base, UTCDateTime, key_string
+from authserve.core.identifiers import DISPLAY_NAME_MAX_LENGTH, EMAIL_MAX_LENGTH
+from authserve.core.ids import new_id
+
+
+class User(Base):
+    """One account.
+
+    `email` and `username` hold their canonical forms (`core.identifiers`); nothing else is
+    stored of them. `name_key` is the display name as a search compares it.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("email"),
+        UniqueConstraint("username"),
+        UniqueConstraint("audit_id"),
+        # Lists by the beginning of an address, username or name, with or without the state.
+        Index("ix_users_name_key", "name_key"),
+        Index("ix_users_is_active_email", "is_active", "email"),
+        Index("ix_users_is_active_username", "is_active", "username"),
+        # A page of the list is ordered by id, which grows with the time of creation.
+        Index("ix_users_is_active_id", "is_active", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    audit_id: Mapped[UUID] = mapped_column(default=uuid4)
+    email: Mapped[str] = mapped_column(key_string(EMAIL_MAX_LENGTH))
+    email_verified: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    username: Mapped[str | None] = mapped_column(key_string(32))
+    display_name: Mapped[str | None] = mapped_column(String(DISPLAY_NAME_MAX_LENGTH))
+    # Case folding can triple a name's length ("ΐ" folds to three code points).
+    name_key: Mapped[str | None] = mapped_column(key_string(3 * DISPLAY_NAME_MAX_LENGTH))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    # Grows with every new password, so what was issued under an older one can be told apart.
+    password_version: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), default=True)
+    mfa_enabled: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,0 +1,282 @@
+"""What can be done with an account, whoever asks: routes, pages, commands and tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.db import read_all, require_transaction, transaction, violated_constraint
+from authserve.core.events import emit
+from authserve.core.identifiers import canonical_login_identifier, search_key
+from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
+from authserve.users.events import UserActivated, UserDeactivated, UserProfileChanged
+from authserve.users.models import User
+
+__all__ = ["User"]
+
+_TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenError}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """What an account starts with; address and username in canonical form.
+
+    Args:
+        password_hash: None for an account that waits for its owner to set a password.
+    """
+
+    email: str
+    username: str | None = None
+    display_name: str | None = None
+    password_hash: str | None = None
+    email_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a sign-in has to be judged by."""
+
+    ref: UserRef
+    password_hash: str | None
+    is_active: bool
+    email_verified: bool
+
+
+def add_user(new: NewUser) -> User:
+    """Insert an account in the open transaction; the use case emits what it meant.
+
+    Raises:
+        EmailTakenError, UsernameTakenError: by the database's constraint, so exactly one of any
+            number of simultaneous callers succeeds. The transaction is lost then.
+    """
+    moment = now()
+    user = User(
+        email=new.email,
+        email_verified=new.email_verified,
+        username=new.username,
+        password_hash=new.password_hash,
+        created_at=moment,
+        updated_at=moment,
+    )
+    _set_display_name(user, new.display_name)
+    session = require_transaction()
+    session.add(user)
+    _flush(session)
+    return user
+
+
+def get_user(user_id: UUID) -> User:
+    """The account with this id.
+
+    Raises:
+        UserNotFoundError: there is none (any more).
+    """
+    return _get_where(User.id == user_id)
+
+
+def get_user_by_reference(reference: str) -> User:
+    """The account that an operator means by an id, an address or a username.
+
+    Raises:
+        UserNotFoundError: no account fits.
+    """
+    try:
+        return _get_where(User.id == UUID(reference))
+    except ValueError:
+        pass
+    identifier = canonical_login_identifier(reference)
+    if identifier is None:
+        raise UserNotFoundError
+    return _get_where(_identifier_is(identifier))
+
+
+def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:
+    """Who has which of these canonical addresses and usernames; the free ones are left out."""
+    found: dict[str, UUID] = {}
+    for start in range(0, len(identifiers), _IN_SLICE):
+        part = identifiers[start : start + _IN_SLICE]
+        statement = select(User.id, User.email, User.username).where(
+            or_(User.email.in_(part), User.username.in_(part))
+        )
+        for row in read_all(statement):
+            found[row.email] = row.id
+            if row.username is not None:
+                found[row.username] = row.id
+    return {identifier: found[identifier] for identifier in identifiers if identifier in found}
+
+
+_IN_SLICE = 500
+"""Values in one IN list, well below SQLite's limit on parameters."""
+
+
+def page_of_users(
+    *, after: UUID | None = None, limit: int, is_active: bool | None = None
+) -> Sequence[User]:
+    """At most `limit` accounts with ids beyond `after`, oldest first."""
+    statement = select(User).order_by(User.id).limit(limit)
+    if after is not None:
+        statement = statement.where(User.id > after)
+    if is_active is not None:
+        statement = statement.where(User.is_active.is_(is_active))
+    with transaction() as session:
+        return session.scalars(statement).all()
+
+
+def is_any_active(user_ids: Sequence[UUID]) -> bool:
+    """Whether at least one of these accounts is active, as the open transaction sees it."""
+    condition = User.id.in_(user_ids) & User.is_active
+    return bool(require_transaction().scalar(select(exists().where(condition))))
+
+
+def _get_where(condition: ColumnElement[bool]) -> User:
+    with transaction() as session:
+        user = session.scalar(select(User).where(condition))
+    if user is None:
+        raise UserNotFoundError
+    return user
+
+
+def _identifier_is(identifier: str) -> ColumnElement[bool]:
+    return (User.email if "@" in identifier else User.username) == identifier
+
+
+def find_credentials(identifier: str) -> Credentials | None:
+    """What is needed to judge a sign-in, or None for an identifier that nobody has.
+
+    Args:
+        identifier: a canonical address or username.
+    """
+    rows = read_all(
+        select(
+            User.id, User.audit_id, User.password_hash, User.is_active, User.email_verified
+        ).where(_identifier_is(identifier))
+    )
+    if not rows:
+        return None
+    row = rows[0]
+    return Credentials(
+        ref=UserRef(row.id, row.audit_id),
+        password_hash=row.password_hash,
+        is_active=row.is_active,
+        email_verified=row.email_verified,
+    )
+
+
+def record_login(user_id: UUID, *, verified_hash: str, new_hash: str | None = None) -> bool:
+    """Note a sign-in whose password was just verified, in the open transaction.
+
+    Args:
+        verified_hash: the stored hash that the password was checked against.
+        new_hash: replaces it, when it was made with older parameters.
+
+    Returns:
+        False if the account was deactivated, deleted or given another password meanwhile; then
+        no session may start. Holding this row's lock keeps all of those waiting until the
+        session exists, so that whichever comes second sees the first.
+    """
+    result = require_transaction().execute(
+        update(User)
+        .where(User.id == user_id, User.is_active, User.password_hash == verified_hash)
+        .values(last_login_at=now(), password_hash=new_hash or verified_hash)
+    )
+    return result.rowcount == 1  # type: ignore[attr-defined, no-any-return]
+
+
+def update_profile(
+    user: UserRef, changes: Mapping[str, str | None], *, actor: Actor, request: RequestInfo
+) -> User:
+    """Change a username or display name; None removes it.
+
+    Args:
+        changes: `username` (canonical) and `display_name` (clean), or either, or neither.
+
+    Raises:
+        UsernameTakenError: another account has it.
+        UserNotFoundError: the account is gone.
+    """
+    with transaction() as session:
+        found = session.get(User, user.id, with_for_update=True)
+        if found is None:
+            raise UserNotFoundError
+        before = {name: getattr(found, name) for name in changes}
+        changed = sorted(name for name in changes if changes[name] != before[name])
+        if not changed:
+            return found
+        if "username" in changes:
+            found.username = changes["username"]
+        if "display_name" in changes:
+            _set_display_name(found, changes["display_name"])
+        found.updated_at = now()
+        _flush(session)
+        emit(
+            UserProfileChanged(
+                actor=actor, subject=user, request=request, details={"fields": changed}
+            )
+        )
+    return found
+
+
+def activate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
+    """Let a deactivated account be used again; an active one stays as it is.
+
+    Raises:
+        UserNotFoundError: there is no such account.
+    """
+    return _set_active(user_id, True, UserActivated, actor=actor, request=request)
+
+
+def deactivate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
+    """Lock an account out; its sessions end in the same transaction.
+
+    Raises:
+        UserNotFoundError: there is no such account.
+        LastAdminError: by a handler of the event; the account stays as it was.
+    """
+    return _set_active(user_id, False, UserDeactivated, actor=actor, request=request)
+
+
+def _set_active(
+    user_id: UUID,
+    is_active: bool,
+    event: type[UserActivated | UserDeactivated],
+    *,
+    actor: Actor,
+    request: RequestInfo,
+) -> User:
+    with transaction() as session:
+        result = session.execute(
+            update(User)
+            .where(User.id == user_id, User.is_active.is_not(is_active))
+            .values(is_active=is_active, updated_at=now())
+        )
+        user = session.get(User, user_id, populate_existing=True)
+        if user is None:
+            raise UserNotFoundError
+        if result.rowcount:  # type: ignore[attr-defined]
+            emit(event(actor=actor, subject=ref_of(user), request=request))
+    return user
+
+
+def ref_of(user: User) -> UserRef:
+    """The account as events name it."""
+    return UserRef(user.id, user.audit_id)
+
+
+def _set_display_name(user: User, display_name: str | None) -> None:
+    user.display_name = display_name
+    user.name_key = None if display_name is None else search_key(display_name)
+
+
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except IntegrityError as error:
+        taken = _TAKEN.get(violated_constraint(error) or "")
+        if taken is None:
+            raise
+        raise taken from error
