@@ -1,0 +1,146 @@
+"""Who calls: the bearer token of a request, and the decorators that ask for one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import g, request
+
+from authserve.core.actor import Actor
+from authserve.core.clock import now
+from authserve.core.errors import (
+    AuthenticationRequiredError,
+    InsufficientPermissionsError,
+    InvalidTokenError,
+    MalformedRequestError,
+    ReauthenticationRequiredError,
+    SessionRevokedError,
+    TokenExpiredError,
+)
+from authserve.core.registry import component
+from authserve.core.settings import get_settings
+from authserve.http.openapi import Blueprint, secured
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+MAX_TOKEN_LENGTH = 4096
+"""No token of ours is nearly so long; more is refused before it costs anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What an access token proves at this moment.
+
+    Args:
+        actor: who calls, with what permissions.
+        account: the columns of the caller's account, as the token check read them.
+        claims: the token's own claims.
+    """
+
+    actor: Actor
+    account: Any
+    claims: Mapping[str, Any]
+
+
+Authenticator = Callable[[str], Authentication]
+
+AUTHENTICATOR_EXTENSION = "authserve.authenticator"
+
+
+def bearer_token() -> str | None:
+    """The token of the `Authorization` header, or None without one.
+
+    Raises:
+        MalformedRequestError: two headers, which WSGI joins with a comma.
+        AuthenticationRequiredError: another scheme.
+        InvalidTokenError: no single token after the scheme, or a monstrous one.
+    """
+    header: str | None = request.environ.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return None
+    if "," in header:
+        raise MalformedRequestError("Send one Authorization header.")
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer":  # Case-insensitive: RFC 9110 §11.1.
+        raise AuthenticationRequiredError
+    token = token.strip()
+    if not token or " " in token or len(token) > MAX_TOKEN_LENGTH:
+        raise InvalidTokenError
+    return token
+
+
+def authenticate() -> Authentication:
+    """Verify the caller's access token, once a request.
+
+    Raises:
+        UnauthenticatedError: there is none, or it is not good (any more).
+    """
+    token = bearer_token()
+    if token is None:
+        raise AuthenticationRequiredError
+    authenticator = cast(Authenticator, component(AUTHENTICATOR_EXTENSION))
+    authentication = authenticator(token)
+    g.authentication = authentication
+    g.user_id = authentication.claims["sub"]
+    return authentication
+
+
+def current_authentication() -> Authentication:
+    """What `login_required` found out."""
+    return cast(Authentication, g.authentication)
+
+
+def current_actor() -> Actor:
+    """The caller, as services take it."""
+    return current_authentication().actor
+
+
+def login_required(view: ViewT) -> ViewT:
+    """Let only callers with a good access token in."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        authenticate()
+        return view(*args, **kwargs)
+
+    return cast(ViewT, _documented(guarded, AuthenticationRequiredError))
+
+
+def fresh_login_required(view: ViewT) -> ViewT:
+    """Let only callers in who gave their password within the last minutes (ASVS 7.5.1).
+
+    Freshness is what the token's `fresh` claim says: the moment until which it lasts.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        fresh_until = authenticate().claims["fresh"]
+        if fresh_until is False or now().timestamp() >= fresh_until:
+            max_age_secs = int(get_settings().fresh_ttl.total_seconds())
+            raise ReauthenticationRequiredError(max_age_secs=max_age_secs)
+        return view(*args, **kwargs)
+
+    errors = (AuthenticationRequiredError, ReauthenticationRequiredError)
+    return cast(ViewT, _documented(guarded, *errors))
+
+
+def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
+    """Let only callers in who hold `permission` at this moment."""
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if not authenticate().actor.has_permission(permission):
+                raise InsufficientPermissionsError
+            return view(*args, **kwargs)
+
+        errors = (AuthenticationRequiredError, InsufficientPermissionsError)
+        return cast(ViewT, _documented(guarded, *errors))
+
+    return decorator
+
+
+def _documented(guarded: Any, *errors: Any) -> Any:
+    token_errors = (InvalidTokenError, TokenExpiredError, SessionRevokedError)
+    return secured(Blueprint.refuses(*errors, *token_errors)(guarded))

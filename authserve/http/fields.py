@@ -1,0 +1,79 @@
+"""Input fields of the service's own vocabulary; each yields the stored form."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from authserve.core.identifiers import (
+    DISPLAY_NAME_MAX_LENGTH,
+    EMAIL_MAX_LENGTH,
+    InvalidIdentifierError,
+    canonical_email,
+    canonical_username,
+    clean_display_name,
+)
+from authserve.core.password_policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
+from authserve.core.password_policy import normalize_password
+
+_RAW_FACTOR = 4
+"""Raw input may be longer than its stored form (decomposed letters, spaces around it)."""
+
+
+class EmailAddress(fields.String):
+    """An address; yields its canonical form."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"example": "alice@example.com", "format": "email"})
+        super().__init__(validate=validate.Length(max=EMAIL_MAX_LENGTH), **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        if len(text) > _RAW_FACTOR * EMAIL_MAX_LENGTH:
+            raise ValidationError("Not a valid email address.")
+        return _canonical(canonical_email, text)
+
+
+class Username(fields.String):
+    """A username; yields it in lower case."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{1,30}[A-Za-z0-9]$"
+        kwargs.setdefault("metadata", {"example": "alice", "pattern": pattern})
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return _canonical(canonical_username, super()._deserialize(value, *args, **kwargs))
+
+
+class DisplayName(fields.String):
+    """A name to show; yields it trimmed and composed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"example": "Alice Liddell"})
+        super().__init__(validate=validate.Length(min=1, max=DISPLAY_NAME_MAX_LENGTH), **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return _canonical(clean_display_name, super()._deserialize(value, *args, **kwargs))
+
+
+class Password(fields.String):
+    """A password: NFC, otherwise as sent; only its length is judged here (ASVS 6.2.8).
+
+    A longer one than the policy allows is refused before anything is hashed, alike for every
+    account.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"example": "correct horse battery staple"})
+        super().__init__(validate=validate.Length(min=1, max=MAX_PASSWORD_LENGTH), **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return normalize_password(super()._deserialize(value, *args, **kwargs))
+
+
+def _canonical(make: Any, text: str) -> str:
+    try:
+        form: str = make(text)
+    except InvalidIdentifierError as error:
+        raise ValidationError(str(error)) from error
+    return form

@@ -1,0 +1,64 @@
+"""Is the process alive, and is it ready to serve?"""
+
+import logging
+
+from flask import Response
+from marshmallow import Schema, fields
+from sqlalchemy.exc import SQLAlchemyError
+
+from authserve.core.migration_state import is_migrated
+from authserve.http.openapi import Blueprint
+from authserve.http.responses import json_response
+
+logger = logging.getLogger(__name__)
+
+blueprint = Blueprint("health", __name__, description="For load balancers and monitors.")
+
+
+class HealthSchema(Schema):
+    """The process answers."""
+
+    status = fields.String(required=True, metadata={"example": "ok"})
+
+
+class ReadinessSchema(HealthSchema):
+    """What the process stands on, by name."""
+
+    checks = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"example": {"database": "ok", "migrations": "ok"}},
+    )
+
+
+@blueprint.get("/healthz")
+@blueprint.response(200, HealthSchema)
+def healthz() -> Response:
+    """The process answers; nothing else is touched."""
+    return json_response({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@blueprint.response(200, ReadinessSchema)
+@blueprint.alt_response(503, schema=ReadinessSchema)
+def readyz() -> Response:
+    """Whether requests can be served now: send traffic here while it says 200."""
+    results = _check_database()
+    is_ready = all(result == "ok" for result in results.values())
+    document = {"status": "ok" if is_ready else "unavailable", "checks": results}
+    response = json_response(document, 200 if is_ready else 503)
+    response.headers["Cache-Control"] = "no-store"
+    if not is_ready:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def _check_database() -> dict[str, str]:
+    """What a request would find; the words say no more than a stranger may know."""
+    try:
+        migrations = "ok" if is_migrated() else "pending"
+    except SQLAlchemyError:
+        logger.warning("database not ready", exc_info=True)
+        return {"database": "unavailable", "migrations": "unknown"}
+    return {"database": "ok", "migrations": migrations}

@@ -1,0 +1,12 @@
+"""Answers that need no schema."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+
+def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON answer, dumped as it is."""
+    return Response(json.dumps(document), status=status, mimetype="application/json")
