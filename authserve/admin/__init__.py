@@ -1,0 +1,1 @@
+"""What operators and administrators do with other people's accounts."""

@@ -1,0 +1,120 @@
+"""The application factory: the one file that knows every feature."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+from flask import Flask
+
+from authserve.admin.cli import users_group
+from authserve.audit.service import record
+from authserve.auth import tokens
+from authserve.auth.routes import blueprint as auth_blueprint
+from authserve.core.crypto import KEYRING_EXTENSION, Keyring
+from authserve.core.db import db, engine_options
+from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
+from authserve.core.logs import configure_logging
+from authserve.core.migration_state import MIGRATIONS_FOLDER
+from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
+from authserve.core.settings import SETTINGS_EXTENSION, Settings
+from authserve.extensions import jwt, migrate
+from authserve.http import docs, health
+from authserve.http.authentication import AUTHENTICATOR_EXTENSION
+from authserve.http.errors import register_error_handlers
+from authserve.http.json_body import MAX_BODY_BYTES
+from authserve.http.middleware import install_middleware
+from authserve.http.openapi import api, bind_api
+from authserve.http.request_info import trust_proxies
+from authserve.keys.routes import blueprint as keys_blueprint
+from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
+from authserve.rbac.service import keep_an_admin
+from authserve.sessions.service import end_sessions_of_deactivated
+from authserve.users.events import UserDeactivated, UserDeleted
+from authserve.users.routes import blueprint as users_blueprint
+
+SUBSCRIBERS: tuple[Subscription, ...] = (
+    (UserDeactivated, keep_an_admin),
+    (UserDeleted, keep_an_admin),
+    (UserDeactivated, end_sessions_of_deactivated),
+    # Last, so that nothing is recorded that a handler before it refused.
+    (DomainEvent, record),
+)
+"""Who is told of what, in this order, in the transaction of the event."""
+
+BLUEPRINTS = (auth_blueprint, users_blueprint, keys_blueprint, health.blueprint)
+
+
+def create_app(settings: Settings) -> Flask:
+    """Build the service.
+
+    Args:
+        settings: what it was told; `config.load_settings()` reads them from the environment.
+    """
+    configure_logging(
+        settings.log_level, is_command=click.get_current_context(silent=True) is not None
+    )
+    app = Flask(__name__, instance_path=str(settings.instance_path), static_folder=None)
+    app.config.from_mapping(_flask_config(settings))
+    _refuse_path_variants(app)
+    _bind_extensions(app, settings)
+    install_middleware(app)
+    register_error_handlers(app)
+    trust_proxies(app, count=settings.trusted_proxies)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(docs.blueprint)
+    app.cli.add_command(users_group)
+    return app
+
+
+def service_version() -> str:
+    """The version of the installed package, or of a checkout that is none."""
+    try:
+        return version("authserve")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+def _flask_config(settings: Settings) -> dict[str, object]:
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(
+            settings.database_url, pool_size=settings.database_pool_size
+        ),
+        "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+        "PROVIDE_AUTOMATIC_OPTIONS": False,
+        "JWT_ALGORITHM": "ES256",
+        "JWT_ENCODE_ISSUER": settings.public_url,
+        "JWT_ENCODE_AUDIENCE": settings.jwt_audience,
+        "JWT_TOKEN_LOCATION": ["headers"],
+        "JWT_COOKIE_CSRF_PROTECT": False,
+        "PROPAGATE_EXCEPTIONS": False,
+    }
+
+
+def _refuse_path_variants(app: Flask) -> None:
+    """One call, one path: no redirect turns `//` or a trailing slash into another."""
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    app.url_map.redirect_defaults = False
+
+
+def _bind_extensions(app: Flask, settings: Settings) -> None:
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(MIGRATIONS_FOLDER))
+    jwt.init_app(app)
+    tokens.configure(jwt)
+    bind_api(app, version=service_version(), server_url=settings.public_url)
+    app.extensions[SETTINGS_EXTENSION] = settings
+    app.extensions[KEYRING_EXTENSION] = Keyring(
+        (settings.secret_key, *settings.secret_key_fallbacks)
+    )
+    app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
+    app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+    app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(
+        cost=settings.password_cost,
+        niceness=settings.hash_niceness,
+        # At most half the threads may wait for a hash; the others go on checking tokens.
+        queue_size=max(1, settings.web_threads // 2),
+    )
+    app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token

