@@ -6,7 +6,7 @@ import click
 from flask import Flask
 
 from authserve.admin.cli import users_group
-from authserve.audit.service import record
+from authserve.audit.service import erase_details, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
@@ -27,20 +27,24 @@ from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.rbac.service import keep_an_admin
-from authserve.sessions.service import end_sessions_of_deactivated
-from authserve.users.events import UserDeactivated, UserDeleted
+from authserve.sessions.cli import sessions_group
+from authserve.sessions.routes import blueprint as sessions_blueprint
+from authserve.sessions.service import end_other_sessions, end_sessions_of_deactivated
+from authserve.users.events import UserDeactivated, UserDeleted, UserPasswordChanged
 from authserve.users.routes import blueprint as users_blueprint
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, keep_an_admin),
     (UserDeleted, keep_an_admin),
     (UserDeactivated, end_sessions_of_deactivated),
+    (UserPasswordChanged, end_other_sessions),
     # Last, so that nothing is recorded that a handler before it refused.
     (DomainEvent, record),
+    (UserDeleted, erase_details),
 )
 """Who is told of what, in this order, in the transaction of the event."""
 
-BLUEPRINTS = (auth_blueprint, users_blueprint, keys_blueprint, health.blueprint)
+BLUEPRINTS = (auth_blueprint, users_blueprint, sessions_blueprint, keys_blueprint, health.blueprint)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -63,6 +67,7 @@ def create_app(settings: Settings) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.cli.add_command(users_group)
+    app.cli.add_command(sessions_group)
     return app
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, or_, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.clock import now
@@ -11,6 +11,7 @@ from authserve.core.crypto import digest, random_bytes
 from authserve.core.db import require_transaction
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
+from authserve.users.events import UserDeleted
 
 SALT_BYTES = 16
 
@@ -38,6 +39,18 @@ def record(event: DomainEvent) -> None:
         },
     )
     session.execute(insert(AuditDetail), {"event_id": event_id, "salt": salt, **details})
+
+
+def erase_details(event: UserDeleted) -> None:
+    """Handle the end of an account: take what is personal out of the events about and by it."""
+    if event.subject is None:
+        return
+    audit_id = event.subject.audit_id
+    theirs = select(AuditEvent.id).where(
+        or_(AuditEvent.subject_audit_id == audit_id, AuditEvent.actor_audit_id == audit_id)
+    )
+    statement = delete(AuditDetail).where(AuditDetail.event_id.in_(theirs))
+    require_transaction().execute(statement.execution_options(synchronize_session=False))
 
 
 def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Why nobody gets in."""
 
-from authserve.core.errors import ForbiddenError, UnauthenticatedError
+from authserve.core.errors import UnauthenticatedError
 
 
 class InvalidCredentialsError(UnauthenticatedError):
@@ -12,10 +12,3 @@ class InvalidCredentialsError(UnauthenticatedError):
     code = "invalid_credentials"
     default_detail = "The identifier or the password is wrong."
     challenge = ""
-
-
-class WrongPasswordError(ForbiddenError):
-    """Somebody signed in gave another password than their own."""
-
-    code = "wrong_password"
-    default_detail = "The password is wrong."

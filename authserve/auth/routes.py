@@ -5,19 +5,57 @@ from typing import Any
 from flask import Response
 
 from authserve.auth.errors import InvalidCredentialsError
-from authserve.auth.schemas import LoginSchema, RegisterSchema, TokensSchema
-from authserve.auth.service import login, register
-from authserve.auth.tokens import issue_pair
+from authserve.auth.schemas import (
+    AccessTokenSchema,
+    IntrospectionSchema,
+    IntrospectSchema,
+    LoginSchema,
+    ReauthenticateSchema,
+    RefreshSchema,
+    RegisterSchema,
+    TokensSchema,
+)
+from authserve.auth.service import (
+    login,
+    logout,
+    logout_everywhere,
+    reauthenticate,
+    refresh,
+    register,
+)
+from authserve.auth.tokens import (
+    introspect,
+    issue_access_token,
+    issue_pair,
+    read_refresh_token,
+    read_session_token,
+)
+from authserve.core.errors import (
+    AuthenticationRequiredError,
+    InvalidTokenError,
+    SessionRevokedError,
+    TokenExpiredError,
+)
 from authserve.core.passwords import HasherBusyError
-from authserve.http.openapi import Blueprint
+from authserve.http.authentication import (
+    current_actor,
+    login_required,
+    one_token,
+    require_permission,
+)
+from authserve.http.openapi import Blueprint, secured
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
+from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.rbac.service import Permission
+from authserve.sessions.errors import TokenReusedError
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
     EmailTakenError,
     UsernameTakenError,
+    WrongPasswordError,
 )
 
 blueprint = Blueprint(
@@ -39,8 +77,69 @@ def register_user(body: dict[str, Any]) -> Response:
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokensSchema)
 @blueprint.refuses(
-    InvalidCredentialsError, AccountDisabledError, EmailNotVerifiedError, HasherBusyError
+    InvalidCredentialsError,
+    AccountDisabledError,
+    EmailNotVerifiedError,
+    TooManyAttemptsError,
+    HasherBusyError,
 )
 def login_user(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in with an address or username and a password."""
     return issue_pair(login(**body, request=current_request_info()), fresh=True)
+
+
+@blueprint.post("/refresh")
+@blueprint.arguments(RefreshSchema, required=False)
+@blueprint.response(200, TokensSchema)
+@blueprint.refuses(
+    AuthenticationRequiredError,
+    InvalidTokenError,
+    TokenExpiredError,
+    SessionRevokedError,
+    TokenReusedError,
+)
+def refresh_tokens(body: dict[str, Any]) -> dict[str, Any]:
+    """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
+    presented = read_refresh_token(one_token(body.get("refresh_token")))
+    return issue_pair(refresh(presented, request=current_request_info()), fresh=False)
+
+
+@blueprint.post("/logout")
+@secured
+@blueprint.response(204)
+@blueprint.refuses(
+    AuthenticationRequiredError, InvalidTokenError, TokenExpiredError, SessionRevokedError
+)
+def logout_session() -> None:
+    """End the session of the bearer token: access, even if expired, or refresh."""
+    token = read_session_token(one_token(None))
+    logout(token.session_id, token.user_id, request=current_request_info())
+
+
+@blueprint.post("/logout-all")
+@login_required
+@blueprint.response(204)
+def logout_all() -> None:
+    """End every session of the caller."""
+    logout_everywhere(actor=current_actor(), request=current_request_info())
+
+
+@blueprint.post("/reauthenticate")
+@login_required
+@blueprint.arguments(ReauthenticateSchema)
+@blueprint.response(200, AccessTokenSchema)
+@blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
+def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
+    """Give the password once more, for a fresh access token of the same session."""
+    sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())
+    return issue_access_token(sign_in, fresh=True)
+
+
+@blueprint.post("/introspect")
+@require_permission(Permission.TOKENS_INTROSPECT)
+@blueprint.arguments(IntrospectSchema)
+@blueprint.response(200, IntrospectionSchema)
+@blueprint.takes_form
+def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
+    """Ask whether an access token is good now (RFC 7662), in JSON or as a form."""
+    return introspect(body["token"])

@@ -31,6 +31,42 @@ class LoginSchema(StrictSchema):
     password = Password(required=True)
 
 
+class RefreshSchema(StrictSchema):
+    """A refresh token, unless it comes as bearer."""
+
+    is_body_optional = True
+
+    refresh_token = fields.String(metadata={"example": EXAMPLE_TOKEN})
+
+
+class ReauthenticateSchema(StrictSchema):
+    """The caller's password, once more."""
+
+    password = Password(required=True)
+
+
+class IntrospectSchema(StrictSchema):
+    """A token to ask about; the hint of RFC 7662 §2.1 is taken and not needed."""
+
+    token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+    token_type_hint = fields.String(metadata={"example": "access_token"})
+
+
+class IntrospectionSchema(Schema):
+    """RFC 7662 §2.2; a token that is not good has `active` alone."""
+
+    active = fields.Boolean(required=True)
+    sub = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    sid = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    client_id = fields.String(metadata={"example": "authserve"})
+    exp = fields.Integer(metadata={"example": 1795419675})
+    iat = fields.Integer(metadata={"example": 1795419075})
+    iss = fields.String(metadata={"example": "https://auth.example.com"})
+    aud = fields.String(metadata={"example": "authserve"})
+    token_type = fields.String(metadata={"example": "Bearer"})
+    username = fields.String(metadata={"example": "alice"})
+
+
 class AccessTokenSchema(Schema):
     """An access token by itself."""
 

@@ -1,27 +1,41 @@
 """The use cases of signing up and in."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, judge_sign_in
 from authserve.auth.queries import SignIn, find_sign_in
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.db import transaction
-from authserve.core.errors import AuthserveError, SessionRevokedError
+from authserve.core.errors import AuthserveError, InvalidTokenError, SessionRevokedError
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.password_policy import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import get_settings
+from authserve.ratelimit.service import (
+    ThrottleKey,
+    address_key,
+    identifier_key,
+    record_failure,
+    record_success,
+    require_allowed,
+)
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
-from authserve.sessions.events import SignInFailed
+from authserve.sessions.errors import SessionNotFoundError
+from authserve.sessions.events import SignInFailed, SignInThrottled
 from authserve.sessions.service import (
     IssuedSession,
     PresentedRefresh,
+    RevokeReason,
+    end_session,
+    end_sessions,
     judge_session,
+    renew_authentication,
     require_live,
     rotate_session,
     start_session,
@@ -33,12 +47,21 @@ from authserve.users.service import (
     NewUser,
     User,
     add_user,
+    confirm_password,
     find_credentials,
     record_login,
     ref_of,
 )
 
 logger = logging.getLogger(__name__)
+
+_GUESSES = frozenset(
+    {
+        SignInFailure.UNKNOWN_IDENTIFIER,
+        SignInFailure.NO_PASSWORD,
+        SignInFailure.WRONG_PASSWORD,
+    }
+)
 
 _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.UNKNOWN_IDENTIFIER: InvalidCredentialsError,
@@ -101,11 +124,18 @@ def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
         identifier: an address or username, as given.
 
     Raises:
+        TooManyAttemptsError: too many wrong passwords came before, for whatever account.
         InvalidCredentialsError: nobody has it, or the password is wrong.
         AccountDisabledError, EmailNotVerifiedError: the password was right.
         HasherBusyError: too many passwords wait to be checked.
     """
     canonical = canonical_login_identifier(identifier)
+    # An identifier that nobody can have is counted all the same, or its 429 would be missing.
+    keys = [
+        identifier_key(canonical or identifier.strip().lower()),
+        *address_key(request.ip),
+    ]
+    require_allowed(keys)
     credentials = find_credentials(canonical) if canonical else None
     stored_hash = credentials.password_hash if credentials else None
     verification = get_password_hasher().verify(password, stored_hash)
@@ -116,20 +146,24 @@ def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
     )
     if failure is None:
         assert credentials is not None
-        session = _start(credentials, verification.replacement_hash, request)
+        session = _start(credentials, verification.replacement_hash, keys, request)
         if session is not None:
             return _signed_in(session)
         failure = _judge_changed(canonical)
-    _record_failure(failure, credentials, request)
+    _record_failure(failure, credentials, keys, request)
     raise _REFUSALS[failure]
 
 
 def _start(
-    credentials: Credentials, new_hash: str | None, request: RequestInfo
+    credentials: Credentials,
+    new_hash: str | None,
+    keys: Sequence[ThrottleKey],
+    request: RequestInfo,
 ) -> IssuedSession | None:
     """Start a session, unless the account changed while the password was checked."""
     assert credentials.password_hash is not None
     with transaction():
+        record_success(keys)
         if not record_login(
             credentials.ref.id, verified_hash=credentials.password_hash, new_hash=new_hash
         ):
@@ -146,19 +180,24 @@ def _judge_changed(identifier: str | None) -> SignInFailure:
 
 
 def _record_failure(
-    failure: SignInFailure, credentials: Credentials | None, request: RequestInfo
+    failure: SignInFailure,
+    credentials: Credentials | None,
+    keys: Sequence[ThrottleKey],
+    request: RequestInfo,
 ) -> None:
-    """Commit the failure before it is answered (ASVS 16.3.1)."""
+    """Count and commit the failure before it is answered (ASVS 16.3.1).
+
+    Raises:
+        TooManyAttemptsError: a block had begun meanwhile; then this is not a failure more.
+    """
     logger.info("sign-in failed", extra={"reason": failure})
+    # After the right password there is nothing to guess any more.
+    has_begun_block = failure in _GUESSES and record_failure(keys)
+    subject = credentials.ref if credentials else None
     with transaction(durable=True):
-        emit(
-            SignInFailed(
-                actor=VISITOR,
-                subject=credentials.ref if credentials else None,
-                request=request,
-                details={"reason": failure},
-            )
-        )
+        emit(SignInFailed(subject=subject, request=request, details={"reason": failure}))
+        if has_begun_block:
+            emit(SignInThrottled(subject=subject, request=request))
 
 
 def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
@@ -187,3 +226,47 @@ def get_live_sign_in(session_id: UUID) -> SignIn:
         raise SessionRevokedError
     require_live(judge_session(sign_in.row, now()))
     return sign_in
+
+
+def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> SignIn:
+    """Let somebody signed in prove once more who they are; the session stays the same.
+
+    Raises:
+        WrongPasswordError: counted by the login throttle.
+        SessionRevokedError: the session ended meanwhile.
+        TooManyAttemptsError, HasherBusyError: see `users.service.confirm_password`.
+    """
+    user, session_id = actor.signed_in_user, _session_id(actor)
+    confirm_password(user, password, actor=actor, request=request)
+    renew_authentication(user, session_id, actor=actor, request=request)
+    return get_live_sign_in(session_id)
+
+
+def logout(session_id: UUID, user_id: UUID, *, request: RequestInfo) -> None:
+    """End the session that a token of ours names.
+
+    Raises:
+        SessionRevokedError: it has ended already.
+        TokenExpiredError: one of its limits has passed.
+        InvalidTokenError: it is another user's.
+    """
+    actor = get_live_sign_in(session_id).actor
+    user = actor.signed_in_user
+    if user.id != user_id:
+        raise InvalidTokenError
+    try:
+        end_session(user, session_id, RevokeReason.LOGOUT, actor=actor, request=request)
+    except SessionNotFoundError as error:
+        # Another logout was a moment faster.
+        raise SessionRevokedError from error
+
+
+def logout_everywhere(*, actor: Actor, request: RequestInfo) -> None:
+    """End every session of the caller, this one included."""
+    end_sessions(actor.signed_in_user, RevokeReason.LOGOUT_ALL, actor=actor, request=request)
+
+
+def _session_id(actor: Actor) -> UUID:
+    if actor.session_id is None:
+        raise LookupError("the actor has no session")
+    return actor.session_id

@@ -17,7 +17,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from authserve.auth.queries import SignIn
 from authserve.auth.service import SignedIn, get_live_sign_in
 from authserve.core.clock import now
-from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.errors import InvalidTokenError, TokenExpiredError, UnauthenticatedError
 from authserve.core.ids import new_id
 from authserve.core.settings import get_settings
 from authserve.core.signed_tokens import (
@@ -188,3 +188,46 @@ def read_refresh_token(token: str) -> PresentedRefresh:
         )
     except (TypeError, ValueError) as error:
         raise InvalidTokenError from error
+
+
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """What any token of a session says of whose it is."""
+
+    session_id: UUID
+    user_id: UUID
+
+
+def read_session_token(token: str) -> SessionToken:
+    """The session of a refresh token, or of an access token that may have expired.
+
+    Raises:
+        InvalidTokenError: it is neither.
+        TokenExpiredError: a refresh token whose time is over.
+    """
+    try:
+        claims = verify(REFRESH, token)
+    except InvalidTokenError:
+        claims = decode_access_token(token, allow_expired=True)
+    return SessionToken(UUID(claims["sid"]), UUID(claims["sub"]))
+
+
+def introspect(token: str) -> dict[str, Any]:
+    """What another service may know of an access token (RFC 7662 §2.2).
+
+    Returns:
+        `{"active": False}` and nothing else for whatever is not a good access token.
+    """
+    try:
+        authentication = authenticate_access_token(token)
+    except UnauthenticatedError:
+        return {"active": False}
+    claims, account = authentication.claims, authentication.account
+    names = ("sub", "sid", "client_id", "exp", "iat", "iss", "aud")
+    return {
+        "active": True,
+        **{name: claims[name] for name in names},
+        "token_type": "Bearer",
+        # RFC 7662: a name for people. Not every account has chosen one.
+        "username": account.username or account.email,
+    }

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     Connection,
     DateTime,
@@ -23,11 +24,13 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    delete,
     event,
+    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
 
 CONVENTION = {
@@ -82,15 +85,48 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 _DEPTH = "authserve.transaction_depth"
 
 
+def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows `ON CONFLICT`, which both databases spell alike."""
+    table = cast(Table, model.__table__)
+    if db.engine.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
 def insert_if_absent(model: type[Base]) -> Insert:
     """An INSERT that leaves an existing row alone instead of failing.
 
-    Its row count tells who was first: the dialects' common form of `ON CONFLICT DO NOTHING`.
+    Its row count tells who was first.
     """
-    table = cast(Table, model.__table__)
-    if db.engine.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return dialect_insert(model).on_conflict_do_nothing()
+
+
+PURGE_SLICE = 1_000
+"""Rows deleted in one transaction, so that no lock is held for long (chosen, not measured)."""
+
+
+def delete_in_slices(
+    model: type[Base], key: InstrumentedAttribute[Any], is_dead: ColumnElement[bool]
+) -> Iterator[int]:
+    """Delete all rows that are dead, a bounded number in each transaction.
+
+    Args:
+        model: the table.
+        key: its primary key.
+        is_dead: what dead means; it must stay true of a row once it is.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    while True:
+        with transaction() as session:
+            dead = select(key).where(is_dead).limit(PURGE_SLICE)
+            statement = delete(model).where(key.in_(dead))
+            result = session.execute(statement.execution_options(synchronize_session=False))
+        count: int = result.rowcount  # type: ignore[attr-defined]
+        if not count:
+            return
+        yield count
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
@@ -157,6 +193,19 @@ def require_transaction() -> Session:
     if not session.info.get(_DEPTH):
         raise RuntimeError("no transaction is open; wrap the use case in transaction()")
     return session
+
+
+def require_no_transaction() -> None:
+    """Refuse to go on inside a transaction.
+
+    What follows commits by itself, on a connection of its own; on SQLite it would wait for the
+    caller's own lock.
+
+    Raises:
+        TransactionNestingError: a transaction is open.
+    """
+    if db.session().info.get(_DEPTH):
+        raise TransactionNestingError("this commits by itself, so no transaction may be open")
 
 
 @contextmanager

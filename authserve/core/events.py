@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     USER_ROLES_CHANGED = "user.roles_changed"
     SESSION_STARTED = "session.started"
     SESSION_SIGN_IN_FAILED = "session.sign_in_failed"
+    SESSION_SIGN_IN_THROTTLED = "session.sign_in_throttled"
     SESSION_REAUTHENTICATED = "session.reauthenticated"
     SESSION_REAUTHENTICATION_FAILED = "session.reauthentication_failed"
     SESSION_REVOKED = "session.revoked"

@@ -70,6 +70,21 @@ def bearer_token() -> str | None:
     return token
 
 
+def one_token(in_body: str | None) -> str:
+    """The one token of a call that takes it in the body or as bearer.
+
+    Raises:
+        AuthenticationRequiredError: there is none.
+        MalformedRequestError: there are two; nobody could say which is meant.
+    """
+    token = bearer_token()
+    if token is not None and in_body is not None:
+        raise MalformedRequestError("Send the token in the body or as bearer, not both.")
+    if token is None and in_body is None:
+        raise AuthenticationRequiredError
+    return token or in_body or ""
+
+
 def authenticate() -> Authentication:
     """Verify the caller's access token, once a request.
 

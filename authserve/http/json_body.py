@@ -45,6 +45,25 @@ def read_json_body(request: Request) -> Any:
     return parse_json(raw)
 
 
+def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, for the one call that RFC 7662 §2.1 gives one.
+
+    Raises:
+        PayloadTooLargeError: over 64 KiB.
+        MalformedRequestError: a field twice, or text that nobody can store.
+    """
+    try:
+        found = request.form
+    except RequestEntityTooLarge as error:
+        raise PayloadTooLargeError from error
+    for name, values in found.lists():
+        if len(values) > 1:
+            raise MalformedRequestError("The form has the same field twice.")
+        check_text(name)
+        check_text(values[0])
+    return dict(found.items())
+
+
 def _require_json_type(request: Request) -> None:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):

@@ -10,8 +10,8 @@ from flask import Flask, Response, current_app, g, request
 
 from authserve.core.errors import MalformedRequestError, ValidationFailedError
 from authserve.core.logs import correlation_id_var
-from authserve.http.json_body import check_text, read_json_body
-from authserve.http.openapi import declares_body, declares_query
+from authserve.http.json_body import check_text, read_form, read_json_body
+from authserve.http.openapi import FORM_TYPE, accepts_form, declares_body, declares_query
 
 access_logger = logging.getLogger("authserve.access")
 
@@ -96,7 +96,10 @@ def _has_body() -> bool:
 
 
 def _check_body(view: Any) -> None:
-    g.json_body = read_json_body(request)
+    if request.mimetype == FORM_TYPE and accepts_form(view):
+        g.json_body = read_form(request)
+    else:
+        g.json_body = read_json_body(request)
     if not isinstance(g.json_body, dict):
         raise MalformedRequestError("The body is not a JSON object.")
     if g.json_body and not declares_body(view):

@@ -8,14 +8,15 @@ from sqlalchemy import delete, select
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.db import insert_if_absent, read_all, require_transaction, transaction
 from authserve.core.events import emit
-from authserve.rbac.errors import LastAdminError, RoleNotFoundError
+from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.events import UserRolesChanged
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE
+from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE, Permission
+from authserve.users.errors import LastAdminError
 from authserve.users.events import UserDeactivated, UserDeleted
 from authserve.users.service import is_any_active
 
-__all__ = ["ADMIN_ROLE", "USER_ROLE"]
+__all__ = ["ADMIN_ROLE", "USER_ROLE", "Permission"]
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:

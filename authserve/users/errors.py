@@ -36,3 +36,17 @@ class EmailNotVerifiedError(ForbiddenError):
 
     code = "email_not_verified"
     default_detail = "Verify your email address first."
+
+
+class WrongPasswordError(ForbiddenError):
+    """Somebody signed in gave another password than their own."""
+
+    code = "wrong_password"
+    default_detail = "The password is wrong."
+
+
+class LastAdminError(ConflictError):
+    """Somebody has to stay able to administer the service."""
+
+    code = "last_admin"
+    default_detail = "This is the last active administrator. Give somebody else the role first."

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from authserve.core.events import AuditAction, DomainEvent
+from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,14 @@ class UserPasswordChanged(DomainEvent):
     """An account has a new password."""
 
     action = AuditAction.USER_PASSWORD_CHANGED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordRejected(DomainEvent):
+    """Somebody signed in gave a wrong password where theirs was asked for once more."""
+
+    action = AuditAction.SESSION_REAUTHENTICATION_FAILED
+    outcome = Outcome.FAILURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

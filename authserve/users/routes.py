@@ -4,14 +4,21 @@ from typing import Any
 
 from flask import Response
 
-from authserve.http.authentication import current_actor, current_authentication, login_required
+from authserve.core.passwords import HasherBusyError
+from authserve.http.authentication import (
+    current_actor,
+    current_authentication,
+    fresh_login_required,
+    login_required,
+)
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
-from authserve.users.errors import UsernameTakenError
-from authserve.users.schemas import ProfileSchema
-from authserve.users.service import update_profile
+from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.users.errors import LastAdminError, UsernameTakenError, WrongPasswordError
+from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
+from authserve.users.service import change_password, delete_user, update_profile
 
 blueprint = Blueprint(
     "users", __name__, url_prefix="/api/v1/users", description="Accounts and their owners."
@@ -38,3 +45,24 @@ def patch_me(body: dict[str, Any]) -> Response:
     actor = current_actor()
     user = update_profile(actor.signed_in_user, body, actor=actor, request=current_request_info())
     return json_response(user_document(user, actor.roles))
+
+
+@blueprint.put("/me/password")
+@login_required
+@blueprint.arguments(PasswordChangeSchema)
+@blueprint.response(204)
+@blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
+def put_password(body: dict[str, Any]) -> None:
+    """Replace the caller's password; every other session ends."""
+    actor = current_actor()
+    change_password(actor.signed_in_user, **body, actor=actor, request=current_request_info())
+
+
+@blueprint.delete("/me")
+@fresh_login_required
+@blueprint.response(204)
+@blueprint.refuses(LastAdminError)
+def delete_me() -> None:
+    """Delete the caller's account with its sessions, for good."""
+    actor = current_actor()
+    delete_user(actor.signed_in_user, actor=actor, request=current_request_info())

@@ -1,6 +1,6 @@
 """The forms of a profile."""
 
-from authserve.http.fields import DisplayName, Username
+from authserve.http.fields import DisplayName, Password, Username
 from authserve.http.schemas import StrictSchema
 
 
@@ -9,3 +9,10 @@ class ProfileSchema(StrictSchema):
 
     username = Username(allow_none=True)
     display_name = DisplayName(allow_none=True)
+
+
+class PasswordChangeSchema(StrictSchema):
+    """A new password, and the one that it replaces (ASVS 6.2.3)."""
+
+    current_password = Password(required=True)
+    new_password = Password(required=True)

@@ -1,10 +1,10 @@
-"""What can be done with an account, whoever asks: routes, pages, commands and tests."""
+"""Making, finding, changing, switching and deleting accounts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,10 +14,13 @@ from authserve.core.db import read_all, require_transaction, transaction, violat
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
-from authserve.users.events import UserActivated, UserDeactivated, UserProfileChanged
+from authserve.users.events import (
+    UserActivated,
+    UserDeactivated,
+    UserDeleted,
+    UserProfileChanged,
+)
 from authserve.users.models import User
-
-__all__ = ["User"]
 
 _TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenError}
 
@@ -35,16 +38,6 @@ class NewUser:
     display_name: str | None = None
     password_hash: str | None = None
     email_verified: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What a sign-in has to be judged by."""
-
-    ref: UserRef
-    password_hash: str | None
-    is_active: bool
-    email_verified: bool
 
 
 def add_user(new: NewUser) -> User:
@@ -92,7 +85,7 @@ def get_user_by_reference(reference: str) -> User:
     identifier = canonical_login_identifier(reference)
     if identifier is None:
         raise UserNotFoundError
-    return _get_where(_identifier_is(identifier))
+    return _get_where(identifier_is(identifier))
 
 
 def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:
@@ -141,50 +134,9 @@ def _get_where(condition: ColumnElement[bool]) -> User:
     return user
 
 
-def _identifier_is(identifier: str) -> ColumnElement[bool]:
+def identifier_is(identifier: str) -> ColumnElement[bool]:
+    """Whether an account has this canonical address or username."""
     return (User.email if "@" in identifier else User.username) == identifier
-
-
-def find_credentials(identifier: str) -> Credentials | None:
-    """What is needed to judge a sign-in, or None for an identifier that nobody has.
-
-    Args:
-        identifier: a canonical address or username.
-    """
-    rows = read_all(
-        select(
-            User.id, User.audit_id, User.password_hash, User.is_active, User.email_verified
-        ).where(_identifier_is(identifier))
-    )
-    if not rows:
-        return None
-    row = rows[0]
-    return Credentials(
-        ref=UserRef(row.id, row.audit_id),
-        password_hash=row.password_hash,
-        is_active=row.is_active,
-        email_verified=row.email_verified,
-    )
-
-
-def record_login(user_id: UUID, *, verified_hash: str, new_hash: str | None = None) -> bool:
-    """Note a sign-in whose password was just verified, in the open transaction.
-
-    Args:
-        verified_hash: the stored hash that the password was checked against.
-        new_hash: replaces it, when it was made with older parameters.
-
-    Returns:
-        False if the account was deactivated, deleted or given another password meanwhile; then
-        no session may start. Holding this row's lock keeps all of those waiting until the
-        session exists, so that whichever comes second sees the first.
-    """
-    result = require_transaction().execute(
-        update(User)
-        .where(User.id == user_id, User.is_active, User.password_hash == verified_hash)
-        .values(last_login_at=now(), password_hash=new_hash or verified_hash)
-    )
-    return result.rowcount == 1  # type: ignore[attr-defined, no-any-return]
 
 
 def update_profile(
@@ -238,6 +190,21 @@ def deactivate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
         LastAdminError: by a handler of the event; the account stays as it was.
     """
     return _set_active(user_id, False, UserDeactivated, actor=actor, request=request)
+
+
+def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
+    """Remove an account with all that is held on it; its audit events stay, without its details.
+
+    Raises:
+        UserNotFoundError: it is gone already.
+        LastAdminError: by a handler of the event; the account stays as it was.
+    """
+    with transaction() as session:
+        # The lock first, so that of two callers the second finds nothing.
+        if session.get(User, user.id, with_for_update=True) is None:
+            raise UserNotFoundError
+        emit(UserDeleted(actor=actor, subject=user, request=request))
+        session.execute(delete(User).where(User.id == user.id))
 
 
 def _set_active(

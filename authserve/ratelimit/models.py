@@ -1,0 +1,21 @@
+"""The table of counters."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, Integer
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authserve.core.db import Base, UTCDateTime, key_string
+
+KEY_MAX_LENGTH = 200
+
+
+class RateCounter(Base):
+    """How often something happened since its window began; dead from `expires_at` on."""
+
+    __tablename__ = "rate_counters"
+    __table_args__ = (Index("ix_rate_counters_expires_at", "expires_at"),)
+
+    key: Mapped[str] = mapped_column(key_string(KEY_MAX_LENGTH), primary_key=True)
+    hits: Mapped[int] = mapped_column(Integer)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,0 +1,44 @@
+"""The login throttle's numbers, and what a counter means by them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleRule:
+    """How many failures in what time begin a block.
+
+    After the block every further failure begins a longer one; a window without any failure
+    forgets it all.
+    """
+
+    limit: int
+    window: timedelta
+
+
+BY_IDENTIFIER = ThrottleRule(limit=5, window=timedelta(minutes=5))
+BY_ADDRESS = ThrottleRule(limit=10, window=timedelta(minutes=1))
+"""`security.md`: 5 failures in 5 minutes an account, 10 in one minute an address. An address gets
+more, since a whole office can stand behind one."""
+
+BLOCKS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 240, 480, 900))
+"""From 30 s, doubling to 15 minutes (`security.md`)."""
+
+
+def block_after(failures: int, rule: ThrottleRule) -> timedelta | None:
+    """How long a failure blocks that is the `failures`-th, or None if it does not yet."""
+    if failures < rule.limit:
+        return None
+    return BLOCKS[min(failures - rule.limit, len(BLOCKS) - 1)]
+
+
+def blocked_until(
+    count: int, expires_at: datetime, rule: ThrottleRule, now: datetime
+) -> datetime | None:
+    """When the block ends that a counter stands for, or None if there is none now.
+
+    A counter that blocks lives one window longer than its block, so that the block's end follows
+    from the counter's: one row and one write hold both.
+    """
+    end = expires_at - rule.window
+    return end if count >= rule.limit and end > now else None

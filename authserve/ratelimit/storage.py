@@ -1,0 +1,82 @@
+"""Counters for the `limits` library, in the service's own database (its `Storage` extension).
+
+Every change is one atomic upsert in AUTOCOMMIT: exact over all workers, and committed whatever
+becomes of the request that made it.
+"""
+
+from datetime import timedelta
+
+from limits.storage import Storage
+from sqlalchemy import Table, case, delete, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from authserve.core.clock import now
+from authserve.core.db import dialect_insert, reading
+from authserve.ratelimit.models import RateCounter
+
+TABLE: Table = RateCounter.__table__  # type: ignore[assignment]
+
+
+class SQLStorage(Storage):
+    """Fixed windows that begin with their first hit."""
+
+    STORAGE_SCHEME = ["database"]  # noqa: RUF012 - the library's own declaration
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What the library may wrap."""
+        return SQLAlchemyError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count `amount` and return the sum of the window, one round trip.
+
+        Args:
+            key: what is counted.
+            expiry: seconds that a window lasts.
+            amount: how much to count.
+        """
+        moment = now()
+        row = {"key": key, "hits": amount, "expires_at": moment + timedelta(seconds=expiry)}
+        insert = dialect_insert(RateCounter).values(row)
+        is_over = TABLE.c.expires_at <= moment
+        upsert = insert.on_conflict_do_update(
+            index_elements=[TABLE.c.key],
+            set_={
+                "hits": case((is_over, insert.excluded.hits), else_=TABLE.c.hits + amount),
+                "expires_at": case((is_over, insert.excluded.expires_at), else_=TABLE.c.expires_at),
+            },
+        ).returning(TABLE.c.hits)
+        with reading() as connection:
+            return int(connection.execute(upsert).scalar_one())
+
+    def get(self, key: str) -> int:
+        """The sum of the present window, 0 without one."""
+        statement = select(TABLE.c.hits).where(TABLE.c.key == key, TABLE.c.expires_at > now())
+        with reading() as connection:
+            return int(connection.execute(statement).scalar() or 0)
+
+    def get_expiry(self, key: str) -> float:
+        """When the present window ends, as seconds since 1970; now without one."""
+        moment = now()
+        statement = select(TABLE.c.expires_at).where(
+            TABLE.c.key == key, TABLE.c.expires_at > moment
+        )
+        with reading() as connection:
+            expires_at = connection.execute(statement).scalar()
+        return float((expires_at or moment).timestamp())
+
+    def check(self) -> bool:
+        """Whether the database answers."""
+        with reading() as connection:
+            connection.execute(select(1))
+        return True
+
+    def reset(self) -> int | None:
+        """Forget every counter; returns how many there were."""
+        with reading() as connection:
+            return int(connection.execute(delete(TABLE)).rowcount)
+
+    def clear(self, key: str) -> None:
+        """Forget one counter."""
+        with reading() as connection:
+            connection.execute(delete(TABLE).where(TABLE.c.key == key))

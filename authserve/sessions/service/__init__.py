@@ -1,0 +1,36 @@
+"""The life of a session: start, rotate, end, list, purge."""
+
+from authserve.sessions.models import Session
+from authserve.sessions.policy import RevokeReason, SessionState, judge_session
+from authserve.sessions.service.ending import (
+    end_other_sessions,
+    end_session,
+    end_sessions,
+    end_sessions_issued_before,
+    end_sessions_of_deactivated,
+    purge_dead_sessions,
+)
+from authserve.sessions.service.listing import find_live_sessions
+from authserve.sessions.service.rotation import PresentedRefresh, rotate_session
+from authserve.sessions.service.rows import IssuedSession, require_live
+from authserve.sessions.service.starting import renew_authentication, start_session
+
+__all__ = [
+    "IssuedSession",
+    "PresentedRefresh",
+    "RevokeReason",
+    "Session",
+    "SessionState",
+    "end_other_sessions",
+    "end_session",
+    "end_sessions",
+    "end_sessions_issued_before",
+    "end_sessions_of_deactivated",
+    "find_live_sessions",
+    "judge_session",
+    "purge_dead_sessions",
+    "renew_authentication",
+    "require_live",
+    "rotate_session",
+    "start_session",
+]

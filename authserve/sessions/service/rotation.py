@@ -1,0 +1,130 @@
+"""Refreshing a session: exactly one of many simultaneous callers moves it on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, update
+from sqlalchemy.orm import Session as DatabaseSession
+
+from authserve.core.actor import RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest, is_equal
+from authserve.core.db import UTCDateTime, transaction
+from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
+from authserve.core.events import emit
+from authserve.core.settings import get_settings
+from authserve.sessions.errors import TokenReusedError
+from authserve.sessions.events import SessionReuseDetected
+from authserve.sessions.models import Session
+from authserve.sessions.policy import (
+    RefreshVerdict,
+    RevokeReason,
+    SessionState,
+    judge_refresh,
+    judge_session,
+)
+from authserve.sessions.service.rows import REFUSALS, IssuedSession, is_live, issued_session
+from authserve.users.service import get_user, ref_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedRefresh:
+    """What a refresh token said, its signature and times being good."""
+
+    session_id: UUID
+    generation: int
+    family_secret: bytes
+
+
+def rotate_session(presented: PresentedRefresh, *, request: RequestInfo) -> IssuedSession:
+    """Spend a refresh token: the session moves on by one generation, or ends.
+
+    One conditional UPDATE decides, so of any number of simultaneous callers one moves the
+    session; the others find themselves one behind and, within the grace, are given the present
+    generation. Ending a session contends for the same row: whichever is second sees the first.
+
+    Raises:
+        SessionRevokedError: the session is unknown or was ended.
+        TokenExpiredError: the idle or the absolute limit has passed.
+        InvalidTokenError: the token is not of this session, whatever signed it.
+        TokenReusedError: an old token; the session has been ended, and that is committed.
+    """
+    moment = now()
+    with transaction(durable=True) as session:
+        row = _advance(session, presented, moment)
+        if row is None:
+            row, refusal = _judge_refused(session, presented, moment, request)
+        else:
+            refusal = None
+    if refusal is not None:
+        raise refusal
+    assert row is not None
+    return issued_session(row, presented.family_secret)
+
+
+def _advance(
+    session: DatabaseSession, presented: PresentedRefresh, moment: datetime
+) -> Session | None:
+    settings = get_settings()
+    idle_limit = moment + settings.refresh_idle_ttl
+    statement = (
+        update(Session)
+        .where(
+            Session.id == presented.session_id,
+            Session.generation == presented.generation,
+            Session.family_digest == digest(presented.family_secret),
+            is_live(moment),
+        )
+        .values(
+            generation=Session.generation + 1,
+            rotated_at=moment,
+            last_used_at=moment,
+            idle_expires_at=case(
+                (Session.expires_at < idle_limit, Session.expires_at),
+                else_=bindparam("idle_limit", idle_limit, UTCDateTime),
+            ),
+        )
+        .returning(Session)
+        .execution_options(synchronize_session=False)
+    )
+    return session.scalar(statement)
+
+
+def _judge_refused(
+    session: DatabaseSession, presented: PresentedRefresh, moment: datetime, request: RequestInfo
+) -> tuple[Session | None, UnauthenticatedError | None]:
+    """Say why the UPDATE passed the row by; the order of judgement is the contract's."""
+    row = session.get(Session, presented.session_id, with_for_update=True)
+    if row is None:
+        return None, SessionRevokedError()
+    if not is_equal(row.family_digest, digest(presented.family_secret)):
+        return None, InvalidTokenError()
+    state = judge_session(row, moment)
+    if state is not SessionState.LIVE:
+        return None, REFUSALS[state]()
+    verdict = judge_refresh(
+        presented=presented.generation,
+        current=row.generation,
+        rotated_at=row.rotated_at,
+        now=moment,
+        grace=get_settings().refresh_reuse_grace,
+    )
+    if verdict is not RefreshVerdict.REUSED:
+        return row, None
+    _end_reused(row, presented, moment, request)
+    return None, TokenReusedError()
+
+
+def _end_reused(
+    row: Session, presented: PresentedRefresh, moment: datetime, request: RequestInfo
+) -> None:
+    row.revoked_at = moment
+    row.revoke_reason = RevokeReason.REUSE_DETECTED
+    details = {
+        "session_id": str(row.id),
+        "presented_generation": presented.generation,
+        "current_generation": row.generation,
+    }
+    user = ref_of(get_user(row.user_id))
+    emit(SessionReuseDetected(subject=user, request=request, details=details))

@@ -1,0 +1,84 @@
+"""What the use cases of sessions share: conditions, forms and refusals of a session's row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Update, update
+
+from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
+from authserve.sessions.models import Session
+from authserve.sessions.policy import RevokeReason, SessionState
+
+FAMILY_SECRET_BYTES = 16
+"""128 bits (ASVS 7.2.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedSession:
+    """A session as its next pair of tokens needs it.
+
+    Args:
+        generation: what the refresh token has to carry.
+        refresh_expires_at: the nearer of the idle and the absolute limit.
+        family_secret: what every refresh token of the session carries.
+    """
+
+    id: UUID
+    user_id: UUID
+    generation: int
+    expires_at: datetime
+    refresh_expires_at: datetime
+    amr: Sequence[str]
+    auth_time: datetime
+    family_secret: bytes
+
+
+def issued_session(row: Session, family_secret: bytes) -> IssuedSession:
+    """The session of `row`, ready for tokens."""
+    return IssuedSession(
+        id=row.id,
+        user_id=row.user_id,
+        generation=row.generation,
+        expires_at=row.expires_at,
+        refresh_expires_at=row.idle_expires_at,
+        amr=row.amr,
+        auth_time=row.auth_time,
+        family_secret=family_secret,
+    )
+
+
+def is_live(moment: datetime) -> ColumnElement[bool]:
+    """`judge_session` as SQL."""
+    return (
+        Session.revoked_at.is_(None)
+        & (Session.expires_at > moment)
+        & (Session.idle_expires_at > moment)
+    )
+
+
+def revocation(reason: RevokeReason, moment: datetime) -> Update:
+    """An UPDATE that ends sessions, each once; narrow it to those that are meant."""
+    return (
+        update(Session)
+        .where(Session.revoked_at.is_(None))
+        .values(revoked_at=moment, revoke_reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+
+
+REFUSALS: dict[SessionState, type[UnauthenticatedError]] = {
+    SessionState.REVOKED: SessionRevokedError,
+    SessionState.EXPIRED: TokenExpiredError,
+}
+
+
+def require_live(state: SessionState) -> None:
+    """Raise what a token of a session in this state is answered with.
+
+    Raises:
+        SessionRevokedError, TokenExpiredError: the session does not count any more.
+    """
+    if state is not SessionState.LIVE:
+        raise REFUSALS[state]()

@@ -1,0 +1,101 @@
+"""The beginning of a session."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.crypto import digest, random_bytes
+from authserve.core.db import require_transaction, transaction
+from authserve.core.errors import SessionRevokedError
+from authserve.core.events import emit
+from authserve.core.ids import new_id
+from authserve.core.settings import get_settings
+from authserve.sessions.events import SessionReauthenticated, SessionStarted
+from authserve.sessions.models import Session
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
+from authserve.sessions.service.rows import (
+    FAMILY_SECRET_BYTES,
+    IssuedSession,
+    is_live,
+    issued_session,
+    revocation,
+)
+
+
+def start_session(user: UserRef, *, amr: Sequence[str], request: RequestInfo) -> IssuedSession:
+    """Begin a session in the open transaction, which must hold the lock on the user's row.
+
+    At most `MAX_SESSIONS_PER_USER` stay live; the oldest make room.
+
+    Args:
+        amr: how the user proved who they are (RFC 8176), for example `["pwd"]`.
+    """
+    settings, moment = get_settings(), now()
+    family_secret = random_bytes(FAMILY_SECRET_BYTES)
+    expires_at = moment + settings.session_ttl
+    row = Session(
+        id=new_id(),
+        user_id=user.id,
+        generation=0,
+        family_digest=digest(family_secret),
+        created_at=moment,
+        last_used_at=moment,
+        idle_expires_at=min(moment + settings.refresh_idle_ttl, expires_at),
+        expires_at=expires_at,
+        ip=request.ip,
+        user_agent=request.user_agent,
+        amr=list(amr),
+        auth_time=moment,
+    )
+    session = require_transaction()
+    session.add(row)
+    session.flush()
+    _evict_oldest(user, moment)
+    details = {"session_id": str(row.id), "amr": list(amr)}
+    emit(
+        SessionStarted(
+            actor=Actor(user=user, session_id=row.id),
+            subject=user,
+            request=request,
+            details=details,
+        )
+    )
+    return issued_session(row, family_secret)
+
+
+def _evict_oldest(user: UserRef, moment: datetime) -> None:
+    surplus = (
+        select(Session.id)
+        .where(Session.user_id == user.id, is_live(moment))
+        .order_by(Session.created_at.desc(), Session.id.desc())
+        .offset(MAX_SESSIONS_PER_USER)
+    )
+    require_transaction().execute(
+        revocation(RevokeReason.EVICTED, moment).where(Session.id.in_(surplus))
+    )
+
+
+def renew_authentication(
+    user: UserRef, session_id: UUID, *, actor: Actor, request: RequestInfo
+) -> None:
+    """Note that the user of a live session has just proven who they are once more.
+
+    Raises:
+        SessionRevokedError: the session ended meanwhile.
+    """
+    moment = now()
+    with transaction() as session:
+        result = session.execute(
+            update(Session)
+            .where(Session.id == session_id, Session.user_id == user.id, is_live(moment))
+            .values(auth_time=moment)
+            .execution_options(synchronize_session=False)
+        )
+        if result.rowcount != 1:  # type: ignore[attr-defined]
+            raise SessionRevokedError
+        details = {"session_id": str(session_id)}
+        emit(SessionReauthenticated(actor=actor, subject=user, request=request, details=details))

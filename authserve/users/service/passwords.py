@@ -1,0 +1,170 @@
+"""What has to do with an account's password: finding it, confirming it, replacing it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, update
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.db import read_all, require_transaction, transaction
+from authserve.core.events import emit
+from authserve.core.password_policy import require_acceptable_password
+from authserve.core.passwords import get_password_hasher
+from authserve.ratelimit.service import (
+    account_key,
+    address_key,
+    identifier_key,
+    record_failure,
+    record_success,
+    require_allowed,
+)
+from authserve.users.errors import UserNotFoundError, WrongPasswordError
+from authserve.users.events import PasswordRejected, UserPasswordChanged
+from authserve.users.models import User
+from authserve.users.service.accounts import identifier_is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a sign-in has to be judged by, and what a new password must not be."""
+
+    ref: UserRef
+    email: str
+    username: str | None
+    display_name: str | None
+    password_hash: str | None
+    is_active: bool
+    email_verified: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The words that the owner's password must not be."""
+        return [word for word in (self.email, self.username, self.display_name) if word]
+
+
+def find_credentials(identifier: str) -> Credentials | None:
+    """What is needed to judge a sign-in, or None for an identifier that nobody has.
+
+    Args:
+        identifier: a canonical address or username.
+    """
+    return _find_where(identifier_is(identifier))
+
+
+def _find_where(condition: ColumnElement[bool]) -> Credentials | None:
+    statement = select(
+        User.id,
+        User.audit_id,
+        User.email,
+        User.username,
+        User.display_name,
+        User.password_hash,
+        User.is_active,
+        User.email_verified,
+    ).where(condition)
+    rows = read_all(statement)
+    if not rows:
+        return None
+    row = rows[0]
+    return Credentials(
+        ref=UserRef(row.id, row.audit_id),
+        email=row.email,
+        username=row.username,
+        display_name=row.display_name,
+        password_hash=row.password_hash,
+        is_active=row.is_active,
+        email_verified=row.email_verified,
+    )
+
+
+def record_login(user_id: UUID, *, verified_hash: str, new_hash: str | None = None) -> bool:
+    """Note a sign-in whose password was just verified, in the open transaction.
+
+    Args:
+        verified_hash: the stored hash that the password was checked against.
+        new_hash: replaces it, when it was made with older parameters.
+
+    Returns:
+        False if the account was deactivated, deleted or given another password meanwhile; then
+        no session may start. Holding this row's lock keeps all of those waiting until the
+        session exists, so that whichever comes second sees the first.
+    """
+    result = require_transaction().execute(
+        update(User)
+        .where(User.id == user_id, User.is_active, User.password_hash == verified_hash)
+        .values(last_login_at=now(), password_hash=new_hash or verified_hash)
+    )
+    return result.rowcount == 1  # type: ignore[attr-defined, no-any-return]
+
+
+def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> str:
+    """Check the password that somebody signed in gives once more.
+
+    A wrong one counts against the account's sign-ins too, wherever it is given; but strangers
+    who guess at the sign-in do not keep the owner from this, whose token proves who they are.
+
+    Returns:
+        The stored hash that it was checked against, as the condition of what follows.
+
+    Raises:
+        UserNotFoundError: the account is gone.
+        WrongPasswordError: it is wrong, or there is none.
+        TooManyAttemptsError: too many wrong ones came before.
+        HasherBusyError: too many passwords wait to be checked.
+    """
+    keys = [account_key(user.id), *address_key(request.ip)]
+    require_allowed(keys)
+    credentials = _get_credentials(user.id)
+    verification = get_password_hasher().verify(
+        password, credentials.password_hash, is_known_caller=True
+    )
+    if verification.is_valid and credentials.password_hash is not None:
+        record_success(keys)
+        return credentials.password_hash
+    record_failure([*keys, identifier_key(credentials.email)])
+    with transaction(durable=True):
+        emit(PasswordRejected(actor=actor, subject=user, request=request))
+    raise WrongPasswordError
+
+
+def change_password(
+    user: UserRef,
+    *,
+    current_password: str,
+    new_password: str,
+    actor: Actor,
+    request: RequestInfo,
+) -> None:
+    """Replace the password of somebody who knows it; their other sessions end.
+
+    Raises:
+        ValidationFailedError: the new password is not acceptable.
+        WrongPasswordError: the current one is wrong, or was replaced meanwhile.
+        TooManyAttemptsError, HasherBusyError, UserNotFoundError: see `confirm_password`.
+    """
+    context = _get_credentials(user.id).names
+    require_acceptable_password(new_password, context=context, field="new_password")
+    verified_hash = confirm_password(user, current_password, actor=actor, request=request)
+    new_hash = get_password_hasher().hash(new_password, is_known_caller=True)
+    with transaction() as session:
+        result = session.execute(
+            update(User)
+            .where(User.id == user.id, User.is_active, User.password_hash == verified_hash)
+            .values(
+                password_hash=new_hash,
+                password_version=User.password_version + 1,
+                updated_at=now(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        if result.rowcount != 1:  # type: ignore[attr-defined]
+            raise WrongPasswordError
+        emit(UserPasswordChanged(actor=actor, subject=user, request=request))
+
+
+def _get_credentials(user_id: UUID) -> Credentials:
+    credentials = _find_where(User.id == user_id)
+    if credentials is None:
+        raise UserNotFoundError
+    return credentials
