@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from authserve.app import create_app
 from authserve.core.db import db
 from authserve.core.settings import PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
+from tests.support.server import Server
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 """Argon2's minimum: tests are about everything but its cost."""
@@ -41,6 +43,8 @@ def make_settings(database_url: str, instance_path: Path, **changes: object) -> 
         database_url=database_url,
         instance_path=instance_path,
         password_cost=CHEAP,
+        # The hashing thread steps back behind nothing: other work could keep it waiting for long.
+        hash_niceness=0,
         web_threads=64,
     )
     return replace(settings, **changes)  # type: ignore[arg-type]
@@ -169,6 +173,31 @@ def client(app: Flask) -> FlaskClient:
 def runner(app: Flask) -> FlaskCliRunner:
     """Runs `flask` commands."""
     return app.test_cli_runner()
+
+
+@pytest.fixture
+def make_server(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start real gunicorns on this test's database, with variables of the test's choice."""
+    servers: list[Server] = []
+    with ExitStack() as stops:
+
+        def make(**environ: str) -> Server:
+            folder = tmp_path / f"server{len(servers)}"
+            server = Server(make_settings(database_url, tmp_path), folder, environ)
+            stops.callback(server.stop)
+            servers.append(server)
+            server.wait_until_healthy()
+            return server
+
+        yield make
+    for server in servers:
+        assert server.process.returncode == 0, server.output()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A real gunicorn with three workers, which answers; it has to end well when told to."""
+    return make_server()
 
 
 @pytest.fixture

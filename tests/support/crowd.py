@@ -1,0 +1,51 @@
+"""Many callers at once, for tests of races."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+DEADLINE_SECS = 60
+"""When a test gives up. Nothing takes nearly as long, unless it never happens."""
+
+
+class Answer(Protocol):
+    """A response, of Flask's test client or of `requests`."""
+
+    @property
+    def status_code(self) -> int:
+        """Its status."""
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Make every call in a thread of its own, none before all the threads are there.
+
+    Returns:
+        What came of each, in their order; the first exception is raised.
+    """
+    barrier = Barrier(len(calls), timeout=DEADLINE_SECS)
+
+    def run(call: Callable[[], T]) -> T:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(max_workers=len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def persistently(call: Callable[[], AnswerT]) -> AnswerT:
+    """Call again for as long as the answer is 503, as `Retry-After` asks clients to.
+
+    On a busy machine a crowd may well be told to come back; what counts is how it ends.
+    """
+    give_up = time.monotonic() + DEADLINE_SECS
+    while (answer := call()).status_code == 503:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    return answer

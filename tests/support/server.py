@@ -1,0 +1,162 @@
+"""A real gunicorn with several workers, for tests of what only real processes can show."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+import config
+from authserve.core.settings import Settings
+
+DEADLINE_SECS = 60
+"""When a test gives up. Nothing takes nearly as long, unless it never happens."""
+
+WORKERS = 3
+
+
+class Client(requests.Session):
+    """A session of `requests` that takes paths, and connects to nothing but its server.
+
+    Each request has a connection of its own, so that it meets any of the workers, and so that
+    none is left for a stopping server to wait for. A test of kept connections says
+    `client.headers.pop("Connection")`.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers["Connection"] = "close"
+        self._url = url
+
+    def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        """Send a request; `url` is a path."""
+        kwargs.setdefault("timeout", DEADLINE_SECS)
+        kwargs.setdefault("allow_redirects", False)
+        return super().request(method, self._url + url, **kwargs)
+
+
+class Server:
+    """`gunicorn -c gunicorn.conf.py wsgi:app` on a loopback port of its own.
+
+    It runs in a copy of the project's top, so that no developer's `.env` reaches it.
+
+    Args:
+        settings: database and secret, so that an application of the test shares both.
+        folder: where the copy and the output go.
+        environ: more variables, in the environment's own names.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._clients: list[Client] = []
+        # Bound but never listening, it keeps the port from everybody who asks for any, while
+        # gunicorn, which also sets SO_REUSEADDR, can have it.
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reservation.bind(("127.0.0.1", 0))
+        port = self._reservation.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(config.ROOT),
+            "APP_ENV": "test",
+            "DATABASE_URL": settings.database_url,
+            "SECRET_KEY": settings.secret_key,
+            "PORT": str(port),
+            "WEB_CONCURRENCY": str(WORKERS),
+            # Enough places for all callers of a test to wait for a hash on one worker, and no
+            # stepping back for whatever else keeps the machine busy.
+            "WEB_THREADS": "64",
+            "HASH_NICENESS": "0",
+            **environ,
+        }
+        folder.mkdir()
+        for name in ("config.py", "wsgi.py", "gunicorn.conf.py", ".flaskenv"):
+            shutil.copy(config.ROOT / name, folder)
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "stdout").open("ab") as out, (self._folder / "stderr").open("ab") as e:
+            return subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
+                cwd=self._folder,
+                env=self.environ,
+                stdout=out,
+                stderr=e,
+            )
+
+    def wait_until_healthy(self) -> None:
+        """Come back when it answers and all of its workers are there."""
+        client, give_up = self.client(), time.monotonic() + DEADLINE_SECS
+        while not self._is_healthy(client):
+            assert self.process.poll() is None, f"gunicorn ended:\n{self.output()}"
+            assert time.monotonic() < give_up, f"gunicorn does not answer:\n{self.output()}"
+            time.sleep(0.05)
+
+    def _is_healthy(self, client: Client) -> bool:
+        try:
+            status = client.get("/healthz").status_code
+        except requests.ConnectionError:
+            return False
+        return status == 200 and len(self.workers()) == int(self.environ["WEB_CONCURRENCY"])
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def client(self) -> Client:
+        """A client with connections of its own; the server closes it at its end."""
+        client = Client(self.url)
+        self._clients.append(client)
+        return client
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a `flask` command, such as `keys rotate`, in a process beside the server's."""
+        return subprocess.run(
+            [sys.executable, "-m", "flask", *command],
+            cwd=self._folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECS,
+            check=False,
+        )
+
+    def output(self) -> str:
+        """All that it wrote: standard output, then standard error."""
+        return (self._folder / "stdout").read_text() + (self._folder / "stderr").read_text()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of standard output, each of which must be one JSON object."""
+        lines = [json.loads(line) for line in (self._folder / "stdout").read_text().splitlines()]
+        assert all(isinstance(line, dict) for line in lines)
+        return lines
+
+    def stop(self) -> int:
+        """Send SIGTERM and wait for the end.
+
+        Returns:
+            The exit status, which a graceful stop makes 0.
+        """
+        for client in self._clients:
+            client.close()
+        self._reservation.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(DEADLINE_SECS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
