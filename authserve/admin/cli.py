@@ -2,11 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 from flask.cli import AppGroup
@@ -14,9 +12,8 @@ from flask.cli import AppGroup
 from authserve.admin.seed import SeedFileError, read_rows, seed
 from authserve.admin.service import UserWithRoles, create_user, list_users, with_roles
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.errors import AuthserveError, ValidationFailedError
+from authserve.core.cli import tell_errors
 from authserve.core.identifiers import (
-    InvalidIdentifierError,
     canonical_email,
     canonical_username,
     clean_display_name,
@@ -33,9 +30,6 @@ from authserve.users.service import (
     ref_of,
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 users_group = AppGroup("users", help="Accounts: make, show, switch on and off, roles, seed.")
 
 USER_ARGUMENT = click.argument("user")
@@ -43,22 +37,6 @@ USER_ARGUMENT = click.argument("user")
 
 def _request(command: str) -> RequestInfo:
     return RequestInfo(user_agent=f"flask users {command}")
-
-
-def tell_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn what the service refuses into one line on standard error and exit status 1."""
-
-    @wraps(command)
-    def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except ValidationFailedError as error:
-            lines = [f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()]
-            raise click.ClickException("\n".join(lines)) from error
-        except (AuthserveError, InvalidIdentifierError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return told
 
 
 @users_group.command()
