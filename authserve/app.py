@@ -21,8 +21,9 @@ from authserve.http import docs, health
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
 from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
+from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
-from authserve.http.openapi import api, bind_api
+from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> Flask:
     install_middleware(app)
     register_error_handlers(app)
     trust_proxies(app, count=settings.trusted_proxies)
+    api = bind_api(app, version=service_version(), server_url=settings.public_url)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
@@ -109,7 +111,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     migrate.init_app(app, db, directory=str(MIGRATIONS_FOLDER))
     jwt.init_app(app)
     tokens.configure(jwt)
-    bind_api(app, version=service_version(), server_url=settings.public_url)
+    wire_callbacks(jwt)
     app.extensions[SETTINGS_EXTENSION] = settings
     app.extensions[KEYRING_EXTENSION] = Keyring(
         (settings.secret_key, *settings.secret_key_fallbacks)

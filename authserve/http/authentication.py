@@ -1,5 +1,6 @@
 """Who calls: the bearer token of a request, and the decorators that ask for one."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -26,6 +27,10 @@ ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 MAX_TOKEN_LENGTH = 4096
 """No token of ours is nearly so long; more is refused before it costs anything."""
+
+
+_SECOND_CREDENTIALS = re.compile(r",\s*[A-Za-z][A-Za-z0-9-]*\s+[^\s=,]")
+"""A scheme and its credentials after a comma; a parameter, `realm="…"`, has no space inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def bearer_token() -> str | None:
     header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
-    if "," in header:
+    if "," in header and _SECOND_CREDENTIALS.search(header):
         raise MalformedRequestError("Send one Authorization header.")
     scheme, _, token = header.strip().partition(" ")
     if scheme.lower() != "bearer":  # Case-insensitive: RFC 9110 §11.1.
@@ -86,18 +91,19 @@ def one_token(in_body: str | None) -> str:
 
 
 def authenticate() -> Authentication:
-    """Verify the caller's access token, once a request.
+    """Verify the caller's access token, once a request however many decorators ask.
 
     Raises:
         UnauthenticatedError: there is none, or it is not good (any more).
     """
-    token = bearer_token()
-    if token is None:
-        raise AuthenticationRequiredError
-    authenticator = cast(Authenticator, component(AUTHENTICATOR_EXTENSION))
-    authentication = authenticator(token)
-    g.authentication = authentication
-    g.user_id = authentication.claims["sub"]
+    authentication = cast("Authentication | None", g.authentication)
+    if authentication is None:
+        token = bearer_token()
+        if token is None:
+            raise AuthenticationRequiredError
+        authenticator = cast(Authenticator, component(AUTHENTICATOR_EXTENSION))
+        g.authentication = authentication = authenticator(token)
+        g.user_id = authentication.claims["sub"]
     return authentication
 
 
@@ -132,12 +138,17 @@ def fresh_login_required(view: ViewT) -> ViewT:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         fresh_until = authenticate().claims["fresh"]
         if fresh_until is False or now().timestamp() >= fresh_until:
-            max_age_secs = int(get_settings().fresh_ttl.total_seconds())
-            raise ReauthenticationRequiredError(max_age_secs=max_age_secs)
+            raise reauthentication_required()
         return view(*args, **kwargs)
 
     errors = (AuthenticationRequiredError, ReauthenticationRequiredError)
     return cast(ViewT, _documented(guarded, *errors))
+
+
+def reauthentication_required() -> ReauthenticationRequiredError:
+    """The refusal of a token that is not fresh, with the age that would be (RFC 9470 §3)."""
+    max_age_secs = int(get_settings().fresh_ttl.total_seconds())
+    return ReauthenticationRequiredError(max_age_secs=max_age_secs)
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:

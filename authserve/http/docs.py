@@ -1,14 +1,12 @@
 """The OpenAPI document, and Swagger UI from the package's own files."""
 
 import json
-from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import flask_swagger_ui
 from flask import Blueprint, Response, abort, render_template, send_from_directory
 
-from authserve.http.openapi import api
+from authserve.http.openapi_document import get_api
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
 
@@ -37,12 +35,8 @@ window.onload = () => {
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """The document (OpenAPI 3.1)."""
-    return Response(_document(api.spec), mimetype="application/json")
-
-
-@cache
-def _document(spec: Any) -> str:
-    return json.dumps(spec.to_dict(), ensure_ascii=False)
+    document = json.dumps(get_api().document, ensure_ascii=False)
+    return Response(document, mimetype="application/json")
 
 
 @blueprint.get("/docs")

@@ -32,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 
+
+def _words(error: type[AuthserveError]) -> tuple[str, str]:
+    return error.code, error.default_detail
+
+
 STATUSES: dict[type[AuthserveError], HTTPStatus] = {
     MalformedRequestError: HTTPStatus.BAD_REQUEST,
     InvalidTokenForUseError: HTTPStatus.BAD_REQUEST,
@@ -46,15 +51,21 @@ STATUSES: dict[type[AuthserveError], HTTPStatus] = {
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-FRAMEWORK_CODES = {
-    HTTPStatus.BAD_REQUEST: "malformed_request",
-    HTTPStatus.NOT_FOUND: "not_found",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+FRAMEWORK_REFUSALS: dict[HTTPStatus, tuple[str, str]] = {
+    HTTPStatus.BAD_REQUEST: _words(MalformedRequestError),
+    HTTPStatus.NOT_FOUND: _words(NotFoundError),
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "method_not_allowed",
+        "The resource has no such method; the header Allow names those that it has.",
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _words(PayloadTooLargeError),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: _words(UnsupportedMediaTypeError),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("internal_error", "Something went wrong on our side."),
+    HTTPStatus.SERVICE_UNAVAILABLE: _words(UnavailableError),
 }
-"""Codes of what Flask and Werkzeug refuse by themselves."""
+"""Code and words for what Flask and Werkzeug refuse by themselves, whose own name libraries."""
+
+_KEPT_HEADERS = ("Allow", "Retry-After")
 
 RETRY_AFTER_RANGE_SECS = (1, 5)
 """Where an error names no time, callers are spread, so that they do not return all at once."""
@@ -130,11 +141,14 @@ def register_error_handlers(app: Flask) -> None:
 
 def _refuse_for_framework(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    code = FRAMEWORK_CODES.get(status, status.name.lower())
+    kept = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
+    return _refuse_status(status, kept)
+
+
+def _refuse_status(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+    code, detail = FRAMEWORK_REFUSALS.get(status, (status.name.lower(), f"{status.phrase}."))
     g.refusal_code = code
-    # Werkzeug's own sentences can hold names of libraries; the phrase of the status cannot.
-    kept = {name: value for name, value in error.get_headers() if name == "Allow"}
-    return problem_response(status, code, f"{status.phrase}.", headers=kept)
+    return problem_response(status, code, detail, headers=headers)
 
 
 def _refuse_for_database(error: Exception) -> Response:
@@ -149,6 +163,4 @@ def _refuse_for_database(error: Exception) -> Response:
 
 def _fail(error: Exception) -> Response:
     logger.error("unhandled error", exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    g.refusal_code = FRAMEWORK_CODES[status]
-    return problem_response(status, FRAMEWORK_CODES[status], "Something went wrong on our side.")
+    return _refuse_status(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -4,49 +4,72 @@ import logging
 import re
 import time
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from flask import Flask, Response, current_app, g, request
+from flask.sessions import NullSession, SessionInterface
 
-from authserve.core.errors import MalformedRequestError, ValidationFailedError
+from authserve.core.errors import MalformedRequestError, NotFoundError, ValidationFailedError
 from authserve.core.logs import correlation_id_var
-from authserve.http.json_body import check_text, read_form, read_json_body
-from authserve.http.openapi import FORM_TYPE, accepts_form, declares_body, declares_query
+from authserve.http.json_body import (
+    FORM_TYPE,
+    JSON_TYPE,
+    check_text,
+    parse_form,
+    parse_json,
+    read_body,
+    require_media_type,
+)
+from authserve.http.openapi import API_PREFIX, accepts_form, declares_body, declares_query
 
 access_logger = logging.getLogger("authserve.access")
 
-API_PREFIX = "/api/"
-
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-SECURITY_HEADERS = {
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-}
-"""On every response (ASVS 3.4.1 to 3.4.8); a page of HTML sets its own, as strict as it can."""
+SECURITY_HEADERS = (
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""On every response (ASVS 3.4.1 to 3.4.8)."""
 
-_HEADER_ITEMS = tuple(SECURITY_HEADERS.items())
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""On every response as well, but a page of HTML sets its own, as strict as it can."""
+
+
+class NoSessions(SessionInterface):
+    """No cookie is read or set: what a caller may do, each request proves anew (ASVS 3.3)."""
+
+    _nobody = NullSession()
+
+    def open_session(self, app: Flask, request: Any) -> NullSession:
+        """The session that can be neither read nor written, the same for all."""
+        return self._nobody
 
 
 def install_middleware(app: Flask) -> None:
     """Wrap every request of `app`."""
+    app.session_interface = NoSessions()
     app.before_request(_begin)
     app.before_request(_refuse_unreadable)
     app.after_request(_finish)
+    app.teardown_request(_end)
 
 
 def _begin() -> None:
+    # Where an application context is open around them, several requests share one `g`.
+    g.authentication = g.user_id = g.json_body = g.refusal_code = None
     g.started_at = time.perf_counter()
-    g.correlation_id = _accepted_correlation_id()
-    correlation_id_var.set(g.correlation_id)
+    correlation_id = _accepted_correlation_id()
+    g.correlation_id = correlation_id
+    correlation_id_var.set(correlation_id)
 
 
 def _accepted_correlation_id() -> str:
@@ -63,25 +86,36 @@ def _refuse_unreadable() -> None:
     """Refuse what no handler should see: text nobody can store, and undeclared input.
 
     Raises:
+        NotFoundError: the path is another call's, spelt so that proxies could take it for one
+            that they let through.
         MalformedRequestError, UnsupportedMediaTypeError, PayloadTooLargeError: see `json_body`.
         ValidationFailedError: query parameters or fields that the call does not have.
     """
     environ = request.environ
-    if not environ["PATH_INFO"].startswith(API_PREFIX) or request.routing_exception is not None:
+    # Servers decode a path, so that an encoded slash has become one between segments.
+    if "%2f" in environ.get("RAW_URI", "").partition("?")[0].lower():
+        raise NotFoundError
+    path = environ["PATH_INFO"]
+    if not path.startswith(API_PREFIX) or request.routing_exception is not None:
         return
-    check_text(request.path)
-    view = _view()
-    if environ.get("QUERY_STRING"):
-        _check_query(view)
-    if _has_body():
+    check_text(path)
+    query = environ.get("QUERY_STRING")
+    length = environ.get("CONTENT_LENGTH")
+    has_body = (length and length != "0") or "HTTP_TRANSFER_ENCODING" in environ
+    if not query and not has_body:
+        return
+    view = current_app.view_functions[request.endpoint or ""]
+    if query:
+        _check_query(view, query)
+    if has_body:
         _check_body(view)
 
 
-def _view() -> Any:
-    return current_app.view_functions[request.endpoint or ""]
-
-
-def _check_query(view: Any) -> None:
+def _check_query(view: Any, query: str) -> None:
+    try:
+        unquote_to_bytes(query.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequestError("The query is not UTF-8.") from error
     for name, values in request.args.lists():
         for text in (name, *values):
             check_text(text)
@@ -91,30 +125,35 @@ def _check_query(view: Any) -> None:
         raise ValidationFailedError({name: ["Unknown parameter."] for name in request.args})
 
 
-def _has_body() -> bool:
-    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
-
-
 def _check_body(view: Any) -> None:
-    if request.mimetype == FORM_TYPE and accepts_form(view):
-        g.json_body = read_form(request)
-    else:
-        g.json_body = read_json_body(request)
-    if not isinstance(g.json_body, dict):
+    raw = read_body(request)
+    if not raw:
+        return
+    require_media_type(request, JSON_TYPE, *([FORM_TYPE] if accepts_form(view) else []))
+    body = parse_form(raw) if request.mimetype == FORM_TYPE else parse_json(raw)
+    if not isinstance(body, dict):
         raise MalformedRequestError("The body is not a JSON object.")
-    if g.json_body and not declares_body(view):
-        raise ValidationFailedError({name: ["Unknown field."] for name in g.json_body})
+    if body and not declares_body(view):
+        raise ValidationFailedError({name: ["Unknown field."] for name in body})
+    g.json_body = body
 
 
 def _finish(response: Response) -> Response:
     headers = response.headers
-    headers["X-Correlation-ID"] = g.correlation_id
-    for name, value in _HEADER_ITEMS:
-        headers.setdefault(name, value)
+    headers.add("X-Correlation-ID", g.correlation_id)
+    for name, value in SECURITY_HEADERS:
+        headers.add(name, value)
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     if request.environ["PATH_INFO"].startswith(API_PREFIX):
         headers["Cache-Control"] = "no-store"
     _log(response)
     return response
+
+
+def _end(_error: BaseException | None) -> None:
+    # The next line that this thread logs may belong to no request.
+    correlation_id_var.set(None)
 
 
 def _log(response: Response) -> None:
@@ -124,9 +163,8 @@ def _log(response: Response) -> None:
         "route": rule.rule if rule is not None else None,
         "status": response.status_code,
         "duration_ms": round((time.perf_counter() - g.started_at) * 1000, 2),
-        "user_id": g.get("user_id"),
+        "user_id": g.user_id,
     }
-    code = g.get("refusal_code")
-    if code is not None:
-        line["code"] = code
+    if g.refusal_code is not None:
+        line["code"] = g.refusal_code
     access_logger.info("request", extra=line)

@@ -4,40 +4,25 @@ A view's decorators say what it takes and what it refuses; the OpenAPI document 
 same facts, so it cannot say something else.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 import marshmallow
-from flask import Flask, Request, g
+from flask import Request, g
 from marshmallow import RAISE, Schema
-from webargs import missing
 from webargs.flaskparser import FlaskParser
 
-from authserve.core.errors import (
-    AuthserveError,
-    MalformedRequestError,
-    PayloadTooLargeError,
-    UnavailableError,
-    UnsupportedMediaTypeError,
-    ValidationFailedError,
-)
-from authserve.http.errors import PROBLEM_TYPE, status_of
-from authserve.http.schemas import ProblemSchema
+from authserve.core.errors import AuthserveError, MalformedRequestError, ValidationFailedError
+from authserve.http.json_body import FORM_TYPE, JSON_TYPE
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
-FORM_TYPE = "application/x-www-form-urlencoded"
+API_PREFIX = "/api/v1/"
 
-BODY_ERRORS = (
-    MalformedRequestError,
-    PayloadTooLargeError,
-    UnsupportedMediaTypeError,
-    ValidationFailedError,
-)
+REFUSALS = "x-refusals"
+"""Where an operation holds its error classes until `openapi_document` has described them."""
 
 
 class StrictParser(FlaskParser):
@@ -47,12 +32,11 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body, which a call that declares one needs."""
-        body = g.get("json_body", missing)
-        if body is missing and getattr(schema, "is_body_optional", False):
+        if g.json_body is not None:
+            return g.json_body
+        if getattr(schema, "is_body_optional", False):
             return {}
-        if body is missing:
-            raise MalformedRequestError("The call needs a JSON body.")
-        return body
+        raise MalformedRequestError("The call needs a JSON body.")
 
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
@@ -83,7 +67,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(_document_refusals)
+        self._prepare_doc_cbks.append(_prepare_facts)
 
     @staticmethod
     def refuses(*errors: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
@@ -123,82 +107,19 @@ def _declares(view: Any, location: str) -> bool:
     return any(p.get("in") == location for p in arguments.get("parameters", ()))
 
 
-def _document_refusals(
-    doc: dict[str, Any], doc_info: dict[str, Any], **_kwargs: Any
-) -> dict[str, Any]:
-    errors = [*doc_info.get("refusals", ()), UnavailableError]
-    if "requestBody" in doc:
-        errors.extend(BODY_ERRORS)
-    elif doc.get("parameters"):
-        errors.append(ValidationFailedError)
-    by_status: dict[HTTPStatus, list[type[AuthserveError]]] = defaultdict(list)
-    for error in dict.fromkeys(errors):
-        by_status[status_of(error)].append(error)
-    if doc_info.get("accepts_form"):
+def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Hand what the decorators said over to `openapi_document`."""
+    doc[REFUSALS] = facts.get("refusals", ())
+    if "security" in facts:
+        doc["security"] = facts["security"]
+    if facts.get("accepts_form"):
         content = doc["requestBody"]["content"]
-        content[FORM_TYPE] = deepcopy(content["application/json"])
-    responses = doc.setdefault("responses", {})
-    for status, group in sorted(by_status.items()):
-        responses[str(int(status))] = _problem_doc(status, group)
-    if doc_info.get("security"):
-        doc["security"] = doc_info["security"]
+        content[FORM_TYPE] = deepcopy(content[JSON_TYPE])
     return doc
-
-
-def _problem_doc(status: HTTPStatus, errors: list[type[AuthserveError]]) -> dict[str, Any]:
-    examples = {
-        error.code: {
-            "summary": error.default_detail,
-            "value": {
-                "type": "about:blank",
-                "title": status.phrase,
-                "status": int(status),
-                "code": error.code,
-                "detail": error.default_detail,
-                "correlation_id": "01JD7ZK3",
-            },
-        }
-        for error in errors
-    }
-    codes = ", ".join(f"`{code}`" for code in examples)
-    content = {PROBLEM_TYPE: {"schema": ProblemSchema, "examples": examples}}
-    return {"description": f"{status.phrase}: {codes}", "content": content}
-
-
-class API(flask_smorest.Api):  # type: ignore[misc]
-    """The document's root; errors are `http.errors`' business, not flask-smorest's."""
-
-    DEFAULT_ERROR_RESPONSE_NAME = None
-
-    def _register_error_handlers(self) -> None:
-        pass
-
-
-api = API()
-
-
-def bind_api(app: Flask, *, version: str, server_url: str) -> None:
-    """Attach the document to `app`; `docs.py` serves it."""
-    app.config.update(
-        API_TITLE="authserve",
-        API_VERSION=version,
-        OPENAPI_VERSION="3.1.0",
-        API_SPEC_OPTIONS={
-            "info": {
-                "description": "Sign-up, sign-in, tokens and accounts.",
-                "license": {"name": "MIT", "identifier": "MIT"},
-            },
-            "servers": [{"url": server_url}],
-        },
-    )
-    api.init_app(app)
-    api.spec.components.security_scheme(
-        "accessToken", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    )
 
 
 def secured(view: ViewT) -> ViewT:
     """Say in the document that a view wants an access token."""
     facts = view.__dict__.setdefault("_apidoc", {})
-    facts["security"] = deepcopy([{"accessToken": []}])
+    facts["security"] = [{"accessToken": []}]
     return view

@@ -1,0 +1,176 @@
+"""The OpenAPI document: what every operation has in common is added to what its view says."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, cast
+
+import flask_smorest
+from apispec import BasePlugin
+from flask import Flask
+
+from authserve.core.errors import (
+    AuthserveError,
+    MalformedRequestError,
+    NotFoundError,
+    PayloadTooLargeError,
+    ThrottledError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedMediaTypeError,
+    ValidationFailedError,
+)
+from authserve.core.registry import component
+from authserve.http.errors import FRAMEWORK_REFUSALS, PROBLEM_TYPE, status_of
+from authserve.http.openapi import API_PREFIX, REFUSALS
+from authserve.http.openapi_examples import add_examples
+from authserve.http.schemas import ProblemSchema
+
+API_EXTENSION = "authserve.api"
+
+STRICTNESS = (
+    MalformedRequestError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+    ValidationFailedError,
+)
+"""What `middleware` refuses, whatever the call."""
+
+STANDS_ON_NOTHING = "/healthz"
+"""The one call that no part of the service can make unavailable."""
+
+_EXAMPLE_CORRELATION_ID = "4f2b1c0de8a94f6d9b7a3e5c1d2f6a80"
+
+_CHALLENGE = {
+    "description": "A `Bearer` challenge (RFC 6750 §3, RFC 9470 §3).",
+    "required": True,
+    "schema": {"type": "string"},
+}
+_RETRY_AFTER = {
+    "description": "Whole seconds after which to try again.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+class RefusalsPlugin(BasePlugin):
+    """Documents an operation's refusals, with an example of each."""
+
+    def operation_helper(
+        self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Complete the operations of one path."""
+        for operation in (operations or {}).values():
+            operation["operationId"] = kwargs["rule"].endpoint.replace(".", "_")
+            # By the specification, an operation without this asks for what the root says.
+            operation.setdefault("security", [])
+            _add_refusals(operation["responses"], _refusals(path or "", operation))
+
+
+def _refusals(path: str, operation: dict[str, Any]) -> list[type[AuthserveError]]:
+    refusals = list(operation.pop(REFUSALS, ()))
+    if path.startswith(API_PREFIX):
+        refusals += STRICTNESS
+    if "{" in path:
+        refusals.append(NotFoundError)
+    if path != STANDS_ON_NOTHING:
+        refusals.append(UnavailableError)
+    return list(dict.fromkeys(refusals))
+
+
+def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveError]]) -> None:
+    by_status: dict[HTTPStatus, list[type[AuthserveError]]] = defaultdict(list)
+    for error in refusals:
+        by_status[status_of(error)].append(error)
+    for status, errors in sorted(by_status.items()):
+        examples = {error.code: _example(status, error) for error in errors}
+        # A view may have said that an error of its own looks different.
+        responses.setdefault(str(int(status)), _response(status, examples, _headers(errors)))
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code, detail = FRAMEWORK_REFUSALS[status]
+    responses[str(int(status))] = _response(status, {code: _problem(status, code, detail)}, {})
+
+
+def _response(
+    status: HTTPStatus, examples: dict[str, Any], headers: dict[str, Any]
+) -> dict[str, Any]:
+    codes = ", ".join(f"`{code}`" for code in examples)
+    schema = {"$ref": "#/components/schemas/Problem"}
+    response = {
+        "description": f"{status.phrase}: {codes}",
+        "content": {PROBLEM_TYPE: {"schema": schema, "examples": examples}},
+    }
+    return response | ({"headers": headers} if headers else {})
+
+
+def _example(status: HTTPStatus, error: type[AuthserveError]) -> dict[str, Any]:
+    example = _problem(status, error.code, error.default_detail)
+    if issubclass(error, ValidationFailedError):
+        example["value"]["errors"] = {"favourite_colour": ["Unknown field."]}
+    return example
+
+
+def _problem(status: HTTPStatus, code: str, detail: str) -> dict[str, Any]:
+    return {
+        "summary": detail,
+        "value": {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": int(status),
+            "code": code,
+            "detail": detail,
+            "correlation_id": _EXAMPLE_CORRELATION_ID,
+        },
+    }
+
+
+def _headers(errors: Iterable[type[AuthserveError]]) -> dict[str, Any]:
+    if all(issubclass(error, UnauthenticatedError) for error in errors):
+        return {"WWW-Authenticate": _CHALLENGE}
+    if all(issubclass(error, ThrottledError | UnavailableError) for error in errors):
+        return {"Retry-After": _RETRY_AFTER}
+    return {}
+
+
+class API(flask_smorest.Api):  # type: ignore[misc]
+    """The document's root; errors are `http.errors`' business, not flask-smorest's."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The whole document; asked for when every blueprint is registered."""
+        return add_examples(self.spec.to_dict())
+
+
+def bind_api(app: Flask, *, version: str, server_url: str) -> API:
+    """Give `app` a document; whatever blueprint is registered with it, is described by it."""
+    api = API(
+        app,
+        spec_kwargs={
+            "title": "authserve",
+            "version": version,
+            "openapi_version": "3.1.0",
+            "extra_plugins": [RefusalsPlugin()],
+            "info": {
+                "description": "Sign-up, sign-in, tokens and accounts.",
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": server_url}],
+        },
+    )
+    api.spec.components.schema("Problem", schema=ProblemSchema)
+    api.spec.components.security_scheme(
+        "accessToken", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    )
+    app.extensions[API_EXTENSION] = api
+    return api
+
+
+def get_api() -> API:
+    """The document of the application at work."""
+    return cast(API, component(API_EXTENSION))
