@@ -10,7 +10,8 @@ from authserve.audit.service import erase_details, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
-from authserve.core.db import db, engine_options
+from authserve.core.db import db
+from authserve.core.engine import engine_options
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
 from authserve.core.migration_state import MIGRATIONS_FOLDER

@@ -1,10 +1,9 @@
 """The database: one declarative base, two ways to talk to it.
 
-`transaction()` is how anything is written; `reading()` is an AUTOCOMMIT connection for reads that
-need no transaction and so cost one round trip each. Nothing else opens a connection.
+`transaction()` is how anything is written; `reading()` is an AUTOCOMMIT connection for statements
+that stand alone, mostly reads, and so cost one round trip each. Nothing else opens a connection.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,21 +16,24 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    Engine,
+    Index,
     Insert,
     MetaData,
+    PrimaryKeyConstraint,
     Row,
     Select,
     String,
     Table,
+    UniqueConstraint,
     delete,
-    event,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
+
+from authserve.core.engine import TransactionLostError, autocommit_view
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -59,7 +61,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         """To the database: UTC, and without the zone where the column cannot hold one."""
         if value is None:
             return None
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError("naive datetime: use core.clock.now()")
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
@@ -81,8 +83,6 @@ def key_string(length: int) -> String:
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-
-_DEPTH = "authserve.transaction_depth"
 
 
 def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
@@ -130,19 +130,31 @@ def delete_in_slices(
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the constraint that a write ran into, the same on every database.
+    """The name of the unique constraint or primary key that a write ran into.
 
-    PostgreSQL names it; SQLite names the columns, from which the convention gives the name.
+    It is the same on every database: PostgreSQL names it, SQLite names its columns. Of other
+    violations SQLite says too little, so nothing should depend on their names.
     """
     diagnostics = getattr(error.orig, "diag", None)
     if diagnostics is not None:
         return cast("str | None", diagnostics.constraint_name)
-    _, _, columns = str(error.orig).partition("UNIQUE constraint failed: ")
-    if not columns:
-        return None
-    table, _, _ = columns.partition(".")
-    names = [column.strip().partition(".")[2] for column in columns.split(",")]
-    return f"uq_{table}_{'_'.join(names)}"
+    # For example "UNIQUE constraint failed: users.email", with ", " between several columns.
+    _, _, listed = str(error.orig).partition("UNIQUE constraint failed: ")
+    table_name, _, _ = listed.partition(".")
+    table = Base.metadata.tables.get(table_name)
+    return None if table is None else _find_unique_name(table, set(listed.split(", ")))
+
+
+def _find_unique_name(table: Table, columns: set[str]) -> str | None:
+    unique: list[PrimaryKeyConstraint | UniqueConstraint | Index] = [table.primary_key]
+    unique += [found for found in table.constraints if isinstance(found, UniqueConstraint)]
+    unique += [index for index in table.indexes if index.unique]
+    names = (found.name for found in unique if set(map(str, found.columns)) == columns)
+    return next((str(name) for name in names), None)
+
+
+_DEPTH = "authserve.transaction_depth"
+_IS_LOST = "authserve.transaction_is_lost"
 
 
 class TransactionNestingError(RuntimeError):
@@ -152,6 +164,9 @@ class TransactionNestingError(RuntimeError):
 @contextmanager
 def transaction(*, durable: bool = False) -> Iterator[Session]:
     """Open a transaction, or join the one that is open; the outermost exit commits.
+
+    A block that joined and failed takes the whole transaction with it, whoever catches its
+    error: there are no savepoints, so half of its writes would be committed.
 
     Args:
         durable: what is written must be committed when the block ends, because an error will be
@@ -163,6 +178,8 @@ def transaction(*, durable: bool = False) -> Iterator[Session]:
 
     Raises:
         TransactionNestingError: a durable transaction inside another one.
+        TransactionLostError: at the outermost exit, after a nested block or a statement failed
+            and its error was swallowed; nothing is committed.
     """
     session = db.session()
     depth = session.info.get(_DEPTH, 0)
@@ -172,14 +189,18 @@ def transaction(*, durable: bool = False) -> Iterator[Session]:
     try:
         yield session
         if depth == 0:
+            if session.info.get(_IS_LOST):
+                raise TransactionLostError
             session.commit()
     except BaseException:
+        session.info[_IS_LOST] = True
         if depth == 0:
             session.rollback()
         raise
     finally:
         session.info[_DEPTH] = depth
         if depth == 0:
+            session.info[_IS_LOST] = False
             session.close()
 
 
@@ -211,7 +232,7 @@ def require_no_transaction() -> None:
 @contextmanager
 def reading() -> Iterator[Connection]:
     """A connection in AUTOCOMMIT: each statement stands alone, with no BEGIN and no ROLLBACK."""
-    with _autocommit_engine().connect() as connection:
+    with autocommit_view(db.engine).connect() as connection:
         yield connection
 
 
@@ -235,81 +256,3 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
 def _fetch(statement: AnySelect, parameters: dict[str, Any] | None) -> list[Row[Any]]:
     with reading() as connection:
         return list(connection.execute(statement, parameters))
-
-
-_AUTOCOMMIT_VIEW = "authserve.autocommit_view"
-
-
-def _autocommit_engine() -> Engine:
-    engine = db.engine
-    view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
-    if view is None:
-        view = engine.execution_options(isolation_level="AUTOCOMMIT")
-        setattr(engine, _AUTOCOMMIT_VIEW, view)
-    return view
-
-
-CONNECT_TIMEOUT_SECS = 3
-STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 2_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
-POOL_TIMEOUT_SECS = 2
-"""The timeouts of `docs/operating.md`: a caller hears of trouble long before gunicorn's 30 s."""
-
-POOL_RECYCLE_SECS = 1_800
-"""Connections are renewed before the idle limits of common poolers and firewalls (chosen)."""
-
-
-def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
-    """What `SQLALCHEMY_ENGINE_OPTIONS` should hold for `database_url`.
-
-    The pool has no overflow, so its size is the bound on concurrent use of the database.
-    """
-    options: dict[str, Any] = {
-        "pool_size": pool_size,
-        "max_overflow": 0,
-        "pool_timeout": POOL_TIMEOUT_SECS,
-        "pool_recycle": POOL_RECYCLE_SECS,
-    }
-    if database_url.startswith("postgresql"):
-        settings = {
-            "statement_timeout": STATEMENT_TIMEOUT_MS,
-            "lock_timeout": LOCK_TIMEOUT_MS,
-            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
-            "timezone": "UTC",
-        }
-        options["connect_args"] = {
-            "connect_timeout": CONNECT_TIMEOUT_SECS,
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-            "application_name": "authserve",
-        }
-    else:
-        options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
-    return options
-
-
-@event.listens_for(Engine, "connect")
-def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    """WAL lets readers go on while one writes; foreign keys are off unless asked for."""
-    if not isinstance(dbapi_connection, sqlite3.Connection):
-        return
-    # The driver would begin transactions by itself, too late and without the write lock.
-    dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-@event.listens_for(Engine, "begin")
-def _begin_immediate_on_sqlite(connection: Connection) -> None:
-    """Take SQLite's write lock at BEGIN: a later upgrade could fail at once, whatever the timeout.
-
-    SQLAlchemy announces a "begin" for AUTOCOMMIT connections too; those only read, and taking
-    the lock there would make every token check wait for every write.
-    """
-    if connection.dialect.name != "sqlite":
-        return
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        return
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,134 @@
+"""How connections to the database behave: pool, timeouts, and where SQLite differs."""
+
+import sqlite3
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, event
+
+_AUTOCOMMIT_VIEW = "authserve.autocommit_view"
+_IS_AUTOCOMMIT = "authserve.is_autocommit"
+
+
+def autocommit_view(engine: Engine) -> Engine:
+    """The same pool, its connections in AUTOCOMMIT while they are lent."""
+    view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
+    if view is None:
+        view = engine.execution_options(**_autocommit_options(engine.dialect))
+        setattr(engine, _AUTOCOMMIT_VIEW, view)
+    return view
+
+
+def _autocommit_options(dialect: Dialect) -> dict[str, Any]:
+    # SQLite's connections are in AUTOCOMMIT until `_begin_immediate_on_sqlite` says otherwise.
+    return {_IS_AUTOCOMMIT: True} if dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+
+
+CONNECT_TIMEOUT_SECS = 3
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 2_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_SECS = 2
+"""The timeouts of `docs/operating.md`: a caller hears of trouble long before gunicorn's 30 s."""
+
+POOL_RECYCLE_SECS = 1_800
+"""Connections are renewed before the idle limits of common poolers and firewalls (chosen)."""
+
+
+def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
+    """What `SQLALCHEMY_ENGINE_OPTIONS` should hold for `database_url`.
+
+    The pool has no overflow, so its size is the bound on concurrent use of the database.
+    """
+    options: dict[str, Any] = {
+        # Or the text of every database error would tell password hashes to the log.
+        "hide_parameters": True,
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_SECS,
+        "pool_recycle": POOL_RECYCLE_SECS,
+    }
+    if database_url.startswith("postgresql"):
+        settings = {
+            "statement_timeout": STATEMENT_TIMEOUT_MS,
+            "lock_timeout": LOCK_TIMEOUT_MS,
+            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+            "timezone": "UTC",
+        }
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_TIMEOUT_SECS,
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            "application_name": "authserve",
+        }
+    else:
+        # The driver would begin transactions by itself, too late and without the write lock.
+        options["isolation_level"] = "AUTOCOMMIT"
+        options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
+    return options
+
+
+@event.listens_for(Engine, "connect")
+def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    """WAL lets readers go on while one writes; foreign keys are off unless asked for."""
+    if not isinstance(dbapi_connection, sqlite3.Connection):
+        return
+    _switch_to_wal(dbapi_connection)
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Ask again while somebody is in the way: SQLite's own timeout does not cover this switch.
+
+    A file is switched once, for all who open it later, so only the first users of a new one can
+    be in each other's way, and only for an instant.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_WAL_PAUSE_SECS)
+        else:
+            return
+
+
+_WAL_PAUSE_SECS = 0.01
+
+
+@event.listens_for(Engine, "begin")
+def _begin_immediate_on_sqlite(connection: Connection) -> None:
+    """Take SQLite's write lock at BEGIN: a later upgrade could fail at once, whatever the timeout.
+
+    SQLAlchemy announces a "begin" for AUTOCOMMIT connections too; taking the lock there would
+    make every token check wait for every write.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    options = connection.get_execution_options()
+    if options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class TransactionLostError(RuntimeError):
+    """A part of the transaction failed, and whoever caught its error went on as if it had not.
+
+    To commit would keep half of what that part meant to do; everything was rolled back instead.
+    """
+
+
+@event.listens_for(Engine, "commit")
+def _refuse_to_commit_what_failed(connection: Connection) -> None:
+    """PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
+
+    Raises:
+        TransactionLostError: a statement of it failed, and its error was swallowed.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    psycopg2: Any = connection.dialect.loaded_dbapi
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+        raise TransactionLostError
