@@ -92,10 +92,11 @@ def _refuse_unreadable() -> None:
         ValidationFailedError: query parameters or fields that the call does not have.
     """
     environ = request.environ
-    # Servers decode a path, so that an encoded slash has become one between segments.
-    if "%2f" in environ.get("RAW_URI", "").partition("?")[0].lower():
-        raise NotFoundError
     path = environ["PATH_INFO"]
+    # Werkzeug's routing looks past the slashes at the beginning, be they many or none; and an
+    # encoded slash is one between segments by now, as servers decode a path.
+    if path[:2] == "//" or path[:1] != "/" or _has_encoded_slash(environ.get("RAW_URI", "")):
+        raise NotFoundError
     if not path.startswith(API_PREFIX) or request.routing_exception is not None:
         return
     check_text(path)
@@ -109,6 +110,10 @@ def _refuse_unreadable() -> None:
         _check_query(view, query)
     if has_body:
         _check_body(view)
+
+
+def _has_encoded_slash(target: str) -> bool:
+    return "%2f" in target.partition("?")[0].lower()
 
 
 def _check_query(view: Any, query: str) -> None:

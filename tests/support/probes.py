@@ -1,0 +1,12 @@
+"""Views of a test's own, in the real application."""
+
+from typing import Any
+
+from flask import Flask
+
+PROBE = "/api/v1/probe"
+
+
+def add_probe(app: Flask, view: Any, *, rule: str = PROBE, methods: tuple[str, ...] = ()) -> None:
+    """Serve `view` beside the service's own; before the first request of `app`."""
+    app.add_url_rule(rule, f"probe{rule}", view, methods=methods or ("GET", "POST"))

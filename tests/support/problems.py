@@ -1,0 +1,24 @@
+"""What every refusal looks like."""
+
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+
+def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
+    """Check that a response is a whole RFC 9457 problem; returns its body."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = response.get_json()
+    assert problem["code"] == code, problem
+    assert problem == {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": problem["detail"],
+        "correlation_id": response.headers["X-Correlation-ID"],
+    } | ({"errors": problem["errors"]} if "errors" in problem else {})
+    assert problem["detail"]
+    return problem
