@@ -27,7 +27,7 @@ from authserve.ratelimit.service import (
 )
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
 from authserve.sessions.errors import SessionNotFoundError
-from authserve.sessions.events import SignInFailed, SignInThrottled
+from authserve.sessions.events import SignInFailed
 from authserve.sessions.service import (
     IssuedSession,
     PresentedRefresh,
@@ -161,13 +161,12 @@ def _start(
     request: RequestInfo,
 ) -> IssuedSession | None:
     """Start a session, unless the account changed while the password was checked."""
-    assert credentials.password_hash is not None
     with transaction():
-        record_success(keys)
         if not record_login(
-            credentials.ref.id, verified_hash=credentials.password_hash, new_hash=new_hash
+            credentials.ref.id, verified_version=credentials.password_version, new_hash=new_hash
         ):
             return None
+        record_success(keys)
         return start_session(credentials.ref, amr=("pwd",), request=request)
 
 
@@ -188,16 +187,18 @@ def _record_failure(
     """Count and commit the failure before it is answered (ASVS 16.3.1).
 
     Raises:
-        TooManyAttemptsError: a block had begun meanwhile; then this is not a failure more.
+        TooManyAttemptsError: a block has begun meanwhile; then this is not a failure more.
     """
-    logger.info("sign-in failed", extra={"reason": failure})
-    # After the right password there is nothing to guess any more.
-    has_begun_block = failure in _GUESSES and record_failure(keys)
     subject = credentials.ref if credentials else None
+    logger.info("sign-in failed", extra={"reason": failure})
+    if failure in _GUESSES:
+        record_failure(keys, subject=subject, request=request)
+    else:
+        # The password was right, so there is nothing to count. But a block that guesses beside
+        # this one have begun holds for it as well, or its answer would tell that it was right.
+        require_allowed(keys)
     with transaction(durable=True):
         emit(SignInFailed(subject=subject, request=request, details={"reason": failure}))
-        if has_begun_block:
-            emit(SignInThrottled(subject=subject, request=request))
 
 
 def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:

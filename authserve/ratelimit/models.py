@@ -9,6 +9,9 @@ from authserve.core.db import Base, UTCDateTime, key_string
 
 KEY_MAX_LENGTH = 200
 
+THROTTLE_PREFIX = "failures:"
+"""How the keys of the login throttle begin; all others belong to ordinary limits."""
+
 
 class RateCounter(Base):
     """How often something happened since its window began; dead from `expires_at` on."""

@@ -4,16 +4,21 @@ What is counted is a keyed digest: the table tells nobody who tried to sign in, 
 identifiers belong together. Known and unknown ones are counted alike.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, delete, select
+from sqlalchemy import ColumnElement, Row, case, delete, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import get_keyring
 from authserve.core.db import (
@@ -24,8 +29,11 @@ from authserve.core.db import (
     require_no_transaction,
     transaction,
 )
+from authserve.core.errors import UnavailableError
+from authserve.core.events import emit
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.models import RateCounter
+from authserve.ratelimit.events import SignInThrottled
+from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 from authserve.ratelimit.policy import (
     BLOCKS,
     BY_ADDRESS,
@@ -41,39 +49,73 @@ IPV6_PREFIX = 64
 """What one customer of a provider is given at least (RFC 6177 §2)."""
 
 
+logger = logging.getLogger(__name__)
+
+
+class Counted(StrEnum):
+    """What failures are counted by."""
+
+    IDENTIFIER = "identifier"
+    ACCOUNT = "account"
+    DEVICE = "device"
+    ADDRESS = "address"
+
+
 @dataclass(frozen=True, slots=True)
 class ThrottleKey:
     """One thing that failures are counted by."""
 
     key: str
-    rule: ThrottleRule
-    is_cleared_by_success: bool
+    counted: Counted
+    rule: ThrottleRule = BY_IDENTIFIER
+
+    @property
+    def is_cleared_by_success(self) -> bool:
+        """All but an address's: one good account would let somebody guess at all others."""
+        return self.counted is not Counted.ADDRESS
 
 
 def identifier_key(identifier: str) -> ThrottleKey:
     """Count by what was submitted as an address or username, in canonical form if it has one."""
-    return ThrottleKey(_digest("identifier", identifier), BY_IDENTIFIER, True)
+    return ThrottleKey(_digest(Counted.IDENTIFIER, identifier), Counted.IDENTIFIER)
 
 
 def account_key(user_id: UUID) -> ThrottleKey:
     """Count by the account of somebody whose token has proven who they are."""
-    return ThrottleKey(_digest("account", str(user_id)), BY_IDENTIFIER, True)
+    return ThrottleKey(_digest(Counted.ACCOUNT, str(user_id)), Counted.ACCOUNT)
+
+
+def device_key(device_id: str) -> ThrottleKey:
+    """Count by a device that the account's owner has signed in with, and by nothing else."""
+    return ThrottleKey(_digest(Counted.DEVICE, device_id), Counted.DEVICE)
 
 
 def address_key(ip: str | None) -> list[ThrottleKey]:
-    """Count by client address, an IPv6 one by its network; nothing where there is none.
-
-    A success does not clear it: somebody with one good account could guess at all others.
-    """
+    """Count by client address, an IPv6 one by its network; nothing where there is none."""
     if ip is None:
         return []
     address = ip_address(ip)
     network = ip if address.version == 4 else str(ip_network((address, IPV6_PREFIX), strict=False))
-    return [ThrottleKey(_digest("address", network), BY_ADDRESS, False)]
+    return [ThrottleKey(_digest(Counted.ADDRESS, network), Counted.ADDRESS, BY_ADDRESS)]
 
 
-def _digest(kind: str, value: str) -> str:
-    return f"failures:{get_keyring().mac(PURPOSE, f'{kind}:{value}'.encode()).hex()}"
+def _digest(counted: Counted, value: str) -> str:
+    mac = get_keyring().mac(PURPOSE, f"{counted}:{value}".encode())
+    return f"{THROTTLE_PREFIX}{mac.hex()}"
+
+
+@contextmanager
+def _failing_closed() -> Iterator[None]:
+    """Without its counters the throttle lets nobody try: a 503, whatever the database says.
+
+    Raises:
+        UnavailableError: the counters could not be read or written.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        logger.exception("the login throttle has no storage")
+        raise UnavailableError from error
 
 
 def require_allowed(keys: Sequence[ThrottleKey]) -> None:
@@ -81,8 +123,11 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
 
     Raises:
         TooManyAttemptsError: with the seconds until the longest block ends.
+        UnavailableError: the counters cannot be read.
     """
-    _refuse_blocked(keys, read_all(_counters(keys)))
+    with _failing_closed():
+        rows = read_all(_counters(keys))
+    _refuse_blocked(keys, rows)
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:
@@ -93,39 +138,74 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
 
     Raises:
         TooManyAttemptsError: a block has begun; an open transaction must not go on.
+        UnavailableError: the counters cannot be read or written.
     """
-    with transaction() as session:
+    with transaction() as session, _failing_closed():
         rows = session.execute(_counters(keys)).all()
         _refuse_blocked(keys, rows)
         counted = {row.key for row in rows}
-        done = [key.key for key in keys if key.is_cleared_by_success and key.key in counted]
-        if done:
-            session.execute(delete(TABLE).where(TABLE.c.key.in_(done)))
+        done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
+        if not done:
+            return
+        moment = now()
+        clear = or_(*((TABLE.c.key == key.key) & ~_is_blocking(key, moment) for key in done))
+        cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
+        if cleared < len(done):
+            # One more guess was counted in between; it may have begun a block.
+            _refuse_blocked(keys, session.execute(_counters(keys)).all())
 
 
-def record_failure(keys: Iterable[ThrottleKey]) -> bool:
-    """Count a wrong password, for good, whatever becomes of the request.
+def record_failure(
+    keys: Sequence[ThrottleKey],
+    *,
+    also: Sequence[ThrottleKey] = (),
+    actor: Actor = VISITOR,
+    subject: UserRef | None,
+    request: RequestInfo,
+) -> None:
+    """Count a wrong password, for good, whatever becomes of the request; audit begun blocks.
 
-    Returns:
-        Whether this failure has begun a block.
+    Args:
+        keys: the counters that `require_allowed` asked, the narrowest first. Where one blocks by
+            now, those after it count nothing.
+        also: counters that take this failure along, though they have no say in the answer.
+        actor, subject: who gave it, and whose password it should have been.
 
     Raises:
         TooManyAttemptsError: a block was on already, so the answer must not tell that the
-            password was wrong. Nothing was counted by the counter that blocks.
+            password was wrong. The counter that blocks stays as it is.
+        UnavailableError: the counters cannot be written.
     """
     require_no_transaction()
     moment = now()
-    begun = False
-    refusals: list[datetime] = []
-    for key in keys:
-        row = _count(key, moment)
-        if row is None:
-            refusals.append(_block_end(key) or moment)
-        elif row.hits >= key.rule.limit:
-            begun = True
-    if refusals:
-        raise _refusal(max(refusals), moment)
-    return begun
+    refused: ThrottleKey | None = None
+    begun: list[ThrottleKey] = []
+    with _failing_closed():
+        for key in keys:
+            hits = _count(key, moment)
+            if hits is None:
+                refused = key
+                break
+            begun += [key] if hits >= key.rule.limit else []
+        if refused is None:
+            begun += [key for key in also if (_count(key, moment) or 0) >= key.rule.limit]
+    if begun:
+        _report_blocks(begun, actor, subject, request)
+    if refused is not None:
+        # What was just a block may be over by now; then the caller may come back at once.
+        require_allowed([refused])
+        raise TooManyAttemptsError(retry_after_secs=0)
+
+
+def _report_blocks(
+    keys: Sequence[ThrottleKey], actor: Actor, subject: UserRef | None, request: RequestInfo
+) -> None:
+    with transaction(durable=True):
+        for key in keys:
+            # Many accounts are tried from one address; the last of them has no part in it.
+            of = None if key.counted is Counted.ADDRESS else subject
+            details = {"counted_by": key.counted}
+            emit(SignInThrottled(actor=actor, subject=of, request=request, details=details))
 
 
 def _counters(keys: Sequence[ThrottleKey]) -> Any:
@@ -138,27 +218,22 @@ def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> No
     ends = [blocked_until(row.hits, row.expires_at, rules[row.key], moment) for row in rows]
     blocks = [end for end in ends if end is not None]
     if blocks:
-        raise _refusal(max(blocks), moment)
+        wait = max(blocks) - moment
+        raise TooManyAttemptsError(retry_after_secs=ceil(wait.total_seconds()))
 
 
-def _refusal(end: datetime, moment: datetime) -> TooManyAttemptsError:
-    return TooManyAttemptsError(retry_after_secs=ceil((end - moment).total_seconds()))
+def _is_blocking(key: ThrottleKey, moment: datetime) -> ColumnElement[bool]:
+    """`policy.blocked_until` as SQL."""
+    return (TABLE.c.hits >= key.rule.limit) & (TABLE.c.expires_at > moment + key.rule.window)
 
 
-def _block_end(key: ThrottleKey) -> datetime | None:
-    rows = read_all(_counters([key]))
-    ends = (blocked_until(row.hits, row.expires_at, key.rule, now()) for row in rows)
-    return next(ends, None)
-
-
-def _count(key: ThrottleKey, moment: datetime) -> Row[Any] | None:
+def _count(key: ThrottleKey, moment: datetime) -> int | None:
     """Add a failure in one statement; None if the counter blocks, which leaves it as it is."""
     rule = key.rule
     insert = dialect_insert(RateCounter).values(
         key=key.key, hits=1, expires_at=moment + rule.window
     )
     is_over = TABLE.c.expires_at <= moment
-    is_blocking = (TABLE.c.hits >= rule.limit) & (TABLE.c.expires_at > moment + rule.window)
     failures = TABLE.c.hits + 1
     # One window beyond the block; see `policy.blocked_until`.
     ends = {rule.limit + step: moment + block + rule.window for step, block in enumerate(BLOCKS)}
@@ -174,10 +249,10 @@ def _count(key: ThrottleKey, moment: datetime) -> Row[Any] | None:
                 else_=longest,
             ),
         },
-        where=~is_blocking,
-    ).returning(TABLE.c.hits, TABLE.c.expires_at)
+        where=~_is_blocking(key, moment),
+    ).returning(TABLE.c.hits)
     with reading() as connection:
-        return connection.execute(upsert).one_or_none()
+        return connection.execute(upsert).scalar_one_or_none()
 
 
 def purge_dead_counters() -> Iterator[int]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
 from authserve.core.db import dialect_insert, reading
-from authserve.ratelimit.models import RateCounter
+from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 
 TABLE: Table = RateCounter.__table__  # type: ignore[assignment]
 
@@ -72,9 +72,10 @@ class SQLStorage(Storage):
         return True
 
     def reset(self) -> int | None:
-        """Forget every counter; returns how many there were."""
+        """Forget every counter but the login throttle's; returns how many there were."""
+        ordinary = ~TABLE.c.key.startswith(THROTTLE_PREFIX, autoescape=True)
         with reading() as connection:
-            return int(connection.execute(delete(TABLE)).rowcount)
+            return int(connection.execute(delete(TABLE).where(ordinary)).rowcount)
 
     def clear(self, key: str) -> None:
         """Forget one counter."""

@@ -28,14 +28,6 @@ class SessionReauthenticated(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInThrottled(DomainEvent):
-    """Wrong passwords have begun a block; one event for each block (what follows is counted)."""
-
-    action = AuditAction.SESSION_SIGN_IN_THROTTLED
-    outcome = Outcome.FAILURE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRevoked(DomainEvent):
     """Sessions ended before their time; the details say why, and which or how many."""
 

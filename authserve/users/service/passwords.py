@@ -1,6 +1,7 @@
 """What has to do with an account's password: finding it, confirming it, replacing it."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, update
@@ -36,6 +37,7 @@ class Credentials:
     password_hash: str | None
     is_active: bool
     email_verified: bool
+    password_version: int
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +64,7 @@ def _find_where(condition: ColumnElement[bool]) -> Credentials | None:
         User.password_hash,
         User.is_active,
         User.email_verified,
+        User.password_version,
     ).where(condition)
     rows = read_all(statement)
     if not rows:
@@ -75,37 +78,43 @@ def _find_where(condition: ColumnElement[bool]) -> Credentials | None:
         password_hash=row.password_hash,
         is_active=row.is_active,
         email_verified=row.email_verified,
+        password_version=row.password_version,
     )
 
 
-def record_login(user_id: UUID, *, verified_hash: str, new_hash: str | None = None) -> bool:
+def record_login(user_id: UUID, *, verified_version: int, new_hash: str | None = None) -> bool:
     """Note a sign-in whose password was just verified, in the open transaction.
 
     Args:
-        verified_hash: the stored hash that the password was checked against.
-        new_hash: replaces it, when it was made with older parameters.
+        verified_version: of the password that was right. Its hash may be another by now, as a
+            sign-in at the same moment may have replaced one that was made with older parameters.
+        new_hash: replaces the stored one, for that reason.
 
     Returns:
         False if the account was deactivated, deleted or given another password meanwhile; then
         no session may start. Holding this row's lock keeps all of those waiting until the
         session exists, so that whichever comes second sees the first.
     """
+    changes: dict[str, Any] = {"last_login_at": now()}
+    if new_hash is not None:
+        changes["password_hash"] = new_hash
     result = require_transaction().execute(
         update(User)
-        .where(User.id == user_id, User.is_active, User.password_hash == verified_hash)
-        .values(last_login_at=now(), password_hash=new_hash or verified_hash)
+        .where(User.id == user_id, User.is_active, User.password_version == verified_version)
+        .values(**changes)
+        .execution_options(synchronize_session=False)
     )
     return result.rowcount == 1  # type: ignore[attr-defined, no-any-return]
 
 
-def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> str:
+def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> int:
     """Check the password that somebody signed in gives once more.
 
     A wrong one counts against the account's sign-ins too, wherever it is given; but strangers
     who guess at the sign-in do not keep the owner from this, whose token proves who they are.
 
     Returns:
-        The stored hash that it was checked against, as the condition of what follows.
+        The version of the password that was right, as the condition of what follows.
 
     Raises:
         UserNotFoundError: the account is gone.
@@ -119,10 +128,11 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     verification = get_password_hasher().verify(
         password, credentials.password_hash, is_known_caller=True
     )
-    if verification.is_valid and credentials.password_hash is not None:
+    if verification.is_valid:
         record_success(keys)
-        return credentials.password_hash
-    record_failure([*keys, identifier_key(credentials.email)])
+        return credentials.password_version
+    sign_in_key = identifier_key(credentials.email)
+    record_failure(keys, also=[sign_in_key], actor=actor, subject=user, request=request)
     with transaction(durable=True):
         emit(PasswordRejected(actor=actor, subject=user, request=request))
     raise WrongPasswordError
@@ -145,15 +155,15 @@ def change_password(
     """
     context = _get_credentials(user.id).names
     require_acceptable_password(new_password, context=context, field="new_password")
-    verified_hash = confirm_password(user, current_password, actor=actor, request=request)
+    version = confirm_password(user, current_password, actor=actor, request=request)
     new_hash = get_password_hasher().hash(new_password, is_known_caller=True)
     with transaction() as session:
         result = session.execute(
             update(User)
-            .where(User.id == user.id, User.is_active, User.password_hash == verified_hash)
+            .where(User.id == user.id, User.is_active, User.password_version == version)
             .values(
                 password_hash=new_hash,
-                password_version=User.password_version + 1,
+                password_version=version + 1,
                 updated_at=now(),
             )
             .execution_options(synchronize_session=False)
