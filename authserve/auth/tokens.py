@@ -183,6 +183,7 @@ def read_refresh_token(token: str) -> PresentedRefresh:
     try:
         return PresentedRefresh(
             session_id=UUID(claims["sid"]),
+            user_id=UUID(claims["sub"]),
             generation=int(claims["gen"]),
             family_secret=base64url_decode(claims["fam"]),
         )

@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 import click
 from flask.cli import AppGroup
 
+from authserve.core.cli import tell_errors
 from authserve.core.clock import now
 from authserve.sessions.service import end_sessions_issued_before, purge_dead_sessions
-from authserve.users.service import get_user_by_reference
+from authserve.users.service import get_user_by_reference, ref_of
 
 sessions_group = AppGroup("sessions", help="Sessions: end them, clear away the dead ones.")
 
 
 @sessions_group.command()
+@tell_errors
 def purge() -> None:
     r"""Delete the sessions that ended or expired over an hour ago.
 
@@ -37,6 +39,7 @@ def purge() -> None:
     help="Only those that began before this moment (UTC); all, if left out.",
 )
 @click.confirmation_option(prompt="This signs people out. Go on?")
+@tell_errors
 def revoke(user: str | None, issued_before: datetime | None) -> None:
     r"""End live sessions, of one user or of everybody.
 
@@ -49,6 +52,6 @@ def revoke(user: str | None, issued_before: datetime | None) -> None:
       flask sessions revoke --issued-before 2026-11-23T06:00:00 --yes
     """
     moment = issued_before.replace(tzinfo=UTC) if issued_before else now()
-    user_id = get_user_by_reference(user).id if user else None
-    count = end_sessions_issued_before(moment, user_id=user_id)
+    only = ref_of(get_user_by_reference(user)) if user is not None else None
+    count = end_sessions_issued_before(moment, user=only)
     click.echo(f"{count} sessions ended.")

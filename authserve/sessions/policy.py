@@ -29,12 +29,27 @@ class SessionState(Enum):
     EXPIRED = auto()
 
 
-class RefreshVerdict(Enum):
-    """What to do with a refresh token of a live session."""
+class RefreshVerdict(StrEnum):
+    """What a refresh token of a live session is; log and audit trail call it by these names."""
 
-    CURRENT = auto()
-    JUST_REPLACED = auto()
-    REUSED = auto()
+    CURRENT = "current"
+    JUST_REPLACED = "just_replaced"
+    REPLACED_EARLIER = "replaced_earlier"
+    OLDER_GENERATION = "older_generation"
+    GENERATION_AHEAD = "generation_ahead"
+
+    @property
+    def is_reuse(self) -> bool:
+        """Whether the session has to end: the token is not the present one's and was not just so.
+
+        A generation ahead of the row is one that was never issued, unless the database was
+        restored from an older copy; either way two holders disagree.
+        """
+        return self not in (RefreshVerdict.CURRENT, RefreshVerdict.JUST_REPLACED)
+
+
+CLOCK_TOLERANCE = timedelta(seconds=30)
+"""How far two machines' clocks may differ (`security.md`, R13)."""
 
 
 class SessionTimes(Protocol):
@@ -75,20 +90,24 @@ def judge_refresh(
 ) -> RefreshVerdict:
     """Judge a refresh token by its generation.
 
+    A clock that was set back does not make a token of an hour ago one that was just replaced: a
+    rotation that lies further ahead than `CLOCK_TOLERANCE` is not within the grace. What another
+    machine's clock says late costs its caller that much of the grace; lengthening the grace by it
+    would cost everybody.
+
     Args:
         presented: the generation in the token.
         current: the generation of the session's row.
         rotated_at: when `current` began; None before the first refresh.
-        grace: how long the immediate parent is still answered (RFC 9700 §4.14 leaves room for a
-            retry after a lost answer; ASVS 10.4.5).
-
-    Returns:
-        REUSED also for a generation ahead of the row: no such token was ever issued, unless the
-        database was restored from an older copy.
+        grace: how long the immediate parent is still answered, its end included (RFC 9700 §4.14
+            leaves room for a retry after a lost answer; ASVS 10.4.5).
     """
     if presented == current:
         return RefreshVerdict.CURRENT
-    is_parent = presented == current - 1
-    if is_parent and rotated_at is not None and now - rotated_at <= grace:
+    if presented > current:
+        return RefreshVerdict.GENERATION_AHEAD
+    if presented < current - 1:
+        return RefreshVerdict.OLDER_GENERATION
+    if rotated_at is not None and -CLOCK_TOLERANCE <= now - rotated_at <= grace:
         return RefreshVerdict.JUST_REPLACED
-    return RefreshVerdict.REUSED
+    return RefreshVerdict.REPLACED_EARLIER

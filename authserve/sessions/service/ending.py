@@ -7,14 +7,14 @@ from uuid import UUID
 from sqlalchemy import or_
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.clock import now
+from authserve.core.clock import now, to_rfc3339
 from authserve.core.db import delete_in_slices, transaction
 from authserve.core.events import emit
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.events import SessionRevoked
 from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason
-from authserve.sessions.service.rows import revocation
+from authserve.sessions.service.rows import is_live, revocation
 from authserve.users.events import UserDeactivated, UserPasswordChanged
 
 
@@ -31,10 +31,12 @@ def end_session(
     Raises:
         SessionNotFoundError: it is not theirs, is unknown, or has ended already.
     """
+    moment = now()
+    statement = revocation(reason, moment).where(
+        Session.id == session_id, Session.user_id == user.id, is_live(moment)
+    )
     with transaction() as session:
-        result = session.execute(
-            revocation(reason, now()).where(Session.id == session_id, Session.user_id == user.id)
-        )
+        result = session.execute(statement)
         if result.rowcount != 1:  # type: ignore[attr-defined]
             raise SessionNotFoundError
         details = {"reason": reason, "session_id": str(session_id)}
@@ -51,8 +53,10 @@ def end_sessions(
 ) -> int:
     """End every session of a user, but for the one to `keep`.
 
+    Those past their limits too, for another machine's clock may be behind this one's.
+
     Returns:
-        How many there were.
+        How many had not been ended before.
     """
     with transaction() as session:
         statement = revocation(reason, now()).where(Session.user_id == user.id)
@@ -85,22 +89,23 @@ def end_other_sessions(event: UserPasswordChanged) -> None:
         )
 
 
-def end_sessions_issued_before(moment: datetime, *, user_id: UUID | None = None) -> int:
-    """End all live sessions that began before `moment`, of one user or of everybody.
+def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None) -> int:
+    """End all sessions that began before `moment`, of one user or of everybody.
 
     For the time after a restored backup, in which sessions live that had been ended.
 
     Returns:
-        How many there were.
+        How many had not been ended before.
     """
-    statement = revocation(RevokeReason.ENDED_BY_ADMIN, now()).where(Session.created_at < moment)
-    if user_id is not None:
-        statement = statement.where(Session.user_id == user_id)
+    reason = RevokeReason.ENDED_BY_ADMIN
+    statement = revocation(reason, now()).where(Session.created_at < moment)
+    if user is not None:
+        statement = statement.where(Session.user_id == user.id)
     with transaction() as session:
         count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
         if count:
-            details = {"reason": RevokeReason.ENDED_BY_ADMIN, "count": count}
-            emit(SessionRevoked(details={**details, "issued_before": moment.isoformat()}))
+            details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
+            emit(SessionRevoked(subject=user, details=details))
     return count
 
 

@@ -1,28 +1,35 @@
 """Looking at sessions."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.core.db import read_all
 from authserve.sessions.models import Session
 from authserve.sessions.service.rows import is_live
 
 
-def find_live_sessions(user_id: UUID, *, limit: int, before: UUID | None = None) -> list[Session]:
+def find_live_sessions(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
     """The live sessions of a user, newest first.
 
     Args:
+        limit: at most so many.
         before: only those older than this id, for the next page.
+
+    Returns:
+        The columns of `Session`.
     """
     statement = (
-        select(Session)
+        select(Session.__table__)
         .where(Session.user_id == user_id, is_live(now()))
         .order_by(Session.id.desc())
         .limit(limit)
     )
     if before is not None:
         statement = statement.where(Session.id < before)
-    with transaction() as session:
-        return list(session.scalars(statement))
+    return read_all(statement)

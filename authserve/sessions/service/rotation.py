@@ -1,5 +1,6 @@
 """Refreshing a session: exactly one of many simultaneous callers moves it on."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -27,12 +28,15 @@ from authserve.sessions.policy import (
 from authserve.sessions.service.rows import REFUSALS, IssuedSession, is_live, issued_session
 from authserve.users.service import get_user, ref_of
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedRefresh:
     """What a refresh token said, its signature and times being good."""
 
     session_id: UUID
+    user_id: UUID
     generation: int
     family_secret: bytes
 
@@ -72,6 +76,7 @@ def _advance(
         update(Session)
         .where(
             Session.id == presented.session_id,
+            Session.user_id == presented.user_id,
             Session.generation == presented.generation,
             Session.family_digest == digest(presented.family_secret),
             is_live(moment),
@@ -98,6 +103,8 @@ def _judge_refused(
     row = session.get(Session, presented.session_id, with_for_update=True)
     if row is None:
         return None, SessionRevokedError()
+    if row.user_id != presented.user_id:
+        return None, InvalidTokenError()
     if not is_equal(row.family_digest, digest(presented.family_secret)):
         return None, InvalidTokenError()
     state = judge_session(row, moment)
@@ -110,21 +117,23 @@ def _judge_refused(
         now=moment,
         grace=get_settings().refresh_reuse_grace,
     )
-    if verdict is not RefreshVerdict.REUSED:
+    if not verdict.is_reuse:
         return row, None
-    _end_reused(row, presented, moment, request)
+    row.revoked_at = moment
+    row.revoke_reason = RevokeReason.REUSE_DETECTED
+    _report_reuse(row, presented.generation, verdict, request)
     return None, TokenReusedError()
 
 
-def _end_reused(
-    row: Session, presented: PresentedRefresh, moment: datetime, request: RequestInfo
+def _report_reuse(
+    row: Session, presented: int, verdict: RefreshVerdict, request: RequestInfo
 ) -> None:
-    row.revoked_at = moment
-    row.revoke_reason = RevokeReason.REUSE_DETECTED
     details = {
+        "reason": verdict,
         "session_id": str(row.id),
-        "presented_generation": presented.generation,
+        "presented_generation": presented,
         "current_generation": row.generation,
     }
     user = ref_of(get_user(row.user_id))
+    logger.warning("refresh token reused", extra={"user_id": str(user.id), **details})
     emit(SessionReuseDetected(subject=user, request=request, details=details))
