@@ -9,7 +9,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1:8000
 	$(BIN)/flask db upgrade
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -p 8000 web
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -p 8000 web worker
 
 test: lint types contracts pytest  ## everything that has to be green
 

@@ -28,25 +28,54 @@ from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
+from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.mail.transports import make_transport
+from authserve.outbox.cli import outbox_group, worker_command
+from authserve.outbox.service import purge_finished_messages
+from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION
+from authserve.ratelimit.service import purge_dead_counters
 from authserve.rbac.service import keep_an_admin
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.routes import blueprint as sessions_blueprint
-from authserve.sessions.service import end_other_sessions, end_sessions_of_deactivated
+from authserve.sessions.service import (
+    end_other_sessions,
+    end_sessions_of_deactivated,
+    purge_dead_sessions,
+)
 from authserve.users.events import UserDeactivated, UserDeleted, UserPasswordChanged
 from authserve.users.routes import blueprint as users_blueprint
+from authserve.verification.routes import blueprint as email_blueprint
+from authserve.verification.service import follow_changed_password, purge_dead_tokens
+from authserve.verification.worker import HANDLERS
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, keep_an_admin),
     (UserDeleted, keep_an_admin),
     (UserDeactivated, end_sessions_of_deactivated),
     (UserPasswordChanged, end_other_sessions),
+    (UserPasswordChanged, follow_changed_password),
     # Last, so that nothing is recorded that a handler before it refused.
     (DomainEvent, record),
     (UserDeleted, erase_details),
 )
 """Who is told of what, in this order, in the transaction of the event."""
 
-BLUEPRINTS = (auth_blueprint, users_blueprint, sessions_blueprint, keys_blueprint, health.blueprint)
+BLUEPRINTS = (
+    auth_blueprint,
+    users_blueprint,
+    sessions_blueprint,
+    email_blueprint,
+    keys_blueprint,
+    health.blueprint,
+)
+
+PURGES = (
+    purge_dead_sessions,
+    purge_dead_tokens,
+    purge_finished_messages,
+    purge_dead_counters,
+)
+"""What the worker clears away, in slices."""
 
 
 def create_app(settings: Settings) -> Flask:
@@ -71,6 +100,8 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(docs.blueprint)
     app.cli.add_command(users_group)
     app.cli.add_command(sessions_group)
+    app.cli.add_command(outbox_group)
+    app.cli.add_command(worker_command)
     return app
 
 
@@ -125,4 +156,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
     )
+    app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(settings.mail_url))
+    app.extensions[HANDLERS_EXTENSION] = HANDLERS
+    app.extensions[PURGES_EXTENSION] = PURGES
     app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token

@@ -29,6 +29,12 @@ class LoginSchema(StrictSchema):
         metadata={"description": "An email address or a username.", "example": "alice"},
     )
     password = Password(required=True)
+    device_token = fields.String(
+        metadata={
+            "description": "From an earlier sign-in on this device; ignored if not valid.",
+            "example": EXAMPLE_TOKEN,
+        }
+    )
 
 
 class RefreshSchema(StrictSchema):
@@ -75,9 +81,18 @@ class AccessTokenSchema(Schema):
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
 
 
+class DeviceTokenSchema(Schema):
+    """A token by which this device is known at the next sign-in."""
+
+    device_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+
+
 class TokensSchema(AccessTokenSchema):
     """A pair of tokens."""
 
     refresh_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
     refresh_expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
     session_id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
+    device_token = fields.String(
+        metadata={"description": "Comes with a sign-in.", "example": EXAMPLE_TOKEN}
+    )

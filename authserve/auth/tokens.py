@@ -5,25 +5,27 @@ Access tokens go through Flask-JWT-Extended and are signed with ES256, for other
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import jwt as pyjwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask_jwt_extended import create_access_token, decode_token
-from jwt.exceptions import ExpiredSignatureError, PyJWTError
+from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.auth.queries import SignIn
-from authserve.auth.service import SignedIn, get_live_sign_in
+from authserve.auth.service import Device, SignedIn, get_live_sign_in
 from authserve.core.clock import now
-from authserve.core.errors import InvalidTokenError, TokenExpiredError, UnauthenticatedError
+from authserve.core.errors import InvalidTokenError, UnauthenticatedError
 from authserve.core.ids import new_id
 from authserve.core.settings import get_settings
 from authserve.core.signed_tokens import (
-    COMMON_CLAIMS,
     LEEWAY_SECS,
     TokenKind,
+    decode_options,
+    require_claims,
     require_form,
     sign,
     times,
@@ -41,10 +43,18 @@ ACCESS = TokenKind(
 )
 REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", "fam"))
 
+DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
+
+DEVICE_TOKEN_TTL = timedelta(days=180)
+"""The contract's."""
+
 CLIENT_ID = "authserve"
 """RFC 9068 wants one; until machine clients exist, every token is this service's own."""
 
-_ACCESS_OPTIONS: Any = {"require": [*COMMON_CLAIMS, *ACCESS.claims], "strict_aud": True}
+_ACCESS_OPTIONS = decode_options(ACCESS)
+
+_MAX_GENERATION = 2**31 - 1
+"""What the column holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +83,13 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
         fresh: whether the user has just proven who they are.
     """
     session, moment = signed_in.session, now()
+    device = signed_in.device
     return {
         **issue_access_token(signed_in.sign_in, fresh=fresh),
         "refresh_token": _issue_refresh_token(signed_in),
         "refresh_expires_in": int((session.refresh_expires_at - moment).total_seconds()),
         "session_id": str(session.id),
+        **({"device_token": issue_device_token(device)} if device else {}),
     }
 
 
@@ -85,7 +97,7 @@ def issue_access_token(sign_in: SignIn, *, fresh: bool) -> dict[str, Any]:
     """A new access token of a live session, with its type and lifetime in seconds."""
     row, moment, settings = sign_in.row, now(), get_settings()
     # It never outlives the session (contract), nor does rounding make it.
-    expires_at = min(moment + settings.access_token_ttl, row.expires_at)
+    expires_at = min(moment + settings.access_token_ttl, row.expires_at, row.idle_expires_at)
     kid, private_key = get_key_store().signing_key()
     claims = {
         **times(moment, expires_at),
@@ -119,6 +131,32 @@ def _issue_refresh_token(signed_in: SignedIn) -> str:
             "fam": base64url_encode(session.family_secret).decode(),
         },
     )
+
+
+def issue_device_token(device: Device) -> str:
+    """A token by which this device is known at the account's next sign-in."""
+    moment = now()
+    return sign(
+        DEVICE,
+        {
+            **times(moment, moment + DEVICE_TOKEN_TTL),
+            "sub": str(device.user_id),
+            "jti": str(new_id()),
+            "did": device.id,
+            "pv": device.password_version,
+        },
+    )
+
+
+def read_device_token(token: str | None) -> Device | None:
+    """The device of a token, or None for whatever is not a good one: it counts as absent."""
+    if token is None:
+        return None
+    try:
+        claims = verify(DEVICE, token)
+        return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
+    except (UnauthenticatedError, TypeError, ValueError):
+        return None
 
 
 def authenticate_access_token(token: str) -> Authentication:
@@ -158,18 +196,15 @@ def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, An
             audience=settings.jwt_audience,
             issuer=settings.public_url,
             leeway=LEEWAY_SECS,
-            options=_EXPIRED_OPTIONS if allow_expired else _ACCESS_OPTIONS,
+            options=_ACCESS_OPTIONS,
         )
-    except ExpiredSignatureError as error:
-        raise TokenExpiredError from error
     except PyJWTError as error:
         raise InvalidTokenError from error
-    if claims["type"] != ACCESS.name or claims["client_id"] != CLIENT_ID:
+    is_fresh_known = claims["fresh"] is False or type(claims["fresh"]) is int
+    if claims["client_id"] != CLIENT_ID or not is_fresh_known:
         raise InvalidTokenError
+    require_claims(ACCESS, claims, allow_expired=allow_expired)
     return claims
-
-
-_EXPIRED_OPTIONS: Any = {**_ACCESS_OPTIONS, "verify_exp": False}
 
 
 def read_refresh_token(token: str) -> PresentedRefresh:
@@ -179,24 +214,36 @@ def read_refresh_token(token: str) -> PresentedRefresh:
         InvalidTokenError: it is not one of ours, or of another kind.
         TokenExpiredError: its time is over.
     """
-    claims = verify(REFRESH, token)
+    return _presented(verify(REFRESH, token))
+
+
+def _presented(claims: dict[str, Any]) -> PresentedRefresh:
+    generation, family = claims["gen"], claims["fam"]
+    if type(generation) is not int or not 0 <= generation <= _MAX_GENERATION:
+        raise InvalidTokenError
     try:
-        return PresentedRefresh(
-            session_id=UUID(claims["sid"]),
-            user_id=UUID(claims["sub"]),
-            generation=int(claims["gen"]),
-            family_secret=base64url_decode(claims["fam"]),
-        )
+        family_secret = base64url_decode(family)
     except (TypeError, ValueError) as error:
         raise InvalidTokenError from error
+    return PresentedRefresh(
+        session_id=UUID(claims["sid"]),
+        user_id=UUID(claims["sub"]),
+        generation=generation,
+        family_secret=family_secret,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """What any token of a session says of whose it is."""
+    """What any token of a session says of whose it is.
+
+    Args:
+        family_secret: of a refresh token; an access token has none.
+    """
 
     session_id: UUID
     user_id: UUID
+    family_secret: bytes | None = None
 
 
 def read_session_token(token: str) -> SessionToken:
@@ -207,10 +254,11 @@ def read_session_token(token: str) -> SessionToken:
         TokenExpiredError: a refresh token whose time is over.
     """
     try:
-        claims = verify(REFRESH, token)
+        presented = read_refresh_token(token)
     except InvalidTokenError:
         claims = decode_access_token(token, allow_expired=True)
-    return SessionToken(UUID(claims["sid"]), UUID(claims["sub"]))
+        return SessionToken(UUID(claims["sid"]), UUID(claims["sub"]))
+    return SessionToken(presented.session_id, presented.user_id, presented.family_secret)
 
 
 def introspect(token: str) -> dict[str, Any]:

@@ -244,7 +244,13 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
 
     This is instead of a ping before every use, which would double the round trips of the token
     check (the connection pool drops its dead connections when the first one fails).
+
+    Inside a transaction it reads what that has written, on its connection: a second one could
+    wait for ever when every transaction wants one.
     """
+    session = db.session()
+    if session.info.get(_DEPTH):
+        return list(session.execute(statement, parameters))
     try:
         return _fetch(statement, parameters)
     except DBAPIError as error:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from flask import g, request
 
-from authserve.core.actor import Actor
+from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
@@ -105,6 +105,11 @@ def authenticate() -> Authentication:
         g.authentication = authentication = authenticator(token)
         g.user_id = authentication.claims["sub"]
     return authentication
+
+
+def optional_actor() -> Actor:
+    """The caller if an access token came along, which then has to be good; else a visitor."""
+    return VISITOR if bearer_token() is None else authenticate().actor
 
 
 def current_authentication() -> Authentication:

@@ -34,6 +34,13 @@ class UserPasswordChanged(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserPasswordReset(UserPasswordChanged):
+    """A new password was set by a mailed link, without the old one."""
+
+    action = AuditAction.USER_PASSWORD_RESET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordRejected(DomainEvent):
     """Somebody signed in gave a wrong password where theirs was asked for once more."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -126,6 +126,18 @@ def is_any_active(user_ids: Sequence[UUID]) -> bool:
     return bool(require_transaction().scalar(select(exists().where(condition))))
 
 
+def find_by_email(email: str) -> User | None:
+    """The account with this canonical address, or None."""
+    with transaction() as session:
+        return session.scalar(select(User).where(User.email == email))
+
+
+def find_user(user_id: UUID) -> User | None:
+    """The account with this id, or None."""
+    with transaction() as session:
+        return session.get(User, user_id)
+
+
 def _get_where(condition: ColumnElement[bool]) -> User:
     with transaction() as session:
         user = session.scalar(select(User).where(condition))
@@ -171,6 +183,47 @@ def update_profile(
             )
         )
     return found
+
+
+def verify_email(user: UserRef, email: str) -> None:
+    """Note that an address is proven, in the open transaction.
+
+    Raises:
+        UserNotFoundError: it is not the address of an active account any more.
+    """
+    _update_email(user, User.email == email, email)
+
+
+def change_email(user: UserRef, email: str) -> str:
+    """Give an account another address that is proven, in the open transaction.
+
+    Returns:
+        The address before.
+
+    Raises:
+        EmailTakenError: another account has it, or was a moment faster; the transaction is lost.
+        UserNotFoundError: the account is gone or deactivated.
+    """
+    session = require_transaction()
+    before = session.scalar(select(User.email).where(User.id == user.id).with_for_update())
+    if before is None:
+        raise UserNotFoundError
+    try:
+        _update_email(user, true(), email)
+    except IntegrityError as error:
+        raise EmailTakenError from error
+    return before
+
+
+def _update_email(user: UserRef, condition: ColumnElement[bool], email: str) -> None:
+    result = require_transaction().execute(
+        update(User)
+        .where(User.id == user.id, User.is_active, condition)
+        .values(email=email, email_verified=True, updated_at=now())
+        .execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise UserNotFoundError
 
 
 def activate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:

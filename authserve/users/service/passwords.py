@@ -124,7 +124,7 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     """
     keys = [account_key(user.id), *address_key(request.ip)]
     require_allowed(keys)
-    credentials = _get_credentials(user.id)
+    credentials = get_credentials(user.id)
     verification = get_password_hasher().verify(
         password, credentials.password_hash, is_known_caller=True
     )
@@ -153,7 +153,7 @@ def change_password(
         WrongPasswordError: the current one is wrong, or was replaced meanwhile.
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see `confirm_password`.
     """
-    context = _get_credentials(user.id).names
+    context = get_credentials(user.id).names
     require_acceptable_password(new_password, context=context, field="new_password")
     version = confirm_password(user, current_password, actor=actor, request=request)
     new_hash = get_password_hasher().hash(new_password, is_known_caller=True)
@@ -173,7 +173,47 @@ def change_password(
         emit(UserPasswordChanged(actor=actor, subject=user, request=request))
 
 
-def _get_credentials(user_id: UUID) -> Credentials:
+def replace_password(
+    user: UserRef, *, email: str, new_hash: str, only_without_password: bool = False
+) -> int:
+    """Set a password by the proof of an address, in the open transaction; it is verified then.
+
+    Args:
+        email: the address that the proof was sent to.
+        only_without_password: for an invitation, which must not replace one.
+
+    Returns:
+        The password's version.
+
+    Raises:
+        UserNotFoundError: no active account has the address any more, or it has a password.
+    """
+    condition = (User.id == user.id) & User.is_active & (User.email == email)
+    if only_without_password:
+        condition &= User.password_hash.is_(None)
+    version = require_transaction().scalar(
+        update(User)
+        .where(condition)
+        .values(
+            password_hash=new_hash,
+            password_version=User.password_version + 1,
+            email_verified=True,
+            updated_at=now(),
+        )
+        .returning(User.password_version)
+        .execution_options(synchronize_session=False)
+    )
+    if version is None:
+        raise UserNotFoundError
+    return version
+
+
+def get_credentials(user_id: UUID) -> Credentials:
+    """What a password of this account has to be judged by.
+
+    Raises:
+        UserNotFoundError: there is no such account (any more).
+    """
     credentials = _find_where(User.id == user_id)
     if credentials is None:
         raise UserNotFoundError

@@ -1,0 +1,1 @@
+"""What is owed to the outside: written with the use case, delivered by the worker, never lost."""

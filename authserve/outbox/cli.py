@@ -1,0 +1,112 @@
+"""`flask worker`, and `flask outbox` to look at what it does."""
+
+import json
+import logging
+import signal
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+import click
+from flask import current_app
+from flask.cli import AppGroup, with_appcontext
+
+from authserve.core.cli import tell_errors
+from authserve.core.clock import to_rfc3339
+from authserve.core.registry import component
+from authserve.outbox.service import (
+    MessageState,
+    OutboxMessage,
+    get_message,
+    list_messages,
+    retry,
+)
+from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION, Worker
+
+logger = logging.getLogger(__name__)
+
+outbox_group = AppGroup("outbox", help="Messages: those owed, sent and given up.")
+
+
+@click.command("worker")
+@with_appcontext
+def worker_command() -> None:
+    r"""Deliver mail and clear dead rows away, until stopped.
+
+    Any number of workers can run, on any number of machines. SIGTERM and Ctrl-C let the present
+    delivery finish.
+
+    \b
+    Example:
+      flask worker
+    """
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    worker = Worker(
+        component(HANDLERS_EXTENSION), component(PURGES_EXTENSION), context=app.app_context
+    )
+    logger.info("worker started")
+    worker.run(stop)
+    logger.info("worker stopped")
+
+
+@outbox_group.command("list")
+@click.option("--state", type=click.Choice([state.value for state in MessageState]))
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+def list_(state: str | None, limit: int) -> None:
+    r"""List messages, newest first: id, state, kind, attempts, age, last error.
+
+    \b
+    Example:
+      flask outbox list --state dead
+    """
+    for row in list_messages(state=MessageState(state) if state else None, limit=limit):
+        columns = (row.id, row.state, row.kind, row.attempts, to_rfc3339(row.created_at))
+        click.echo("\t".join((*map(str, columns), row.last_error or "-")))
+
+
+@outbox_group.command()
+@click.argument("message_id", type=click.UUID)
+@tell_errors
+def show(message_id: UUID) -> None:
+    r"""Show one message as JSON.
+
+    \b
+    Example:
+      flask outbox show 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
+    """
+    click.echo(json.dumps(_document(get_message(message_id)), indent=2))
+
+
+@outbox_group.command("retry")
+@click.argument("message_id", type=click.UUID)
+@tell_errors
+def retry_(message_id: UUID) -> None:
+    r"""Let the worker try a given-up message again.
+
+    \b
+    Example:
+      flask outbox retry 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
+    """
+    retry(message_id)
+    click.echo("The worker will try it again.")
+
+
+def _document(message: OutboxMessage) -> dict[str, Any]:
+    moments = ("created_at", "next_attempt_at", "leased_until", "finished_at")
+    return {
+        "id": str(message.id),
+        "kind": message.kind,
+        "state": message.state,
+        "user_id": str(message.user_id) if message.user_id else None,
+        "payload": message.payload,
+        "attempts": message.attempts,
+        "last_error": message.last_error,
+        **{name: _rfc3339(getattr(message, name)) for name in moments},
+    }
+
+
+def _rfc3339(moment: Any) -> str | None:
+    return None if moment is None else to_rfc3339(moment)

@@ -1,0 +1,50 @@
+"""The table of messages."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Index, Integer, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authserve.core.db import Base, UTCDateTime, key_string
+from authserve.core.ids import new_id
+
+TOPIC_MAX_LENGTH = 320
+
+
+class OutboxMessage(Base):
+    """One message; the row outlives its delivery for a while, to be looked at.
+
+    `topic` says what the newest of several replaces: a second request for a link makes the first
+    one's mail pointless. `payload` holds what the handler needs to build the message at the time
+    of sending; never a secret.
+    """
+
+    __tablename__ = "outbox_messages"
+    __table_args__ = (
+        # What the worker asks for all day: the due ones among the few that are pending.
+        Index(
+            "ix_outbox_messages_due",
+            "next_attempt_at",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+        Index("ix_outbox_messages_topic_id", "topic", "id"),
+        Index("ix_outbox_messages_user_id_id", "user_id", "id"),
+        Index("ix_outbox_messages_state_created_at", "state", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[str] = mapped_column(String(40))
+    topic: Mapped[str | None] = mapped_column(key_string(TOPIC_MAX_LENGTH))
+    user_id: Mapped[UUID | None] = mapped_column()
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    next_attempt_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    leased_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    lease_id: Mapped[UUID | None] = mapped_column()
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_error: Mapped[str | None] = mapped_column(String(200))

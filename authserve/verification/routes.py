@@ -1,0 +1,58 @@
+"""Changing the caller's own address."""
+
+from typing import Any
+
+from authserve.core.errors import InvalidTokenForUseError
+from authserve.core.passwords import HasherBusyError
+from authserve.http.authentication import (
+    current_authentication,
+    fresh_login_required,
+    optional_actor,
+)
+from authserve.http.openapi import Blueprint
+from authserve.http.request_info import current_request_info
+from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.users.errors import EmailTakenError, WrongPasswordError
+from authserve.verification.schemas import EmptySchema, NewEmailSchema, ProvenTokenSchema
+from authserve.verification.service import confirm_email_change, request_email_change
+
+blueprint = Blueprint(
+    "email", __name__, url_prefix="/api/v1/users/me/email", description="Changing an address."
+)
+
+
+@blueprint.post("")
+@fresh_login_required
+@blueprint.arguments(NewEmailSchema)
+@blueprint.response(202, EmptySchema)
+def post_email(body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for another address: a link goes there, and a notice to the present one."""
+    caller = current_authentication()
+    request_email_change(
+        caller.actor.signed_in_user,
+        old_email=caller.account.email,
+        **body,
+        actor=caller.actor,
+        request=current_request_info(),
+    )
+    return {}
+
+
+@blueprint.post("/confirm")
+@blueprint.arguments(ProvenTokenSchema)
+@blueprint.response(204)
+@blueprint.refuses(
+    InvalidTokenForUseError,
+    WrongPasswordError,
+    EmailTakenError,
+    TooManyAttemptsError,
+    HasherBusyError,
+)
+def confirm_email(body: dict[str, Any]) -> None:
+    """Change the address, with the link's token and a session or the password."""
+    confirm_email_change(
+        body["token"],
+        password=body.get("password"),
+        actor=optional_actor(),
+        request=current_request_info(),
+    )

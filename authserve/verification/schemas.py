@@ -1,0 +1,61 @@
+"""The forms of asking for a link and of following one."""
+
+from marshmallow import Schema, fields, validate
+
+from authserve.http.fields import DisplayName, EmailAddress, Password, Username
+from authserve.http.schemas import StrictSchema
+
+MAX_TOKEN_LENGTH = 200
+"""More than twice a token's; anything longer is refused unread."""
+
+EXAMPLE_TOKEN = "AZMvXnwafTufPjpbbH2On2_0iX0bFhCqHyr8RmBnQkq3sYxkQkOe0y3Yy7mJ9d1V"
+
+
+class LinkToken(fields.String):
+    """The token of a link."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True,
+            validate=validate.Length(min=1, max=MAX_TOKEN_LENGTH),
+            metadata={"example": EXAMPLE_TOKEN},
+        )
+
+
+class AddressSchema(StrictSchema):
+    """An address that somebody says is theirs."""
+
+    email = EmailAddress(required=True)
+
+
+class ProvenTokenSchema(StrictSchema):
+    """A link's token, with the account's password where no session comes along."""
+
+    token = LinkToken()
+    password = Password()
+
+
+class ResetSchema(StrictSchema):
+    """A reset link's token and the new password."""
+
+    token = LinkToken()
+    new_password = Password(required=True)
+
+
+class InvitationSchema(StrictSchema):
+    """An invitation's token, a password, and the names that the user chooses."""
+
+    token = LinkToken()
+    password = Password(required=True)
+    username = Username()
+    display_name = DisplayName()
+
+
+class NewEmailSchema(StrictSchema):
+    """The address that the caller wants to have."""
+
+    new_email = EmailAddress(required=True)
+
+
+class EmptySchema(Schema):
+    """`{}`: the answer tells nothing."""

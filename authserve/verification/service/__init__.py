@@ -1,0 +1,44 @@
+"""One-time links: asked for, sent, followed."""
+
+from authserve.verification.policy import Purpose
+from authserve.verification.service.links import make_link
+from authserve.verification.service.redeeming import (
+    NewPassword,
+    accept_invitation,
+    confirm_email_change,
+    reset_password,
+    verify_address,
+)
+from authserve.verification.service.requests import (
+    INVITATION_LIFETIME,
+    cancel_pending,
+    follow_changed_password,
+    invite,
+    make_invitation_link,
+    notify_of_changed_email,
+    notify_of_existing_account,
+    request_by_address,
+    request_email_change,
+)
+from authserve.verification.service.tokens import ensure_token, purge_dead_tokens
+
+__all__ = [
+    "INVITATION_LIFETIME",
+    "NewPassword",
+    "Purpose",
+    "accept_invitation",
+    "cancel_pending",
+    "confirm_email_change",
+    "ensure_token",
+    "follow_changed_password",
+    "invite",
+    "make_invitation_link",
+    "make_link",
+    "notify_of_changed_email",
+    "notify_of_existing_account",
+    "purge_dead_tokens",
+    "request_by_address",
+    "request_email_change",
+    "reset_password",
+    "verify_address",
+]

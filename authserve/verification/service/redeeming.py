@@ -1,0 +1,179 @@
+"""Following a link: each is good once, for one purpose, and for the account that it was made for.
+
+Every check that needs no hashing comes before any that does, and whatever is refused leaves the
+link as it was.
+"""
+
+from dataclasses import dataclass
+
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.db import transaction
+from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
+from authserve.core.events import DomainEvent, emit
+from authserve.core.password_policy import require_acceptable_password
+from authserve.core.passwords import get_password_hasher
+from authserve.users.errors import UserNotFoundError
+from authserve.users.events import UserPasswordReset
+from authserve.users.service import (
+    Credentials,
+    change_email,
+    confirm_password,
+    get_credentials,
+    replace_password,
+    update_profile,
+    verify_email,
+)
+from authserve.verification.events import EmailChanged, EmailVerified, InvitationAccepted
+from authserve.verification.models import OneTimeToken
+from authserve.verification.policy import Purpose
+from authserve.verification.service.requests import cancel_pending, notify_of_changed_email
+from authserve.verification.service.tokens import consume, get_live_token, supersede
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """Whose password was set, and its version: what a device token is made of."""
+
+    user: UserRef
+    password_version: int
+
+
+def verify_address(token: str, *, password: str | None, actor: Actor, request: RequestInfo) -> None:
+    """Prove the address of an account.
+
+    Holding the mailbox is not enough: whoever opened an account in somebody else's name must
+    not have it verified by the owner's click.
+
+    Args:
+        password: the account's; not needed if `actor` is its user.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead, or another user's.
+        ValidationFailedError: neither a session nor a password came along.
+        WrongPasswordError, TooManyAttemptsError, HasherBusyError: see `confirm_password`.
+    """
+    found = get_live_token(token, Purpose.VERIFY_EMAIL)
+    user = _require_proof(found, password, actor=actor, request=request)
+    try:
+        with transaction():
+            consume(found)
+            verify_email(user, found.email)
+            emit(EmailVerified(actor=actor, subject=user, request=request))
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+
+
+def confirm_email_change(
+    token: str, *, password: str | None, actor: Actor, request: RequestInfo
+) -> None:
+    """Change an address to the one that the link went to.
+
+    Every live link that went to the old address is dead then, and that address is told.
+
+    Raises:
+        EmailTakenError: another account has it by now; the link is not spent.
+        InvalidTokenForUseError, ValidationFailedError, WrongPasswordError, TooManyAttemptsError,
+            HasherBusyError: see `verify_address`.
+    """
+    found = get_live_token(token, Purpose.CHANGE_EMAIL)
+    user = _require_proof(found, password, actor=actor, request=request)
+    try:
+        with transaction():
+            consume(found)
+            old_email = change_email(user, found.email)
+            supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
+            notify_of_changed_email(old_email, user.id)
+            emit(EmailChanged(actor=actor, subject=user, request=request))
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+
+
+def reset_password(token: str, *, new_password: str, request: RequestInfo) -> NewPassword:
+    """Set a password by a mailed link: every session ends, and what was pending is cancelled.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead.
+        ValidationFailedError: the password is not acceptable; the link is not spent.
+        HasherBusyError: too many passwords wait to be hashed; the link is not spent.
+    """
+    found = get_live_token(token, Purpose.RESET_PASSWORD)
+    credentials = _credentials_of(found)
+    new_hash = _hash_acceptable(new_password, context=credentials.names, field="new_password")
+    event = UserPasswordReset(subject=credentials.ref, request=request)
+    version = _set_password(found, credentials.ref, new_hash, event)
+    return NewPassword(credentials.ref, version)
+
+
+def accept_invitation(
+    token: str,
+    *,
+    password: str,
+    username: str | None = None,
+    display_name: str | None = None,
+    request: RequestInfo,
+) -> NewPassword:
+    """Let an invited user choose a password and names; the address is verified by it.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead, or there is a password already.
+        UsernameTakenError: the link is not spent.
+        ValidationFailedError, HasherBusyError: see `reset_password`.
+    """
+    found = get_live_token(token, Purpose.INVITATION)
+    credentials = _credentials_of(found)
+    names = {"username": username, "display_name": display_name}
+    changes = {name: value for name, value in names.items() if value is not None}
+    new_hash = _hash_acceptable(
+        password, context=[*credentials.names, *changes.values()], field="password"
+    )
+    actor = Actor(user=credentials.ref)
+    with transaction():
+        if changes:
+            update_profile(credentials.ref, changes, actor=actor, request=request)
+        event = InvitationAccepted(actor=actor, subject=credentials.ref, request=request)
+        version = _set_password(found, credentials.ref, new_hash, event)
+    return NewPassword(credentials.ref, version)
+
+
+def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: DomainEvent) -> int:
+    try:
+        with transaction():
+            consume(found)
+            version = replace_password(
+                user,
+                email=found.email,
+                new_hash=new_hash,
+                only_without_password=found.purpose == Purpose.INVITATION,
+            )
+            cancel_pending(user.id)
+            emit(event)
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+    return version
+
+
+def _hash_acceptable(password: str, *, context: list[str], field: str) -> str:
+    require_acceptable_password(password, context=context, field=field)
+    return get_password_hasher().hash(password, is_known_caller=True)
+
+
+def _credentials_of(found: OneTimeToken) -> Credentials:
+    try:
+        return get_credentials(found.user_id)
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+
+
+def _require_proof(
+    found: OneTimeToken, password: str | None, *, actor: Actor, request: RequestInfo
+) -> UserRef:
+    if actor.user is not None:
+        if actor.user.id != found.user_id:
+            raise InvalidTokenForUseError
+        return actor.user
+    if password is None:
+        message = "Give the account's password, or send an access token of its user."
+        raise ValidationFailedError({"password": [message]})
+    user = _credentials_of(found).ref
+    confirm_password(user, password, actor=VISITOR, request=request)
+    return user

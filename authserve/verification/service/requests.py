@@ -1,0 +1,107 @@
+"""Asking for a link: written down here, looked up and sent by the worker.
+
+What is asked for an address costs the same statements whoever has it, if anybody does; so neither
+the answer nor its time tells (ASVS 6.3.8).
+"""
+
+from uuid import UUID
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.db import transaction
+from authserve.core.events import emit
+from authserve.core.ids import new_id
+from authserve.mail.service import MailKind
+from authserve.outbox.service import drop_topic, enqueue
+from authserve.users.events import UserPasswordChanged
+from authserve.users.service import find_user
+from authserve.verification.events import EmailChangeRequested
+from authserve.verification.models import OneTimeToken
+from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
+from authserve.verification.service.links import make_link
+from authserve.verification.service.tokens import ensure_token, supersede
+
+
+def request_by_address(purpose: Purpose, email: str) -> None:
+    """Owe a link to whoever has an address, if anybody has; older ones are dead at once.
+
+    Args:
+        purpose: `VERIFY_EMAIL` or `RESET_PASSWORD`.
+        email: in canonical form.
+    """
+    with transaction():
+        supersede((OneTimeToken.email == email) & (OneTimeToken.purpose == purpose))
+        enqueue(MAIL_KINDS[purpose], {"email": email}, topic=f"{purpose}:{email}")
+
+
+def request_email_change(
+    user: UserRef, *, old_email: str, new_email: str, actor: Actor, request: RequestInfo
+) -> None:
+    """Owe a link to a new address and a notice to the present one; nothing changes yet.
+
+    An address that somebody else has is taken alike; the worker sends no link to it then.
+    """
+    with transaction():
+        _supersede_of(user.id, Purpose.CHANGE_EMAIL)
+        _owe(Purpose.CHANGE_EMAIL, user, new_email)
+        _notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
+        emit(EmailChangeRequested(actor=actor, subject=user, request=request))
+
+
+def invite(user: UserRef, email: str) -> None:
+    """Owe an invitation to a user without a password; older ones are dead at once."""
+    with transaction():
+        _supersede_of(user.id, Purpose.INVITATION)
+        _owe(Purpose.INVITATION, user, email)
+
+
+def make_invitation_link(user: UserRef, email: str) -> str:
+    """An invitation link to hand over by other means than mail."""
+    token_id = new_id()
+    ensure_token(token_id, Purpose.INVITATION, user_id=user.id, email=email, requested_at=now())
+    return make_link(Purpose.INVITATION, token_id)
+
+
+INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
+
+
+def notify_of_existing_account(email: str) -> None:
+    """Tell the owner of an address that somebody tried to open an account with it."""
+    topic = f"{MailKind.ACCOUNT_EXISTS}:{email}"
+    with transaction():
+        enqueue(MailKind.ACCOUNT_EXISTS, {"email": email}, topic=topic)
+
+
+def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
+    """Tell the old address that it is one no more, in the open transaction."""
+    _notify(MailKind.EMAIL_CHANGED, old_email, user_id)
+
+
+def follow_changed_password(event: UserPasswordChanged) -> None:
+    """Handle a new password: tell the user, and let no older reset link undo it."""
+    if event.subject is None:
+        return
+    _supersede_of(event.subject.id, Purpose.RESET_PASSWORD)
+    user = find_user(event.subject.id)
+    if user is not None:
+        _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+
+
+def cancel_pending(user_id: UUID) -> None:
+    """Make every live link of a user worthless, sent or not, in the open transaction."""
+    supersede(OneTimeToken.user_id == user_id)
+    for purpose in (Purpose.CHANGE_EMAIL, Purpose.INVITATION):
+        drop_topic(f"{purpose}:{user_id}")
+
+
+def _supersede_of(user_id: UUID, purpose: Purpose) -> None:
+    supersede((OneTimeToken.user_id == user_id) & (OneTimeToken.purpose == purpose))
+
+
+def _owe(purpose: Purpose, user: UserRef, email: str) -> None:
+    kind, topic = MAIL_KINDS[purpose], f"{purpose}:{user.id}"
+    enqueue(kind, {"email": email}, topic=topic, user_id=user.id)
+
+
+def _notify(kind: MailKind, email: str, user_id: UUID) -> None:
+    enqueue(kind, {"email": email}, user_id=user_id)

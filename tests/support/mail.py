@@ -1,0 +1,69 @@
+"""Working the outbox in a test, and reading the mail that comes of it."""
+
+from dataclasses import dataclass
+from email.message import EmailMessage
+
+from flask import Flask
+
+from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.outbox.worker import HANDLERS_EXTENSION, Worker
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail that arrived."""
+
+    to: str
+    message: EmailMessage
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+        return str(self.message["Subject"])
+
+    @property
+    def text(self) -> str:
+        """The plain text."""
+        body = self.message.get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
+    @property
+    def link(self) -> str:
+        """The link that the mail is for."""
+        return next(word for word in self.text.split() if word.startswith("http"))
+
+    @property
+    def token(self) -> str:
+        """The token in the link's fragment."""
+        return self.link.partition("#")[2]
+
+
+class Mailbox:
+    """A transport that keeps what it is given: every address of the test ends here."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+
+    def send(self, message: EmailMessage, *, to: str) -> None:
+        """Keep a mail."""
+        self.letters.append(Letter(to, message))
+
+    def to(self, address: str) -> list[Letter]:
+        """What arrived for an address, oldest first."""
+        return [letter for letter in self.letters if letter.to == address]
+
+
+def open_mailbox(app: Flask) -> Mailbox:
+    """Let all mail of `app` arrive in a mailbox."""
+    mailbox = Mailbox()
+    app.extensions[MAILER_EXTENSION] = Mailer(app.extensions["authserve.settings"], mailbox)
+    return mailbox
+
+
+def work(app: Flask) -> None:
+    """Deliver everything that is due now, as the worker does."""
+    worker = Worker(app.extensions[HANDLERS_EXTENSION], (), context=app.app_context)
+    with app.app_context():
+        while worker.deliver_one():
+            pass
