@@ -5,6 +5,7 @@ own purpose key, `typ` and audience: one can never pass for another (RFC 8725 §
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 import jwt
-from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
+from jwt.exceptions import InvalidSignatureError, PyJWTError
 from jwt.utils import base64url_decode
 
+from authserve.core.clock import now
 from authserve.core.crypto import get_keyring
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.core.settings import get_settings
@@ -25,6 +27,14 @@ LEEWAY_SECS = 30
 """How far two machines' clocks may differ (`security.md`: at most 30 s)."""
 
 COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
+
+_TIMES = ("iat", "nbf", "exp")
+_IDS = ("sub", "sid")
+
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z, the end of what `datetime` can say."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CANONICAL_ENDS = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 """Last letters of unpadded base64url that leave no bit unused, by length modulo 4."""
@@ -80,7 +90,8 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
         InvalidTokenError: anything else, whatever it is.
         TokenExpiredError: its signature is good and its time is over.
     """
-    require_form(token, ALGORITHM, kind.header_type)
+    if require_form(token, ALGORITHM, kind.header_type) is not None:
+        raise InvalidTokenError
     for key in get_keyring().keys(kind.purpose):
         try:
             claims = jwt.decode(
@@ -90,18 +101,51 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
                 audience=audience_of(kind),
                 issuer=get_settings().public_url,
                 leeway=LEEWAY_SECS,
-                options={"require": [*COMMON_CLAIMS, *kind.claims], "strict_aud": True},
+                options=decode_options(kind),
             )
         except InvalidSignatureError:
             continue
-        except ExpiredSignatureError as error:
-            raise TokenExpiredError from error
         except PyJWTError as error:
             raise InvalidTokenError from error
-        if claims["type"] != kind.name:
-            raise InvalidTokenError
+        require_claims(kind, claims)
         return claims
     raise InvalidTokenError
+
+
+def decode_options(kind: TokenKind) -> Any:
+    """What PyJWT has to check of a token of `kind`; the rest is `require_claims`."""
+    return {
+        "require": [*COMMON_CLAIMS, *kind.claims],
+        "strict_aud": True,
+        # It would be judged before the issuer and the audience, and as a string too.
+        "verify_exp": False,
+    }
+
+
+def require_claims(
+    kind: TokenKind, claims: Mapping[str, Any], *, allow_expired: bool = False
+) -> None:
+    """Check of claims that PyJWT has passed what it leaves open, the end of their time last.
+
+    Raises:
+        InvalidTokenError: another kind, or a time or an id in a form that we never write.
+        TokenExpiredError: all is good but the time.
+    """
+    if claims["type"] != kind.name:
+        raise InvalidTokenError
+    for name in _TIMES:
+        # No subclass: in Python a bool is an int.
+        if type(claims[name]) is not int or claims[name] > _LAST_SECOND:
+            raise InvalidTokenError
+    for name in _IDS:
+        if name in claims and not _is_uuid(claims[name]):
+            raise InvalidTokenError
+    if not allow_expired and claims["exp"] <= now().timestamp() - LEEWAY_SECS:
+        raise TokenExpiredError
+
+
+def _is_uuid(value: Any) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def require_form(token: str, algorithm: str, header_type: str) -> str | None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, select
 
 from authserve.core.clock import now
+from authserve.core.crypto import digest, is_equal
 from authserve.core.db import read_all
 from authserve.sessions.models import Session
 from authserve.sessions.service.rows import is_live
@@ -33,3 +34,12 @@ def find_live_sessions(
     if before is not None:
         statement = statement.where(Session.id < before)
     return read_all(statement)
+
+
+def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
+    """Whether this secret, which a refresh token carries, is the session's own.
+
+    Whoever has only the key that signs refresh tokens cannot know it.
+    """
+    rows = read_all(select(Session.family_digest).where(Session.id == session_id))
+    return any(is_equal(row.family_digest, digest(family_secret)) for row in rows)
