@@ -7,6 +7,7 @@ from flask import Response
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.schemas import (
     AccessTokenSchema,
+    DeviceTokenSchema,
     IntrospectionSchema,
     IntrospectSchema,
     LoginSchema,
@@ -19,6 +20,7 @@ from authserve.auth.service import (
     login,
     logout,
     logout_everywhere,
+    new_device,
     reauthenticate,
     refresh,
     register,
@@ -26,13 +28,16 @@ from authserve.auth.service import (
 from authserve.auth.tokens import (
     introspect,
     issue_access_token,
+    issue_device_token,
     issue_pair,
+    read_device_token,
     read_refresh_token,
     read_session_token,
 )
 from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
+    InvalidTokenForUseError,
     SessionRevokedError,
     TokenExpiredError,
 )
@@ -41,6 +46,7 @@ from authserve.http.authentication import (
     current_actor,
     login_required,
     one_token,
+    optional_actor,
     require_permission,
 )
 from authserve.http.openapi import Blueprint, secured
@@ -57,6 +63,21 @@ from authserve.users.errors import (
     UsernameTakenError,
     WrongPasswordError,
 )
+from authserve.verification.schemas import (
+    AddressSchema,
+    EmptySchema,
+    InvitationSchema,
+    ProvenTokenSchema,
+    ResetSchema,
+)
+from authserve.verification.service import (
+    NewPassword,
+    Purpose,
+    accept_invitation,
+    request_by_address,
+    reset_password,
+    verify_address,
+)
 
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Signing up, signing in, tokens."
@@ -66,11 +87,14 @@ blueprint = Blueprint(
 @blueprint.post("/register")
 @blueprint.arguments(RegisterSchema)
 @blueprint.response(201, UserSchema)
+@blueprint.alt_response(202, schema=EmptySchema, success=True)
 @blueprint.refuses(EmailTakenError, UsernameTakenError, HasherBusyError)
 def register_user(body: dict[str, Any]) -> Response:
-    """Open an account."""
-    user, roles = register(**body, request=current_request_info())
-    return json_response(user_document(user, roles), 201)
+    """Open an account; where addresses must be verified, the answer is always 202."""
+    registered = register(**body, request=current_request_info())
+    if registered is None:
+        return json_response({}, 202)
+    return json_response(user_document(*registered), 201)
 
 
 @blueprint.post("/login")
@@ -85,7 +109,8 @@ def register_user(body: dict[str, Any]) -> Response:
 )
 def login_user(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in with an address or username and a password."""
-    return issue_pair(login(**body, request=current_request_info()), fresh=True)
+    device = read_device_token(body.pop("device_token", None))
+    return issue_pair(login(**body, device=device, request=current_request_info()), fresh=True)
 
 
 @blueprint.post("/refresh")
@@ -113,9 +138,7 @@ def refresh_tokens(body: dict[str, Any]) -> dict[str, Any]:
 def logout_session() -> None:
     """End the session of the bearer token: access, even if expired, or refresh."""
     token = read_session_token(one_token(None))
-    logout(
-        token.session_id, token.user_id, token.family_secret, request=current_request_info()
-    )
+    logout(token.session_id, token.user_id, token.family_secret, request=current_request_info())
 
 
 @blueprint.post("/logout-all")
@@ -145,3 +168,60 @@ def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
 def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
     """Ask whether an access token is good now (RFC 7662), in JSON or as a form."""
     return introspect(body["token"])
+
+
+@blueprint.post("/email/verify")
+@blueprint.arguments(ProvenTokenSchema)
+@blueprint.response(204)
+@blueprint.refuses(
+    InvalidTokenForUseError, WrongPasswordError, TooManyAttemptsError, HasherBusyError
+)
+def verify_email(body: dict[str, Any]) -> None:
+    """Prove an address, with the link's token and a session or the password."""
+    verify_address(
+        body["token"],
+        password=body.get("password"),
+        actor=optional_actor(),
+        request=current_request_info(),
+    )
+
+
+@blueprint.post("/email/verify/resend")
+@blueprint.arguments(AddressSchema)
+@blueprint.response(202, EmptySchema)
+def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for another verification link; the answer is the same for every address."""
+    request_by_address(Purpose.VERIFY_EMAIL, body["email"])
+    return {}
+
+
+@blueprint.post("/password/forgot")
+@blueprint.arguments(AddressSchema)
+@blueprint.response(202, EmptySchema)
+def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a reset link; the answer is the same for every address."""
+    request_by_address(Purpose.RESET_PASSWORD, body["email"])
+    return {}
+
+
+@blueprint.post("/password/reset")
+@blueprint.arguments(ResetSchema)
+@blueprint.response(200, DeviceTokenSchema)
+@blueprint.refuses(InvalidTokenForUseError, HasherBusyError)
+def reset(body: dict[str, Any]) -> dict[str, Any]:
+    """Set a password with a reset link's token; every session ends."""
+    return _known_device(reset_password(**body, request=current_request_info()))
+
+
+@blueprint.post("/invitation/accept")
+@blueprint.arguments(InvitationSchema)
+@blueprint.response(200, DeviceTokenSchema)
+@blueprint.refuses(InvalidTokenForUseError, UsernameTakenError, HasherBusyError)
+def accept(body: dict[str, Any]) -> dict[str, Any]:
+    """Choose a password, and names, with an invitation's token."""
+    return _known_device(accept_invitation(**body, request=current_request_info()))
+
+
+def _known_device(password: NewPassword) -> dict[str, Any]:
+    device = new_device(password.user.id, password.password_version)
+    return {"device_token": issue_device_token(device)}

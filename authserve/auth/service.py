@@ -10,16 +10,23 @@ from authserve.auth.policy import SignInFailure, judge_sign_in
 from authserve.auth.queries import SignIn, find_sign_in
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.crypto import random_bytes
 from authserve.core.db import transaction
-from authserve.core.errors import AuthserveError, InvalidTokenError, SessionRevokedError
+from authserve.core.errors import (
+    AuthserveError,
+    InvalidTokenError,
+    SessionRevokedError,
+    ValidationFailedError,
+)
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.password_policy import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
-from authserve.core.settings import get_settings
+from authserve.core.settings import EmailVerification, get_settings
 from authserve.ratelimit.service import (
     ThrottleKey,
     address_key,
+    device_key,
     identifier_key,
     record_failure,
     record_success,
@@ -41,7 +48,11 @@ from authserve.sessions.service import (
     rotate_session,
     start_session,
 )
-from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
+from authserve.users.errors import (
+    AccountDisabledError,
+    EmailNotVerifiedError,
+    EmailTakenError,
+)
 from authserve.users.events import UserRegistered
 from authserve.users.service import (
     Credentials,
@@ -52,6 +63,11 @@ from authserve.users.service import (
     find_credentials,
     record_login,
     ref_of,
+)
+from authserve.verification.service import (
+    Purpose,
+    notify_of_existing_account,
+    request_by_address,
 )
 
 logger = logging.getLogger(__name__)
@@ -74,11 +90,35 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device that an account's owner has signed in with.
+
+    Args:
+        id: 128 random bits.
+        password_version: a new password makes the device unknown again.
+    """
+
+    user_id: UUID
+    id: str
+    password_version: int
+
+
+def new_device(user_id: UUID, password_version: int) -> Device:
+    """A device that was unknown until now."""
+    return Device(user_id, random_bytes().hex(), password_version)
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session and its user, ready for a pair of tokens."""
+    """A session and its user, ready for a pair of tokens.
+
+    Args:
+        device: to be known by at the next sign-in; None where nobody has just signed in.
+    """
 
     session: IssuedSession
     sign_in: SignIn
+    device: Device | None = None
 
 
 def register(
@@ -88,34 +128,54 @@ def register(
     username: str | None = None,
     display_name: str | None = None,
     request: RequestInfo,
-) -> tuple[User, tuple[str, ...]]:
+) -> tuple[User, tuple[str, ...]] | None:
     """Open an account for whoever asks.
 
     Args:
         email, username: in canonical form.
 
     Returns:
-        The account, and the names of its roles.
+        The account, and the names of its roles. None while addresses must be verified: then the
+        answer, its time and the work are the same for an address that has an account, whose
+        owner is told by mail (ASVS 6.3.8).
 
     Raises:
-        ValidationFailedError: the password is not acceptable.
+        ValidationFailedError: the password is not acceptable, or a username came where a taken
+            one would tell.
         EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster.
         HasherBusyError: too many passwords wait to be hashed.
     """
+    verification = get_settings().email_verification
+    if verification is EmailVerification.REQUIRED and username is not None:
+        raise ValidationFailedError({"username": ["Choose it later, in your own account."]})
     context = [word for word in (email, username, display_name) if word]
     require_acceptable_password(password, context=context)
     password_hash = get_password_hasher().hash(password)
     new = NewUser(
         email=email, username=username, display_name=display_name, password_hash=password_hash
     )
+    if verification is not EmailVerification.REQUIRED:
+        return _open_account(new, request), (USER_ROLE,)
+    try:
+        _open_account(new, request)
+    except EmailTakenError:
+        notify_of_existing_account(email)
+    return None
+
+
+def _open_account(new: NewUser, request: RequestInfo) -> User:
     with transaction():
         user = add_user(new)
         assign_initial_roles(ref_of(user), [USER_ROLE])
         emit(UserRegistered(subject=ref_of(user), request=request))
-    return user, (USER_ROLE,)
+        if get_settings().email_verification is not EmailVerification.OFF:
+            request_by_address(Purpose.VERIFY_EMAIL, new.email)
+    return user
 
 
-def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
+def login(
+    *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
+) -> SignedIn:
     """Sign somebody in with a password.
 
     Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no connection is
@@ -123,6 +183,8 @@ def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
 
     Args:
         identifier: an address or username, as given.
+        device: from a valid device token. If it is the account's, failures count on it alone:
+            a stranger's guessing elsewhere never keeps the owner out.
 
     Raises:
         TooManyAttemptsError: too many wrong passwords came before, for whatever account.
@@ -131,15 +193,18 @@ def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
         HasherBusyError: too many passwords wait to be checked.
     """
     canonical = canonical_login_identifier(identifier)
-    # An identifier that nobody can have is counted all the same, or its 429 would be missing.
-    keys = [
-        identifier_key(canonical or identifier.strip().lower()),
-        *address_key(request.ip),
-    ]
-    require_allowed(keys)
     credentials = find_credentials(canonical) if canonical else None
+    known = device if device is not None and _is_device_of(device, credentials) else None
+    if known is not None:
+        keys = [device_key(known.id)]
+    else:
+        # An identifier that nobody can have is counted all the same, or its 429 would be missing.
+        keys = [identifier_key(canonical or identifier.strip().lower()), *address_key(request.ip)]
+    require_allowed(keys)
     stored_hash = credentials.password_hash if credentials else None
-    verification = get_password_hasher().verify(password, stored_hash)
+    verification = get_password_hasher().verify(
+        password, stored_hash, is_known_caller=known is not None
+    )
     failure = judge_sign_in(
         credentials,
         is_password_right=verification.is_valid,
@@ -149,10 +214,18 @@ def login(*, identifier: str, password: str, request: RequestInfo) -> SignedIn:
         assert credentials is not None
         session = _start(credentials, verification.replacement_hash, keys, request)
         if session is not None:
-            return _signed_in(session)
+            version = credentials.password_version
+            return _signed_in(session, known or new_device(credentials.ref.id, version))
         failure = _judge_changed(canonical)
     _record_failure(failure, credentials, keys, request)
     raise _REFUSALS[failure]
+
+
+def _is_device_of(device: Device, credentials: Credentials | None) -> bool:
+    return credentials is not None and (device.user_id, device.password_version) == (
+        credentials.ref.id,
+        credentials.password_version,
+    )
 
 
 def _start(
@@ -212,8 +285,8 @@ def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
     return _signed_in(rotate_session(presented, request=request))
 
 
-def _signed_in(session: IssuedSession) -> SignedIn:
-    return SignedIn(session, get_live_sign_in(session.id))
+def _signed_in(session: IssuedSession, device: Device | None = None) -> SignedIn:
+    return SignedIn(session, get_live_sign_in(session.id), device)
 
 
 def get_live_sign_in(session_id: UUID) -> SignIn:

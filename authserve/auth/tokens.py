@@ -5,6 +5,7 @@ Access tokens go through Flask-JWT-Extended and are signed with ES256, for other
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.auth.queries import SignIn
-from authserve.auth.service import SignedIn, get_live_sign_in
+from authserve.auth.service import Device, SignedIn, get_live_sign_in
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, UnauthenticatedError
 from authserve.core.ids import new_id
@@ -41,6 +42,11 @@ ACCESS = TokenKind(
     claims=("sid", "client_id", "fresh", "roles", "email_verified", "amr", "auth_time"),
 )
 REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", "fam"))
+
+DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
+
+DEVICE_TOKEN_TTL = timedelta(days=180)
+"""The contract's."""
 
 CLIENT_ID = "authserve"
 """RFC 9068 wants one; until machine clients exist, every token is this service's own."""
@@ -77,11 +83,13 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
         fresh: whether the user has just proven who they are.
     """
     session, moment = signed_in.session, now()
+    device = signed_in.device
     return {
         **issue_access_token(signed_in.sign_in, fresh=fresh),
         "refresh_token": _issue_refresh_token(signed_in),
         "refresh_expires_in": int((session.refresh_expires_at - moment).total_seconds()),
         "session_id": str(session.id),
+        **({"device_token": issue_device_token(device)} if device else {}),
     }
 
 
@@ -123,6 +131,32 @@ def _issue_refresh_token(signed_in: SignedIn) -> str:
             "fam": base64url_encode(session.family_secret).decode(),
         },
     )
+
+
+def issue_device_token(device: Device) -> str:
+    """A token by which this device is known at the account's next sign-in."""
+    moment = now()
+    return sign(
+        DEVICE,
+        {
+            **times(moment, moment + DEVICE_TOKEN_TTL),
+            "sub": str(device.user_id),
+            "jti": str(new_id()),
+            "did": device.id,
+            "pv": device.password_version,
+        },
+    )
+
+
+def read_device_token(token: str | None) -> Device | None:
+    """The device of a token, or None for whatever is not a good one: it counts as absent."""
+    if token is None:
+        return None
+    try:
+        claims = verify(DEVICE, token)
+        return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
+    except (UnauthenticatedError, TypeError, ValueError):
+        return None
 
 
 def authenticate_access_token(token: str) -> Authentication:
