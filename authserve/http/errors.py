@@ -10,12 +10,14 @@ from typing import Any
 from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authserve.core.errors import (
+    AuthenticationRequiredError,
     AuthserveError,
     ConflictError,
     ForbiddenError,
+    InsufficientPermissionsError,
     InvalidTokenForUseError,
     MalformedRequestError,
     NotFoundError,
@@ -33,10 +35,6 @@ logger = logging.getLogger(__name__)
 PROBLEM_TYPE = "application/problem+json"
 
 
-def _words(error: type[AuthserveError]) -> tuple[str, str]:
-    return error.code, error.default_detail
-
-
 STATUSES: dict[type[AuthserveError], HTTPStatus] = {
     MalformedRequestError: HTTPStatus.BAD_REQUEST,
     InvalidTokenForUseError: HTTPStatus.BAD_REQUEST,
@@ -51,21 +49,23 @@ STATUSES: dict[type[AuthserveError], HTTPStatus] = {
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-FRAMEWORK_REFUSALS: dict[HTTPStatus, tuple[str, str]] = {
-    HTTPStatus.BAD_REQUEST: _words(MalformedRequestError),
-    HTTPStatus.NOT_FOUND: _words(NotFoundError),
-    HTTPStatus.METHOD_NOT_ALLOWED: (
-        "method_not_allowed",
-        "The resource has no such method; the header Allow names those that it has.",
-    ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _words(PayloadTooLargeError),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: _words(UnsupportedMediaTypeError),
-    HTTPStatus.INTERNAL_SERVER_ERROR: ("internal_error", "Something went wrong on our side."),
-    HTTPStatus.SERVICE_UNAVAILABLE: _words(UnavailableError),
+FRAMEWORK_ERRORS: dict[HTTPStatus, type[AuthserveError]] = {
+    HTTPStatus.BAD_REQUEST: MalformedRequestError,
+    HTTPStatus.UNAUTHORIZED: AuthenticationRequiredError,
+    HTTPStatus.FORBIDDEN: InsufficientPermissionsError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLargeError,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: UnsupportedMediaTypeError,
+    HTTPStatus.SERVICE_UNAVAILABLE: UnavailableError,
 }
-"""Code and words for what Flask and Werkzeug refuse by themselves, whose own name libraries."""
+"""What Flask and Werkzeug refuse by themselves is refused in our words; theirs name libraries."""
 
-_KEPT_HEADERS = ("Allow", "Retry-After")
+METHOD_NOT_ALLOWED = (
+    "method_not_allowed",
+    "The resource has no such method; the header Allow names those that it has.",
+)
+INTERNAL_ERROR = ("internal_error", "Something went wrong on our side.")
+"""Code and detail of the two problems that are no errors of ours."""
 
 RETRY_AFTER_RANGE_SECS = (1, 5)
 """Where an error names no time, callers are spread, so that they do not return all at once."""
@@ -141,12 +141,19 @@ def register_error_handlers(app: Flask) -> None:
 
 def _refuse_for_framework(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    kept = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
-    return _refuse_status(status, kept)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return _refuse_status(status, *METHOD_NOT_ALLOWED, headers={"Allow": allowed})
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _refuse_status(status, *INTERNAL_ERROR)
+    if status in FRAMEWORK_ERRORS:
+        return refuse(FRAMEWORK_ERRORS[status]())
+    return _refuse_status(status, status.name.lower(), f"{status.phrase}.")
 
 
-def _refuse_status(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
-    code, detail = FRAMEWORK_REFUSALS.get(status, (status.name.lower(), f"{status.phrase}."))
+def _refuse_status(
+    status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
     g.refusal_code = code
     return problem_response(status, code, detail, headers=headers)
 
@@ -163,4 +170,4 @@ def _refuse_for_database(error: Exception) -> Response:
 
 def _fail(error: Exception) -> Response:
     logger.error("unhandled error", exc_info=error)
-    return _refuse_status(HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _refuse_status(HTTPStatus.INTERNAL_SERVER_ERROR, *INTERNAL_ERROR)

@@ -22,7 +22,7 @@ from authserve.core.errors import (
     ValidationFailedError,
 )
 from authserve.core.registry import component
-from authserve.http.errors import FRAMEWORK_REFUSALS, PROBLEM_TYPE, status_of
+from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
 from authserve.http.openapi import API_PREFIX, REFUSALS
 from authserve.http.openapi_examples import add_examples
 from authserve.http.schemas import ProblemSchema
@@ -88,7 +88,7 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
         # A view may have said that an error of its own looks different.
         responses.setdefault(str(int(status)), _response(status, examples, _headers(errors)))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    code, detail = FRAMEWORK_REFUSALS[status]
+    code, detail = INTERNAL_ERROR
     responses[str(int(status))] = _response(status, {code: _problem(status, code, detail)}, {})
 
 

@@ -2,9 +2,14 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from sqlalchemy import make_url
+
+from authserve.core.db import db
 
 Log = Callable[[], list[dict[str, Any]]]
 
@@ -17,3 +22,23 @@ def log(capfd: pytest.CaptureFixture[str]) -> Log:
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
     return read
+
+
+@pytest.fixture
+def lose_database(
+    app: Flask, database_url: str, request: pytest.FixtureRequest
+) -> Callable[[], None]:
+    """Takes the database away, whoever is connected to it."""
+    url = make_url(database_url)
+
+    def lose() -> None:
+        if url.get_backend_name() == "postgresql":
+            request.getfixturevalue("postgresql").drop(url.database)
+            return
+        with app.app_context():
+            db.engine.dispose()
+        path = Path(url.database or "")
+        path.unlink()
+        path.mkdir()
+
+    return lose

@@ -5,6 +5,22 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+INTERNALS = (
+    "alembic",
+    "database",
+    "flask",
+    "gunicorn",
+    "marshmallow",
+    "postgres",
+    "psycopg",
+    "python",
+    "sqlalchemy",
+    "sqlite",
+    "traceback",
+    "werkzeug",
+)
+"""What callers have no business to know about."""
+
 
 def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
     """Check that a response is a whole RFC 9457 problem; returns its body."""
@@ -21,4 +37,6 @@ def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, 
         "correlation_id": response.headers["X-Correlation-ID"],
     } | ({"errors": problem["errors"]} if "errors" in problem else {})
     assert problem["detail"]
+    words = response.get_data(as_text=True).lower()
+    assert not [internal for internal in INTERNALS if internal in words]
     return problem
