@@ -1,0 +1,204 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from authserve.http.authentication import (
+    MAX_TOKEN_LENGTH,
+    current_actor,
+    fresh_login_required,
+    login_required,
+    require_permission,
+)
+from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.marks import on_sqlite
+from tests.support.probes import PROBE, add_probe
+from tests.support.problems import assert_problem
+
+pytestmark = on_sqlite
+
+ME = "/api/v1/users/me"
+INVALID = 'Bearer error="invalid_token"'
+
+
+def get(client: FlaskClient, *headers: str, path: str = ME) -> Any:
+    return client.get(path, headers=[("Authorization", header) for header in headers])
+
+
+def assert_refused(response: Any, code: str, challenge: str) -> None:
+    assert_problem(response, 401, code)
+    assert response.headers.getlist("WWW-Authenticate") == [challenge]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR", "Bearer ", " Bearer"])
+def test_the_scheme_has_any_letter_case(alice: Caller, scheme: str) -> None:
+    assert get(alice.client, f"{scheme} {alice.tokens['access_token']}").status_code == 200
+
+
+def test_space_after_the_token_is_no_part_of_it(alice: Caller) -> None:
+    assert get(alice.client, f"Bearer {alice.tokens['access_token']}  ").status_code == 200
+
+
+def test_two_headers_are_refused_even_if_equal(alice: Caller) -> None:
+    good = f"Bearer {alice.tokens['access_token']}"
+    for headers in (
+        (good, good),
+        (good, "Bearer x"),
+        ("Bearer x", good),
+        (good, "Basic YTpi"),
+        ("Basic YTpi", good),
+        (f"{good}, {good}",),
+        (f"{good},{good}",),
+    ):
+        assert_problem(get(alice.client, *headers), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        " ",
+        "Basic YTpi",
+        "Token x",
+        "Bearerx",
+        "Bearer\tx",
+        "x",
+        'Digest username="alice", realm="users@example.com", uri="/api/v1/users/me", qop=auth',
+        "AWS4-HMAC-SHA256 Credential=x/y, SignedHeaders=host;date, Signature=z",
+    ],
+)
+def test_another_scheme_is_no_token(client: FlaskClient, header: str) -> None:
+    assert_refused(get(client, header), "authentication_required", "Bearer")
+
+
+def test_no_header_is_challenged_without_an_error(client: FlaskClient) -> None:
+    # RFC 6750 §3.1: where there is no token, nothing is said of one.
+    assert_refused(get(client), "authentication_required", "Bearer")
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", "a.b", "a.b.c", "a.b.c.d", "..", "a b", "a,b", "é", "\x00", "null", "x" * 6_000],
+)
+def test_a_malformed_token_is_invalid(client: FlaskClient, token: str) -> None:
+    assert_refused(get(client, f"Bearer {token}"), "invalid_token", INVALID)
+
+
+def test_a_token_has_one_spelling(alice: Caller) -> None:
+    good = alice.tokens["access_token"]
+    for spelling in (f"{good}=", f"{good}.", f".{good}", good[:-1], good.replace(".", "=.", 1)):
+        assert_refused(get(alice.client, f"Bearer {spelling}"), "invalid_token", INVALID)
+    assert len(good) < MAX_TOKEN_LENGTH
+
+
+def test_a_token_of_another_kind_is_invalid(alice: Caller) -> None:
+    for kind in ("refresh_token", "device_token"):
+        assert_refused(get(alice.client, f"Bearer {alice.tokens[kind]}"), "invalid_token", INVALID)
+
+
+def test_an_expired_token_is_told_so(app: Flask, clock: time_machine.Traveller) -> None:
+    alice = register_caller(app, "alice")
+    clock.shift(11 * 60)
+    assert_refused(alice.get(ME), "token_expired", INVALID)
+
+
+def test_a_token_elsewhere_is_not_looked_at(alice: Caller, client: FlaskClient) -> None:
+    token = alice.tokens["access_token"]
+    for name in ("access_token", "token", "jwt"):
+        assert_problem(client.get(f"{ME}?{name}={token}"), 422, "validation_failed")
+        assert_problem(client.get(ME, json={name: token}), 422, "validation_failed")
+        form = client.patch(ME, data={name: token})
+        assert_problem(form, 415, "unsupported_media_type")
+        for header in (f"{name}={token}", f"access_token_cookie={token}"):
+            assert_refused(
+                client.get(ME, headers={"Cookie": header}), "authentication_required", "Bearer"
+            )
+    headers = {"X-Access-Token": token, "Proxy-Authorization": f"Bearer {token}"}
+    assert_refused(client.get(ME, headers=headers), "authentication_required", "Bearer")
+
+
+def test_who_lacks_a_permission_is_known_and_refused(app: Flask) -> None:
+    seen = []
+
+    @require_permission("users:read")
+    def look() -> dict[str, str]:
+        seen.append(current_actor().signed_in_user.id)
+        return {}
+
+    add_probe(app, look)
+    alice, admin = register_caller(app, "alice"), register_caller(app, "admin", roles=["admin"])
+    refused = alice.get(PROBE)
+    assert_problem(refused, 403, "insufficient_permissions")
+    assert "WWW-Authenticate" not in refused.headers
+    assert_refused(alice.client.get(PROBE), "authentication_required", "Bearer")
+    assert seen == []
+    assert admin.get(PROBE).status_code == 200
+    assert seen == [admin.id]
+
+
+class TestFreshness:
+    CHALLENGE = 'Bearer error="insufficient_user_authentication", max_age=300'
+
+    @pytest.fixture
+    def guarded(self, app: Flask, clock: time_machine.Traveller) -> Flask:
+        """An application with a view that wants a fresh token; time stands still."""
+        add_probe(app, fresh_login_required(dict))
+        return app
+
+    def test_a_login_is_fresh_for_five_minutes(
+        self, guarded: Flask, clock: time_machine.Traveller
+    ) -> None:
+        alice = register_caller(guarded, "alice")
+        assert alice.get(PROBE).status_code == 200
+        clock.shift(5 * 60 - 1)
+        assert alice.get(PROBE).status_code == 200
+        clock.shift(1)
+        assert_refused(alice.get(PROBE), "reauthentication_required", self.CHALLENGE)
+        assert alice.get(ME).status_code == 200
+
+    def test_a_refreshed_token_is_not(self, guarded: Flask) -> None:
+        alice = register_caller(guarded, "alice")
+        body = {"refresh_token": alice.tokens["refresh_token"]}
+        alice.tokens = alice.client.post("/api/v1/auth/refresh", json=body).get_json()
+        assert_refused(alice.get(PROBE), "reauthentication_required", self.CHALLENGE)
+
+    def test_reauthentication_makes_it_fresh(self, guarded: Flask) -> None:
+        alice = register_caller(guarded, "alice")
+        body = {"refresh_token": alice.tokens["refresh_token"]}
+        alice.tokens = alice.client.post("/api/v1/auth/refresh", json=body).get_json()
+        alice.tokens |= alice.post(
+            "/api/v1/auth/reauthenticate", json={"password": PASSWORD}
+        ).get_json()
+        assert alice.get(PROBE).status_code == 200
+
+    def test_without_a_token_it_asks_for_one_first(self, guarded: Flask) -> None:
+        client = guarded.test_client()
+        assert_refused(client.get(PROBE), "authentication_required", "Bearer")
+
+    def test_the_challenge_names_the_age_that_was_configured(self, make_app: Any) -> None:
+        app = make_app(fresh_ttl=timedelta(seconds=90))
+        add_probe(app, fresh_login_required(dict))
+        alice = register_caller(app, "alice")
+        body = {"refresh_token": alice.tokens["refresh_token"]}
+        alice.tokens = alice.client.post("/api/v1/auth/refresh", json=body).get_json()
+        response = alice.get(PROBE)
+        assert response.headers["WWW-Authenticate"].endswith("max_age=90")
+
+
+def test_a_call_with_several_guards_checks_the_token_once(app: Flask) -> None:
+    checks: list[str] = []
+    authenticate = app.extensions["authserve.authenticator"]
+
+    def count(token: str) -> Any:
+        checks.append(token)
+        return authenticate(token)
+
+    app.extensions["authserve.authenticator"] = count
+    view = login_required(fresh_login_required(require_permission("users:read")(dict)))
+    add_probe(app, view)
+    admin = register_caller(app, "admin", roles=["admin"])
+    assert admin.get(PROBE).status_code == 200
+    assert len(checks) == 1
