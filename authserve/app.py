@@ -6,6 +6,8 @@ import click
 from flask import Flask
 
 from authserve.admin.cli import users_group
+from authserve.admin.routes import blueprint as admin_blueprint
+from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.audit.service import erase_details, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
@@ -34,6 +36,7 @@ from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION
 from authserve.ratelimit.service import purge_dead_counters
+from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.rbac.service import keep_an_admin
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.routes import blueprint as sessions_blueprint
@@ -65,6 +68,9 @@ BLUEPRINTS = (
     users_blueprint,
     sessions_blueprint,
     email_blueprint,
+    audit_blueprint,
+    admin_blueprint,
+    roles_blueprint,
     keys_blueprint,
     health.blueprint,
 )

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select
 from authserve.core.actor import Actor, UserRef
 from authserve.core.db import read_all
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import from_scopes
+from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
 from authserve.users.models import User
 
@@ -69,10 +69,12 @@ def find_sign_in(session_id: UUID) -> SignIn | None:
 def _sign_in(rows: Sequence[Row[Any]]) -> SignIn:
     first = rows[0]
     held = [row for row in rows if row.role_name is not None]
+    roles = tuple(sorted(row.role_name for row in held))
     actor = Actor(
         user=UserRef(first.id, first.audit_id),
         session_id=first.session_id,
-        roles=tuple(sorted(row.role_name for row in held)),
+        roles=roles,
         permissions=from_scopes(row.permissions for row in held),
+        holds_everything=ADMIN_ROLE in roles,
     )
     return SignIn(first, actor)

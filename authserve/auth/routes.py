@@ -52,7 +52,7 @@ from authserve.http.authentication import (
 from authserve.http.openapi import Blueprint, secured
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
-from authserve.http.schemas import UserSchema, user_document
+from authserve.http.schemas import EmptySchema, UserSchema, user_document
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.rbac.service import Permission
 from authserve.sessions.errors import TokenReusedError
@@ -65,7 +65,6 @@ from authserve.users.errors import (
 )
 from authserve.verification.schemas import (
     AddressSchema,
-    EmptySchema,
     InvitationSchema,
     ProvenTokenSchema,
     ResetSchema,

@@ -28,12 +28,15 @@ class Actor:
         session_id: the session that the access token belongs to.
         roles: names of the user's roles.
         permissions: what those roles allow, read with the token check, so never stale.
+        holds_everything: whether the actor is an administrator, who may also do and grant what
+            only other services give a meaning to.
     """
 
     user: UserRef | None = None
     session_id: UUID | None = None
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()
+    holds_everything: bool = False
 
     @property
     def signed_in_user(self) -> UserRef:
@@ -48,7 +51,11 @@ class Actor:
 
     def has_permission(self, permission: str) -> bool:
         """Whether one of the actor's roles carries `permission`."""
-        return permission in self.permissions
+        return self.holds_everything or permission in self.permissions
+
+    def has_permissions(self, permissions: frozenset[str]) -> bool:
+        """Whether the actor's roles carry all of `permissions`."""
+        return self.holds_everything or permissions <= self.permissions
 
 
 VISITOR = Actor()

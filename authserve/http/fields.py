@@ -1,5 +1,6 @@
 """Input fields of the service's own vocabulary; each yields the stored form."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -69,6 +70,31 @@ class Password(fields.String):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return normalize_password(super()._deserialize(value, *args, **kwargs))
+
+
+class StrictBoolean(fields.Boolean):
+    """`true` or `false`, and nothing that merely looks like one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Not true or false.")
+        return value
+
+
+class MomentInput(fields.AwareDateTime):
+    """A time: RFC 3339 with its offset, which yields an aware moment."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"example": "2026-11-23T06:49:48Z"})
+        super().__init__(format="iso", default_timezone=None, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        try:
+            found = super()._deserialize(value, *args, **kwargs)
+            # Near the ends of the calendar, other zones and margins would not fit.
+            return found.astimezone(UTC) if 1 < found.year < 9999 else found.replace(tzinfo=UTC)
+        except (OverflowError, TypeError) as error:
+            raise ValidationError("Not a time.") from error
 
 
 def _canonical(make: Any, text: str) -> str:

@@ -43,6 +43,10 @@ class Moment(fields.AwareDateTime):
         return None if value is None else to_rfc3339(value)
 
 
+class EmptySchema(Schema):
+    """`{}`: the answer tells nothing."""
+
+
 class UserSchema(Schema):
     """The contract's User: never a hash, a secret or a token."""
 

@@ -1,6 +1,6 @@
 """Writing messages down, claiming them, and saying what became of them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -218,6 +218,20 @@ def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[
     if state is not None:
         statement = statement.where(OutboxMessage.state == state)
     return read_all(statement)
+
+
+def find_messages_of(
+    user_id: UUID, *, topics: Collection[str], limit: int
+) -> Sequence[OutboxMessage]:
+    """The newest messages about a user, or of topics that are known to be theirs."""
+    statement = (
+        select(OutboxMessage)
+        .where(or_(OutboxMessage.user_id == user_id, OutboxMessage.topic.in_(topics)))
+        .order_by(OutboxMessage.id.desc())
+        .limit(limit)
+    )
+    with transaction() as session:
+        return session.scalars(statement).all()
 
 
 def get_message(message_id: UUID) -> OutboxMessage:

@@ -130,6 +130,11 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
     _refuse_blocked(keys, rows)
 
 
+def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
+    """When the longest block of these counters ends, or None if none is on."""
+    return _block_end(keys, read_all(_counters(keys)), now())
+
+
 def record_success(keys: Sequence[ThrottleKey]) -> None:
     """Clear the counters that a right password clears, unless they block by now.
 
@@ -214,12 +219,17 @@ def _counters(keys: Sequence[ThrottleKey]) -> Any:
 
 def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> None:
     moment = now()
+    end = _block_end(keys, rows, moment)
+    if end is not None:
+        raise TooManyAttemptsError(retry_after_secs=ceil((end - moment).total_seconds()))
+
+
+def _block_end(
+    keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]], moment: datetime
+) -> datetime | None:
     rules = {key.key: key.rule for key in keys}
-    ends = [blocked_until(row.hits, row.expires_at, rules[row.key], moment) for row in rows]
-    blocks = [end for end in ends if end is not None]
-    if blocks:
-        wait = max(blocks) - moment
-        raise TooManyAttemptsError(retry_after_secs=ceil(wait.total_seconds()))
+    ends = (blocked_until(row.hits, row.expires_at, rules[row.key], moment) for row in rows)
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _is_blocking(key: ThrottleKey, moment: datetime) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """What can be wrong with roles."""
 
-from authserve.core.errors import NotFoundError
+from authserve.core.errors import ConflictError, NotFoundError
 
 
 class RoleNotFoundError(NotFoundError):
@@ -8,3 +8,24 @@ class RoleNotFoundError(NotFoundError):
 
     code = "role_not_found"
     default_detail = "There is no such role."
+
+
+class RoleExistsError(ConflictError):
+    """A role has this name already."""
+
+    code = "role_exists"
+    default_detail = "There is a role of this name already."
+
+
+class RoleInUseError(ConflictError):
+    """Somebody holds the role."""
+
+    code = "role_in_use"
+    default_detail = "Somebody holds this role. Take it from everybody first."
+
+
+class BuiltInRoleError(ConflictError):
+    """The service itself relies on the role."""
+
+    code = "role_built_in"
+    default_detail = "The roles admin and user can be neither changed nor deleted."

@@ -1,5 +1,6 @@
 """The service's own permissions, and the form in which roles keep theirs."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -29,3 +30,21 @@ def to_scope(permissions: Iterable[str]) -> str:
 def from_scopes(scopes: Iterable[str]) -> frozenset[str]:
     """All permissions of several stored forms together."""
     return frozenset(permission for scope in scopes for permission in scope.split())
+
+
+ROLE_NAME_PATTERN = r"^[a-z0-9_.-]{1,64}$"
+PERMISSION_PATTERN = r"^[a-z0-9_.-]{1,64}:[a-z0-9_.-]{1,64}$"
+"""The contract's forms; the lengths are chosen."""
+
+_OWN_NAMESPACES = frozenset(permission.partition(":")[0] for permission in Permission)
+
+
+def is_known_permission(permission: str) -> bool:
+    """Whether a role may carry it: one of ours, or another service's.
+
+    What begins like ours but is none of ours is a slip of the pen, and refused.
+    """
+    if re.fullmatch(PERMISSION_PATTERN.strip("^$"), permission) is None:
+        return False
+    namespace = permission.partition(":")[0]
+    return namespace not in _OWN_NAMESPACES or permission in set(Permission)

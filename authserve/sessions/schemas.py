@@ -1,8 +1,12 @@
 """The forms of sessions."""
 
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
 from marshmallow import Schema, fields
 
-from authserve.http.pagination import page_schema
+from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
 
 
@@ -20,3 +24,27 @@ class SessionSchema(Schema):
 
 
 SessionPageSchema = page_schema("SessionPageSchema", SessionSchema)
+
+
+def session_page_document(
+    found: Sequence[Any], *, limit: int, current_id: UUID | None
+) -> dict[str, Any]:
+    """A page of sessions.
+
+    Args:
+        found: up to `limit + 1` of them.
+        current_id: the session of whoever asks.
+    """
+    page = make_page(found, limit=limit, key=lambda session: session.id)
+    items = [_session_document(session, current_id) for session in page.items]
+    return {"items": items, "next_cursor": page.next_cursor}
+
+
+def _session_document(session: Any, current_id: UUID | None) -> dict[str, Any]:
+    names = ("id", "created_at", "last_used_at", "ip", "user_agent", "amr")
+    return {
+        **{name: getattr(session, name) for name in names},
+        # The nearer of its two ends: what the user may count on.
+        "expires_at": min(session.expires_at, session.idle_expires_at),
+        "current": session.id == current_id,
+    }

@@ -50,3 +50,10 @@ class LastAdminError(ConflictError):
 
     code = "last_admin"
     default_detail = "This is the last active administrator. Give somebody else the role first."
+
+
+class AlreadyActiveError(ConflictError):
+    """There is nothing to invite to: the account has a password."""
+
+    code = "already_active"
+    default_detail = "This account has a password already."

@@ -20,6 +20,20 @@ class UserCreated(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserInvited(DomainEvent):
+    """An administrator opened an account for somebody, or invited them anew."""
+
+    action = AuditAction.USER_INVITED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordResetTriggered(DomainEvent):
+    """An administrator had a reset link sent; the user's sessions have ended."""
+
+    action = AuditAction.USER_PASSWORD_RESET_TRIGGERED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserProfileChanged(DomainEvent):
     """A username or display name changed; the details name the fields."""
 

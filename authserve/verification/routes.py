@@ -11,9 +11,10 @@ from authserve.http.authentication import (
 )
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
+from authserve.http.schemas import EmptySchema
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.users.errors import EmailTakenError, WrongPasswordError
-from authserve.verification.schemas import EmptySchema, NewEmailSchema, ProvenTokenSchema
+from authserve.verification.schemas import NewEmailSchema, ProvenTokenSchema
 from authserve.verification.service import confirm_email_change, request_email_change
 
 blueprint = Blueprint(

@@ -1,6 +1,6 @@
 """The forms of asking for a link and of following one."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import StrictSchema
@@ -55,7 +55,3 @@ class NewEmailSchema(StrictSchema):
     """The address that the caller wants to have."""
 
     new_email = EmailAddress(required=True)
-
-
-class EmptySchema(Schema):
-    """`{}`: the answer tells nothing."""

@@ -10,7 +10,7 @@ from authserve.sessions.service.ending import (
     end_sessions_of_deactivated,
     purge_dead_sessions,
 )
-from authserve.sessions.service.listing import find_live_sessions, is_of_family
+from authserve.sessions.service.listing import count_live_sessions, find_live_sessions, is_of_family
 from authserve.sessions.service.rotation import PresentedRefresh, rotate_session
 from authserve.sessions.service.rows import IssuedSession, require_live
 from authserve.sessions.service.starting import renew_authentication, start_session
@@ -21,6 +21,7 @@ __all__ = [
     "RevokeReason",
     "Session",
     "SessionState",
+    "count_live_sessions",
     "end_other_sessions",
     "end_session",
     "end_sessions",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
@@ -43,3 +43,9 @@ def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
     """
     rows = read_all(select(Session.family_digest).where(Session.id == session_id))
     return any(is_equal(row.family_digest, digest(family_secret)) for row in rows)
+
+
+def count_live_sessions(user_id: UUID) -> int:
+    """How many live sessions a user has."""
+    statement = select(func.count()).where(Session.user_id == user_id, is_live(now()))
+    return int(read_all(statement)[0][0])

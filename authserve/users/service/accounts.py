@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import read_all, require_transaction, transaction, violated_constraint
+from authserve.core.db import require_transaction, transaction, violated_constraint
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
@@ -86,38 +86,6 @@ def get_user_by_reference(reference: str) -> User:
     if identifier is None:
         raise UserNotFoundError
     return _get_where(identifier_is(identifier))
-
-
-def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:
-    """Who has which of these canonical addresses and usernames; the free ones are left out."""
-    found: dict[str, UUID] = {}
-    for start in range(0, len(identifiers), _IN_SLICE):
-        part = identifiers[start : start + _IN_SLICE]
-        statement = select(User.id, User.email, User.username).where(
-            or_(User.email.in_(part), User.username.in_(part))
-        )
-        for row in read_all(statement):
-            found[row.email] = row.id
-            if row.username is not None:
-                found[row.username] = row.id
-    return {identifier: found[identifier] for identifier in identifiers if identifier in found}
-
-
-_IN_SLICE = 500
-"""Values in one IN list, well below SQLite's limit on parameters."""
-
-
-def page_of_users(
-    *, after: UUID | None = None, limit: int, is_active: bool | None = None
-) -> Sequence[User]:
-    """At most `limit` accounts with ids beyond `after`, oldest first."""
-    statement = select(User).order_by(User.id).limit(limit)
-    if after is not None:
-        statement = statement.where(User.id > after)
-    if is_active is not None:
-        statement = statement.where(User.is_active.is_(is_active))
-    with transaction() as session:
-        return session.scalars(statement).all()
 
 
 def is_any_active(user_ids: Sequence[UUID]) -> bool:
@@ -213,6 +181,38 @@ def change_email(user: UserRef, email: str) -> str:
     except IntegrityError as error:
         raise EmailTakenError from error
     return before
+
+
+def set_email(user: UserRef, email: str, *, email_verified: bool) -> None:
+    """Give an account an address by an administrator's word, in the open transaction.
+
+    Raises:
+        EmailTakenError: another account has it; the transaction is lost.
+        UserNotFoundError: the account is gone.
+    """
+    try:
+        result = require_transaction().execute(
+            update(User)
+            .where(User.id == user.id)
+            .values(email=email, email_verified=email_verified, updated_at=now())
+            .execution_options(synchronize_session=False)
+        )
+    except IntegrityError as error:
+        raise EmailTakenError from error
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise UserNotFoundError
+
+
+def lock_user(user_id: UUID) -> User:
+    """An account as it is now, with everybody else who would change it waiting.
+
+    Raises:
+        UserNotFoundError: there is none.
+    """
+    found = require_transaction().get(User, user_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise UserNotFoundError
+    return found
 
 
 def _update_email(user: UserRef, condition: ColumnElement[bool], email: str) -> None:

@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.db import insert_if_absent, read_all, require_transaction, transaction
+from authserve.core.errors import InsufficientPermissionsError
 from authserve.core.events import emit
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.events import UserRolesChanged
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE, Permission
+from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.users.errors import LastAdminError
 from authserve.users.events import UserDeactivated, UserDeleted
-from authserve.users.service import is_any_active
-
-__all__ = ["ADMIN_ROLE", "USER_ROLE", "Permission"]
+from authserve.users.service import is_any_active, lock_user
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:
@@ -59,6 +58,36 @@ def require_role(name: str) -> None:
         raise RoleNotFoundError(f"There is no role named {name!r}.")
 
 
+def holders_of(role: str) -> Select[UUID]:
+    """A subquery of the ids of a role's holders, for the conditions of other features."""
+    return select(UserRole.user_id).where(UserRole.role_name == role)
+
+
+def require_may_act_on(actor: Actor, user_id: UUID) -> None:
+    """Refuse to act on somebody who may do more than the actor.
+
+    Otherwise a helper could take an administrator's account over by its address.
+
+    Raises:
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
+    """
+    require_may_grant(actor, roles_of(user_id))
+
+
+def require_may_grant(actor: Actor, roles: Iterable[str]) -> None:
+    """Refuse to grant what the actor does not hold; only administrators make administrators.
+
+    Raises:
+        InsufficientPermissionsError: one of the roles carries a permission that the actor lacks.
+    """
+    names = set(roles)
+    rows = read_all(select(Role.permissions).where(Role.name.in_(names)))
+    allowed = from_scopes(row.permissions for row in rows)
+    is_admin_needed = ADMIN_ROLE in names and not actor.holds_everything
+    if is_admin_needed or not actor.has_permissions(allowed):
+        raise InsufficientPermissionsError
+
+
 def set_roles(
     user: UserRef, wanted: Iterable[str], *, actor: Actor, request: RequestInfo
 ) -> tuple[str, ...]:
@@ -73,6 +102,8 @@ def set_roles(
     """
     names = set(wanted)
     with transaction():
+        # Whoever judges what this user may do waits, so that nothing is granted in between.
+        lock_user(user.id)
         held = set(roles_of(user.id))
         granted, revoked = names - held, held - names
         _insert(user, granted)

@@ -1,0 +1,205 @@
+"""The API of administration: other people's accounts."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+
+from authserve.admin.schemas import (
+    AccountChangeSchema,
+    InvitationRequestSchema,
+    RolesSchema,
+    SignInStatusSchema,
+    UserPageSchema,
+    UserQuerySchema,
+)
+from authserve.admin.service import (
+    AccountChanges,
+    SignInStatus,
+    UserWithRoles,
+    change_account,
+    change_roles,
+    end_all_sessions,
+    invite_again,
+    invite_user,
+    remove_user,
+    sign_in_status,
+    trigger_password_reset,
+    with_roles,
+)
+from authserve.core.errors import InsufficientPermissionsError
+from authserve.http.authentication import current_actor, require_permission
+from authserve.http.openapi import Blueprint
+from authserve.http.pagination import PageQuerySchema, make_page
+from authserve.http.request_info import current_request_info
+from authserve.http.responses import json_response
+from authserve.http.schemas import EmptySchema, UserSchema, user_document
+from authserve.outbox.service import MessageState, OutboxMessage
+from authserve.rbac.errors import RoleNotFoundError
+from authserve.rbac.service import Permission, holders_of, roles_of_many
+from authserve.sessions.schemas import SessionPageSchema, session_page_document
+from authserve.sessions.service import find_live_sessions
+from authserve.users.errors import (
+    AlreadyActiveError,
+    EmailTakenError,
+    LastAdminError,
+    UsernameTakenError,
+    UserNotFoundError,
+)
+from authserve.users.service import NewUser, UserFilters, get_user, search_users
+
+blueprint = Blueprint(
+    "admin", __name__, url_prefix="/api/v1/users", description="Other people's accounts."
+)
+
+
+@blueprint.get("")
+@require_permission(Permission.USERS_READ)
+@blueprint.arguments(UserQuerySchema, location="query")
+@blueprint.response(200, UserPageSchema)
+def list_users(query: dict[str, Any]) -> Response:
+    """List accounts, newest first."""
+    limit, role = query["limit"], query.get("role")
+    filters = UserFilters(
+        beginning=query.get("q"),
+        is_active=query.get("is_active"),
+        ids=holders_of(role) if role else None,
+        created_after=query.get("created_after"),
+        created_before=query.get("created_before"),
+    )
+    found = search_users(filters, limit=limit + 1, before=query["cursor"])
+    page = make_page(found, limit=limit, key=lambda user: user.id)
+    roles = roles_of_many([user.id for user in page.items])
+    items = [user_document(user, roles[user.id]) for user in page.items]
+    return json_response({"items": items, "next_cursor": page.next_cursor})
+
+
+@blueprint.post("")
+@require_permission(Permission.USERS_WRITE)
+@blueprint.arguments(InvitationRequestSchema)
+@blueprint.response(201, UserSchema)
+@blueprint.refuses(EmailTakenError, UsernameTakenError, RoleNotFoundError)
+def post_user(body: dict[str, Any]) -> Response:
+    """Invite somebody: they choose a password by a mailed link."""
+    roles = body.pop("roles")
+    new = NewUser(**body)
+    made = invite_user(new, roles=roles, actor=current_actor(), request=current_request_info())
+    return _user_response(made, 201)
+
+
+@blueprint.get("/<uuid:user_id>")
+@require_permission(Permission.USERS_READ)
+@blueprint.response(200, UserSchema)
+@blueprint.refuses(UserNotFoundError)
+def read_user(user_id: UUID) -> Response:
+    """Show an account."""
+    return _user_response(with_roles(get_user(user_id)))
+
+
+@blueprint.patch("/<uuid:user_id>")
+@require_permission(Permission.USERS_WRITE)
+@blueprint.arguments(AccountChangeSchema)
+@blueprint.response(200, UserSchema)
+@blueprint.refuses(UserNotFoundError, EmailTakenError, UsernameTakenError, LastAdminError)
+def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
+    """Change an account; deactivation ends its sessions at once."""
+    profile: dict[str, str | None] = {
+        name: body.pop(name) for name in ("username", "display_name") if name in body
+    }
+    changes = AccountChanges(profile=profile, **body)
+    changed = change_account(
+        user_id, changes, actor=current_actor(), request=current_request_info()
+    )
+    return _user_response(changed)
+
+
+@blueprint.delete("/<uuid:user_id>")
+@require_permission(Permission.USERS_WRITE)
+@blueprint.response(204)
+@blueprint.refuses(UserNotFoundError, LastAdminError)
+def delete_user(user_id: UUID) -> None:
+    """Delete an account with its sessions, for good."""
+    remove_user(user_id, actor=current_actor(), request=current_request_info())
+
+
+@blueprint.post("/<uuid:user_id>/invitation")
+@require_permission(Permission.USERS_WRITE)
+@blueprint.response(202, EmptySchema)
+@blueprint.refuses(UserNotFoundError, AlreadyActiveError)
+def post_invitation(user_id: UUID) -> dict[str, Any]:
+    """Send an invitation again; the link of the one before is dead."""
+    invite_again(user_id, actor=current_actor(), request=current_request_info())
+    return {}
+
+
+@blueprint.put("/<uuid:user_id>/roles")
+@require_permission(Permission.ROLES_WRITE)
+@blueprint.arguments(RolesSchema)
+@blueprint.response(200, UserSchema)
+@blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError)
+def put_roles(body: dict[str, Any], user_id: UUID) -> Response:
+    """Give a user exactly these roles, none of which allows more than the caller may do."""
+    changed = change_roles(user_id, **body, actor=current_actor(), request=current_request_info())
+    return _user_response(changed)
+
+
+@blueprint.get("/<uuid:user_id>/sessions")
+@require_permission(Permission.SESSIONS_READ)
+@blueprint.arguments(PageQuerySchema, location="query")
+@blueprint.response(200, SessionPageSchema)
+@blueprint.refuses(UserNotFoundError)
+def list_user_sessions(query: dict[str, Any], user_id: UUID) -> dict[str, Any]:
+    """List a user's live sessions, newest first."""
+    get_user(user_id)
+    limit = query["limit"]
+    found = find_live_sessions(user_id, limit=limit + 1, before=query["cursor"])
+    return session_page_document(found, limit=limit, current_id=current_actor().session_id)
+
+
+@blueprint.delete("/<uuid:user_id>/sessions")
+@require_permission(Permission.SESSIONS_WRITE)
+@blueprint.response(204)
+@blueprint.refuses(UserNotFoundError)
+def delete_user_sessions(user_id: UUID) -> None:
+    """Sign a user out everywhere."""
+    end_all_sessions(user_id, actor=current_actor(), request=current_request_info())
+
+
+@blueprint.get("/<uuid:user_id>/sign-in-status")
+@require_permission(Permission.USERS_READ)
+@blueprint.response(200, SignInStatusSchema)
+@blueprint.refuses(UserNotFoundError)
+def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
+    """Why this user can or cannot sign in."""
+    return _status_document(sign_in_status(user_id))
+
+
+@blueprint.post("/<uuid:user_id>/password-reset")
+@require_permission(Permission.USERS_WRITE)
+@blueprint.response(202, EmptySchema)
+@blueprint.refuses(UserNotFoundError, InsufficientPermissionsError)
+def post_password_reset(user_id: UUID) -> dict[str, Any]:
+    """Mail a user a reset link and end every session; the caller never sees the link."""
+    trigger_password_reset(user_id, actor=current_actor(), request=current_request_info())
+    return {}
+
+
+def _user_response(found: UserWithRoles, status: int = 200) -> Response:
+    return json_response(user_document(found.user, found.roles), status)
+
+
+def _status_document(status: SignInStatus) -> dict[str, Any]:
+    names = (name for name in SignInStatus.__slots__ if name != "mails")
+    document = {name: getattr(status, name) for name in names}
+    return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
+
+
+def _mail_document(mail: OutboxMessage) -> dict[str, Any]:
+    return {
+        "kind": mail.kind,
+        "state": mail.state,
+        "attempts": mail.attempts,
+        "last_error": mail.last_error,
+        "created_at": mail.created_at,
+        "sent_at": mail.finished_at if mail.state == MessageState.SENT else None,
+    }

@@ -1,0 +1,99 @@
+"""The forms of administration."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from authserve.admin.service import SignInObstacle
+from authserve.auth.policy import SignInFailure
+from authserve.http.fields import DisplayName, EmailAddress, MomentInput, StrictBoolean, Username
+from authserve.http.pagination import PageQuerySchema, page_schema
+from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
+from authserve.mail.service import MailKind
+from authserve.outbox.service import MessageState
+
+MAX_ROLES = 50
+MAX_SEARCH_LENGTH = 100
+
+
+def _role_names(**kwargs: Any) -> Any:
+    item = fields.String(validate=validate.Length(min=1, max=64))
+    return fields.List(item, validate=validate.Length(max=MAX_ROLES), **kwargs)
+
+
+class UserQuerySchema(PageQuerySchema):
+    """Which accounts to list."""
+
+    q = fields.String(
+        validate=validate.Length(min=1, max=MAX_SEARCH_LENGTH),
+        metadata={"description": "The beginning of an address, username or name."},
+    )
+    is_active = fields.Boolean(truthy={"true"}, falsy={"false"})
+    role = fields.String(validate=validate.Length(min=1, max=64))
+    created_after = MomentInput()
+    created_before = MomentInput()
+
+
+class InvitationRequestSchema(StrictSchema):
+    """Whom to invite."""
+
+    email = EmailAddress(required=True)
+    username = Username()
+    display_name = DisplayName()
+    roles = _role_names(load_default=list, metadata={"example": ["user"]})
+
+
+class AccountChangeSchema(StrictSchema):
+    """What to change of an account; null removes a name."""
+
+    email = EmailAddress()
+    email_verified = StrictBoolean()
+    username = Username(allow_none=True)
+    display_name = DisplayName(allow_none=True)
+    is_active = StrictBoolean()
+
+
+class RolesSchema(StrictSchema):
+    """The roles that a user is to hold."""
+
+    roles = _role_names(required=True, metadata={"example": ["user", "support"]})
+
+
+class FailureSchema(Schema):
+    """A sign-in that failed."""
+
+    at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"enum": [*SignInFailure, None]}
+    )
+    correlation_id = fields.String(required=True, allow_none=True)
+    ip = fields.String(required=True, allow_none=True)
+
+
+class MailSchema(Schema):
+    """A mail that is owed, sent or given up."""
+
+    kind = fields.String(required=True, metadata={"enum": list(MailKind)})
+    state = fields.String(required=True, metadata={"enum": list(MessageState)})
+    attempts = fields.Integer(required=True)
+    last_error = fields.String(required=True, allow_none=True)
+    created_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+    sent_at = Moment(required=True, allow_none=True)
+
+
+class SignInStatusSchema(Schema):
+    """Why a user can or cannot sign in."""
+
+    can_sign_in = fields.Boolean(required=True)
+    reasons = fields.List(fields.String(metadata={"enum": list(SignInObstacle)}), required=True)
+    is_active = fields.Boolean(required=True)
+    email_verified = fields.Boolean(required=True)
+    has_password = fields.Boolean(required=True)
+    throttled_until = Moment(required=True, allow_none=True)
+    last_success = Moment(required=True, allow_none=True)
+    last_failures = fields.List(fields.Nested(FailureSchema), required=True)
+    live_sessions = fields.Integer(required=True)
+    mails = fields.List(fields.Nested(MailSchema), required=True)
+
+
+UserPageSchema = page_schema("UserPageSchema", UserSchema)

@@ -1,0 +1,37 @@
+"""What operators and administrators do with other people's accounts."""
+
+from authserve.admin.service.accounts import (
+    UserWithRoles,
+    create_user,
+    list_users,
+    with_roles,
+)
+from authserve.admin.service.administration import (
+    AccountChanges,
+    change_account,
+    change_roles,
+    end_all_sessions,
+    invite_again,
+    invite_user,
+    remove_user,
+    trigger_password_reset,
+)
+from authserve.admin.service.sign_in_status import SignInObstacle, SignInStatus, sign_in_status
+
+__all__ = [
+    "AccountChanges",
+    "SignInObstacle",
+    "SignInStatus",
+    "UserWithRoles",
+    "change_account",
+    "change_roles",
+    "create_user",
+    "end_all_sessions",
+    "invite_again",
+    "invite_user",
+    "list_users",
+    "remove_user",
+    "sign_in_status",
+    "trigger_password_reset",
+    "with_roles",
+]

@@ -1,0 +1,40 @@
+"""The API of the audit trail."""
+
+from typing import Any
+
+from authserve.audit.schemas import AuditEventPageSchema, EventQuerySchema
+from authserve.audit.service import EventFilters, find_events
+from authserve.http.authentication import current_actor, login_required, require_permission
+from authserve.http.openapi import Blueprint
+from authserve.http.pagination import PageQuerySchema, make_page
+from authserve.rbac.service import Permission
+
+blueprint = Blueprint(
+    "audit", __name__, url_prefix="/api/v1", description="What happened, and who did it."
+)
+
+
+@blueprint.get("/audit-events")
+@require_permission(Permission.AUDIT_READ)
+@blueprint.arguments(EventQuerySchema, location="query")
+@blueprint.response(200, AuditEventPageSchema)
+def list_events(query: dict[str, Any]) -> dict[str, Any]:
+    """List events, newest first."""
+    limit, cursor = query.pop("limit"), query.pop("cursor")
+    return _page(EventFilters(**query), limit=limit, cursor=cursor)
+
+
+@blueprint.get("/users/me/events")
+@login_required
+@blueprint.arguments(PageQuerySchema, location="query")
+@blueprint.response(200, AuditEventPageSchema)
+def list_own_events(query: dict[str, Any]) -> dict[str, Any]:
+    """List what happened to the caller's account and what the caller did, newest first."""
+    filters = EventFilters(involving=current_actor().signed_in_user)
+    return _page(filters, **query)
+
+
+def _page(filters: EventFilters, *, limit: int, cursor: Any) -> dict[str, Any]:
+    found = find_events(filters, limit=limit + 1, before_id=cursor)
+    page = make_page(found, limit=limit, key=lambda event: event.id)
+    return {"items": page.items, "next_cursor": page.next_cursor}

@@ -1,0 +1,39 @@
+"""The forms of the audit trail."""
+
+from marshmallow import Schema, fields
+
+from authserve.core.events import AuditAction, Outcome
+from authserve.http.fields import MomentInput
+from authserve.http.pagination import PageQuerySchema, page_schema
+from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
+
+ACTIONS = [action.value for action in AuditAction]
+OUTCOMES = [outcome.value for outcome in Outcome]
+
+
+class EventQuerySchema(PageQuerySchema):
+    """Which events to list."""
+
+    action = fields.Enum(AuditAction, by_value=True)
+    actor_id = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    subject_id = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    after = MomentInput()
+    before = MomentInput()
+
+
+class AuditEventSchema(Schema):
+    """The contract's Audit event."""
+
+    id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
+    occurred_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+    action = fields.String(required=True, metadata={"enum": ACTIONS})
+    outcome = fields.String(required=True, metadata={"enum": OUTCOMES})
+    actor_id = fields.UUID(required=True, allow_none=True)
+    subject_id = fields.UUID(required=True, allow_none=True)
+    ip = fields.String(required=True, allow_none=True, metadata={"example": "192.0.2.1"})
+    user_agent = fields.String(required=True, allow_none=True, metadata={"example": "curl/8.5"})
+    correlation_id = fields.String(required=True, allow_none=True)
+    details = fields.Dict(keys=fields.String(), required=True)
+
+
+AuditEventPageSchema = page_schema("AuditEventPageSchema", AuditEventSchema)

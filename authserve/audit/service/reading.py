@@ -1,0 +1,152 @@
+"""Reading the audit trail: pseudonyms become users again, as far as there still are any."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, false, or_, select
+
+from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.core.actor import UserRef
+from authserve.core.db import read_all
+from authserve.core.events import AuditAction
+from authserve.users.service import find_audit_id, find_ids_by_audit_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """One event as the API shows it; what was erased is None or empty."""
+
+    id: UUID
+    occurred_at: datetime
+    action: str
+    outcome: str
+    actor_id: UUID | None
+    subject_id: UUID | None
+    ip: str | None
+    user_agent: str | None
+    correlation_id: str | None
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFailure:
+    """A sign-in that failed."""
+
+    at: datetime
+    reason: str | None
+    correlation_id: str | None
+    ip: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilters:
+    """Which events a list holds; what is None does not narrow it.
+
+    Args:
+        involving: as actor or as subject.
+        after, before: moments; both bounds are left out.
+    """
+
+    action: AuditAction | None = None
+    actor_id: UUID | None = None
+    subject_id: UUID | None = None
+    involving: UserRef | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+def find_events(
+    filters: EventFilters, *, limit: int, before_id: UUID | None = None
+) -> Sequence[RecordedEvent]:
+    """At most `limit` events that fit, newest first.
+
+    Args:
+        before_id: only those with smaller ids, for the next page.
+    """
+    statement = _select_events().where(*_conditions(filters)).limit(limit)
+    if before_id is not None:
+        statement = statement.where(AuditEvent.id < before_id)
+    return _recorded(read_all(statement))
+
+
+def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[RecordedFailure]:
+    """The newest failed sign-ins of a user."""
+    statement = _select_events().where(
+        AuditEvent.subject_audit_id == user.audit_id,
+        AuditEvent.action == AuditAction.SESSION_SIGN_IN_FAILED,
+    )
+    return [
+        RecordedFailure(
+            at=row.occurred_at,
+            reason=(row.details or {}).get("reason"),
+            correlation_id=row.correlation_id,
+            ip=row.ip,
+        )
+        for row in read_all(statement.limit(limit))
+    ]
+
+
+def _select_events() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            AuditEvent.id,
+            AuditEvent.occurred_at,
+            AuditEvent.action,
+            AuditEvent.outcome,
+            AuditEvent.actor_audit_id,
+            AuditEvent.subject_audit_id,
+            AuditEvent.correlation_id,
+            AuditDetail.ip,
+            AuditDetail.user_agent,
+            AuditDetail.details,
+        )
+        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        .order_by(AuditEvent.id.desc())
+    )
+
+
+def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
+    if filters.action is not None:
+        yield AuditEvent.action == filters.action
+    if filters.actor_id is not None:
+        yield _is_user(AuditEvent.actor_audit_id, filters.actor_id)
+    if filters.subject_id is not None:
+        yield _is_user(AuditEvent.subject_audit_id, filters.subject_id)
+    if filters.involving is not None:
+        audit_id = filters.involving.audit_id
+        yield or_(AuditEvent.actor_audit_id == audit_id, AuditEvent.subject_audit_id == audit_id)
+    if filters.after is not None:
+        yield AuditEvent.occurred_at > filters.after
+    if filters.before is not None:
+        yield AuditEvent.occurred_at < filters.before
+
+
+def _is_user(column: Any, user_id: UUID) -> ColumnElement[bool]:
+    audit_id = find_audit_id(user_id)
+    if audit_id is None:
+        return false()
+    matches: ColumnElement[bool] = column == audit_id
+    return matches
+
+
+def _recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
+    pseudonyms = {row.actor_audit_id for row in rows} | {row.subject_audit_id for row in rows}
+    ids = find_ids_by_audit_id(pseudonyms - {None})
+    return [
+        RecordedEvent(
+            id=row.id,
+            occurred_at=row.occurred_at,
+            action=row.action,
+            outcome=row.outcome,
+            actor_id=ids.get(row.actor_audit_id),
+            subject_id=ids.get(row.subject_audit_id),
+            ip=row.ip,
+            user_agent=row.user_agent,
+            correlation_id=row.correlation_id,
+            details=row.details or {},
+        )
+        for row in rows
+    ]

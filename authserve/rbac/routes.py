@@ -1,0 +1,88 @@
+"""The API of roles."""
+
+from typing import Any
+
+from authserve.http.authentication import current_actor, require_permission
+from authserve.http.openapi import Blueprint
+from authserve.http.pagination import NamePageQuerySchema, make_page
+from authserve.http.request_info import current_request_info
+from authserve.rbac.errors import (
+    BuiltInRoleError,
+    RoleExistsError,
+    RoleInUseError,
+    RoleNotFoundError,
+)
+from authserve.rbac.schemas import NewRoleSchema, RoleBodySchema, RolePageSchema, RoleSchema
+from authserve.rbac.service import (
+    Permission,
+    Role,
+    create_role,
+    delete_role,
+    get_role,
+    page_of_roles,
+    replace_role,
+)
+
+blueprint = Blueprint(
+    "roles", __name__, url_prefix="/api/v1/roles", description="Roles and their permissions."
+)
+
+
+@blueprint.get("")
+@require_permission(Permission.ROLES_READ)
+@blueprint.arguments(NamePageQuerySchema, location="query")
+@blueprint.response(200, RolePageSchema)
+def list_roles(query: dict[str, Any]) -> dict[str, Any]:
+    """List roles by name."""
+    limit = query["limit"]
+    found = page_of_roles(limit=limit + 1, after=query["cursor"])
+    page = make_page(found, limit=limit, key=lambda role: role.name)
+    return {"items": [_document(role) for role in page.items], "next_cursor": page.next_cursor}
+
+
+@blueprint.post("")
+@require_permission(Permission.ROLES_WRITE)
+@blueprint.arguments(NewRoleSchema)
+@blueprint.response(201, RoleSchema)
+@blueprint.refuses(RoleExistsError)
+def post_role(body: dict[str, Any]) -> dict[str, Any]:
+    """Make a role, of permissions that the caller holds."""
+    role = create_role(**body, actor=current_actor(), request=current_request_info())
+    return _document(role)
+
+
+@blueprint.get("/<name>")
+@require_permission(Permission.ROLES_READ)
+@blueprint.response(200, RoleSchema)
+@blueprint.refuses(RoleNotFoundError)
+def read_role(name: str) -> dict[str, Any]:
+    """Show a role."""
+    return _document(get_role(name))
+
+
+@blueprint.put("/<name>")
+@require_permission(Permission.ROLES_WRITE)
+@blueprint.arguments(RoleBodySchema)
+@blueprint.response(200, RoleSchema)
+@blueprint.refuses(RoleNotFoundError, BuiltInRoleError)
+def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Replace what a role says and allows; its holders have it at once."""
+    role = replace_role(name, **body, actor=current_actor(), request=current_request_info())
+    return _document(role)
+
+
+@blueprint.delete("/<name>")
+@require_permission(Permission.ROLES_WRITE)
+@blueprint.response(204)
+@blueprint.refuses(RoleNotFoundError, BuiltInRoleError, RoleInUseError)
+def remove_role(name: str) -> None:
+    """Delete a role that nobody holds."""
+    delete_role(name, actor=current_actor(), request=current_request_info())
+
+
+def _document(role: Role) -> dict[str, Any]:
+    return {
+        "name": role.name,
+        "description": role.description,
+        "permissions": role.permissions.split(),
+    }

@@ -1,0 +1,62 @@
+"""The forms of roles."""
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from authserve.http.pagination import page_schema
+from authserve.http.schemas import StrictSchema
+from authserve.rbac.policy import (
+    PERMISSION_PATTERN,
+    ROLE_NAME_PATTERN,
+    Permission,
+    is_known_permission,
+)
+
+MAX_PERMISSIONS = 100
+MAX_DESCRIPTION_LENGTH = 200
+
+
+def _require_known(permission: str) -> None:
+    if not is_known_permission(permission):
+        raise ValidationError(
+            f"Not a permission. Ours are {', '.join(Permission)}; those of other services look "
+            "like theirs:name."
+        )
+
+
+class RoleBodySchema(StrictSchema):
+    """What a role says and allows."""
+
+    description = fields.String(
+        load_default="",
+        validate=validate.Length(max=MAX_DESCRIPTION_LENGTH),
+        metadata={"example": "May look at accounts."},
+    )
+    permissions = fields.List(
+        fields.String(
+            validate=_require_known,
+            metadata={"pattern": PERMISSION_PATTERN, "example": "users:read"},
+        ),
+        required=True,
+        validate=validate.Length(max=MAX_PERMISSIONS),
+    )
+
+
+class NewRoleSchema(RoleBodySchema):
+    """A role that is to be made."""
+
+    name = fields.String(
+        required=True,
+        validate=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z")),
+        metadata={"pattern": ROLE_NAME_PATTERN, "example": "support"},
+    )
+
+
+class RoleSchema(Schema):
+    """The contract's Role."""
+
+    name = fields.String(required=True, metadata={"example": "support"})
+    description = fields.String(required=True, metadata={"example": "May look at accounts."})
+    permissions = fields.List(fields.String(), required=True, metadata={"example": ["users:read"]})
+
+
+RolePageSchema = page_schema("RolePageSchema", RoleSchema)
