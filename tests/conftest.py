@@ -184,8 +184,8 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def runner(app: Flask) -> FlaskCliRunner:
-    """Runs `flask` commands."""
-    return app.test_cli_runner()
+    """Runs `flask` commands; what they log is not in their result."""
+    return app.test_cli_runner(capture="fd")
 
 
 @pytest.fixture
