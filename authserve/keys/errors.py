@@ -4,4 +4,12 @@ from authserve.core.errors import UnavailableError
 
 
 class SigningKeyUnavailableError(UnavailableError):
-    """No signing key can be opened; the log says what the operator has to do."""
+    """No signing key can be used; callers are told no more than that.
+
+    `remedy` is for the operator: commands print it, and the log has it.
+    """
+
+    remedy = (
+        "a signing key does not open: put the former SECRET_KEY into SECRET_KEY_FALLBACKS, "
+        "or run: flask keys rotate --emergency"
+    )

@@ -7,6 +7,6 @@ from authserve.core.events import AuditAction, DomainEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRotated(DomainEvent):
-    """A new signing key was made; the details name it, and whether it was an emergency."""
+    """A new signing key was made; the details name it and the cause."""
 
     action = AuditAction.KEY_ROTATED

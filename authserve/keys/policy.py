@@ -27,6 +27,14 @@ class KeyState(StrEnum):
     RETIRED = "retired"
 
 
+class RotationCause(StrEnum):
+    """Why a new key may be due: a closed list, which the audit trail shows."""
+
+    DUE = "due"
+    ORDER = "order"
+    EMERGENCY = "emergency"
+
+
 class KeyTimes(Protocol):
     """The columns of a key by which it is judged."""
 
@@ -46,9 +54,14 @@ class KeyTimes(Protocol):
 KeyT = TypeVar("KeyT", bound=KeyTimes)
 
 
+def is_over(key: KeyTimes, now: datetime) -> bool:
+    """Whether nothing that this key signed is believed any more."""
+    return key.retire_at is not None and now >= key.retire_at
+
+
 def usable_keys(keys: Iterable[KeyT], now: datetime) -> list[KeyT]:
     """The keys that may verify a token now, and the next one: what the JWKS shows."""
-    return [key for key in keys if key.retire_at is None or now < key.retire_at]
+    return [key for key in keys if not is_over(key, now)]
 
 
 def find_signing_key(keys: Iterable[KeyT], now: datetime) -> KeyT | None:
@@ -59,22 +72,36 @@ def find_signing_key(keys: Iterable[KeyT], now: datetime) -> KeyT | None:
 
 def key_state(key: KeyTimes, signing: KeyTimes | None, now: datetime) -> KeyState:
     """What `flask keys list` calls the state of `key`, `signing` being the one that signs."""
-    if key.retire_at is not None and now >= key.retire_at:
+    if is_over(key, now):
         return KeyState.RETIRED
     if now < key.active_from:
         return KeyState.PUBLISHED
     return KeyState.ACTIVE if key is signing else KeyState.RETIRING
 
 
-def is_rotation_due(keys: Iterable[KeyTimes], now: datetime) -> bool:
-    """Whether the newest key has signed for `ROTATION_PERIOD`, so that it is time for the next."""
-    newest = max(keys, key=lambda key: key.serial, default=None)
-    return newest is not None and now - newest.active_from >= ROTATION_PERIOD
+def is_key_needed(newest: KeyTimes | None, cause: RotationCause, now: datetime) -> bool:
+    """Whether a new key has to be made.
+
+    Args:
+        newest: the key with the greatest serial, None before the first.
+        cause: what asks for it. An order is already served while the next key waits for its
+            time to sign, so that two orders in a row, or two operators, make one key.
+    """
+    if newest is None or is_over(newest, now) or cause is RotationCause.EMERGENCY:
+        return True
+    age = now - newest.active_from
+    return age >= (timedelta(0) if cause is RotationCause.ORDER else ROTATION_PERIOD)
 
 
-def publication_lead() -> timedelta:
-    """How long a new key is shown before it signs, so that no verifier meets an unknown one."""
-    return JWKS_MAX_AGE + CACHE_TTL + LEEWAY
+def first_signature(now: datetime, *, is_urgent: bool) -> datetime:
+    """From when on a key that is made now signs.
+
+    Args:
+        is_urgent: there is no key before it, or none that may sign on. Then it begins in the
+            past, so that it counts at once also on a machine whose clock is behind. Otherwise it
+            is shown first, for so long that no verifier meets an unknown key.
+    """
+    return now - LEEWAY if is_urgent else now + JWKS_MAX_AGE + CACHE_TTL + LEEWAY
 
 
 def retirement(successor_active_from: datetime, access_token_ttl: timedelta) -> datetime:
