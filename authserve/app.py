@@ -28,6 +28,7 @@ from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
 from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
+from authserve.keys.cli import keys_group
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.mail.service import MAILER_EXTENSION, Mailer
@@ -108,6 +109,7 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(sessions_group)
     app.cli.add_command(outbox_group)
     app.cli.add_command(worker_command)
+    app.cli.add_command(keys_group)
     return app
 
 

@@ -1,0 +1,102 @@
+"""`flask keys`."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from tests.support.keys import kids
+
+OTHER_SECRET = "another secret for tests alone, 98765"
+
+
+def listed(runner: FlaskCliRunner) -> list[dict[str, str]]:
+    result = runner.invoke(args=["keys", "list", "--json"])
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_list_shows_every_key_newest_first(app: Flask, runner: FlaskCliRunner) -> None:
+    (old,) = kids(app)
+    assert runner.invoke(args=["keys", "rotate"]).exit_code == 0
+    keys = listed(runner)
+    assert [(key["kid"] == old, key["state"]) for key in keys] == [
+        (False, "published"),
+        (True, "active"),
+    ]
+    assert list(keys[0]) == ["kid", "state", "published_at", "active_from", "retire_at"]
+    assert keys[0]["retire_at"] is None
+    assert keys[1]["retire_at"] > keys[0]["active_from"]
+
+    plain = runner.invoke(args=["keys", "list"])
+    assert [line.split("\t") for line in plain.stdout.splitlines()] == [
+        [value or "-" for value in key.values()] for key in keys
+    ]
+
+
+def test_list_says_so_when_there_is_no_key_yet(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["keys", "list"])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("There is no key yet")
+
+
+def test_rotate_says_which_key_signs_from_when(app: Flask, runner: FlaskCliRunner) -> None:
+    kids(app)
+    first = runner.invoke(args=["keys", "rotate"])
+    new = listed(runner)[0]
+    assert (first.exit_code, first.stderr) == (0, "")
+    assert first.stdout == f"{new['kid']} is made, and signs from {new['active_from']}.\n"
+
+    again = runner.invoke(args=["keys", "rotate"])
+    assert again.exit_code == 0
+    assert again.stdout == f"{new['kid']} was made already, and signs from {new['active_from']}.\n"
+    assert len(listed(runner)) == 2
+
+
+def test_rotate_in_an_emergency_retires_every_older_key(app: Flask, runner: FlaskCliRunner) -> None:
+    kids(app)
+    runner.invoke(args=["keys", "rotate"])
+    result = runner.invoke(args=["keys", "rotate", "--emergency"])
+    keys = listed(runner)
+    assert result.exit_code == 0
+    assert result.stdout == (f"{keys[0]['kid']} signs now; no older key is believed any more.\n")
+    assert [key["state"] for key in keys] == ["active", "retired", "retired"]
+
+
+def test_rewrap_says_how_many_keys_it_sealed(app: Flask, runner: FlaskCliRunner) -> None:
+    kids(app)
+    result = runner.invoke(args=["keys", "rewrap"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "1 key sealed under the current SECRET_KEY.\n"
+    runner.invoke(args=["keys", "rotate"])
+    assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys sealed")
+
+
+def test_rewrap_under_a_wrong_secret_says_what_to_do(
+    app: Flask, make_app: Callable[..., Flask]
+) -> None:
+    kids(app)
+    wrong = make_app(secret_key=OTHER_SECRET).test_cli_runner(capture="fd")
+    result = wrong.invoke(args=["keys", "rewrap"])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "Error: Nothing was changed: a signing key does not open: put the former SECRET_KEY into "
+        "SECRET_KEY_FALLBACKS, or run: flask keys rotate --emergency\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["list", "rotate", "rewrap"])
+def test_help_has_an_example(command: str, runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["keys", command, "--help"])
+    assert result.exit_code == 0
+    assert f"flask keys {command}" in result.stdout
+    assert "Example" in result.stdout
+
+
+def test_an_unknown_option_is_refused(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["keys", "rotate", "--urgent"])
+    assert result.exit_code == 2
+    assert "No such option" in result.stderr
