@@ -89,7 +89,7 @@ class PostgreSQL:
 
     def create(self, name: str, *, template: str = "template0") -> str:
         """Make a database; returns its URL."""
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return self.url(name)
 
     def drop(self, name: str) -> None:
@@ -97,15 +97,22 @@ class PostgreSQL:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+def _memory_folder() -> Path | None:
+    """Where files cost no disk: making a database there takes a tenth of the time."""
+    folder = Path("/dev/shm")
+    has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
+    return folder if has_room else None
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQL]:
     """An empty PostgreSQL server."""
     # A short path: a Unix socket's is limited to about a hundred bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=_memory_folder()))
     folder.chmod(0o755)
     server = get_server(folder / "data", cleanup_mode="delete")
     postgresql = PostgreSQL(server)
-    # No test pulls the plug, and a database of its own for each takes a quarter of the time.
+    # No test pulls the plug.
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         postgresql.execute(f"ALTER SYSTEM SET {setting} = off")
     postgresql.execute("SELECT pg_reload_conf()")
