@@ -210,8 +210,8 @@ def require_transaction() -> Session:
     Raises:
         RuntimeError: none is open; what the caller is about to write would belong to nothing.
     """
-    session = db.session()
-    if not session.info.get(_DEPTH):
+    session = _open_session()
+    if session is None:
         raise RuntimeError("no transaction is open; wrap the use case in transaction()")
     return session
 
@@ -225,8 +225,16 @@ def require_no_transaction() -> None:
     Raises:
         TransactionNestingError: a transaction is open.
     """
-    if db.session().info.get(_DEPTH):
+    if _open_session() is not None:
         raise TransactionNestingError("this commits by itself, so no transaction may be open")
+
+
+def _open_session() -> Session | None:
+    """The session of the open transaction, or None; no session is made just to be asked."""
+    if not db.session.registry.has():
+        return None
+    session = db.session()
+    return session if session.info.get(_DEPTH) else None
 
 
 @contextmanager
@@ -248,8 +256,8 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
     Inside a transaction it reads what that has written, on its connection: a second one could
     wait for ever when every transaction wants one.
     """
-    session = db.session()
-    if session.info.get(_DEPTH):
+    session = _open_session()
+    if session is not None:
         return list(session.execute(statement, parameters))
     try:
         return _fetch(statement, parameters)
