@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint types contracts pytest lock format clean
+.PHONY: run test lint types contracts pytest bench lock format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1:8000
 	$(BIN)/flask db upgrade
@@ -25,6 +25,9 @@ contracts: $(VENV)/test.stamp
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest
+
+bench: $(VENV)/test.stamp  ## ratios against floors, on SQLite and PostgreSQL; takes a few minutes
+	$(BIN)/python -m bench.run
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format .

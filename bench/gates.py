@@ -1,0 +1,261 @@
+"""One function for each gate: what is done, and the lines of the table that come of it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection
+from itertools import count, cycle
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.floor import PATH as FLOOR_PATH
+from bench.floor import WORKERS
+from bench.load import Answer, Caller, NextRequest, always, build_request, rate, run
+from bench.server import AUTHSERVE, FLOOR, ROOT, Gunicorn, running
+
+CALLERS = 8
+"""At once, where nothing else is said."""
+
+STORMERS = 40
+"""Who sign in at once in the worse storm."""
+
+PROBES = 4
+PROBE_PAUSE_SECS = 0.02
+"""Callers who check their tokens during a storm, at leisure."""
+
+RETRY_AFTER_SECS = 1.0
+"""How long who is told to come back later waits: the least that `Retry-After` ever asks for."""
+
+USERS_PER_STORMER = 2
+"""No two sign-ins of one account are under way at once; they would wait for each other's row."""
+
+PASSWORD = "correct horse battery staple"
+
+ME = "/api/v1/users/me"
+AUTH = "/api/v1/auth"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    gate: str
+    what: str
+    value: str
+    wanted: str
+
+
+@dataclass
+class Bench:
+    """Both servers on one database, and the people who use them.
+
+    Args:
+        rounds: how often each pair of measurements is taken.
+        seconds: how long one measurement takes.
+        idle: the memory of a service that has only just answered.
+        sign_ins: the Tokens of some accounts.
+    """
+
+    environ: dict[str, str]
+    folder: Path
+    rounds: int
+    seconds: float
+    service: Gunicorn
+    floor: Gunicorn
+    idle: Row
+    sign_ins: list[dict[str, Any]]
+    names: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def floor_request(self) -> bytes:
+        """What the floor is asked."""
+        return build_request("GET", FLOOR_PATH)
+
+    def me_request(self, number: int = 0) -> bytes:
+        """What authserve is asked most often, by one of those who have signed in."""
+        return build_request("GET", ME, token=self.sign_ins[number]["access_token"])
+
+
+def call(port: int, path: str, **fields: str) -> dict[str, Any]:
+    """One POST that has to succeed, where time does not count."""
+    connection = HTTPConnection("127.0.0.1", port)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", f"{AUTH}/{path}", json.dumps(fields), headers)
+        response = connection.getresponse()
+        document: dict[str, Any] = json.load(response)
+        if response.status >= 400:
+            raise RuntimeError(f"{path}: {document}")
+        return document
+    finally:
+        connection.close()
+
+
+def post(path: str, **fields: str) -> bytes:
+    """The bytes of a POST to the auth blueprint."""
+    return build_request("POST", f"{AUTH}/{path}", body=json.dumps(fields).encode())
+
+
+def sign_in_by_turns(caller: int) -> NextRequest:
+    """Sign in as one's own accounts, one after the other."""
+    numbers = cycle(range(caller * USERS_PER_STORMER, (caller + 1) * USERS_PER_STORMER))
+    return lambda _answer: post("login", identifier=f"user{next(numbers)}", password=PASSWORD)
+
+
+def register_anew(names: Iterator[int]) -> NextRequest:
+    """Open one account after the other."""
+    return lambda _answer: post(
+        "register", email=f"new{next(names)}@example.com", password=PASSWORD
+    )
+
+
+def refresh_on_and_on(refresh_token: str) -> NextRequest:
+    """Spend each refresh token on the next."""
+
+    def next_request(answer: Answer | None) -> bytes:
+        token = json.loads(answer.body)["refresh_token"] if answer else refresh_token
+        return post("refresh", refresh_token=token)
+
+    return next_request
+
+
+def paired(
+    rounds: int, measured: Callable[[], float], against: Callable[[], float]
+) -> tuple[float, float, float]:
+    """Take two measurements by turns, each going first every other time.
+
+    Returns:
+        The median of the ratios, and the medians of both.
+    """
+    pairs = []
+    for number in range(rounds):
+        if number % 2:
+            second = against()
+            pairs.append((measured(), second))
+        else:
+            first = measured()
+            pairs.append((first, against()))
+    ratio = median(first / second for first, second in pairs)
+    return ratio, median(first for first, _ in pairs), median(second for _, second in pairs)
+
+
+def measure_token_checks(bench: Bench) -> list[Row]:
+    """G1: `GET /users/me` against the floor."""
+    service = [Caller(bench.service.port, always(bench.me_request(n))) for n in range(CALLERS)]
+    floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
+    row = _row_against_floor(bench, service, floor, "G1", "GET /users/me", "0.60 (goal 0.75)")
+    return [row]
+
+
+def measure_refreshes(bench: Bench) -> list[Row]:
+    """G8: a refresh with its rotation against the floor."""
+    service = [
+        Caller(bench.service.port, refresh_on_and_on(signed_in["refresh_token"]))
+        for signed_in in bench.sign_ins[:CALLERS]
+    ]
+    floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
+    return [_row_against_floor(bench, service, floor, "G8", "POST /auth/refresh", "0.40")]
+
+
+def _row_against_floor(
+    bench: Bench, service: list[Caller], floor: list[Caller], gate: str, what: str, least: str
+) -> Row:
+    ratio, rate_here, rate_there = paired(
+        bench.rounds,
+        partial(rate, service, bench.seconds),
+        partial(rate, floor, bench.seconds),
+    )
+    value = f"{ratio:.2f} x floor ({rate_here:.0f}/s, floor {rate_there:.0f}/s)"
+    return Row(gate, what, value, f">= {least}")
+
+
+def measure_passwords(bench: Bench) -> list[Row]:
+    """G4: sign-ins and registrations against the machine's rate of hashing."""
+    port = bench.service.port
+    logins = [Caller(port, sign_in_by_turns(number)) for number in range(CALLERS)]
+    registrations = [Caller(port, register_anew(bench.names)) for _ in range(CALLERS)]
+    rows = []
+    for what, callers, least in (
+        ("POST /auth/login", logins, "0.85"),
+        ("POST /auth/register", registrations, "0.80"),
+    ):
+        ratio, here, there = paired(
+            bench.rounds,
+            partial(rate, callers, bench.seconds),
+            partial(_hashing_rate, bench.seconds),
+        )
+        value = f"{ratio:.2f} x hashing ({here:.1f}/s, bare Argon2id {there:.1f}/s)"
+        rows.append(Row("G4", what, value, f">= {least}"))
+    return rows
+
+
+def _hashing_rate(seconds: float) -> float:
+    command = [sys.executable, "-m", "bench.floor", str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def measure_storms(bench: Bench) -> list[Row]:
+    """G6 and G7: token checks while others sign in, as many as the cores stand, and far more."""
+    calm = [_storm(bench, 0)[0] for _ in range(bench.rounds)]
+    rows = []
+    for gate, stormers, wanted in (
+        ("G6", CALLERS, "<= 15 ms and 3 x calm"),
+        ("G7", STORMERS, "<= 150 ms"),
+    ):
+        storms = [_storm(bench, stormers) for _ in range(bench.rounds)]
+        p99 = median(p99 for p99, _ in storms)
+        statuses = sum((seen for _, seen in storms), Counter())
+        seen = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
+        value = f"p99 {p99:.1f} ms (calm {median(calm):.1f} ms; sign-ins: {seen})"
+        rows.append(Row(gate, f"GET /users/me, {stormers} sign in", value, wanted))
+    return rows
+
+
+def _storm(bench: Bench, stormers: int) -> tuple[float, Counter[int]]:
+    """The p99 of token checks in ms, all of which have to succeed, and the sign-ins' statuses."""
+    port = bench.service.port
+    probes = [
+        Caller(port, always(bench.me_request(n)), group="probe", pause_secs=PROBE_PAUSE_SECS)
+        for n in range(PROBES)
+    ]
+    storm = [
+        Caller(
+            port,
+            sign_in_by_turns(n),
+            group="storm",
+            pause_when_refused_secs=RETRY_AFTER_SECS,
+        )
+        for n in range(stormers)
+    ]
+    results = run([*probes, *storm], bench.seconds)
+    return results["probe"].require_success().p99_ms, results["storm"].statuses
+
+
+def measure_start(bench: Bench) -> list[Row]:
+    """G10: from the start of the process to its first good answer."""
+
+    def start(arguments: tuple[str, ...], request: bytes) -> float:
+        began_at = time.perf_counter()
+        with running(arguments, bench.environ, bench.folder) as server:
+            return server.wait_for_answer(request) - began_at
+
+    ratio, here, there = paired(
+        bench.rounds,
+        partial(start, AUTHSERVE, bench.me_request()),
+        partial(start, FLOOR, bench.floor_request),
+    )
+    value = f"{here:.2f} s, {ratio:.2f} x floor ({there:.2f} s)"
+    return [Row("G10", "cold start to the first GET /users/me", value, "<= 1.0 s and 1.8 x floor")]
+
+
+def measure_memory(service: Gunicorn, when: str, most: int) -> Row:
+    """G9: memory of the tree of processes."""
+    value = f"{service.proportional_memory():.0f} MB"
+    return Row("G9", f"memory, {WORKERS} workers, {when}", value, f"<= {most} MB")

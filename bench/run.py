@@ -1,0 +1,110 @@
+"""Measure authserve against its floors and print a table; `make bench` runs this."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from bench.gates import (
+    CALLERS,
+    PASSWORD,
+    STORMERS,
+    USERS_PER_STORMER,
+    Bench,
+    Row,
+    call,
+    measure_memory,
+    measure_passwords,
+    measure_refreshes,
+    measure_start,
+    measure_storms,
+    measure_token_checks,
+)
+from bench.load import build_request, measure_ceiling
+from bench.server import (
+    AUTHSERVE,
+    FLOOR,
+    ROOT,
+    database,
+    environment,
+    running,
+    temporary_folder,
+)
+
+KINDS = ("sqlite", "postgresql")
+
+GATES = {
+    "G1": measure_token_checks,
+    "G8": measure_refreshes,
+    "G4": measure_passwords,
+    "G6": measure_storms,
+    "G10": measure_start,
+}
+"""By the name that `--only` takes; G6 brings G7 along, and G9 is always told."""
+
+
+def main() -> None:
+    """Measure what was asked for, and print each line as it is known."""
+    options = _parse()
+    ceiling = measure_ceiling(CALLERS, options.seconds)
+    print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}; ", end="")
+    print(f"the load alone takes {ceiling:.0f} answers/s")
+    for kind in options.databases:
+        print(f"\n{kind}", flush=True)
+        with prepared(kind, options) as bench:
+            _print(bench.idle)
+            for name in options.only:
+                for row in GATES[name](bench):
+                    _print(row)
+            _print(measure_memory(bench.service, "after it all", 180))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement (2)")
+    parser.add_argument("--databases", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--only", nargs="+", choices=GATES, default=list(GATES))
+    return parser.parse_args()
+
+
+def _print(row: Row) -> None:
+    print(f"  {row.gate:4} {row.what:38} {row.value:60} {row.wanted}", flush=True)
+
+
+@contextmanager
+def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
+    """Both servers on a new database, with accounts that have signed in."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder())
+        environ = environment(stack.enter_context(database(kind, folder)))
+        migration = [sys.executable, "-m", "flask", "db", "upgrade"]
+        subprocess.run(migration, cwd=ROOT, env=environ, check=True, capture_output=True)
+        service = stack.enter_context(running(AUTHSERVE, environ, folder))
+        service.wait_for_answer(build_request("GET", "/healthz"))
+        idle = measure_memory(service, "idle", 150)
+        users = [_register(service.port, n) for n in range(STORMERS * USERS_PER_STORMER)]
+        sign_ins = [
+            call(service.port, "login", identifier=f"user{number}", password=PASSWORD)
+            for number in range(CALLERS)
+        ]
+        environ["FLOOR_USER_ID"] = users[0]
+        floor = stack.enter_context(running(FLOOR, environ, folder))
+        bench = Bench(
+            environ, folder, options.rounds, options.seconds, service, floor, idle, sign_ins
+        )
+        floor.wait_for_answer(bench.floor_request)
+        yield bench
+
+
+def _register(port: int, number: int) -> str:
+    name = f"user{number}"
+    user = call(port, "register", email=f"{name}@example.com", username=name, password=PASSWORD)
+    user_id: str = user["id"]
+    return user_id
+
+
+if __name__ == "__main__":
+    main()

