@@ -1,0 +1,21 @@
+"""People and sessions made past the HTTP edge; inside an application context."""
+
+from authserve.core.actor import RequestInfo, UserRef
+from authserve.core.db import transaction
+from authserve.sessions.service import IssuedSession, start_session
+from authserve.users.service import NewUser, add_user, record_login, ref_of
+
+REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
+
+
+def make_user(name: str) -> UserRef:
+    """An account without a password."""
+    with transaction():
+        return ref_of(add_user(NewUser(email=f"{name}@example.com", username=name)))
+
+
+def make_session(user: UserRef) -> IssuedSession:
+    """A sign-in of an account that `make_user` made."""
+    with transaction():
+        assert record_login(user.id, verified_version=0)
+        return start_session(user, amr=["pwd"], request=REQUEST)

@@ -1,0 +1,25 @@
+"""Fixtures of tests about sessions."""
+
+import pytest
+
+from authserve.core.actor import UserRef
+from authserve.sessions.service import IssuedSession
+from tests.factories import make_session, make_user
+
+
+@pytest.fixture
+def user(context: None) -> UserRef:
+    """Somebody with an account."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def stranger(context: None) -> UserRef:
+    """Somebody with another account."""
+    return make_user("charlie")
+
+
+@pytest.fixture
+def issued(user: UserRef) -> IssuedSession:
+    """A session of `user` that began this moment."""
+    return make_session(user)

@@ -1,0 +1,465 @@
+"""The life of a session, use case by use case."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import insert
+
+from authserve.core.actor import VISITOR, Actor, UserRef
+from authserve.core.clock import now
+from authserve.core.db import PURGE_SLICE, TransactionNestingError, transaction
+from authserve.core.errors import (
+    InvalidTokenError,
+    SessionRevokedError,
+    TokenExpiredError,
+    UnauthenticatedError,
+)
+from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
+from authserve.sessions.models import Session
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RefreshVerdict
+from authserve.sessions.service import (
+    IssuedSession,
+    PresentedRefresh,
+    RevokeReason,
+    end_session,
+    end_sessions,
+    end_sessions_issued_before,
+    find_live_sessions,
+    is_of_family,
+    purge_dead_sessions,
+    renew_authentication,
+    rotate_session,
+    start_session,
+)
+from tests.factories import REQUEST, make_session
+from tests.support.crowd import all_at_once
+from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
+
+INSTANT = timedelta(microseconds=1)
+GRACE = timedelta(seconds=10)
+IDLE = timedelta(days=14)
+ABSOLUTE = timedelta(days=30)
+
+Clock = time_machine.Traveller
+
+
+def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
+    """The refresh token of a session, as it was issued unless said otherwise."""
+    token = PresentedRefresh(
+        session_id=issued.id,
+        user_id=issued.user_id,
+        generation=issued.generation,
+        family_secret=issued.family_secret,
+    )
+    return replace(token, **changes)
+
+
+def rotate(issued: IssuedSession, **changes: Any) -> IssuedSession:
+    return rotate_session(presented(issued, **changes), request=REQUEST)
+
+
+# The beginning.
+
+
+def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: UserRef) -> None:
+    issued = make_session(user)
+    row = live_session_row(app, issued.id)
+    assert row.pop("family_digest") not in (issued.family_secret, b"")
+    assert row == {
+        "id": issued.id,
+        "user_id": user.id,
+        "generation": 0,
+        "rotated_at": None,
+        "created_at": now(),
+        "last_used_at": now(),
+        "idle_expires_at": now() + IDLE,
+        "expires_at": now() + ABSOLUTE,
+        "ip": REQUEST.ip,
+        "user_agent": REQUEST.user_agent,
+        "amr": ["pwd"],
+        "auth_time": now(),
+        "revoked_at": None,
+        "revoke_reason": None,
+    }
+    (event,) = audit_trail(app, "session.started")
+    assert event["details"] == {"session_id": str(issued.id), "amr": ["pwd"]}
+
+
+def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
+    with pytest.raises(RuntimeError, match="no transaction"):
+        start_session(user, amr=["pwd"], request=REQUEST)
+
+
+def test_the_oldest_session_makes_room_for_a_fifty_first(
+    clock: Clock, app: Flask, user: UserRef, stranger: UserRef
+) -> None:
+    other = make_session(stranger)
+    expired = make_session(user)
+    change_session(app, expired.id, expires_at=now())
+    sessions = []
+    for _ in range(MAX_SESSIONS_PER_USER):
+        sessions.append(make_session(user))
+        clock.shift(1)
+    assert count_sessions(app, revoke_reason="evicted") == 0
+
+    newest = [make_session(user) for _ in range(2)]
+
+    evicted = {s.id for s in sessions if live_session_row(app, s.id)["revoked_at"]}
+    assert evicted == {sessions[0].id, sessions[1].id}
+    assert len(find_live_sessions(user.id, limit=200)) == MAX_SESSIONS_PER_USER
+    assert live_session_row(app, evicted.pop())["revoke_reason"] == "evicted"
+    for kept in (other, *newest):
+        assert live_session_row(app, kept.id)["revoked_at"] is None
+
+
+# Rotation.
+
+
+def test_a_refresh_moves_the_session_on(clock: Clock, app: Flask, issued: IssuedSession) -> None:
+    before = live_session_row(app, issued.id)
+    clock.shift(timedelta(days=3))
+    following = rotate(issued)
+    assert following == replace(
+        issued, generation=1, refresh_expires_at=now() + IDLE, auth_time=before["auth_time"]
+    )
+    assert live_session_row(app, issued.id) == {
+        **before,
+        "generation": 1,
+        "rotated_at": now(),
+        "last_used_at": now(),
+        "idle_expires_at": now() + IDLE,
+    }
+
+
+def test_the_idle_limit_never_passes_the_absolute_one(
+    clock: Clock, app: Flask, issued: IssuedSession
+) -> None:
+    end = issued.expires_at
+    for expected in (IDLE + timedelta(days=13), ABSOLUTE, ABSOLUTE):
+        clock.shift(timedelta(days=13) if expected is not ABSOLUTE else timedelta(days=8))
+        issued = rotate(issued)
+        assert issued.refresh_expires_at == end - ABSOLUTE + expected
+    clock.move_to(end)
+    with pytest.raises(TokenExpiredError):
+        rotate(issued)
+
+
+def test_a_chain_of_refreshes_stays_one_session(clock: Clock, app: Flask, user: UserRef) -> None:
+    issued = make_session(user)
+    for generation in range(1, 30):
+        issued = rotate(issued)
+        assert issued.generation == generation
+    assert count_sessions(app, user_id=user.id) == 1
+
+
+@pytest.mark.parametrize("age", [timedelta(0), GRACE - INSTANT, GRACE])
+def test_the_parent_within_the_grace_is_given_the_present_generation(
+    clock: Clock, app: Flask, issued: IssuedSession, age: timedelta
+) -> None:
+    following = rotate(issued)
+    row = live_session_row(app, issued.id)
+    clock.shift(age)
+    assert rotate(issued) == following
+    assert live_session_row(app, issued.id) == row
+    clock.shift(timedelta(days=1))
+    assert rotate(following).generation == 2
+
+
+def test_a_replay_does_not_extend_the_grace(clock: Clock, issued: IssuedSession) -> None:
+    rotate(issued)
+    clock.shift(GRACE)
+    rotate(issued)
+    clock.shift(INSTANT)
+    with pytest.raises(TokenReusedError):
+        rotate(issued)
+
+
+@pytest.mark.parametrize(
+    ("refreshes", "age", "generation", "reason"),
+    [
+        (1, GRACE + INSTANT, 0, RefreshVerdict.REPLACED_EARLIER),
+        (1, timedelta(days=13), 0, RefreshVerdict.REPLACED_EARLIER),
+        (2, timedelta(0), 0, RefreshVerdict.OLDER_GENERATION),
+        (3, timedelta(0), 0, RefreshVerdict.OLDER_GENERATION),
+        (0, timedelta(0), 1, RefreshVerdict.GENERATION_AHEAD),
+        (2, timedelta(0), 2**31 - 1, RefreshVerdict.GENERATION_AHEAD),
+    ],
+)
+def test_reuse_ends_the_session(
+    clock: Clock,
+    app: Flask,
+    user: UserRef,
+    issued: IssuedSession,
+    caplog: pytest.LogCaptureFixture,
+    refreshes: int,
+    age: timedelta,
+    generation: int,
+    reason: RefreshVerdict,
+) -> None:
+    latest = issued
+    for _ in range(refreshes):
+        latest = rotate(latest)
+    before = live_session_row(app, issued.id)
+    clock.shift(age)
+
+    with caplog.at_level(logging.WARNING), pytest.raises(TokenReusedError):
+        rotate(issued, generation=generation)
+
+    # It is committed: a transaction that failed could not be seen from here.
+    assert live_session_row(app, issued.id) == {
+        **before,
+        "revoked_at": now(),
+        "revoke_reason": "reuse_detected",
+    }
+    (event,) = audit_trail(app, "session.reuse_detected")
+    facts = {
+        "reason": reason,
+        "session_id": str(issued.id),
+        "presented_generation": generation,
+        "current_generation": refreshes,
+    }
+    assert (event["outcome"], event["details"]) == ("failure", facts)
+    assert (event["subject_audit_id"], event["actor_audit_id"]) == (user.audit_id, None)
+    assert (event["correlation_id"], event["ip"]) == (REQUEST.correlation_id, REQUEST.ip)
+    (line,) = [record for record in caplog.records if record.msg == "refresh token reused"]
+    assert facts.items() <= line.__dict__.items()
+    # Neither holder can go on, and a second attempt is no second event.
+    for token in (latest, issued):
+        with pytest.raises(SessionRevokedError):
+            rotate(token)
+    assert len(audit_trail(app, "session.reuse_detected")) == 1
+
+
+def test_the_family_secret_and_the_user_must_fit(
+    app: Flask, issued: IssuedSession, stranger: UserRef
+) -> None:
+    row = live_session_row(app, issued.id)
+    for changes in ({"family_secret": bytes(16)}, {"user_id": stranger.id}, {"user_id": uuid4()}):
+        for generation in (0, 1):
+            with pytest.raises(InvalidTokenError):
+                rotate(issued, generation=generation, **changes)
+    assert live_session_row(app, issued.id) == row
+    assert not is_of_family(issued.id, bytes(16))
+    assert not is_of_family(uuid4(), issued.family_secret)
+    assert is_of_family(issued.id, issued.family_secret)
+
+
+NOT_LIVE: tuple[tuple[dict[str, timedelta], type[UnauthenticatedError]], ...] = (
+    ({"revoked_at": timedelta(0)}, SessionRevokedError),
+    ({"idle_expires_at": timedelta(0)}, TokenExpiredError),
+    ({"idle_expires_at": -INSTANT}, TokenExpiredError),
+    ({"expires_at": timedelta(0)}, TokenExpiredError),
+    ({"expires_at": timedelta(0), "idle_expires_at": timedelta(0)}, TokenExpiredError),
+    ({"revoked_at": timedelta(0), "expires_at": timedelta(0)}, SessionRevokedError),
+    ({"revoked_at": timedelta(0), "idle_expires_at": timedelta(0)}, SessionRevokedError),
+)
+"""What became of a session's columns, as distances from now, and how its tokens are refused."""
+
+
+def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: UserRef) -> None:
+    """Whatever the token's generation: the state of the session is judged before it."""
+    for (columns, error), generation in product(NOT_LIVE, (0, 1, 2, 9)):
+        issued = make_session(user)
+        rotate(rotate(issued))
+        change_session(app, issued.id, **{name: now() + at for name, at in columns.items()})
+        row = live_session_row(app, issued.id)
+        with pytest.raises(error):
+            rotate(issued, generation=generation)
+        assert live_session_row(app, issued.id) == row
+    assert audit_trail(app, "session.reuse_detected") == []
+
+
+def test_an_instant_before_its_limits_a_session_goes_on(
+    clock: Clock, app: Flask, issued: IssuedSession
+) -> None:
+    change_session(app, issued.id, expires_at=now() + INSTANT, idle_expires_at=now() + INSTANT)
+    assert rotate(issued).refresh_expires_at == now() + INSTANT
+
+
+def test_an_unknown_session_was_revoked(issued: IssuedSession) -> None:
+    with pytest.raises(SessionRevokedError):
+        rotate(issued, session_id=uuid4())
+
+
+def test_a_rotation_is_never_a_part_of_something_that_could_roll_back(
+    issued: IssuedSession,
+) -> None:
+    with transaction(), pytest.raises(TransactionNestingError):
+        rotate(issued)
+
+
+def in_context(app: Flask, call: Callable[[], Any]) -> Callable[[], Any]:
+    """The call as a thread has to make it; an error of ours is its answer."""
+
+    def run() -> Any:
+        with app.app_context():
+            try:
+                return call()
+            except UnauthenticatedError as error:
+                return error.code
+
+    return run
+
+
+def test_many_refreshes_of_one_token_move_the_session_once(
+    app: Flask, issued: IssuedSession
+) -> None:
+    answers = all_at_once([in_context(app, lambda: rotate(issued))] * 20)
+    assert {(answer.id, answer.generation) for answer in answers} == {(issued.id, 1)}
+    assert live_session_row(app, issued.id)["generation"] == 1
+    assert rotate(answers[0]).generation == 2
+
+
+def test_a_refresh_and_the_end_of_its_session_never_both_win(app: Flask, user: UserRef) -> None:
+    for _ in range(5):
+        issued = make_session(user)
+
+        def end(issued: IssuedSession = issued) -> None:
+            reason = RevokeReason.ENDED_BY_USER
+            end_session(user, issued.id, reason, actor=VISITOR, request=REQUEST)
+
+        def refresh(issued: IssuedSession = issued) -> IssuedSession:
+            return rotate(issued)
+
+        _, answer = all_at_once([in_context(app, end), in_context(app, refresh)])
+        assert live_session_row(app, issued.id)["revoked_at"] is not None
+        for token in (issued, issued if isinstance(answer, str) else answer):
+            with pytest.raises(SessionRevokedError):
+                rotate(token)
+
+
+# The end.
+
+
+def test_ending_a_session_is_told_with_its_reason(
+    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession
+) -> None:
+    kept = make_session(user)
+    actor = Actor(user=user, session_id=kept.id)
+    end_session(user, issued.id, RevokeReason.ENDED_BY_USER, actor=actor, request=REQUEST)
+    row = live_session_row(app, issued.id)
+    assert (row["revoked_at"], row["revoke_reason"]) == (now(), "ended_by_user")
+    assert live_session_row(app, kept.id)["revoked_at"] is None
+    (event,) = audit_trail(app, "session.revoked")
+    assert event["details"] == {"reason": "ended_by_user", "session_id": str(issued.id)}
+    assert event["actor_audit_id"] == event["subject_audit_id"] == user.audit_id
+
+
+@pytest.mark.parametrize("column", ["revoked_at", "expires_at", "idle_expires_at"])
+def test_a_session_that_does_not_count_any_more_is_not_found(
+    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession, column: str
+) -> None:
+    change_session(app, issued.id, **{column: now()})
+    with pytest.raises(SessionNotFoundError):
+        end_session(user, issued.id, RevokeReason.LOGOUT, actor=VISITOR, request=REQUEST)
+
+
+def test_nobody_ends_the_session_of_another(
+    app: Flask, issued: IssuedSession, stranger: UserRef
+) -> None:
+    for session_id in (issued.id, uuid4()):
+        with pytest.raises(SessionNotFoundError):
+            end_session(stranger, session_id, RevokeReason.LOGOUT, actor=VISITOR, request=REQUEST)
+    assert live_session_row(app, issued.id)["revoked_at"] is None
+
+
+def test_all_sessions_end_but_the_one_to_keep(app: Flask, user: UserRef, stranger: UserRef) -> None:
+    own, other = [make_session(user) for _ in range(3)], make_session(stranger)
+    reason = RevokeReason.PASSWORD_CHANGED
+    count = end_sessions(user, reason, actor=VISITOR, request=REQUEST, keep=own[1].id)
+    assert count == 2
+    revoked = [live_session_row(app, issued.id)["revoke_reason"] for issued in (*own, other)]
+    assert revoked == ["password_changed", None, "password_changed", None]
+    (event,) = audit_trail(app, "session.revoked")
+    assert event["details"] == {"reason": "password_changed", "count": 2}
+    # Nothing is left to end, so nothing happened.
+    assert end_sessions(user, reason, actor=VISITOR, request=REQUEST, keep=own[1].id) == 0
+    assert len(audit_trail(app, "session.revoked")) == 1
+
+
+def test_a_session_ends_once(clock: Clock, app: Flask, user: UserRef) -> None:
+    issued = make_session(user)
+    end_sessions(user, RevokeReason.LOGOUT_ALL, actor=VISITOR, request=REQUEST)
+    row = live_session_row(app, issued.id)
+    clock.shift(1)
+    end_sessions(user, RevokeReason.DEACTIVATED, actor=VISITOR, request=REQUEST)
+    assert live_session_row(app, issued.id) == row
+
+
+def test_what_began_before_a_moment_ends(
+    clock: Clock, app: Flask, user: UserRef, stranger: UserRef
+) -> None:
+    old, others = make_session(user), make_session(stranger)
+    clock.shift(1)
+    moment = now()
+    new = make_session(user)
+
+    assert end_sessions_issued_before(moment, user=user) == 1
+    assert live_session_row(app, old.id)["revoke_reason"] == "ended_by_admin"
+    assert end_sessions_issued_before(moment) == 1
+    assert live_session_row(app, others.id)["revoked_at"] is not None
+    assert live_session_row(app, new.id)["revoked_at"] is None
+    events = audit_trail(app, "session.revoked")
+    assert [event["subject_audit_id"] for event in events] == [user.audit_id, None]
+    assert events[0]["details"]["issued_before"] == "2030-01-01T12:00:01Z"
+
+
+def test_only_a_live_session_is_authenticated_anew(
+    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession, stranger: UserRef
+) -> None:
+    before = live_session_row(app, issued.id)
+    clock.shift(60)
+    renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST)
+    assert live_session_row(app, issued.id) == {**before, "auth_time": now()}
+    with pytest.raises(SessionRevokedError):
+        renew_authentication(stranger, issued.id, actor=VISITOR, request=REQUEST)
+    change_session(app, issued.id, revoked_at=now())
+    with pytest.raises(SessionRevokedError):
+        renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST)
+    assert len(audit_trail(app, "session.reauthenticated")) == 1
+
+
+# The end of the rows.
+
+
+def make_rows(user: UserRef, count: int, **columns: datetime) -> None:
+    row = {
+        "user_id": user.id,
+        "generation": 0,
+        "family_digest": bytes(32),
+        "created_at": now(),
+        "last_used_at": now(),
+        "idle_expires_at": now() + IDLE,
+        "expires_at": now() + ABSOLUTE,
+        "amr": ["pwd"],
+        "auth_time": now(),
+        **columns,
+    }
+    with transaction() as session:
+        session.execute(insert(Session), [row] * count)
+
+
+def test_the_dead_are_purged_in_slices(clock: Clock, app: Flask, user: UserRef) -> None:
+    hour = timedelta(hours=1)
+    live = make_session(user)
+    make_rows(user, PURGE_SLICE + 1, revoked_at=now() - hour - INSTANT)
+    make_rows(user, 2, expires_at=now() - hour - INSTANT)
+    make_rows(user, 2, idle_expires_at=now() - hour - INSTANT)
+    make_rows(user, 1, revoked_at=now() - hour, expires_at=now(), idle_expires_at=now() - hour)
+
+    slices = purge_dead_sessions()
+    assert next(slices) == PURGE_SLICE
+    # What a slice deleted is committed before the next.
+    assert count_sessions(app) == 7
+    assert list(slices) == [5]
+    assert count_sessions(app) == 2
+    assert [session.id for session in find_live_sessions(user.id, limit=9)] == [live.id]
+    assert list(purge_dead_sessions()) == []

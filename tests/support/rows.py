@@ -1,0 +1,57 @@
+"""What the database holds, looked at past the service."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.core.db import read_all, transaction
+from authserve.ratelimit.models import RateCounter
+from authserve.sessions.models import Session
+
+
+def session_row(app: Flask, session_id: UUID) -> dict[str, Any] | None:
+    """Every column of a session, or None without one."""
+    with app.app_context():
+        rows = read_all(select(Session.__table__).where(Session.id == session_id))
+    return dict(rows[0]._mapping) if rows else None
+
+
+def live_session_row(app: Flask, session_id: UUID) -> dict[str, Any]:
+    """Every column of a session that is there."""
+    row = session_row(app, session_id)
+    assert row is not None
+    return row
+
+
+def change_session(app: Flask, session_id: UUID, **columns: Any) -> None:
+    """Make a session another one than it became by itself."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(Session).where(Session.id == session_id).values(**columns))
+
+
+def count_sessions(app: Flask, **columns: Any) -> int:
+    """How many sessions have these values."""
+    conditions = [getattr(Session, name) == value for name, value in columns.items()]
+    with app.app_context():
+        return int(read_all(select(func.count(Session.id)).where(*conditions))[0][0])
+
+
+def audit_trail(app: Flask, *actions: str) -> list[dict[str, Any]]:
+    """The events of these actions, oldest first, each with its details; None if erased."""
+    statement = (
+        select(AuditEvent.__table__, AuditDetail.ip, AuditDetail.details)
+        .outerjoin_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        .where(AuditEvent.action.in_(actions))
+        .order_by(AuditEvent.id)
+    )
+    with app.app_context():
+        return [dict(row._mapping) for row in read_all(statement)]
+
+
+def counters(app: Flask) -> list[dict[str, Any]]:
+    """Every counter."""
+    with app.app_context():
+        return [dict(row._mapping) for row in read_all(select(RateCounter.__table__))]
