@@ -36,6 +36,7 @@ from authserve.mail.transports import make_transport
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION
+from authserve.pages.routes import blueprint as pages_blueprint
 from authserve.ratelimit.service import purge_dead_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.rbac.service import keep_an_admin
@@ -49,7 +50,11 @@ from authserve.sessions.service import (
 from authserve.users.events import UserDeactivated, UserDeleted, UserPasswordChanged
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.routes import blueprint as email_blueprint
-from authserve.verification.service import follow_changed_password, purge_dead_tokens
+from authserve.verification.service import (
+    follow_changed_password,
+    forget_messages,
+    purge_dead_tokens,
+)
 from authserve.verification.worker import HANDLERS
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
@@ -58,6 +63,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, end_sessions_of_deactivated),
     (UserPasswordChanged, end_other_sessions),
     (UserPasswordChanged, follow_changed_password),
+    (UserDeleted, forget_messages),
     # Last, so that nothing is recorded that a handler before it refused.
     (DomainEvent, record),
     (UserDeleted, erase_details),
@@ -105,6 +111,7 @@ def create_app(settings: Settings) -> Flask:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
+    app.register_blueprint(pages_blueprint)
     app.cli.add_command(users_group)
     app.cli.add_command(sessions_group)
     app.cli.add_command(outbox_group)

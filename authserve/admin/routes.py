@@ -8,6 +8,7 @@ from flask import Response
 from authserve.admin.schemas import (
     AccountChangeSchema,
     InvitationRequestSchema,
+    PersonalDataSchema,
     RolesSchema,
     SignInStatusSchema,
     UserPageSchema,
@@ -20,6 +21,7 @@ from authserve.admin.service import (
     change_account,
     change_roles,
     end_all_sessions,
+    export_personal_data,
     invite_again,
     invite_user,
     remove_user,
@@ -28,13 +30,13 @@ from authserve.admin.service import (
     with_roles,
 )
 from authserve.core.errors import InsufficientPermissionsError
-from authserve.http.authentication import current_actor, require_permission
+from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
-from authserve.outbox.service import MessageState, OutboxMessage
+from authserve.outbox.service import MessageState
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.service import Permission, holders_of, roles_of_many
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
@@ -85,6 +87,15 @@ def post_user(body: dict[str, Any]) -> Response:
     new = NewUser(**body)
     made = invite_user(new, roles=roles, actor=current_actor(), request=current_request_info())
     return _user_response(made, 201)
+
+
+@blueprint.get("/me/export")
+@login_required
+@blueprint.response(200, PersonalDataSchema)
+def export_me() -> Response:
+    """Everything that is held on the caller."""
+    user = current_actor().signed_in_user
+    return json_response(export_personal_data(user.id))
 
 
 @blueprint.get("/<uuid:user_id>")
@@ -194,7 +205,7 @@ def _status_document(status: SignInStatus) -> dict[str, Any]:
     return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
 
 
-def _mail_document(mail: OutboxMessage) -> dict[str, Any]:
+def _mail_document(mail: Any) -> dict[str, Any]:
     return {
         "kind": mail.kind,
         "state": mail.state,

@@ -96,4 +96,15 @@ class SignInStatusSchema(Schema):
     mails = fields.List(fields.Nested(MailSchema), required=True)
 
 
+class PersonalDataSchema(Schema):
+    """Everything that is held on a user."""
+
+    exported_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+    user = fields.Dict(required=True)
+    sessions = fields.List(fields.Dict(), required=True)
+    links = fields.List(fields.Dict(), required=True)
+    mails = fields.List(fields.Dict(), required=True)
+    events = fields.List(fields.Dict(), required=True)
+
+
 UserPageSchema = page_schema("UserPageSchema", UserSchema)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 
 from authserve.core.clock import now
 from authserve.core.db import delete_in_slices, read_all, require_transaction, transaction
@@ -220,18 +220,26 @@ def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[
     return read_all(statement)
 
 
-def find_messages_of(
-    user_id: UUID, *, topics: Collection[str], limit: int
-) -> Sequence[OutboxMessage]:
-    """The newest messages about a user, or of topics that are known to be theirs."""
+def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
+    """The newest messages about a user, or of topics that are known to be theirs.
+
+    Returns:
+        The columns of `OutboxMessage`.
+    """
     statement = (
-        select(OutboxMessage)
+        select(OutboxMessage.__table__)
         .where(or_(OutboxMessage.user_id == user_id, OutboxMessage.topic.in_(topics)))
         .order_by(OutboxMessage.id.desc())
         .limit(limit)
     )
-    with transaction() as session:
-        return session.scalars(statement).all()
+    return read_all(statement)
+
+
+def delete_messages_of(user_id: UUID, *, topics: Collection[str]) -> None:
+    """Forget the messages about a user, sent or not, in the open transaction."""
+    is_theirs = or_(OutboxMessage.user_id == user_id, OutboxMessage.topic.in_(topics))
+    statement = delete(OutboxMessage).where(is_theirs)
+    require_transaction().execute(statement.execution_options(synchronize_session=False))
 
 
 def get_message(message_id: UUID) -> OutboxMessage:

@@ -3,6 +3,7 @@
 import pytest
 from flask import Flask
 
+from authserve.outbox.service import list_messages
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.mail import Mailbox, open_mailbox, work
 
@@ -78,3 +79,21 @@ def test_it_finds_accounts_and_events(admin: Caller, alice: Caller, bob: Caller)
     mine = alice.get("/api/v1/users/me/events").get_json()["items"]
     assert [item["action"] for item in mine] == ["session.started", "user.registered"]
     assert alice.get(USERS).status_code == 403
+
+
+def test_it_hands_out_and_forgets_personal_data(
+    app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
+) -> None:
+    work(app)
+    held = alice.get(f"{USERS}/me/export").get_json()
+    assert held["user"]["email"] == "alice@example.com"
+    assert [len(held[part]) for part in ("sessions", "links", "mails")] == [1, 1, 1]
+    assert "family_digest" not in held["sessions"][0]
+    assert {event["action"] for event in held["events"]} == {"user.registered", "session.started"}
+
+    assert alice.delete(f"{USERS}/me").status_code == 204
+    events = admin.get("/api/v1/audit-events?action=user.deleted").get_json()["items"]
+    assert (events[0]["subject_id"], events[0]["ip"], events[0]["details"]) == (None, None, {})
+    with app.app_context():
+        topics = [message.topic for message in list_messages(limit=10)]
+    assert topics == ["verify_email:admin@example.com"]

@@ -16,6 +16,7 @@ from authserve.admin.service.administration import (
     remove_user,
     trigger_password_reset,
 )
+from authserve.admin.service.personal_data import export_personal_data
 from authserve.admin.service.sign_in_status import SignInObstacle, SignInStatus, sign_in_status
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "change_roles",
     "create_user",
     "end_all_sessions",
+    "export_personal_data",
     "invite_again",
     "invite_user",
     "list_users",

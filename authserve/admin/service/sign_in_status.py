@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Row
 
 from authserve.audit.service import RecordedFailure, find_last_sign_in_failures
 from authserve.core.settings import EmailVerification, get_settings
-from authserve.mail.service import MailKind
-from authserve.outbox.service import OutboxMessage, find_messages_of
+from authserve.outbox.service import find_messages_of
 from authserve.ratelimit.service import find_block_end, identifier_key
 from authserve.sessions.service import count_live_sessions
 from authserve.users.service import User, get_user, ref_of
-from authserve.verification.service import Purpose
+from authserve.verification.service import topics_of
 
 LAST_FAILURES = 10
 LAST_MAILS = 10
@@ -42,7 +44,7 @@ class SignInStatus:
     last_success: datetime | None
     last_failures: Sequence[RecordedFailure]
     live_sessions: int
-    mails: Sequence[OutboxMessage]
+    mails: Sequence[Row[Any]]
 
 
 def sign_in_status(user_id: UUID) -> SignInStatus:
@@ -64,7 +66,7 @@ def sign_in_status(user_id: UUID) -> SignInStatus:
         last_success=user.last_login_at,
         last_failures=find_last_sign_in_failures(ref_of(user), limit=LAST_FAILURES),
         live_sessions=count_live_sessions(user_id),
-        mails=find_messages_of(user_id, topics=_topics(user.email), limit=LAST_MAILS),
+        mails=find_messages_of(user_id, topics=topics_of(user.email), limit=LAST_MAILS),
     )
 
 
@@ -86,9 +88,3 @@ def _throttled_until(user: User) -> datetime | None:
     """
     identifiers = [name for name in (user.email, user.username) if name]
     return find_block_end([identifier_key(name) for name in identifiers])
-
-
-def _topics(email: str) -> list[str]:
-    """What may be owed to an address without naming the user: it was asked for by address."""
-    by_address = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD, MailKind.ACCOUNT_EXISTS)
-    return [f"{kind}:{email}" for kind in by_address]

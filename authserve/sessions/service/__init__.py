@@ -10,7 +10,12 @@ from authserve.sessions.service.ending import (
     end_sessions_of_deactivated,
     purge_dead_sessions,
 )
-from authserve.sessions.service.listing import count_live_sessions, find_live_sessions, is_of_family
+from authserve.sessions.service.listing import (
+    count_live_sessions,
+    find_all_sessions,
+    find_live_sessions,
+    is_of_family,
+)
 from authserve.sessions.service.rotation import PresentedRefresh, rotate_session
 from authserve.sessions.service.rows import IssuedSession, require_live
 from authserve.sessions.service.starting import renew_authentication, start_session
@@ -27,6 +32,7 @@ __all__ = [
     "end_sessions",
     "end_sessions_issued_before",
     "end_sessions_of_deactivated",
+    "find_all_sessions",
     "find_live_sessions",
     "is_of_family",
     "judge_session",

@@ -36,6 +36,12 @@ def find_live_sessions(
     return read_all(statement)
 
 
+def find_all_sessions(user_id: UUID) -> Sequence[Row[Any]]:
+    """Every session of a user whose row is still there, newest first; see `find_live_sessions`."""
+    statement = select(Session.__table__).where(Session.user_id == user_id)
+    return read_all(statement.order_by(Session.id.desc()))
+
+
 def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
     """Whether this secret, which a refresh token carries, is the session's own.
 

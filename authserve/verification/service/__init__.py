@@ -13,14 +13,16 @@ from authserve.verification.service.requests import (
     INVITATION_LIFETIME,
     cancel_pending,
     follow_changed_password,
+    forget_messages,
     invite,
     make_invitation_link,
     notify_of_changed_email,
     notify_of_existing_account,
     request_by_address,
     request_email_change,
+    topics_of,
 )
-from authserve.verification.service.tokens import ensure_token, purge_dead_tokens
+from authserve.verification.service.tokens import ensure_token, find_links_of, purge_dead_tokens
 
 __all__ = [
     "INVITATION_LIFETIME",
@@ -30,7 +32,9 @@ __all__ = [
     "cancel_pending",
     "confirm_email_change",
     "ensure_token",
+    "find_links_of",
     "follow_changed_password",
+    "forget_messages",
     "invite",
     "make_invitation_link",
     "make_link",
@@ -40,5 +44,6 @@ __all__ = [
     "request_by_address",
     "request_email_change",
     "reset_password",
+    "topics_of",
     "verify_address",
 ]

@@ -12,8 +12,8 @@ from authserve.core.db import transaction
 from authserve.core.events import emit
 from authserve.core.ids import new_id
 from authserve.mail.service import MailKind
-from authserve.outbox.service import drop_topic, enqueue
-from authserve.users.events import UserPasswordChanged
+from authserve.outbox.service import delete_messages_of, drop_topic, enqueue
+from authserve.users.events import UserDeleted, UserPasswordChanged
 from authserve.users.service import find_user
 from authserve.verification.events import EmailChangeRequested
 from authserve.verification.models import OneTimeToken
@@ -85,6 +85,19 @@ def follow_changed_password(event: UserPasswordChanged) -> None:
     user = find_user(event.subject.id)
     if user is not None:
         _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+
+
+def topics_of(email: str) -> list[str]:
+    """What may be owed to an address without naming a user: it was asked for by address."""
+    by_address = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD, MailKind.ACCOUNT_EXISTS)
+    return [f"{kind}:{email}" for kind in by_address]
+
+
+def forget_messages(event: UserDeleted) -> None:
+    """Handle the end of an account: nothing that was owed to it, or said to it, is kept."""
+    user = find_user(event.subject.id) if event.subject is not None else None
+    if user is not None:
+        delete_messages_of(user.id, topics=topics_of(user.email))
 
 
 def cancel_pending(user_id: UUID) -> None:

@@ -1,15 +1,17 @@
 """The rows of one-time tokens: made once, superseded by newer ones, spent once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, Row, select, update
 
 from authserve.core.clock import now
 from authserve.core.db import (
     delete_in_slices,
     insert_if_absent,
+    read_all,
     require_transaction,
     transaction,
 )
@@ -102,6 +104,12 @@ def consume(token: OneTimeToken) -> None:
     )
     if result.rowcount != 1:  # type: ignore[attr-defined]
         raise InvalidTokenForUseError
+
+
+def find_links_of(user_id: UUID) -> Sequence[Row[Any]]:
+    """The links that were made for a user, newest first: their columns, which hold no secret."""
+    statement = select(OneTimeToken.__table__).where(OneTimeToken.user_id == user_id)
+    return read_all(statement.order_by(OneTimeToken.id.desc()))
 
 
 def purge_dead_tokens() -> Iterator[int]:
