@@ -4,24 +4,19 @@ import sqlite3
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, event
+from sqlalchemy import Connection, Engine, event
 
 _AUTOCOMMIT_VIEW = "authserve.autocommit_view"
 _IS_AUTOCOMMIT = "authserve.is_autocommit"
 
 
 def autocommit_view(engine: Engine) -> Engine:
-    """The same pool, its connections in AUTOCOMMIT while they are lent."""
+    """The same pool; on its connections, each statement stands alone."""
     view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
     if view is None:
-        view = engine.execution_options(**_autocommit_options(engine.dialect))
+        view = engine.execution_options(**{_IS_AUTOCOMMIT: True})
         setattr(engine, _AUTOCOMMIT_VIEW, view)
     return view
-
-
-def _autocommit_options(dialect: Dialect) -> dict[str, Any]:
-    # SQLite's connections are in AUTOCOMMIT until `_begin_immediate_on_sqlite` says otherwise.
-    return {_IS_AUTOCOMMIT: True} if dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
 
 
 CONNECT_TIMEOUT_SECS = 3
@@ -98,18 +93,23 @@ _WAL_PAUSE_SECS = 0.01
 
 
 @event.listens_for(Engine, "begin")
-def _begin_immediate_on_sqlite(connection: Connection) -> None:
-    """Take SQLite's write lock at BEGIN: a later upgrade could fail at once, whatever the timeout.
+def _begin_as_the_database_should(connection: Connection) -> None:
+    """Begin a transaction, or none on a connection of `autocommit_view`.
 
-    SQLAlchemy announces a "begin" for AUTOCOMMIT connections too; taking the lock there would
-    make every token check wait for every write.
+    SQLAlchemy announces a "begin" for both.
     """
-    if connection.dialect.name != "sqlite":
-        return
     options = connection.get_execution_options()
-    if options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT":
-        return
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_autocommit = options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
+    if connection.dialect.name == "postgresql":
+        # Each use says what it needs. SQLAlchemy's option would set the driver's isolation level
+        # back after each use, for which psycopg2 sends a statement: a second round trip.
+        driver: Any = connection.connection.dbapi_connection
+        if not driver.closed:
+            driver.autocommit = bool(is_autocommit)
+    elif not is_autocommit:
+        # Take SQLite's write lock now: a later upgrade could fail at once, whatever the timeout.
+        # A token check must not, or it would wait for every write.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class TransactionLostError(RuntimeError):

@@ -1,0 +1,116 @@
+"""What the most frequent call costs: one statement, and a bounded amount of Python."""
+
+import cProfile
+import logging
+import pstats
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, make_url
+from sqlalchemy.engine import Engine
+from werkzeug.test import EnvironBuilder
+
+from authserve.core.logs import LineHandler
+from tests.support.clients import Caller, register_caller
+from tests.support.marks import on_sqlite
+
+ME = "/api/v1/users/me"
+
+MAX_CALLS = 2_200
+"""The promise for GET /users/me, counted as `cProfile` does: calls of functions, C's included."""
+
+Recorder = Callable[[], Any]
+
+
+@contextmanager
+def statements_of_sqlite() -> Iterator[list[str]]:
+    """Every statement that SQLite itself runs, BEGIN and ROLLBACK included."""
+    heard: list[str] = []
+
+    def trace(connection: sqlite3.Connection, *_told: object) -> None:
+        connection.set_trace_callback(heard.append)
+
+    event.listen(Engine, "checkout", trace)
+    try:
+        yield heard
+    finally:
+        event.remove(Engine, "checkout", trace)
+
+
+@contextmanager
+def statements_of_postgresql(postgresql: Any) -> Iterator[list[str]]:
+    """Every statement that the server logs; it does so before it runs one."""
+    log = postgresql.server.log
+    heard: list[str] = []
+    start = log.stat().st_size
+    yield heard
+    lines = log.read_bytes()[start:].decode().splitlines()
+    heard += [line.partition("LOG:  statement: ")[2] for line in lines if "statement: " in line]
+
+
+@pytest.fixture
+def statements(database_url: str, request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Listens, at the database's end, to what runs in the block under it."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        return statements_of_sqlite
+    postgresql = request.getfixturevalue("postgresql")
+    postgresql.execute(f"ALTER DATABASE \"{url.database}\" SET log_statement = 'all'")
+    return lambda: statements_of_postgresql(postgresql)
+
+
+def test_the_token_check_is_one_statement_and_no_transaction(
+    statements: Callable[[], Any], app: Flask
+) -> None:
+    alice = register_caller(app, "alice")
+    assert alice.get(ME).status_code == 200
+    with statements() as heard:
+        assert alice.get(ME).status_code == 200
+    assert len(heard) == 1, heard
+    assert heard[0].lstrip().startswith("SELECT")
+
+
+def test_a_write_is_heard_with_its_transaction(statements: Callable[[], Any], app: Flask) -> None:
+    """Else the test above could not fail."""
+    alice = register_caller(app, "alice")
+    with statements() as heard:
+        assert alice.patch(ME, json={"display_name": "Alice"}).status_code == 200
+    verbs = [statement.split()[0] for statement in heard]
+    assert {"BEGIN", "UPDATE", "COMMIT"} <= set(verbs)
+
+
+def count_calls(run: Callable[[], Any]) -> int:
+    """How many functions are called, Python's and C's."""
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+
+
+@on_sqlite
+def test_a_look_at_the_own_account_costs_few_calls(
+    app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest's own handlers would be counted, too.
+    root = logging.getLogger()
+    own = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    monkeypatch.setattr(root, "handlers", own)
+    headers = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+
+    def environ() -> dict[str, Any]:
+        return EnvironBuilder(path=ME, headers=headers).get_environ()
+
+    def call(environ: dict[str, Any]) -> None:
+        # As a server does it; Werkzeug's own way of running an application would be counted.
+        body = app.wsgi_app(environ, lambda status, _headers, _error=None: statuses.append(status))
+        b"".join(body)
+
+    statuses: list[str] = []
+    for _ in range(5):
+        call(environ())
+    prepared = environ()
+    assert count_calls(lambda: call(prepared)) <= MAX_CALLS
+    assert statuses == ["200 OK"] * 6
