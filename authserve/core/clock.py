@@ -13,5 +13,11 @@ def now() -> datetime:
 
 
 def to_rfc3339(moment: datetime) -> str:
-    """The contract's form of a time, for example `2026-11-23T06:49:48.123456Z`."""
+    """The contract's form of a time, for example `2026-11-23T06:49:48.123456Z`.
+
+    Raises:
+        ValueError: a naive moment, which Python would take to be in the machine's own zone.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError("naive datetime: use core.clock.now()")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -70,8 +70,10 @@ class Keyring:
         """Open what `encrypt` sealed, under the current secret or a fallback.
 
         Raises:
-            UndecryptableError: changed data, another context, or a secret that is gone.
+            UndecryptableError: changed or cut data, another context, or a secret that is gone.
         """
+        if len(ciphertext) < _NONCE_BYTES:
+            raise UndecryptableError
         nonce, sealed = ciphertext[:_NONCE_BYTES], ciphertext[_NONCE_BYTES:]
         for key in self.keys(purpose):
             try:

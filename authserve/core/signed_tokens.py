@@ -39,6 +39,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CANONICAL_ENDS = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 """Last letters of unpadded base64url that leave no bit unused, by length modulo 4."""
 
+_MAX_HEADER_LENGTH = 256
+"""Of the encoded header; ours take about a hundred. Longer ones would only fill the cache."""
+
 _BASE64URL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -74,10 +77,10 @@ def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
         claims: all but `iss`, `aud` and `type`; times as whole seconds since 1970.
     """
     payload = {
+        **claims,
         "iss": get_settings().public_url,
         "aud": audience_of(kind),
         "type": kind.name,
-        **claims,
     }
     key = get_keyring().keys(kind.purpose)[0]
     return jwt.encode(payload, key, ALGORITHM, headers={"typ": kind.header_type})
@@ -161,6 +164,8 @@ def require_form(token: str, algorithm: str, header_type: str) -> str | None:
     header, dot, rest = token.partition(".")
     payload, second_dot, signature = rest.partition(".")
     if not (dot and second_dot and header and payload and signature):
+        raise InvalidTokenError
+    if len(header) > _MAX_HEADER_LENGTH:
         raise InvalidTokenError
     if "." in signature or not _BASE64URL.issuperset(token):
         raise InvalidTokenError
