@@ -39,6 +39,11 @@ PERMISSION_PATTERN = r"^[a-z0-9_.-]{1,64}:[a-z0-9_.-]{1,64}$"
 _OWN_NAMESPACES = frozenset(permission.partition(":")[0] for permission in Permission)
 
 
+def is_role_name(name: str) -> bool:
+    """Whether a role can have this name; no other needs to be looked for, nor could all be."""
+    return re.fullmatch(ROLE_NAME_PATTERN.strip("^$"), name) is not None
+
+
 def is_known_permission(permission: str) -> bool:
     """Whether a role may carry it: one of ours, or another service's.
 

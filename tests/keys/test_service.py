@@ -20,7 +20,7 @@ from authserve.keys.models import SigningKey
 from authserve.keys.policy import CACHE_TTL, ROTATION_PERIOD, KeyState, RotationCause
 from authserve.keys.service import get_key_store, list_keys, rewrap, rotate
 from tests.support.clients import login, register_caller, sign_in
-from tests.support.crowd import DEADLINE_SECS, all_at_once
+from tests.support.crowd import DEADLINE_SECS, all_at_once, served
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
 
 CROWD = 20
@@ -131,7 +131,7 @@ def test_concurrent_orders_make_one_key(make_app: Callable[..., Flask]) -> None:
 
     def order(app: Flask) -> tuple[str, bool]:
         with app.app_context():
-            newest = rotate(RotationCause.ORDER, request=RequestInfo())
+            newest = served(lambda: rotate(RotationCause.ORDER, request=RequestInfo()))
         return newest.kid, newest.is_new
 
     ordered = all_at_once([lambda app=app: order(app) for app in apps])
@@ -222,7 +222,7 @@ def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[...,
 
     def call() -> str:
         with urgent.app_context():
-            return rotate(RotationCause.EMERGENCY, request=RequestInfo()).kid
+            return served(lambda: rotate(RotationCause.EMERGENCY, request=RequestInfo())).kid
 
     kept: list[str] = []
     caller = threading.Thread(target=lambda: kept.append(call()))
@@ -262,7 +262,7 @@ def test_of_concurrent_orders_and_emergencies_no_emergency_is_lost(
 
     def call(app: Flask, cause: RotationCause) -> str:
         with app.app_context():
-            return rotate(cause, request=RequestInfo()).kid
+            return served(lambda: rotate(cause, request=RequestInfo())).kid
 
     calls = [lambda a=app, c=cause: call(a, c) for app, cause in zip(apps, causes, strict=True)]
     urgent = [

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Protocol, TypeVar
 
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
 T = TypeVar("T")
 
 DEADLINE_SECS = 60
@@ -37,6 +40,17 @@ def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
     with ThreadPoolExecutor(max_workers=len(calls)) as threads:
         return list(threads.map(run, calls))
+
+
+def served(call: Callable[[], T]) -> T:
+    """Call again for as long as the database is too busy, as the HTTP layer asks clients to."""
+    give_up = time.monotonic() + DEADLINE_SECS
+    while True:
+        try:
+            return call()
+        except (OperationalError, PoolTimeoutError):
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
 
 
 def persistently(call: Callable[[], AnswerT]) -> AnswerT:

@@ -12,7 +12,7 @@ from authserve.core.events import emit
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.events import UserRolesChanged
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, from_scopes
+from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
 from authserve.users.errors import LastAdminError
 from authserve.users.events import UserDeactivated, UserDeleted
 from authserve.users.service import is_any_active, lock_user
@@ -45,7 +45,12 @@ def roles_of_many(user_ids: Sequence[UUID]) -> dict[UUID, tuple[str, ...]]:
 def find_missing_roles(names: Iterable[str]) -> set[str]:
     """Those of `names` that no role has."""
     wanted = set(names)
-    return wanted - {row.name for row in read_all(select(Role.name).where(Role.name.in_(wanted)))}
+    return wanted - {row.name for row in read_all(_among(wanted))}
+
+
+def _among(names: Iterable[str]) -> Select[str]:
+    """Those of `names` that are roles; text that no database takes is left out of the question."""
+    return select(Role.name).where(Role.name.in_(filter(is_role_name, names)))
 
 
 def require_role(name: str) -> None:
@@ -97,6 +102,7 @@ def set_roles(
         The names that the user holds now, sorted.
 
     Raises:
+        UserNotFoundError: the account is gone.
         RoleNotFoundError: one of them does not exist; nothing changes.
         LastAdminError: it would leave nobody to administer the service.
     """
@@ -123,6 +129,8 @@ def set_roles(
 def grant_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo) -> tuple[str, ...]:
     """Give a user one more role; see `set_roles`."""
     with transaction():
+        # Before the roles are read, or a grant beside this one would be lost.
+        lock_user(user.id)
         return set_roles(user, {*roles_of(user.id), role}, actor=actor, request=request)
 
 
@@ -134,6 +142,7 @@ def revoke_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo)
     """
     require_role(role)
     with transaction():
+        lock_user(user.id)
         return set_roles(user, set(roles_of(user.id)) - {role}, actor=actor, request=request)
 
 
@@ -170,9 +179,7 @@ def _insert(user: UserRef, names: set[str]) -> None:
 def _require_roles(names: set[str]) -> None:
     session = require_transaction()
     # The share lock keeps a role from being deleted between this check and the insert.
-    found = session.scalars(
-        select(Role.name).where(Role.name.in_(names)).with_for_update(read=True)
-    )
+    found = session.scalars(_among(names).with_for_update(read=True))
     missing = sorted(names - set(found))
     if missing:
         raise RoleNotFoundError(f"There is no role named {missing[0]!r}.")
