@@ -12,24 +12,26 @@ from authserve.ratelimit.models import RateCounter
 from authserve.sessions.models import Session
 
 
-def session_row(app: Flask, session_id: UUID) -> dict[str, Any] | None:
+def session_row(app: Flask, session_id: UUID | str) -> dict[str, Any] | None:
     """Every column of a session, or None without one."""
     with app.app_context():
-        rows = read_all(select(Session.__table__).where(Session.id == session_id))
+        rows = read_all(select(Session.__table__).where(Session.id == UUID(str(session_id))))
     return dict(rows[0]._mapping) if rows else None
 
 
-def live_session_row(app: Flask, session_id: UUID) -> dict[str, Any]:
+def live_session_row(app: Flask, session_id: UUID | str) -> dict[str, Any]:
     """Every column of a session that is there."""
     row = session_row(app, session_id)
     assert row is not None
     return row
 
 
-def change_session(app: Flask, session_id: UUID, **columns: Any) -> None:
+def change_session(app: Flask, session_id: UUID | str, **columns: Any) -> None:
     """Make a session another one than it became by itself."""
     with app.app_context(), transaction() as session:
-        session.execute(update(Session).where(Session.id == session_id).values(**columns))
+        session.execute(
+            update(Session).where(Session.id == UUID(str(session_id))).values(**columns)
+        )
 
 
 def count_sessions(app: Flask, **columns: Any) -> int:

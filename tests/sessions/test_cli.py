@@ -1,0 +1,87 @@
+"""`flask sessions`."""
+
+from datetime import timedelta
+
+import time_machine
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from authserve.core.clock import now
+from tests.support.clients import Caller, login
+from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
+
+Clock = time_machine.Traveller
+
+
+def run(runner: FlaskCliRunner, *arguments: str, **kwargs: str) -> Result:
+    return runner.invoke(args=["sessions", *arguments], **kwargs)
+
+
+def test_purge_deletes_the_dead_and_says_how_many(
+    clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller
+) -> None:
+    for column in ("revoked_at", "expires_at", "idle_expires_at"):
+        dead = login(app.test_client(), "alice").get_json()["session_id"]
+        change_session(app, dead, **{column: now() - timedelta(hours=2)})
+    result = run(runner, "purge")
+    assert (result.exit_code, result.stdout) == (0, "3 dead sessions deleted.\n")
+    assert run(runner, "purge").stdout == "0 dead sessions deleted.\n"
+    assert alice.get("/api/v1/users/me").status_code == 200
+
+
+def test_revoke_ends_the_sessions_of_one_user(
+    app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
+) -> None:
+    for reference in ("alice", "Alice@Example.com", str(alice.id)):
+        login(app.test_client(), "alice")
+        result = run(runner, "revoke", "--user", reference, "--yes")
+        assert result.exit_code == 0, result.output
+    assert count_sessions(app, user_id=alice.id, revoke_reason="ended_by_admin") == 4
+    assert alice.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
+    assert bob.get("/api/v1/users/me").status_code == 200
+    assert len(audit_trail(app, "session.revoked")) == 3
+
+
+def test_revoke_ends_what_began_before_a_moment(
+    clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller
+) -> None:
+    clock.shift(60)
+    new = login(app.test_client(), "alice").get_json()
+    result = run(runner, "revoke", "--issued-before", "2030-01-01T12:00:30", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "1 sessions ended.\n")
+    assert live_session_row(app, alice.session_id)["revoked_at"] == now()
+    assert live_session_row(app, new["session_id"])["revoked_at"] is None
+
+
+def test_revoke_of_everybody_asks_first(
+    clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
+) -> None:
+    clock.shift(1)
+    result = run(runner, "revoke", input="n\n")
+    assert result.exit_code == 1
+    assert alice.get("/api/v1/users/me").status_code == 200
+    result = run(runner, "revoke", input="y\n")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("2 sessions ended.\n")
+    assert bob.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
+
+
+def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
+    for reference in ("nobody", "nobody@example.com", "no such name!", "", "0" * 32):
+        result = run(runner, "revoke", "--user", reference, "--yes")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: There is no such user.\n"
+
+
+def test_a_moment_that_is_none_is_told(runner: FlaskCliRunner) -> None:
+    result = run(runner, "revoke", "--issued-before", "yesterday", "--yes")
+    assert result.exit_code == 2
+    assert "yesterday" in result.stderr
+
+
+def test_every_command_has_help_with_an_example(runner: FlaskCliRunner) -> None:
+    for command in ("purge", "revoke"):
+        result = run(runner, command, "--help")
+        assert result.exit_code == 0
+        assert f"flask sessions {command}" in result.stdout
