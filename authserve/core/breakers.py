@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, TypeVar
 
 import pybreaker
@@ -27,7 +28,8 @@ class Breaker:
     Args:
         name: what it guards, in logs and metrics.
         failures: consecutive ones that open it.
-        reset_secs: after this long one call is let through, to see.
+        reset_secs: after this long one call is let through, to see; the others wait for what
+            comes of it, but no longer than this once more.
         monotonic: seconds that only grow.
     """
 
@@ -42,8 +44,10 @@ class Breaker:
         self.name = name
         self._reset_secs = reset_secs
         self._monotonic = monotonic
-        self._opened_at = float("-inf")
-        # pybreaker's own clock is not asked: `is_open` decides when to look again.
+        self._lock = Lock()
+        self._rests_until = float("-inf")
+        # Nothing is reported to it while it is open, so its own clock, which a change of the
+        # system's time would mislead, is never asked.
         self._state = pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=0,
@@ -54,8 +58,7 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         """Whether a call would be refused now."""
-        is_resting = self._monotonic() - self._opened_at < self._reset_secs
-        return self.state == "open" and is_resting
+        return self.state != pybreaker.STATE_CLOSED and self._monotonic() < self._rests_until
 
     @property
     def state(self) -> str:
@@ -75,29 +78,46 @@ class Breaker:
         Raises:
             BreakerOpenError: it is open; nothing was done.
         """
-        if self.is_open:
-            raise BreakerOpenError(self.name)
+        is_probe = self._admit()
         try:
             result = action()
         except Exception as error:
-            self._report(error if is_failure(error) else None)
+            self._report(error if is_failure(error) else None, is_probe=is_probe)
             raise
-        self._report(None)
+        self._report(None, is_probe=is_probe)
         return result
 
-    def _report(self, error: Exception | None) -> None:
+    def _admit(self) -> bool:
+        """Let a call through, or not; True if it is the one that looks whether all is well."""
+        with self._lock:
+            if self.state == pybreaker.STATE_CLOSED:
+                return False
+            if self.is_open:
+                raise BreakerOpenError(self.name)
+            # Should this call never come back, another one may look after as long again.
+            self._rests_until = self._monotonic() + self._reset_secs
+            if self.state == pybreaker.STATE_OPEN:
+                self._state.half_open()
+            return True
+
+    def _report(self, error: Exception | None, *, is_probe: bool) -> None:
         def outcome() -> None:
             if error is not None:
                 raise error
 
-        # What comes back is the error reported, or pybreaker's word that it has opened.
-        with contextlib.suppress(Exception):
-            self._state.call(outcome)
+        with self._lock:
+            # What began before the breaker opened says nothing of how things are since.
+            is_probing = self.state == pybreaker.STATE_HALF_OPEN and is_probe
+            if self.state != pybreaker.STATE_CLOSED and not is_probing:
+                return
+            # What comes back is the error reported.
+            with contextlib.suppress(Exception):
+                self._state.call(outcome)
 
     def note_state(self, state: str) -> None:
-        """Log a change of state, and remember when the breaker opened."""
-        if state == "open":
-            self._opened_at = self._monotonic()
+        """Log a change of state, and rest from when the breaker opened."""
+        if state == pybreaker.STATE_OPEN:
+            self._rests_until = self._monotonic() + self._reset_secs
         logger.warning("breaker changed", extra={"breaker": self.name, "state": state})
 
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import cast
@@ -15,13 +16,16 @@ from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.clock import now
 from authserve.core.registry import component
 from authserve.core.settings import Settings
-from authserve.mail.policy import MailKind
+from authserve.mail.policy import MailKind, plain_name
 from authserve.mail.transports import Transport, TransportError
 from authserve.outbox.errors import DeliveryError
 
-__all__ = ["MailKind"]
+__all__ = ["MailKind", "plain_name"]
 
 OWN_TEMPLATES = Path(__file__).parent / "templates"
+
+POLICY = EmailPolicy(cte_type="7bit")
+"""Whatever the words, only ASCII is sent: not every server says 8BITMIME (RFC 6152)."""
 
 BREAKER_FAILURES = 5
 BREAKER_RESET_SECS = 30.0
@@ -38,7 +42,7 @@ class Mailer:
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        self._from = settings.mail_from
+        self._from = _sender(settings.mail_from)
         self._host = urlsplit(settings.public_url).hostname or "localhost"
         self._public_url = settings.public_url
         self._transport = transport
@@ -79,7 +83,7 @@ class Mailer:
         try:
             self.breaker.call(
                 lambda: self._transport.send(message, to=to),
-                is_failure=lambda error: not isinstance(error, TransportError) or error.is_outage,
+                is_failure=lambda error: isinstance(error, TransportError) and error.is_outage,
             )
         except BreakerOpenError as error:
             raise DeliveryError("the mail server was away a moment ago") from error
@@ -103,12 +107,12 @@ class Mailer:
             "service": self._host,
             "public_url": self._public_url,
         }
-        message = EmailMessage()
+        message = EmailMessage(POLICY)
         message["Subject"] = " ".join(self._render(f"{kind}.subject.txt", values).split())
-        message["From"] = _mailbox(self._from)
+        message["From"] = self._from
         message["To"] = _mailbox(to)
         message["Date"] = format_datetime(now())
-        message["Message-ID"] = f"<{message_id}@{self._host}>"
+        message["Message-ID"] = f"<{message_id}@{self._from.domain}>"
         # RFC 3834 §5: nobody's out-of-office should answer.
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(self._render(f"{kind}.txt", values))
@@ -130,10 +134,15 @@ def _environment(own_folder: Path | None) -> Environment:
     )
 
 
-def _mailbox(text: str) -> Address:
-    """A header value that quotes whatever needs it."""
+def _sender(text: str) -> Address:
+    """The sender as the settings tell it, with a name or without."""
     display_name, address = parseaddr(text)
-    user, _, domain = (address or text).rpartition("@")
+    return _mailbox(address, display_name)
+
+
+def _mailbox(address: str, display_name: str = "") -> Address:
+    """A header value that quotes whatever needs it."""
+    user, _, domain = address.rpartition("@")
     return Address(display_name, user, domain)
 
 

@@ -5,12 +5,15 @@ import os
 import smtplib
 import socket
 import ssl
-import threading
+import time
+from contextlib import suppress
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from threading import Lock, Timer
+from types import TracebackType
+from typing import Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import url2pathname
 
 logger = logging.getLogger(__name__)
@@ -18,6 +21,9 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECS = 5.0
 TOTAL_TIMEOUT_SECS = 10.0
 """`security.md`, SMTP: a server that hangs, or answers a letter a second, is given up by then."""
+
+QUIT_TIMEOUT_SECS = 1.0
+"""The mail is handed over by then; to part politely is worth no more (chosen)."""
 
 
 class TransportError(Exception):
@@ -63,8 +69,8 @@ def make_transport(url: str) -> Transport:
     )
 
 
-def _wants_starttls(parts: Any) -> bool:
-    return "tls=starttls" in parts.query.split("&")
+def _wants_starttls(parts: SplitResult) -> bool:
+    return parts.query == "tls=starttls"
 
 
 class ConsoleTransport:
@@ -96,10 +102,12 @@ class FileTransport:
     def send(self, message: EmailMessage, *, to: str) -> None:
         """Write the mail, whole or not at all; the same one twice is one file."""
         name = "".join(c for c in str(message["Message-ID"]) if c.isalnum() or c in "-@.")
+        # RFC 6532: an address that is not ASCII can only be written as it is.
+        policy = SMTP if to.isascii() else SMTPUTF8
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = self._folder / f".{name}.{os.getpid()}"
-            partial.write_bytes(message.as_bytes(policy=SMTP))
+            partial.write_bytes(message.as_bytes(policy=policy))
             partial.replace(self._folder / f"{name}.eml")
         except OSError as error:
             reason = f"the folder cannot be written: {error.strerror}"
@@ -133,59 +141,161 @@ class SMTPTransport:
 
     def send(self, message: EmailMessage, *, to: str) -> None:
         """Hand the mail over within the timeouts, or raise."""
-        try:
-            self._send(message, to)
-        except smtplib.SMTPRecipientsRefused as error:
-            code = next(iter(error.recipients.values()))[0]
-            reason = f"the server refused the recipient ({code})"
-            raise TransportError(reason, is_outage=False) from error
-        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
-            reason = f"the server refused the mail ({error.smtp_code})"
-            raise TransportError(reason, is_outage=error.smtp_code < 500) from error
-        except smtplib.SMTPAuthenticationError as error:
-            raise TransportError("the server refused the login", is_outage=True) from error
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            reason = f"the server did not answer as it should ({type(error).__name__})"
-            raise TransportError(reason, is_outage=True) from error
+        with _Deadline(self._total_timeout_secs) as deadline:
+            try:
+                self._send(message, to, deadline)
+            except TransportError:
+                raise
+            except (smtplib.SMTPException, OSError, ValueError) as error:
+                if deadline.has_passed:
+                    reason = f"the server took longer than {self._total_timeout_secs:g} s"
+                    raise TransportError(reason, is_outage=True) from error
+                raise _judge(error) from error
 
-    def _send(self, message: EmailMessage, to: str) -> None:
-        with self._connect() as server, _Deadline(server, self._total_timeout_secs):
+    def _send(self, message: EmailMessage, to: str, deadline: "_Deadline") -> None:
+        tls = self._tls if self._is_implicit_tls else None
+        server = _Client(self._host, self._port, deadline, tls)
+        try:
             if self._is_starttls:
                 server.starttls(context=self._tls)
             if self._username is not None:
                 server.login(self._username, self._password)
+            server.ehlo_or_helo_if_needed()
+            if not (to.isascii() or server.has_extn("smtputf8")):
+                # Anybody can register such an address, so it must not count as an outage.
+                reason = "the server takes no internationalised addresses"
+                raise TransportError(reason, is_outage=False)
             server.send_message(message, to_addrs=[to])
+            _part(server)
+        finally:
+            server.close()
 
-    def _connect(self) -> smtplib.SMTP:
-        if self._is_implicit_tls:
-            return smtplib.SMTP_SSL(
-                self._host, self._port, timeout=CONNECT_TIMEOUT_SECS, context=self._tls
-            )
-        return smtplib.SMTP(self._host, self._port, timeout=CONNECT_TIMEOUT_SECS)
+
+def _part(server: smtplib.SMTP) -> None:
+    """Say goodbye; whatever comes of it, the mail has left, and must not be sent again."""
+    with suppress(smtplib.SMTPException, OSError):
+        if server.sock is not None:
+            server.sock.settimeout(QUIT_TIMEOUT_SECS)
+        server.quit()
+
+
+def _judge(error: Exception) -> TransportError:
+    """What an error says, and whether it says so of the server or of this mail alone."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code = next(iter(error.recipients.values()))[0]
+        return TransportError(f"the server refused the recipient ({code})", is_outage=_is_end(code))
+    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
+        code = error.smtp_code
+        return TransportError(f"the server refused the mail ({code})", is_outage=code < 500)
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return TransportError(f"the server refused the login ({error.smtp_code})", is_outage=True)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return TransportError(f"the server refused to talk ({error.smtp_code})", is_outage=True)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"the server's certificate is not good: {error.verify_message}"
+        return TransportError(reason, is_outage=True)
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return TransportError("the server lacks STARTTLS or AUTH", is_outage=True)
+    reason = f"the server did not answer as it should ({type(error).__name__})"
+    return TransportError(reason, is_outage=True)
+
+
+def _is_end(code: int) -> bool:
+    """Whether a reply ends the conversation: 421 (RFC 5321 §3.8), or none that can be read (-1)."""
+    return code in (421, -1)
 
 
 class _Deadline:
-    """Ends a conversation that takes too long as a whole, by shutting its socket.
+    """Ends a conversation that takes too long as a whole, by shutting its connection.
 
     A socket's own timeout begins anew with every byte, so a server that sends one a second could
     hold the worker for ever.
     """
 
-    def __init__(self, server: smtplib.SMTP, seconds: float) -> None:
-        self._server = server
-        self._timer = threading.Timer(seconds, self._shut)
+    def __init__(self, seconds: float) -> None:
+        self.has_passed = False
+        self._seconds = seconds
+        self._ends_at = time.monotonic() + seconds
+        self._lock = Lock()
+        self._watched: socket.socket | None = None
+        self._timer = Timer(seconds, self._shut)
         self._timer.daemon = True
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_Deadline":
         self._timer.start()
+        return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
         self._timer.cancel()
+        with self._lock:
+            if self._watched is not None:
+                self._watched.close()
+                self._watched = None
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to the first address that answers; it ends with the deadline."""
+        failure = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            found = socket.socket(family, kind, protocol)
+            try:
+                found.settimeout(min(CONNECT_TIMEOUT_SECS, self._remaining_secs()))
+                found.connect(address)
+                found.settimeout(self._seconds)
+                self._watch(found)
+            except OSError as error:
+                found.close()
+                failure = error
+            else:
+                return found
+        raise failure
+
+    def _remaining_secs(self) -> float:
+        seconds = self._ends_at - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+    def _watch(self, connection: socket.socket) -> None:
+        with self._lock:
+            if self.has_passed:
+                raise TimeoutError
+            # TLS takes the socket over, but not this second handle of the same connection.
+            self._watched = connection.dup()
 
     def _shut(self) -> None:
-        found = self._server.sock
-        if found is not None:
-            try:
-                found.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                logger.debug("the connection had ended by itself")
+        with self._lock:
+            self.has_passed = True
+            if self._watched is not None:
+                # It may have ended by itself.
+                with suppress(OSError):
+                    self._watched.shutdown(socket.SHUT_RDWR)
+
+
+class _Client(smtplib.SMTP):
+    """smtplib's client, whose connection a deadline watches from its first moment on."""
+
+    def __init__(
+        self, host: str, port: int, deadline: _Deadline, tls: ssl.SSLContext | None
+    ) -> None:
+        self._deadline = deadline
+        self._implicit_tls = tls
+        super().__init__(host, port, local_hostname=_own_name())
+
+    def _get_socket(self, host: str, port: int, _timeout: float) -> socket.socket:
+        connection = self._deadline.connect(host, port)
+        if self._implicit_tls is None:
+            return connection
+        return self._implicit_tls.wrap_socket(connection, server_hostname=host)
+
+
+def _own_name() -> str:
+    """What to say in EHLO (RFC 5321 §4.1.1.1). smtplib's own way asks the DNS, which may hang."""
+    name = socket.gethostname()
+    return name if "." in name and name.isascii() else "[127.0.0.1]"

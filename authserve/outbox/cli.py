@@ -3,7 +3,6 @@
 import json
 import logging
 import signal
-from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from authserve.outbox.service import (
     list_messages,
     retry,
 )
-from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION, Worker
+from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION, StopSignal, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +39,9 @@ def worker_command() -> None:
     Example:
       flask worker
     """
-    stop = Event()
+    stop = StopSignal()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.set)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     worker = Worker(
         component(HANDLERS_EXTENSION), component(PURGES_EXTENSION), context=app.app_context
@@ -55,8 +54,9 @@ def worker_command() -> None:
 @outbox_group.command("list")
 @click.option("--state", type=click.Choice([state.value for state in MessageState]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@tell_errors
 def list_(state: str | None, limit: int) -> None:
-    r"""List messages, newest first: id, state, kind, attempts, age, last error.
+    r"""List messages, newest first: id, state, kind, attempts, when asked for, last error.
 
     \b
     Example:
@@ -84,7 +84,7 @@ def show(message_id: UUID) -> None:
 @click.argument("message_id", type=click.UUID)
 @tell_errors
 def retry_(message_id: UUID) -> None:
-    r"""Let the worker try a given-up message again.
+    r"""Let the worker try a message again that was given up, for another 24 hours.
 
     \b
     Example:

@@ -30,6 +30,10 @@ class MessageState(StrEnum):
     DEAD = "dead"
 
 
+SUPERSEDED = "superseded by a newer request"
+"""Why a message is dropped whose topic has moved on."""
+
+
 def next_attempt_at(now: datetime, *, attempts: int) -> datetime:
     """When to try again after the `attempts`-th failure: full jitter, so retries never march."""
     ceiling = min(BACKOFF_CAP, BACKOFF_BASE * (1 << min(attempts, 16)))

@@ -1,15 +1,18 @@
 """The worker: claims, delivers, retries, and clears away what is dead."""
 
 import logging
+import os
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from threading import Event
+from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.outbox.errors import DeliveryError, DroppedError
+from authserve.outbox.policy import SUPERSEDED
 from authserve.outbox.service import (
     ClaimedMessage,
     claim,
@@ -21,11 +24,19 @@ from authserve.outbox.service import (
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 POLL_SECS = 1.0
 """How long an idle worker waits before it looks again; a mail may start that late (chosen)."""
 
 TROUBLE_SECS = 5.0
 """How long it waits when the database is away (chosen)."""
+
+NOTE_SECS = 30.0
+NOTE_PAUSE_SECS = 0.5
+"""For how long, and how often, it tries to write down what became of a message. A mail whose
+sending is not noted is sent once more; so it does not give up while the lease (45 s, of which
+the delivery takes 10 s at most) keeps others from it."""
 
 MAINTENANCE_SECS = 600.0
 """How often dead rows are cleared away (chosen)."""
@@ -48,6 +59,42 @@ Purge = Callable[[], Iterator[int]]
 
 HANDLERS_EXTENSION = "authserve.outbox_handlers"
 PURGES_EXTENSION = "authserve.purges"
+
+
+class Stop(Protocol):
+    """What ends a worker's loop; `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether the worker has to stop."""
+
+    def wait(self, timeout: float, /) -> object:
+        """Wait that many seconds, or until it is set."""
+
+
+class StopSignal:
+    """A `Stop` that signal handlers can set.
+
+    An Event is none: its lock may be held by the very code that the signal interrupts.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+
+    def set(self, *_signal: object) -> None:
+        """Stop the worker; the arguments are those of a signal handler."""
+        self._is_set = True
+        with suppress(BlockingIOError):
+            os.write(self._writer, b".")
+
+    def is_set(self) -> bool:
+        """Whether the worker has to stop."""
+        return self._is_set
+
+    def wait(self, timeout: float, /) -> None:
+        """Wait that many seconds, or until it is set."""
+        select.select([self._reader], [], [], timeout)
 
 
 class Worker:
@@ -74,15 +121,16 @@ class Worker:
         self._monotonic = monotonic
         self._maintained_at = float("-inf")
 
-    def run(self, stop: Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Work until `stop` is set; a delivery that has begun is finished first."""
         while not stop.is_set():
             try:
                 with self._context():
                     pause = 0.0 if self.deliver_one() else POLL_SECS
                     self._maintain(stop)
-            except SQLAlchemyError:
-                logger.exception("the worker cannot reach the database")
+            except Exception:
+                # Mostly the database is away; whatever it is, mail must go on afterwards.
+                logger.exception("the worker is in trouble and pauses")
                 pause = TROUBLE_SECS
             stop.wait(pause)
 
@@ -99,30 +147,48 @@ class Worker:
         log = {"message_id": str(message.id), "kind": message.kind, "attempt": message.attempts}
         try:
             if not is_newest_of_topic(message):
-                raise DroppedError("superseded by a newer request")
+                raise DroppedError(SUPERSEDED)
             self._handlers[message.kind].deliver(message)
-        except DroppedError as error:
-            mark_dropped(message, error.reason)
-            logger.info("message dropped", extra={**log, "reason": error.reason})
-        except DeliveryError as error:
-            state = mark_failed(message, error.reason)
-            logger.warning("message failed", extra={**log, "reason": error.reason, "state": state})
-        except SQLAlchemyError:
-            # The lease runs out and the message is tried again.
-            raise
+        except DroppedError as dropped:
+            reason = dropped.reason
+            self._note(lambda: mark_dropped(message, reason))
+            logger.info("message dropped", extra={**log, "reason": reason})
+        except DeliveryError as failed:
+            reason = failed.reason
+            state = self._note(lambda: mark_failed(message, reason))
+            logger.warning("message failed", extra={**log, "reason": reason, "state": state})
         except Exception:
             # A fault of ours in one message must not keep the others waiting.
-            state = mark_failed(message, "internal error; see the log")
-            logger.exception("message failed", extra={**log, "state": state})
+            logger.exception("message failed", extra=log)
+            self._note(lambda: mark_failed(message, "internal error; see the log"))
         else:
-            mark_sent(message)
+            self._note(lambda: mark_sent(message))
             logger.info("message sent", extra=log)
 
-    def _maintain(self, stop: Event) -> None:
+    def _note(self, outcome: Callable[[], T]) -> T:
+        """Write down what became of a message, over any trouble that ends in time."""
+        give_up = self._monotonic() + NOTE_SECS
+        while True:
+            try:
+                return outcome()
+            except SQLAlchemyError:
+                if self._monotonic() >= give_up:
+                    raise
+                logger.warning("an outcome could not be noted yet", exc_info=True)
+            time.sleep(NOTE_PAUSE_SECS)
+
+    def _maintain(self, stop: Stop) -> None:
         if self._monotonic() - self._maintained_at < MAINTENANCE_SECS:
             return
         self._maintained_at = self._monotonic()
         for purge in self._purges:
-            for _ in purge():
-                if stop.is_set():
-                    return
+            try:
+                _run(purge, stop)
+            except SQLAlchemyError:
+                logger.exception("dead rows could not be cleared away")
+
+
+def _run(purge: Purge, stop: Stop) -> None:
+    for _ in purge():
+        if stop.is_set():
+            return

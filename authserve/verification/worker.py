@@ -1,11 +1,13 @@
 """How the worker delivers links and notices: the account is looked up here, not in the request."""
 
-from authserve.mail.policy import plain_name
-from authserve.mail.service import MailKind, get_mailer
-from authserve.outbox.errors import DroppedError
-from authserve.outbox.service import ClaimedMessage
+from authserve.core.clock import now
+from authserve.core.db import transaction
+from authserve.mail.service import MailKind, get_mailer, plain_name
+from authserve.outbox.errors import DeliveryError, DroppedError
+from authserve.outbox.service import ClaimedMessage, is_given_up, require_held
 from authserve.outbox.worker import Handler
-from authserve.users.service import User, find_by_email, find_user
+from authserve.users.errors import UserNotFoundError
+from authserve.users.service import User, find_by_email, find_user, lock_user
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.service import ensure_token, make_link
 
@@ -22,21 +24,13 @@ def deliver_link(message: ClaimedMessage) -> None:
 
     Raises:
         DroppedError: nobody has the address, the link was spent, or something newer replaced it.
-        DeliveryError: it did not leave.
+        DeliveryError: it did not leave, or was asked for so long ago that it would surprise.
     """
+    if is_given_up(message.created_at, now()):
+        raise DeliveryError("it was asked for more than 24 hours ago")
     kind, address = MailKind(message.kind), str(message.payload["email"])
     purpose = PURPOSES[kind]
-    user = _reader(message, address)
-    _require_wanted(purpose, user, address)
-    is_current = ensure_token(
-        message.id,
-        purpose,
-        user_id=user.id,
-        email=address,
-        requested_at=message.created_at,
-    )
-    if not is_current:
-        raise DroppedError("the link was spent, or a newer one took its place")
+    user = _make_token(purpose, message, address)
     get_mailer().send(
         kind,
         to=address,
@@ -45,6 +39,27 @@ def deliver_link(message: ClaimedMessage) -> None:
         link=make_link(purpose, message.id),
         lifetime=LIFETIMES[purpose],
     )
+
+
+def _make_token(purpose: Purpose, message: ClaimedMessage, address: str) -> User:
+    """Make the link good for as long as it lasts, with everybody waiting who would end it."""
+    with transaction():
+        user = _lock(_reader(message, address))
+        _require_wanted(purpose, user, address)
+        require_held(message)
+        is_current = ensure_token(
+            message.id, purpose, user_id=user.id, email=address, requested_at=message.created_at
+        )
+        if not is_current:
+            raise DroppedError("the link was spent, or a newer one took its place")
+    return user
+
+
+def _lock(user: User) -> User:
+    try:
+        return lock_user(user.id)
+    except UserNotFoundError as error:
+        raise DroppedError("the account is gone") from error
 
 
 def deliver_notice(message: ClaimedMessage) -> None:

@@ -129,7 +129,7 @@ def _change_email(
     email_verified = changes.email_verified
     if is_new and changes.email is not None:
         set_email(ref, changes.email, email_verified=bool(email_verified))
-        cancel_pending(user.id)
+        cancel_pending(user.id, old_email)
         notify_of_changed_email(old_email, user.id)
         emit(EmailChanged(actor=actor, subject=ref, request=request))
     elif email_verified is not None and email_verified != user.email_verified:

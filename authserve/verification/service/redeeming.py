@@ -1,7 +1,8 @@
 """Following a link: each is good once, for one purpose, and for the account that it was made for.
 
 Every check that needs no hashing comes before any that does, and whatever is refused leaves the
-link as it was.
+link as it was. The user's row is written first and the link's after it, as everywhere (see
+`requests`); what was written is rolled back if the link turns out to be spent.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from authserve.users.service import (
 from authserve.verification.events import EmailChanged, EmailVerified, InvitationAccepted
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import Purpose
-from authserve.verification.service.requests import cancel_pending, notify_of_changed_email
+from authserve.verification.service.requests import drop_pending, notify_of_changed_email
 from authserve.verification.service.tokens import consume, get_live_token, supersede
 
 
@@ -56,8 +57,8 @@ def verify_address(token: str, *, password: str | None, actor: Actor, request: R
     user = _require_proof(found, password, actor=actor, request=request)
     try:
         with transaction():
-            consume(found)
             verify_email(user, found.email)
+            consume(found)
             emit(EmailVerified(actor=actor, subject=user, request=request))
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
@@ -79,8 +80,8 @@ def confirm_email_change(
     user = _require_proof(found, password, actor=actor, request=request)
     try:
         with transaction():
-            consume(found)
             old_email = change_email(user, found.email)
+            consume(found)
             supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
             notify_of_changed_email(old_email, user.id)
             emit(EmailChanged(actor=actor, subject=user, request=request))
@@ -97,7 +98,7 @@ def reset_password(token: str, *, new_password: str, request: RequestInfo) -> Ne
         HasherBusyError: too many passwords wait to be hashed; the link is not spent.
     """
     found = get_live_token(token, Purpose.RESET_PASSWORD)
-    credentials = _credentials_of(found)
+    credentials = _owner_of(found)
     new_hash = _hash_acceptable(new_password, context=credentials.names, field="new_password")
     event = UserPasswordReset(subject=credentials.ref, request=request)
     version = _set_password(found, credentials.ref, new_hash, event)
@@ -120,7 +121,9 @@ def accept_invitation(
         ValidationFailedError, HasherBusyError: see `reset_password`.
     """
     found = get_live_token(token, Purpose.INVITATION)
-    credentials = _credentials_of(found)
+    credentials = _owner_of(found)
+    if credentials.password_hash is not None:
+        raise InvalidTokenForUseError
     names = {"username": username, "display_name": display_name}
     changes = {name: value for name, value in names.items() if value is not None}
     new_hash = _hash_acceptable(
@@ -138,14 +141,15 @@ def accept_invitation(
 def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: DomainEvent) -> int:
     try:
         with transaction():
-            consume(found)
             version = replace_password(
                 user,
                 email=found.email,
                 new_hash=new_hash,
                 only_without_password=found.purpose == Purpose.INVITATION,
             )
-            cancel_pending(user.id)
+            drop_pending(user.id, found.email)
+            consume(found)
+            supersede(OneTimeToken.user_id == user.id)
             emit(event)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
@@ -157,23 +161,32 @@ def _hash_acceptable(password: str, *, context: list[str], field: str) -> str:
     return get_password_hasher().hash(password, is_known_caller=True)
 
 
-def _credentials_of(found: OneTimeToken) -> Credentials:
+def _owner_of(found: OneTimeToken) -> Credentials:
+    """The account that a link was made for.
+
+    Raises:
+        InvalidTokenForUseError: it is gone, deactivated, or has another address by now.
+    """
     try:
-        return get_credentials(found.user_id)
+        credentials = get_credentials(found.user_id)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
+    is_for_new_address = found.purpose == Purpose.CHANGE_EMAIL
+    if not credentials.is_active or not (is_for_new_address or credentials.email == found.email):
+        raise InvalidTokenForUseError
+    return credentials
 
 
 def _require_proof(
     found: OneTimeToken, password: str | None, *, actor: Actor, request: RequestInfo
 ) -> UserRef:
+    if actor.user is not None and actor.user.id != found.user_id:
+        raise InvalidTokenForUseError
+    user = _owner_of(found).ref
     if actor.user is not None:
-        if actor.user.id != found.user_id:
-            raise InvalidTokenForUseError
-        return actor.user
+        return user
     if password is None:
         message = "Give the account's password, or send an access token of its user."
         raise ValidationFailedError({"password": [message]})
-    user = _credentials_of(found).ref
     confirm_password(user, password, actor=VISITOR, request=request)
     return user

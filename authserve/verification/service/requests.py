@@ -2,6 +2,9 @@
 
 What is asked for an address costs the same statements whoever has it, if anybody does; so neither
 the answer nor its time tells (ASVS 6.3.8).
+
+Rows are always locked in one order: users, messages, tokens. So no two of these use cases, nor
+the worker's, can wait for each other in a ring.
 """
 
 from uuid import UUID
@@ -30,8 +33,8 @@ def request_by_address(purpose: Purpose, email: str) -> None:
         email: in canonical form.
     """
     with transaction():
+        enqueue(MAIL_KINDS[purpose], {"email": email}, topic=_topic(purpose, email))
         supersede((OneTimeToken.email == email) & (OneTimeToken.purpose == purpose))
-        enqueue(MAIL_KINDS[purpose], {"email": email}, topic=f"{purpose}:{email}")
 
 
 def request_email_change(
@@ -42,7 +45,6 @@ def request_email_change(
     An address that somebody else has is taken alike; the worker sends no link to it then.
     """
     with transaction():
-        _supersede_of(user.id, Purpose.CHANGE_EMAIL)
         _owe(Purpose.CHANGE_EMAIL, user, new_email)
         _notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
         emit(EmailChangeRequested(actor=actor, subject=user, request=request))
@@ -51,14 +53,16 @@ def request_email_change(
 def invite(user: UserRef, email: str) -> None:
     """Owe an invitation to a user without a password; older ones are dead at once."""
     with transaction():
-        _supersede_of(user.id, Purpose.INVITATION)
         _owe(Purpose.INVITATION, user, email)
 
 
 def make_invitation_link(user: UserRef, email: str) -> str:
-    """An invitation link to hand over by other means than mail."""
+    """An invitation link to hand over by other means than mail; older ones are dead at once."""
     token_id = new_id()
-    ensure_token(token_id, Purpose.INVITATION, user_id=user.id, email=email, requested_at=now())
+    with transaction():
+        drop_topic(_topic(Purpose.INVITATION, user.id))
+        _supersede_of(user.id, Purpose.INVITATION)
+        ensure_token(token_id, Purpose.INVITATION, user_id=user.id, email=email, requested_at=now())
     return make_link(Purpose.INVITATION, token_id)
 
 
@@ -67,7 +71,7 @@ INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
 
 def notify_of_existing_account(email: str) -> None:
     """Tell the owner of an address that somebody tried to open an account with it."""
-    topic = f"{MailKind.ACCOUNT_EXISTS}:{email}"
+    topic = _topic(MailKind.ACCOUNT_EXISTS, email)
     with transaction():
         enqueue(MailKind.ACCOUNT_EXISTS, {"email": email}, topic=topic)
 
@@ -79,18 +83,35 @@ def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
 
 def follow_changed_password(event: UserPasswordChanged) -> None:
     """Handle a new password: tell the user, and let no older reset link undo it."""
-    if event.subject is None:
+    user = find_user(event.subject.id) if event.subject else None
+    if user is None:
         return
-    _supersede_of(event.subject.id, Purpose.RESET_PASSWORD)
-    user = find_user(event.subject.id)
-    if user is not None:
-        _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+    drop_topic(_topic(Purpose.RESET_PASSWORD, user.email))
+    _supersede_of(user.id, Purpose.RESET_PASSWORD)
+    _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+
+
+def cancel_pending(user_id: UUID, email: str) -> None:
+    """Make every live link of a user worthless, sent or not, in the open transaction.
+
+    Args:
+        email: the address that links by address went to.
+    """
+    drop_pending(user_id, email)
+    supersede(OneTimeToken.user_id == user_id)
+
+
+def drop_pending(user_id: UUID, email: str) -> None:
+    """Drop every link that is not sent yet, in the open transaction."""
+    for purpose in _BY_USER:
+        drop_topic(_topic(purpose, user_id))
+    for purpose in _BY_ADDRESS:
+        drop_topic(_topic(purpose, email))
 
 
 def topics_of(email: str) -> list[str]:
     """What may be owed to an address without naming a user: it was asked for by address."""
-    by_address = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD, MailKind.ACCOUNT_EXISTS)
-    return [f"{kind}:{email}" for kind in by_address]
+    return [_topic(kind, email) for kind in (*_BY_ADDRESS, MailKind.ACCOUNT_EXISTS)]
 
 
 def forget_messages(event: UserDeleted) -> None:
@@ -100,11 +121,16 @@ def forget_messages(event: UserDeleted) -> None:
         delete_messages_of(user.id, topics=topics_of(user.email))
 
 
-def cancel_pending(user_id: UUID) -> None:
-    """Make every live link of a user worthless, sent or not, in the open transaction."""
-    supersede(OneTimeToken.user_id == user_id)
-    for purpose in (Purpose.CHANGE_EMAIL, Purpose.INVITATION):
-        drop_topic(f"{purpose}:{user_id}")
+_BY_ADDRESS = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD)
+"""Asked for by whoever knows an address; whose it is, only the worker asks."""
+
+_BY_USER = (Purpose.CHANGE_EMAIL, Purpose.INVITATION)
+"""Asked for an account that is known."""
+
+
+def _topic(kind: Purpose | MailKind, of: str | UUID) -> str:
+    """What the newest of several replaces: for example `reset_password:alice@example.com`."""
+    return f"{kind}:{of}"
 
 
 def _supersede_of(user_id: UUID, purpose: Purpose) -> None:
@@ -112,8 +138,9 @@ def _supersede_of(user_id: UUID, purpose: Purpose) -> None:
 
 
 def _owe(purpose: Purpose, user: UserRef, email: str) -> None:
-    kind, topic = MAIL_KINDS[purpose], f"{purpose}:{user.id}"
-    enqueue(kind, {"email": email}, topic=topic, user_id=user.id)
+    topic = _topic(purpose, user.id)
+    enqueue(MAIL_KINDS[purpose], {"email": email}, topic=topic, user_id=user.id)
+    _supersede_of(user.id, purpose)
 
 
 def _notify(kind: MailKind, email: str, user_id: UUID) -> None:

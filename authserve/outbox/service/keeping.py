@@ -1,0 +1,102 @@
+"""Looking at messages, trying them again, and clearing them away."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, delete, or_, select, update
+
+from authserve.core.clock import now
+from authserve.core.db import delete_in_slices, read_all, require_transaction, transaction
+from authserve.outbox.errors import MessageNotFoundError, MessageNotRetryableError
+from authserve.outbox.models import OutboxMessage
+from authserve.outbox.policy import DEAD_RETENTION, SENT_RETENTION, MessageState
+
+
+def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[Any]]:
+    """The newest messages, without their payload."""
+    columns = (column for column in OutboxMessage.__table__.c if column.name != "payload")
+    statement = select(*columns).order_by(OutboxMessage.id.desc()).limit(limit)
+    if state is not None:
+        statement = statement.where(OutboxMessage.state == state)
+    return read_all(statement)
+
+
+def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
+    """The newest messages about a user, or of topics that are known to be theirs.
+
+    Returns:
+        The columns of `OutboxMessage`.
+    """
+    statement = (
+        select(OutboxMessage.__table__)
+        .where(_is_about(user_id, topics))
+        .order_by(OutboxMessage.id.desc())
+        .limit(limit)
+    )
+    return read_all(statement)
+
+
+def delete_messages_of(user_id: UUID, *, topics: Collection[str]) -> None:
+    """Forget the messages about a user, sent or not, in the open transaction."""
+    statement = delete(OutboxMessage).where(_is_about(user_id, topics))
+    require_transaction().execute(statement.execution_options(synchronize_session=False))
+
+
+def _is_about(user_id: UUID, topics: Collection[str]) -> ColumnElement[bool]:
+    return or_(OutboxMessage.user_id == user_id, OutboxMessage.topic.in_(topics))
+
+
+def get_message(message_id: UUID) -> OutboxMessage:
+    """One message.
+
+    Raises:
+        MessageNotFoundError: there is none, or it has been cleared away.
+    """
+    with transaction() as session:
+        found = session.get(OutboxMessage, message_id)
+    if found is None:
+        raise MessageNotFoundError
+    return found
+
+
+def retry(message_id: UUID) -> None:
+    """Let the worker try a given-up message again, for another 24 hours.
+
+    Raises:
+        MessageNotFoundError: there is none.
+        MessageNotRetryableError: it is not given up.
+    """
+    moment = now()
+    with transaction() as session:
+        result = session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id == message_id, OutboxMessage.state == MessageState.DEAD)
+            .values(
+                state=MessageState.PENDING,
+                created_at=moment,
+                next_attempt_at=moment,
+                finished_at=None,
+            )
+            .execution_options(synchronize_session=False)
+        )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        get_message(message_id)
+        raise MessageNotRetryableError
+
+
+def purge_finished_messages() -> Iterator[int]:
+    """Delete the messages that nobody will look at any more, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    moment = now()
+    is_given_up_long_ago = (OutboxMessage.state == MessageState.DEAD) & (
+        OutboxMessage.finished_at < moment - DEAD_RETENTION
+    )
+    is_done_long_ago = OutboxMessage.state.in_([MessageState.SENT, MessageState.DROPPED]) & (
+        OutboxMessage.finished_at < moment - SENT_RETENTION
+    )
+    is_dead = is_given_up_long_ago | is_done_long_ago
+    return delete_in_slices(OutboxMessage, OutboxMessage.id, is_dead)
