@@ -18,7 +18,19 @@ _USERNAME = re.compile(USERNAME_PATTERN.strip("^$"))
 DISPLAY_NAME_MAX_LENGTH = 100
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDI_CONTROLS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+"""Unicode's property Bidi_Control (UAX #9): they can make a name read as another."""
+
+_VISIBLE_KINDS = frozenset("LNPS")
+"""First letters of the categories of letters, numbers, punctuation and symbols."""
+
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing: the Hangul fillers, and Braille without dots."""
+
+_DECOMPOSITION_FACTOR = 4
+"""No character decomposes into more, so what is longer in any form is too long in NFC."""
 
 
 class InvalidIdentifierError(ValueError):
@@ -35,16 +47,25 @@ def canonical_email(address: str) -> str:
         InvalidIdentifierError: no address that mail could reach (no domain, a literal address,
             a quoted local part, too long, ...).
     """
+    local_part, at, domain = address.strip().partition("@")
+    if len(local_part) > _DECOMPOSITION_FACTOR * EMAIL_MAX_LENGTH:
+        raise InvalidIdentifierError(_NO_EMAIL)
     try:
+        # IDNA has a lower case of its own, which knows no final sigma; so the domain waits for it.
         parsed = validate_email(
-            _lower(address.strip()), check_deliverability=False, test_environment=True
+            f"{_lower(local_part)}{at}{domain}", check_deliverability=False, test_environment=True
         )
-    except (EmailNotValidError, UnicodeError, ValueError) as error:
-        raise InvalidIdentifierError("Not a valid email address.") from error
-    canonical = f"{_lower(parsed.local_part)}@{(parsed.ascii_domain or parsed.domain).lower()}"
-    if len(canonical.encode()) > EMAIL_MAX_LENGTH:
-        raise InvalidIdentifierError("Not a valid email address.")
+    except (EmailNotValidError, ValueError) as error:
+        raise InvalidIdentifierError(_NO_EMAIL) from error
+    domain = parsed.ascii_domain or ""
+    canonical = f"{_lower(parsed.local_part)}@{domain}"
+    # The library lets "test" alone be a domain when it lets names end in ".test".
+    if "." not in domain or len(canonical.encode()) > EMAIL_MAX_LENGTH:
+        raise InvalidIdentifierError(_NO_EMAIL)
     return canonical
+
+
+_NO_EMAIL = "Not a valid email address."
 
 
 def _lower(text: str) -> str:
@@ -85,14 +106,20 @@ def clean_display_name(name: str) -> str:
     """A name to show: NFC, trimmed, 1 to 100 code points, nothing invisible that could mislead.
 
     Raises:
-        InvalidIdentifierError: empty, too long, or with control or bidirectional characters.
+        InvalidIdentifierError: empty, too long, with control or bidirectional characters, or
+            with nothing to see.
     """
+    stripped = name.strip()
     # Normalising is quadratic, so it never sees more than could compose into a good name.
-    cleaned = unicodedata.normalize("NFC", name[: 4 * DISPLAY_NAME_MAX_LENGTH + 1]).strip()
+    if len(stripped) > _DECOMPOSITION_FACTOR * DISPLAY_NAME_MAX_LENGTH:
+        raise InvalidIdentifierError("1 to 100 characters.")
+    cleaned = unicodedata.normalize("NFC", stripped)
     if not 1 <= len(cleaned) <= DISPLAY_NAME_MAX_LENGTH:
         raise InvalidIdentifierError("1 to 100 characters.")
     if any(unicodedata.category(c) in _HIDDEN_CATEGORIES or c in _BIDI_CONTROLS for c in cleaned):
         raise InvalidIdentifierError("No control characters.")
+    if not any(unicodedata.category(c)[0] in _VISIBLE_KINDS and c not in _BLANKS for c in cleaned):
+        raise InvalidIdentifierError("At least one character that can be seen.")
     return cleaned
 
 
