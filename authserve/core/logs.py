@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -35,18 +36,40 @@ class JSONLineFormatter(JsonFormatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each line with one system call, so that lines of several workers never mix."""
+    """Writes each line with one system call, so that lines of several workers never mix.
+
+    In a file opened for appending they never do; in a pipe up to PIPE_BUF bytes (4096 on Linux,
+    pipe(7)), and longer ones as long as whoever reads the pipe keeps up.
+    """
 
     def __init__(self, stream: Callable[[], TextIO] = lambda: sys.stdout) -> None:
         super().__init__()
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; a log that cannot be written never fails a request."""
+        """Write a line; a log that cannot be written never fails whoever logs."""
+        with suppress(Exception):
+            _write(self._stream(), f"{self._format_any(record)}\n")
+
+    def _format_any(self, record: logging.LogRecord) -> str:
+        """The record's line; if its arguments do not fit its text, the text and the reason."""
         try:
-            os.write(self._stream().fileno(), self.format(record).encode() + b"\n")
-        except Exception:  # noqa: BLE001 - whatever it is, the request goes on
-            self.handleError(record)
+            return self.format(record)
+        except Exception:  # noqa: BLE001 - arguments may raise anything
+            bare = {"levelno": record.levelno, "levelname": record.levelname, "name": record.name}
+            substitute = {**bare, "msg": str(record.msg), "exc_info": sys.exc_info()}
+            return self.format(logging.makeLogRecord(substitute))
+
+
+def _write(stream: TextIO, line: str) -> None:
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # A stream in memory has none.
+        stream.write(line)
+        return
+    rest = line.encode()
+    while rest:  # A signal or a full disk can cut a write short.
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def configure_logging(level: str, *, is_command: bool = False) -> None:

@@ -44,7 +44,9 @@ def made_in_a_fork() -> tuple[int, int]:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(writer, "\n".join(str(new_id()) for _ in range(1_000)).encode())
-        os._exit(0)
+        try:
+            os.write(writer, "\n".join(str(new_id()) for _ in range(1_000)).encode())
+        finally:
+            os._exit(0)
     os.close(writer)
     return pid, reader
