@@ -47,6 +47,7 @@ from authserve.sessions.service import (
     end_sessions_of_deactivated,
     purge_dead_sessions,
 )
+from authserve.transfer.cli import export_command, import_command
 from authserve.users.events import UserDeactivated, UserDeleted, UserPasswordChanged
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.routes import blueprint as email_blueprint
@@ -112,6 +113,8 @@ def create_app(settings: Settings) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
+    users_group.add_command(import_command)
+    users_group.add_command(export_command)
     app.cli.add_command(users_group)
     app.cli.add_command(sessions_group)
     app.cli.add_command(outbox_group)

@@ -30,6 +30,7 @@ class AuditAction(StrEnum):
     USER_DEACTIVATED = "user.deactivated"
     USER_DELETED = "user.deleted"
     USER_ROLES_CHANGED = "user.roles_changed"
+    USERS_IMPORTED = "users.imported"
     USER_INVITED = "user.invited"
     USER_PASSWORD_RESET_TRIGGERED = "user.password_reset_triggered"
     ROLE_CREATED = "role.created"

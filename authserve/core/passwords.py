@@ -35,8 +35,11 @@ MAX_WAIT_SECS = 2.0
 _SCHEMES = (
     "argon2",
     "bcrypt",
+    "django_bcrypt_sha256",
     "django_pbkdf2_sha256",
+    "django_pbkdf2_sha1",
     "pbkdf2_sha256",
+    "pbkdf2_sha512",
     "scrypt",
     "sha512_crypt",
     "sha256_crypt",

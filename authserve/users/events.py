@@ -20,6 +20,13 @@ class UserCreated(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsersImported(DomainEvent):
+    """An operator imported accounts; the details hold how many."""
+
+    action = AuditAction.USERS_IMPORTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserInvited(DomainEvent):
     """An administrator opened an account for somebody, or invited them anew."""
 

@@ -4,6 +4,7 @@ from authserve.rbac.models import Role
 from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE, Permission
 from authserve.rbac.service.assignment import (
     assign_initial_roles,
+    assign_roles_in_bulk,
     find_missing_roles,
     grant_role,
     holders_of,
@@ -30,6 +31,7 @@ __all__ = [
     "Permission",
     "Role",
     "assign_initial_roles",
+    "assign_roles_in_bulk",
     "create_role",
     "delete_role",
     "find_missing_roles",

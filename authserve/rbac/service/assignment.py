@@ -156,6 +156,16 @@ def assign_initial_roles(user: UserRef, names: Iterable[str]) -> None:
     _insert(user, set(names))
 
 
+def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
+    """Give many new accounts their roles, in the transaction that creates them.
+
+    Args:
+        pairs: ids of users, and names of roles that are known to exist.
+    """
+    rows = [{"user_id": user_id, "role_name": name} for user_id, name in pairs]
+    require_transaction().execute(insert_if_absent(UserRole), rows)
+
+
 def keep_an_admin(event: UserDeactivated | UserDeleted) -> None:
     """Handle the end of an account: refuse it if it is the last active administrator.
 

@@ -19,6 +19,7 @@ from authserve.users.service.accounts import (
     update_profile,
     verify_email,
 )
+from authserve.users.service.bulk import ImportedUser, add_users_in_bulk, find_known_ids
 from authserve.users.service.lists import (
     UserFilters,
     find_audit_id,
@@ -39,11 +40,13 @@ from authserve.users.service.passwords import (
 
 __all__ = [
     "Credentials",
+    "ImportedUser",
     "NewUser",
     "User",
     "UserFilters",
     "activate",
     "add_user",
+    "add_users_in_bulk",
     "change_email",
     "change_password",
     "confirm_password",
@@ -54,6 +57,7 @@ __all__ = [
     "find_credentials",
     "find_ids_by_audit_id",
     "find_ids_by_identifier",
+    "find_known_ids",
     "find_user",
     "get_credentials",
     "get_user",
