@@ -1,5 +1,6 @@
 """The OpenAPI document: what every operation has in common is added to what its view says."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
@@ -83,10 +84,14 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
     by_status: dict[HTTPStatus, list[type[AuthserveError]]] = defaultdict(list)
     for error in refusals:
         by_status[status_of(error)].append(error)
-    for status, errors in sorted(by_status.items()):
+    # What flask-smorest says of refused arguments is a mere name.
+    for name in [name for name, response in responses.items() if isinstance(response, str)]:
+        del responses[name]
+    # What a view says itself stands: readiness has a 503 of its own form.
+    for status in sorted(by_status.keys() - {int(name) for name in responses}):
+        errors = by_status[status]
         examples = {error.code: _example(status, error) for error in errors}
-        # A view may have said that an error of its own looks different.
-        responses.setdefault(str(int(status)), _response(status, examples, _headers(errors)))
+        responses[str(int(status))] = _response(status, examples, _headers(errors))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code, detail = INTERNAL_ERROR
     responses[str(int(status))] = _response(status, {code: _problem(status, code, detail)}, {})
@@ -142,9 +147,9 @@ class API(flask_smorest.Api):  # type: ignore[misc]
         pass
 
     @cached_property
-    def document(self) -> dict[str, Any]:
-        """The whole document; asked for when every blueprint is registered."""
-        return add_examples(self.spec.to_dict())
+    def document(self) -> str:
+        """The whole document as JSON; asked for when every blueprint is registered."""
+        return json.dumps(add_examples(self.spec.to_dict()), ensure_ascii=False)
 
 
 def bind_api(app: Flask, *, version: str, server_url: str) -> API:

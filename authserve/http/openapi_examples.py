@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID
+
 Document = dict[str, Any]
+
+BY_FORMAT = {"uuid": EXAMPLE_USER_ID, "date-time": EXAMPLE_TIME, "email": "alice@example.com"}
 
 _MISSING = object()
 
@@ -33,8 +37,15 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     told = schema.get("example", next(iter(schema.get("enum", ())), _MISSING))
     if told is not _MISSING:
         return told
+    if schema.get("format") in BY_FORMAT:
+        return BY_FORMAT[schema["format"]]
     kinds = schema.get("type", "object")
-    kind = kinds if isinstance(kinds, str) else kinds[0]
+    if "null" in kinds:
+        return None
+    return _example_of_kind(kinds, schema, schemas)
+
+
+def _example_of_kind(kind: str, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if kind == "array":
         return [example_of(schema["items"], schemas)]
     if kind == "object":

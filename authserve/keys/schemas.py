@@ -8,9 +8,10 @@ class JWKSchema(Schema):
 
     kty = fields.String(required=True, metadata={"example": "EC"})
     crv = fields.String(metadata={"example": "P-256"})
-    x = fields.String()
-    y = fields.String()
-    kid = fields.String(required=True)
+    # The numbers of RFC 7517's own example (appendix A.1).
+    x = fields.String(metadata={"example": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"})
+    y = fields.String(metadata={"example": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
+    kid = fields.String(required=True, metadata={"example": "p9qcBWxWJCx9wb9evUx1gA"})
     use = fields.String(metadata={"example": "sig"})
     alg = fields.String(metadata={"example": "ES256"})
 

@@ -1,0 +1,254 @@
+"""What the document says of every operation."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from openapi_schema_validator import OAS31Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from authserve.core.errors import AuthserveError
+from authserve.http.openapi import flatten
+from authserve.http.openapi_document import get_api
+from authserve.http.openapi_examples import example_of
+from tests.support.marks import on_sqlite
+
+DOCUMENT = "urn:document"
+
+PUBLIC = {
+    "auth_accept",
+    "auth_forgot_password",
+    "auth_login_user",
+    "auth_refresh_tokens",
+    "auth_register_user",
+    "auth_resend_verification",
+    "auth_reset",
+    "auth_verify_email",
+    "email_confirm_email",
+    "health_healthz",
+    "health_readyz",
+    "keys_jwks",
+}
+"""The calls that need no access token. Nothing gets onto this list by itself."""
+
+STRICT = {
+    "400": "malformed_request",
+    "413": "payload_too_large",
+    "415": "unsupported_media_type",
+    "422": "validation_failed",
+}
+
+
+@pytest.fixture
+def document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document."""
+    with app.app_context():
+        found: dict[str, Any] = json.loads(get_api().document)
+    return found
+
+
+@pytest.fixture
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The operations by their id, each with its path and method."""
+    return {
+        operation["operationId"]: {**operation, "path": path, "method": method}
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def codes(operation: dict[str, Any], status: str) -> set[str]:
+    """The codes that the examples of a refusal show."""
+    media = operation["responses"][status]["content"]["application/problem+json"]
+    return set(media["examples"])
+
+
+@on_sqlite
+def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any]) -> None:
+    for name, operation in operations.items():
+        expected = [] if name in PUBLIC else [{"accessToken": []}]
+        assert operation["security"] == expected, name
+        assert ("authentication_required" in str(operation)) or name in PUBLIC
+    assert operations.keys() >= PUBLIC
+
+
+@on_sqlite
+def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) -> None:
+    client = app.test_client()
+    for name, operation in operations.items():
+        path = operation["path"].replace("{name}", "user")
+        for parameter in ("user_id", "session_id"):
+            path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
+        response = client.open(path, method=operation["method"].upper())
+        if name not in PUBLIC:
+            assert response.status_code == 401, name
+            assert response.get_json()["code"] == "authentication_required"
+        elif name != "auth_refresh_tokens":  # It takes another kind of token, or none.
+            assert response.status_code in (200, 400), name
+
+
+@on_sqlite
+def test_every_rule_of_the_api_is_described(app: Flask, operations: dict[str, Any]) -> None:
+    described = {(operation["path"], operation["method"]) for operation in operations.values()}
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/"):
+            path = rule.rule.replace("<uuid:", "{").replace("<", "{").replace(">", "}")
+            methods = {method.lower() for method in rule.methods or ()} - {"head", "options"}
+            assert {(path, method) for method in methods} <= described
+
+
+@on_sqlite
+def test_every_call_of_the_api_names_every_refusal_by_strictness(
+    operations: dict[str, Any],
+) -> None:
+    for name, operation in operations.items():
+        if operation["path"].startswith("/api/"):
+            assert all(code in codes(operation, status) for status, code in STRICT.items()), name
+
+
+@on_sqlite
+def test_every_call_but_the_one_that_stands_on_nothing_can_be_unavailable(
+    operations: dict[str, Any],
+) -> None:
+    for name, operation in operations.items():
+        assert codes(operation, "500") == {"internal_error"}
+        assert ("503" in operation["responses"]) is (name != "health_healthz")
+    readiness = operations["health_readyz"]["responses"]["503"]["content"]
+    assert list(readiness) == ["application/json"]
+
+
+@on_sqlite
+def test_every_call_with_an_id_can_find_nothing(operations: dict[str, Any]) -> None:
+    for operation in operations.values():
+        if "{" in operation["path"]:
+            assert "not_found" in codes(operation, "404")
+
+
+@on_sqlite
+def test_every_documented_code_is_one_of_the_service(operations: dict[str, Any]) -> None:
+    known = {error.__dict__.get("code") for error in descendants(AuthserveError)}
+    for operation in operations.values():
+        for response in operation["responses"].values():
+            media = response.get("content", {}).get("application/problem+json", {"examples": {}})
+            for code, example in media["examples"].items():
+                assert code in known | {"internal_error"}
+                assert example["value"]["code"] == code
+                assert f"`{code}`" in response["description"]
+
+
+def descendants(error: type[AuthserveError]) -> Iterator[type[AuthserveError]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+@on_sqlite
+def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str, Any]) -> None:
+    for operation in operations.values():
+        for status, response in operation["responses"].items():
+            if "application/problem+json" in response.get("content", {}):
+                found = set(response.get("headers", {}))
+                expected = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}}
+                expected["503"] = expected["429"]
+                assert found == expected.get(status, set())
+
+
+def media_of(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
+    for name, body in bodies.items():
+        for media in body.get("content", {}).values():
+            yield name, media
+
+
+@on_sqlite
+def test_every_body_has_examples_that_fit_its_schema(
+    document: dict[str, Any], operations: dict[str, Any]
+) -> None:
+    resource = Resource(contents=absolute(document), specification=DRAFT202012)
+    registry: Any = Registry().with_resource(DOCUMENT, resource)
+    for name, operation in operations.items():
+        for body, media in media_of(operation):
+            schema = absolute(media["schema"])
+            checker = OAS31Validator(
+                schema, registry=registry, format_checker=OAS31Validator.FORMAT_CHECKER
+            )
+            examples = [example["value"] for example in media.get("examples", {}).values()]
+            examples += [media["example"]] if "example" in media else []
+            assert examples, (name, body)
+            for example in examples:
+                assert [error.message for error in checker.iter_errors(example)] == [], (name, body)
+                assert "…" not in str(example), (name, body)
+
+
+def absolute(schema: Any) -> Any:
+    """The same with references that a registry resolves."""
+    if isinstance(schema, dict):
+        return {
+            key: f"{DOCUMENT}{value}" if key == "$ref" else absolute(value)
+            for key, value in schema.items()
+        }
+    return [absolute(item) for item in schema] if isinstance(schema, list) else schema
+
+
+@on_sqlite
+def test_every_request_is_strict_about_its_fields(
+    document: dict[str, Any], operations: dict[str, Any]
+) -> None:
+    for name, operation in operations.items():
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            schema = document["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
+            assert schema["additionalProperties"] is False, name
+
+
+@on_sqlite
+def test_introspection_alone_takes_a_form(operations: dict[str, Any]) -> None:
+    forms = {
+        name
+        for name, operation in operations.items()
+        if set(operation.get("requestBody", {}).get("content", {})) - {"application/json"}
+    }
+    assert forms == {"auth_introspect_token"}
+
+
+def test_an_example_is_made_of_what_the_schema_tells() -> None:
+    schemas = {"Name": {"type": "string", "example": "alice"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "told": {"type": "string", "example": "x"},
+            "falsy": {"type": "boolean", "example": False},
+            "chosen": {"type": "string", "enum": ["a", "b"]},
+            "named": {"$ref": "#/components/schemas/Name"},
+            "listed": {"type": "array", "items": {"$ref": "#/components/schemas/Name"}},
+            "moment": {"type": ["string", "null"], "format": "date-time"},
+            "nothing": {"type": ["string", "null"]},
+            "flag": {"type": "boolean"},
+            "count": {"type": "integer", "minimum": 3},
+            "free": {"type": "object"},
+        },
+    }
+    assert example_of(schema, schemas) == {
+        "told": "x",
+        "falsy": False,
+        "chosen": "a",
+        "named": "alice",
+        "listed": ["alice"],
+        "moment": "2026-11-23T06:49:48.123456Z",
+        "nothing": None,
+        "flag": True,
+        "count": 3,
+        "free": {},
+    }
+
+
+def test_messages_of_nested_fields_have_paths() -> None:
+    nested = {"roles": {0: ["Too short."], 2: ["Too long."]}, "name": ["Missing."]}
+    assert flatten(nested) == {
+        "roles.0": ["Too short."],
+        "roles.2": ["Too long."],
+        "name": ["Missing."],
+    }
