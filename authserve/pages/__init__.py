@@ -1,0 +1,1 @@
+"""The small pages that the links in mails lead to."""

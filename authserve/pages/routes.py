@@ -1,0 +1,76 @@
+"""Forms in front of the API, for the people whose front end has none of its own.
+
+A page takes nothing and changes nothing, however often it is fetched: programs that scan mail
+follow links, too. The token is in the link's fragment, which browsers keep to themselves; the
+page's script reads it and calls the API as any other client does.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, abort, render_template, send_from_directory
+
+from authserve.core.password_policy import LONG_LENGTH
+from authserve.core.settings import get_settings
+
+blueprint = Blueprint("pages", __name__, template_folder="templates")
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+
+ASSETS = {"pages.css", "pages.js", "icon.svg"}
+
+HEADERS = {
+    # No form is ever sent by the browser itself, or a password could end up in a query string;
+    # Trusted Types hold the script to inserting text (ASVS 3.2.2).
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+}
+
+
+@blueprint.get("/verify-email")
+def verify_email() -> Response:
+    """Prove an address, with the account's password."""
+    return _page("verify_email.html")
+
+
+@blueprint.get("/reset-password")
+def reset_password() -> Response:
+    """Set a forgotten password anew."""
+    return _page("reset_password.html")
+
+
+@blueprint.get("/confirm-email")
+def confirm_email() -> Response:
+    """Change to a new address, with the account's password."""
+    return _page("confirm_email.html")
+
+
+@blueprint.get("/accept-invitation")
+def accept_invitation() -> Response:
+    """Choose a password, and names, for an invited account."""
+    return _page("accept_invitation.html")
+
+
+@blueprint.get("/pages/<name>")
+def asset(name: str) -> Response:
+    """The pages' own script, style and icon."""
+    if name not in ASSETS:
+        abort(404)
+    return send_from_directory(STATIC_FOLDER, name)
+
+
+def _page(template: str) -> Response:
+    """A page: nothing of the request is in it, so every caller gets the same."""
+    settings = get_settings()
+    html = render_template(
+        template,
+        service=urlsplit(settings.public_url).hostname,
+        min_length=settings.password_min_length,
+        long_length=LONG_LENGTH,
+    )
+    return Response(html, mimetype="text/html", headers=HEADERS)
