@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import jwt as pyjwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask_jwt_extended import create_access_token, decode_token
 from jwt.exceptions import PyJWTError
@@ -24,6 +23,7 @@ from authserve.core.settings import get_settings
 from authserve.core.signed_tokens import (
     LEEWAY_SECS,
     TokenKind,
+    decode,
     decode_options,
     require_claims,
     require_form,
@@ -189,7 +189,7 @@ def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, An
         raise InvalidTokenError
     settings = get_settings()
     try:
-        claims: dict[str, Any] = pyjwt.decode(
+        claims: dict[str, Any] = decode(
             token,
             key,
             algorithms=[ALGORITHM],
