@@ -19,6 +19,7 @@ from authserve.core.secret_file import make_folder, read_or_make_secret
 from authserve.core.setting_parsers import (
     Parser,
     choice,
+    days,
     find_weakness,
     folder,
     parse_mailbox,
@@ -70,6 +71,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "TRUSTED_PROXIES": whole(0, 10),
     "DATABASE_POOL_SIZE": whole(1, 100),
     "HASH_NICENESS": whole(0, 19),
+    "AUDIT_RETENTION": days(1, 36_500),
     "LOG_LEVEL": choice(get_args(LogLevel)),
     "PORT": whole(1, 65_535),
     "WEB_CONCURRENCY": whole(1, _MAX_WORKERS),
@@ -120,7 +122,22 @@ def load_settings(
     # Only now, so that a refused start leaves nothing behind.
     instance_path = (instance_path or ROOT / "instance").absolute()
     _make_missing(values, instance_path)
-    return Settings(**values, instance_path=instance_path)
+    sources = _find_sources(given, is_process=environ is None)
+    return Settings(**values, instance_path=instance_path, sources=sources)
+
+
+def _find_sources(given: Mapping[str, str], *, is_process: bool) -> dict[str, str]:
+    """Where the value of each variable came from, in words for the operator."""
+    return {name: _find_source(name, given, is_process=is_process) for name in SETTINGS}
+
+
+def _find_source(name: str, given: Mapping[str, str], *, is_process: bool) -> str:
+    file_name = f"{name}_FILE"
+    found = next((key for key in (name, file_name) if key in given), None)
+    if found is None:
+        return "made" if name == "SECRET_KEY" else "default"
+    place = ".env" if is_process and found not in os.environ else "environment"
+    return f"the file that {found} names ({place})" if found == file_name else place
 
 
 def load_settings_or_exit() -> Settings:

@@ -7,8 +7,10 @@ from flask import Flask
 
 from authserve.admin.cli import users_group
 from authserve.admin.routes import blueprint as admin_blueprint
+from authserve.audit.cli import audit_group
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.audit.service import erase_details, record
+from authserve.audit.worker import JOBS
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
@@ -19,6 +21,7 @@ from authserve.core.logs import configure_logging
 from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
 from authserve.core.settings import SETTINGS_EXTENSION, Settings
+from authserve.doctor.cli import doctor_command
 from authserve.extensions import jwt, migrate
 from authserve.http import docs, health
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
@@ -35,7 +38,7 @@ from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import make_transport
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
-from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION
+from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.pages.routes import blueprint as pages_blueprint
 from authserve.ratelimit.service import purge_dead_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
@@ -119,7 +122,9 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(sessions_group)
     app.cli.add_command(outbox_group)
     app.cli.add_command(worker_command)
+    app.cli.add_command(doctor_command)
     app.cli.add_command(keys_group)
+    app.cli.add_command(audit_group)
     return app
 
 
@@ -177,4 +182,5 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(settings.mail_url))
     app.extensions[HANDLERS_EXTENSION] = HANDLERS
     app.extensions[PURGES_EXTENSION] = PURGES
+    app.extensions[JOBS_EXTENSION] = JOBS
     app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token

@@ -35,7 +35,7 @@ PRODUCTION = {
     "TRUSTED_PROXIES": "1",
 }
 
-DERIVED_FIELDS = {"instance_path", "password_cost"}
+DERIVED_FIELDS = {"instance_path", "password_cost", "sources"}
 """Fields that are no variable."""
 
 Load = Callable[..., Settings]
@@ -164,6 +164,9 @@ ACCEPTED = [
     ("DATABASE_POOL_SIZE", "100", 100),
     ("HASH_NICENESS", "0", 0),
     ("HASH_NICENESS", "19", 19),
+    ("AUDIT_RETENTION", "400 days", timedelta(days=400)),
+    ("AUDIT_RETENTION", "1 day", timedelta(days=1)),
+    ("AUDIT_RETENTION", "36500", timedelta(days=36_500)),
     ("LOG_LEVEL", "warning", "WARNING"),
     ("LOG_LEVEL", "CRITICAL", "CRITICAL"),
     ("PORT", "1", 1),
@@ -275,6 +278,7 @@ REFUSED = {
     "TRUSTED_PROXIES": ["-1", "11", "true", ""],
     "DATABASE_POOL_SIZE": ["0", "101"],
     "HASH_NICENESS": ["-1", "20"],
+    "AUDIT_RETENTION": ["0", "", "36501 days", "1 year", "days", "400  days", "400 days\n", "4e2"],
     "LOG_LEVEL": ["", "WARN", "NOTSET", "20"],
     "PORT": ["0", "65536", "http", ""],
     "WEB_CONCURRENCY": ["0", "65", "auto"],

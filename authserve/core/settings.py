@@ -4,7 +4,7 @@
 reads it. Durations are `timedelta`, so no reader has to guess a unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -90,6 +90,7 @@ class Settings:
     database_pool_size: int = 8
     """Connections per worker."""
     hash_niceness: int = 15
+    audit_retention: timedelta = timedelta(days=400)
     log_level: LogLevel = "INFO"
     port: int = 8000
     web_concurrency: int = 2
@@ -98,6 +99,8 @@ class Settings:
     """Threads per worker."""
     password_cost: PasswordCost = PasswordCost()
     """Not read from the environment: tests alone make hashing cheaper."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each variable's value came from; for `flask doctor`."""
 
     @property
     def is_production(self) -> bool:

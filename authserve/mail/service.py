@@ -54,6 +54,14 @@ class Mailer:
         """Whether it makes sense to send now."""
         return not self.breaker.is_open
 
+    def check(self) -> None:
+        """Find out whether mail could leave now, without sending any.
+
+        Raises:
+            TransportError: it could not; the reason names no address and no secret.
+        """
+        self._transport.check()
+
     def send(
         self,
         kind: MailKind,

@@ -6,6 +6,7 @@ import smtplib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -50,6 +51,13 @@ class Transport(Protocol):
             TransportError: it did not leave, as far as can be told.
         """
 
+    def check(self) -> None:
+        """Find out whether mail could leave now, without sending any.
+
+        Raises:
+            TransportError: it could not.
+        """
+
 
 def make_transport(url: str) -> Transport:
     """The transport of a `MAIL_URL`, which the settings have checked."""
@@ -88,6 +96,9 @@ class ConsoleTransport:
             extra={"link": links[0] if links else None, "text": text},
         )
 
+    def check(self) -> None:
+        """The log is always there."""
+
 
 class FileTransport:
     """Writes each mail as an .eml file.
@@ -112,6 +123,12 @@ class FileTransport:
         except OSError as error:
             reason = f"the folder cannot be written: {error.strerror}"
             raise TransportError(reason, is_outage=True) from error
+
+    def check(self) -> None:
+        """See whether the folder can be written."""
+        parent = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        if not os.access(parent, os.W_OK):
+            raise TransportError("the folder cannot be written", is_outage=True)
 
 
 class SMTPTransport:
@@ -141,9 +158,16 @@ class SMTPTransport:
 
     def send(self, message: EmailMessage, *, to: str) -> None:
         """Hand the mail over within the timeouts, or raise."""
+        self._converse(lambda server: _hand_over(server, message, to))
+
+    def check(self) -> None:
+        """Connect, with TLS and login as for a mail, and part again."""
+        self._converse(_part)
+
+    def _converse(self, action: Callable[["_Client"], None]) -> None:
         with _Deadline(self._total_timeout_secs) as deadline:
             try:
-                self._send(message, to, deadline)
+                self._open(deadline, action)
             except TransportError:
                 raise
             except (smtplib.SMTPException, OSError, ValueError) as error:
@@ -152,7 +176,7 @@ class SMTPTransport:
                     raise TransportError(reason, is_outage=True) from error
                 raise _judge(error) from error
 
-    def _send(self, message: EmailMessage, to: str, deadline: "_Deadline") -> None:
+    def _open(self, deadline: "_Deadline", action: Callable[["_Client"], None]) -> None:
         tls = self._tls if self._is_implicit_tls else None
         server = _Client(self._host, self._port, deadline, tls)
         try:
@@ -161,14 +185,18 @@ class SMTPTransport:
             if self._username is not None:
                 server.login(self._username, self._password)
             server.ehlo_or_helo_if_needed()
-            if not (to.isascii() or server.has_extn("smtputf8")):
-                # Anybody can register such an address, so it must not count as an outage.
-                reason = "the server takes no internationalised addresses"
-                raise TransportError(reason, is_outage=False)
-            server.send_message(message, to_addrs=[to])
-            _part(server)
+            action(server)
         finally:
             server.close()
+
+
+def _hand_over(server: smtplib.SMTP, message: EmailMessage, to: str) -> None:
+    if not (to.isascii() or server.has_extn("smtputf8")):
+        # Anybody can register such an address, so it must not count as an outage.
+        reason = "the server takes no internationalised addresses"
+        raise TransportError(reason, is_outage=False)
+    server.send_message(message, to_addrs=[to])
+    _part(server)
 
 
 def _part(server: smtplib.SMTP) -> None:

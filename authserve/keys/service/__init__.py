@@ -4,7 +4,7 @@ A worker keeps the keys in memory and reads them again every `CACHE_TTL`, so tha
 another worker, machine or command is followed within seconds, without a restart.
 """
 
-from authserve.keys.policy import RotationCause
+from authserve.keys.policy import KeyState, RotationCause
 from authserve.keys.service.rotation import (
     ALGORITHM,
     ListedKey,
@@ -18,6 +18,7 @@ from authserve.keys.service.store import KEY_STORE_EXTENSION, KeyStore, get_key_
 __all__ = [
     "ALGORITHM",
     "KEY_STORE_EXTENSION",
+    "KeyState",
     "KeyStore",
     "ListedKey",
     "NewestKey",

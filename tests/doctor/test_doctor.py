@@ -1,0 +1,126 @@
+"""What `flask doctor` finds, in order and out of it."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import text
+
+from authserve.app import create_app
+from authserve.core.crypto import KEYRING_EXTENSION, Keyring
+from authserve.core.db import db, transaction
+from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
+from authserve.outbox.service import enqueue
+from tests.conftest import make_settings
+from tests.support.clients import Caller
+
+MakeApp = Callable[..., Flask]
+
+
+def examine(app: Flask) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit status and the findings by check."""
+    result = app.test_cli_runner().invoke(args=["doctor", "--json"])
+    # In a test, log lines of this process stand before the answer.
+    document = json.loads(result.stdout[result.stdout.index("{\n") :])
+    return result.exit_code, {finding["check"]: finding for finding in document["findings"]}
+
+
+def test_it_finds_nothing_in_a_sound_deployment(app: Flask, alice: Caller) -> None:
+    status, findings = examine(app)
+    assert status == 0
+    levels = {check: finding["level"] for check, finding in findings.items()}
+    assert set(levels.values()) <= {"ok", "warning"}
+    # The mail of a test goes to the log.
+    assert [check for check, level in levels.items() if level == "warning"] == ["mail"]
+
+
+def test_it_prints_for_people(app: Flask) -> None:
+    result = app.test_cli_runner().invoke(args=["doctor"])
+    assert "ok       migrations: The database has what this release expects." in result.stdout
+    assert "Settings in force:" in result.stdout
+
+
+def test_it_shows_settings_with_their_source_and_no_secret(make_app: MakeApp) -> None:
+    app = make_app(
+        mail_url="smtp://user:topsecret@127.0.0.1:1",
+        sources={"MAIL_URL": "environment", "SECRET_KEY": ".env", "SESSION_TTL": "default"},
+    )
+    result = app.test_cli_runner().invoke(args=["doctor", "--json"])
+    shown = {line["name"]: line for line in json.loads(result.stdout)["settings"]}
+    assert shown["MAIL_URL"] == {"name": "MAIL_URL", "value": "set", "source": "environment"}
+    assert shown["SECRET_KEY"]["value"] == "set"
+    assert shown["SESSION_TTL"]["value"] == "2592000 s"
+    for secret in ("topsecret", app.config["SECRET_KEY"]):
+        assert secret not in result.output
+
+
+def test_it_fails_when_mail_cannot_leave(make_app: MakeApp) -> None:
+    status, findings = examine(make_app(mail_url="smtp://127.0.0.1:1"))
+    assert status == 1
+    assert findings["mail"]["level"] == "failure"
+    assert "MAIL_URL" in findings["mail"]["message"]
+
+
+def test_it_fails_without_a_database(tmp_path: Path) -> None:
+    app = create_app(make_settings(f"sqlite:///{tmp_path}/nowhere/none.db", tmp_path))
+    status, findings = examine(app)
+    assert (status, findings["database"]["level"]) == (1, "failure")
+    assert "migrations" not in findings
+
+
+def test_it_fails_with_pending_migrations(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    status, findings = examine(app)
+    assert (status, findings["migrations"]["level"]) == (1, "failure")
+    assert "flask db upgrade" in findings["migrations"]["message"]
+
+
+def test_it_fails_when_the_signing_key_does_not_open(app: Flask, alice: Caller) -> None:
+    app.extensions[KEYRING_EXTENSION] = Keyring(("another secret, 0123456789 0123456789",))
+    app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+    status, findings = examine(app)
+    assert (status, findings["signing keys"]["level"]) == (1, "failure")
+    assert "SECRET_KEY_FALLBACKS" in findings["signing keys"]["message"]
+
+
+def test_it_warns_of_mail_that_waits(app: Flask, clock: time_machine.Traveller) -> None:
+    with app.app_context(), transaction():
+        enqueue("verify_email", {"email": "alice@example.com"})
+    clock.shift(timedelta(minutes=11))
+    assert "flask worker" in examine(app)[1]["outbox"]["message"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("seconds", "level"), [(10, "warning"), (40, "failure")])
+def test_it_compares_the_clocks(app: Flask, seconds: int, level: str) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=seconds)):
+        assert examine(app)[1]["clock"]["level"] == level
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_counts_connections(make_app: MakeApp) -> None:
+    status, findings = examine(make_app(web_concurrency=64, database_pool_size=100))
+    assert (status, findings["connections"]["level"]) == (1, "failure")
+
+
+@pytest.mark.parametrize(
+    ("public_url", "proxies", "level"),
+    [
+        ("https://auth.example.com", 1, "ok"),
+        ("https://auth.example.com", 0, "warning"),
+        ("http://127.0.0.1:8000", 1, "warning"),
+        ("http://127.0.0.1:8000", 0, "ok"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_it_holds_proxies_against_the_public_address(
+    make_app: MakeApp, public_url: str, proxies: int, level: str
+) -> None:
+    app = make_app(public_url=public_url, trusted_proxies=proxies)
+    assert examine(app)[1]["proxies"]["level"] == level
