@@ -32,13 +32,27 @@ def block_after(failures: int, rule: ThrottleRule) -> timedelta | None:
     return BLOCKS[min(failures - rule.limit, len(BLOCKS) - 1)]
 
 
+def expiry_after(failures: int, rule: ThrottleRule, now: datetime) -> datetime:
+    """When a counter dies whose `failures`-th failure is now, and is not the first of its window.
+
+    A counter that blocks lives one window longer than its block, so that the block's end follows
+    from the counter's: one row and one write hold both.
+
+    Raises:
+        ValueError: it begins no block; then the window goes on as it began.
+    """
+    block = block_after(failures, rule)
+    if block is None:
+        raise ValueError("below the limit a failure moves nothing")
+    return now + block + rule.window
+
+
 def blocked_until(
     count: int, expires_at: datetime, rule: ThrottleRule, now: datetime
 ) -> datetime | None:
     """When the block ends that a counter stands for, or None if there is none now.
 
-    A counter that blocks lives one window longer than its block, so that the block's end follows
-    from the counter's: one row and one write hold both.
+    See `expiry_after`; the end of a block is the first moment that is free again.
     """
     end = expires_at - rule.window
     return end if count >= rule.limit and end > now else None

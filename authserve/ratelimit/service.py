@@ -40,6 +40,7 @@ from authserve.ratelimit.policy import (
     BY_IDENTIFIER,
     ThrottleRule,
     blocked_until,
+    expiry_after,
 )
 from authserve.ratelimit.storage import TABLE
 
@@ -245,9 +246,7 @@ def _count(key: ThrottleKey, moment: datetime) -> int | None:
     )
     is_over = TABLE.c.expires_at <= moment
     failures = TABLE.c.hits + 1
-    # One window beyond the block; see `policy.blocked_until`.
-    ends = {rule.limit + step: moment + block + rule.window for step, block in enumerate(BLOCKS)}
-    longest = moment + BLOCKS[-1] + rule.window
+    last = rule.limit + len(BLOCKS) - 1
     upsert = insert.on_conflict_do_update(
         index_elements=[TABLE.c.key],
         set_={
@@ -255,8 +254,8 @@ def _count(key: ThrottleKey, moment: datetime) -> int | None:
             "expires_at": case(
                 (is_over, insert.excluded.expires_at),
                 (failures < rule.limit, TABLE.c.expires_at),
-                *((failures == count, end) for count, end in ends.items()),
-                else_=longest,
+                *((failures == n, expiry_after(n, rule, moment)) for n in range(rule.limit, last)),
+                else_=expiry_after(last, rule, moment),
             ),
         },
         where=~_is_blocking(key, moment),
