@@ -40,7 +40,7 @@ from authserve.sessions.service import (
     start_session,
 )
 from tests.factories import REQUEST, make_session
-from tests.support.crowd import all_at_once, patiently
+from tests.support.crowd import all_at_once, served
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
 
 INSTANT = timedelta(microseconds=1)
@@ -302,7 +302,7 @@ def in_context(app: Flask, call: Callable[[], Any]) -> Callable[[], Any]:
     def run() -> Any:
         with app.app_context():
             try:
-                return patiently(call)
+                return served(call)
             except UnauthenticatedError as error:
                 return error.code
 

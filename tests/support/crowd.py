@@ -9,9 +9,6 @@ from typing import Protocol, TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
 T = TypeVar("T")
 
 DEADLINE_SECS = 60
@@ -66,18 +63,3 @@ def persistently(call: Callable[[], AnswerT]) -> AnswerT:
         assert time.monotonic() < give_up
         time.sleep(0.05)
     return answer
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Call again for as long as the database is too busy; such a call has done nothing.
-
-    For calls of services; what a client is told then is 503 (`persistently`).
-    """
-    give_up = time.monotonic() + DEADLINE_SECS
-    while True:
-        try:
-            return call()
-        except (OperationalError, PoolTimeoutError):
-            if time.monotonic() >= give_up:
-                raise
-            time.sleep(0.05)
