@@ -50,6 +50,15 @@ def seconds(low: int, high: int) -> Parser[timedelta]:
     return lambda raw: timedelta(seconds=parse_number(raw))
 
 
+def days(low: int, high: int) -> Parser[timedelta]:
+    """A parser of a duration in whole days, `400 days` or `400`, both bounds included."""
+    parse_number = whole(low, high, of="days")
+    return lambda raw: timedelta(days=parse_number(_DAYS_UNIT.sub("", raw)))
+
+
+_DAYS_UNIT = re.compile(r"(?<=[0-9]) days?\Z")
+
+
 def choice(options: Iterable[T]) -> Parser[T]:
     """A parser of one of `options` by its text, in any letter case."""
     by_name = {str(option).lower(): option for option in options}
