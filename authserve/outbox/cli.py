@@ -20,7 +20,13 @@ from authserve.outbox.service import (
     list_messages,
     retry,
 )
-from authserve.outbox.worker import HANDLERS_EXTENSION, PURGES_EXTENSION, StopSignal, Worker
+from authserve.outbox.worker import (
+    HANDLERS_EXTENSION,
+    JOBS_EXTENSION,
+    PURGES_EXTENSION,
+    StopSignal,
+    Worker,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +36,7 @@ outbox_group = AppGroup("outbox", help="Messages: those owed, sent and given up.
 @click.command("worker")
 @with_appcontext
 def worker_command() -> None:
-    r"""Deliver mail and clear dead rows away, until stopped.
+    r"""Deliver mail, seal the audit trail and clear dead rows away, until stopped.
 
     Any number of workers can run, on any number of machines. SIGTERM and Ctrl-C let the present
     delivery finish.
@@ -44,7 +50,10 @@ def worker_command() -> None:
         signal.signal(number, stop.set)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     worker = Worker(
-        component(HANDLERS_EXTENSION), component(PURGES_EXTENSION), context=app.app_context
+        component(HANDLERS_EXTENSION),
+        component(PURGES_EXTENSION),
+        jobs=component(JOBS_EXTENSION),
+        context=app.app_context,
     )
     logger.info("worker started")
     worker.run(stop)

@@ -57,8 +57,25 @@ class Handler:
 
 Purge = Callable[[], Iterator[int]]
 
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something else that the worker does from time to time, in slices.
+
+    Args:
+        run: yields after each slice.
+        period_secs: from the beginning of one run to that of the next, at the least.
+        trouble: what the log says when the database refuses.
+    """
+
+    run: Purge
+    period_secs: float = MAINTENANCE_SECS
+    trouble: str = "dead rows could not be cleared away"
+
+
 HANDLERS_EXTENSION = "authserve.outbox_handlers"
 PURGES_EXTENSION = "authserve.purges"
+JOBS_EXTENSION = "authserve.jobs"
 
 
 class Stop(Protocol):
@@ -103,6 +120,7 @@ class Worker:
     Args:
         handlers: by kind of message; kinds without one are left to other workers.
         purges: what clears dead rows away.
+        jobs: what else is to be done, each at its own pace.
         context: opened around every step, so that nothing outlives it.
         monotonic: seconds that only grow.
     """
@@ -112,14 +130,15 @@ class Worker:
         handlers: Mapping[str, Handler],
         purges: Sequence[Purge],
         *,
+        jobs: Sequence[Job] = (),
         context: Callable[[], AbstractContextManager[object]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._handlers = handlers
-        self._purges = purges
+        self._jobs = [*map(Job, purges), *jobs]
         self._context = context
         self._monotonic = monotonic
-        self._maintained_at = float("-inf")
+        self._begun_at = [float("-inf")] * len(self._jobs)
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is set; a delivery that has begun is finished first."""
@@ -178,14 +197,14 @@ class Worker:
             time.sleep(NOTE_PAUSE_SECS)
 
     def _maintain(self, stop: Stop) -> None:
-        if self._monotonic() - self._maintained_at < MAINTENANCE_SECS:
-            return
-        self._maintained_at = self._monotonic()
-        for purge in self._purges:
+        for number, job in enumerate(self._jobs):
+            if self._monotonic() - self._begun_at[number] < job.period_secs:
+                continue
+            self._begun_at[number] = self._monotonic()
             try:
-                _run(purge, stop)
+                _run(job.run, stop)
             except SQLAlchemyError:
-                logger.exception("dead rows could not be cleared away")
+                logger.exception(job.trouble)
 
 
 def _run(purge: Purge, stop: Stop) -> None:
