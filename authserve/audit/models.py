@@ -1,10 +1,24 @@
-"""The tables of the audit trail."""
+"""The tables of the audit trail.
+
+Triggers of the database (in the migration `0004_audit_chain`) keep events as they were written,
+and note each new one in `audit_unsealed`.
+"""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
@@ -13,7 +27,7 @@ from authserve.core.ids import new_id
 
 
 class AuditEvent(Base):
-    """One event; never changed.
+    """One event; never changed, and deleted by pruning alone.
 
     Users appear by their pseudonym (`users.audit_id`), without a foreign key: deleting the user
     takes the pseudonym's meaning away and leaves the event as it was.
@@ -53,3 +67,72 @@ class AuditDetail(Base):
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX_LENGTH))
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class AuditUnsealed(Base):
+    """An event that is in no batch yet; a trigger of `audit_events` writes it.
+
+    So an event whose transaction commits late is found whatever its id, with no scan of old
+    events, and the release before this one notes its events too. No foreign key: an event that
+    was removed must leave its name behind.
+    """
+
+    __tablename__ = "audit_unsealed"
+
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+
+class AuditSeal(Base):
+    """Where a sealed event stands. No foreign keys: what was removed must be named."""
+
+    __tablename__ = "audit_seals"
+    __table_args__ = (UniqueConstraint("batch_seq", "position"),)
+
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    batch_seq: Mapped[int] = mapped_column(Integer)
+    position: Mapped[int] = mapped_column(Integer)
+
+
+class AuditBatch(Base):
+    """Events sealed together; each batch is chained to the one before.
+
+    `head` is a digest of every column above it in this list, `mac` vouches for `head` and
+    `pruned_at` under a purpose key. `event_digests` are 32 bytes an event, in order, so that a
+    changed event can be named; pruning drops them, as `events_digest` stands for them.
+    """
+
+    __tablename__ = "audit_batches"
+    __table_args__ = (Index("ix_audit_batches_pruned_at_newest_at", "pruned_at", "newest_at"),)
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    event_count: Mapped[int] = mapped_column(Integer)
+    first_event_id: Mapped[UUID] = mapped_column()
+    last_event_id: Mapped[UUID] = mapped_column()
+    oldest_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    newest_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    sealed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    events_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    previous_head: Mapped[bytes] = mapped_column(LargeBinary(32))
+    head: Mapped[bytes] = mapped_column(LargeBinary(32))
+    event_digests: Mapped[bytes | None] = mapped_column(LargeBinary)
+    pruned_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    mac: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
+CHAIN_ID = 1
+
+
+class AuditChain(Base):
+    """The one row that says where the chain ends; whoever seals or prunes holds its lock.
+
+    `is_pruning` opens `audit_events` for DELETE. It is set and unset in one transaction, so no
+    other one ever sees it set.
+    """
+
+    __tablename__ = "audit_chain"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(Integer)
+    head: Mapped[bytes] = mapped_column(LargeBinary(32))
+    mac: Mapped[bytes] = mapped_column(LargeBinary(32))
+    is_pruning: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

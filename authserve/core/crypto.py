@@ -61,6 +61,11 @@ class Keyring:
         """HMAC-SHA-256 of `message` under the current key of `purpose`."""
         return hmac.digest(self.keys(purpose)[0], message, "sha256")
 
+    def is_mac(self, purpose: str, message: bytes, mac: bytes) -> bool:
+        """Whether `mac` is one of `message` under the current secret or a fallback."""
+        candidates = (hmac.digest(key, message, "sha256") for key in self.keys(purpose))
+        return any(is_equal(candidate, mac) for candidate in candidates)
+
     def encrypt(self, purpose: str, plaintext: bytes, *, context: bytes) -> bytes:
         """AES-256-GCM under the current key; `context` must be given again to decrypt."""
         nonce = random_bytes(_NONCE_BYTES)

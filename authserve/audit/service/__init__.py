@@ -1,5 +1,7 @@
-"""The audit trail: written, read, erased."""
+"""The audit trail: written, read, erased, sealed, verified, pruned."""
 
+from authserve.audit.service.exporting import ExportedEvent, export_events
+from authserve.audit.service.pruning import prune_events
 from authserve.audit.service.reading import (
     EventFilters,
     RecordedEvent,
@@ -8,14 +10,31 @@ from authserve.audit.service.reading import (
     find_last_sign_in_failures,
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
+from authserve.audit.service.rewrapping import rewrap_heads
+from authserve.audit.service.sealing import seal_events
+from authserve.audit.service.verifying import (
+    TamperedError,
+    Verified,
+    chain_length,
+    verify_trail,
+)
 
 __all__ = [
     "EventFilters",
+    "ExportedEvent",
     "RecordedEvent",
     "RecordedFailure",
+    "TamperedError",
+    "Verified",
+    "chain_length",
     "details_digest",
     "erase_details",
+    "export_events",
     "find_events",
     "find_last_sign_in_failures",
+    "prune_events",
     "record",
+    "rewrap_heads",
+    "seal_events",
+    "verify_trail",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, false, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.actor import UserRef
@@ -69,7 +70,7 @@ def find_events(
     statement = _select_events().where(*_conditions(filters)).limit(limit)
     if before_id is not None:
         statement = statement.where(AuditEvent.id < before_id)
-    return _recorded(read_all(statement))
+    return recorded(read_all(statement))
 
 
 def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[RecordedFailure]:
@@ -89,21 +90,25 @@ def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[Recorde
     ]
 
 
+EVENT_AND_DETAILS: Sequence[InstrumentedAttribute[Any]] = (
+    AuditEvent.id,
+    AuditEvent.occurred_at,
+    AuditEvent.action,
+    AuditEvent.outcome,
+    AuditEvent.actor_audit_id,
+    AuditEvent.subject_audit_id,
+    AuditEvent.correlation_id,
+    AuditDetail.ip,
+    AuditDetail.user_agent,
+    AuditDetail.details,
+)
+"""What `recorded` needs to know of each event."""
+
+
 def _select_events() -> Select[*tuple[Any, ...]]:
     return (
-        select(
-            AuditEvent.id,
-            AuditEvent.occurred_at,
-            AuditEvent.action,
-            AuditEvent.outcome,
-            AuditEvent.actor_audit_id,
-            AuditEvent.subject_audit_id,
-            AuditEvent.correlation_id,
-            AuditDetail.ip,
-            AuditDetail.user_agent,
-            AuditDetail.details,
-        )
-        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        select(*EVENT_AND_DETAILS)
+        .outerjoin_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
         .order_by(AuditEvent.id.desc())
     )
 
@@ -132,7 +137,8 @@ def _is_user(column: Any, user_id: UUID) -> ColumnElement[bool]:
     return matches
 
 
-def _recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
+def recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
+    """Rows of `EVENT_AND_DETAILS` with their users; one look-up serves them all."""
     pseudonyms = {row.actor_audit_id for row in rows} | {row.subject_audit_id for row in rows}
     ids = find_ids_by_audit_id(pseudonyms - {None})
     return [
