@@ -1,0 +1,80 @@
+"""A real `flask worker`, in a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import config
+from authserve.core.settings import Settings
+
+DEADLINE_SECS = 60
+"""When a test gives up. Nothing takes nearly as long, unless it never happens."""
+
+
+class WorkerProcess:
+    """`flask worker`, run in a copy of the project's top like the `Server` of these tests.
+
+    Args:
+        settings: database and secret, so that an application of the test shares both.
+        folder: where the copy and the output go.
+        environ: more variables, in the environment's own names.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        folder.mkdir()
+        for name in ("config.py", "wsgi.py", ".flaskenv"):
+            shutil.copy(config.ROOT / name, folder)
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(config.ROOT),
+            "APP_ENV": "test",
+            "DATABASE_URL": settings.database_url,
+            "SECRET_KEY": settings.secret_key,
+            **environ,
+        }
+        with (folder / "stderr").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flask", "worker"],
+                cwd=folder,
+                env=variables,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit status."""
+        return self.process.wait(DEADLINE_SECS)
+
+    def output(self) -> str:
+        """All that it logged."""
+        return (self._folder / "stderr").read_text()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines that it logged, each of which must be one JSON object."""
+        return [json.loads(line) for line in self.output().splitlines()]
+
+
+def wait_until(condition: Callable[[], object], *, what: str = "it does not happen") -> None:
+    """Come back when `condition` holds."""
+    give_up = time.monotonic() + DEADLINE_SECS
+    while not condition():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.02)
