@@ -2,28 +2,26 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from authserve.admin.seed import SeedFileError, read_rows, seed
+from authserve.admin.seed import (
+    SeedFileError,
+    check_account,
+    prepare_account,
+    read_rows,
+    seed,
+)
 from authserve.admin.service import UserWithRoles, create_user, list_users, with_roles
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.cli import tell_errors
-from authserve.core.identifiers import (
-    canonical_email,
-    canonical_username,
-    clean_display_name,
-)
-from authserve.core.password_policy import require_acceptable_password
-from authserve.core.passwords import get_password_hasher
+from authserve.core.errors import ValidationFailedError
 from authserve.http.schemas import user_document
 from authserve.rbac.service import grant_role, revoke_role
 from authserve.users.service import (
-    NewUser,
     activate,
     deactivate,
     get_user_by_reference,
@@ -53,35 +51,35 @@ def create(
     roles: tuple[str, ...],
     password_stdin: bool,
 ) -> None:
-    r"""Make an account, for example the first administrator's.
+    """Make an account, for example the first administrator's.
 
     \b
     Example:
       flask users create alice@example.com --username alice --role admin --password-stdin
     """
-    new = NewUser(
-        email=canonical_email(email),
-        username=canonical_username(username) if username else None,
-        display_name=clean_display_name(display_name) if display_name else None,
-        email_verified=True,
-    )
-    password_hash = _read_password_hash(new) if password_stdin else None
-    made = create_user(
-        replace(new, password_hash=password_hash),
-        roles=roles,
-        actor=VISITOR,
-        request=_request("create"),
-    )
+    given = {
+        "email": email,
+        "username": username,
+        "display_name": display_name,
+        "password": _read_password() if password_stdin else None,
+        "roles": list(roles),
+    }
+    checked = check_account(given)
+    wanted = checked.pop("roles")
+    new = prepare_account(checked)
+    made = create_user(new, roles=wanted, actor=VISITOR, request=_request("create"))
     _print_user(made)
-    if password_hash is None:
+    if new.password_hash is None:
         click.echo("The account has no password yet, so nobody can sign in to it.", err=True)
 
 
-def _read_password_hash(new: NewUser) -> str:
-    password = sys.stdin.readline().rstrip("\r\n")
-    context = [word for word in (new.email, new.username, new.display_name) if word]
-    require_acceptable_password(password, context=context)
-    return get_password_hasher().hash(password)
+def _read_password() -> str:
+    """One line of standard input; bytes that are not UTF-8 are left for the policy to refuse."""
+    line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
+    password = line.rstrip("\r\n")
+    if not password:
+        raise ValidationFailedError({"password": ["There is none on standard input."]})
+    return password
 
 
 @users_group.command("list")
@@ -90,7 +88,7 @@ def _read_password_hash(new: NewUser) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @tell_errors
 def list_(role: str | None, active: bool | None, as_json: bool) -> None:
-    r"""List accounts, oldest first.
+    """List accounts, oldest first.
 
     \b
     Example:
@@ -113,7 +111,7 @@ def list_(role: str | None, active: bool | None, as_json: bool) -> None:
 @USER_ARGUMENT
 @tell_errors
 def show(user: str) -> None:
-    r"""Show the account with this id, address or username, as JSON.
+    """Show the account with this id, address or username, as JSON.
 
     \b
     Example:
@@ -126,7 +124,7 @@ def show(user: str) -> None:
 @USER_ARGUMENT
 @tell_errors
 def activate_(user: str) -> None:
-    r"""Let a deactivated account be used again.
+    """Let a deactivated account be used again.
 
     \b
     Example:
@@ -141,7 +139,7 @@ def activate_(user: str) -> None:
 @USER_ARGUMENT
 @tell_errors
 def deactivate_(user: str) -> None:
-    r"""Switch an account off and end its sessions at once.
+    """Switch an account off and end its sessions at once.
 
     \b
     Example:
@@ -157,7 +155,7 @@ def deactivate_(user: str) -> None:
 @click.argument("role")
 @tell_errors
 def grant(user: str, role: str) -> None:
-    r"""Give an account a role.
+    """Give an account a role.
 
     \b
     Example:
@@ -173,7 +171,7 @@ def grant(user: str, role: str) -> None:
 @click.argument("role")
 @tell_errors
 def revoke(user: str, role: str) -> None:
-    r"""Take a role from an account.
+    """Take a role from an account.
 
     \b
     Example:
@@ -188,7 +186,7 @@ def revoke(user: str, role: str) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @tell_errors
 def seed_(file: Path) -> None:
-    r"""Make the accounts of FILE that are not there yet; nothing is written if a row is wrong.
+    """Make the accounts of FILE that are not there yet; nothing is written if a row is wrong.
 
     FILE is a JSON list of objects, or CSV with a header; the columns are email, username,
     password, display_name and roles, all but email optional.

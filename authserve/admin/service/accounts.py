@@ -10,12 +10,13 @@ from authserve.core.events import emit
 from authserve.rbac.service import (
     USER_ROLE,
     assign_initial_roles,
+    holders_of,
     require_role,
     roles_of,
     roles_of_many,
 )
 from authserve.users.events import UserCreated
-from authserve.users.service import NewUser, User, add_user, page_of_users, ref_of
+from authserve.users.service import NewUser, User, UserFilters, add_user, page_of_users, ref_of
 
 PAGE_SIZE = 200
 
@@ -64,10 +65,11 @@ def list_users(
     """
     if role is not None:
         require_role(role)
+    ids = None if role is None else holders_of(role)
+    filters = UserFilters(is_active=is_active, ids=ids)
     after: UUID | None = None
-    while users := page_of_users(after=after, limit=PAGE_SIZE, is_active=is_active):
+    while users := page_of_users(filters, after=after, limit=PAGE_SIZE):
         held = roles_of_many([user.id for user in users])
         for user in users:
-            if role is None or role in held[user.id]:
-                yield UserWithRoles(user, held[user.id])
+            yield UserWithRoles(user, held[user.id])
         after = users[-1].id

@@ -90,14 +90,17 @@ _IN_SLICE = 500
 
 
 def page_of_users(
-    *, after: UUID | None = None, limit: int, is_active: bool | None = None
+    filters: UserFilters | None = None, *, limit: int, after: UUID | None = None
 ) -> Sequence[User]:
-    """At most `limit` accounts with ids beyond `after`, oldest first."""
-    statement = select(User).order_by(User.id).limit(limit)
+    """At most `limit` accounts that fit, oldest first.
+
+    Args:
+        after: only those with greater ids, for the next page; ids grow with time.
+    """
+    statement = select(User).where(*_conditions(filters or UserFilters()))
+    statement = statement.order_by(User.id).limit(limit)
     if after is not None:
         statement = statement.where(User.id > after)
-    if is_active is not None:
-        statement = statement.where(User.is_active.is_(is_active))
     with transaction() as session:
         return session.scalars(statement).all()
 

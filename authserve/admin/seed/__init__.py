@@ -1,0 +1,22 @@
+"""Filling a database from a file: all of it or, if anything is wrong with it, nothing."""
+
+from authserve.admin.seed.accounts import (
+    DEMO_PASSWORD_PREFIX,
+    SeedResult,
+    check_account,
+    prepare_account,
+    seed,
+)
+from authserve.admin.seed.reading import Row, RowFault, SeedFileError, read_rows
+
+__all__ = [
+    "DEMO_PASSWORD_PREFIX",
+    "Row",
+    "RowFault",
+    "SeedFileError",
+    "SeedResult",
+    "check_account",
+    "prepare_account",
+    "read_rows",
+    "seed",
+]

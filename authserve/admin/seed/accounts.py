@@ -1,0 +1,151 @@
+"""Making the accounts of a seed file: all of them or, if anything is wrong with it, none."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from authserve.admin.seed.reading import Row, RowFault, SeedFileError
+from authserve.admin.service import create_user
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.db import transaction
+from authserve.core.errors import ValidationFailedError
+from authserve.core.password_policy import require_acceptable_password
+from authserve.core.passwords import get_password_hasher
+from authserve.core.settings import get_settings
+from authserve.http.fields import DisplayName, EmailAddress, Password, Username
+from authserve.http.openapi import flatten
+from authserve.http.schemas import StrictSchema
+from authserve.rbac.service import find_missing_roles
+from authserve.users.service import NewUser, find_ids_by_identifier
+
+DEMO_PASSWORD_PREFIX = "demo only: "
+"""How the passwords of the example file begin. Anybody can read them; production refuses them."""
+
+
+class AccountSchema(StrictSchema):
+    """One account, as an operator writes it down."""
+
+    email = EmailAddress(required=True)
+    username = Username()
+    password = Password()
+    display_name = DisplayName()
+    roles = fields.List(fields.String(), load_default=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """How many accounts were made, and how many were there already and left alone."""
+
+    created: int
+    existing: int
+
+
+def check_account(values: Any) -> dict[str, Any]:
+    """The checked form of what somebody wrote down for a new account.
+
+    Args:
+        values: an object with fields of `AccountSchema`; what is null counts as left out.
+
+    Returns:
+        The fields of `users.service.NewUser`, the password in place of its hash, and `roles`.
+
+    Raises:
+        ValidationFailedError: with every fault, those of the password included.
+    """
+    if not isinstance(values, dict):
+        raise ValidationFailedError({"account": ["Not an object."]})
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        checked: dict[str, Any] = AccountSchema().load(given)
+    except ValidationError as error:
+        raise ValidationFailedError(flatten(error.messages_dict)) from error
+    password = checked.get("password")
+    if password is None:
+        return checked
+    names = ("email", "username", "display_name")
+    require_acceptable_password(password, context=[checked[n] for n in names if n in checked])
+    if get_settings().is_production and password.startswith(DEMO_PASSWORD_PREFIX):
+        message = "The passwords of the example file are public; production does not take them."
+        raise ValidationFailedError({"password": [message]})
+    return checked
+
+
+def prepare_account(checked: dict[str, Any]) -> NewUser:
+    """The account to make of what `check_account` returned, without its roles; this hashes.
+
+    Its address counts as verified: who runs the command vouches for it.
+    """
+    fields_of_user = dict(checked)
+    password = fields_of_user.pop("password", None)
+    password_hash = None if password is None else get_password_hasher().hash(password)
+    return NewUser(**fields_of_user, password_hash=password_hash, email_verified=True)
+
+
+def seed(rows: Sequence[Row], *, on_progress: Callable[[], None] = lambda: None) -> SeedResult:
+    """Make the accounts that are not there yet; those that are stay as they are.
+
+    Args:
+        on_progress: called once for each account, as its password is hashed.
+
+    Raises:
+        SeedFileError: with the faults of all rows; nothing was written.
+        EmailTakenError, UsernameTakenError: somebody else wrote at the same moment; nothing was
+            written, and running it again tells more.
+    """
+    checked = _check_all(rows)
+    missing = [(values, roles) for values, roles, exists in checked if not exists]
+    prepared = []
+    for values, roles in missing:
+        prepared.append((prepare_account(values), roles))
+        on_progress()
+    request = RequestInfo(user_agent="flask users seed")
+    with transaction():
+        for new, roles in prepared:
+            create_user(new, roles=roles, actor=VISITOR, request=request)
+    return SeedResult(created=len(prepared), existing=len(checked) - len(prepared))
+
+
+def _check_all(rows: Sequence[Row]) -> list[tuple[dict[str, Any], list[str], bool]]:
+    """The checked values, the roles, and whether the account exists, for every row.
+
+    Raises:
+        SeedFileError: with the faults of all rows.
+    """
+    faults: list[RowFault] = []
+    loaded: list[tuple[Row, dict[str, Any]]] = []
+    for row in rows:
+        try:
+            loaded.append((row, check_account(row.values)))
+        except ValidationFailedError as error:
+            faults += [RowFault(row.line, f"{k}: {' '.join(v)}") for k, v in error.errors.items()]
+    faults += _find_repetitions(loaded)
+    taken = find_ids_by_identifier(
+        [values[name] for _, values in loaded for name in ("email", "username") if name in values]
+    )
+    unknown = find_missing_roles({role for _, values in loaded for role in values["roles"]})
+    checked = []
+    for row, values in loaded:
+        roles = values.pop("roles")
+        owner = taken.get(values["email"])
+        if taken.get(values.get("username", ""), owner) != owner:
+            faults.append(RowFault(row.line, "username: Another account uses it."))
+        faults += [
+            RowFault(row.line, f"roles: There is no role {r!r}.") for r in roles if r in unknown
+        ]
+        checked.append((values, roles, owner is not None))
+    if faults:
+        raise SeedFileError(faults)
+    return checked
+
+
+def _find_repetitions(loaded: Sequence[tuple[Row, dict[str, Any]]]) -> Iterator[RowFault]:
+    first_lines: dict[str, int] = {}
+    for row, values in loaded:
+        for name in ("email", "username"):
+            if name not in values:
+                continue
+            first = first_lines.setdefault(values[name], row.line)
+            if first != row.line:
+                yield RowFault(row.line, f"{name}: Line {first} has it already.")

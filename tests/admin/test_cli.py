@@ -1,0 +1,267 @@
+"""`flask users`: accounts from the command line."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from authserve.admin.service import accounts
+from authserve.core.actor import UserRef
+from authserve.core.ids import new_id
+from tests.support.audit import all_events, events_of
+from tests.support.clients import PASSWORD, Caller, login
+from tests.support.people import make_user
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(runner: FlaskCliRunner) -> Run:
+    """Runs `flask users`."""
+
+    def invoke(*args: str, stdin: str | bytes | None = None) -> Result:
+        return runner.invoke(args=["users", *args], input=stdin)
+
+    return invoke
+
+
+def shown(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def assert_refused(result: Result, *lines: str) -> None:
+    """It says no more than `lines`, on standard error alone, and that it failed."""
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [f"Error: {lines[0]}", *lines[1:]]
+
+
+# create
+
+
+def test_create_makes_an_account_that_can_sign_in(run: Run, app: Flask) -> None:
+    options = ["--username", "Alice", "--display-name", " Alice Liddell ", "--role", "admin"]
+    result = run("create", "ALICE@Example.com", *options, "--password-stdin", stdin=f"{PASSWORD}\n")
+    made = shown(result)
+    assert result.stderr == ""
+    assert (made["email"], made["username"]) == ("alice@example.com", "alice")
+    assert (made["display_name"], made["roles"]) == ("Alice Liddell", ["admin", "user"])
+    assert (made["is_active"], made["email_verified"]) == (True, True)
+    assert "password" not in result.output
+    assert login(app.test_client(), "alice").status_code == 200
+
+
+def test_create_without_a_password_says_that_nobody_can_sign_in(run: Run, app: Flask) -> None:
+    result = run("create", "alice@example.com")
+    assert shown(result)["username"] is None
+    assert result.stderr == "The account has no password yet, so nobody can sign in to it.\n"
+    assert login(app.test_client(), "alice@example.com").status_code == 401
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_create_takes_one_line_as_the_password(run: Run, app: Flask, ending: str) -> None:
+    spaced = f" {PASSWORD} "
+    shown(run("create", "a@example.com", "--password-stdin", stdin=f"{spaced}{ending}"))
+    assert login(app.test_client(), "a@example.com", spaced).status_code == 200
+    assert login(app.test_client(), "a@example.com", PASSWORD).status_code == 401
+
+
+NEITHER_HALF = (
+    "3 to 32 letters, digits, dots, hyphens or underscores, with a letter or digit at both ends."
+)
+
+
+UNACCEPTABLE = [
+    (["alice"], "email: Not a valid email address."),
+    (["a@example.com", "--username", "a"], f"username: {NEITHER_HALF}"),
+    (["a@example.com", "--username", ""], f"username: {NEITHER_HALF}"),
+    (["a@example.com", "--display-name", "\x1b[31m"], "display_name: No control characters."),
+    (["a@example.com", "--display-name", ""], "display_name: 1 to 100 characters."),
+    (["a@example.com", "--role", "king"], "There is no role named 'king'."),
+    (["a@example.com", "--role", "\udcff"], "There is no role named '\\udcff'."),
+]
+
+
+def test_create_says_what_is_wrong(run: Run) -> None:
+    for args, told in UNACCEPTABLE:
+        assert_refused(run("create", *args), told)
+    assert run("list").stdout == ""
+
+
+POLICY = {
+    "": "There is none on standard input.",
+    "\n": "There is none on standard input.",
+    "short": (
+        "Use at least 8 characters. Below 15 characters, use an upper-case letter, a lower-case "
+        "letter and a digit."
+    ),
+    "alice@example.com": "Do not use your address, your names or the name of this service.",
+    b"not UTF-8: \xff\xfe, whatever it is\n": "Use text only; one of the characters is none.",
+}
+
+
+def test_create_applies_the_password_policy(run: Run) -> None:
+    for stdin, told in POLICY.items():
+        result = run("create", "alice@example.com", "--password-stdin", stdin=stdin)
+        assert_refused(result, f"password: {told}")
+    assert run("list").stdout == ""
+
+
+def test_create_tells_all_faults_at_once(run: Run) -> None:
+    assert_refused(
+        run("create", "alice", "--username", "a"),
+        "email: Not a valid email address.",
+        f"username: {NEITHER_HALF}",
+    )
+
+
+def test_create_refuses_what_is_taken(run: Run) -> None:
+    run("create", "alice@example.com", "--username", "alice")
+    assert_refused(run("create", "Alice@EXAMPLE.com"), "Another account uses this email address.")
+    assert_refused(
+        run("create", "b@example.com", "--username", "ALICE"),
+        "Another account uses this username.",
+    )
+
+
+def test_create_is_audited_as_the_command_that_it_is(run: Run, context: None) -> None:
+    shown(run("create", "alice@example.com", "--role", "admin"))
+    (event,) = all_events()
+    assert (event.action, event.outcome, event.actor) == ("user.created", "success", None)
+    assert (event.user_agent, event.ip) == ("flask users create", None)
+    assert event.details == {"roles": ["admin", "user"]}
+
+
+# list and show
+
+
+@pytest.fixture
+def alice(context: None) -> UserRef:
+    """Alice, who has no more than the role that everybody has."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def only_admin(context: None) -> UserRef:
+    """The only administrator."""
+    return make_user("root", roles=["admin"])
+
+
+def test_list_shows_accounts_oldest_first(run: Run, alice: UserRef, only_admin: UserRef) -> None:
+    run("deactivate", "alice")
+    assert [line.split("\t") for line in run("list").stdout.splitlines()] == [
+        [str(alice.id), "alice@example.com", "alice", "inactive", "user"],
+        [str(only_admin.id), "root@example.com", "root", "active", "admin,user"],
+    ]
+
+
+def test_list_narrows(run: Run, alice: UserRef, only_admin: UserRef) -> None:
+    run("deactivate", "alice")
+    for options, expected in {
+        "": ["alice", "root"],
+        "--active": ["root"],
+        "--inactive": ["alice"],
+        "--role user": ["alice", "root"],
+        "--role admin": ["root"],
+        "--role admin --inactive": [],
+    }.items():
+        result = run("list", "--json", *options.split())
+        assert (result.exit_code, result.stderr) == (0, "")
+        found = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [user["username"] for user in found] == expected, options
+
+
+def test_list_goes_on_past_a_page(run: Run, context: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "PAGE_SIZE", 2)
+    names = [f"user{number}" for number in range(5)]
+    for name in names:
+        make_user(name)
+    found = [json.loads(line)["username"] for line in run("list", "--json").stdout.splitlines()]
+    assert found == names
+
+
+def test_list_refuses_an_unknown_role(run: Run) -> None:
+    assert_refused(run("list", "--role", "king"), "There is no role named 'king'.")
+
+
+def test_show_finds_an_account_by_id_address_and_username(run: Run, alice: UserRef) -> None:
+    documents = [
+        shown(run("show", reference))
+        for reference in (str(alice.id), "ALICE@example.com", "Alice", alice.id.hex)
+    ]
+    assert all(document == documents[0] for document in documents)
+    assert (documents[0]["id"], documents[0]["roles"]) == (str(alice.id), ["user"])
+
+
+def test_an_unknown_account_is_refused(run: Run, context: None) -> None:
+    for reference in ("bob", "bob@example.com", "", "not/a name", "\udcff", str(new_id())):
+        for command in ("show", "activate", "deactivate"):
+            assert_refused(run(command, reference), "There is no such user.")
+        for command in ("grant", "revoke"):
+            assert_refused(run(command, reference, "user"), "There is no such user.")
+
+
+# activate and deactivate
+
+
+def test_deactivate_ends_sessions_and_activate_lets_in_again(
+    run: Run, app: Flask, alice: UserRef
+) -> None:
+    tokens = login(app.test_client(), "alice").get_json()
+    caller = Caller(app.test_client(), {"id": str(alice.id)}, tokens)
+    off = run("deactivate", "alice")
+    assert (off.exit_code, off.stderr) == (0, "")
+    assert off.stdout == "alice@example.com is deactivated, and its sessions have ended.\n"
+    assert caller.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
+    assert login(app.test_client(), "alice").get_json()["code"] == "account_disabled"
+
+    on = run("activate", "alice@example.com")
+    assert (on.exit_code, on.stdout) == (0, "alice@example.com is active.\n")
+    assert login(app.test_client(), "alice").status_code == 200
+    assert caller.get("/api/v1/users/me").status_code == 401
+
+
+def test_switching_twice_is_fine_and_audited_once(run: Run, alice: UserRef) -> None:
+    for command in ("deactivate", "deactivate", "activate", "activate"):
+        assert run(command, "alice").exit_code == 0
+    switched = events_of(alice, "user.deactivated", "user.activated")
+    assert [event.action for event in switched] == ["user.deactivated", "user.activated"]
+    assert switched[0].user_agent == "flask users deactivate"
+
+
+LAST_ADMIN = "This is the last active administrator. Give somebody else the role first."
+
+
+def test_the_last_administrator_stays(run: Run, only_admin: UserRef) -> None:
+    assert_refused(run("deactivate", "root"), LAST_ADMIN)
+    assert_refused(run("revoke", "root", "admin"), LAST_ADMIN)
+    document = shown(run("show", "root"))
+    assert (document["is_active"], document["roles"]) == (True, ["admin", "user"])
+
+
+# grant and revoke
+
+
+def test_grant_and_revoke_say_what_is_held_now(run: Run, alice: UserRef) -> None:
+    make_user("root", roles=["admin"])
+    assert run("grant", "alice", "admin").stdout == "alice@example.com holds: admin, user.\n"
+    assert run("revoke", "alice", "admin").stdout == "alice@example.com holds: user.\n"
+    assert run("revoke", "alice", "user").stdout == "alice@example.com holds: no role.\n"
+    agents = [event.user_agent for event in events_of(alice, "user.roles_changed")]
+    assert agents == ["flask users grant", "flask users revoke", "flask users revoke"]
+
+
+def test_an_unknown_role_is_refused(run: Run, alice: UserRef) -> None:
+    for command in ("grant", "revoke"):
+        assert_refused(run(command, "alice", "king"), "There is no role named 'king'.")
+
+
+def test_a_missing_argument_is_told_with_the_usage(run: Run) -> None:
+    result = run("grant", "alice")
+    assert result.exit_code == 2
+    assert "Missing argument 'ROLE'" in result.stderr

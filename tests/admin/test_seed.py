@@ -1,0 +1,379 @@
+"""`flask users seed`: all of a file or nothing."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+import config
+from authserve.admin.seed import (
+    DEMO_PASSWORD_PREFIX,
+    Row,
+    SeedFileError,
+    SeedResult,
+    read_rows,
+    seed,
+)
+from tests.support.audit import all_events
+from tests.support.clients import PASSWORD, login
+from tests.support.people import make_user
+
+EXAMPLES = config.ROOT / "docs" / "examples"
+
+Seed = Callable[..., Result]
+
+
+@pytest.fixture
+def seed_text(runner: FlaskCliRunner, tmp_path: Path) -> Seed:
+    """Seeds from a file that holds the given text."""
+
+    def invoke(text: str | bytes, *, name: str = "users.json") -> Result:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return runner.invoke(args=["users", "seed", str(path)])
+
+    return invoke
+
+
+@pytest.fixture
+def seed_rows(seed_text: Seed) -> Seed:
+    """Seeds from a JSON file with one of the given accounts a line, the first on line 2."""
+
+    def invoke(*rows: object) -> Result:
+        return seed_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+    return invoke
+
+
+def users(runner: FlaskCliRunner) -> list[dict[str, Any]]:
+    result = runner.invoke(args=["users", "list", "--json"])
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def assert_refused(result: Result, *faults: str) -> None:
+    assert (result.exit_code, result.stdout) == (1, "")
+    told = [line for line in result.stderr.splitlines() if line != "Hashing passwords"]
+    assert told == ["Error: Nothing was written.", *faults]
+
+
+# What goes well
+
+
+@pytest.mark.parametrize("name", ["users.json", "users.csv"])
+def test_the_example_seeds_a_database_once(app: Flask, runner: FlaskCliRunner, name: str) -> None:
+    first = runner.invoke(args=["users", "seed", str(EXAMPLES / name)])
+    assert (first.exit_code, first.stdout) == (0, "8 made, 0 there already.\n"), first.output
+    found = users(runner)
+    assert [user["email"] for user in found if "admin" in user["roles"]] == [
+        "amara.okafor@example.com"
+    ]
+    assert all(user["email_verified"] and "user" in user["roles"] for user in found)
+
+    again = runner.invoke(args=["users", "seed", str(EXAMPLES / name)])
+    assert (again.exit_code, again.stdout) == (0, "0 made, 8 there already.\n")
+    assert users(runner) == found
+
+
+def test_both_examples_hold_the_same() -> None:
+    in_json = json.loads((EXAMPLES / "users.json").read_text(encoding="utf-8"))
+    with (EXAMPLES / "users.csv").open(encoding="utf-8", newline="") as file:
+        in_csv = [
+            {name: text for name, text in row.items() if text} for row in csv.DictReader(file)
+        ]
+    for row in in_json:
+        if "roles" in row:
+            row["roles"] = " ".join(row["roles"])
+    assert in_json == in_csv
+
+
+def test_whoever_is_in_the_example_can_sign_in(app: Flask, runner: FlaskCliRunner) -> None:
+    runner.invoke(args=["users", "seed", str(EXAMPLES / "users.json")])
+    rows = [row for row in json.loads((EXAMPLES / "users.json").read_text()) if "password" in row]
+    assert len(rows) == 7
+    for row in rows:
+        assert row["password"].startswith(DEMO_PASSWORD_PREFIX)
+        assert login(app.test_client(), row["email"], row["password"]).status_code == 200
+
+
+def test_a_second_run_adds_what_is_new_and_leaves_the_rest(
+    app: Flask, runner: FlaskCliRunner, seed_rows: Seed
+) -> None:
+    alice = {"email": "alice@example.com", "username": "alice", "password": PASSWORD}
+    assert seed_rows(alice).stdout == "1 made, 0 there already.\n"
+    changed = {**alice, "display_name": "Changed", "roles": ["admin"]}
+    result = seed_rows(changed, {"email": "bob@example.com"})
+    assert result.stdout == "1 made, 1 there already.\n"
+    assert [(user["email"], user["display_name"], user["roles"]) for user in users(runner)] == [
+        ("alice@example.com", None, ["user"]),
+        ("bob@example.com", None, ["user"]),
+    ]
+
+
+def test_an_empty_list_makes_nobody(seed_text: Seed) -> None:
+    for text, name in (("[]", "a.json"), (" [ ]\n", "b.json"), ("email\n", "c.csv")):
+        assert seed_text(text, name=name).stdout == "0 made, 0 there already.\n"
+
+
+WRITTEN_BY_EDITORS = [
+    ("a.json", '\ufeff[{"email": "zoe@example.com", "display_name": "Zoé"}]'),
+    ("b.JSON", '[{"email":"zoe@example.com","display_name":"Zo\\u00e9","username":null}]'),
+    ("c.csv", "\ufeffemail,display_name\r\nzoe@example.com,Zoé\r\n"),
+    ("d.csv", 'display_name,"email"\n"Zoé",zoe@example.com'),
+    ("e.csv", "email,display_name,roles\n\n ZOE@example.com , Zoe\u0301 ,\n\n"),
+]
+
+
+def test_it_reads_what_editors_write(runner: FlaskCliRunner, seed_text: Seed) -> None:
+    made = 1
+    for name, text in WRITTEN_BY_EDITORS:
+        result = seed_text(text, name=name)
+        assert result.stdout == f"{made} made, {1 - made} there already.\n", text
+        made = 0
+    (user,) = users(runner)
+    assert (user["email"], user["display_name"]) == ("zoe@example.com", "Zoé")
+
+
+@pytest.mark.parametrize(("name", "text"), WRITTEN_BY_EDITORS)
+def test_the_same_is_meant_however_it_is_written(tmp_path: Path, name: str, text: str) -> None:
+    (row,) = read(tmp_path, text, name=name)
+    assert set(row.values) - {"username"} == {"email", "display_name"}
+
+
+def read(folder: Path, text: str | bytes, *, name: str = "users.json") -> list[Row]:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_rows(path)
+
+
+@pytest.mark.parametrize("roles", ["admin user", "admin,user", "admin; user", " admin  user "])
+def test_roles_of_a_csv_are_separated_as_people_do(tmp_path: Path, roles: str) -> None:
+    (row,) = read(tmp_path, f'email,roles\na@example.com,"{roles}"\n', name="a.csv")
+    assert row.values["roles"] == ["admin", "user"]
+
+
+def test_each_account_is_audited(seed_rows: Seed, context: None) -> None:
+    seed_rows({"email": "alice@example.com"}, {"email": "bob@example.com", "roles": ["admin"]})
+    events = all_events()
+    assert [(event.action, event.user_agent) for event in events] == [
+        ("user.created", "flask users seed")
+    ] * 2
+    assert [event.details for event in events] == [
+        {"roles": ["user"]},
+        {"roles": ["admin", "user"]},
+    ]
+
+
+def test_progress_is_told_for_each_password(context: None) -> None:
+    rows = [Row(line, {"email": f"user{line}@example.com"}) for line in range(1, 4)]
+    told: list[None] = []
+    assert seed(rows, on_progress=lambda: told.append(None)) == SeedResult(created=3, existing=0)
+    assert len(told) == 3
+
+
+# What is refused, all of it at once, with nothing written
+
+NOT_AN_ADDRESS = "email: Not a valid email address."
+
+
+def test_it_tells_the_faults_of_all_rows_by_line_and_writes_none(
+    runner: FlaskCliRunner, seed_rows: Seed
+) -> None:
+    result = seed_rows(
+        {"email": "good@example.com", "password": PASSWORD},
+        {"email": "bad", "username": "b"},
+        {"email": "weak@example.com", "password": "short"},
+        {"email": "king@example.com", "roles": ["king", "user", "queen"]},
+        {"username": "nobody"},
+    )
+    assert_refused(
+        result,
+        f"line 3: {NOT_AN_ADDRESS}",
+        "line 3: username: 3 to 32 letters, digits, dots, hyphens or underscores, with a letter "
+        "or digit at both ends.",
+        "line 4: password: Use at least 8 characters. Below 15 characters, use an upper-case "
+        "letter, a lower-case letter and a digit.",
+        "line 5: roles: There is no role 'king'.",
+        "line 5: roles: There is no role 'queen'.",
+        "line 6: email: Missing data for required field.",
+    )
+    assert users(runner) == []
+
+
+OTHER_FORMS: list[tuple[object, str]] = [
+    (["alice@example.com"], "account: Not an object."),
+    ("alice@example.com", "account: Not an object."),
+    (None, "account: Not an object."),
+    (7, "account: Not an object."),
+    ({}, "email: Missing data for required field."),
+    ({"email": None}, "email: Missing data for required field."),
+    ({"email": 7}, "email: Not a valid string."),
+    ({"email": ["a@example.com"]}, "email: Not a valid string."),
+    ({"email": "a@example.com", "password": 12345678}, "password: Not a valid string."),
+    ({"email": "a@example.com", "roles": "admin"}, "roles: Not a valid list."),
+    ({"email": "a@example.com", "roles": [1]}, "roles.0: Not a valid string."),
+    ({"email": "a@example.com", "is_active": True}, "is_active: Unknown field."),
+    ({"email": "b@example.com", "roles": ["NUL \x00"]}, "roles: There is no role 'NUL \\x00'."),
+    ({"email": "c@example.com", "roles": ["\ud800"]}, "roles: There is no role '\\ud800'."),
+    ({"email": "\ud800@example.com"}, NOT_AN_ADDRESS),
+    ({"email": "a@example.com", "display_name": "\x00"}, "display_name: No control characters."),
+]
+
+
+def test_rows_of_another_form_are_refused(runner: FlaskCliRunner, seed_rows: Seed) -> None:
+    result = seed_rows({"email": "good@example.com"}, *(row for row, _ in OTHER_FORMS))
+    faults = [f"line {line}: {fault}" for line, (_, fault) in enumerate(OTHER_FORMS, start=3)]
+    assert_refused(result, *faults)
+    assert users(runner) == []
+
+
+def test_repetitions_are_refused_by_canonical_form(seed_rows: Seed) -> None:
+    result = seed_rows(
+        {"email": "alice@example.com", "username": "alice"},
+        {"email": "ALICE@example.com"},
+        {"email": "bob@example.com", "username": "Alice"},
+    )
+    assert_refused(
+        result,
+        "line 3: email: Line 2 has it already.",
+        "line 4: username: Line 2 has it already.",
+    )
+
+
+def test_a_username_of_another_account_is_refused(
+    runner: FlaskCliRunner, seed_rows: Seed, context: None
+) -> None:
+    make_user("alice")
+    make_user("bob")
+    taken = "username: Another account uses it."
+    assert_refused(seed_rows({"email": "new@example.com", "username": "Alice"}), f"line 2: {taken}")
+    assert_refused(seed_rows({"email": "bob@example.com", "username": "alice"}), f"line 2: {taken}")
+    own = seed_rows({"email": "alice@example.com", "username": "alice"})
+    assert own.stdout == "0 made, 1 there already.\n"
+    assert len(users(runner)) == 2
+
+
+def test_an_account_that_appears_meanwhile_leaves_nothing_half_written(
+    runner: FlaskCliRunner, context: None
+) -> None:
+    """The file is fine; before it is written, somebody else takes a username of it."""
+    rows = [
+        Row(1, {"email": "first@example.com"}),
+        Row(2, {"email": "alice@elsewhere.example", "username": "alice"}),
+    ]
+    taken = iter([lambda: make_user("alice"), lambda: None])
+    with pytest.raises(Exception, match="Another account uses this username"):
+        seed(rows, on_progress=lambda: next(taken)())
+    assert [user["email"] for user in users(runner)] == ["alice@example.com"]
+
+
+def test_a_malformed_file_is_told_and_writes_nothing(
+    runner: FlaskCliRunner, seed_text: Seed
+) -> None:
+    result = seed_text('[\n{"email": "a@example.com"},\noops]')
+    assert_refused(result, "line 3: Not JSON from here on: Expecting value.")
+    assert users(runner) == []
+
+
+def fault_of(folder: Path, text: str | bytes, *, name: str = "users.json") -> str:
+    with pytest.raises(SeedFileError) as caught:
+        read(folder, text, name=name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1: A JSON list of objects needs '[' here."),
+        ("{}", "line 1: A JSON list of objects needs '[' here."),
+        ("[", "line 1: Not JSON from here on: Expecting value."),
+        ("[\n{}\n", "line 3: A JSON list of objects needs ',' here."),
+        ("[\n{}\n{}]", "line 3: A JSON list of objects needs ',' here."),
+        ("[\n{},\n]", "line 3: JSON allows no comma before the last bracket."),
+        ("[\n{}]\n[]", "line 3: Nothing may follow the list."),
+        ('[\n{"email":\n a}]', "line 3: Not JSON from here on: Expecting value."),
+        (
+            '[\n{"email": "a", "email": "b"}]',
+            "line 2: Not the JSON of an account: an object has the same key twice.",
+        ),
+    ],
+)
+def test_malformed_json_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    assert fault_of(tmp_path, text) == fault
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '[{"email": ' + "9" * 5_000 + "}]"])
+def test_monstrous_json_is_refused(tmp_path: Path, text: str) -> None:
+    assert fault_of(tmp_path, text).startswith("line 1: Not the JSON of an account: ")
+
+
+HEADER = (
+    "line 1: The header has to name email, and may name each of: email, username, password, "
+    "display_name, roles."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", HEADER),
+        ("username\nalice\n", HEADER),
+        ("email;username\na@example.com;alice\n", HEADER),
+        ("email,phone\na@example.com,1\n", HEADER),
+        ("email,email\na@example.com,b@example.com\n", HEADER),
+        ("Email\na@example.com\n", HEADER),
+        ("email\na@example.com,alice\n", "line 2: More values than columns."),
+        ('email\n"a@example.com\n', "line 2: Not CSV from here on: unexpected end of data."),
+        ('"email', "line 1: Not CSV from here on: unexpected end of data."),
+        ('email\n"a"@example.com\n', "line 2: Not CSV from here on: ',' expected after '\"'."),
+    ],
+)
+def test_malformed_csv_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    assert fault_of(tmp_path, text, name="users.csv") == fault
+
+
+def test_a_row_of_a_csv_is_known_by_its_first_line(tmp_path: Path) -> None:
+    rows = read(tmp_path, 'email,display_name\na,"two\nlines"\n\nb,\n', name="users.csv")
+    assert [(row.line, row.values["email"]) for row in rows] == [(2, "a"), (5, "b")]
+
+
+@pytest.mark.parametrize("name", ["users.json", "users.csv"])
+@pytest.mark.parametrize("text", [b"\xff\xfe[\x00]\x00", "email\nzoé@x".encode("latin-1")])
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, name: str, text: bytes) -> None:
+    assert fault_of(tmp_path, text, name=name) == "line 1: The file is not UTF-8."
+
+
+@pytest.mark.parametrize("name", ["users.txt", "users", "users.json.bak"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+    fault = "line 1: Name the file .json or .csv, after what it holds."
+    assert fault_of(tmp_path, "[]", name=name) == fault
+
+
+def test_a_file_that_is_not_there_is_refused(runner: FlaskCliRunner, tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", tmp_path):
+        result = runner.invoke(args=["users", "seed", str(path)])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert str(path) in result.stderr
+
+
+def test_production_refuses_the_passwords_of_the_example(make_app: Callable[..., Flask]) -> None:
+    production = make_app(app_env="production").test_cli_runner(capture="fd")
+    result = production.invoke(args=["users", "seed", str(EXAMPLES / "users.json")])
+    told = "password: The passwords of the example file are public; production does not take them."
+    assert_refused(result, *(f"line {line}: {told}" for line in range(2, 9)))
+    assert users(production) == []
+
+    args = ["users", "create", "alice@example.com", "--password-stdin"]
+    created = production.invoke(args=args, input="demo only: alice winds the clock")
+    assert created.stderr == f"Error: {told}\n"
+
+
+def test_every_row_of_a_long_file_is_known_by_its_line(tmp_path: Path) -> None:
+    text = json.dumps([{"email": f"u{n}@example.com"} for n in range(10_000)], indent=0)
+    rows = read(tmp_path, text)
+    assert (len(rows), rows[0].line, rows[-1].line) == (10_000, 2, 29_999)
