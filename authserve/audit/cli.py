@@ -70,7 +70,7 @@ class MomentParam(click.ParamType[datetime]):
 )
 @tell_errors
 def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
-    r"""Check that no event was changed, removed or inserted; if one was, name it and exit with 1.
+    """Check that no event was changed, removed or inserted; if one was, name it and exit with 1.
 
     The service can go on meanwhile. A chain that was made anew as a whole, or an older copy of
     the database, shows only against a head from the log: give the newest one with --head.
@@ -102,7 +102,7 @@ def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @tell_errors
 def export(after: datetime | None, before: datetime | None, file: Path) -> None:
-    r"""Export events as NDJSON, oldest first; `-` is standard output.
+    """Export events as NDJSON, oldest first; `-` is standard output.
 
     Each line is an event as the API shows it, with its batch (null while it is not sealed) and
     the pseudonyms of its users, which tell events of deleted users apart.
@@ -160,7 +160,7 @@ def _text(value: UUID | None) -> str | None:
 @audit_group.command()
 @tell_errors
 def seal() -> None:
-    r"""Seal the events that are in no batch yet.
+    """Seal the events that are in no batch yet.
 
     The worker does so by itself, every minute; this is for a deployment without one.
 
@@ -175,7 +175,7 @@ def seal() -> None:
 @audit_group.command()
 @tell_errors
 def prune() -> None:
-    r"""Delete the sealed events that are older than AUDIT_RETENTION; the rest still verifies.
+    """Delete the sealed events that are older than AUDIT_RETENTION; the rest still verifies.
 
     The worker does so by itself; this is for a deployment without one.
 
@@ -194,7 +194,7 @@ def prune() -> None:
 @audit_group.command()
 @tell_errors
 def rewrap() -> None:
-    r"""Vouch for all batches under the current SECRET_KEY.
+    """Vouch for all batches under the current SECRET_KEY.
 
     After this a former secret can be dropped from SECRET_KEY_FALLBACKS, as far as the audit trail
     is concerned.

@@ -15,7 +15,7 @@ MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 @with_appcontext
 def doctor_command(as_json: bool) -> None:
-    r"""Check this deployment, and show the settings in force and where each came from.
+    """Check this deployment, and show the settings in force and where each came from.
 
     No secret is shown, and nothing is changed. The exit status is 1 if something has failed;
     warnings alone leave it at 0.

@@ -19,7 +19,7 @@ keys_group = AppGroup("keys", help="Signing keys: list, rotate, seal anew.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @tell_errors
 def list_(as_json: bool) -> None:
-    r"""List every key, newest first: kid, state, and when it signs and is believed.
+    """List every key, newest first: kid, state, and when it signs and is believed.
 
     A key is published before it is active; retiring while tokens that it signed may live; and
     retired.
@@ -47,7 +47,7 @@ def list_(as_json: bool) -> None:
 )
 @tell_errors
 def rotate_(emergency: bool) -> None:
-    r"""Make the next signing key; running workers follow within seconds.
+    """Make the next signing key; running workers follow within seconds.
 
     It is published now and signs some minutes later, and the old key stays until its last token
     has expired, so nobody notices. With --emergency it signs at once, and every access token
@@ -73,7 +73,7 @@ def rotate_(emergency: bool) -> None:
 @keys_group.command("rewrap")
 @tell_errors
 def rewrap_() -> None:
-    r"""Seal the private keys anew under the current SECRET_KEY.
+    """Seal the private keys anew under the current SECRET_KEY.
 
     After this, and once the last refresh tokens of the former secret have expired, it can be
     dropped from SECRET_KEY_FALLBACKS.

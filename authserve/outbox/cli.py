@@ -36,7 +36,7 @@ outbox_group = AppGroup("outbox", help="Messages: those owed, sent and given up.
 @click.command("worker")
 @with_appcontext
 def worker_command() -> None:
-    r"""Deliver mail, seal the audit trail and clear dead rows away, until stopped.
+    """Deliver mail, seal the audit trail and clear dead rows away, until stopped.
 
     Any number of workers can run, on any number of machines. SIGTERM and Ctrl-C let the present
     delivery finish.
@@ -65,7 +65,7 @@ def worker_command() -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @tell_errors
 def list_(state: str | None, limit: int) -> None:
-    r"""List messages, newest first: id, state, kind, attempts, when asked for, last error.
+    """List messages, newest first: id, state, kind, attempts, when asked for, last error.
 
     \b
     Example:
@@ -80,7 +80,7 @@ def list_(state: str | None, limit: int) -> None:
 @click.argument("message_id", type=click.UUID)
 @tell_errors
 def show(message_id: UUID) -> None:
-    r"""Show one message as JSON.
+    """Show one message as JSON.
 
     \b
     Example:
@@ -93,7 +93,7 @@ def show(message_id: UUID) -> None:
 @click.argument("message_id", type=click.UUID)
 @tell_errors
 def retry_(message_id: UUID) -> None:
-    r"""Let the worker try a message again that was given up, for another 24 hours.
+    """Let the worker try a message again that was given up, for another 24 hours.
 
     \b
     Example:

@@ -16,7 +16,7 @@ sessions_group = AppGroup("sessions", help="Sessions: end them, clear away the d
 @sessions_group.command()
 @tell_errors
 def purge() -> None:
-    r"""Delete the sessions that ended or expired over an hour ago.
+    """Delete the sessions that ended or expired over an hour ago.
 
     The worker does so by itself; this is for a deployment without one.
 
@@ -41,7 +41,7 @@ def purge() -> None:
 @click.confirmation_option(prompt="This signs people out. Go on?")
 @tell_errors
 def revoke(user: str | None, issued_before: datetime | None) -> None:
-    r"""End live sessions, of one user or of everybody.
+    """End live sessions, of one user or of everybody.
 
     After restoring a backup, end what began before it was restored: sessions live in it that
     had been ended since.

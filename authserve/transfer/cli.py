@@ -39,7 +39,7 @@ from authserve.transfer.service import read_rows as read_rows_of
 def import_command(
     file: Path, file_format: str, maps: tuple[str, ...], dry_run: bool, results: Path | None
 ) -> None:
-    r"""Import accounts with their password hashes; they sign in with the passwords they have.
+    """Import accounts with their password hashes; they sign in with the passwords they have.
 
     Accounts that are there already stay as they are, so an import that was cut off is run again.
     Rows that cannot be used are left out and told; then the exit status is 1.
@@ -125,7 +125,7 @@ def _summary(counts: Counter[Result], dry_run: bool) -> str:
 @with_appcontext
 @tell_errors
 def export_command(file: Path) -> None:
-    r"""Export every account as NDJSON, password hashes included; `-` is standard output.
+    """Export every account as NDJSON, password hashes included; `-` is standard output.
 
     Keep the file like the database: whoever has it can try passwords at leisure.
 
