@@ -1,0 +1,112 @@
+"""Writing, sealing and tampering with the audit trail; inside an application context."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from authserve.audit.models import AuditDetail, AuditEvent, AuditSeal
+from authserve.audit.service import details_digest, record, seal_events
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.db import db, read_all, transaction
+from authserve.core.ids import new_id
+from authserve.users.events import UserRegistered
+
+REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
+
+ALICE = UserRef(UUID(int=1), UUID(int=2))
+
+GUARDED = ("audit_events", "audit_details")
+
+
+def write_events(count: int = 1, *, user: UserRef = ALICE) -> list[UUID]:
+    """Let something happen, each time in a transaction of its own; returns the events' ids."""
+    before = set(event_ids())
+    for number in range(count):
+        with transaction():
+            details = {"number": number, "name": "Ä\x7f😀", "list": [1.5, None, True]}
+            actor = Actor(user=user)
+            record(UserRegistered(actor=actor, subject=user, request=REQUEST, details=details))
+    return [event_id for event_id in event_ids() if event_id not in before]
+
+
+def event_row(**columns: Any) -> dict[str, Any]:
+    """An event as somebody might forge it."""
+    return {
+        "id": new_id(),
+        "occurred_at": now(),
+        "action": "user.registered",
+        "outcome": "success",
+        "actor_audit_id": None,
+        "subject_audit_id": uuid4(),
+        "correlation_id": "forged",
+        "details_digest": details_digest(b"salt", {}),
+        **columns,
+    }
+
+
+def write_rows(count: int) -> None:
+    """Write many events at once, without details."""
+    with transaction() as session:
+        session.execute(insert(AuditEvent), [event_row() for _ in range(count)])
+
+
+def seal_all() -> list[int]:
+    """Seal everything; returns how many events each batch holds."""
+    return list(seal_events())
+
+
+def event_ids() -> list[UUID]:
+    """Every event's id, oldest first."""
+    return [row.id for row in read_all(select(AuditEvent.id).order_by(AuditEvent.id))]
+
+
+def places() -> dict[UUID, tuple[int, int]]:
+    """Batch and position of every sealed event."""
+    return {
+        row.event_id: (row.batch_seq, row.position) for row in read_all(select(AuditSeal.__table__))
+    }
+
+
+def details_of(event_id: UUID) -> Sequence[Any]:
+    """The details of an event, if they are still there."""
+    return read_all(select(AuditDetail.__table__).where(AuditDetail.event_id == event_id))
+
+
+@contextmanager
+def unguarded() -> Iterator[Session]:
+    """A transaction in which the triggers are off, as whoever owns the tables can turn them."""
+    with transaction() as session:
+        if db.engine.dialect.name == "postgresql":
+            with _disabled_triggers(session):
+                yield session
+        else:
+            with _dropped_triggers(session):
+                yield session
+
+
+@contextmanager
+def _disabled_triggers(session: Session) -> Iterator[None]:
+    connection = session.connection()
+    for table in GUARDED:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    yield
+    for table in GUARDED:
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+@contextmanager
+def _dropped_triggers(session: Session) -> Iterator[None]:
+    connection = session.connection()
+    found = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'"
+    ).all()
+    for name, _ in found:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    yield
+    for _, sql in found:
+        connection.exec_driver_sql(sql)
