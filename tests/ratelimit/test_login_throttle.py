@@ -1,0 +1,339 @@
+"""What callers see of the login throttle."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select, text
+from werkzeug.test import TestResponse
+
+from authserve.core.actor import RequestInfo
+from authserve.core.db import db, transaction
+from authserve.ratelimit.service import identifier_key, record_failure
+from authserve.users.models import User
+from tests.support.clients import PASSWORD, Caller
+from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
+from tests.support.databases import on_postgresql
+from tests.support.problems import assert_problem
+from tests.support.rows import audit_trail, count_sessions, counters
+
+Clock = time_machine.Traveller
+
+REAUTHENTICATE = "/api/v1/auth/reauthenticate"
+ELSEWHERE = "198.51.100.7"
+
+
+def attempt(
+    app: Flask, identifier: str, password: str = "wrong", ip: str = "127.0.0.1", **fields: Any
+) -> TestResponse:
+    body = {"identifier": identifier, "password": password, **fields}
+    response: TestResponse = app.test_client().post(
+        "/api/v1/auth/login", json=body, environ_overrides={"REMOTE_ADDR": ip}
+    )
+    return response
+
+
+def statuses(app: Flask, count: int, *args: Any, **kwargs: Any) -> list[int]:
+    return [attempt(app, *args, **kwargs).status_code for _ in range(count)]
+
+
+def run_sql(app: Flask, statement: str) -> None:
+    with app.app_context(), transaction() as session:
+        session.execute(text(statement))
+
+
+def test_the_right_password_waits_like_a_wrong_one(clock: Clock, app: Flask, alice: Caller) -> None:
+    assert statuses(app, 5, "alice") == [401] * 5
+    for password in (PASSWORD, "wrong"):
+        response = attempt(app, "alice", password)
+        problem = assert_problem(response, 429, "too_many_attempts")
+        assert response.headers["Retry-After"] == "30"
+        assert problem["detail"] == "Too many attempts. Wait a while, then try again."
+    clock.shift(29.5)
+    assert attempt(app, "alice", PASSWORD).headers["Retry-After"] == "1"
+    clock.shift(0.5)
+    assert attempt(app, "alice", PASSWORD).status_code == 200
+    # And now all is forgotten.
+    assert statuses(app, 4, "alice") == [401] * 4
+
+
+def test_live_sessions_are_not_touched(app: Flask, alice: Caller) -> None:
+    statuses(app, 6, "alice")
+    assert alice.get("/api/v1/users/me").status_code == 200
+    body = {"refresh_token": alice.tokens["refresh_token"]}
+    assert app.test_client().post("/api/v1/auth/refresh", json=body).status_code == 200
+
+
+def test_unknown_identifiers_are_counted_and_answered_alike(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    answers = {}
+    for number, name in enumerate(("alice", "nobody", "nobody@example.com", "no name!", "a" * 320)):
+        responses = [attempt(app, name, ip=f"192.0.2.{number}") for _ in range(7)]
+        answers[name] = [
+            (
+                response.status_code,
+                {**response.get_json(), "correlation_id": ""},
+                response.headers.get("Retry-After"),
+                response.headers.get("WWW-Authenticate"),
+            )
+            for response in responses
+        ]
+    assert all(answer == answers["alice"] for answer in answers.values())
+    assert [status for status, *_ in answers["alice"]] == [401] * 5 + [429] * 2
+    rows = [(row["hits"], row["expires_at"]) for row in counters(app)]
+    # For each name a counter of its own and its address's, and all alike.
+    assert sorted(Counter(rows).values()) == [5, 5]
+
+
+def test_the_forms_of_one_name_share_a_counter(app: Flask, alice: Caller) -> None:
+    forms = ("alice", "ALICE", " Alice", "aLiCe ", "alice")
+    assert [attempt(app, form).status_code for form in forms] == [401] * 5
+    assert attempt(app, "Alice").status_code == 429
+
+
+def test_an_address_and_a_username_do_not_tell_that_they_belong_together(
+    app: Flask, alice: Caller
+) -> None:
+    statuses(app, 6, "alice")
+    assert attempt(app, "alice@example.com", ip=ELSEWHERE).status_code == 401
+    assert attempt(app, "Alice@EXAMPLE.com", PASSWORD, ip=ELSEWHERE).status_code == 200
+
+
+def test_a_success_clears_its_own_counter_alone(app: Flask, alice: Caller) -> None:
+    assert statuses(app, 4, "alice") == [401] * 4
+    assert statuses(app, 4, "alice@example.com", ip=ELSEWHERE) == [401] * 4
+    assert attempt(app, "alice", PASSWORD).status_code == 200
+    assert statuses(app, 2, "alice@example.com", ip=ELSEWHERE) == [401, 429]
+    # That of the name is empty, that of the first address is not.
+    assert statuses(app, 4, "alice") == [401] * 4
+    assert statuses(app, 3, "bob") == [401, 401, 429]
+
+
+def test_an_address_is_blocked_whomever_it_guesses_at(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    names = [f"nobody{number}" for number in range(10)]
+    assert [attempt(app, name).status_code for name in names] == [401] * 10
+    response = attempt(app, "alice", PASSWORD)
+    assert_problem(response, 429, "too_many_attempts")
+    assert response.headers["Retry-After"] == "30"
+    assert attempt(app, "alice", PASSWORD, ip=ELSEWHERE).status_code == 200
+    clock.shift(30)
+    assert attempt(app, "alice", PASSWORD).status_code == 200
+
+
+def test_the_addresses_of_one_ipv6_network_are_one(app: Flask, alice: Caller) -> None:
+    for number in range(10):
+        ip = f"2001:db8:0:7::{number:x}"
+        assert attempt(app, f"nobody{number}", ip=ip).status_code == 401
+    assert attempt(app, "alice", PASSWORD, ip="2001:db8:0:7:ffff::1").status_code == 429
+    assert attempt(app, "alice", PASSWORD, ip="2001:db8:0:8::1").status_code == 200
+
+
+def test_a_right_password_that_lets_nobody_in_counts_nothing(app: Flask, alice: Caller) -> None:
+    run_sql(app, "UPDATE users SET is_active = false")
+    assert statuses(app, 6, "alice", PASSWORD) == [403] * 6
+    assert counters(app) == []
+
+
+def test_each_block_is_one_event(clock: Clock, app: Flask, alice: Caller) -> None:
+    statuses(app, 8, "alice")
+    clock.shift(30)
+    statuses(app, 3, "alice")
+    events = audit_trail(app, "session.sign_in_throttled")
+    assert [event["details"] for event in events] == [{"counted_by": "identifier"}] * 2
+    assert {event["outcome"] for event in events} == {"failure"}
+    (started,) = audit_trail(app, "session.started")
+    assert {event["subject_audit_id"] for event in events} == {started["subject_audit_id"]}
+    # What is refused is no failed sign-in; it is in the log alone.
+    assert len(audit_trail(app, "session.sign_in_failed")) == 6
+
+
+# Behind a token.
+
+
+def test_strangers_do_not_keep_the_owner_from_confirming_their_password(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    for name in ("alice", "alice@example.com"):
+        statuses(app, 6, name, ip=ELSEWHERE)
+    wrong = alice.post(REAUTHENTICATE, json={"password": "wrong"})
+    assert_problem(wrong, 403, "wrong_password")
+    assert alice.post(REAUTHENTICATE, json={"password": PASSWORD}).status_code == 200
+
+
+def test_a_wrong_password_behind_a_token_counts_at_the_sign_in(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    """Or a stolen access token would be five guesses more."""
+    for _ in range(4):
+        wrong = alice.post(REAUTHENTICATE, json={"password": "wrong"})
+        assert_problem(wrong, 403, "wrong_password")
+    assert statuses(app, 2, "alice@example.com", ip=ELSEWHERE) == [401, 429]
+    # The address's own ten count both.
+    assert statuses(app, 5, "nobody") == [401] * 5
+    assert statuses(app, 2, "somebody") == [401, 429]
+
+
+def test_a_right_password_behind_a_token_clears_the_accounts_counter_alone(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    for _ in range(4):
+        alice.post(REAUTHENTICATE, json={"password": "wrong"})
+    assert alice.post(REAUTHENTICATE, json={"password": PASSWORD}).status_code == 200
+    for _ in range(4):
+        wrong = alice.post(REAUTHENTICATE, json={"password": "wrong"})
+        assert_problem(wrong, 403, "wrong_password")
+    assert attempt(app, "alice@example.com", PASSWORD, ip=ELSEWHERE).status_code == 429
+
+
+def test_five_guesses_behind_a_token_block_and_are_audited(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    codes = [alice.post(REAUTHENTICATE, json={"password": "wrong"}).status_code for _ in range(6)]
+    assert codes == [403] * 5 + [429]
+    refused = alice.post(REAUTHENTICATE, json={"password": PASSWORD})
+    assert_problem(refused, 429, "too_many_attempts")
+    events = audit_trail(app, "session.sign_in_throttled")
+    assert [event["details"]["counted_by"] for event in events] == ["account", "identifier"]
+    assert events[0]["actor_audit_id"] == events[0]["subject_audit_id"] is not None
+    assert len(audit_trail(app, "session.reauthentication_failed")) == 5
+    assert alice.get("/api/v1/users/me").status_code == 200
+
+
+# Known devices.
+
+
+def test_a_known_device_is_counted_by_itself(clock: Clock, app: Flask, alice: Caller) -> None:
+    device = alice.tokens["device_token"]
+    assert statuses(app, 6, "alice", ip=ELSEWHERE) == [401] * 5 + [429]
+    assert attempt(app, "alice", PASSWORD, device_token=device).status_code == 200
+    assert statuses(app, 6, "alice", device_token=device) == [401] * 5 + [429]
+    assert attempt(app, "alice", PASSWORD, device_token=device).status_code == 429
+    clock.shift(30)
+    assert attempt(app, "alice", PASSWORD).status_code == 200
+    assert attempt(app, "alice", PASSWORD, device_token=device).status_code == 200
+
+
+def test_the_device_of_another_is_no_device(app: Flask, alice: Caller, charlie: Caller) -> None:
+    device = charlie.tokens["device_token"]
+    assert statuses(app, 6, "alice", device_token=device) == [401] * 5 + [429]
+    assert attempt(app, "alice", PASSWORD, device_token=device).status_code == 429
+
+
+# Crowds.
+
+
+def crowd(app: Flask, passwords: list[str], ip: str = "127.0.0.1") -> list[int]:
+    """Statuses of sign-ins with each password at once; a busy hasher has judged nothing."""
+    calls = [
+        lambda p=password: persistently(lambda: attempt(app, "alice", p, ip))  # type: ignore[misc]
+        for password in passwords
+    ]
+    return [answer.status_code for answer in all_at_once(calls)]
+
+
+def test_a_hundred_guesses_at_once_are_told_five_times(app: Flask, alice: Caller) -> None:
+    answers = crowd(app, [f"guess {number}" for number in range(100)])
+    assert Counter(answers) == {401: 5, 429: 95}
+    assert len(audit_trail(app, "session.sign_in_failed")) == 5
+    assert len(audit_trail(app, "session.sign_in_throttled")) == 1
+
+
+def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
+    app: Flask, alice: Caller
+) -> None:
+    """It gets in only if it is among the first, and then the counter begins anew, as it may."""
+    passwords = [f"guess {number}" for number in range(99)]
+    passwords.insert(50, PASSWORD)
+    answers = crowd(app, passwords)
+    told = Counter(answers)
+    assert set(told) <= {200, 401, 429}
+    assert answers[50] in (200, 429)
+    assert told[401] <= (9 if answers[50] == 200 else 5)
+
+
+def test_the_right_password_of_a_disabled_account_tells_nothing_in_a_crowd(
+    app: Flask, alice: Caller
+) -> None:
+    run_sql(app, "UPDATE users SET is_active = false")
+    passwords = [f"guess {number}" for number in range(50)]
+    passwords.insert(25, PASSWORD)
+    answers = crowd(app, passwords)
+    assert Counter(answers)[401] == 5
+    assert answers[25] in (403, 429)
+
+
+# Faults.
+
+
+@pytest.mark.fault
+def test_without_its_counters_nobody_may_try(app: Flask, alice: Caller) -> None:
+    run_sql(app, "DROP TABLE rate_counters")
+    new = {"current_password": PASSWORD, "new_password": "another horse, another staple"}
+    for response in (
+        attempt(app, "alice", PASSWORD),
+        attempt(app, "alice", "wrong"),
+        attempt(app, "nobody", "wrong"),
+        alice.post(REAUTHENTICATE, json={"password": PASSWORD}),
+        alice.put("/api/v1/users/me/password", json=new),
+    ):
+        problem = assert_problem(response, 503, "service_unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "rate_counters" not in json.dumps(problem)
+    assert count_sessions(app) == 1
+    assert alice.get("/api/v1/users/me").status_code == 200
+
+
+@pytest.mark.fault
+def test_a_failure_is_counted_though_its_request_fails(app: Flask, alice: Caller) -> None:
+    run_sql(app, "DROP TABLE audit_details")
+    assert attempt(app, "alice").status_code >= 500
+    assert sorted(row["hits"] for row in counters(app)) == [1, 1]
+
+
+# A block that begins between the check and the success.
+
+
+@contextmanager
+def locked_user(app: Flask, name: str) -> Iterator[Callable[[], None]]:
+    """Keep everybody from the row of a user; yields what waits until somebody stands there."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with app.app_context(), db.engine.connect() as holder, db.engine.connect() as looker:
+        holder.execute(select(User.id).where(User.username == name).with_for_update())
+
+        def wait() -> None:
+            give_up = time.monotonic() + DEADLINE_SECS
+            while not looker.execute(waiting).scalar():
+                assert time.monotonic() < give_up
+                time.sleep(0.01)
+
+        yield wait
+        holder.rollback()
+
+
+@on_postgresql
+def test_a_block_that_begins_while_the_password_is_checked_lets_nobody_in(
+    app: Flask, alice: Caller
+) -> None:
+    """Or a hundred passwords could be tried at once, and the right one would tell itself."""
+    before = alice.get("/api/v1/users/me").get_json()
+    with ThreadPoolExecutor(1) as threads:
+        with locked_user(app, "alice") as somebody_waits:
+            call = lambda: persistently(lambda: attempt(app, "alice", PASSWORD))  # noqa: E731
+            answer = threads.submit(call)
+            somebody_waits()
+            for _ in range(5):
+                keys = [identifier_key("alice")]
+                record_failure(keys, subject=None, request=RequestInfo())
+        assert_problem(answer.result(), 429, "too_many_attempts")
+    assert count_sessions(app) == 1
+    assert alice.get("/api/v1/users/me").get_json() == before
