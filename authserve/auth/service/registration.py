@@ -1,0 +1,70 @@
+"""Signing up."""
+
+from authserve.core.actor import RequestInfo
+from authserve.core.db import transaction
+from authserve.core.errors import ValidationFailedError
+from authserve.core.events import emit
+from authserve.core.password_policy import require_acceptable_password
+from authserve.core.passwords import get_password_hasher
+from authserve.core.settings import EmailVerification, get_settings
+from authserve.rbac.service import USER_ROLE, assign_initial_roles
+from authserve.users.errors import EmailTakenError
+from authserve.users.events import UserRegistered
+from authserve.users.service import NewUser, User, add_user, ref_of
+from authserve.verification.service import (
+    Purpose,
+    notify_of_existing_account,
+    request_by_address,
+)
+
+
+def register(
+    *,
+    email: str,
+    password: str,
+    username: str | None = None,
+    display_name: str | None = None,
+    request: RequestInfo,
+) -> tuple[User, tuple[str, ...]] | None:
+    """Open an account for whoever asks.
+
+    Args:
+        email, username: in canonical form.
+
+    Returns:
+        The account, and the names of its roles. None while addresses must be verified: then the
+        answer, its time and the work are the same for an address that has an account, whose
+        owner is told by mail (ASVS 6.3.8).
+
+    Raises:
+        ValidationFailedError: the password is not acceptable, or a username came where a taken
+            one would tell.
+        EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster.
+        HasherBusyError: too many passwords wait to be hashed.
+    """
+    verification = get_settings().email_verification
+    if verification is EmailVerification.REQUIRED and username is not None:
+        raise ValidationFailedError({"username": ["Choose it later, in your own account."]})
+    context = [word for word in (email, username, display_name) if word]
+    require_acceptable_password(password, context=context)
+    password_hash = get_password_hasher().hash(password)
+    new = NewUser(
+        email=email, username=username, display_name=display_name, password_hash=password_hash
+    )
+    if verification is not EmailVerification.REQUIRED:
+        return _open_account(new, request), (USER_ROLE,)
+    try:
+        _open_account(new, request)
+    except EmailTakenError:
+        notify_of_existing_account(email)
+    return None
+
+
+def _open_account(new: NewUser, request: RequestInfo) -> User:
+    with transaction():
+        user = add_user(new)
+        assign_initial_roles(ref_of(user), [USER_ROLE])
+        emit(UserRegistered(subject=ref_of(user), request=request))
+        if get_settings().email_verification is not EmailVerification.OFF:
+            request_by_address(Purpose.VERIFY_EMAIL, new.email)
+    return user
