@@ -1,10 +1,16 @@
 """How `flask db` runs migrations: online only, one at a time, on either database."""
 
+import logging
+
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 import authserve.app  # noqa: F401 - brings every table into the metadata
 from authserve.core.db import Base, db
+from authserve.core.migration_state import expected_revision, is_of_newer_release
+
+logger = logging.getLogger("authserve.migrations")
 
 ADVISORY_LOCK = 0x61757468
 """PostgreSQL's name for our lock: "auth" in ASCII."""
@@ -18,8 +24,16 @@ def run() -> None:
 
     The lock is taken before the present revision is read, and held to the end of the one
     transaction that all steps share; so the second starter finds nothing left to do.
+
+    Raises:
+        CommandError: SQL was asked for instead of a migration; steps may need to look at rows.
     """
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+    if context.is_offline_mode():
+        raise CommandError("Migrations run on the database itself; there is no SQL to print.")
     with db.engine.connect() as connection:
+        # The pool never lends it again: what is set here is right for migrations alone.
+        connection.detach()
         is_sqlite = connection.dialect.name == "sqlite"
         if is_sqlite:
             _prepare_sqlite(connection)
@@ -33,8 +47,27 @@ def run() -> None:
                 compare_type=True,
                 transactional_ddl=True,
             )
-            with context.begin_transaction():
+            if not _is_for_newer_release():
                 context.run_migrations()
+
+
+def _is_for_newer_release() -> bool:
+    """Whether the command wants our newest tables, and a newer release has made its own since.
+
+    That is so when a release is rolled back: as migrations only add, it can serve as it is.
+    """
+    current = context.get_context().get_current_revision()
+    if not is_of_newer_release(current) or _wanted_revision() != expected_revision():
+        return False
+    logger.warning("a newer release migrated the database; nothing to do", extra={"at": current})
+    return True
+
+
+def _wanted_revision() -> object:
+    try:
+        return context.get_revision_argument()
+    except KeyError:  # `flask db current`, for one, wants none.
+        return None
 
 
 def _prepare_sqlite(connection: Connection) -> None:

@@ -1,0 +1,33 @@
+"""Databases that nobody has migrated yet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from authserve.app import create_app
+from authserve.core.db import db
+from tests.conftest import DATABASES, PostgreSQL, make_settings
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without a table, on each of the two kinds in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql_server")
+    name = f"empty_{uuid4().hex}"
+    yield server.create(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def empty(empty_database_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """An application on such a database, and its context."""
+    app = create_app(make_settings(empty_database_url, tmp_path))
+    with app.app_context():
+        yield app
+        db.engine.dispose()

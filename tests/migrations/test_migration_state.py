@@ -1,0 +1,83 @@
+"""Does the database have the tables that this release needs?"""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import text
+
+from authserve.core.db import transaction
+from authserve.core.migration_state import (
+    current_revision,
+    expected_revision,
+    is_migrated,
+    is_of_newer_release,
+)
+from tests.support.databases import on_sqlite
+
+
+def test_an_empty_database_is_not_migrated(empty: Flask) -> None:
+    assert current_revision() is None
+    assert not is_migrated()
+
+
+def test_a_migrated_database_is(empty: Flask) -> None:
+    upgrade()
+    assert current_revision() == expected_revision()
+    assert is_migrated()
+
+
+def test_a_database_of_an_older_release_is_not(empty: Flask) -> None:
+    upgrade()
+    downgrade()
+    assert not is_migrated()
+    assert not is_of_newer_release(current_revision())
+
+
+@pytest.fixture
+def newer(context: None) -> None:
+    """A database that a release after this one has migrated."""
+    with transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+
+@pytest.mark.usefixtures("newer")
+def test_a_database_of_a_newer_release_is() -> None:
+    assert current_revision() == "9999"
+    assert is_of_newer_release("9999")
+    assert is_migrated()
+
+
+@pytest.mark.usefixtures("newer")
+def test_an_older_release_leaves_alone_what_a_newer_one_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A release is rolled back, and its platform runs `flask db upgrade` again."""
+    upgrade()
+    assert caplog.messages[-1] == "a newer release migrated the database; nothing to do"
+    assert current_revision() == "9999"
+
+
+@pytest.mark.usefixtures("newer")
+@pytest.mark.parametrize("move", [downgrade, lambda: upgrade(revision="0001")])
+def test_nobody_moves_from_where_they_do_not_know(move: Callable[[], None]) -> None:
+    with pytest.raises(SystemExit):
+        move()
+    assert current_revision() == "9999"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("context")
+def test_no_sql_is_printed_that_nobody_should_run(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        upgrade(sql=True)
+    assert "there is no SQL to print" in caplog.text
+    assert "CREATE TABLE" not in capsys.readouterr().out
+
+
+def test_no_revision_is_no_newer_one() -> None:
+    assert not is_of_newer_release(None)
+    assert not is_of_newer_release("0001")
