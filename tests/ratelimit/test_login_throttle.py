@@ -233,7 +233,10 @@ def test_the_device_of_another_is_no_device(app: Flask, alice: Caller, charlie: 
 
 
 def crowd(app: Flask, passwords: list[str], ip: str = "127.0.0.1") -> list[int]:
-    """Statuses of sign-ins with each password at once; a busy hasher has judged nothing."""
+    """Statuses of sign-ins with each password at once; a busy hasher has judged nothing.
+
+    Time has to stand, or a block could be over before the last of them is answered.
+    """
     calls = [
         lambda p=password: persistently(lambda: attempt(app, "alice", p, ip))  # type: ignore[misc]
         for password in passwords
@@ -241,7 +244,9 @@ def crowd(app: Flask, passwords: list[str], ip: str = "127.0.0.1") -> list[int]:
     return [answer.status_code for answer in all_at_once(calls)]
 
 
-def test_a_hundred_guesses_at_once_are_told_five_times(app: Flask, alice: Caller) -> None:
+def test_a_hundred_guesses_at_once_are_told_five_times(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
     answers = crowd(app, [f"guess {number}" for number in range(100)])
     assert Counter(answers) == {401: 5, 429: 95}
     assert len(audit_trail(app, "session.sign_in_failed")) == 5
@@ -249,7 +254,7 @@ def test_a_hundred_guesses_at_once_are_told_five_times(app: Flask, alice: Caller
 
 
 def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
-    app: Flask, alice: Caller
+    clock: Clock, app: Flask, alice: Caller
 ) -> None:
     """It gets in only if it is among the first, and then the counter begins anew, as it may."""
     passwords = [f"guess {number}" for number in range(99)]
@@ -262,7 +267,7 @@ def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
 
 
 def test_the_right_password_of_a_disabled_account_tells_nothing_in_a_crowd(
-    app: Flask, alice: Caller
+    clock: Clock, app: Flask, alice: Caller
 ) -> None:
     run_sql(app, "UPDATE users SET is_active = false")
     passwords = [f"guess {number}" for number in range(50)]
@@ -322,7 +327,7 @@ def locked_user(app: Flask, name: str) -> Iterator[Callable[[], None]]:
 
 @on_postgresql
 def test_a_block_that_begins_while_the_password_is_checked_lets_nobody_in(
-    app: Flask, alice: Caller
+    clock: Clock, app: Flask, alice: Caller
 ) -> None:
     """Or a hundred passwords could be tried at once, and the right one would tell itself."""
     before = alice.get("/api/v1/users/me").get_json()

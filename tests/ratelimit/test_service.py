@@ -203,7 +203,7 @@ def test_each_block_is_one_event_that_says_by_what_it_was_counted(clock: Clock, 
     assert {event["outcome"] for event in events} == {"failure"}
 
 
-def test_a_crowd_of_failures_is_counted_exactly(app: Flask) -> None:
+def test_a_crowd_of_failures_is_counted_exactly(clock: Clock, app: Flask) -> None:
     key, address = identifier_key("alice"), address_key("192.0.2.1")
 
     def guess() -> bool:
@@ -215,7 +215,9 @@ def test_a_crowd_of_failures_is_counted_exactly(app: Flask) -> None:
     assert len(audit_trail(app, "session.sign_in_throttled")) == 1
 
 
-def test_a_success_and_failures_at_once_end_in_one_order_or_another(app: Flask) -> None:
+def test_a_success_and_failures_at_once_end_in_one_order_or_another(
+    clock: Clock, app: Flask
+) -> None:
     """The success clears what was counted before it, and is refused after a fifth failure."""
     for attempt in range(5):
         key = identifier_key(f"alice{attempt}")

@@ -310,7 +310,7 @@ def in_context(app: Flask, call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def test_many_refreshes_of_one_token_move_the_session_once(
-    app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: IssuedSession
 ) -> None:
     answers = all_at_once([in_context(app, lambda: rotate(issued))] * 20)
     assert {(answer.id, answer.generation) for answer in answers} == {(issued.id, 1)}
