@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint types contracts pytest bench lock format clean
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.PHONY: run test lint types contracts pytest test-browser bench lock format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1:8000
 	$(BIN)/flask db upgrade
@@ -26,6 +28,14 @@ contracts: $(VENV)/test.stamp
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest
 
+# The Chromium is the system's; without one there is nothing to do, and that is no failure.
+test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser
+ifneq ($(CHROMIUM),)
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest tests/browser
+else
+	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
+endif
+
 bench: $(VENV)/test.stamp  ## ratios against floors, on SQLite and PostgreSQL; takes a few minutes
 	$(BIN)/python -m bench.run
 
@@ -38,6 +48,8 @@ lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
 		requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
 		requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+		requirements-browser.in -o requirements-browser.txt
 
 $(VENV)/run.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +58,10 @@ $(VENV)/run.stamp: requirements.txt
 
 $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
+	touch $@
+
+$(VENV)/browser.stamp: $(VENV)/test.stamp requirements-browser.txt
+	$(INSTALL) -r requirements-browser.txt
 	touch $@
 
 clean:

@@ -1,0 +1,199 @@
+"""Fixtures: a site of real processes, and a browser that notes what a page does behind its back."""
+
+import email
+import email.policy
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import requests
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from authserve.core.settings import Settings
+from tests.conftest import make_settings
+from tests.support.clients import PASSWORD
+from tests.support.mail import Letter
+from tests.support.server import DEADLINE_SECS, Client, Server
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Site(Server):
+    """A gunicorn and a `flask worker`, whose mail goes to a folder and whose links lead back."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.mails = folder.with_name("mails")
+        super().__init__(settings, folder, {"MAIL_URL": self.mails.as_uri()})
+        self.worker = self._spawn("flask", "worker")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # The port is known only now.
+        self.environ["PUBLIC_URL"] = self.url
+        return super()._start()
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "worker").open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=self._folder,
+                env=self.environ,
+                stdout=out,
+                stderr=out,
+            )
+
+    def stop(self) -> int:
+        """End both; returns gunicorn's exit status."""
+        self.worker.terminate()
+        try:
+            assert self.worker.wait(DEADLINE_SECS) == 0, (self._folder / "worker").read_text()
+        finally:
+            status = super().stop()
+        return status
+
+    def letter(self, address: str, subject: str) -> Letter:
+        """Wait for the mail with this subject."""
+        give_up = time.monotonic() + DEADLINE_SECS
+        while time.monotonic() < give_up:
+            for path in self.mails.glob("*.eml"):
+                message = email.message_from_bytes(path.read_bytes(), policy=email.policy.SMTP)
+                if (message["To"], message["Subject"]) == (address, subject):
+                    return Letter(address, message)  # type: ignore[arg-type]
+            time.sleep(0.05)
+        raise AssertionError(f"no mail {subject!r} for {address}")
+
+
+class User:
+    """Somebody registered and signed in by the API, to look at what the pages have done."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client, self.name, self.email = client, name, f"{name}@example.com"
+        body = {"email": self.email, "username": name, "password": PASSWORD}
+        registered = client.post("/api/v1/auth/register", json=body)
+        assert registered.status_code == 201, registered.text
+        self.headers = {"Authorization": f"Bearer {self.login(PASSWORD).json()['access_token']}"}
+
+    def login(self, password: str) -> requests.Response:
+        """Sign in with a password."""
+        body = {"identifier": self.name, "password": password}
+        return self.client.post("/api/v1/auth/login", json=body)
+
+    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Call the API in the session of the beginning."""
+        return self.client.request(method, f"/api/v1{path}", json=body, headers=self.headers)
+
+
+@pytest.fixture(scope="module")
+def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service, all of it. To a browser the kind of database makes no difference."""
+    folder = tmp_path_factory.mktemp("site")
+    database = folder / "test.db"
+    shutil.copy(sqlite_template, database)
+    site = Site(make_settings(f"sqlite:///{database}", folder), folder / "server")
+    try:
+        site.wait_until_healthy()
+        yield site
+    finally:
+        assert site.stop() == 0, site.output()
+
+
+@pytest.fixture
+def make_user(site: Site) -> Callable[[], User]:
+    """Register somebody whom no other test knows."""
+    return lambda: User(site.client(), f"user-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def alice(make_user: Callable[[], User]) -> User:
+    """Somebody who has just registered."""
+    return make_user()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The system's Chromium, with no window and nothing to remember."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What a page asked for and complained about."""
+
+    def __init__(self, site: Site) -> None:
+        self._host = urlsplit(site.url).netloc
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.are_losses_expected = False
+
+    def attach(self, page: Page) -> None:
+        """Watch a page."""
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        # The browser itself writes a line for each call that is refused or lost.
+        is_refusal = message.text.startswith("Failed to load resource: the server responded")
+        is_loss = self.are_losses_expected and message.text.startswith("Failed to load resource:")
+        path = urlsplit(message.location["url"]).path
+        if (is_refusal and path.startswith("/api/v1/")) or is_loss:
+            return
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def check(self) -> None:
+        """There was no complaint, and nobody else was asked for anything."""
+        assert self.complaints == []
+        others = [url for url in self.requests if urlsplit(url).netloc != self._host]
+        assert [url for url in others if not url.startswith("data:")] == []
+        # The token travels in the body alone.
+        assert not [url for url in self.requests if "?" in url]
+
+
+@pytest.fixture
+def watch(site: Site) -> Iterator[Watch]:
+    """Watches every page of the test, which must end with nothing to complain about."""
+    watch = Watch(site)
+    yield watch
+    watch.check()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
+    """Open pages, each in a browser profile of its own; options are those of `new_context`."""
+    contexts = []
+
+    def open_page(url: str | None = None, **options: Any) -> Page:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        watch.attach(page)
+        if url is not None:
+            page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
