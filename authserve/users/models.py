@@ -23,10 +23,8 @@ class User(Base):
         UniqueConstraint("email"),
         UniqueConstraint("username"),
         UniqueConstraint("audit_id"),
-        # Lists by the beginning of an address, username or name, with or without the state.
+        # Lists by the beginning of a name; of an address or username, the unique ones serve.
         Index("ix_users_name_key", "name_key"),
-        Index("ix_users_is_active_email", "is_active", "email"),
-        Index("ix_users_is_active_username", "is_active", "username"),
         # A page of the list is ordered by id, which grows with the time of creation.
         Index("ix_users_is_active_id", "is_active", "id"),
     )

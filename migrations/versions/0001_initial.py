@@ -98,9 +98,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("email", name="uq_users_email"),
         sa.UniqueConstraint("username", name="uq_users_username"),
     )
-    op.create_index("ix_users_is_active_email", "users", ["is_active", "email"])
     op.create_index("ix_users_is_active_id", "users", ["is_active", "id"])
-    op.create_index("ix_users_is_active_username", "users", ["is_active", "username"])
     op.create_index("ix_users_name_key", "users", ["name_key"])
 
     op.create_table(

@@ -9,7 +9,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import Connection, MetaData, event, select, text
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    event,
+    select,
+    text,
+)
 
 from authserve.core.db import Base, db, read_all
 from authserve.core.migration_state import MIGRATIONS_FOLDER, current_revision, expected_revision
@@ -102,6 +110,23 @@ def test_every_constraint_has_the_name_of_the_convention(empty: Flask) -> None:
         for constraint in table.constraints
     }
     assert migrated == modelled
+
+
+def test_every_foreign_key_has_an_index() -> None:
+    """Or deleting one user would read the whole of every table that refers to users."""
+    for table in Base.metadata.tables.values():
+        whole = [
+            index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None
+        ]
+        indexed = [list(index.columns.keys()) for index in whole]
+        indexed += [
+            list(key.columns.keys())
+            for key in table.constraints
+            if isinstance(key, PrimaryKeyConstraint | UniqueConstraint)
+        ]
+        for key in table.foreign_key_constraints:
+            columns = key.column_keys
+            assert any(names[: len(columns)] == columns for names in indexed), key.name
 
 
 def test_the_built_in_roles_are_those_of_the_policy(empty: Flask) -> None:

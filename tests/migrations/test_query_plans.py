@@ -1,0 +1,158 @@
+"""The indexes serve the statements that the service really sends, on PostgreSQL.
+
+Each statement is caught on its way to the database, and the planner is asked about it, with a few
+thousand rows and their statistics.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from authserve.app import create_app
+from authserve.auth.queries import find_sign_in
+from authserve.core.db import db, transaction
+from authserve.users.service import (
+    UserFilters,
+    find_credentials,
+    page_of_users,
+    search_users,
+)
+from tests.conftest import PostgreSQL, make_settings
+from tests.support.databases import executed
+
+ROWS = 4_000
+
+FILL = (
+    # Ids as UUIDv7 has them: they grow with the time of creation.
+    """
+    INSERT INTO users (id, audit_id, email, username, display_name, name_key, is_active,
+                       created_at, updated_at)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), 'user' || n || '@example.com',
+           'user' || n, 'User ' || n, 'user ' || n, n % 100 <> 0, now(), now()
+    FROM generate_series(1, :rows) AS n
+    """,
+    """
+    INSERT INTO user_roles (user_id, role_name)
+    SELECT id, CASE WHEN username = 'user1' THEN 'admin' ELSE 'user' END FROM users
+    """,
+    """
+    INSERT INTO sessions (id, user_id, generation, family_digest, created_at, last_used_at,
+                          idle_expires_at, expires_at, amr, auth_time)
+    SELECT id, id, 0, '\\x00', now(), now(), now() + interval '1 day', now() + interval '2 days',
+           '["pwd"]', now()
+    FROM users
+    """,
+)
+
+SOMEBODY = UUID(int=1234)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the planner says about one statement."""
+
+    text: str
+
+    def scans(self, table: str) -> list[str]:
+        """How it reads a table, for example `Index Scan using pk_users`."""
+        return re.findall(rf"-> +([^\n]*Scan[^\n]*) on {table}\b", f"-> {self.text}")
+
+    @property
+    def indexes(self) -> set[str]:
+        """The indexes that it uses."""
+        return set(re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", self.text))
+
+
+@pytest.fixture(scope="module")
+def filled(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An application with a few thousand users, each with a session and a role."""
+    url = postgresql.create("plans", template="template")
+    folder: Path = tmp_path_factory.mktemp("plans")
+    app = create_app(make_settings(url, folder))
+    with app.app_context():
+        with transaction() as session:
+            for statement in FILL:
+                session.execute(text(statement), {"rows": ROWS})
+        with transaction() as session:
+            session.execute(text("ANALYZE"))
+        yield app
+        db.engine.dispose()
+    postgresql.drop("plans")
+
+
+@pytest.fixture
+def explain(filled: Flask) -> Callable[[Callable[[], object]], Plan]:
+    """The plan of the one statement on accounts that a call sends."""
+
+    def explain(call: Callable[[], object]) -> Plan:
+        with executed(db.engine) as sent:
+            call()
+        statements = [
+            (sql, values) for sql, values in sent if "FROM users" in sql or "JOIN users" in sql
+        ]
+        assert len(statements) == 1
+        sql, values = statements[0]
+        with db.engine.connect() as connection:
+            lines = connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars()
+            return Plan("\n".join(lines))
+
+    return explain
+
+
+Explain = Callable[[Callable[[], Any]], Plan]
+
+
+def test_a_sign_in_by_address_reads_one_entry_of_its_index(explain: Explain) -> None:
+    plan = explain(lambda: find_credentials("user1234@example.com"))
+    assert plan.scans("users") == ["Index Scan using uq_users_email"]
+
+
+def test_a_sign_in_by_username_reads_one_entry_of_its_index(explain: Explain) -> None:
+    plan = explain(lambda: find_credentials("user1234"))
+    assert plan.scans("users") == ["Index Scan using uq_users_username"]
+
+
+def test_the_token_check_reads_sessions_and_users_by_their_keys(explain: Explain) -> None:
+    found: list[Any] = []
+    plan = explain(lambda: found.append(find_sign_in(SOMEBODY)))
+    assert found[0].actor.roles == ("user",)
+    assert plan.scans("sessions") == ["Index Scan using pk_sessions"]
+    assert plan.scans("users") == ["Index Scan using pk_users"]
+    assert {"pk_user_roles"} <= plan.indexes, plan.text
+
+
+@pytest.mark.parametrize("is_active", [None, True, False])
+def test_a_page_of_the_list_begins_where_the_last_one_ended(
+    explain: Explain, is_active: bool | None
+) -> None:
+    filters = UserFilters(is_active=is_active)
+    for list_page in (
+        lambda: page_of_users(filters, limit=50, after=SOMEBODY),
+        lambda: search_users(filters, limit=50, before=SOMEBODY),
+    ):
+        plan = explain(list_page)
+        (scan,) = plan.scans("users")
+        assert "Index Scan" in scan, plan.text
+        assert "Sort" not in plan.text
+    if is_active is False:
+        # One in a hundred: nobody reads all the others to find them.
+        assert "ix_users_is_active_id" in plan.indexes
+
+
+@pytest.mark.parametrize("is_active", [None, True, False])
+@pytest.mark.parametrize("beginning", ["user1234@", "user1234", "user 1234"])
+def test_a_beginning_is_looked_up_and_not_searched_for(
+    explain: Explain, beginning: str, is_active: bool | None
+) -> None:
+    filters = UserFilters(beginning=beginning, is_active=is_active)
+    plan = explain(lambda: search_users(filters, limit=50))
+    assert "Seq Scan on users" not in plan.text
+    assert "Bitmap Heap Scan on users" in plan.text, plan.text
+    assert plan.indexes == {"uq_users_email", "uq_users_username", "ix_users_name_key"}
