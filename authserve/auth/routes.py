@@ -44,12 +44,13 @@ from authserve.core.errors import (
 from authserve.core.passwords import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
+    login_optional,
     login_required,
     one_token,
     optional_actor,
     require_permission,
 )
-from authserve.http.openapi import Blueprint, secured
+from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
@@ -113,6 +114,7 @@ def login_user(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.post("/refresh")
+@secured_by(NO_TOKEN, REFRESH_TOKEN)
 @blueprint.arguments(RefreshSchema, required=False)
 @blueprint.response(200, TokensSchema)
 @blueprint.refuses(
@@ -129,7 +131,7 @@ def refresh_tokens(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.post("/logout")
-@secured
+@secured_by(ACCESS_TOKEN, REFRESH_TOKEN)
 @blueprint.response(204)
 @blueprint.refuses(
     AuthenticationRequiredError, InvalidTokenError, TokenExpiredError, SessionRevokedError
@@ -170,6 +172,7 @@ def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.post("/email/verify")
+@login_optional
 @blueprint.arguments(ProvenTokenSchema)
 @blueprint.response(204)
 @blueprint.refuses(

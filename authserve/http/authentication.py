@@ -21,7 +21,7 @@ from authserve.core.errors import (
 )
 from authserve.core.registry import component
 from authserve.core.settings import get_settings
-from authserve.http.openapi import Blueprint, secured
+from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -108,7 +108,10 @@ def authenticate() -> Authentication:
 
 
 def optional_actor() -> Actor:
-    """The caller if an access token came along, which then has to be good; else a visitor."""
+    """The caller if an access token came along, which then has to be good; else a visitor.
+
+    The view that asks is `login_optional`.
+    """
     return VISITOR if bearer_token() is None else authenticate().actor
 
 
@@ -131,6 +134,12 @@ def login_required(view: ViewT) -> ViewT:
         return view(*args, **kwargs)
 
     return cast(ViewT, _documented(guarded, AuthenticationRequiredError))
+
+
+def login_optional(view: ViewT) -> ViewT:
+    """Let everybody in; a token that comes along has to be good (`optional_actor`)."""
+    requirements = (NO_TOKEN, ACCESS_TOKEN)
+    return cast(ViewT, _documented(view, AuthenticationRequiredError, requirements=requirements))
 
 
 def fresh_login_required(view: ViewT) -> ViewT:
@@ -172,6 +181,8 @@ def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
     return decorator
 
 
-def _documented(guarded: Any, *errors: Any) -> Any:
+def _documented(
+    view: Any, *errors: Any, requirements: tuple[Requirement, ...] = (ACCESS_TOKEN,)
+) -> Any:
     token_errors = (InvalidTokenError, TokenExpiredError, SessionRevokedError)
-    return secured(Blueprint.refuses(*errors, *token_errors)(guarded))
+    return secured_by(*requirements)(Blueprint.refuses(*errors, *token_errors)(view))

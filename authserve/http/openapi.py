@@ -21,6 +21,13 @@ ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 API_PREFIX = "/api/v1/"
 
+Requirement = Mapping[str, list[str]]
+
+ACCESS_TOKEN: Requirement = {"accessToken": []}
+REFRESH_TOKEN: Requirement = {"refreshToken": []}
+NO_TOKEN: Requirement = {}
+"""What a call can ask for, in the names of the document."""
+
 REFUSALS = "x-refusals"
 """Where an operation holds its error classes until `openapi_document` has described them."""
 
@@ -118,8 +125,11 @@ def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -
     return doc
 
 
-def secured(view: ViewT) -> ViewT:
-    """Say in the document that a view wants an access token."""
-    facts = view.__dict__.setdefault("_apidoc", {})
-    facts["security"] = [{"accessToken": []}]
-    return view
+def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:
+    """Say in the document which kinds of token a view takes; one of them is enough."""
+
+    def decorator(view: ViewT) -> ViewT:
+        view.__dict__.setdefault("_apidoc", {})["security"] = list(alternatives)
+        return view
+
+    return decorator

@@ -24,7 +24,7 @@ from authserve.core.errors import (
 )
 from authserve.core.registry import component
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
-from authserve.http.openapi import API_PREFIX, REFUSALS
+from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, REFRESH_TOKEN, REFUSALS
 from authserve.http.openapi_examples import add_examples
 from authserve.http.schemas import ProblemSchema
 
@@ -169,9 +169,10 @@ def bind_api(app: Flask, *, version: str, server_url: str) -> API:
         },
     )
     api.spec.components.schema("Problem", schema=ProblemSchema)
-    api.spec.components.security_scheme(
-        "accessToken", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    )
+    for requirement in (ACCESS_TOKEN, REFRESH_TOKEN):
+        for name in requirement:
+            scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            api.spec.components.security_scheme(name, scheme)
     app.extensions[API_EXTENSION] = api
     return api
 

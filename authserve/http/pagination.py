@@ -32,11 +32,16 @@ class Cursor(fields.Field[Key]):
 
     Args:
         decode: bytes to key; raises ValueError.
+        pattern: what every cursor of the list looks like.
     """
 
-    def __init__(self, decode: Callable[[bytes], Key], **kwargs: Any) -> None:
-        metadata = {"description": "`next_cursor` of a page.", "type": "string"}
-        super().__init__(load_default=None, metadata=metadata, **kwargs)
+    def __init__(self, decode: Callable[[bytes], Key], *, pattern: str) -> None:
+        metadata = {
+            "description": "`next_cursor` of a page.",
+            "type": "string",
+            "pattern": pattern,
+        }
+        super().__init__(load_default=None, metadata=metadata)
         self._decode = decode
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Key:
@@ -62,24 +67,36 @@ def _decode_name(raw: bytes) -> str:
     return name
 
 
+class Limit(fields.Integer):
+    """How many items a page may have, in plain digits: Python's `int` takes more than those."""
+
+    def __init__(self) -> None:
+        bounds = validate.Range(min=1, max=MAX_LIMIT)
+        super().__init__(load_default=DEFAULT_LIMIT, validate=bounds)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        if not (isinstance(value, str) and value.isascii() and value.isdigit()):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class LimitQuerySchema(StrictSchema):
     """How much of a list."""
 
-    limit = fields.Integer(
-        load_default=DEFAULT_LIMIT, validate=validate.Range(min=1, max=MAX_LIMIT)
-    )
+    limit = Limit()
 
 
 class PageQuerySchema(LimitQuerySchema):
     """Which page of a list that is ordered by id."""
 
-    cursor = Cursor(_decode_id)
+    # 16 bytes: 21 letters of six bits, and one of two.
+    cursor = Cursor(_decode_id, pattern="^[A-Za-z0-9_-]{21}[AQgw]$")
 
 
 class NamePageQuerySchema(LimitQuerySchema):
     """Which page of a list that is ordered by name."""
 
-    cursor = Cursor(_decode_name)
+    cursor = Cursor(_decode_name, pattern="^[A-Za-z0-9_-]+$")
 
 
 def page_schema(name: str, item: type[Schema]) -> type[Schema]:

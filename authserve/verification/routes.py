@@ -7,6 +7,7 @@ from authserve.core.passwords import HasherBusyError
 from authserve.http.authentication import (
     current_authentication,
     fresh_login_required,
+    login_optional,
     optional_actor,
 )
 from authserve.http.openapi import Blueprint
@@ -40,6 +41,7 @@ def post_email(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.post("/confirm")
+@login_optional
 @blueprint.arguments(ProvenTokenSchema)
 @blueprint.response(204)
 @blueprint.refuses(

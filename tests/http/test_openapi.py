@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
+from werkzeug.test import TestResponse
 
 from authserve.core.errors import AuthserveError
 from authserve.http.openapi import flatten
@@ -22,17 +24,24 @@ PUBLIC = {
     "auth_accept",
     "auth_forgot_password",
     "auth_login_user",
-    "auth_refresh_tokens",
     "auth_register_user",
     "auth_resend_verification",
     "auth_reset",
-    "auth_verify_email",
-    "email_confirm_email",
     "health_healthz",
     "health_readyz",
     "keys_jwks",
 }
-"""The calls that need no access token. Nothing gets onto this list by itself."""
+"""The calls that heed no token. Nothing gets onto this list by itself."""
+
+ACCESS, REFRESH, NONE = {"accessToken": []}, {"refreshToken": []}, {}
+
+SPECIAL = {
+    "auth_logout_session": [ACCESS, REFRESH],
+    "auth_refresh_tokens": [NONE, REFRESH],
+    "auth_verify_email": [NONE, ACCESS],
+    "email_confirm_email": [NONE, ACCESS],
+}
+"""The calls that take another token, or none and something else in its place."""
 
 STRICT = {
     "400": "malformed_request",
@@ -70,25 +79,46 @@ def codes(operation: dict[str, Any], status: str) -> set[str]:
 @on_sqlite
 def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any]) -> None:
     for name, operation in operations.items():
-        expected = [] if name in PUBLIC else [{"accessToken": []}]
+        expected = [] if name in PUBLIC else SPECIAL.get(name, [ACCESS])
         assert operation["security"] == expected, name
-        assert ("authentication_required" in str(operation)) or name in PUBLIC
-    assert operations.keys() >= PUBLIC
+        if expected:
+            assert "authentication_required" in codes(operation, "401")
+    assert operations.keys() >= PUBLIC | SPECIAL.keys()
+
+
+def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestResponse:
+    """Call an operation."""
+    path = operation["path"].replace("{name}", "user")
+    for parameter in ("user_id", "session_id"):
+        path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
+    return client.open(path, method=operation["method"].upper(), **kwargs)
 
 
 @on_sqlite
 def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) -> None:
     client = app.test_client()
     for name, operation in operations.items():
-        path = operation["path"].replace("{name}", "user")
-        for parameter in ("user_id", "session_id"):
-            path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
-        response = client.open(path, method=operation["method"].upper())
-        if name not in PUBLIC:
+        response = send(client, operation)
+        if name in PUBLIC or (NONE in operation["security"] and name != "auth_refresh_tokens"):
+            assert response.status_code in (200, 400), name
+        else:
             assert response.status_code == 401, name
             assert response.get_json()["code"] == "authentication_required"
-        elif name != "auth_refresh_tokens":  # It takes another kind of token, or none.
-            assert response.status_code in (200, 400), name
+
+
+@on_sqlite
+def test_who_heeds_a_bad_token_says_so(app: Flask, operations: dict[str, Any]) -> None:
+    client = app.test_client()
+    headers = {"Authorization": "Bearer x"}
+    for name, operation in operations.items():
+        media = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        body = {"json": media["example"]} if media and name != "auth_refresh_tokens" else {}
+        response = send(client, operation, headers=headers, **body)
+        if name not in PUBLIC:
+            assert response.status_code == 401, name
+        # Without an account, logging in is 401 as well.
+        if response.status_code == 401:
+            assert response.get_json()["code"] in codes(operation, "401"), name
 
 
 @on_sqlite
