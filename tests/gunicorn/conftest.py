@@ -1,0 +1,61 @@
+"""Fixtures of tests on a real server."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from authserve.app import create_app
+from authserve.core.db import db
+from authserve.core.settings import Settings
+from tests.conftest import DATABASES, fresh_database, make_settings
+from tests.support.server import Server
+
+
+@dataclass
+class Site:
+    """A server, and an application in the test's own process on the same database.
+
+    Args:
+        settings: what both were told.
+        folder: where the servers' files go.
+    """
+
+    app: Flask
+    settings: Settings
+    folder: Path
+    started: int = 0
+
+    def __post_init__(self) -> None:
+        self.server = self._start()
+
+    def _start(self) -> Server:
+        self.started += 1
+        server = Server(self.settings, self.folder / f"server{self.started}", {})
+        server.wait_until_healthy()
+        return server
+
+    def restart(self) -> None:
+        """End every process of the server, and start anew."""
+        assert self.server.stop() == 0, self.server.output()
+        self.server = self._start()
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """One server for all tests of a module, on each kind of database; it has to end well.
+
+    They share its database, so each of them brings people of its own.
+    """
+    folder = tmp_path_factory.mktemp("site")
+    with fresh_database(request, request.param, folder) as url:
+        settings = make_settings(url, folder)
+        site = Site(create_app(settings), settings, folder)
+        yield site
+        assert site.server.stop() == 0, site.server.output()
+        with site.app.app_context():
+            db.engine.dispose()
