@@ -30,6 +30,8 @@ class OneTimeToken(Base):
             postgresql_where=_LIVE,
             sqlite_where=_LIVE,
         ),
+        # A user who is deleted takes all of theirs along, the dead ones too.
+        Index("ix_one_time_tokens_user_id", "user_id"),
         Index("ix_one_time_tokens_email", "email"),
         Index("ix_one_time_tokens_expires_at", "expires_at"),
     )

@@ -87,6 +87,7 @@ def _create_tokens() -> None:
         postgresql_where=live,
         sqlite_where=live,
     )
+    op.create_index("ix_one_time_tokens_user_id", "one_time_tokens", ["user_id"])
     op.create_index("ix_one_time_tokens_email", "one_time_tokens", ["email"])
     op.create_index("ix_one_time_tokens_expires_at", "one_time_tokens", ["expires_at"])
 
