@@ -241,7 +241,6 @@ class _Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.has_passed = False
         self._seconds = seconds
         self._ends_at = time.monotonic() + seconds
         self._lock = Lock()
@@ -264,6 +263,11 @@ class _Deadline:
             if self._watched is not None:
                 self._watched.close()
                 self._watched = None
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._ends_at
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection to the first address that answers; it ends with the deadline."""
@@ -299,7 +303,6 @@ class _Deadline:
 
     def _shut(self) -> None:
         with self._lock:
-            self.has_passed = True
             if self._watched is not None:
                 # It may have ended by itself.
                 with suppress(OSError):

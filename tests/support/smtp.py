@@ -57,7 +57,9 @@ class MailServer:
     answers: dict[str, str] = field(default_factory=dict)
     """What to say to MAIL, RCPT or DATA instead of yes."""
     hang: Event = field(default_factory=Event)
-    """While it is set, DATA gets no answer."""
+    """While it is set, no mail is taken, and DATA gets no answer."""
+    hold: Event = field(default_factory=Event)
+    """While it is set, mail is taken, but DATA gets no answer."""
     asked: Event = field(default_factory=Event)
     """Set as soon as somebody sends DATA."""
 
@@ -94,7 +96,6 @@ class MailServer:
             tls_context=self.starttls,
             require_starttls=self.starttls is not None,
             authenticator=self._authenticate if self.users else None,
-            auth_required=bool(self.users),
             auth_require_tls=False,
             loop=self._loop,
         )
@@ -117,6 +118,7 @@ class MailServer:
     def stop(self) -> None:
         """Close for good."""
         self.hang.clear()
+        self.hold.clear()
         self.close()
         self._run(self._finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -137,11 +139,13 @@ class MailServer:
         self, _server: Any, _session: Any, _envelope: Any, _how: Any, data: Any
     ) -> Any:
         name, password = data.login.decode(), data.password.decode()
-        return AuthResult(success=self.users.get(name) == password)
+        return AuthResult(success=self.users.get(name) == password, handled=False)
 
     async def handle_MAIL(
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if self.users and not session.authenticated:
+            return "530 sign in first"
         if "MAIL" in self.answers:
             return self.answers["MAIL"]
         envelope.mail_from = address
@@ -170,6 +174,8 @@ class MailServer:
                 envelope.original_content or b"",
             )
             self.arrivals.append(arrival)
+        while self.hold.is_set():
+            await asyncio.sleep(0.01)
         return "250 OK"
 
 
@@ -221,6 +227,11 @@ class FaultyServer:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def offer_starttls(self) -> None:
+        """Say that TLS can begin; what comes then is answered as RCPT is."""
+        self._answers["STARTTLS"] = b"220 go on"
+        self._answers["EHLO"] = b"250-mail.example\r\n250 STARTTLS"
+
     def stop(self) -> None:
         """End, whoever is still connected."""
         self._is_over.set()
@@ -240,9 +251,9 @@ class FaultyServer:
         with connection.makefile("rb") as lines:
             self._say(connection, "banner")
             for line in lines:
-                stage = line.strip().decode().upper().partition(" ")[0]
+                stage = line.strip().decode(errors="replace").upper().partition(" ")[0]
                 stage = "EHLO" if stage == "HELO" else stage
-                self._say(connection, stage if stage in STAGES else "RCPT")
+                self._say(connection, stage if stage in self._answers else "RCPT")
                 if stage == "DATA" and self._answers["DATA"].startswith(b"354"):
                     while lines.readline() not in (b".\r\n", b""):
                         pass

@@ -1,0 +1,210 @@
+"""Circuit breakers: when they open, whom they let through, and what they make of hanging calls."""
+
+import contextlib
+import logging
+from collections import Counter
+from threading import Barrier, Event, Thread
+
+import pytest
+
+from authserve.core.breakers import Breaker, BreakerOpenError
+from tests.support.crowd import all_at_once
+
+RESET_SECS = 30.0
+
+
+class AwayError(Exception):
+    """The dependency does not answer."""
+
+
+class RefusedError(Exception):
+    """The dependency answers, with no."""
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def monotonic() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(monotonic: Clock) -> Breaker:
+    return Breaker("test", failures=5, reset_secs=RESET_SECS, monotonic=monotonic)
+
+
+def fail(error: type[Exception] = AwayError) -> None:
+    raise error
+
+
+def is_away(error: Exception) -> bool:
+    return isinstance(error, AwayError)
+
+
+def fail_times(breaker: Breaker, count: int, error: type[Exception] = AwayError) -> None:
+    for _ in range(count):
+        with pytest.raises(error):
+            breaker.call(lambda: fail(error), is_failure=is_away)
+
+
+def open_up(breaker: Breaker) -> None:
+    fail_times(breaker, 5)
+    assert breaker.state == "open"
+
+
+def test_it_opens_after_five_failures_in_a_row(breaker: Breaker) -> None:
+    fail_times(breaker, 4)
+    assert breaker.call(lambda: "answer") == "answer"
+    fail_times(breaker, 4)
+    assert (breaker.state, breaker.is_open) == ("closed", False)
+    fail_times(breaker, 1)
+    assert (breaker.state, breaker.is_open) == ("open", True)
+
+
+def test_an_open_one_does_nothing(breaker: Breaker) -> None:
+    open_up(breaker)
+    calls: list[int] = []
+    with pytest.raises(BreakerOpenError):
+        breaker.call(lambda: calls.append(1))
+    assert calls == []
+
+
+def test_a_refusal_is_an_answer(breaker: Breaker) -> None:
+    fail_times(breaker, 4)
+    fail_times(breaker, 20, RefusedError)
+    fail_times(breaker, 4)
+    assert breaker.state == "closed"
+
+
+def test_it_lets_one_through_after_its_rest(breaker: Breaker, monotonic: Clock) -> None:
+    open_up(breaker)
+    monotonic.seconds += RESET_SECS - 0.001
+    assert breaker.is_open
+    monotonic.seconds += 0.001
+    assert not breaker.is_open
+    assert breaker.call(lambda: "answer") == "answer"
+    assert breaker.state == "closed"
+    fail_times(breaker, 4)
+    assert breaker.state == "closed"
+
+
+def test_it_rests_again_when_that_one_fails(breaker: Breaker, monotonic: Clock) -> None:
+    open_up(breaker)
+    for _ in range(3):
+        monotonic.seconds += RESET_SECS
+        fail_times(breaker, 1)
+        assert breaker.is_open
+
+
+def test_a_refusal_of_that_one_is_an_answer(breaker: Breaker, monotonic: Clock) -> None:
+    open_up(breaker)
+    monotonic.seconds += RESET_SECS
+    fail_times(breaker, 1, RefusedError)
+    assert breaker.state == "closed"
+
+
+def test_of_many_at_once_one_looks(breaker: Breaker, monotonic: Clock) -> None:
+    open_up(breaker)
+    monotonic.seconds += RESET_SECS
+    others = Event()
+
+    def call() -> str:
+        try:
+            return breaker.call(lambda: str(others.wait(60)))
+        except BreakerOpenError:
+            refused.append(1)
+            if len(refused) == 15:
+                others.set()
+            return "refused"
+
+    refused: list[int] = []
+    assert Counter(all_at_once([call] * 16)) == {"True": 1, "refused": 15}
+    assert breaker.state == "closed"
+
+
+def test_one_that_looks_and_never_comes_back_is_followed_by_another(
+    breaker: Breaker, monotonic: Clock
+) -> None:
+    open_up(breaker)
+    monotonic.seconds += RESET_SECS
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaker.call(interrupt)
+    assert (breaker.state, breaker.is_open) == ("half-open", True)
+    monotonic.seconds += RESET_SECS
+    assert breaker.call(lambda: "answer") == "answer"
+    assert breaker.state == "closed"
+
+
+def test_sixteen_hanging_calls_hang_together(breaker: Breaker) -> None:
+    """pybreaker alone would make them queue: this would end with the barrier's timeout."""
+    together = Barrier(16, timeout=60)
+    all_at_once([lambda: breaker.call(together.wait)] * 16)
+
+
+def test_what_began_before_it_opened_says_nothing(
+    breaker: Breaker, monotonic: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    has_begun, may_end = Event(), Event()
+
+    def hang(error: type[Exception] | None) -> None:
+        has_begun.set()
+        may_end.wait(60)
+        if error:
+            raise error
+
+    def call(error: type[Exception] | None) -> None:
+        with contextlib.suppress(AwayError):
+            breaker.call(lambda: hang(error))
+
+    threads = [Thread(target=call, args=(error,)) for error in (AwayError, None)]
+    for thread in threads:
+        has_begun.clear()
+        thread.start()
+        has_begun.wait(60)
+    with caplog.at_level(logging.WARNING):
+        open_up(breaker)
+        monotonic.seconds += RESET_SECS - 1
+        may_end.set()
+        for thread in threads:
+            thread.join()
+    assert breaker.state == "open"
+    assert [record.state for record in caplog.records] == ["open"]  # type: ignore[attr-defined]
+    monotonic.seconds += 1
+    assert not breaker.is_open
+
+
+def test_it_logs_its_changes(
+    breaker: Breaker, monotonic: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        open_up(breaker)
+        monotonic.seconds += RESET_SECS
+        breaker.call(lambda: None)
+    found = [(record.message, record.breaker, record.state) for record in caplog.records]  # type: ignore[attr-defined]
+    assert found == [
+        ("breaker changed", "test", state) for state in ("open", "half-open", "closed")
+    ]
+
+
+@pytest.mark.parametrize("jump_hours", [-1, 1])
+def test_the_time_of_day_does_not_matter(
+    breaker: Breaker, monotonic: Clock, clock: object, jump_hours: int
+) -> None:
+    open_up(breaker)
+    clock.shift(jump_hours * 3600)  # type: ignore[attr-defined]
+    assert breaker.is_open
+    monotonic.seconds += RESET_SECS
+    breaker.call(lambda: None)
+    assert breaker.state == "closed"

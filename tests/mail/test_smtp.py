@@ -1,0 +1,284 @@
+"""Handing mail to SMTP servers: those that work, and those that fail wherever one can."""
+
+import ssl
+import time
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+import trustme
+
+from authserve.mail.transports import SMTPTransport, TransportError, make_transport
+from tests.support.smtp import (
+    DRIBBLE,
+    DROP,
+    HANG,
+    STAGES,
+    faulty_server,
+    mail_server,
+)
+
+TO = "alice@example.com"
+
+
+def letter(to: str = TO, sender: str = "authserve <no-reply@example.com>") -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = TO
+    message["Message-ID"] = "<1@example.com>"
+    message.set_content("Good day.")
+    return message
+
+
+def make_smtp(port: int, **changes: Any) -> SMTPTransport:
+    options: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "username": None,
+        "password": "",
+        "is_implicit_tls": False,
+        "is_starttls": False,
+        "total_timeout_secs": 20,
+        **changes,
+    }
+    return SMTPTransport(**options)
+
+
+def refusal(transport: SMTPTransport, *, to: str = TO) -> TransportError:
+    """How the transport fails; nothing that it says names an address."""
+    with pytest.raises(TransportError) as caught:
+        transport.send(letter(), to=to)
+    assert "@" not in caught.value.reason
+    return caught.value
+
+
+class TestPlain:
+    def test_it_hands_a_mail_over(self) -> None:
+        with mail_server() as server:
+            make_smtp(server.port).send(letter(), to=TO)
+        (arrival,) = server.arrivals
+        assert (arrival.sender, arrival.to, arrival.id) == (
+            "no-reply@example.com",
+            TO,
+            "<1@example.com>",
+        )
+        assert arrival.message.get_content().split() == ["Good", "day."]
+
+    def test_it_says_where_it_is_going_by_envelope_alone(self) -> None:
+        with mail_server() as server:
+            make_smtp(server.port).send(letter(), to="bob@example.com")
+        assert [arrival.to for arrival in server.arrivals] == ["bob@example.com"]
+
+    def test_a_server_that_is_not_there_is_an_outage(self) -> None:
+        with mail_server() as server:
+            server.close()
+            error = refusal(make_smtp(server.port))
+        assert error.is_outage
+        assert error.reason == "the server did not answer as it should (ConnectionRefusedError)"
+
+    def test_a_name_that_is_not_there_is_an_outage(self) -> None:
+        assert refusal(make_smtp(25, host="mail.invalid")).is_outage
+
+    def test_it_writes_to_internationalised_addresses(self) -> None:
+        with mail_server() as server:
+            make_smtp(server.port).send(letter(), to="jörg@example.com")
+        (arrival,) = server.arrivals
+        assert arrival.to == "jörg@example.com"
+        assert "SMTPUTF8" in arrival.options
+
+    def test_a_server_that_takes_no_such_address_is_no_outage(self) -> None:
+        """Anybody can register one, and must not stop everybody's mail by it."""
+        with mail_server(is_utf8=False) as server:
+            transport = make_smtp(server.port)
+            error = refusal(transport, to="jörg@example.com")
+            transport.send(letter(), to=TO)
+        assert not error.is_outage
+        assert len(server.arrivals) == 1
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """What a client that knows the authority has."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("of_server", "of_client"), [("tls", "is_implicit_tls"), ("starttls", "is_starttls")]
+)
+class TestTLS:
+    def test_it_hands_a_mail_over_encrypted(
+        self, authority: trustme.CA, trusting: ssl.SSLContext, of_server: str, of_client: str
+    ) -> None:
+        with mail_server(**{of_server: server_context(authority, "localhost")}) as server:
+            transport = make_smtp(server.port, host="localhost", tls=trusting, **{of_client: True})
+            transport.send(letter(), to=TO)
+        assert len(server.arrivals) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "is_known", "reason"),
+        [
+            ("localhost", False, "unable to get local issuer certificate"),
+            ("elsewhere.example", True, "Hostname mismatch"),
+        ],
+    )
+    def test_it_refuses_a_certificate_that_is_not_the_servers(
+        self,
+        authority: trustme.CA,
+        trusting: ssl.SSLContext,
+        of_server: str,
+        of_client: str,
+        name: str,
+        is_known: bool,
+        reason: str,
+    ) -> None:
+        tls = trusting if is_known else ssl.create_default_context()
+        with mail_server(**{of_server: server_context(authority, name)}) as server:
+            transport = make_smtp(server.port, host="localhost", tls=tls, **{of_client: True})
+            error = refusal(transport)
+        assert error.is_outage
+        assert reason in error.reason
+        assert server.arrivals == []
+
+    def test_it_never_goes_on_in_the_clear(
+        self, trusting: ssl.SSLContext, of_server: str, of_client: str
+    ) -> None:
+        with mail_server() as server:
+            transport = make_smtp(server.port, tls=trusting, total_timeout_secs=1, **{of_client: 1})
+            assert refusal(transport).is_outage
+        assert server.arrivals == []
+
+    def test_a_handshake_that_hangs_ends_within_the_timeout(
+        self, trusting: ssl.SSLContext, of_server: str, of_client: str
+    ) -> None:
+        stage = "banner" if of_client == "is_implicit_tls" else "RCPT"
+        with faulty_server(stage, HANG) as server:
+            server.offer_starttls()
+            transport = make_smtp(
+                server.port, tls=trusting, total_timeout_secs=0.5, **{of_client: True}
+            )
+            assert took(transport) < 5
+
+
+USERS = {"no-reply": "a pass:word/with@signs"}
+
+
+class TestAuth:
+    @pytest.mark.parametrize("is_encrypted", [False, True])
+    def test_it_signs_in(
+        self, authority: trustme.CA, trusting: ssl.SSLContext, is_encrypted: bool
+    ) -> None:
+        tls = {"starttls": server_context(authority, "localhost")} if is_encrypted else {}
+        with mail_server(users=USERS, **tls) as server:
+            transport = make_smtp(
+                server.port,
+                host="localhost",
+                username="no-reply",
+                password=USERS["no-reply"],
+                is_starttls=is_encrypted,
+                tls=trusting,
+            )
+            transport.send(letter(), to=TO)
+        assert len(server.arrivals) == 1
+
+    def test_a_wrong_password_is_an_outage_for_all_mail(self) -> None:
+        with mail_server(users=USERS) as server:
+            error = refusal(make_smtp(server.port, username="no-reply", password="wrong"))
+        assert (error.reason, error.is_outage) == ("the server refused the login (535)", True)
+        assert server.arrivals == []
+
+    def test_a_server_without_sign_in_is_an_outage(self) -> None:
+        with faulty_server("banner", b"220 mail.example") as server:
+            error = refusal(make_smtp(server.port, username="no-reply", password="x"))
+        assert (error.reason, error.is_outage) == ("the server lacks STARTTLS or AUTH", True)
+
+    def test_the_url_says_it_all(self) -> None:
+        with mail_server(users=USERS) as server:
+            url = f"smtp://no-reply:a%20pass%3Aword%2Fwith%40signs@127.0.0.1:{server.port}"
+            make_transport(url).send(letter(), to=TO)
+        assert len(server.arrivals) == 1
+
+
+REFUSALS = [
+    ("banner", b"421 busy", True, "the server refused to talk (421)"),
+    ("banner", b"554 no", True, "the server refused to talk (554)"),
+    ("EHLO", b"421 busy", True, "the server refused to talk (421)"),
+    ("EHLO", b"502 no", True, "the server refused to talk (502)"),
+    ("MAIL", b"421 busy", True, "the server refused the mail (421)"),
+    ("MAIL", b"451 later", True, "the server refused the mail (451)"),
+    ("MAIL", b"550 no", False, "the server refused the mail (550)"),
+    ("RCPT", b"421 busy", True, "the server refused the recipient (421)"),
+    ("RCPT", b"450 later", False, "the server refused the recipient (450)"),
+    ("RCPT", b"550 unknown", False, "the server refused the recipient (550)"),
+    ("DATA", b"421 busy", True, "the server refused the mail (421)"),
+    ("DATA", b"451 later", True, "the server refused the mail (451)"),
+    ("DATA", b"554 no", False, "the server refused the mail (554)"),
+    ("body", b"452 full", True, "the server refused the mail (452)"),
+    ("body", b"554 spam", False, "the server refused the mail (554)"),
+]
+
+
+class TestFaults:
+    @pytest.mark.parametrize(("stage", "answer", "is_outage", "reason"), REFUSALS)
+    def test_it_tells_a_refusal_of_the_mail_from_an_outage(
+        self, stage: str, answer: bytes, is_outage: bool, reason: str
+    ) -> None:
+        with faulty_server(stage, answer) as server:
+            error = refusal(make_smtp(server.port))
+        assert (error.reason, error.is_outage) == (reason, is_outage)
+
+    @pytest.mark.parametrize("stage", STAGES[:-1])
+    @pytest.mark.parametrize("fault", [HANG, DRIBBLE])
+    def test_it_gives_a_slow_server_up(self, stage: str, fault: bytes) -> None:
+        with faulty_server(stage, fault) as server:
+            assert took(make_smtp(server.port, total_timeout_secs=0.4)) < 5
+
+    @pytest.mark.parametrize("stage", STAGES[:-1])
+    @pytest.mark.parametrize("fault", [DROP, b"", b"gibberish", b"\xff" * 9000])
+    def test_a_server_that_speaks_no_smtp_is_an_outage(self, stage: str, fault: bytes) -> None:
+        with faulty_server(stage, fault) as server:
+            error = refusal(make_smtp(server.port, total_timeout_secs=2))
+        # A broken answer to one mail's own words may be about that mail.
+        assert error.is_outage or stage in ("MAIL", "RCPT", "DATA", "body")
+
+    @pytest.mark.parametrize("fault", [DROP, b"", b"gibberish", b"421 busy", b"500 what?"])
+    def test_a_bad_goodbye_does_not_send_the_mail_again(self, fault: bytes) -> None:
+        with faulty_server("QUIT", fault) as server:
+            make_smtp(server.port).send(letter(), to=TO)
+            assert server.taken == 1
+
+    @pytest.mark.parametrize("fault", [HANG, DRIBBLE])
+    def test_a_slow_goodbye_does_not_send_the_mail_again(
+        self, fault: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("authserve.mail.transports.QUIT_TIMEOUT_SECS", 0.3)
+        with faulty_server("QUIT", fault) as server:
+            make_smtp(server.port, total_timeout_secs=1).send(letter(), to=TO)
+            assert server.taken == 1
+
+    def test_a_connection_lost_after_the_mail_is_an_outage(self) -> None:
+        """Nobody knows whether it was taken; so it goes again, with the same id."""
+        with faulty_server("body", DROP) as server:
+            assert refusal(make_smtp(server.port)).is_outage
+            assert server.taken == 1
+
+
+def took(transport: SMTPTransport) -> float:
+    """The seconds until the transport gives up for lack of time."""
+    began = time.monotonic()
+    error = refusal(transport)
+    assert error.is_outage
+    assert error.reason.startswith("the server took longer than 0."), error.reason
+    return time.monotonic() - began
