@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -37,11 +38,10 @@ class HeadParam(click.ParamType[tuple[int, bytes]]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, bytes]:
         """Read the number and the 64 hexadecimal digits."""
-        seq, _, head = str(value).partition(":")
-        try:
-            return int(seq), bytes.fromhex(head)
-        except ValueError:
+        found = re.fullmatch(r"([0-9]{1,9}):([0-9a-f]{64})", str(value), re.ASCII)
+        if found is None:
             self.fail("write it as BATCH:HEAD, with the numbers of a logged line", param, ctx)
+        return int(found[1]), bytes.fromhex(found[2])
 
 
 class MomentParam(click.ParamType[datetime]):

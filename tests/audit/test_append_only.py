@@ -21,10 +21,10 @@ def refuses(statement: Any, parameters: Any = None) -> None:
         session.execute(statement, parameters)
 
 
-@pytest.mark.parametrize("column", [column.name for column in AuditEvent.__table__.columns])
-def test_no_column_of_an_event_can_be_changed(column: str) -> None:
+def test_no_column_of_an_event_can_be_changed() -> None:
     write_events()
-    refuses(text(f"UPDATE audit_events SET {column} = {column}"))
+    for column in AuditEvent.__table__.columns:
+        refuses(text(f"UPDATE audit_events SET {column.name} = {column.name}"))
 
 
 def test_no_event_can_be_deleted() -> None:
