@@ -75,8 +75,8 @@ def rotate_(emergency: bool) -> None:
 def rewrap_() -> None:
     """Seal the private keys anew under the current SECRET_KEY.
 
-    After this, and once the last refresh tokens of the former secret have expired, it can be
-    dropped from SECRET_KEY_FALLBACKS.
+    After this and `flask audit rewrap`, and once the last refresh tokens of the former secret
+    have expired, it can be dropped from SECRET_KEY_FALLBACKS.
 
     \b
     Example:

@@ -1,13 +1,23 @@
 """What only a real server with several processes can show."""
 
+import time
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
+from flask import Flask
+from sqlalchemy import update
 
+from authserve.core.clock import now
+from authserve.core.db import transaction
+from authserve.keys.models import SigningKey
 from tests.support.clients import PASSWORD
-from tests.support.crowd import all_at_once, persistently
-from tests.support.server import Client, Server
+from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
+from tests.support.keys import kid_of
+from tests.support.server import WORKERS, Client, Server
 
 pytestmark = pytest.mark.gunicorn
 
@@ -17,11 +27,16 @@ def register(client: Client, name: str, *, email: str | None = None) -> requests
     return persistently(lambda: client.post("/api/v1/auth/register", json=body))
 
 
-def login(client: Client, name: str) -> dict[str, str]:
+def sign_in(client: Client, name: str) -> dict[str, Any]:
     body = {"identifier": name, "password": PASSWORD}
     response = persistently(lambda: client.post("/api/v1/auth/login", json=body))
     assert response.status_code == 200, response.text
-    return {"Authorization": f"Bearer {response.json()['access_token']}"}
+    tokens: dict[str, Any] = response.json()
+    return tokens
+
+
+def login(client: Client, name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sign_in(client, name)['access_token']}"}
 
 
 def test_it_serves_a_journey_in_json_lines_and_ends_well_on_sigterm(server: Server) -> None:
@@ -82,3 +97,64 @@ def test_its_workers_share_no_connection(server: Server) -> None:
 
     visits = all_at_once([lambda n=n: visit(n) for n in range(20)])
     assert Counter(answer for visit in visits for answer in visit) == {(200, True): 200}
+
+
+def test_all_workers_follow_a_key_that_another_process_made(server: Server, app: Flask) -> None:
+    """Nobody is refused meanwhile: neither tokens of the old key nor of the new one."""
+    client = server.client()
+    register(client, "alice")
+    tokens = [sign_in(client, "alice")["access_token"]]
+    old = kid_of(tokens[0])
+
+    done = server.run("keys", "rotate")
+    assert done.returncode == 0, done.stderr
+    new = done.stdout.split()[0]
+    wait_until_often(lambda: published_kids(client) == [old, new], tokens, client)
+
+    # The time has come for the new key to sign, some minutes early.
+    with app.app_context(), transaction() as session:
+        begins = update(SigningKey).where(SigningKey.kid == new)
+        session.execute(begins.values(active_from=now() - timedelta(seconds=1)))
+
+    def new_key_signs() -> bool:
+        tokens[1:] = [sign_in(client, "alice")["access_token"]]
+        return kid_of(tokens[-1]) == new
+
+    wait_until_often(new_key_signs, tokens, client)
+
+
+OFTEN = 5 * WORKERS
+"""Answers in a row after which hardly a worker can be missing; the test is as strict without."""
+
+
+def wait_until_often(is_so: Callable[[], bool], tokens: list[str], client: Client) -> None:
+    """Come back when `is_so` has been true often in a row; all `tokens` are good all the time."""
+    in_a_row, give_up = 0, time.monotonic() + DEADLINE_SECS
+    while in_a_row < OFTEN:
+        assert time.monotonic() < give_up
+        in_a_row = in_a_row + 1 if is_so() else 0
+        for token in tokens:
+            headers = {"Authorization": f"Bearer {token}"}
+            assert client.get("/api/v1/users/me", headers=headers).status_code == 200
+
+
+def published_kids(client: Client) -> list[str]:
+    return [key["kid"] for key in client.get("/.well-known/jwks.json").json()["keys"]]
+
+
+def test_all_workers_refuse_a_key_that_another_process_gave_up(server: Server) -> None:
+    client = server.client()
+    register(client, "alice")
+    tokens = sign_in(client, "alice")
+    done = server.run("keys", "rotate", "--emergency")
+    assert done.returncode == 0, done.stderr
+
+    def is_refused() -> bool:
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        return client.get("/api/v1/users/me", headers=headers).status_code == 401
+
+    wait_until_often(is_refused, [], client)
+    body = {"refresh_token": tokens["refresh_token"]}
+    refreshed = client.post("/api/v1/auth/refresh", json=body).json()
+    assert kid_of(refreshed["access_token"]) == done.stdout.split()[0]
+    wait_until_often(lambda: True, [refreshed["access_token"]], client)
