@@ -4,10 +4,12 @@ import logging
 import os
 import re
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from authserve.core.logs import JSONLineFormatter, LineHandler
+from authserve.core.password_policy import load_common_passwords
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
@@ -21,6 +23,12 @@ threads = settings.web_threads
 # The workers share one copy of the code in memory. And the application is loaded in the master,
 # so that whatever stops it from loading ends gunicorn, where workers would be respawned for ever.
 preload_app = True
+
+
+def when_ready(_arbiter: Arbiter) -> None:
+    """Read what all workers need, before the first of them is forked, so that they share it."""
+    load_common_passwords()
+
 
 timeout = 30
 graceful_timeout = 25
