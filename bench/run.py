@@ -79,9 +79,9 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
     """Both servers on a new database, with accounts that have signed in."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        environ = environment(stack.enter_context(database(kind, folder)))
+        environ = environment(stack.enter_context(database(kind, folder)), folder)
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
-        subprocess.run(migration, cwd=ROOT, env=environ, check=True, capture_output=True)
+        subprocess.run(migration, cwd=ROOT, env=environ | {"LOG_LEVEL": "WARNING"}, check=True)
         service = stack.enter_context(running(AUTHSERVE, environ, folder))
         service.wait_for_answer(build_request("GET", "/healthz"))
         idle = measure_memory(service, "idle", 150)

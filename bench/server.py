@@ -126,9 +126,20 @@ def database(kind: str, folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def environment(database_url: str) -> dict[str, str]:
-    """The variables of a run; whatever else the machine has set stays out."""
+HIDDEN = ("pygments", "redis", "rich")
+"""Packages of the development environment that libraries of ours import when they find them."""
+
+
+def environment(database_url: str, folder: Path) -> dict[str, str]:
+    """The variables of a run; whatever else the machine has set stays out.
+
+    Args:
+        folder: where a module is put that hides what no production has installed.
+    """
+    hiding = f"import sys\nsys.modules.update(dict.fromkeys({HIDDEN}))\n"
+    (folder / "sitecustomize.py").write_text(hiding)
     return {
+        "PYTHONPATH": str(folder),
         "PATH": os.environ["PATH"],
         "APP_ENV": "development",
         "DATABASE_URL": database_url,
