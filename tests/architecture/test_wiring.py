@@ -1,0 +1,84 @@
+"""What has to be complete: events, errors, permissions."""
+
+import pkgutil
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TypeVar
+
+import pytest
+
+import authserve
+from authserve.app import SUBSCRIBERS
+from authserve.audit.service import record
+from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction, DomainEvent
+from authserve.http.errors import status_of
+
+T = TypeVar("T")
+
+
+def subclasses(parent: type[T]) -> Iterator[type[T]]:
+    for child in parent.__subclasses__():
+        # A dataclass with slots is a second class; the first one is nowhere to be found.
+        if getattr(sys.modules[child.__module__], child.__name__, None) is child:
+            yield child
+        yield from subclasses(child)
+
+
+def all_subclasses(parent: type[T]) -> list[type[T]]:
+    """Every class of the service below `parent`, whether or not anything imports it yet."""
+    for module in pkgutil.walk_packages(authserve.__path__, "authserve."):
+        import_module(module.name)
+    found = (child for child in subclasses(parent) if child.__module__.startswith("authserve."))
+    return sorted(set(found), key=lambda child: (child.__module__, child.__name__))
+
+
+EVENTS = all_subclasses(DomainEvent)
+ERRORS = all_subclasses(AuthserveError)
+CODED = [error for error in ERRORS if "code" in vars(error)]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
+def test_every_event_is_heard(event: type[DomainEvent]) -> None:
+    assert any(issubclass(event, heard) for heard, _ in SUBSCRIBERS)
+
+
+def test_every_subscription_is_to_something_that_happens() -> None:
+    assert {heard for heard, _ in SUBSCRIBERS} <= {DomainEvent, *EVENTS}
+
+
+def test_every_event_is_recorded() -> None:
+    assert (DomainEvent, record) in SUBSCRIBERS
+
+
+def test_every_action_is_told_by_one_event() -> None:
+    assert Counter(event.action for event in EVENTS) == Counter(AuditAction)
+
+
+def test_every_action_has_the_form_of_a_name() -> None:
+    for action in AuditAction:
+        assert re.fullmatch(r"[a-z_]+\.[a-z_]+", action)
+        assert action.name == action.value.replace(".", "_").upper()
+
+
+@pytest.mark.parametrize("error", CODED, ids=lambda error: error.__name__)
+def test_an_error_has_a_name_a_sentence_and_a_status(error: type[AuthserveError]) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", error.code)
+    assert error.default_detail[0].isupper()
+    assert error.default_detail.endswith(".")
+    assert 400 <= status_of(error) < 600
+    assert error.__name__.endswith("Error")
+
+
+def test_every_code_belongs_to_one_error() -> None:
+    """Codes are public: one is never used for a second fact."""
+    codes = Counter(error.code for error in CODED)
+    assert [code for code, count in codes.items() if count > 1] == []
+
+
+def test_an_error_without_a_code_is_a_kind_of_others() -> None:
+    uncoded = [error for error in ERRORS if not hasattr(error, "code")]
+    assert [error for error in uncoded if not error.__subclasses__()] == []
