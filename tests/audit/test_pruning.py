@@ -150,6 +150,17 @@ def test_what_was_tampered_with_is_pruned_logged_and_not_vouched_for(
     assert find_fault_of_batch(2) is None
 
 
+def test_a_batch_that_is_pruned_while_it_is_verified_is_no_fault(
+    clock: time_machine.Traveller,
+) -> None:
+    write_events(4)
+    seal_all()
+    clock.shift(RETENTION * 2)
+    # Both batches have been read when the first is told; the second one's events then are gone.
+    found = verify_trail(progress=lambda _: list(prune_events()))
+    assert (found.batches, found.events, found.pruned) == (2, 2, 2)
+
+
 def test_many_can_prune_seal_and_verify_at_once(
     clock: time_machine.Traveller, make_app: Callable[..., Flask]
 ) -> None:
