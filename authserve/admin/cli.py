@@ -27,6 +27,7 @@ from authserve.users.service import (
     get_user_by_reference,
     ref_of,
 )
+from authserve.verification.service import INVITATION_LIFETIME, make_invitation_link
 
 users_group = AppGroup("users", help="Accounts: make, show, switch on and off, roles, seed.")
 
@@ -53,9 +54,13 @@ def create(
 ) -> None:
     """Make an account, for example the first administrator's.
 
+    Without --password-stdin, a link to set the password is printed, for whoever is to have the
+    account. It is good once.
+
     \b
     Example:
       flask users create alice@example.com --username alice --role admin --password-stdin
+      flask users create bob@example.com
     """
     given = {
         "email": email,
@@ -70,7 +75,9 @@ def create(
     made = create_user(new, roles=wanted, actor=VISITOR, request=_request("create"))
     _print_user(made)
     if new.password_hash is None:
-        click.echo("The account has no password yet, so nobody can sign in to it.", err=True)
+        link = make_invitation_link(ref_of(made.user), made.user.email)
+        lifetime = f"{INVITATION_LIFETIME.days} days"
+        click.echo(f"To set the password, open this link, once and within {lifetime}: {link}")
 
 
 def _read_password() -> str:

@@ -30,8 +30,9 @@ def run(runner: FlaskCliRunner) -> Run:
 
 
 def shown(result: Result) -> dict[str, Any]:
+    """The account that a command printed; a link may follow."""
     assert result.exit_code == 0, result.output
-    document: dict[str, Any] = json.loads(result.stdout)
+    document: dict[str, Any] = json.JSONDecoder().raw_decode(result.stdout)[0]
     return document
 
 
@@ -56,11 +57,21 @@ def test_create_makes_an_account_that_can_sign_in(run: Run, app: Flask) -> None:
     assert login(app.test_client(), "alice").status_code == 200
 
 
-def test_create_without_a_password_says_that_nobody_can_sign_in(run: Run, app: Flask) -> None:
+def test_create_without_a_password_prints_a_link_to_set_one(run: Run, app: Flask) -> None:
     result = run("create", "alice@example.com")
     assert shown(result)["username"] is None
-    assert result.stderr == "The account has no password yet, so nobody can sign in to it.\n"
-    assert login(app.test_client(), "alice@example.com").status_code == 401
+    told = result.stdout.splitlines()[-1]
+    sentence, _, token = told.partition("#")
+    assert sentence == (
+        "To set the password, open this link, once and within 3 days: "
+        "http://127.0.0.1:8000/accept-invitation"
+    )
+    client = app.test_client()
+    assert login(client, "alice@example.com").status_code == 401
+    body = {"token": token, "password": PASSWORD}
+    for status in (200, 400):
+        assert client.post("/api/v1/auth/invitation/accept", json=body).status_code == status
+    assert login(client, "alice@example.com").status_code == 200
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
