@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 T = TypeVar("T")
 
-DEADLINE_SECS = 60
+DEADLINE_SECS = 300
 """When a test gives up. Nothing takes nearly as long, unless it never happens."""
 
 
