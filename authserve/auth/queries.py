@@ -13,12 +13,13 @@ from sqlalchemy import Row, bindparam, select
 
 from authserve.core.actor import Actor, UserRef
 from authserve.core.db import read_all
+from authserve.core.planning import planned_once
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
 from authserve.users.models import User
 
-_TOKEN_CHECK = (
+_TOKEN_CHECK = planned_once(
     select(
         Session.id.label("session_id"),
         Session.revoked_at,
@@ -43,7 +44,8 @@ _TOKEN_CHECK = (
     .join_from(Session, User, User.id == Session.user_id)
     .outerjoin(UserRole, UserRole.user_id == User.id)
     .outerjoin(Role, Role.name == UserRole.role_name)
-    .where(Session.id == bindparam("session_id"))
+    .where(Session.id == bindparam("session_id")),
+    name="token_check",
 )
 
 
