@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
@@ -86,14 +85,6 @@ def test_rewrap_under_a_wrong_secret_says_what_to_do(
         "Error: Nothing was changed: a signing key does not open: put the former SECRET_KEY into "
         "SECRET_KEY_FALLBACKS, or run: flask keys rotate --emergency\n"
     )
-
-
-@pytest.mark.parametrize("command", ["list", "rotate", "rewrap"])
-def test_help_has_an_example(command: str, runner: FlaskCliRunner) -> None:
-    result = runner.invoke(args=["keys", command, "--help"])
-    assert result.exit_code == 0
-    assert f"flask keys {command}" in result.stdout
-    assert "Example" in result.stdout
 
 
 def test_an_unknown_option_is_refused(runner: FlaskCliRunner) -> None:

@@ -24,7 +24,7 @@ from tests.support.crowd import DEADLINE_SECS, all_at_once, served
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
 
 CROWD = 20
-FEW = 8
+FEW = 6
 
 LEAD = timedelta(seconds=332)
 """For how long a new key is shown before it signs."""

@@ -92,15 +92,15 @@ def test_granting_what_is_held_and_revoking_what_is_not_is_no_event(alice: UserR
 UNKNOWN = ["editors", "", "Admin", "a" * 65, "NUL \x00", "\ud800", "admin "]
 
 
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_role_is_refused_and_changes_nothing(alice: UserRef, name: str) -> None:
-    for change in (grant_role, revoke_role):
+def test_an_unknown_role_is_refused_and_changes_nothing(alice: UserRef) -> None:
+    for name in UNKNOWN:
+        for change in (grant_role, revoke_role):
+            with pytest.raises(RoleNotFoundError):
+                change(alice, name, actor=VISITOR, request=REQUEST)
         with pytest.raises(RoleNotFoundError):
-            change(alice, name, actor=VISITOR, request=REQUEST)
-    with pytest.raises(RoleNotFoundError):
-        set_roles(alice, ["admin", name], actor=VISITOR, request=REQUEST)
-    with pytest.raises(RoleNotFoundError):
-        require_role(name)
+            set_roles(alice, ["admin", name], actor=VISITOR, request=REQUEST)
+        with pytest.raises(RoleNotFoundError):
+            require_role(name)
     assert roles_of(alice.id) == ("user",)
     assert events_of(alice, "user.roles_changed") == []
 

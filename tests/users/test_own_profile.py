@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -91,16 +90,18 @@ def test_unacceptable_values_are_told_by_field(alice: Caller) -> None:
     assert alice.get(ME).get_json()["username"] == "alice"
 
 
-@pytest.mark.parametrize(
-    "field",
-    ["email", "email_verified", "is_active", "roles", "role", "password", "id", "mfa_enabled"],
+NOT_OFFERED = (
+    *("email", "email_verified", "is_active", "roles", "role"),
+    *("password", "id", "mfa_enabled", "created_at"),
 )
-def test_nobody_sets_what_they_were_not_offered(client: FlaskClient, field: str) -> None:
-    alice = register_caller(client.application, "alice")
+
+
+def test_nobody_sets_what_they_were_not_offered(alice: Caller) -> None:
     before = alice.get(ME).get_json()
-    refused = alice.patch(ME, json={field: before.get(field, "x"), "display_name": "Alice"})
-    problem = assert_problem(refused, 422, "validation_failed")
-    assert problem["errors"] == {field: ["Unknown field."]}
+    for field in NOT_OFFERED:
+        refused = alice.patch(ME, json={field: before.get(field, "x"), "display_name": "Alice"})
+        problem = assert_problem(refused, 422, "validation_failed")
+        assert problem["errors"] == {field: ["Unknown field."]}
     assert alice.get(ME).get_json() == before
 
 
