@@ -1,6 +1,7 @@
 """Tokens of the service's own: one spelling, one kind, one time."""
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
@@ -247,6 +248,18 @@ def test_a_token_has_one_spelling() -> None:
         if text != token:
             with pytest.raises(InvalidTokenError):
                 verify(KIND, text)
+
+
+def test_unused_bits_are_refused_before_a_key_is_touched() -> None:
+    for length in (30, 31, 32):
+        signature = base64url_encode(bytes(length)).decode()
+        token = signed_by_us({}).rpartition(".")[0] + f".{signature}"
+        require_form(token, "HS256", KIND.header_type)
+        for letter in LETTERS[1:]:
+            respelled = f"{signature[:-1]}{letter}="
+            if urlsafe_b64decode(f"{respelled}=") == bytes(length):
+                with pytest.raises(InvalidTokenError):
+                    require_form(f"{token[:-1]}{letter}", "HS256", KIND.header_type)
 
 
 @pytest.mark.parametrize(
