@@ -33,6 +33,7 @@ from authserve.auth.tokens import (
     read_device_token,
     read_refresh_token,
     read_session_token,
+    require_signing_key,
 )
 from authserve.core.errors import (
     AuthenticationRequiredError,
@@ -109,6 +110,7 @@ def register_user(body: dict[str, Any]) -> Response:
 )
 def login_user(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in with an address or username and a password."""
+    require_signing_key()
     device = read_device_token(body.pop("device_token", None))
     return issue_pair(login(**body, device=device, request=current_request_info()), fresh=True)
 
@@ -127,6 +129,7 @@ def login_user(body: dict[str, Any]) -> dict[str, Any]:
 def refresh_tokens(body: dict[str, Any]) -> dict[str, Any]:
     """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
     presented = read_refresh_token(one_token(body.get("refresh_token")))
+    require_signing_key()
     return issue_pair(refresh(presented, request=current_request_info()), fresh=False)
 
 

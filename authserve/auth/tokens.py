@@ -76,6 +76,18 @@ def configure(manager: TokenManager) -> None:
     manager.additional_claims_loader(lambda grant: grant.claims)
 
 
+def require_signing_key() -> None:
+    """Refuse before anything is spent or begun for which no token could be signed.
+
+    Otherwise whoever retries a refresh would have used their token twice by the time that the
+    operator has mended it.
+
+    Raises:
+        SigningKeyUnavailableError: the secret that sealed the key is gone.
+    """
+    get_key_store().signing_key()
+
+
 def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
     """The contract's Tokens object for a session.
 
