@@ -1,0 +1,105 @@
+"""What the README says, run as it stands there."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+import config
+from tests.support.clients import PASSWORD
+from tests.support.databases import on_sqlite
+from tests.support.server import DEADLINE_SECS, Server
+
+README = (config.ROOT / "README.md").read_text(encoding="utf-8")
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+"""Where `make run` serves; a test's server is elsewhere."""
+
+
+def block(language: str, *, holding: str) -> str:
+    """The one block of code that holds some text."""
+    blocks = re.findall(rf"```{language}\n(.+?)```", README, re.DOTALL)
+    (found,) = [block for block in blocks if holding in block]
+    return str(found)
+
+
+@pytest.mark.gunicorn
+@on_sqlite
+def test_its_first_session_works_when_pasted(server: Server) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("the README's session is written for curl, which is not installed here")
+    script = block("bash", holding="/auth/register").replace(DEFAULT_URL, server.url)
+    done = subprocess.run(
+        ["bash"], input=script, capture_output=True, text=True, timeout=DEADLINE_SECS, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
+    registered, me, patched, sessions, logged_out, refused = answers
+    assert registered["username"] == me["username"] == "ada"
+    assert patched == me | {"display_name": "Ada Lovelace", "updated_at": patched["updated_at"]}
+    assert [session["current"] for session in sessions["items"]] == [True]
+    assert logged_out == 204
+    assert refused["code"] == "session_revoked"
+
+
+@pytest.fixture
+def verify(server: Server) -> Callable[[str], dict[str, Any]]:
+    """The README's function, asking the test's server for its keys."""
+    code = block("python", holding="def verify").replace("{ISSUER}/", f"{server.url}/")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    found: Callable[[str], dict[str, Any]] = names["verify"]
+    return found
+
+
+@pytest.mark.gunicorn
+@on_sqlite
+def test_its_function_tells_good_tokens_from_others(
+    server: Server, verify: Callable[[str], dict[str, Any]]
+) -> None:
+    client = server.client()
+    body = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+    user = client.post("/api/v1/auth/register", json=body).json()
+    login = {"identifier": "ada", "password": PASSWORD}
+    tokens = client.post("/api/v1/auth/login", json=login).json()
+
+    claims = verify(tokens["access_token"])
+    assert (claims["sub"], claims["sid"]) == (user["id"], tokens["session_id"])
+    header, _, rest = tokens["access_token"].partition(".")
+    for other in (tokens["refresh_token"], f"{header}.{rest[::-1]}", f"{header}.e30.AAAA"):
+        with pytest.raises(jwt.PyJWTError):
+            verify(other)
+
+
+ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
+
+
+def test_its_settings_exist_and_have_these_defaults() -> None:
+    example = (config.ROOT / ".env.example").read_text(encoding="utf-8")
+    told = dict(ROW.findall(README))
+    assert told
+    for name, default in told.items():
+        assert name in config.SETTINGS
+        literal = re.fullmatch(r"`(.*)`", default)
+        assert literal is None or f"\n#{name}={literal[1]}\n" in example
+
+
+def pages() -> list[str]:
+    found = [
+        *config.ROOT.glob("*.md"),
+        *config.ROOT.glob("docs/**/*.md"),
+        *config.ROOT.glob("bench/*.md"),
+    ]
+    return [str(path.relative_to(config.ROOT)) for path in found]
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_page_links_to_what_is_there(page: str) -> None:
+    path = config.ROOT / page
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
