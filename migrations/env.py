@@ -5,6 +5,7 @@ import logging
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 import authserve.app  # noqa: F401 - brings every table into the metadata
 from authserve.core.db import Base, db
@@ -26,11 +27,20 @@ def run() -> None:
     transaction that all steps share; so the second starter finds nothing left to do.
 
     Raises:
-        CommandError: SQL was asked for instead of a migration; steps may need to look at rows.
+        CommandError: the database is away, or a table stayed locked; or SQL was asked for, and
+            steps may need to look at rows.
     """
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     if context.is_offline_mode():
         raise CommandError("Migrations run on the database itself; there is no SQL to print.")
+    try:
+        _run_alone()
+    except OperationalError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise CommandError(f"The database does not serve ({reason}).") from error
+
+
+def _run_alone() -> None:
     with db.engine.connect() as connection:
         # The pool never lends it again: what is set here is right for migrations alone.
         connection.detach()

@@ -1,12 +1,14 @@
 """Does the database have the tables that this release needs?"""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
+from authserve.app import create_app
 from authserve.core.db import transaction
 from authserve.core.migration_state import (
     current_revision,
@@ -14,6 +16,7 @@ from authserve.core.migration_state import (
     is_migrated,
     is_of_newer_release,
 )
+from tests.conftest import make_settings
 from tests.support.databases import on_sqlite
 
 
@@ -81,3 +84,14 @@ def test_no_sql_is_printed_that_nobody_should_run(
 def test_no_revision_is_no_newer_one() -> None:
     assert not is_of_newer_release(None)
     assert not is_of_newer_release("0001")
+
+
+def test_a_database_that_is_away_is_told_in_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "postgresql+psycopg2://somebody:a-password@127.0.0.1:1/nothing"
+    with create_app(make_settings(url, tmp_path)).app_context(), pytest.raises(SystemExit) as ended:
+        upgrade()
+    assert ended.value.code == 1
+    assert caplog.messages[-1].startswith("Error: The database does not serve (connection to")
+    assert "a-password" not in caplog.text
