@@ -13,10 +13,12 @@ from authserve.core.db import transaction
 from authserve.core.settings import EmailVerification
 from authserve.mail.service import MAILER_EXTENSION, Mailer, MailKind
 from authserve.mail.transports import TransportError
-from authserve.outbox.service import enqueue
+from authserve.outbox.errors import DroppedError
+from authserve.outbox.service import claim, enqueue
 from authserve.users.service import get_user, ref_of, replace_password
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.service import invite, make_invitation_link, purge_dead_tokens
+from authserve.verification.worker import deliver_link
 from tests.support.clients import PASSWORD, Caller, login, register, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import on_sqlite
@@ -374,6 +376,18 @@ class TestDelivering:
         try_again(desk)
         assert len(mailbox.letters) == 1
         assert desk.is_good(RESET, mailbox.letters[0].token)
+
+    def test_what_is_superseded_in_a_workers_hands_is_not_sent(self, desk: Desk) -> None:
+        desk.request(RESET)
+        with desk.app.app_context():
+            message = claim([MailKind.RESET_PASSWORD])
+            assert message is not None
+            desk.request(RESET)
+            with pytest.raises(DroppedError):
+                deliver_link(message)
+        work(desk.app)
+        (letter,) = desk.letters(RESET)
+        assert desk.is_good(RESET, letter.token)
 
     def test_a_link_that_was_used_is_not_sent_again(
         self, clock: time_machine.Traveller, desk: Desk
