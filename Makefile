@@ -3,15 +3,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FIND_PORT := $(BIN)/python -c 'from config import load_settings; print(load_settings().port)'
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: run test lint types contracts pytest test-browser bench lock format clean
 
-run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1:8000
+run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -p 8000 web worker
+	exec env PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -e /dev/null -p "$$($(FIND_PORT))" web worker
 
 test: lint types contracts pytest  ## everything that has to be green
 
