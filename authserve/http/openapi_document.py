@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, cast
 
 import flask_smorest
@@ -143,8 +144,39 @@ class API(flask_smorest.Api):  # type: ignore[misc]
 
     DEFAULT_ERROR_RESPONSE_NAME = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._undescribed: list[flask_smorest.Blueprint] = []
+        self._lock = Lock()
+        super().__init__(*args, **kwargs)
+
     def _register_error_handlers(self) -> None:
         pass
+
+    def register_blueprint(self, blueprint: flask_smorest.Blueprint) -> None:
+        """Register a blueprint now, and describe it when the document is asked for.
+
+        Describing all calls takes longer than the rest of a start, and most processes are never
+        asked.
+        """
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._undescribed.append(blueprint)
+
+    @property
+    def spec(self) -> Any:
+        """The document as apispec holds it, with every blueprint described."""
+        with self._lock:
+            while self._undescribed:
+                blueprint = self._undescribed.pop(0)
+                blueprint.register_views_in_doc(
+                    self, self._app, self._spec, name=blueprint.name, parameters=None
+                )
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec = spec
 
     @cached_property
     def document(self) -> str:
