@@ -67,33 +67,44 @@ def rotate_session(presented: PresentedRefresh, *, request: RequestInfo) -> Issu
     return issued_session(row, presented.family_secret)
 
 
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+_IDLE_LIMIT = bindparam("idle_limit", type_=UTCDateTime)
+
+_ADVANCE = (
+    update(Session)
+    .where(
+        Session.id == bindparam("session_id"),
+        Session.user_id == bindparam("owner_id"),
+        Session.generation == bindparam("presented_generation"),
+        Session.family_digest == bindparam("presented_digest"),
+        is_live(_MOMENT),
+    )
+    .values(
+        generation=Session.generation + 1,
+        rotated_at=_MOMENT,
+        last_used_at=_MOMENT,
+        idle_expires_at=case(
+            (Session.expires_at < _IDLE_LIMIT, Session.expires_at), else_=_IDLE_LIMIT
+        ),
+    )
+    .returning(Session)
+    .execution_options(synchronize_session=False)
+)
+"""Built once, since building it made a quarter of all the calls of a refresh (measured)."""
+
+
 def _advance(
     session: DatabaseSession, presented: PresentedRefresh, moment: datetime
 ) -> Session | None:
-    settings = get_settings()
-    idle_limit = moment + settings.refresh_idle_ttl
-    statement = (
-        update(Session)
-        .where(
-            Session.id == presented.session_id,
-            Session.user_id == presented.user_id,
-            Session.generation == presented.generation,
-            Session.family_digest == digest(presented.family_secret),
-            is_live(moment),
-        )
-        .values(
-            generation=Session.generation + 1,
-            rotated_at=moment,
-            last_used_at=moment,
-            idle_expires_at=case(
-                (Session.expires_at < idle_limit, Session.expires_at),
-                else_=bindparam("idle_limit", idle_limit, UTCDateTime),
-            ),
-        )
-        .returning(Session)
-        .execution_options(synchronize_session=False)
-    )
-    return session.scalar(statement)
+    parameters = {
+        "session_id": presented.session_id,
+        "owner_id": presented.user_id,
+        "presented_generation": presented.generation,
+        "presented_digest": digest(presented.family_secret),
+        "moment": moment,
+        "idle_limit": moment + get_settings().refresh_idle_ttl,
+    }
+    return session.scalar(_ADVANCE, parameters)
 
 
 def _judge_refused(

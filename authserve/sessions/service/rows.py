@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Update, update
+from sqlalchemy import BindParameter, ColumnElement, Update, update
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.sessions.models import Session
@@ -49,7 +49,7 @@ def issued_session(row: Session, family_secret: bytes) -> IssuedSession:
     )
 
 
-def is_live(moment: datetime) -> ColumnElement[bool]:
+def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """`judge_session` as SQL."""
     return (
         Session.revoked_at.is_(None)
