@@ -1,26 +1,24 @@
 """What callers see of the login throttle."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import RequestInfo
-from authserve.core.db import db, transaction
+from authserve.core.db import transaction
+from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
 from authserve.ratelimit.service import identifier_key, record_failure
-from authserve.users.models import User
+from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
-from tests.support.databases import on_postgresql
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, counters
 
@@ -266,17 +264,6 @@ def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
     assert told[401] <= (9 if answers[50] == 200 else 5)
 
 
-def test_the_right_password_of_a_disabled_account_tells_nothing_in_a_crowd(
-    clock: Clock, app: Flask, alice: Caller
-) -> None:
-    run_sql(app, "UPDATE users SET is_active = false")
-    passwords = [f"guess {number}" for number in range(50)]
-    passwords.insert(25, PASSWORD)
-    answers = crowd(app, passwords)
-    assert Counter(answers)[401] == 5
-    assert answers[25] in (403, 429)
-
-
 # Faults.
 
 
@@ -305,40 +292,39 @@ def test_a_failure_is_counted_though_its_request_fails(app: Flask, alice: Caller
     assert sorted(row["hits"] for row in counters(app)) == [1, 1]
 
 
-# A block that begins between the check and the success.
+# A block that begins between the check and the answer.
 
 
-@contextmanager
-def locked_user(app: Flask, name: str) -> Iterator[Callable[[], None]]:
-    """Keep everybody from the row of a user; yields what waits until somebody stands there."""
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    with app.app_context(), db.engine.connect() as holder, db.engine.connect() as looker:
-        holder.execute(select(User.id).where(User.username == name).with_for_update())
+class GatedHasher(PasswordHasher):
+    """Verifies as ever, but only when the test lets it."""
 
-        def wait() -> None:
-            give_up = time.monotonic() + DEADLINE_SECS
-            while not looker.execute(waiting).scalar():
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+    def __init__(self) -> None:
+        super().__init__(cost=CHEAP, niceness=0, queue_size=8)
+        self.is_reached = Event()
+        self.is_open = Event()
 
-        yield wait
-        holder.rollback()
+    def verify(self, *args: Any, **kwargs: Any) -> Verification:
+        self.is_reached.set()
+        assert self.is_open.wait(DEADLINE_SECS)
+        return super().verify(*args, **kwargs)
 
 
-@on_postgresql
-def test_a_block_that_begins_while_the_password_is_checked_lets_nobody_in(
-    clock: Clock, app: Flask, alice: Caller
+@pytest.mark.parametrize("is_active", [True, False], ids=["active", "disabled"])
+def test_a_block_that_begins_while_the_password_is_checked_holds_for_it(
+    app: Flask, alice: Caller, is_active: bool
 ) -> None:
     """Or a hundred passwords could be tried at once, and the right one would tell itself."""
     before = alice.get("/api/v1/users/me").get_json()
-    with ThreadPoolExecutor(1) as threads:
-        with locked_user(app, "alice") as somebody_waits:
-            call = lambda: persistently(lambda: attempt(app, "alice", PASSWORD))  # noqa: E731
-            answer = threads.submit(call)
-            somebody_waits()
-            for _ in range(5):
-                keys = [identifier_key("alice")]
-                record_failure(keys, subject=None, request=RequestInfo())
+    if not is_active:
+        run_sql(app, "UPDATE users SET is_active = false")
+    hasher = app.extensions[PASSWORD_HASHER_EXTENSION] = GatedHasher()
+    with ThreadPoolExecutor(1) as threads, app.app_context():
+        answer = threads.submit(attempt, app, "alice", PASSWORD)
+        assert hasher.is_reached.wait(DEADLINE_SECS)
+        for _ in range(5):
+            record_failure([identifier_key("alice")], subject=None, request=RequestInfo())
+        hasher.is_open.set()
         assert_problem(answer.result(), 429, "too_many_attempts")
     assert count_sessions(app) == 1
+    run_sql(app, "UPDATE users SET is_active = true")
     assert alice.get("/api/v1/users/me").get_json() == before

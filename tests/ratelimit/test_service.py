@@ -162,6 +162,19 @@ def test_a_success_beside_a_block_is_refused_and_clears_nothing(clock: Clock, ap
     assert counters(app) == before
 
 
+def test_a_success_beside_a_block_of_its_address_is_refused_too(clock: Clock, app: Flask) -> None:
+    own, (address,) = identifier_key("alice"), address_key("192.0.2.1")
+    fail(own)
+    for number in range(10):
+        fail(identifier_key(f"nobody{number}"), address)
+    before = counters(app)
+    with pytest.raises(TooManyAttemptsError):
+        record_success([own, address])
+    with pytest.raises(TooManyAttemptsError):
+        record_success([address])
+    assert counters(app) == before
+
+
 def test_a_success_whose_transaction_fails_clears_nothing(app: Flask) -> None:
     key = identifier_key("alice")
     fail(key)
