@@ -76,19 +76,6 @@ def test_its_function_tells_good_tokens_from_others(
             verify(other)
 
 
-ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
-
-
-def test_its_settings_exist_and_have_these_defaults() -> None:
-    example = (config.ROOT / ".env.example").read_text(encoding="utf-8")
-    told = dict(ROW.findall(README))
-    assert told
-    for name, default in told.items():
-        assert name in config.SETTINGS
-        literal = re.fullmatch(r"`(.*)`", default)
-        assert literal is None or f"\n#{name}={literal[1]}\n" in example
-
-
 def pages() -> list[str]:
     found = [
         *config.ROOT.glob("*.md"),

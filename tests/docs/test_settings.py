@@ -1,0 +1,30 @@
+"""The pages that tell of settings agree with what the service reads."""
+
+import re
+
+import pytest
+
+import config
+
+EXAMPLE = (config.ROOT / ".env.example").read_text(encoding="utf-8")
+
+ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
+
+
+def settings_of(page: str) -> dict[str, str]:
+    """Each setting that a page's tables have, with what the second column says."""
+    return dict(ROW.findall((config.ROOT / page).read_text(encoding="utf-8")))
+
+
+def test_the_operators_page_has_them_all_in_order() -> None:
+    assert list(settings_of("docs/operating.md")) == list(config.SETTINGS)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operating.md"])
+def test_they_exist_and_have_these_defaults(page: str) -> None:
+    told = settings_of(page)
+    assert told
+    assert told.keys() <= config.SETTINGS.keys()
+    literals = {name: re.fullmatch(r"`(.*)`", default) for name, default in told.items()}
+    lines = [f"#{name}={literal[1]}" for name, literal in literals.items() if literal]
+    assert set(lines) - set(EXAMPLE.splitlines()) == set()
