@@ -62,7 +62,7 @@ def _decode_id(raw: bytes) -> UUID:
 
 def _decode_name(raw: bytes) -> str:
     name = raw.decode()
-    if "\x00" in name:
+    if not name or "\x00" in name:
         raise ValueError("no name")
     return name
 
