@@ -15,7 +15,7 @@ from authserve.http.authentication import (
 )
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.marks import on_sqlite
-from tests.support.probes import PROBE, add_probe
+from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
 
 pytestmark = on_sqlite
@@ -105,8 +105,8 @@ def test_an_expired_token_is_told_so(app: Flask, clock: time_machine.Traveller) 
     assert_refused(alice.get(ME), "token_expired", INVALID)
 
 
-def test_a_token_elsewhere_is_not_looked_at(alice: Caller, client: FlaskClient) -> None:
-    token = alice.tokens["access_token"]
+def test_a_token_elsewhere_is_not_looked_at(app: Flask, alice: Caller) -> None:
+    client, token = cookie_client(app), alice.tokens["access_token"]
     for name in ("access_token", "token", "jwt"):
         assert_problem(client.get(f"{ME}?{name}={token}"), 422, "validation_failed")
         assert_problem(client.get(ME, json={name: token}), 422, "validation_failed")

@@ -12,7 +12,7 @@ from authserve.http.errors import RETRY_AFTER_RANGE_SECS, status_of
 from tests.http.conftest import Log
 from tests.support.clients import PASSWORD, Caller, register
 from tests.support.marks import on_sqlite
-from tests.support.probes import PROBE, add_probe
+from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import INTERNALS, assert_problem
 
 ME = "/api/v1/users/me"
@@ -117,6 +117,13 @@ def test_a_path_has_one_spelling(alice: Caller) -> None:
         assert "Location" not in response.headers
 
 
+def test_text_that_a_database_cannot_hold_is_no_parameter_of_a_path(admin: Caller) -> None:
+    assert_problem(admin.get("/api/v1/roles/us%00er"), 400, "malformed_request")
+    for name in ("us%ff", "%ed%a0%80", "%c0%af"):
+        response = admin.get(f"/api/v1/roles/{name}")
+        assert_problem(response, 404, response.get_json()["code"])
+
+
 @on_sqlite
 @pytest.mark.parametrize(
     "target",
@@ -185,12 +192,13 @@ def test_a_failing_call_logs_neither_token_nor_password(app: Flask, log: Log) ->
         raise RuntimeError
 
     add_probe(app, fail)
-    app.test_client().post(
+    cookie_client(app).post(
         f"{PROBE}?token=query-token",
         json={"password": PASSWORD},
         headers={"Authorization": "Bearer header-token", "Cookie": "a=cookie-token"},
     )
-    app.test_client().get(PROBE, headers={"Authorization": "Bearer header-token"})
+    headers = {"Authorization": "Bearer header-token", "Cookie": "a=cookie-token"}
+    cookie_client(app).get(PROBE, headers=headers)
     written = str(log())
     assert "internal_error" in written
     assert not [

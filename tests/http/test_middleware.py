@@ -14,7 +14,7 @@ from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.http.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.marks import on_sqlite
-from tests.support.probes import PROBE, add_probe
+from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
 
 pytestmark = on_sqlite
@@ -192,17 +192,18 @@ def test_a_view_cannot_make_an_answer_of_the_api_cacheable(app: Flask, client: F
     assert client.get(PROBE).headers.getlist("Cache-Control") == ["no-store"]
 
 
-def test_no_cookie_is_read_or_set(app: Flask, client: FlaskClient) -> None:
+def test_no_cookie_is_read_or_set(app: Flask) -> None:
     cookie = SecureCookieSessionInterface().get_signing_serializer(app)
     assert cookie is not None
     add_probe(app, lambda: dict(session))
-    add_probe(app, lambda: session.update(user="alice"), rule=f"{PROBE}/write")
+    add_probe(app, lambda: session.update(user="alice") or {}, rule=f"{PROBE}/write")
 
     headers = {"Cookie": f"session={cookie.dumps({'user': 'alice'})}"}
-    response = client.get(PROBE, headers=headers)
-    assert response.get_json() == {}
+    client = cookie_client(app)
+    assert client.get(PROBE, headers=headers).get_json() == {}
+    response = client.get(f"{PROBE}/write", headers=headers)
+    assert_problem(response, 500, "internal_error")
     assert "Set-Cookie" not in response.headers
-    assert_problem(client.get(f"{PROBE}/write"), 500, "internal_error")
 
 
 class TestAccessLog:
@@ -247,9 +248,8 @@ class TestAccessLog:
         assert request_line["route"] == "/api/v1/users/me/sessions/<uuid:session_id>"
         assert str(alice.session_id) not in str(request_line)
 
-    def test_it_holds_no_credential(
-        self, client: FlaskClient, capfd: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_it_holds_no_credential(self, app: Flask, capfd: pytest.CaptureFixture[str]) -> None:
+        client = cookie_client(app)
         register(client, "alice")
         tokens = login(client, "alice").get_json()
         login(client, "alice", "a wrong password")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 
 PROBE = "/api/v1/probe"
 
@@ -10,3 +11,8 @@ PROBE = "/api/v1/probe"
 def add_probe(app: Flask, view: Any, *, rule: str = PROBE, methods: tuple[str, ...] = ()) -> None:
     """Serve `view` beside the service's own; before the first request of `app`."""
     app.add_url_rule(rule, f"probe{rule}", view, methods=methods or ("GET", "POST"))
+
+
+def cookie_client(app: Flask) -> FlaskClient:
+    """A client that sends the header `Cookie` as it is told; others replace it with their own."""
+    return app.test_client(use_cookies=False)
