@@ -10,6 +10,7 @@ from flask.testing import FlaskCliRunner
 from authserve.core.db import transaction
 from authserve.outbox.service import claim, enqueue, mark_dropped
 from tests.outbox.conftest import KIND
+from tests.support.marks import on_sqlite
 from tests.support.messages import change_messages, messages
 
 
@@ -48,6 +49,7 @@ def test_it_lists_one_state_and_no_more_than_asked(
     assert len(one.output.splitlines()) == 1
 
 
+@on_sqlite
 def test_it_shows_a_message_as_json(runner: FlaskCliRunner, message_id: UUID) -> None:
     shown = json.loads(runner.invoke(args=["outbox", "show", str(message_id)]).output)
     assert shown == {
@@ -74,6 +76,7 @@ def test_it_lets_a_dead_message_be_tried_again(
     assert messages(app)[0]["state"] == "pending"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -93,6 +96,7 @@ def test_it_tells_errors_in_one_line(
     assert "Traceback" not in result.stderr
 
 
+@on_sqlite
 def test_it_refuses_to_retry_what_is_not_dead(runner: FlaskCliRunner, message_id: UUID) -> None:
     result = runner.invoke(args=["outbox", "retry", str(message_id)])
     assert result.exit_code == 1
@@ -107,6 +111,7 @@ def test_it_says_when_there_is_no_database(app: Flask, runner: FlaskCliRunner) -
     assert result.stderr.splitlines()[-1].startswith("Error: The database does not serve")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "command", [["outbox", "list"], ["outbox", "show"], ["outbox", "retry"], ["worker"]]
 )

@@ -83,7 +83,11 @@ def test_only_the_mail_in_flight_repeats_after_a_kill(
     assert len({arrival.id for arrival in mail.arrivals}) == 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("database_url", "number"),
+    [("sqlite", signal.SIGTERM), ("postgresql", signal.SIGINT)],
+    indirect=["database_url"],
+)
 def test_it_finishes_its_delivery_when_told_to_stop(
     app: Flask, mail: MailServer, start_worker: MakeProcess, number: signal.Signals
 ) -> None:
@@ -103,17 +107,13 @@ def test_it_finishes_its_delivery_when_told_to_stop(
 
 
 @on_postgresql
-def test_an_idle_one_stops_at_once(start_worker: MakeProcess, app: Flask, mail: MailServer) -> None:
-    worker = start_worker()
-    wait_until(lambda: "worker started" in worker.output())
-    worker.terminate()
-    assert worker.wait() == 0
-
-
-@on_postgresql
 def test_two_share_the_work(app: Flask, mail: MailServer, start_worker: MakeProcess) -> None:
     addresses = owe_notices(app, 40)
     workers = [start_worker(), start_worker()]
     wait_until(lambda: states(app) == {"sent": 40})
     assert Counter(arrival.to for arrival in mail.arrivals) == Counter(addresses)
+    # With nothing to do they end at once.
+    for worker in workers:
+        worker.terminate()
+        assert worker.wait() == 0
     assert not [line for worker in workers for line in worker.log() if line["level"] != "INFO"]

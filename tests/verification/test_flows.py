@@ -35,6 +35,7 @@ ME = "/api/v1/users/me"
 
 
 class TestVerifying:
+    @on_sqlite
     @pytest.mark.parametrize(
         ("setting", "mails", "status"),
         [
@@ -67,12 +68,14 @@ class TestVerifying:
         assert desk.is_good(VERIFY, desk.ask(VERIFY))
         assert desk.alice.get(ME).get_json()["email_verified"] is True
 
+    @on_sqlite
     def test_nobody_is_asked_twice(self, desk: Desk) -> None:
         desk.is_good(VERIFY, desk.ask(VERIFY))
         desk.request(VERIFY)
         work(desk.app)
         assert len(desk.letters(VERIFY)) == 1
 
+    @on_sqlite
     def test_without_a_password_a_password_proves_nothing(self, desk: Desk) -> None:
         body = {"email": "dora@example.com"}
         desk.client.post("/api/v1/auth/email/verify/resend", json=body)
@@ -90,6 +93,7 @@ class TestAsking:
         assert_problem(answer, 422, "validation_failed")
         assert messages(app) == []
 
+    @on_sqlite
     def test_mail_goes_to_the_stored_address_alone(self, desk: Desk) -> None:
         """Both compare alike, but only one of them is known to be Alice's."""
         body = {"email": "  ALICE@EXAMPLE.COM "}
@@ -148,6 +152,7 @@ class TestResetting:
         work(desk.app)
         assert (len(desk.letters(RESET)), desk.letters(CHANGE)) == (1, [])
 
+    @on_sqlite
     @pytest.mark.parametrize("password", ["short", "password1", "alice@example.com", "x" * 257])
     def test_a_bad_password_does_not_spend_it(self, desk: Desk, password: str) -> None:
         token = desk.ask(RESET)
@@ -187,6 +192,7 @@ class TestChangingAnAddress:
         assert desk.mailbox.to("alice@example.com")[-1].subject == "Your email address was changed"
         assert [letter.to for letter in desk.mailbox.letters].count(NEW_EMAIL) == 1
 
+    @on_sqlite
     def test_it_needs_a_session_that_is_fresh(
         self, clock: time_machine.Traveller, desk: Desk
     ) -> None:
@@ -278,6 +284,7 @@ class TestInviting:
             assert get_user(desk.dora.id).display_name is None
         assert desk.is_good(INVITATION, token)
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -413,6 +420,7 @@ class TestDelivering:
             assert states(desk.app, kind="reset_password") == {"dead": 1}
             assert links(desk.app, purpose=RESET) == []
 
+    @on_sqlite
     def test_a_notice_is_sent_however_late(self, clock: time_machine.Traveller, desk: Desk) -> None:
         body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         desk.alice.put(f"{ME}/password", json=body)

@@ -48,6 +48,7 @@ def test_it_is_good_for_as_long_as_it_says(
     assert desk.is_good(purpose, token) is is_good
 
 
+@on_sqlite
 @purposes
 def test_it_is_good_for_its_purpose_alone(desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -96,6 +97,7 @@ def test_it_is_dead_while_the_account_is_deactivated(desk: Desk, purpose: Purpos
     assert_problem(desk.follow(purpose, token, **weak), 400, NO_JUDGE)
 
 
+@on_sqlite
 @purposes
 def test_none_goes_out_to_a_deactivated_account(desk: Desk, purpose: Purpose) -> None:
     desk.request(purpose)
@@ -106,6 +108,7 @@ def test_none_goes_out_to_a_deactivated_account(desk: Desk, purpose: Purpose) ->
     assert desk.letters(purpose) == []
 
 
+@on_sqlite
 @purposes
 def test_it_dies_with_the_account(app: Flask, desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -134,12 +137,14 @@ class TestProof:
             assert_problem(charlie.post(PATHS[purpose], json=body), 400, NO_JUDGE)
         assert desk.is_good(purpose, token)
 
+    @on_sqlite
     def test_a_session_that_has_ended_will_not(self, desk: Desk, purpose: Purpose) -> None:
         token = desk.ask(purpose)
         assert desk.alice.post("/api/v1/auth/logout").status_code == 204
         answer = desk.alice.post(PATHS[purpose], json=body_for(purpose, token))
         assert_problem(answer, 401, "session_revoked")
 
+    @on_sqlite
     def test_nobody_at_all_is_told_what_is_missing(self, desk: Desk, purpose: Purpose) -> None:
         token = desk.ask(purpose)
         answer = desk.client.post(PATHS[purpose], json={"token": token})
