@@ -16,6 +16,7 @@ from authserve.users.models import User
 from authserve.users.service import deactivate
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions
 from tests.support.tokens import claims_of, header_of
@@ -43,11 +44,13 @@ NAMES = (
 )
 
 
+@on_sqlite
 def test_an_account_has_two_names_each_in_any_letter_case(app: Flask, alice: Caller) -> None:
     for name in NAMES:
         assert login(app.test_client(), name).status_code == 200
 
 
+@on_sqlite
 def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice: Caller) -> None:
     clock.shift(0.75)
     tokens = login(app.test_client(), "alice").get_json()
@@ -98,6 +101,7 @@ def test_unknown_names_and_wrong_passwords_are_answered_alike(app: Flask, alice:
     assert len({tuple({**p, "correlation_id": ""}.items()) for p in problems}) == 1
 
 
+@on_sqlite
 def test_an_account_without_a_password_is_answered_like_none(app: Flask, alice: Caller) -> None:
     change_user(app, password_hash=None)
     assert_problem(login(app.test_client(), "alice"), 401, "invalid_credentials")
@@ -124,6 +128,7 @@ def test_the_state_of_an_account_is_told_after_the_right_password_alone(make_app
     assert count_sessions(app) == 0
 
 
+@on_sqlite
 def test_a_failure_is_audited_with_its_reason(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     login(client, "alice", "wrong")

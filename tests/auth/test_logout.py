@@ -8,6 +8,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from tests.support.clients import Caller, login
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, live_session_row
 from tests.support.tokens import Forge, encode, forge
@@ -51,6 +52,7 @@ def test_an_expired_access_token_ends_its_live_session(
     assert_problem(alice.post(LOGOUT), 401, "session_revoked")
 
 
+@on_sqlite
 def test_an_expired_session_has_nothing_left_to_end(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_refresh_token_ends_its_session(app: Flask, alice: Caller) -> None:
     assert_problem(logout(app, alice.tokens["refresh_token"]), 401, "session_revoked")
 
 
+@on_sqlite
 def test_a_superseded_refresh_token_ends_its_session(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -78,6 +81,7 @@ def test_a_superseded_refresh_token_ends_its_session(
     assert refresh(app, tokens["refresh_token"])["code"] == "session_revoked"
 
 
+@on_sqlite
 def test_an_expired_refresh_token_ends_nothing(clock: Clock, app: Flask, alice: Caller) -> None:
     first = alice.tokens["refresh_token"]
     clock.shift(timedelta(days=10))
@@ -101,6 +105,7 @@ def test_a_refresh_token_of_another_family_ends_nothing(
     assert alice.get("/api/v1/users/me").status_code == 200
 
 
+@on_sqlite
 def test_it_wants_a_token_and_nothing_else(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     assert_problem(client.post(LOGOUT), 401, "authentication_required")

@@ -53,6 +53,7 @@ def test_it_gives_a_new_pair_of_the_same_session(clock: Clock, alice: Caller) ->
     assert me.status_code == 200
 
 
+@on_sqlite
 def test_a_refreshed_access_token_is_stale(clock: Clock, alice: Caller) -> None:
     signed_in_at = int(now().timestamp())
     clock.shift(60)
@@ -64,6 +65,7 @@ def test_a_refreshed_access_token_is_stale(clock: Clock, alice: Caller) -> None:
     assert claims["exp"] == signed_in_at + 660
 
 
+@on_sqlite
 def test_no_access_token_outlives_its_session(clock: Clock, app: Flask, alice: Caller) -> None:
     """Whichever of the two limits is nearer, and however its fraction of a second is rounded."""
     for column in ("expires_at", "idle_expires_at"):
@@ -78,12 +80,14 @@ def test_no_access_token_outlives_its_session(clock: Clock, app: Flask, alice: C
         assert response.get_json()["expires_in"] == 90
 
 
+@on_sqlite
 def test_the_last_refresh_ends_with_the_session(clock: Clock, app: Flask, alice: Caller) -> None:
     change_session(app, alice.session_id, expires_at=now() + timedelta(seconds=90.9))
     tokens = refresh(alice.client, alice.tokens["refresh_token"]).get_json()
     assert (tokens["expires_in"], tokens["refresh_expires_in"]) == (90, 90)
 
 
+@on_sqlite
 def test_the_token_may_come_as_bearer(alice: Caller) -> None:
     for scheme in ("Bearer", "bearer", "BEARER"):
         headers = {"Authorization": f"{scheme} {alice.tokens['refresh_token']}"}
@@ -94,6 +98,7 @@ def test_the_token_may_come_as_bearer(alice: Caller) -> None:
     assert response.status_code == 200
 
 
+@on_sqlite
 def test_a_token_in_the_body_and_as_bearer_is_refused(app: Flask, alice: Caller) -> None:
     row = live_session_row(app, alice.session_id)
     token = alice.tokens["refresh_token"]
@@ -103,6 +108,7 @@ def test_a_token_in_the_body_and_as_bearer_is_refused(app: Flask, alice: Caller)
     assert live_session_row(app, alice.session_id) == row
 
 
+@on_sqlite
 def test_without_a_token_there_is_nothing_to_refresh(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     for kwargs in ({}, {"json": {}}):
@@ -162,6 +168,7 @@ def test_reuse_signs_everybody_out(
     assert_problem(me, 401, "session_revoked")
 
 
+@on_sqlite
 def test_nothing_of_a_refresh_token_is_logged_or_kept(
     app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +266,7 @@ def test_of_several_causes_the_contracts_first_is_told(
     assert wrong == {}
 
 
+@on_sqlite
 def test_a_signature_is_judged_before_anything_it_signs(clock: Clock, alice: Caller) -> None:
     head, _, signature = alice.tokens["refresh_token"].rpartition(".")
     tampered = f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
@@ -267,6 +275,7 @@ def test_a_signature_is_judged_before_anything_it_signs(clock: Clock, alice: Cal
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, "token_expired")
 
 
+@on_sqlite
 @pytest.mark.parametrize("days", [14, 15, 31])
 def test_an_expired_token_of_an_ended_session_is_expired(
     clock: Clock, app: Flask, alice: Caller, days: int
@@ -278,6 +287,7 @@ def test_an_expired_token_of_an_ended_session_is_expired(
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, code)
 
 
+@on_sqlite
 def test_the_idle_limit_holds_though_the_tokens_own_time_has_leeway(
     clock: Clock, alice: Caller
 ) -> None:

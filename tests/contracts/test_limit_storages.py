@@ -14,6 +14,7 @@ from authserve.core.db import reading
 from authserve.ratelimit.models import THROTTLE_PREFIX
 from authserve.ratelimit.storage import TABLE, SQLStorage
 from tests.support.crowd import all_at_once, served
+from tests.support.marks import on_sqlite
 
 Clock = time_machine.Traveller
 
@@ -140,6 +141,7 @@ def test_hits_that_race_to_open_a_window_are_counted_exactly(app: Flask, storage
     assert sorted(all_at_once([hit] * 100)) == list(range(1, 101))
 
 
+@on_sqlite
 def test_a_limit_holds_for_a_crowd(app: Flask, storage: Storage) -> None:
     limiter, limit = FixedWindowRateLimiter(storage), RateLimitItemPerMinute(20)
 

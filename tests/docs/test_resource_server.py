@@ -22,7 +22,7 @@ from authserve.keys.models import SigningKey
 from authserve.keys.service import RotationCause, rotate
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import persistently
-from tests.support.databases import on_sqlite
+from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import (
     Forge,
@@ -194,28 +194,8 @@ def refused(good: Forge, refresh_token: str) -> dict[str, str]:
     }
 
 
-def test_it_refuses_all_else_and_goes_on_while_the_service_is_away(
-    server: Server, app: Flask, is_good: Any, clock: Clock
-) -> None:
-    alice = register_caller(app, "alice")
-    token = alice.tokens["access_token"]
-    good = forge(app, "access", token)
-    forged = refused(good, alice.tokens["refresh_token"])
-    assert {name for name, each in forged.items() if is_good(each)} == set()
-    assert is_good(good())
-
-    assert server.stop() == 0
-    clock.seconds = 3599
-    assert is_good(token)
-    # By then the key may have been retired for long.
-    clock.seconds = 3600
-    assert not is_good(token)
-
-
-def test_the_example_asks_for_a_token_and_greets_whoever_has_one(
-    app: Flask, alice: Caller, access_tokens: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "access_tokens", access_tokens)
+def assert_example_works(alice: Caller) -> None:
+    """The page's second block asks for a token, and greets whoever has one."""
     example: dict[str, Any] = {"__name__": "example"}
     exec(compile(code_blocks()[1], "docs/resource-server.md", "exec"), example)
     client = example["app"].test_client()
@@ -229,3 +209,28 @@ def test_the_example_asks_for_a_token_and_greets_whoever_has_one(
         assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, challenge)
     headers = {"Authorization": f"bearer {alice.tokens['access_token']}"}
     assert client.get("/hello", headers=headers).text == f"Hello, {alice.user['id']}"
+
+
+def test_it_refuses_all_else_and_goes_on_while_the_service_is_away(
+    server: Server,
+    app: Flask,
+    alice: Caller,
+    access_tokens: ModuleType,
+    is_good: Any,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = alice.tokens["access_token"]
+    good = forge(app, "access", token)
+    forged = refused(good, alice.tokens["refresh_token"])
+    assert {name for name, each in forged.items() if is_good(each)} == set()
+    assert is_good(good())
+    monkeypatch.setitem(sys.modules, "access_tokens", access_tokens)
+    assert_example_works(alice)
+
+    assert server.stop() == 0
+    clock.seconds = 3599
+    assert is_good(token)
+    # By then the key may have been retired for long.
+    clock.seconds = 3600
+    assert not is_good(token)

@@ -19,6 +19,7 @@ from authserve.ratelimit.service import identifier_key, record_failure
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, counters
 
@@ -47,6 +48,7 @@ def run_sql(app: Flask, statement: str) -> None:
         session.execute(text(statement))
 
 
+@on_sqlite
 def test_the_right_password_waits_like_a_wrong_one(clock: Clock, app: Flask, alice: Caller) -> None:
     assert statuses(app, 5, "alice") == [401] * 5
     for password in (PASSWORD, "wrong"):
@@ -62,6 +64,7 @@ def test_the_right_password_waits_like_a_wrong_one(clock: Clock, app: Flask, ali
     assert statuses(app, 4, "alice") == [401] * 4
 
 
+@on_sqlite
 def test_live_sessions_are_not_touched(app: Flask, alice: Caller) -> None:
     statuses(app, 6, "alice")
     assert alice.get("/api/v1/users/me").status_code == 200
@@ -69,6 +72,7 @@ def test_live_sessions_are_not_touched(app: Flask, alice: Caller) -> None:
     assert app.test_client().post("/api/v1/auth/refresh", json=body).status_code == 200
 
 
+@on_sqlite
 def test_unknown_identifiers_are_counted_and_answered_alike(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -91,12 +95,14 @@ def test_unknown_identifiers_are_counted_and_answered_alike(
     assert sorted(Counter(rows).values()) == [5, 5]
 
 
+@on_sqlite
 def test_the_forms_of_one_name_share_a_counter(app: Flask, alice: Caller) -> None:
     forms = ("alice", "ALICE", " Alice", "aLiCe ", "alice")
     assert [attempt(app, form).status_code for form in forms] == [401] * 5
     assert attempt(app, "Alice").status_code == 429
 
 
+@on_sqlite
 def test_an_address_and_a_username_do_not_tell_that_they_belong_together(
     app: Flask, alice: Caller
 ) -> None:
@@ -105,6 +111,7 @@ def test_an_address_and_a_username_do_not_tell_that_they_belong_together(
     assert attempt(app, "Alice@EXAMPLE.com", PASSWORD, ip=ELSEWHERE).status_code == 200
 
 
+@on_sqlite
 def test_a_success_clears_its_own_counter_alone(app: Flask, alice: Caller) -> None:
     assert statuses(app, 4, "alice") == [401] * 4
     assert statuses(app, 4, "alice@example.com", ip=ELSEWHERE) == [401] * 4
@@ -115,6 +122,7 @@ def test_a_success_clears_its_own_counter_alone(app: Flask, alice: Caller) -> No
     assert statuses(app, 3, "bob") == [401, 401, 429]
 
 
+@on_sqlite
 def test_an_address_is_blocked_whomever_it_guesses_at(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -128,6 +136,7 @@ def test_an_address_is_blocked_whomever_it_guesses_at(
     assert attempt(app, "alice", PASSWORD).status_code == 200
 
 
+@on_sqlite
 def test_the_addresses_of_one_ipv6_network_are_one(app: Flask, alice: Caller) -> None:
     for number in range(10):
         ip = f"2001:db8:0:7::{number:x}"
@@ -136,6 +145,7 @@ def test_the_addresses_of_one_ipv6_network_are_one(app: Flask, alice: Caller) ->
     assert attempt(app, "alice", PASSWORD, ip="2001:db8:0:8::1").status_code == 200
 
 
+@on_sqlite
 def test_a_right_password_that_lets_nobody_in_counts_nothing(app: Flask, alice: Caller) -> None:
     run_sql(app, "UPDATE users SET is_active = false")
     assert statuses(app, 6, "alice", PASSWORD) == [403] * 6
@@ -158,6 +168,7 @@ def test_each_block_is_one_event(clock: Clock, app: Flask, alice: Caller) -> Non
 # Behind a token.
 
 
+@on_sqlite
 def test_strangers_do_not_keep_the_owner_from_confirming_their_password(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -168,6 +179,7 @@ def test_strangers_do_not_keep_the_owner_from_confirming_their_password(
     assert alice.post(REAUTHENTICATE, json={"password": PASSWORD}).status_code == 200
 
 
+@on_sqlite
 def test_a_wrong_password_behind_a_token_counts_at_the_sign_in(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -181,6 +193,7 @@ def test_a_wrong_password_behind_a_token_counts_at_the_sign_in(
     assert statuses(app, 2, "somebody") == [401, 429]
 
 
+@on_sqlite
 def test_a_right_password_behind_a_token_clears_the_accounts_counter_alone(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -210,6 +223,7 @@ def test_five_guesses_behind_a_token_block_and_are_audited(
 # Known devices.
 
 
+@on_sqlite
 def test_a_known_device_is_counted_by_itself(clock: Clock, app: Flask, alice: Caller) -> None:
     device = alice.tokens["device_token"]
     assert statuses(app, 6, "alice", ip=ELSEWHERE) == [401] * 5 + [429]
@@ -221,6 +235,7 @@ def test_a_known_device_is_counted_by_itself(clock: Clock, app: Flask, alice: Ca
     assert attempt(app, "alice", PASSWORD, device_token=device).status_code == 200
 
 
+@on_sqlite
 def test_the_device_of_another_is_no_device(app: Flask, alice: Caller, charlie: Caller) -> None:
     device = charlie.tokens["device_token"]
     assert statuses(app, 6, "alice", device_token=device) == [401] * 5 + [429]

@@ -25,7 +25,7 @@ from authserve.ratelimit.service import (
     require_allowed,
 )
 from tests.support.crowd import all_at_once, served
-from tests.support.databases import on_sqlite
+from tests.support.marks import on_sqlite
 from tests.support.rows import audit_trail, counters
 
 Clock = time_machine.Traveller
@@ -71,6 +71,7 @@ def test_each_failure_after_a_block_begins_one_twice_as_long(clock: Clock) -> No
         assert fail(key)
 
 
+@on_sqlite
 def test_a_window_without_a_failure_forgets_them_all(clock: Clock) -> None:
     key = identifier_key("alice")
     for _ in range(5):
@@ -82,6 +83,7 @@ def test_a_window_without_a_failure_forgets_them_all(clock: Clock) -> None:
     assert not is_allowed(key)
 
 
+@on_sqlite
 def test_failures_further_apart_than_the_window_never_block(clock: Clock) -> None:
     key = identifier_key("alice")
     for _ in range(4):
@@ -102,6 +104,7 @@ def test_a_refused_attempt_changes_no_counter(clock: Clock, app: Flask) -> None:
     assert counters(app) == before
 
 
+@on_sqlite
 def test_an_address_has_more_and_a_shorter_window(clock: Clock) -> None:
     (key,) = address_key("192.0.2.1")
     assert [fail(key) for _ in range(11)] == [True] * 10 + [False]
@@ -184,6 +187,7 @@ def test_a_success_whose_transaction_fails_clears_nothing(app: Flask) -> None:
     assert hits(app) == {key.key: 1}
 
 
+@on_sqlite
 def test_a_failure_is_never_a_part_of_something_that_could_roll_back() -> None:
     with transaction(), pytest.raises(TransactionNestingError):
         fail(identifier_key("alice"))
@@ -255,6 +259,7 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
         assert left in ((0, 1, 2) if is_in else (5,))
 
 
+@on_sqlite
 def test_the_table_names_nobody(app: Flask) -> None:
     user_id = new_id()
     for key in (

@@ -9,6 +9,7 @@ from flask.testing import FlaskCliRunner
 
 from authserve.core.clock import now
 from tests.support.clients import Caller, login
+from tests.support.marks import on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
 
 Clock = time_machine.Traveller
@@ -54,6 +55,7 @@ def test_revoke_ends_what_began_before_a_moment(
     assert live_session_row(app, new["session_id"])["revoked_at"] is None
 
 
+@on_sqlite
 def test_revoke_of_everybody_asks_first(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
 ) -> None:
@@ -67,6 +69,7 @@ def test_revoke_of_everybody_asks_first(
     assert bob.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
 
 
+@on_sqlite
 def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
     for reference in ("nobody", "nobody@example.com", "no such name!", "", "0" * 32):
         result = run(runner, "revoke", "--user", reference, "--yes")
@@ -74,12 +77,14 @@ def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
         assert result.stderr == "Error: There is no such user.\n"
 
 
+@on_sqlite
 def test_a_moment_that_is_none_is_told(runner: FlaskCliRunner) -> None:
     result = run(runner, "revoke", "--issued-before", "yesterday", "--yes")
     assert result.exit_code == 2
     assert "yesterday" in result.stderr
 
 
+@on_sqlite
 def test_every_command_has_help_with_an_example(runner: FlaskCliRunner) -> None:
     for command in ("purge", "revoke"):
         result = run(runner, command, "--help")

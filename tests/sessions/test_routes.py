@@ -18,6 +18,7 @@ Clock = time_machine.Traveller
 PATH = "/api/v1/users/me/sessions"
 
 
+@on_sqlite
 def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Caller) -> None:
     began_at = now()
     clock.shift(60)
@@ -38,6 +39,7 @@ def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Calle
     }
 
 
+@on_sqlite
 def test_a_session_expires_at_the_nearer_of_its_limits(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_forged_cursor_is_refused(alice: Caller) -> None:
     assert_problem(response, 400, "malformed_request")
 
 
+@on_sqlite
 def test_a_cursor_grants_nothing(app: Flask, alice: Caller, charlie: Caller) -> None:
     """It is no secret and no key: made up or somebody else's, it only says where to go on."""
     end = {"cursor": encode_cursor(uuid4())}
@@ -109,6 +112,7 @@ def test_a_deleted_session_is_over_at_once(app: Flask, alice: Caller) -> None:
     assert alice.get("/api/v1/users/me").status_code == 200
 
 
+@on_sqlite
 def test_the_caller_may_delete_the_session_that_they_use(alice: Caller) -> None:
     assert alice.delete(f"{PATH}/{alice.session_id}").status_code == 204
     assert_problem(alice.get(PATH), 401, "session_revoked")
@@ -135,6 +139,7 @@ def test_an_id_that_is_none_is_not_there(alice: Caller) -> None:
         assert_problem(alice.delete(f"{PATH}/{id_}"), 404, "not_found")
 
 
+@on_sqlite
 def test_strangers_have_no_sessions(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     assert_problem(client.get(PATH), 401, "authentication_required")

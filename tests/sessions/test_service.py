@@ -41,6 +41,7 @@ from authserve.sessions.service import (
 )
 from tests.factories import REQUEST, make_session
 from tests.support.crowd import all_at_once, served
+from tests.support.marks import on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
 
 INSTANT = timedelta(microseconds=1)
@@ -93,6 +94,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
     assert event["details"] == {"session_id": str(issued.id), "amr": ["pwd"]}
 
 
+@on_sqlite
 def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
     with pytest.raises(RuntimeError, match="no transaction"):
         start_session(user, amr=["pwd"], request=REQUEST)
@@ -152,6 +154,7 @@ def test_the_idle_limit_never_passes_the_absolute_one(
         rotate(issued)
 
 
+@on_sqlite
 def test_a_chain_of_refreshes_stays_one_session(clock: Clock, app: Flask, user: UserRef) -> None:
     issued = make_session(user)
     for generation in range(1, 30):
@@ -284,11 +287,13 @@ def test_an_instant_before_its_limits_a_session_goes_on(
     assert rotate(issued).refresh_expires_at == now() + INSTANT
 
 
+@on_sqlite
 def test_an_unknown_session_was_revoked(issued: IssuedSession) -> None:
     with pytest.raises(SessionRevokedError):
         rotate(issued, session_id=uuid4())
 
 
+@on_sqlite
 def test_a_rotation_is_never_a_part_of_something_that_could_roll_back(
     issued: IssuedSession,
 ) -> None:

@@ -355,7 +355,7 @@ def test_any_order_of_events_keeps_the_rules_on_sqlite(
             old.unlink()
         shutil.copy(sqlite_template, path)
 
-    run(World(f"sqlite:///{path}", tmp_path, make_empty), examples=10)
+    run(World(f"sqlite:///{path}", tmp_path, make_empty), examples=8)
 
 
 def test_any_order_of_events_keeps_the_rules_on_postgresql(
@@ -367,5 +367,5 @@ def test_any_order_of_events_keeps_the_rules_on_postgresql(
         postgresql.drop(name)
         postgresql.create(name, template="template")
 
-    run(World(postgresql.url(name), tmp_path, make_empty), examples=3)
+    run(World(postgresql.url(name), tmp_path, make_empty), examples=2)
     postgresql.drop(name)

@@ -10,6 +10,7 @@ from authserve.sessions.models import Session
 from authserve.users.models import User
 from tests.support.clients import Caller, login, register
 from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -42,6 +43,7 @@ def test_the_account_its_sessions_and_its_roles_are_gone(
     assert charlie.get(PATH).status_code == 200
 
 
+@on_sqlite
 def test_a_second_call_is_nobodys(alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
     assert_problem(alice.delete(PATH), 401, "session_revoked")
@@ -65,6 +67,7 @@ def test_its_audit_events_stay_without_details(app: Flask, alice: Caller, charli
     assert alice.user["id"] not in repr(after)
 
 
+@on_sqlite
 def test_the_name_is_free_again_for_another_account(app: Flask, alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
     again = register(app.test_client(), "alice")
@@ -79,6 +82,7 @@ def test_the_last_administrator_stays(app: Flask, admin: Caller) -> None:
     assert audit_trail(app, "user.deleted") == []
 
 
+@on_sqlite
 def test_it_wants_a_token(app: Flask) -> None:
     assert_problem(app.test_client().delete(PATH), 401, "authentication_required")
 

@@ -50,6 +50,7 @@ def test_every_other_session_ends_and_the_current_one_stays(
     assert ended["details"] == {"reason": "password_changed", "count": 2}
 
 
+@on_sqlite
 def test_a_wrong_current_password_changes_nothing(app: Flask, alice: Caller) -> None:
     other = login(app.test_client(), "alice").get_json()
     assert_problem(put(alice, "wrong", NEW), 403, "wrong_password")
@@ -59,6 +60,7 @@ def test_a_wrong_current_password_changes_nothing(app: Flask, alice: Caller) -> 
     assert audit_trail(app, "user.password_changed") == []
 
 
+@on_sqlite
 def test_a_weak_new_password_is_refused_under_its_own_name(app: Flask, alice: Caller) -> None:
     weak = ("short", "alllowercase1", "alice@example.com", "Authserve1!", "Password1", "a" * 257)
     for new in weak:
@@ -72,6 +74,7 @@ def test_a_weak_new_password_is_refused_under_its_own_name(app: Flask, alice: Ca
     assert login(app.test_client(), "alice").status_code == 200
 
 
+@on_sqlite
 def test_it_shares_the_throttle_of_reauthentication(clock: Clock, alice: Caller) -> None:
     for _ in range(3):
         assert_problem(put(alice, "wrong", NEW), 403, "wrong_password")
