@@ -1,14 +1,20 @@
 """Is the process alive, and is it ready to serve?"""
 
 import logging
+from datetime import timedelta
 
 from flask import Response
 from marshmallow import Schema, fields
 from sqlalchemy.exc import SQLAlchemyError
 
+from authserve.core.clock import now
 from authserve.core.migration_state import is_migrated
 from authserve.http.openapi import Blueprint
 from authserve.http.responses import json_response
+from authserve.outbox.service import find_oldest_pending
+
+MAIL_DELAY = timedelta(minutes=10)
+"""Longer than any retry takes while the mail server answers (chosen)."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +34,7 @@ class ReadinessSchema(HealthSchema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={"example": {"database": "ok", "migrations": "ok"}},
+        metadata={"example": {"database": "ok", "migrations": "ok", "mail": "ok"}},
     )
 
 
@@ -46,12 +52,26 @@ def readyz() -> Response:
     """Whether requests can be served now: send traffic here while it says 200."""
     results = _check_database()
     is_ready = all(result == "ok" for result in results.values())
-    document = {"status": "ok" if is_ready else "unavailable", "checks": results}
+    checks = {**results, "mail": _check_mail() if is_ready else "unknown"}
+    document = {"status": "ok" if is_ready else "unavailable", "checks": checks}
     response = json_response(document, 200 if is_ready else 503)
     response.headers["Cache-Control"] = "no-store"
     if not is_ready:
         response.headers["Retry-After"] = "5"
     return response
+
+
+def _check_mail() -> str:
+    """Whether mail leaves in time; it never keeps requests from being served.
+
+    The mail server is the workers' business, so what they have not delivered is what tells.
+    """
+    try:
+        oldest = find_oldest_pending()
+    except SQLAlchemyError:
+        logger.warning("the outbox cannot be read", exc_info=True)
+        return "unknown"
+    return "ok" if oldest is None or now() - oldest < MAIL_DELAY else "delayed"
 
 
 def _check_database() -> dict[str, str]:

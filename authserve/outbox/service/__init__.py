@@ -14,6 +14,7 @@ from authserve.outbox.service.delivering import (
 from authserve.outbox.service.keeping import (
     delete_messages_of,
     find_messages_of,
+    find_oldest_pending,
     get_message,
     list_messages,
     purge_finished_messages,
@@ -30,6 +31,7 @@ __all__ = [
     "drop_topic",
     "enqueue",
     "find_messages_of",
+    "find_oldest_pending",
     "get_message",
     "is_given_up",
     "is_newest_of_topic",

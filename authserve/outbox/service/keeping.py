@@ -1,10 +1,11 @@
 """Looking at messages, trying them again, and clearing them away."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, or_, select, update
 
 from authserve.core.clock import now
 from authserve.core.db import delete_in_slices, read_all, require_transaction, transaction
@@ -20,6 +21,13 @@ def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[
     if state is not None:
         statement = statement.where(OutboxMessage.state == state)
     return read_all(statement)
+
+
+def find_oldest_pending() -> datetime | None:
+    """When the message was written that has been waiting for longest, or None if none waits."""
+    pending = OutboxMessage.state == MessageState.PENDING
+    ((oldest,),) = read_all(select(func.min(OutboxMessage.created_at)).where(pending))
+    return cast("datetime | None", oldest)
 
 
 def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
