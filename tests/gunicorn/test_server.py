@@ -118,8 +118,11 @@ def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
         begins = update(SigningKey).where(SigningKey.kid == new)
         session.execute(begins.values(active_from=now() - timedelta(seconds=1)))
 
+    # Somebody else signs in until then: of more than fifty sessions, the oldest would end.
+    register(client, "bob")
+
     def signs(kid: str) -> bool:
-        tokens[1:] = [sign_in(client, "alice")["access_token"]]
+        tokens[1:] = [sign_in(client, "bob")["access_token"]]
         return kid_of(tokens[1]) == kid
 
     wait_until_often(lambda: signs(new), tokens, client)
