@@ -1,0 +1,14 @@
+"""Verifying: whether the trail is what was written, and if not, where that shows first."""
+
+from authserve.audit.service.verifying.batches import find_fault_of_batch
+from authserve.audit.service.verifying.events import LATENESS, TamperedError
+from authserve.audit.service.verifying.trail import Verified, chain_length, verify_trail
+
+__all__ = [
+    "LATENESS",
+    "TamperedError",
+    "Verified",
+    "chain_length",
+    "find_fault_of_batch",
+    "verify_trail",
+]
