@@ -108,11 +108,12 @@ def register_user(body: dict[str, Any]) -> Response:
     TooManyAttemptsError,
     HasherBusyError,
 )
-def login_user(body: dict[str, Any]) -> dict[str, Any]:
+def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
     require_signing_key()
     device = read_device_token(body.pop("device_token", None))
-    return issue_pair(login(**body, device=device, request=current_request_info()), fresh=True)
+    signed_in = login(**body, device=device, request=current_request_info())
+    return json_response(issue_pair(signed_in, fresh=True))
 
 
 @blueprint.post("/refresh")
@@ -126,11 +127,12 @@ def login_user(body: dict[str, Any]) -> dict[str, Any]:
     SessionRevokedError,
     TokenReusedError,
 )
-def refresh_tokens(body: dict[str, Any]) -> dict[str, Any]:
+def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
     presented = read_refresh_token(one_token(body.get("refresh_token")))
     require_signing_key()
-    return issue_pair(refresh(presented, request=current_request_info()), fresh=False)
+    signed_in = refresh(presented, request=current_request_info())
+    return json_response(issue_pair(signed_in, fresh=False))
 
 
 @blueprint.post("/logout")

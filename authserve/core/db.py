@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Executable,
     Index,
     Insert,
     MetaData,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from authserve.core.engine import TransactionLostError, autocommit_view
@@ -244,6 +246,7 @@ def reading() -> Iterator[Connection]:
         yield connection
 
 
+AnyReturning = ReturningUpdate[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
@@ -259,6 +262,23 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
     session = _open_session()
     if session is not None:
         return list(session.execute(statement, parameters))
+    return _fetch_or_retry(statement, parameters)
+
+
+def write_repeatably(statement: AnyReturning, parameters: dict[str, Any]) -> list[Row[Any]]:
+    """Run one UPDATE that is committed by itself, and fetch what it returns.
+
+    On a dead pooled connection it runs once more, like a read; so it must be one that does no
+    harm where the first has been done after all, and only its answer was lost.
+
+    Raises:
+        TransactionNestingError: a transaction is open.
+    """
+    require_no_transaction()
+    return _fetch_or_retry(statement, parameters)
+
+
+def _fetch_or_retry(statement: Executable, parameters: dict[str, Any] | None) -> list[Row[Any]]:
     try:
         return _fetch(statement, parameters)
     except DBAPIError as error:
@@ -267,6 +287,6 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
     return _fetch(statement, parameters)
 
 
-def _fetch(statement: AnySelect, parameters: dict[str, Any] | None) -> list[Row[Any]]:
+def _fetch(statement: Executable, parameters: dict[str, Any] | None) -> list[Row[Any]]:
     with reading() as connection:
         return list(connection.execute(statement, parameters))

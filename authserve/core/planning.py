@@ -4,10 +4,12 @@ psycopg2 prepares nothing by itself, so these are rewritten on their way to the 
 a connection's first use, and EXECUTE from then on. SQLite's driver keeps statements anyway.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, event
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.engine import ExceptionContext
+
+StatementT = TypeVar("StatementT", bound=Executable)
 
 _PLAN = "authserve.plan"
 
@@ -15,7 +17,7 @@ _LOST_PLANS = frozenset({"26000", "42P05", "0A000"})
 """SQLSTATEs: no such statement, it is there already, or a migration changed its columns' types."""
 
 
-def planned_once(statement: Select[*tuple[Any, ...]], *, name: str) -> Select[*tuple[Any, ...]]:
+def planned_once(statement: StatementT, *, name: str) -> StatementT:
     """Mark a statement that runs so often that planning it counts.
 
     Planning the token check takes PostgreSQL more than twice as long as running it (measured).

@@ -25,6 +25,7 @@ from authserve.core.db import (
     require_transaction,
     transaction,
     violated_constraint,
+    write_repeatably,
 )
 from authserve.core.engine import TransactionLostError
 from authserve.ratelimit.models import RateCounter
@@ -460,6 +461,25 @@ def test_a_write_on_a_dead_connection_fails_and_the_next_one_works(
     with transaction() as session:
         add(session, "kept")
     assert committed() == {"kept": 0}
+
+
+@on_postgresql
+def test_a_write_that_may_repeat_is_sent_again_once(killed: Callable[[], int]) -> None:
+    with transaction() as session:
+        add(session, "once")
+    counters = RateCounter.__table__
+    bump = update(counters).values(hits=counters.c.hits + 1).returning(counters.c.hits)
+    killed()
+    with executed(db.engine) as sent:
+        assert [row.hits for row in write_repeatably(bump, {})] == [1]
+    assert len(sent) == 2
+    assert committed() == {"once": 1}
+
+
+def test_a_write_that_commits_by_itself_refuses_to_be_part_of_more() -> None:
+    bump = update(RateCounter.__table__).values(hits=1).returning(RateCounter.__table__.c.hits)
+    with transaction(), pytest.raises(TransactionNestingError):
+        write_repeatably(bump, {})
 
 
 @on_postgresql

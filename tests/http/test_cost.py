@@ -19,6 +19,7 @@ from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
 
 ME = "/api/v1/users/me"
+REFRESH = "/api/v1/auth/refresh"
 
 MAX_CALLS = 2_200
 """The promise for GET /users/me, counted as `cProfile` does: calls of functions, C's included."""
@@ -73,6 +74,20 @@ def test_the_token_check_is_one_statement_and_no_transaction(
     assert len(heard) == 1, heard
     # PostgreSQL has planned the SELECT before, and knows it by name.
     assert heard[0].lstrip().startswith(("SELECT", "EXECUTE token_check"))
+
+
+def test_a_refresh_is_two_statements_and_no_transaction(
+    statements: Callable[[], Any], app: Flask
+) -> None:
+    """The UPDATE that moves the session commits with itself; the token check follows."""
+    alice = register_caller(app, "alice")
+    first = alice.client.post(REFRESH, json={"refresh_token": alice.tokens["refresh_token"]})
+    successor = {"refresh_token": first.get_json()["refresh_token"]}
+    with statements() as heard:
+        assert alice.client.post(REFRESH, json=successor).status_code == 200
+    moved, checked = heard
+    assert moved.lstrip().startswith(("UPDATE sessions", "EXECUTE session_advance"))
+    assert checked.lstrip().startswith(("SELECT", "EXECUTE token_check"))
 
 
 def test_a_write_is_heard_with_its_transaction(statements: Callable[[], Any], app: Flask) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Update, update
+from sqlalchemy import BindParameter, ColumnElement, Row, Update, update
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.sessions.models import Session
@@ -35,7 +36,19 @@ class IssuedSession:
     family_secret: bytes
 
 
-def issued_session(row: Session, family_secret: bytes) -> IssuedSession:
+ISSUED_COLUMNS = (
+    "id",
+    "user_id",
+    "generation",
+    "expires_at",
+    "idle_expires_at",
+    "amr",
+    "auth_time",
+)
+"""What `issued_session` reads of a row."""
+
+
+def issued_session(row: Session | Row[Any], family_secret: bytes) -> IssuedSession:
     """The session of `row`, ready for tokens."""
     return IssuedSession(
         id=row.id,
