@@ -76,6 +76,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "PORT": whole(1, 65_535),
     "WEB_CONCURRENCY": whole(1, _MAX_WORKERS),
     "WEB_THREADS": whole(2, 256),
+    "DRAIN_SECONDS": whole(0, 300),
 }
 """In the order of the documentation and of `.env.example`.
 

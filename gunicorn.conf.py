@@ -10,19 +10,25 @@ from gunicorn.glogging import Logger
 
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
+from authserve.serving import drain_on_sigterm
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
 
 # A platform's router reaches the process from outside; a workstation's neighbours need not.
 bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
-worker_class = "gthread"
+worker_class = "authserve.serving.Worker"
 workers = settings.web_concurrency
 threads = settings.web_threads
 
 # The workers share one copy of the code in memory. And the application is loaded in the master,
 # so that whatever stops it from loading ends gunicorn, where workers would be respawned for ever.
 preload_app = True
+
+
+def on_starting(arbiter: Arbiter) -> None:
+    """Tell proxies before the listener closes, if the operator wants that."""
+    drain_on_sigterm(arbiter, seconds=settings.drain_seconds)
 
 
 def when_ready(_arbiter: Arbiter) -> None:

@@ -15,6 +15,7 @@ from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.core.db import db
+from authserve.core.draining import DRAIN_EXTENSION, Drain
 from authserve.core.engine import engine_options
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
@@ -171,6 +172,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[KEYRING_EXTENSION] = Keyring(
         (settings.secret_key, *settings.secret_key_fallbacks)
     )
+    app.extensions[DRAIN_EXTENSION] = Drain()
     app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
     app.extensions[KEY_STORE_EXTENSION] = KeyStore()
     app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(

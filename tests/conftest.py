@@ -8,7 +8,7 @@ outer transaction around a test would hide the truth.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -208,9 +208,9 @@ def make_server(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Ser
     servers: list[Server] = []
     with ExitStack() as stops:
 
-        def make(**environ: str) -> Server:
+        def make(*, files: Mapping[str, str] | None = None, **environ: str) -> Server:
             folder = tmp_path / f"server{len(servers)}"
-            server = Server(make_settings(database_url, tmp_path), folder, environ)
+            server = Server(make_settings(database_url, tmp_path), folder, environ, files)
             stops.callback(server.stop)
             servers.append(server)
             server.wait_until_healthy()

@@ -174,6 +174,8 @@ ACCEPTED = [
     ("WEB_CONCURRENCY", "64", 64),
     ("WEB_THREADS", "2", 2),
     ("WEB_THREADS", "256", 256),
+    ("DRAIN_SECONDS", "0", 0),
+    ("DRAIN_SECONDS", "300", 300),
 ]
 
 
@@ -283,6 +285,7 @@ REFUSED = {
     "PORT": ["0", "65536", "http", ""],
     "WEB_CONCURRENCY": ["0", "65", "auto"],
     "WEB_THREADS": ["1", "257"],
+    "DRAIN_SECONDS": ["-1", "301", "5 s"],
 }
 
 
@@ -703,11 +706,15 @@ def test_programs_end_with_the_faults_and_no_traceback(
 
 
 STUB_APPLICATION = """
+from authserve.core.draining import DRAIN_EXTENSION, Drain
+
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/boom":
         raise RuntimeError
     start_response("200 OK", [("Content-Length", "2"), ("X-Scheme", environ["wsgi.url_scheme"])])
     return [b"ok"]
+
+app.extensions = {DRAIN_EXTENSION: Drain()}
 """
 
 # Sockets may be blocked in the tests' own process.
@@ -773,7 +780,7 @@ def test_gunicorn_takes_the_settings(project: Path, environ: dict[str, str], bin
         "bind": bind,
         "workers": "3",
         "threads": "5",
-        "worker_class": "gthread",
+        "worker_class": "authserve.serving.Worker",
         "preload_app": "True",
         "timeout": "30",
         "graceful_timeout": "25",

@@ -97,6 +97,8 @@ class Settings:
     """Workers; `config.py` counts the machine's cores instead."""
     web_threads: int = 32
     """Threads per worker."""
+    drain_seconds: int = 0
+    """How long `/readyz` says 503 before a stopping server closes its listener."""
     password_cost: PasswordCost = PasswordCost()
     """Not read from the environment: tests alone make hashing cheaper."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
+from authserve.core.draining import is_draining
 from authserve.core.migration_state import is_migrated
 from authserve.http.openapi import Blueprint
 from authserve.http.responses import json_response
@@ -51,14 +52,22 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether requests can be served now: send traffic here while it says 200."""
     results = _check_database()
-    is_ready = all(result == "ok" for result in results.values())
-    checks = {**results, "mail": _check_mail() if is_ready else "unknown"}
-    document = {"status": "ok" if is_ready else "unavailable", "checks": checks}
+    can_serve = all(result == "ok" for result in results.values())
+    is_ready = can_serve and not is_draining()
+    checks = {**results, "mail": _check_mail() if can_serve else "unknown"}
+    document = {"status": _name_status(can_serve=can_serve, is_ready=is_ready), "checks": checks}
     response = json_response(document, 200 if is_ready else 503)
     response.headers["Cache-Control"] = "no-store"
     if not is_ready:
         response.headers["Retry-After"] = "5"
     return response
+
+
+def _name_status(*, can_serve: bool, is_ready: bool) -> str:
+    if is_ready:
+        return "ok"
+    # About to stop, and serving to the end.
+    return "draining" if can_serve else "unavailable"
 
 
 def _check_mail() -> str:

@@ -54,9 +54,16 @@ class Server:
         settings: database and secret, so that an application of the test shares both.
         folder: where the copy and the output go.
         environ: more variables, in the environment's own names.
+        files: text by file name, to add to the copy or to replace in it.
     """
 
-    def __init__(self, settings: Settings, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        environ: Mapping[str, str],
+        files: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._clients: list[Client] = []
         # Bound but never listening, it keeps the port from everybody who asks for any, while
@@ -84,6 +91,8 @@ class Server:
         folder.mkdir()
         for name in ("config.py", "wsgi.py", "gunicorn.conf.py", ".flaskenv"):
             shutil.copy(config.ROOT / name, folder)
+        for name, content in (files or {}).items():
+            (folder / name).write_text(content)
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
