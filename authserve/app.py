@@ -13,6 +13,8 @@ from authserve.audit.service import erase_details, record
 from authserve.audit.worker import JOBS
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
+from authserve.core.breakers import BREAKERS_EXTENSION
+from authserve.core.connecting import guard_connections
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.core.db import db
 from authserve.core.draining import DRAIN_EXTENSION, Drain
@@ -181,7 +183,10 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
     )
-    app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(settings.mail_url))
+    mailer = Mailer(settings, make_transport(settings.mail_url))
+    app.extensions[MAILER_EXTENSION] = mailer
+    with app.app_context():
+        app.extensions[BREAKERS_EXTENSION] = (*guard_connections(db.engine), mailer.breaker)
     app.extensions[HANDLERS_EXTENSION] = HANDLERS
     app.extensions[PURGES_EXTENSION] = PURGES
     app.extensions[JOBS_EXTENSION] = JOBS

@@ -90,6 +90,10 @@ def _prepare_sqlite(connection: Connection) -> None:
 
 
 def _lock(connection: Connection) -> None:
+    # Neither the server nor our own watchdog ends a migration.
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    driver.is_limited = False
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": ADVISORY_LOCK})

@@ -9,9 +9,11 @@ import logging
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pybreaker
+
+from authserve.core.registry import component
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,12 @@ class Breaker:
         self._report(None, is_probe=is_probe)
         return result
 
+    def trip(self) -> None:
+        """Open it now: what was seen elsewhere leaves no doubt that the dependency is away."""
+        with self._lock:
+            if not self.is_open:
+                self._state.open()
+
     def _admit(self) -> bool:
         """Let a call through, or not; True if it is the one that looks whether all is well."""
         with self._lock:
@@ -127,3 +135,11 @@ class _StateListener(pybreaker.CircuitBreakerListener):
 
     def state_change(self, _cb: Any, _old_state: Any, new_state: Any) -> None:
         self._breaker.note_state(new_state.name)
+
+
+BREAKERS_EXTENSION = "authserve.breakers"
+
+
+def all_breakers() -> tuple[Breaker, ...]:
+    """The breakers of this process, for whoever watches them: each has a `name` and a `state`."""
+    return cast("tuple[Breaker, ...]", component(BREAKERS_EXTENSION))

@@ -36,6 +36,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from authserve.core.engine import TransactionLostError, autocommit_view
+from authserve.core.watchdog import ServerFrozenError
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -254,7 +255,8 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
     """Run one SELECT in AUTOCOMMIT and fetch its rows; on a dead pooled connection, once more.
 
     This is instead of a ping before every use, which would double the round trips of the token
-    check (the connection pool drops its dead connections when the first one fails).
+    check (the connection pool drops its dead connections when the first one fails). A server that
+    is frozen is not asked again: the caller has waited for long enough.
 
     Inside a transaction it reads what that has written, on its connection: a second one could
     wait for ever when every transaction wants one.
@@ -282,7 +284,7 @@ def _fetch_or_retry(statement: Executable, parameters: dict[str, Any] | None) ->
     try:
         return _fetch(statement, parameters)
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not error.connection_invalidated or isinstance(error.orig, ServerFrozenError):
             raise
     return _fetch(statement, parameters)
 

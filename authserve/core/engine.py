@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from authserve.core.watchdog import WatchedConnection
+
 _AUTOCOMMIT_VIEW = "authserve.autocommit_view"
 _IS_AUTOCOMMIT = "authserve.is_autocommit"
 
@@ -51,6 +53,7 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
             "timezone": "UTC",
         }
         options["connect_args"] = {
+            "connection_factory": WatchedConnection,
             "connect_timeout": CONNECT_TIMEOUT_SECS,
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             "application_name": "authserve",

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from authserve.core.connecting import DatabaseAwayError
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -164,7 +165,9 @@ def _refuse_for_database(error: Exception) -> Response:
         error, "connection_invalidated", False
     ):
         return _fail(error)
-    logger.error("database unavailable", exc_info=error)
+    # Of a breaker that is open the log has heard already; a traceback a request would drown it.
+    is_known = isinstance(getattr(error, "orig", None), DatabaseAwayError)
+    logger.error("database unavailable", exc_info=None if is_known else error)
     return refuse(UnavailableError())
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from threading import Barrier, Event, Thread
 
 import pytest
+from flask import Flask
 
-from authserve.core.breakers import Breaker, BreakerOpenError
+from authserve.core.breakers import Breaker, BreakerOpenError, all_breakers
 from tests.support.crowd import all_at_once
 
 RESET_SECS = 30.0
@@ -82,6 +83,24 @@ def test_a_refusal_is_an_answer(breaker: Breaker) -> None:
     fail_times(breaker, 20, RefusedError)
     fail_times(breaker, 4)
     assert breaker.state == "closed"
+
+
+def test_it_can_be_opened_by_what_was_seen_elsewhere(breaker: Breaker, monotonic: Clock) -> None:
+    breaker.trip()
+    assert breaker.is_open
+    monotonic.seconds += RESET_SECS - 1
+    breaker.trip()
+    monotonic.seconds += 1
+    assert breaker.call(lambda: "answer") == "answer"
+    assert breaker.state == "closed"
+
+
+def test_all_are_found_by_name(app: Flask, database_url: str) -> None:
+    with app.app_context():
+        names = [breaker.name for breaker in all_breakers()]
+    assert ("database" in names) is database_url.startswith("postgresql")
+    assert "smtp" in names
+    assert len(set(names)) == len(names)
 
 
 def test_it_lets_one_through_after_its_rest(breaker: Breaker, monotonic: Clock) -> None:
