@@ -54,11 +54,17 @@ from authserve.sessions.service import (
     purge_dead_sessions,
 )
 from authserve.transfer.cli import export_command, import_command
-from authserve.users.events import UserDeactivated, UserDeleted, UserPasswordChanged
+from authserve.users.events import (
+    PasswordDisabled,
+    UserDeactivated,
+    UserDeleted,
+    UserPasswordChanged,
+)
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.routes import blueprint as email_blueprint
 from authserve.verification.service import (
     follow_changed_password,
+    follow_disabled_password,
     forget_messages,
     purge_dead_tokens,
 )
@@ -70,6 +76,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, end_sessions_of_deactivated),
     (UserPasswordChanged, end_other_sessions),
     (UserPasswordChanged, follow_changed_password),
+    (PasswordDisabled, follow_disabled_password),
     (UserDeleted, forget_messages),
     # Last, so that nothing is recorded that a handler before it refused.
     (DomainEvent, record),

@@ -17,5 +17,5 @@ def make_user(name: str) -> UserRef:
 def make_session(user: UserRef) -> IssuedSession:
     """A sign-in of an account that `make_user` made."""
     with transaction():
-        assert record_login(user.id, verified_version=0)
+        assert record_login(user.id, verified_version=0, is_known_device=False)
         return start_session(user, amr=["pwd"], request=REQUEST)

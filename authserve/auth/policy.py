@@ -12,17 +12,23 @@ class SignInFailure(StrEnum):
     UNKNOWN_IDENTIFIER = "unknown_identifier"
     NO_PASSWORD = "no_password"
     WRONG_PASSWORD = "wrong_password"
+    PASSWORD_DISABLED = "password_disabled"
     ACCOUNT_DISABLED = "account_disabled"
     EMAIL_NOT_VERIFIED = "email_not_verified"
 
 
 def judge_sign_in(
-    credentials: Credentials | None, *, is_password_right: bool, verification: EmailVerification
+    credentials: Credentials | None,
+    *,
+    is_known_device: bool,
+    is_password_right: bool,
+    verification: EmailVerification,
 ) -> SignInFailure | None:
     """Judge a sign-in whose password has been checked.
 
     The state of the account counts only after the right password, so that it tells strangers
-    nothing.
+    nothing. A password that was switched off is not even checked for them
+    (`Credentials.hash_for`), so none is right.
 
     Returns:
         Why it fails, or None if it may go on.
@@ -31,6 +37,8 @@ def judge_sign_in(
         return SignInFailure.UNKNOWN_IDENTIFIER
     if credentials.password_hash is None:
         return SignInFailure.NO_PASSWORD
+    if credentials.is_password_disabled and not is_known_device:
+        return SignInFailure.PASSWORD_DISABLED
     if not is_password_right:
         return SignInFailure.WRONG_PASSWORD
     if not credentials.is_active:

@@ -13,6 +13,7 @@ class MailKind(StrEnum):
     INVITATION = "invitation"
     ACCOUNT_EXISTS = "account_exists"
     PASSWORD_CHANGED = "password_changed"
+    PASSWORD_DISABLED = "password_disabled"
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
 

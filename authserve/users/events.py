@@ -70,6 +70,14 @@ class PasswordRejected(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordDisabled(DomainEvent):
+    """Too many wrong passwords in a row: it is switched off for devices that nobody knows."""
+
+    action = AuditAction.USER_PASSWORD_DISABLED
+    outcome = Outcome.FAILURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserActivated(DomainEvent):
     """A deactivated account may be used again."""
 

@@ -40,6 +40,9 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     # Grows with every new password, so what was issued under an older one can be told apart.
     password_version: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    # In a row, without a device token; from `policy.MAX_FAILED_SIGN_INS` on, the password is
+    # switched off for devices that nobody knows.
+    failed_sign_ins: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), default=True)
     mfa_enabled: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -14,6 +14,7 @@ from authserve.verification.service import ensure_token, make_link
 NOTICES = (
     MailKind.ACCOUNT_EXISTS,
     MailKind.PASSWORD_CHANGED,
+    MailKind.PASSWORD_DISABLED,
     MailKind.EMAIL_CHANGE_REQUESTED,
     MailKind.EMAIL_CHANGED,
 )

@@ -12,7 +12,11 @@ OFF, OPTIONAL, REQUIRED = EmailVerification
 
 
 def account(
-    *, has_password: bool = True, is_active: bool = True, email_verified: bool = True
+    *,
+    has_password: bool = True,
+    is_active: bool = True,
+    email_verified: bool = True,
+    is_password_disabled: bool = False,
 ) -> Credentials:
     return Credentials(
         ref=UserRef(new_id(), new_id()),
@@ -23,6 +27,7 @@ def account(
         is_active=is_active,
         email_verified=email_verified,
         password_version=0,
+        is_password_disabled=is_password_disabled,
     )
 
 
@@ -31,6 +36,7 @@ UNVERIFIED = account(email_verified=False)
 DISABLED = account(is_active=False)
 NEITHER = account(is_active=False, email_verified=False)
 NO_PASSWORD = account(has_password=False, is_active=False)
+SWITCHED_OFF = account(is_password_disabled=True, is_active=False, email_verified=False)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,8 @@ NO_PASSWORD = account(has_password=False, is_active=False)
         (NO_PASSWORD, False, OFF, SignInFailure.NO_PASSWORD),
         # No hash verifies anything; should one ever seem to, it opens nothing.
         (NO_PASSWORD, True, OFF, SignInFailure.NO_PASSWORD),
+        (SWITCHED_OFF, True, REQUIRED, SignInFailure.PASSWORD_DISABLED),
+        (SWITCHED_OFF, False, OFF, SignInFailure.PASSWORD_DISABLED),
         (None, False, OFF, SignInFailure.UNKNOWN_IDENTIFIER),
         (None, True, REQUIRED, SignInFailure.UNKNOWN_IDENTIFIER),
     ],
@@ -59,5 +67,46 @@ def test_a_state_is_told_after_the_right_password_alone(
     verification: EmailVerification,
     expected: SignInFailure | None,
 ) -> None:
-    judged = judge_sign_in(credentials, is_password_right=is_right, verification=verification)
+    judged = judge_sign_in(
+        credentials,
+        is_known_device=False,
+        is_password_right=is_right,
+        verification=verification,
+    )
     assert judged is expected
+
+
+@pytest.mark.parametrize(
+    ("is_right", "is_active", "expected"),
+    [
+        (True, True, None),
+        (True, False, SignInFailure.ACCOUNT_DISABLED),
+        (False, True, SignInFailure.WRONG_PASSWORD),
+    ],
+)
+def test_for_a_known_device_no_password_is_switched_off(
+    is_right: bool, is_active: bool, expected: SignInFailure | None
+) -> None:
+    judged = judge_sign_in(
+        account(is_password_disabled=True, is_active=is_active),
+        is_known_device=True,
+        is_password_right=is_right,
+        verification=OFF,
+    )
+    assert judged is expected
+
+
+@pytest.mark.parametrize(
+    ("is_disabled", "is_known", "expected"),
+    [
+        (False, False, "a hash"),
+        (False, True, "a hash"),
+        (True, False, None),
+        (True, True, "a hash"),
+    ],
+)
+def test_a_password_that_is_switched_off_is_not_checked_for_strangers(
+    is_disabled: bool, is_known: bool, expected: str | None
+) -> None:
+    credentials = account(is_password_disabled=is_disabled)
+    assert credentials.hash_for(is_known_caller=is_known) == expected

@@ -37,6 +37,7 @@ def export_personal_data(user_id: UUID) -> dict[str, Any]:
         "user": {
             **user_document(user, roles_of(user_id)),
             "has_password": user.password_hash is not None,
+            "failed_sign_ins": user.failed_sign_ins,
         },
         "sessions": [_plain(row._asdict()) for row in find_all_sessions(user_id)],
         "links": [_plain(row._asdict()) for row in find_links_of(user_id)],

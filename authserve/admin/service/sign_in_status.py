@@ -14,7 +14,7 @@ from authserve.core.settings import EmailVerification, get_settings
 from authserve.outbox.service import find_messages_of
 from authserve.ratelimit.service import find_block_end, identifier_key
 from authserve.sessions.service import count_live_sessions
-from authserve.users.service import User, get_user, ref_of
+from authserve.users.service import User, get_user, is_password_disabled, ref_of
 from authserve.verification.service import topics_of
 
 LAST_FAILURES = 10
@@ -23,11 +23,12 @@ LAST_MAILS = 10
 
 
 class SignInObstacle(StrEnum):
-    """What keeps somebody from signing in: a closed list."""
+    """What keeps somebody from signing in on a device that nobody knows: a closed list."""
 
     ACCOUNT_DISABLED = "account_disabled"
     EMAIL_NOT_VERIFIED = "email_not_verified"
     NO_PASSWORD = "no_password"
+    PASSWORD_DISABLED = "password_disabled"
     THROTTLED = "throttled"
 
 
@@ -75,6 +76,7 @@ def _obstacles(user: User, throttled_until: datetime | None) -> Sequence[SignInO
     found = {
         SignInObstacle.ACCOUNT_DISABLED: not user.is_active,
         SignInObstacle.NO_PASSWORD: user.password_hash is None,
+        SignInObstacle.PASSWORD_DISABLED: is_password_disabled(user.failed_sign_ins),
         SignInObstacle.EMAIL_NOT_VERIFIED: is_required and not user.email_verified,
         SignInObstacle.THROTTLED: throttled_until is not None,
     }

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, judge_sign_in
@@ -25,7 +26,12 @@ from authserve.ratelimit.service import (
 from authserve.sessions.events import SignInFailed
 from authserve.sessions.service import IssuedSession, start_session
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
-from authserve.users.service import Credentials, find_credentials, record_login
+from authserve.users.service import (
+    Credentials,
+    count_wrong_password,
+    find_credentials,
+    record_login,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +40,16 @@ _GUESSES = frozenset(
         SignInFailure.UNKNOWN_IDENTIFIER,
         SignInFailure.NO_PASSWORD,
         SignInFailure.WRONG_PASSWORD,
+        SignInFailure.PASSWORD_DISABLED,
     }
 )
+"""What is answered and counted as a wrong password is, or the difference would tell."""
 
 _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.UNKNOWN_IDENTIFIER: InvalidCredentialsError,
     SignInFailure.NO_PASSWORD: InvalidCredentialsError,
     SignInFailure.WRONG_PASSWORD: InvalidCredentialsError,
+    SignInFailure.PASSWORD_DISABLED: InvalidCredentialsError,
     SignInFailure.ACCOUNT_DISABLED: AccountDisabledError,
     SignInFailure.EMAIL_NOT_VERIFIED: EmailNotVerifiedError,
 }
@@ -61,81 +70,112 @@ def login(
 
     Raises:
         TooManyAttemptsError: too many wrong passwords came before, for whatever account.
-        InvalidCredentialsError: nobody has it, or the password is wrong.
+        InvalidCredentialsError: nobody has it, or the password is wrong; or it is switched off
+            for devices that nobody knows, after too many wrong ones in a row. Only the owner is
+            told, by mail: to a stranger, 403 would say that there is an account.
         AccountDisabledError, EmailNotVerifiedError: the password was right.
         HasherBusyError: too many passwords wait to be checked.
     """
-    canonical = canonical_login_identifier(identifier)
-    credentials = find_credentials(canonical) if canonical else None
-    known = device if device is not None and is_device_of(device, credentials) else None
-    if known is not None:
-        keys = [device_key(known.id)]
-    else:
-        # An identifier that nobody can have is counted all the same, or its 429 would be missing.
-        keys = [identifier_key(canonical or identifier.strip().lower()), *address_key(request.ip)]
-    require_allowed(keys)
-    stored_hash = credentials.password_hash if credentials else None
-    verification = get_password_hasher().verify(
-        password, stored_hash, is_known_caller=known is not None
-    )
+    attempt = _begin(identifier, device, request)
+    require_allowed(attempt.keys)
+    credentials, is_known = attempt.credentials, attempt.is_known
+    stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
+    verification = get_password_hasher().verify(password, stored_hash, is_known_caller=is_known)
     failure = judge_sign_in(
         credentials,
+        is_known_device=is_known,
         is_password_right=verification.is_valid,
         verification=get_settings().email_verification,
     )
     if failure is None:
         assert credentials is not None
-        session = _start(credentials, verification.replacement_hash, keys, request)
+        session = _start(attempt, credentials, verification.replacement_hash)
         if session is not None:
             version = credentials.password_version
-            return signed_in(session, known or new_device(credentials.ref.id, version))
-        failure = _judge_changed(canonical)
-    _record_failure(failure, credentials, keys, request)
+            return signed_in(session, attempt.device or new_device(credentials.ref.id, version))
+        failure = _judge_changed(attempt)
+    _record_failure(failure, attempt)
     raise _REFUSALS[failure]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """A sign-in under way.
+
+    Args:
+        identifier: in canonical form; None if nobody can have it.
+        credentials: of the account that has it, if one has.
+        device: if it is known to that account.
+        keys: what a wrong password is counted by.
+    """
+
+    identifier: str | None
+    credentials: Credentials | None
+    device: Device | None
+    keys: Sequence[ThrottleKey]
+    request: RequestInfo
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it comes from a device of the account's owner."""
+        return self.device is not None
+
+
+def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:
+    canonical = canonical_login_identifier(identifier)
+    credentials = find_credentials(canonical) if canonical else None
+    known = device if device is not None and is_device_of(device, credentials) else None
+    # An identifier that nobody can have is counted all the same, or its 429 would be missing.
+    submitted = identifier_key(canonical or identifier.strip().lower())
+    keys = [device_key(known.id)] if known else [submitted, *address_key(request.ip)]
+    return _Attempt(
+        identifier=canonical, credentials=credentials, device=known, keys=keys, request=request
+    )
+
+
 def _start(
-    credentials: Credentials,
-    new_hash: str | None,
-    keys: Sequence[ThrottleKey],
-    request: RequestInfo,
+    attempt: _Attempt, credentials: Credentials, new_hash: str | None
 ) -> IssuedSession | None:
     """Start a session, unless the account changed while the password was checked."""
     with transaction():
         if not record_login(
-            credentials.ref.id, verified_version=credentials.password_version, new_hash=new_hash
+            credentials.ref.id,
+            verified_version=credentials.password_version,
+            is_known_device=attempt.is_known,
+            new_hash=new_hash,
         ):
             return None
-        record_success(keys)
-        return start_session(credentials.ref, amr=("pwd",), request=request)
+        record_success(attempt.keys)
+        return start_session(credentials.ref, amr=("pwd",), request=attempt.request)
 
 
-def _judge_changed(identifier: str | None) -> SignInFailure:
-    """Why an account that was good a moment ago is not now: switched off, or a new password."""
-    credentials = find_credentials(identifier) if identifier else None
+def _judge_changed(attempt: _Attempt) -> SignInFailure:
+    """Why what was good a moment ago is not now: the account or its password is off, or another."""
+    credentials = find_credentials(attempt.identifier) if attempt.identifier else None
     if credentials is not None and not credentials.is_active:
         return SignInFailure.ACCOUNT_DISABLED
+    if credentials is not None and credentials.is_password_disabled and not attempt.is_known:
+        return SignInFailure.PASSWORD_DISABLED
     return SignInFailure.WRONG_PASSWORD
 
 
-def _record_failure(
-    failure: SignInFailure,
-    credentials: Credentials | None,
-    keys: Sequence[ThrottleKey],
-    request: RequestInfo,
-) -> None:
+def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     """Count and commit the failure before it is answered (ASVS 16.3.1).
 
     Raises:
         TooManyAttemptsError: a block has begun meanwhile; then this is not a failure more.
     """
+    credentials, request = attempt.credentials, attempt.request
     subject = credentials.ref if credentials else None
+    is_guess = failure in _GUESSES
     logger.info("sign-in failed", extra={"reason": failure})
-    if failure in _GUESSES:
-        record_failure(keys, subject=subject, request=request)
+    if is_guess:
+        record_failure(attempt.keys, subject=subject, request=request)
     else:
         # The password was right, so there is nothing to count. But a block that guesses beside
         # this one have begun holds for it as well, or its answer would tell that it was right.
-        require_allowed(keys)
+        require_allowed(attempt.keys)
     with transaction(durable=True):
+        if is_guess and not attempt.is_known:
+            count_wrong_password(credentials, request=request)
         emit(SignInFailed(subject=subject, request=request, details={"reason": failure}))

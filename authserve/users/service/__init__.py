@@ -1,6 +1,7 @@
 """What can be done with an account, whoever asks: routes, pages, commands and tests."""
 
 from authserve.users.models import User
+from authserve.users.policy import is_password_disabled
 from authserve.users.service.accounts import (
     NewUser,
     activate,
@@ -20,6 +21,8 @@ from authserve.users.service.accounts import (
     verify_email,
 )
 from authserve.users.service.bulk import ImportedUser, add_users_in_bulk, find_known_ids
+from authserve.users.service.credentials import Credentials, find_credentials, get_credentials
+from authserve.users.service.guesses import count_wrong_password
 from authserve.users.service.lists import (
     UserFilters,
     find_audit_id,
@@ -29,11 +32,8 @@ from authserve.users.service.lists import (
     search_users,
 )
 from authserve.users.service.passwords import (
-    Credentials,
     change_password,
     confirm_password,
-    find_credentials,
-    get_credentials,
     record_login,
     replace_password,
 )
@@ -50,6 +50,7 @@ __all__ = [
     "change_email",
     "change_password",
     "confirm_password",
+    "count_wrong_password",
     "deactivate",
     "delete_user",
     "find_audit_id",
@@ -63,6 +64,7 @@ __all__ = [
     "get_user",
     "get_user_by_reference",
     "is_any_active",
+    "is_password_disabled",
     "lock_user",
     "page_of_users",
     "record_login",

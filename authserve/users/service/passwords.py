@@ -1,14 +1,13 @@
-"""What has to do with an account's password: finding it, confirming it, replacing it."""
+"""What has to do with an account's password: signing in by it, confirming it, replacing it."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import true, update
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import read_all, require_transaction, transaction
+from authserve.core.db import require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.password_policy import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
@@ -23,84 +22,42 @@ from authserve.ratelimit.service import (
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
 from authserve.users.events import PasswordRejected, UserPasswordChanged
 from authserve.users.models import User
-from authserve.users.service.accounts import identifier_is
+from authserve.users.service.credentials import get_credentials
+from authserve.users.service.guesses import (
+    count_after_success,
+    count_wrong_password,
+    is_password_enabled,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What a sign-in has to be judged by, and what a new password must not be."""
-
-    ref: UserRef
-    email: str
-    username: str | None
-    display_name: str | None
-    password_hash: str | None
-    is_active: bool
-    email_verified: bool
-    password_version: int
-
-    @property
-    def names(self) -> list[str]:
-        """The words that the owner's password must not be."""
-        return [word for word in (self.email, self.username, self.display_name) if word]
-
-
-def find_credentials(identifier: str) -> Credentials | None:
-    """What is needed to judge a sign-in, or None for an identifier that nobody has.
-
-    Args:
-        identifier: a canonical address or username.
-    """
-    return _find_where(identifier_is(identifier))
-
-
-def _find_where(condition: ColumnElement[bool]) -> Credentials | None:
-    statement = select(
-        User.id,
-        User.audit_id,
-        User.email,
-        User.username,
-        User.display_name,
-        User.password_hash,
-        User.is_active,
-        User.email_verified,
-        User.password_version,
-    ).where(condition)
-    rows = read_all(statement)
-    if not rows:
-        return None
-    row = rows[0]
-    return Credentials(
-        ref=UserRef(row.id, row.audit_id),
-        email=row.email,
-        username=row.username,
-        display_name=row.display_name,
-        password_hash=row.password_hash,
-        is_active=row.is_active,
-        email_verified=row.email_verified,
-        password_version=row.password_version,
-    )
-
-
-def record_login(user_id: UUID, *, verified_version: int, new_hash: str | None = None) -> bool:
+def record_login(
+    user_id: UUID, *, verified_version: int, is_known_device: bool, new_hash: str | None = None
+) -> bool:
     """Note a sign-in whose password was just verified, in the open transaction.
 
     Args:
         verified_version: of the password that was right. Its hash may be another by now, as a
             sign-in at the same moment may have replaced one that was made with older parameters.
+        is_known_device: for which a password that is switched off is good all the same.
         new_hash: replaces the stored one, for that reason.
 
     Returns:
-        False if the account was deactivated, deleted or given another password meanwhile; then
-        no session may start. Holding this row's lock keeps all of those waiting until the
-        session exists, so that whichever comes second sees the first.
+        False if the account was deactivated, deleted or given another password meanwhile, or
+        the one that it has was switched off; then no session may start. Holding this row's
+        lock keeps all of those waiting until the session exists, so that whichever comes second
+        sees the first.
     """
-    changes: dict[str, Any] = {"last_login_at": now()}
+    changes: dict[str, Any] = {"last_login_at": now(), "failed_sign_ins": count_after_success()}
     if new_hash is not None:
         changes["password_hash"] = new_hash
     result = require_transaction().execute(
         update(User)
-        .where(User.id == user_id, User.is_active, User.password_version == verified_version)
+        .where(
+            User.id == user_id,
+            User.is_active,
+            User.password_version == verified_version,
+            true() if is_known_device else is_password_enabled(),
+        )
         .values(**changes)
         .execution_options(synchronize_session=False)
     )
@@ -112,6 +69,10 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
 
     A wrong one counts against the account's sign-ins too, wherever it is given; but strangers
     who guess at the sign-in do not keep the owner from this, whose token proves who they are.
+
+    Args:
+        actor: a visitor where a mailed link says whose password it should be; such a caller is
+            a stranger, for whom a password that is switched off is always wrong.
 
     Returns:
         The version of the password that was right, as the condition of what follows.
@@ -125,15 +86,15 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     keys = [account_key(user.id), *address_key(request.ip)]
     require_allowed(keys)
     credentials = get_credentials(user.id)
-    verification = get_password_hasher().verify(
-        password, credentials.password_hash, is_known_caller=True
-    )
+    stored_hash = credentials.hash_for(is_known_caller=actor.user is not None)
+    verification = get_password_hasher().verify(password, stored_hash, is_known_caller=True)
     if verification.is_valid:
         record_success(keys)
         return credentials.password_version
     sign_in_key = identifier_key(credentials.email)
     record_failure(keys, also=[sign_in_key], actor=actor, subject=user, request=request)
     with transaction(durable=True):
+        count_wrong_password(credentials, request=request)
         emit(PasswordRejected(actor=actor, subject=user, request=request))
     raise WrongPasswordError
 
@@ -164,6 +125,7 @@ def change_password(
             .values(
                 password_hash=new_hash,
                 password_version=version + 1,
+                failed_sign_ins=0,
                 updated_at=now(),
             )
             .execution_options(synchronize_session=False)
@@ -197,6 +159,7 @@ def replace_password(
         .values(
             password_hash=new_hash,
             password_version=User.password_version + 1,
+            failed_sign_ins=0,
             email_verified=True,
             updated_at=now(),
         )
@@ -206,15 +169,3 @@ def replace_password(
     if version is None:
         raise UserNotFoundError
     return version
-
-
-def get_credentials(user_id: UUID) -> Credentials:
-    """What a password of this account has to be judged by.
-
-    Raises:
-        UserNotFoundError: there is no such account (any more).
-    """
-    credentials = _find_where(User.id == user_id)
-    if credentials is None:
-        raise UserNotFoundError
-    return credentials

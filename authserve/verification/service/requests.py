@@ -16,7 +16,7 @@ from authserve.core.events import emit
 from authserve.core.ids import new_id
 from authserve.mail.service import MailKind
 from authserve.outbox.service import delete_messages_of, drop_topic, enqueue
-from authserve.users.events import UserDeleted, UserPasswordChanged
+from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
 from authserve.users.service import find_user
 from authserve.verification.events import EmailChangeRequested
 from authserve.verification.models import OneTimeToken
@@ -89,6 +89,16 @@ def follow_changed_password(event: UserPasswordChanged) -> None:
     drop_topic(_topic(Purpose.RESET_PASSWORD, user.email))
     _supersede_of(user.id, Purpose.RESET_PASSWORD)
     _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+
+
+def follow_disabled_password(event: PasswordDisabled) -> None:
+    """Handle a password that was switched off: tell the user what to do.
+
+    A deactivated account's owner is told nothing, since no reset would help.
+    """
+    user = find_user(event.subject.id) if event.subject else None
+    if user is not None and user.is_active:
+        _notify(MailKind.PASSWORD_DISABLED, user.email, user.id)
 
 
 def cancel_pending(user_id: UUID, email: str) -> None:
