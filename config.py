@@ -36,6 +36,7 @@ from authserve.core.setting_urls import (
     parse_link,
     parse_mail_url,
     parse_origin,
+    parse_range_url,
     sqlite_url,
 )
 from authserve.core.settings import AppEnv, EmailVerification, LogLevel, Settings, SettingsError
@@ -68,6 +69,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "EMAIL_CHANGE_URL": parse_link,
     "INVITE_URL": parse_link,
     "PASSWORD_MIN_LENGTH": whole(8, 64),
+    "BREACHED_PASSWORDS_URL": parse_range_url,
     "TRUSTED_PROXIES": whole(0, 10),
     "DATABASE_POOL_SIZE": whole(1, 100),
     "HASH_NICENESS": whole(0, 19),
@@ -254,6 +256,8 @@ def _find_production_faults(values: Mapping[str, Any], given: Mapping[str, str])
         yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
     if is_mail_exposed(mail_url):
         yield "MAIL_URL: must use TLS in production; write smtps://, or end it in ?tls=starttls"
+    if values.get("breached_passwords_url", "").startswith("http:"):
+        yield "BREACHED_PASSWORDS_URL: must begin with https:// in production"
     if "TRUSTED_PROXIES" not in given:
         yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
     # Flask's own reading of its variable: whatever is not one of these turns debugging on.

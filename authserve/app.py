@@ -13,6 +13,7 @@ from authserve.audit.service import erase_details, record
 from authserve.audit.worker import JOBS
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
+from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
 from authserve.core.breakers import BREAKERS_EXTENSION
 from authserve.core.connecting import guard_connections
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
@@ -23,6 +24,7 @@ from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
 from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
+from authserve.core.range_service import RangeService
 from authserve.core.settings import SETTINGS_EXTENSION, Settings
 from authserve.doctor.cli import doctor_command
 from authserve.extensions import jwt, migrate
@@ -190,10 +192,17 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
     )
+    url = settings.breached_passwords_url
+    breached_passwords = BreachedPasswords(RangeService(url) if url else None)
+    app.extensions[BREACHED_PASSWORDS_EXTENSION] = breached_passwords
     mailer = Mailer(settings, make_transport(settings.mail_url))
     app.extensions[MAILER_EXTENSION] = mailer
     with app.app_context():
-        app.extensions[BREAKERS_EXTENSION] = (*guard_connections(db.engine), mailer.breaker)
+        app.extensions[BREAKERS_EXTENSION] = (
+            *guard_connections(db.engine),
+            mailer.breaker,
+            breached_passwords.breaker,
+        )
     app.extensions[HANDLERS_EXTENSION] = HANDLERS
     app.extensions[PURGES_EXTENSION] = PURGES
     app.extensions[JOBS_EXTENSION] = JOBS

@@ -11,9 +11,6 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import distribution
 from types import ModuleType
 
-from authserve.core.errors import ValidationFailedError
-from authserve.core.settings import get_settings
-
 MIN_LENGTH = 8
 """Code points of the shortest password there is (NIST SP 800-63B-4 §3.1.1.2, ASVS 6.2.1)."""
 
@@ -78,25 +75,6 @@ def find_password_faults(
     if _is_repetition(_fold(normalized)):
         faults.append("Do not just repeat one character or a short sequence.")
     return faults
-
-
-def require_acceptable_password(
-    password: str, *, context: Iterable[str] = (), field: str = "password"
-) -> None:
-    """Refuse a password that someone wants to use from now on, by the running service's policy.
-
-    Args:
-        password: as sent.
-        context: see `find_password_faults`.
-        field: the name of the input field at fault.
-
-    Raises:
-        ValidationFailedError: with every fault.
-    """
-    min_length = get_settings().password_min_length
-    faults = find_password_faults(password, min_length=min_length, context=context)
-    if faults:
-        raise ValidationFailedError({field: faults})
 
 
 def _find_length_faults(password: str, *, min_length: int) -> list[str]:

@@ -126,6 +126,22 @@ def parse_link(raw: str) -> str:
     return raw
 
 
+def parse_range_url(raw: str) -> str:
+    """Where breached passwords are looked up, without a slash at the end; empty text means nowhere.
+
+    Over https, since whoever answers decides which passwords pass; http only to this machine. The
+    host is the operator's choice alone, so no request can lead a look-up elsewhere (ASVS 1.3.6).
+    """
+    if not raw:
+        return ""
+    parts = _split_http_url(raw)
+    if "?" in raw or "#" in raw or not raw.isascii():
+        raise ValidationError("must be ASCII without a query or fragment: https://host/path")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValidationError("must begin with https://, unless the service is on this machine")
+    return raw.rstrip("/")
+
+
 def parse_mail_url(raw: str) -> str:
     """How mail leaves: `console:`, `file:///folder`, `smtp://…[?tls=starttls]` or `smtps://…`."""
     if parse_text(raw) == "console:":

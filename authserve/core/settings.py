@@ -86,6 +86,8 @@ class Settings:
     invite_url: str = ""
     """Empty for the service's own page; else `{token}` stands once, in the fragment."""
     password_min_length: int = 8
+    breached_passwords_url: str = ""
+    """Without a slash at the end; empty: no password is looked up."""
     trusted_proxies: int = 0
     database_pool_size: int = 8
     """Connections per worker."""

@@ -11,7 +11,7 @@ from authserve.admin.service import create_user
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import transaction
 from authserve.core.errors import ValidationFailedError
-from authserve.core.password_policy import require_acceptable_password
+from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import get_settings
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username

@@ -4,7 +4,7 @@ from authserve.core.actor import RequestInfo
 from authserve.core.db import transaction
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import emit
-from authserve.core.password_policy import require_acceptable_password
+from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import EmailVerification, get_settings
 from authserve.rbac.service import USER_ROLE, assign_initial_roles

@@ -9,7 +9,7 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.db import require_transaction, transaction
 from authserve.core.events import emit
-from authserve.core.password_policy import require_acceptable_password
+from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.ratelimit.service import (
     account_key,

@@ -11,7 +11,7 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.db import transaction
 from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
 from authserve.core.events import DomainEvent, emit
-from authserve.core.password_policy import require_acceptable_password
+from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.users.errors import UserNotFoundError
 from authserve.users.events import UserPasswordReset

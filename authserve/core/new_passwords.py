@@ -1,0 +1,38 @@
+"""Judging a password that somebody wants to use from now on: the policy first, then breaches.
+
+The one place where both are asked, for register, change, reset, invitation and seed. Hashes that
+come ready made are not judged, nor is a password that signs somebody in.
+"""
+
+from collections.abc import Iterable
+
+from authserve.core.breached_passwords import get_breached_passwords
+from authserve.core.errors import ValidationFailedError
+from authserve.core.password_policy import find_password_faults
+from authserve.core.settings import get_settings
+
+BREACHED = "This password is known from a data breach. Choose one that you use nowhere else."
+
+
+def require_acceptable_password(
+    password: str, *, context: Iterable[str] = (), field: str = "password"
+) -> None:
+    """Refuse a password that someone wants to use from now on, by the running service's rules.
+
+    It may wait for another service for a second, so nobody holds a database connection meanwhile.
+
+    Args:
+        password: as sent.
+        context: see `find_password_faults`.
+        field: the name of the input field at fault.
+
+    Raises:
+        ValidationFailedError: with every fault.
+    """
+    min_length = get_settings().password_min_length
+    faults = find_password_faults(password, min_length=min_length, context=context)
+    # Only what would be accepted is worth telling anybody a part of its digest.
+    if not faults and get_breached_passwords().contains(password):
+        faults = [BREACHED]
+    if faults:
+        raise ValidationFailedError({field: faults})

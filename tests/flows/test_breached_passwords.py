@@ -1,0 +1,175 @@
+"""A breached password is refused wherever somebody chooses one, and nowhere else."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION
+from authserve.core.db import db
+from authserve.core.new_passwords import BREACHED as MESSAGE
+from authserve.core.range_service import TOTAL_TIMEOUT_SECS
+from authserve.verification.service import invite
+from tests.support.clients import PASSWORD, login, register, register_caller
+from tests.support.crowd import all_at_once
+from tests.support.mail import open_mailbox, work
+from tests.support.marks import on_sqlite
+from tests.support.people import make_user
+from tests.support.problems import assert_problem
+from tests.support.ranges import RangeServer, hang, range_server
+from tests.transfer.test_policy import VECTORS
+
+BREACHED = "a password of many people"
+
+GOOD = "a password of one person"
+
+
+@pytest.fixture
+def server() -> Iterator[RangeServer]:
+    with range_server(BREACHED) as running:
+        yield running
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], server: RangeServer) -> Flask:
+    """An application that looks passwords up."""
+    return make_app(breached_passwords_url=server.url)
+
+
+def assert_refused(response: TestResponse, field: str) -> None:
+    problem = assert_problem(response, 422, "validation_failed")
+    assert problem["errors"] == {field: [MESSAGE]}
+
+
+def mailed_token(app: Flask, send: Callable[[], Any]) -> str:
+    mailbox = open_mailbox(app)
+    send()
+    work(app)
+    return mailbox.letters[-1].token
+
+
+def test_registering(app: Flask) -> None:
+    client = app.test_client()
+    assert_refused(register(client, "alice", password=BREACHED), "password")
+    assert register(client, "alice", password=GOOD).status_code == 201
+
+
+def test_changing(app: Flask) -> None:
+    alice = register_caller(app, "alice")
+    body = {"current_password": PASSWORD, "new_password": BREACHED}
+    assert_refused(alice.put("/api/v1/users/me/password", json=body), "new_password")
+    body["new_password"] = GOOD
+    assert alice.put("/api/v1/users/me/password", json=body).status_code == 204
+
+
+def test_resetting_does_not_spend_the_link(app: Flask) -> None:
+    alice = register_caller(app, "alice")
+    forgot = {"email": "alice@example.com"}
+    token = mailed_token(
+        app, lambda: alice.client.post("/api/v1/auth/password/forgot", json=forgot)
+    )
+    path = "/api/v1/auth/password/reset"
+    body = {"token": token, "new_password": BREACHED}
+    assert_refused(alice.client.post(path, json=body), "new_password")
+    body["new_password"] = GOOD
+    assert alice.client.post(path, json=body).status_code == 200
+
+
+def test_accepting_an_invitation_does_not_spend_it(app: Flask) -> None:
+    def send() -> None:
+        with app.app_context():
+            invite(make_user("dora", password=None), "dora@example.com")
+
+    token = mailed_token(app, send)
+    client, path = app.test_client(), "/api/v1/auth/invitation/accept"
+    body = {"token": token, "password": BREACHED}
+    assert_refused(client.post(path, json=body), "password")
+    body["password"] = GOOD
+    assert client.post(path, json=body).status_code == 200
+
+
+@on_sqlite
+def test_seeding(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "users.json"
+    file.write_text(json.dumps([{"email": "alice@example.com", "password": BREACHED}]))
+    result = app.test_cli_runner().invoke(args=["users", "seed", str(file)])
+    assert result.exit_code == 1
+    assert MESSAGE in result.stderr
+
+
+@on_sqlite
+def test_creating(app: Flask) -> None:
+    result = app.test_cli_runner().invoke(
+        args=["users", "create", "alice@example.com", "--password-stdin"], input=BREACHED
+    )
+    assert result.exit_code == 1
+    assert MESSAGE in result.stderr
+
+
+@on_sqlite
+def test_importing_hashes_and_signing_in_ask_nobody(
+    app: Flask, server: RangeServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "users.ndjson"
+    row = {"email": "alice@example.com", "password_hash": VECTORS["hashes"]["bcrypt"]}
+    file.write_text(json.dumps(row))
+    result = app.test_cli_runner().invoke(args=["users", "import", str(file)])
+    assert result.exit_code == 0
+    assert login(app.test_client(), "alice@example.com", VECTORS["password"]).status_code == 200
+    assert server.questions == []
+
+
+@on_sqlite
+def test_a_password_that_was_breached_later_still_signs_in(app: Flask, server: RangeServer) -> None:
+    register_caller(app, "alice")
+    server.passwords.add(PASSWORD)
+    app.extensions[BREACHED_PASSWORDS_EXTENSION] = None
+    assert login(app.test_client(), "alice").status_code == 200
+
+
+@on_sqlite
+def test_a_password_with_another_fault_is_not_looked_up(app: Flask, server: RangeServer) -> None:
+    assert register(app.test_client(), "alice", password="short").status_code == 422
+    assert server.questions == []
+
+
+@pytest.mark.parametrize(
+    "use_case",
+    [
+        test_registering,
+        test_changing,
+        test_resetting_does_not_spend_the_link,
+        test_accepting_an_invitation_does_not_spend_it,
+    ],
+)
+def test_nobody_holds_a_connection_meanwhile(
+    app: Flask, server: RangeServer, use_case: Callable[[Flask], None]
+) -> None:
+    with app.app_context():
+        pool = db.engine.pool
+    held: list[int] = []
+    server.on_question = lambda _: held.append(pool.checkedout())
+    use_case(app)
+    assert set(held) == {0}
+
+
+def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeServer) -> None:
+    """Each waits for its own second, and soon nobody waits at all."""
+    crowd = 20
+    server.fault = hang
+    names = [f"user{number}" for number in range(crowd)]
+    started = time.monotonic()
+    answers = all_at_once([lambda n=name: register(app.test_client(), n) for name in names])
+    taken = time.monotonic() - started
+    assert [answer.status_code for answer in answers] == [201] * crowd
+    # One after the other they would take at least this long.
+    assert taken < crowd * TOTAL_TIMEOUT_SECS
+    asked = len(server.questions)
+    assert app.extensions[BREACHED_PASSWORDS_EXTENSION].breaker.is_open
+    assert register(app.test_client(), "late").status_code == 201
+    assert len(server.questions) == asked
