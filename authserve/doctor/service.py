@@ -14,9 +14,11 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from authserve.core.breached_passwords import get_breached_passwords
 from authserve.core.clock import now
 from authserve.core.db import db, reading
 from authserve.core.migration_state import is_migrated
+from authserve.core.range_service import RangeServiceError
 from authserve.core.settings import Settings, get_settings
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
@@ -71,6 +73,7 @@ def examine() -> Iterator[Finding]:
     yield _secret(settings)
     yield from _addresses(settings)
     yield _mail(settings)
+    yield _breached_passwords(settings)
     database = _database(settings)
     yield database
     if database.level is Level.FAILURE:
@@ -150,6 +153,23 @@ def _mail(settings: Settings) -> Finding:
     if scheme == "console":
         return Finding("mail", Level.WARNING, "Mail goes to the log: nobody else receives any.")
     return Finding("mail", Level.OK, f"Mail can leave by {scheme}.")
+
+
+def _breached_passwords(settings: Settings) -> Finding:
+    name = "breached passwords"
+    if not settings.breached_passwords_url:
+        return Finding(name, Level.OK, "BREACHED_PASSWORDS_URL is empty: none is looked up.")
+    try:
+        knows_passwords = get_breached_passwords().check()
+    except RangeServiceError as error:
+        message = (
+            f"New passwords are not looked up: {error.reason}. Look at BREACHED_PASSWORDS_URL."
+        )
+        return Finding(name, Level.FAILURE, message)
+    if not knows_passwords:
+        message = "The service answers, but it does not even know the most common password."
+        return Finding(name, Level.WARNING, message)
+    return Finding(name, Level.OK, "The service answers.")
 
 
 def _database(settings: Settings) -> Finding:

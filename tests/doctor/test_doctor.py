@@ -18,6 +18,8 @@ from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.outbox.service import enqueue
 from tests.conftest import make_settings
 from tests.support.clients import Caller
+from tests.support.marks import on_sqlite
+from tests.support.ranges import range_server, reply, send
 
 MakeApp = Callable[..., Flask]
 
@@ -64,6 +66,20 @@ def test_it_fails_when_mail_cannot_leave(make_app: MakeApp) -> None:
     assert status == 1
     assert findings["mail"]["level"] == "failure"
     assert "MAIL_URL" in findings["mail"]["message"]
+
+
+@on_sqlite
+def test_it_asks_the_service_of_breached_passwords(make_app: MakeApp) -> None:
+    check = "breached passwords"
+    with range_server("password") as server:
+        app = make_app(breached_passwords_url=server.url)
+        assert examine(app)[1][check]["level"] == "ok"
+        server.passwords.clear()
+        assert examine(app)[1][check]["level"] == "warning"
+        server.fault = send(reply(b"", status="500 Internal Server Error"))
+        status, findings = examine(app)
+    assert (status, findings[check]["level"]) == (1, "failure")
+    assert "it answered 500" in findings[check]["message"]
 
 
 def test_it_fails_without_a_database(tmp_path: Path) -> None:
