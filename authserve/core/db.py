@@ -88,9 +88,14 @@ def key_string(length: int) -> String:
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
+def table_of(model: type[Base]) -> Table:
+    """The table itself, for statements that want nothing of the ORM."""
+    return cast(Table, model.__table__)
+
+
 def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that knows `ON CONFLICT`, which both databases spell alike."""
-    table = cast(Table, model.__table__)
+    table = table_of(model)
     if db.engine.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)

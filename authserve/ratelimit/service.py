@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, delete, or_, select
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
@@ -127,13 +127,13 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
         UnavailableError: the counters cannot be read.
     """
     with _failing_closed():
-        rows = read_all(_counters(keys))
+        rows = read_all(_COUNTERS, _names(keys))
     _refuse_blocked(keys, rows)
 
 
 def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
     """When the longest block of these counters ends, or None if none is on."""
-    return _block_end(keys, read_all(_counters(keys)), now())
+    return _block_end(keys, read_all(_COUNTERS, _names(keys)), now())
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:
@@ -147,7 +147,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         UnavailableError: the counters cannot be read or written.
     """
     with transaction() as session, _failing_closed():
-        rows = session.execute(_counters(keys)).all()
+        rows = session.execute(_COUNTERS, _names(keys)).all()
         _refuse_blocked(keys, rows)
         counted = {row.key for row in rows}
         done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
@@ -158,7 +158,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
         if cleared < len(done):
             # One more guess was counted in between; it may have begun a block.
-            _refuse_blocked(keys, session.execute(_counters(keys)).all())
+            _refuse_blocked(keys, session.execute(_COUNTERS, _names(keys)).all())
 
 
 def record_failure(
@@ -214,8 +214,11 @@ def _report_blocks(
             emit(SignInThrottled(actor=actor, subject=of, request=request, details=details))
 
 
-def _counters(keys: Sequence[ThrottleKey]) -> Any:
-    return select(TABLE).where(TABLE.c.key.in_([key.key for key in keys]))
+_COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=True)))
+
+
+def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
+    return {"names": [key.key for key in keys]}
 
 
 def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> None:

@@ -7,14 +7,14 @@ becomes of the request that made it.
 from datetime import timedelta
 
 from limits.storage import Storage
-from sqlalchemy import Table, case, delete, select
+from sqlalchemy import case, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
-from authserve.core.db import dialect_insert, reading
+from authserve.core.db import dialect_insert, reading, table_of
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 
-TABLE: Table = RateCounter.__table__  # type: ignore[assignment]
+TABLE = table_of(RateCounter)
 
 
 class SQLStorage(Storage):

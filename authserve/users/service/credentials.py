@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import bindparam, select
 
 from authserve.core.actor import UserRef
-from authserve.core.db import read_all
+from authserve.core.db import AnySelect, read_all
 from authserve.users.errors import UserNotFoundError
 from authserve.users.models import User
 from authserve.users.policy import is_password_disabled
-from authserve.users.service.accounts import identifier_is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ def find_credentials(identifier: str) -> Credentials | None:
     Args:
         identifier: a canonical address or username.
     """
-    return _find_where(identifier_is(identifier))
+    return _find(_BY_EMAIL if "@" in identifier else _BY_USERNAME, identifier)
 
 
 def get_credentials(user_id: UUID) -> Credentials:
@@ -58,26 +57,33 @@ def get_credentials(user_id: UUID) -> Credentials:
     Raises:
         UserNotFoundError: there is no such account (any more).
     """
-    credentials = _find_where(User.id == user_id)
+    credentials = _find(_BY_ID, user_id)
     if credentials is None:
         raise UserNotFoundError
     return credentials
 
 
-def _find_where(condition: ColumnElement[bool]) -> Credentials | None:
-    statement = select(
-        User.id,
-        User.audit_id,
-        User.email,
-        User.username,
-        User.display_name,
-        User.password_hash,
-        User.is_active,
-        User.email_verified,
-        User.password_version,
-        User.failed_sign_ins,
-    ).where(condition)
-    rows = read_all(statement)
+_COLUMNS = (
+    User.id,
+    User.audit_id,
+    User.email,
+    User.username,
+    User.display_name,
+    User.password_hash,
+    User.is_active,
+    User.email_verified,
+    User.password_version,
+    User.failed_sign_ins,
+)
+_BY_ID, _BY_EMAIL, _BY_USERNAME = (
+    select(*_COLUMNS).where(column == bindparam("wanted"))
+    for column in (User.id, User.email, User.username)
+)
+"""Built once, since building one takes longer than running it (measured)."""
+
+
+def _find(statement: AnySelect, wanted: UUID | str) -> Credentials | None:
+    rows = read_all(statement, {"wanted": wanted})
     if not rows:
         return None
     row = rows[0]
