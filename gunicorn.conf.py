@@ -1,5 +1,7 @@
 """How gunicorn serves the application; the operator's part of it comes from the settings."""
 
+import ctypes
+import gc
 import logging
 import os
 import re
@@ -32,9 +34,25 @@ def on_starting(arbiter: Arbiter) -> None:
 
 
 def when_ready(_arbiter: Arbiter) -> None:
-    """Read what all workers need, before the first of them is forked, so that they share it."""
-    load_common_passwords()
+    """Read what all workers need, before the first of them is forked, so that they share it.
 
+    Freezing keeps the collector from touching, and so from copying, what is shared (the Python
+    documentation's advice for servers that fork).
+    """
+    load_common_passwords()
+    gc.collect()
+    gc.freeze()
+
+
+_M_ARENA_MAX = -8
+"""glibc's `malloc.h`."""
+
+# By default glibc's malloc gives threads up to eight arenas a core, each of which keeps what it
+# was once given, an Argon2 block of 19 MiB among it. With two, the memory of both workers after a
+# storm of logins fell from between 199 and 246 MB to 177 (measured).
+_libc = ctypes.CDLL(None)
+if hasattr(_libc, "mallopt"):
+    _libc.mallopt(_M_ARENA_MAX, 2)
 
 timeout = 30
 graceful_timeout = 25
