@@ -7,7 +7,7 @@ variables that depend on each other, what production refuses, and what is made o
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -15,12 +15,12 @@ from typing import Any, cast, get_args
 from dotenv import dotenv_values
 from environs import Env, EnvValidationError, ValidationError
 
+from authserve.core.production_rules import find_production_faults
 from authserve.core.secret_file import make_folder, read_or_make_secret
 from authserve.core.setting_parsers import (
     Parser,
     choice,
     days,
-    find_weakness,
     folder,
     parse_mailbox,
     parse_secret,
@@ -32,7 +32,6 @@ from authserve.core.setting_parsers import (
 from authserve.core.setting_urls import (
     database_url,
     find_sqlite_file,
-    is_mail_exposed,
     parse_link,
     parse_mail_url,
     parse_origin,
@@ -119,7 +118,7 @@ def load_settings(
         values.pop(name.lower(), None)
     faults = [*unreadable.values(), *unparsable.values(), *_fit_into_session(values, raw)]
     if values.get("app_env") == "production":
-        faults += _find_production_faults(values, given)
+        faults += find_production_faults(values, given)
     if faults:
         raise SettingsError(faults)
     # Only now, so that a refused start leaves nothing behind.
@@ -239,39 +238,6 @@ def _fit_into_session(values: dict[str, Any], raw: Mapping[str, str]) -> list[st
         else:
             values[name.lower()] = session
     return faults
-
-
-_MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
-
-
-def _find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
-    """What is fine on a workstation and dangerous where strangers can reach it."""
-    if not {"SECRET_KEY", "SECRET_KEY_FILE"} & given.keys():
-        yield f"SECRET_KEY: must be set in production; make one with {_MAKE_SECRET}"
-    yield from _find_weak_secrets(values)
-    if not values.get("public_url", "https:").startswith("https:"):
-        yield "PUBLIC_URL: must begin with https:// in production; give the address clients use"
-    mail_url = values.get("mail_url", "")
-    if mail_url == "console:":
-        yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
-    if is_mail_exposed(mail_url):
-        yield "MAIL_URL: must use TLS in production; write smtps://, or end it in ?tls=starttls"
-    if values.get("breached_passwords_url", "").startswith("http:"):
-        yield "BREACHED_PASSWORDS_URL: must begin with https:// in production"
-    if "TRUSTED_PROXIES" not in given:
-        yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
-    # Flask's own reading of its variable: whatever is not one of these turns debugging on.
-    if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
-        yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"
-
-
-def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
-    if weakness := find_weakness(values["secret_key"]) if values.get("secret_key") else None:
-        yield f"SECRET_KEY: {weakness}; make one with {_MAKE_SECRET}"
-    # A retired secret still verifies signatures, so a guessable one forges tokens all the same.
-    for fallback in values.get("secret_key_fallbacks", ()):
-        if weakness := find_weakness(fallback):
-            yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"
 
 
 def _make_missing(values: dict[str, Any], instance_path: Path) -> None:

@@ -4,10 +4,9 @@ None prints a secret, and none changes anything.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
@@ -58,15 +57,6 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveSetting:
-    """A setting as it is in force; secrets are shown as `set` or `not set`."""
-
-    name: str
-    value: str
-    source: str
-
-
 def examine() -> Iterator[Finding]:
     """Run every check; those that need the database are left out while it is away."""
     settings = get_settings()
@@ -86,25 +76,6 @@ def examine() -> Iterator[Finding]:
         yield _outbox()
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
-
-
-def effective_settings() -> list[EffectiveSetting]:
-    """Every setting that can be set, its value and where that came from."""
-    settings = get_settings()
-    by_name = {field.name.upper(): field for field in fields(settings)}
-    return [
-        EffectiveSetting(name, _shown(settings, by_name[name]), source)
-        for name, source in settings.sources.items()
-    ]
-
-
-def _shown(settings: Settings, field: Any) -> str:
-    value = getattr(settings, field.name)
-    if not field.repr:
-        return "set" if value else "not set"
-    if isinstance(value, timedelta):
-        return f"{int(value.total_seconds())} s"
-    return "" if value is None else str(value)
 
 
 def _secret(settings: Settings) -> Finding:
