@@ -35,6 +35,7 @@ from authserve.core.setting_urls import (
     parse_link,
     parse_mail_url,
     parse_origin,
+    parse_origins,
     parse_range_url,
     sqlite_url,
 )
@@ -73,6 +74,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "DATABASE_POOL_SIZE": whole(1, 100),
     "HASH_NICENESS": whole(0, 19),
     "AUDIT_RETENTION": days(1, 36_500),
+    "CORS_ORIGINS": parse_origins,
     "LOG_LEVEL": choice(get_args(LogLevel)),
     "PORT": whole(1, 65_535),
     "WEB_CONCURRENCY": whole(1, _MAX_WORKERS),

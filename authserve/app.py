@@ -30,6 +30,7 @@ from authserve.doctor.cli import doctor_command
 from authserve.extensions import jwt, migrate
 from authserve.http import docs, health
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
+from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.http.jwt_callbacks import wire_callbacks
@@ -122,6 +123,7 @@ def create_app(settings: Settings) -> Flask:
     _bind_extensions(app, settings)
     install_middleware(app)
     register_error_handlers(app)
+    install_cors(app, origins=settings.cors_origins)
     trust_proxies(app, count=settings.trusted_proxies)
     api = bind_api(app, version=service_version(), server_url=settings.public_url)
     for blueprint in BLUEPRINTS:

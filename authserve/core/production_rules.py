@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authserve.core.setting_parsers import find_weakness
-from authserve.core.setting_urls import is_mail_exposed
+from authserve.core.setting_urls import is_mail_exposed, is_plain_http
 
 _MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
@@ -33,6 +33,8 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
         yield "BREACHED_PASSWORDS_URL: must begin with https:// in production"
     if "TRUSTED_PROXIES" not in given:
         yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
+    if any(map(is_plain_http, values.get("cors_origins", ()))):
+        yield "CORS_ORIGINS: each must begin with https:// in production, but on this machine"
     # Flask's own reading of its variable: whatever is not one of these turns debugging on.
     if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"

@@ -4,6 +4,7 @@ Like every parser of a setting, these take a variable's text and raise `Validati
 it must be; no message repeats the text.
 """
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -112,6 +113,30 @@ def parse_origin(raw: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse_origins(raw: str) -> tuple[str, ...]:
+    """Origins separated by commas or spaces, each as browsers send it; empty text means none.
+
+    They are compared as they are, so one that no browser sends would only seem to be allowed; and
+    no pattern stands for many (ASVS 3.4.2).
+    """
+    return tuple(_check_origin(part) for part in re.split(r"[, ]+", raw) if part)
+
+
+def _check_origin(raw: str) -> str:
+    parts = _split_http_url(raw)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    if raw != f"{parts.scheme}://{host}{port}" or "*" in raw or not raw.isascii():
+        raise ValidationError(
+            "must list origins as browsers send them: https://app.example.com, in lower case, with "
+            "no path, no slash at the end, no default port, and none for all"
+        )
+    return raw
+
+
 def parse_link(raw: str) -> str:
     """An http or https URL with `{token}` once, in its fragment; empty text means our own page.
 
@@ -134,10 +159,10 @@ def parse_range_url(raw: str) -> str:
     """
     if not raw:
         return ""
-    parts = _split_http_url(raw)
+    _split_http_url(raw)
     if "?" in raw or "#" in raw or not raw.isascii():
         raise ValidationError("must be ASCII without a query or fragment: https://host/path")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if is_plain_http(raw):
         raise ValidationError("must begin with https://, unless the service is on this machine")
     return raw.rstrip("/")
 
@@ -181,6 +206,16 @@ def is_mail_exposed(mail_url: str) -> bool:
     """
     parts = urlsplit(mail_url)
     return parts.scheme == "smtp" and not parts.query and not _is_loopback(parts.hostname or "")
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether an http URL leads to another machine, unencrypted.
+
+    Args:
+        url: what one of the parsers accepted.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 
 def _is_loopback(host: str) -> bool:

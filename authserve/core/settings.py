@@ -93,6 +93,8 @@ class Settings:
     """Connections per worker."""
     hash_niceness: int = 15
     audit_retention: timedelta = timedelta(days=400)
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call: scheme, host and port, as browsers send them."""
     log_level: LogLevel = "INFO"
     port: int = 8000
     web_concurrency: int = 2

@@ -50,13 +50,20 @@ def test_it_prints_for_people(app: Flask) -> None:
 def test_it_shows_settings_with_their_source_and_no_secret(make_app: MakeApp) -> None:
     app = make_app(
         mail_url="smtp://user:topsecret@127.0.0.1:1",
-        sources={"MAIL_URL": "environment", "SECRET_KEY": ".env", "SESSION_TTL": "default"},
+        cors_origins=("https://a.example.com", "https://b.example.com"),
+        sources={
+            "MAIL_URL": "environment",
+            "SECRET_KEY": ".env",
+            "SESSION_TTL": "default",
+            "CORS_ORIGINS": "environment",
+        },
     )
     result = app.test_cli_runner().invoke(args=["doctor", "--json"])
     shown = {line["name"]: line for line in json.loads(result.stdout)["settings"]}
     assert shown["MAIL_URL"] == {"name": "MAIL_URL", "value": "set", "source": "environment"}
     assert shown["SECRET_KEY"]["value"] == "set"
     assert shown["SESSION_TTL"]["value"] == "2592000 s"
+    assert shown["CORS_ORIGINS"]["value"] == "https://a.example.com https://b.example.com"
     for secret in ("topsecret", app.config["SECRET_KEY"]):
         assert secret not in result.output
 
@@ -66,6 +73,21 @@ def test_it_fails_when_mail_cannot_leave(make_app: MakeApp) -> None:
     assert status == 1
     assert findings["mail"]["level"] == "failure"
     assert "MAIL_URL" in findings["mail"]["message"]
+
+
+@on_sqlite
+def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
+    def find(**settings: object) -> dict[str, Any]:
+        return examine(make_app(**settings))[1]["origins"]
+
+    url, origin = "https://app.example.com/reset#{token}", "https://app.example.com"
+    assert find()["level"] == find(reset_url=url)["level"] == "ok"
+    assert find(reset_url=url, cors_origins=(origin,))["level"] == "ok"
+    own = "http://127.0.0.1:8000/mine#{token}"
+    assert find(verify_url=own, cors_origins=(origin,))["level"] == "ok"
+    finding = find(reset_url=url, invite_url=url, cors_origins=("https://b.example.com",))
+    assert finding["level"] == "warning"
+    assert finding["message"].startswith("RESET_URL, INVITE_URL: ")
 
 
 @on_sqlite

@@ -62,6 +62,7 @@ def examine() -> Iterator[Finding]:
     settings = get_settings()
     yield _secret(settings)
     yield from _addresses(settings)
+    yield _origins(settings)
     yield _mail(settings)
     yield _breached_passwords(settings)
     database = _database(settings)
@@ -112,6 +113,32 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         Level.OK if is_https or not settings.is_production else Level.FAILURE,
         f"Links and the issuer begin with {settings.public_url}. No cookie is set by any call.",
     )
+
+
+def _origins(settings: Settings) -> Finding:
+    name = "origins"
+    allowed = settings.cors_origins
+    if not allowed:
+        return Finding(name, Level.OK, "CORS_ORIGINS is empty: no other origin's pages may call.")
+    links = ("verify_url", "reset_url", "email_change_url", "invite_url")
+    strange = [
+        link.upper()
+        for link in links
+        if (url := getattr(settings, link))
+        and _origin_of(url) not in (*allowed, _origin_of(settings.public_url))
+    ]
+    if strange:
+        message = (
+            f"{', '.join(strange)}: CORS_ORIGINS does not list where it leads, so that page cannot "
+            "call from the browser. List its origin, or let its own server call."
+        )
+        return Finding(name, Level.WARNING, message)
+    return Finding(name, Level.OK, f"The pages of {len(allowed)} origins may call.")
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _mail(settings: Settings) -> Finding:

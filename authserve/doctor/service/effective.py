@@ -32,4 +32,6 @@ def _shown(settings: Settings, field: Any) -> str:
         return "set" if value else "not set"
     if isinstance(value, timedelta):
         return f"{int(value.total_seconds())} s"
+    if isinstance(value, tuple):
+        return " ".join(value)
     return "" if value is None else str(value)
