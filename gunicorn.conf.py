@@ -4,7 +4,6 @@ import ctypes
 import gc
 import logging
 import os
-import re
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
@@ -90,18 +89,14 @@ accesslog = None
 loglevel = settings.log_level.lower()
 
 
-_QUOTATION = re.compile(r"\s*b?['\"].*", re.DOTALL)
-
-
 def leave_out_request(record: logging.LogRecord) -> bool:
-    """Keep a malformed request out of the log: what gunicorn quotes of it may hold a token.
+    """Keep a request out of the log, be its level what it may: what is quoted may hold a token.
 
-    For example `Invalid request from ip=192.0.2.1: Invalid HTTP request line: 'GET /?token=…'`.
+    For example `Ignored premature client disconnection. No more data after: b'GET /?token=…'`.
     """
-    if str(record.msg).startswith("Invalid request from "):
-        record.msg = _QUOTATION.sub("", str(record.msg)).rstrip(":")
-    elif str(record.msg).startswith("Error handling request "):
-        record.msg, record.args = "Error handling request", ()
+    for quoting in ("Ignored premature client disconnection", "Error handling request"):
+        if str(record.msg).startswith(quoting):
+            record.msg, record.args = quoting, ()
     return True
 
 

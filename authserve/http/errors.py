@@ -93,19 +93,26 @@ def problem_response(
         detail: what went wrong, in words of ours.
         errors: field name to messages, where fields are at fault.
     """
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "correlation_id": g.get("correlation_id"),
-    }
+    body = problem_document(status, code, detail, correlation_id=g.get("correlation_id"))
     if errors:
         body["errors"] = errors
     return Response(
         json.dumps(body), status=status, headers=dict(headers or {}), mimetype=PROBLEM_TYPE
     )
+
+
+def problem_document(
+    status: int, code: str, detail: str, *, correlation_id: str | None
+) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "correlation_id": correlation_id,
+    }
 
 
 def refuse(error: AuthserveError) -> Response:

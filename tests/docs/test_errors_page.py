@@ -10,12 +10,18 @@ import authserve.app  # noqa: F401 - so that every error class is there
 import config
 from authserve.core.errors import AuthserveError
 from authserve.http.errors import INTERNAL_ERROR, METHOD_NOT_ALLOWED, status_of
+from authserve.serving.refusals import MALFORMED, REFUSALS, TIMED_OUT, TOO_LARGE
 from tests.support.clients import PASSWORD
 from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 
 FRAMEWORK = {(405, METHOD_NOT_ALLOWED[0]), (500, INTERNAL_ERROR[0])}
+
+SERVER = {
+    (int(status), code) for status, code, _ in (MALFORMED, TOO_LARGE, TIMED_OUT, *REFUSALS.values())
+}
+"""What the application never sees."""
 
 ROW = re.compile(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
 
@@ -31,7 +37,7 @@ def errors(parent: type[AuthserveError] = AuthserveError) -> Iterator[type[Auths
 def test_it_has_every_code_with_its_status() -> None:
     told = {(int(status), code) for status, code, _ in ROW.findall(PAGE)}
     ours = {(int(status_of(e)), e.code) for e in errors() if getattr(e, "code", None)}
-    assert told == ours | FRAMEWORK
+    assert told == ours | FRAMEWORK | SERVER
 
 
 def test_it_has_no_code_twice() -> None:

@@ -1,0 +1,80 @@
+"""Bytes on a connection to a real server, as no client library would send them."""
+
+import json
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from tests.support.server import DEADLINE_SECS, Server
+
+
+@dataclass
+class Answer:
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def problem(self) -> dict[str, Any]:
+        """The body, which must be a problem of this response."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        problem: dict[str, Any] = json.loads(self.body)
+        assert problem["status"] == self.status
+        assert problem["correlation_id"] == self.headers["x-correlation-id"]
+        return problem
+
+
+class Connection:
+    """A connection, on which each answer is read to its end and no further."""
+
+    def __init__(self, server: Server) -> None:
+        where = urlsplit(server.url)
+        self.socket = socket.create_connection((where.hostname, where.port), DEADLINE_SECS)
+        self._file: BinaryIO = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.socket.sendall(data)
+
+    def answer(self) -> Answer:
+        """The next answer; those that only say to go on are passed over."""
+        status_line = self._file.readline().split()
+        assert status_line, "the server hung up"
+        headers = {}
+        while line := self._file.readline().strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        if status_line[1] == b"100":
+            return self.answer()
+        body = self._file.read(int(headers.get("content-length", 0)))
+        return Answer(int(status_line[1]), headers, body)
+
+    def is_closed(self) -> bool:
+        """Whether the server hangs up; waits until it says something."""
+        try:
+            return self._file.read(1) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self.socket.close()
+
+
+class Connections(ExitStack):
+    """Connects to a server, and hangs up everywhere at its end."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def open(self, start: bytes = b"") -> Connection:
+        """Connect, and send how a request begins."""
+        connection = Connection(self._server)
+        self.callback(connection.close)
+        connection.send(start)
+        return connection
