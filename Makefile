@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint types contracts pytest test-browser bench lock format clean
+.PHONY: run test lint types contracts pytest test-browser faults bench lock format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -36,6 +36,9 @@ ifneq ($(CHROMIUM),)
 else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
+
+faults: $(VENV)/test.stamp  ## every fault as often as the promises say; takes an hour or two
+	FAULT_ROUNDS=200 $(BIN)/pytest -m fault
 
 bench: $(VENV)/test.stamp  ## ratios against floors, on SQLite and PostgreSQL; takes a few minutes
 	$(BIN)/python -m bench.run

@@ -161,6 +161,15 @@ class Server:
         for client in self._clients:
             client.close()
         self._reservation.close()
+        return self._end()
+
+    def restart(self) -> None:
+        """End it well, and start it again at the same place."""
+        assert self._end() == 0, self.output()
+        self.process = self._start()
+        self.wait_until_healthy()
+
+    def _end(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

@@ -1,0 +1,132 @@
+"""People who use the service all the time, each in a thread of their own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Event, Thread
+from typing import Any
+
+import requests
+
+from tests.support.clients import PASSWORD
+from tests.support.server import Client
+
+ADDRESSES = count(1)
+"""Numbers of client addresses, so that nobody meets a limit that is meant for one address."""
+
+
+def next_address() -> str:
+    """An address that no other request of the test run comes from; the server has to trust us."""
+    number = next(ADDRESSES)
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+@dataclass
+class Traffic:
+    """What came of it.
+
+    Args:
+        answers: how many requests had the answer that they should have.
+        failures: whatever else came: the call, with its answer or exception.
+    """
+
+    answers: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+class Visitor:
+    """Somebody with a connection that is kept.
+
+    Args:
+        url: picks the server of the next request.
+        traffic: where each answer is counted.
+    """
+
+    def __init__(self, url: Callable[[], str], traffic: Traffic) -> None:
+        self._url = url
+        self._traffic = traffic
+        self._clients: dict[str, Client] = {}
+        self._address = next_address()
+
+    def call(
+        self, status: int, method: str, path: str, *, token: str = "", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Send a request that has to be answered with `status`; returns the answer's body."""
+        headers = {"X-Forwarded-For": self._address}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        url = self._url()
+        if url not in self._clients:
+            self._clients[url] = Client(url)
+            self._clients[url].headers.pop("Connection")
+        response = self._clients[url].request(method, path, headers=headers, **kwargs)
+        if response.status_code != status:
+            raise UnexpectedAnswerError(f"{method} {path}: {response.status_code} {response.text}")
+        self._traffic.answers += 1
+        return response.json() if response.content else {}
+
+    def live_once(self, name: str) -> None:
+        """Register, sign in, look around, refresh, change the name and the password, sign out."""
+        api = "/api/v1"
+        body = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+        self.call(201, "POST", f"{api}/auth/register", json=body)
+        body = {"identifier": name, "password": PASSWORD}
+        tokens = self.call(200, "POST", f"{api}/auth/login", json=body)
+        for step in range(3):
+            token = tokens["access_token"]
+            self.call(200, "GET", f"{api}/users/me", token=token)
+            body = {"refresh_token": tokens["refresh_token"]}
+            tokens = self.call(200, "POST", f"{api}/auth/refresh", json=body)
+            self.call(200, "GET", f"{api}/users/me", token=token)
+            body = {"display_name": f"{name} {step}"}
+            self.call(200, "PATCH", f"{api}/users/me", token=token, json=body)
+        body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} {name}"}
+        self.call(204, "PUT", f"{api}/users/me/password", token=tokens["access_token"], json=body)
+        self.call(204, "POST", f"{api}/auth/logout", token=tokens["access_token"])
+
+    def close(self) -> None:
+        """Hang up."""
+        for client in self._clients.values():
+            client.close()
+
+
+class UnexpectedAnswerError(Exception):
+    """An answer was not what it should be."""
+
+
+@contextmanager
+def traffic_to(url: Callable[[], str], *, visitors: int = 4) -> Iterator[Traffic]:
+    """Visitors who live one life after the other while the block runs.
+
+    Args:
+        url: gives the server for each request.
+        visitors: how many there are at once.
+    """
+    traffic, is_over = Traffic(), Event()
+
+    def visit(number: int) -> None:
+        for life in count():
+            if is_over.is_set():
+                return
+            visitor = Visitor(url, traffic)
+            try:
+                visitor.live_once(f"visitor{number}.{life}")
+            except (UnexpectedAnswerError, requests.RequestException) as error:
+                traffic.failures.append(str(error))
+            finally:
+                visitor.close()
+
+    threads = [Thread(target=visit, args=(number,)) for number in range(visitors)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield traffic
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+TRUSTING: Mapping[str, str] = {"TRUSTED_PROXIES": "1"}
+"""What a server needs to be told to believe in the visitors' addresses."""
