@@ -25,6 +25,7 @@ from authserve.core.setting_parsers import (
     parse_mailbox,
     parse_secret,
     parse_secrets,
+    parse_switch,
     parse_text,
     seconds,
     whole,
@@ -32,6 +33,7 @@ from authserve.core.setting_parsers import (
 from authserve.core.setting_urls import (
     database_url,
     find_sqlite_file,
+    parse_limit_storage_url,
     parse_link,
     parse_mail_url,
     parse_origin,
@@ -70,6 +72,8 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "INVITE_URL": parse_link,
     "PASSWORD_MIN_LENGTH": whole(8, 64),
     "BREACHED_PASSWORDS_URL": parse_range_url,
+    "RATELIMIT_STORAGE_URL": parse_limit_storage_url,
+    "RATELIMIT_ENABLED": parse_switch,
     "TRUSTED_PROXIES": whole(0, 10),
     "DATABASE_POOL_SIZE": whole(1, 100),
     "HASH_NICENESS": whole(0, 19),
@@ -90,7 +94,13 @@ least and no more than the 64 that must be accepted (NIST SP 800-63B-4 §3.1.1.2
 are chosen, to catch slips of the hand.
 """
 
-SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "MAIL_URL")
+SECRETS = (
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "DATABASE_URL",
+    "MAIL_URL",
+    "RATELIMIT_STORAGE_URL",
+)
 """These can also come from the file that `NAME_FILE` names, as container platforms hand them in."""
 
 

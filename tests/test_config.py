@@ -144,6 +144,10 @@ ACCEPTED = [
     ("FRESH_TTL", "1", timedelta(seconds=1)),
     ("EMAIL_VERIFICATION", "required", EmailVerification.REQUIRED),
     ("EMAIL_VERIFICATION", "off", EmailVerification.OFF),
+    ("RATELIMIT_STORAGE_URL", "database:", "database:"),
+    ("RATELIMIT_STORAGE_URL", "redis://cache.internal", "redis://cache.internal"),
+    ("RATELIMIT_STORAGE_URL", "rediss://:p%40@[::1]:6380/15", "rediss://:p%40@[::1]:6380/15"),
+    ("RATELIMIT_ENABLED", "False", False),
     ("MAIL_URL", "console:", "console:"),
     ("MAIL_URL", "file:///var/mail/out", "file:///var/mail/out"),
     ("MAIL_URL", "smtp://mail.example.com", "smtp://mail.example.com"),
@@ -260,6 +264,24 @@ REFUSED = {
         "smtp://[::1",
         "smtp://h\r\n",
     ],
+    "RATELIMIT_STORAGE_URL": [
+        "",
+        "database",
+        "memory://",
+        "memcached://h",
+        "redis:",
+        "redis://",
+        "redis:///0",
+        "redis://h:0",
+        "redis://h:port",
+        "redis://h/cache",
+        "redis://h/0/1",
+        "redis://h?socket_timeout=60",
+        "redis://u:p#w@h",
+        "redis://h h",
+        "redis://h\n",
+    ],
+    "RATELIMIT_ENABLED": ["", "1", "yes", "off"],
     "MAIL_FROM": [
         "",
         "authserve",
@@ -420,6 +442,8 @@ def secret_values() -> Iterator[tuple[str, str]]:
     yield "MAIL_URL", f"smtp://user:{LEAK}@h/path"
     yield "MAIL_URL", f"smtp://user:{LEAK}@h:port"
     yield "MAIL_URL", f"smtp://user:{LEAK}@[::1"
+    yield "RATELIMIT_STORAGE_URL", f"redis://user:{LEAK}@h/path"
+    yield "RATELIMIT_STORAGE_URL", f"redis://user:{LEAK}@h:port"
 
 
 @pytest.mark.parametrize(
@@ -451,6 +475,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         SECRET_KEY_FALLBACKS=f"{LEAK}-and-even-longer-than-that",
         DATABASE_URL=f"postgresql://user:{LEAK}@h/d",
         MAIL_URL=f"smtps://user:{LEAK}@h",
+        RATELIMIT_STORAGE_URL=f"redis://user:{LEAK}@h",
     )
     assert LEAK in settings.database_url
     assert LEAK not in repr(settings)
@@ -463,6 +488,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         ("SECRET_KEY_FALLBACKS", f"{SECRET},{OTHER_SECRET}", (SECRET, OTHER_SECRET)),
         ("DATABASE_URL", "postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
         ("MAIL_URL", "smtps://u:p@h", "smtps://u:p@h"),
+        ("RATELIMIT_STORAGE_URL", "redis://u:p@h", "redis://u:p@h"),
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

@@ -72,6 +72,14 @@ def choice(options: Iterable[T]) -> Parser[T]:
     return parse
 
 
+_SWITCH = choice(("true", "false"))
+
+
+def parse_switch(raw: str) -> bool:
+    """`true` or `false`, in any letter case."""
+    return _SWITCH(raw) == "true"
+
+
 def folder(base: Path) -> Parser[Path | None]:
     """A parser of a folder that exists, relative to `base`; empty text means none."""
 

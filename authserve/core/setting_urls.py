@@ -1,4 +1,4 @@
-"""The settings that are URLs: the database's, the mail server's, and those that people follow.
+"""The settings that are URLs: of the database, of servers, and those that people follow.
 
 Like every parser of a setting, these take a variable's text and raise `ValidationError` with what
 it must be; no message repeats the text.
@@ -223,3 +223,23 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def parse_limit_storage_url(raw: str) -> str:
+    """Where ordinary limits count: `database:`, `redis://…` or, with TLS, `rediss://…`."""
+    if parse_text(raw) == "database:":
+        return raw
+    parts = _split_url(raw)
+    if parts.scheme not in ("redis", "rediss"):
+        raise ValidationError("must be database:, or begin with redis:// or rediss://")
+    # The client would take its own timeouts from a query, and any text for the number 0.
+    is_number = not parts.path.strip("/") or _REDIS_DATABASE.fullmatch(parts.path)
+    if not parts.hostname or not is_number or parts.query or parts.fragment:
+        raise ValidationError(
+            "must be redis://user:password@host:port/number, with special characters "
+            "percent-encoded"
+        )
+    return raw
+
+
+_REDIS_DATABASE = re.compile(r"/[0-9]{1,4}")

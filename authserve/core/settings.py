@@ -88,6 +88,10 @@ class Settings:
     password_min_length: int = 8
     breached_passwords_url: str = ""
     """Without a slash at the end; empty: no password is looked up."""
+    ratelimit_storage_url: str = field(default="database:", repr=False)
+    """Where ordinary limits count: `database:`, or `redis://` or `rediss://`."""
+    ratelimit_enabled: bool = True
+    """Whether there are ordinary limits; the login throttle is on whatever this says."""
     trusted_proxies: int = 0
     database_pool_size: int = 8
     """Connections per worker."""

@@ -86,6 +86,8 @@ class Server:
             # stepping back for whatever else keeps the machine busy.
             "WEB_THREADS": "64",
             "HASH_NICENESS": "0",
+            # As in `make_settings`.
+            "RATELIMIT_ENABLED": "false",
             **environ,
         }
         folder.mkdir()
