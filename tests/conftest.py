@@ -29,6 +29,7 @@ from authserve.app import create_app
 from authserve.core.db import db
 from authserve.core.settings import PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
+from tests.support.redis import RedisServer
 from tests.support.server import Server
 
 # No verdict may depend on how busy the machine is, nor on luck.
@@ -227,6 +228,14 @@ def make_server(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Ser
 def server(make_server: Callable[..., Server]) -> Server:
     """A real gunicorn with three workers, which answers; it has to end well when told to."""
     return make_server()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis with nothing in it."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,22 @@
-"""The login throttle's numbers, and what a counter means by them."""
+"""The numbers: of the login throttle, with what a counter means by them, and of every limit."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+
+IPV6_PREFIX = 64
+"""What one customer of a provider is given at least (RFC 6177 §2)."""
+
+
+def network_of(ip: str) -> str:
+    """What counts as one client address: an IPv4 address itself, an IPv6 one's network.
+
+    Args:
+        ip: in the spelling of `http.request_info`, which folds IPv4-mapped addresses.
+    """
+    address = ip_address(ip)
+    return ip if address.version == 4 else str(ip_network((address, IPV6_PREFIX), strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +71,95 @@ def blocked_until(
     """
     end = expires_at - rule.window
     return end if count >= rule.limit and end > now else None
+
+
+class CountedBy(StrEnum):
+    """What an ordinary limit counts by."""
+
+    ADDRESS = "client address"
+    EMAIL = "submitted email address"
+    USER = "user"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How often something may be asked for, before anything is hashed or sent.
+
+    Args:
+        name: of its counters; calls that share one share them.
+        amount: calls in a window, which begins with the first of them.
+    """
+
+    name: str
+    amount: int
+    window: timedelta
+    by: CountedBy
+
+
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+SIGN_UP = Limit("sign_up", 20, _MINUTE, CountedBy.ADDRESS)
+"""django-allauth's default."""
+
+SIGN_UP_OF_EMAIL = Limit("sign_up_of_email", 10, _HOUR, CountedBy.EMAIL)
+"""Chosen: room for a few refused passwords, and an end to mails that a stranger causes."""
+
+SIGN_IN = Limit("sign_in", 30, _MINUTE, CountedBy.ADDRESS)
+"""django-allauth's default. The login throttle counts failures besides."""
+
+FORGOT = Limit("forgot_password", 20, _MINUTE, CountedBy.ADDRESS)
+"""django-allauth's default."""
+
+FORGOT_OF_EMAIL = Limit("forgot_password_of_email", 5, _HOUR, CountedBy.EMAIL)
+"""django-allauth has 5 a minute; each is a mail to somebody, so it is 5 an hour here."""
+
+RESEND = Limit("resend_verification", 20, _MINUTE, CountedBy.ADDRESS)
+"""As `FORGOT`."""
+
+RESEND_OF_EMAIL = Limit("resend_verification_of_email", 1, 3 * _MINUTE, CountedBy.EMAIL)
+"""django-allauth's default."""
+
+REDEEM = Limit("redeem_token", 20, _MINUTE, CountedBy.ADDRESS)
+"""django-allauth's default for using a reset link; one-time tokens of all kinds share it."""
+
+REAUTHENTICATE = Limit("reauthenticate", 10, _MINUTE, CountedBy.USER)
+"""django-allauth's default."""
+
+CHANGE_PASSWORD = Limit("change_password", 5, _MINUTE, CountedBy.USER)
+"""django-allauth's default."""
+
+CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
+"""As `FORGOT_OF_EMAIL`: each is a mail to an address of the caller's choice."""
+
+CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
+"""Chosen: whether a username is taken can be asked this often."""
+
+REFRESH = Limit("refresh", 60, _MINUTE, CountedBy.SESSION)
+"""Chosen: many tabs may ask at once, and a client that runs wild is stopped. Not by address: a
+back end refreshes for all of its users."""
+
+INTROSPECT = Limit("introspect", 1200, _MINUTE, CountedBy.USER)
+"""Chosen: 20 a second. A service that asks for more should verify tokens by itself."""
+
+ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
+"""Chosen: an administrator's calls that send mail to other people."""
+
+LIMITS = (
+    SIGN_UP,
+    SIGN_UP_OF_EMAIL,
+    SIGN_IN,
+    FORGOT,
+    FORGOT_OF_EMAIL,
+    RESEND,
+    RESEND_OF_EMAIL,
+    REDEEM,
+    REAUTHENTICATE,
+    CHANGE_PASSWORD,
+    CHANGE_EMAIL,
+    CHANGE_PROFILE,
+    REFRESH,
+    INTROSPECT,
+    ADMIN_MAIL,
+)
+"""In the order of `docs/limits.md`."""

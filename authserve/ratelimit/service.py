@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -41,13 +40,11 @@ from authserve.ratelimit.policy import (
     ThrottleRule,
     blocked_until,
     expiry_after,
+    network_of,
 )
 from authserve.ratelimit.storage import TABLE
 
 PURPOSE = "throttle"
-
-IPV6_PREFIX = 64
-"""What one customer of a provider is given at least (RFC 6177 §2)."""
 
 
 logger = logging.getLogger(__name__)
@@ -95,9 +92,7 @@ def address_key(ip: str | None) -> list[ThrottleKey]:
     """Count by client address, an IPv6 one by its network; nothing where there is none."""
     if ip is None:
         return []
-    address = ip_address(ip)
-    network = ip if address.version == 4 else str(ip_network((address, IPV6_PREFIX), strict=False))
-    return [ThrottleKey(_digest(Counted.ADDRESS, network), Counted.ADDRESS, BY_ADDRESS)]
+    return [ThrottleKey(_digest(Counted.ADDRESS, network_of(ip)), Counted.ADDRESS, BY_ADDRESS)]
 
 
 def _digest(counted: Counted, value: str) -> str:

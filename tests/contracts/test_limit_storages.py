@@ -12,9 +12,10 @@ from limits.strategies import FixedWindowRateLimiter
 from authserve.core.clock import now
 from authserve.core.db import reading
 from authserve.ratelimit.models import THROTTLE_PREFIX
-from authserve.ratelimit.storage import TABLE, SQLStorage
+from authserve.ratelimit.storage import TABLE, RedisStorage, SQLStorage, WindowStorage
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import on_sqlite
+from tests.support.redis import RedisServer
 
 Clock = time_machine.Traveller
 
@@ -159,3 +160,41 @@ def test_a_reset_of_ordinary_limits_lets_nobody_guess_on(clock: Clock, storage: 
     with reading() as connection:
         kept = connection.execute(TABLE.select()).all()
     assert [row.key for row in kept] == [f"{THROTTLE_PREFIX}0123"]
+
+
+# What both of ours answer a hit with
+
+
+@pytest.fixture(params=["database", "redis"])
+def windows(request: pytest.FixtureRequest, context: None) -> WindowStorage:
+    """An empty storage of ours."""
+    if request.param == "database":
+        return SQLStorage()
+    return RedisStorage(request.getfixturevalue("redis_server").url)
+
+
+@on_sqlite
+def test_a_hit_tells_the_sum_and_the_end(windows: WindowStorage) -> None:
+    before = now().timestamp()
+    first, second = windows.hit("a", 600), windows.hit("a", 600)
+    after = now().timestamp()
+    assert (first.hits, second.hits, windows.hit("b", 60).hits) == (1, 2, 1)
+    assert before + 600 - 0.01 <= first.ends_at <= after + 600
+    # Redis tells milliseconds, at the time of each answer.
+    assert second.ends_at == pytest.approx(first.ends_at, abs=after - before + 0.01)
+
+
+@on_sqlite
+def test_hits_that_race_tell_each_sum_once(app: Flask, windows: WindowStorage) -> None:
+    def hit() -> int:
+        with app.app_context():
+            return served(lambda: windows.hit("a", 600)).hits
+
+    assert sorted(all_at_once([hit] * 50)) == list(range(1, 51))
+
+
+def test_redis_gives_an_end_to_a_counter_without_one(redis_server: RedisServer) -> None:
+    storage = RedisStorage(redis_server.url)
+    storage.get_connection().set(storage.prefixed_key("a"), 3)
+    assert storage.hit("a", 600).hits == 4
+    assert 0 < storage.get_connection().ttl(storage.prefixed_key("a")) <= 600

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from limits.storage import Storage
 from sqlalchemy import case, delete, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from authserve.core.clock import now
 from authserve.core.db import dialect_insert, reading, table_of
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
+from authserve.ratelimit.storage.window import Window
 
 TABLE = table_of(RateCounter)
 
@@ -23,12 +24,24 @@ class SQLStorage(Storage):
     STORAGE_SCHEME = ["database"]  # noqa: RUF012 - the library's own declaration
 
     @property
+    def outages(self) -> tuple[type[Exception], ...]:
+        """What `hit` raises while the database is away.
+
+        A pool that is used up is none: a flood must not switch the limits off that should end it.
+        """
+        return (DBAPIError,)
+
+    @property
     def base_exceptions(self) -> type[Exception]:
         """What the library may wrap."""
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` and return the sum of the window, one round trip.
+        """Count `amount` and return the sum of the window, one round trip; see `hit`."""
+        return self.hit(key, expiry, amount).hits
+
+    def hit(self, key: str, expiry: int, amount: int = 1) -> Window:
+        """Count `amount` and return the window, one round trip.
 
         Args:
             key: what is counted.
@@ -45,9 +58,10 @@ class SQLStorage(Storage):
                 "hits": case((is_over, insert.excluded.hits), else_=TABLE.c.hits + amount),
                 "expires_at": case((is_over, insert.excluded.expires_at), else_=TABLE.c.expires_at),
             },
-        ).returning(TABLE.c.hits)
+        ).returning(TABLE.c.hits, TABLE.c.expires_at)
         with reading() as connection:
-            return int(connection.execute(upsert).scalar_one())
+            hits, expires_at = connection.execute(upsert).one()
+        return Window(hits, expires_at.timestamp())
 
     def get(self, key: str) -> int:
         """The sum of the present window, 0 without one."""

@@ -1,0 +1,32 @@
+"""Where ordinary limits are counted: in the database or in Redis, failing open."""
+
+from authserve.ratelimit.storage.current import (
+    LIMIT_COUNTERS_EXTENSION,
+    CurrentStorage,
+    LimitCounters,
+    counted_window,
+    counting,
+)
+from authserve.ratelimit.storage.redis import RedisStorage
+from authserve.ratelimit.storage.sql import TABLE, SQLStorage
+from authserve.ratelimit.storage.window import Window, WindowStorage
+
+
+def make_counters(url: str) -> LimitCounters:
+    """Counters where `RATELIMIT_STORAGE_URL` says: `database:`, `redis://` or `rediss://`."""
+    return LimitCounters(SQLStorage() if url == "database:" else RedisStorage(url))
+
+
+__all__ = [
+    "LIMIT_COUNTERS_EXTENSION",
+    "TABLE",
+    "CurrentStorage",
+    "LimitCounters",
+    "RedisStorage",
+    "SQLStorage",
+    "Window",
+    "WindowStorage",
+    "counted_window",
+    "counting",
+    "make_counters",
+]
