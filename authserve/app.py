@@ -27,7 +27,7 @@ from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
 from authserve.core.range_service import RangeService
 from authserve.core.settings import SETTINGS_EXTENSION, Settings
 from authserve.doctor.cli import doctor_command
-from authserve.extensions import jwt, migrate
+from authserve.extensions import jwt, limiter, migrate
 from authserve.http import docs, health
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
 from authserve.http.cors import install_cors
@@ -47,6 +47,7 @@ from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.pages.routes import blueprint as pages_blueprint
 from authserve.ratelimit.service import purge_dead_counters
+from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.rbac.service import keep_an_admin
 from authserve.sessions.cli import sessions_group
@@ -179,6 +180,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS_FOLDER))
     jwt.init_app(app)
+    limiter.init_app(app)
     tokens.configure(jwt)
     wire_callbacks(jwt)
     app.extensions[SETTINGS_EXTENSION] = settings
@@ -186,6 +188,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         (settings.secret_key, *settings.secret_key_fallbacks)
     )
     app.extensions[DRAIN_EXTENSION] = Drain()
+    app.extensions[LIMIT_COUNTERS_EXTENSION] = make_counters(settings.ratelimit_storage_url)
     app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
     app.extensions[KEY_STORE_EXTENSION] = KeyStore()
     app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(

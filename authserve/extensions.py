@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from flask import Flask
 from flask_jwt_extended import JWTManager
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 
 from authserve.core.db import db
 
-__all__ = ["TokenManager", "db", "jwt", "migrate"]
+__all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter", "migrate"]
 
 
 class TokenManager(JWTManager):
@@ -29,5 +32,20 @@ class TokenManager(JWTManager):
     """Verifies an access token, expired ones if told so; `auth.tokens` puts itself here."""
 
 
+class ViewLimiter(Limiter):
+    """Flask-Limiter for the views that have limits, without its hooks around every request.
+
+    Those hooks are a quarter of what a look at the own account calls, to find that it has no
+    limit; so they go on an application that serves nothing. What else they do, `http/limits.py`
+    does for limited views alone.
+    """
+
+    def init_app(self, app: Flask) -> None:
+        """Make it ready; which storage counts, each application says (`ratelimit.storage`)."""
+        super().init_app(Flask(app.import_name))
+
+
 migrate = Migrate()
+limiter = ViewLimiter(get_remote_address, storage_uri="current:", strategy="fixed-window")
+"""Each limit brings a key of its own (`http/limits.py`); the one here is required, not used."""
 jwt = TokenManager()

@@ -31,12 +31,14 @@ from authserve.admin.service import (
 )
 from authserve.core.errors import InsufficientPermissionsError
 from authserve.http.authentication import current_actor, login_required, require_permission
+from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
 from authserve.outbox.service import MessageState
+from authserve.ratelimit.policy import ADMIN_MAIL
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.service import Permission, holders_of, roles_of_many
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
@@ -81,6 +83,7 @@ def list_users(query: dict[str, Any]) -> Response:
 @blueprint.arguments(InvitationRequestSchema)
 @blueprint.response(201, UserSchema)
 @blueprint.refuses(EmailTakenError, UsernameTakenError, RoleNotFoundError)
+@limited(ADMIN_MAIL)
 def post_user(body: dict[str, Any]) -> Response:
     """Invite somebody: they choose a password by a mailed link."""
     roles = body.pop("roles")
@@ -137,6 +140,7 @@ def delete_user(user_id: UUID) -> None:
 @require_permission(Permission.USERS_WRITE)
 @blueprint.response(202, EmptySchema)
 @blueprint.refuses(UserNotFoundError, AlreadyActiveError)
+@limited(ADMIN_MAIL)
 def post_invitation(user_id: UUID) -> dict[str, Any]:
     """Send an invitation again; the link of the one before is dead."""
     invite_again(user_id, actor=current_actor(), request=current_request_info())
@@ -189,6 +193,7 @@ def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
 @require_permission(Permission.USERS_WRITE)
 @blueprint.response(202, EmptySchema)
 @blueprint.refuses(UserNotFoundError, InsufficientPermissionsError)
+@limited(ADMIN_MAIL)
 def post_password_reset(user_id: UUID) -> dict[str, Any]:
     """Mail a user a reset link and end every session; the caller never sees the link."""
     trigger_password_reset(user_id, actor=current_actor(), request=current_request_info())

@@ -1,6 +1,8 @@
 """The auth blueprint."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from flask import Response
 
@@ -51,13 +53,28 @@ from authserve.http.authentication import (
     optional_actor,
     require_permission,
 )
+from authserve.http.limits import limited
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
 from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.ratelimit.policy import (
+    FORGOT,
+    FORGOT_OF_EMAIL,
+    INTROSPECT,
+    REAUTHENTICATE,
+    REDEEM,
+    REFRESH,
+    RESEND,
+    RESEND_OF_EMAIL,
+    SIGN_IN,
+    SIGN_UP,
+    SIGN_UP_OF_EMAIL,
+)
 from authserve.rbac.service import Permission
 from authserve.sessions.errors import TokenReusedError
+from authserve.sessions.service import PresentedRefresh
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
@@ -80,6 +97,8 @@ from authserve.verification.service import (
     verify_address,
 )
 
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Signing up, signing in, tokens."
 )
@@ -90,6 +109,7 @@ blueprint = Blueprint(
 @blueprint.response(201, UserSchema)
 @blueprint.alt_response(202, schema=EmptySchema, success=True)
 @blueprint.refuses(EmailTakenError, UsernameTakenError, HasherBusyError)
+@limited(SIGN_UP, SIGN_UP_OF_EMAIL)
 def register_user(body: dict[str, Any]) -> Response:
     """Open an account; where addresses must be verified, the answer is always 202."""
     registered = register(**body, request=current_request_info())
@@ -108,12 +128,23 @@ def register_user(body: dict[str, Any]) -> Response:
     TooManyAttemptsError,
     HasherBusyError,
 )
+@limited(SIGN_IN)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
     require_signing_key()
     device = read_device_token(body.pop("device_token", None))
     signed_in = login(**body, device=device, request=current_request_info())
     return json_response(issue_pair(signed_in, fresh=True))
+
+
+def takes_refresh_token(view: ViewT) -> ViewT:
+    """Verify the refresh token, in the body or as bearer, and hand that to the view instead."""
+
+    @wraps(view)
+    def verified(body: dict[str, Any]) -> Any:
+        return view(read_refresh_token(one_token(body.get("refresh_token"))))
+
+    return cast(ViewT, verified)
 
 
 @blueprint.post("/refresh")
@@ -127,9 +158,10 @@ def login_user(body: dict[str, Any]) -> Response:
     SessionRevokedError,
     TokenReusedError,
 )
-def refresh_tokens(body: dict[str, Any]) -> Response:
+@takes_refresh_token
+@limited(REFRESH)
+def refresh_tokens(presented: PresentedRefresh) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
-    presented = read_refresh_token(one_token(body.get("refresh_token")))
     require_signing_key()
     signed_in = refresh(presented, request=current_request_info())
     return json_response(issue_pair(signed_in, fresh=False))
@@ -160,6 +192,7 @@ def logout_all() -> None:
 @blueprint.arguments(ReauthenticateSchema)
 @blueprint.response(200, AccessTokenSchema)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
+@limited(REAUTHENTICATE)
 def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
     """Give the password once more, for a fresh access token of the same session."""
     sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())
@@ -171,6 +204,7 @@ def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(IntrospectSchema)
 @blueprint.response(200, IntrospectionSchema)
 @blueprint.takes_form
+@limited(INTROSPECT)
 def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
     """Ask whether an access token is good now (RFC 7662), in JSON or as a form."""
     return introspect(body["token"])
@@ -183,6 +217,7 @@ def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(
     InvalidTokenForUseError, WrongPasswordError, TooManyAttemptsError, HasherBusyError
 )
+@limited(REDEEM)
 def verify_email(body: dict[str, Any]) -> None:
     """Prove an address, with the link's token and a session or the password."""
     verify_address(
@@ -196,6 +231,7 @@ def verify_email(body: dict[str, Any]) -> None:
 @blueprint.post("/email/verify/resend")
 @blueprint.arguments(AddressSchema)
 @blueprint.response(202, EmptySchema)
+@limited(RESEND, RESEND_OF_EMAIL)
 def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
     """Ask for another verification link; the answer is the same for every address."""
     request_by_address(Purpose.VERIFY_EMAIL, body["email"])
@@ -205,6 +241,7 @@ def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/password/forgot")
 @blueprint.arguments(AddressSchema)
 @blueprint.response(202, EmptySchema)
+@limited(FORGOT, FORGOT_OF_EMAIL)
 def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
     """Ask for a reset link; the answer is the same for every address."""
     request_by_address(Purpose.RESET_PASSWORD, body["email"])
@@ -215,6 +252,7 @@ def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(ResetSchema)
 @blueprint.response(200, DeviceTokenSchema)
 @blueprint.refuses(InvalidTokenForUseError, HasherBusyError)
+@limited(REDEEM)
 def reset(body: dict[str, Any]) -> dict[str, Any]:
     """Set a password with a reset link's token; every session ends."""
     return _known_device(reset_password(**body, request=current_request_info()))
@@ -224,6 +262,7 @@ def reset(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(InvitationSchema)
 @blueprint.response(200, DeviceTokenSchema)
 @blueprint.refuses(InvalidTokenForUseError, UsernameTakenError, HasherBusyError)
+@limited(REDEEM)
 def accept(body: dict[str, Any]) -> dict[str, Any]:
     """Choose a password, and names, with an invitation's token."""
     return _known_device(accept_invitation(**body, request=current_request_info()))

@@ -32,6 +32,10 @@ REFUSALS = "x-refusals"
 """Where an operation holds its error classes until `openapi_document` has described them."""
 
 
+LIMITED = "x-limited"
+"""The same, for whether an operation is limited."""
+
+
 class StrictParser(FlaskParser):
     """Arguments from the body that `middleware` has read; unknown ones are refused everywhere."""
 
@@ -121,6 +125,7 @@ def _declares(view: Any, location: str) -> bool:
 def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """Hand what the decorators said over to `openapi_document`."""
     doc[REFUSALS] = facts.get("refusals", ())
+    doc[LIMITED] = "limits" in facts
     if "security" in facts:
         doc["security"] = facts["security"]
     if facts.get("accepts_form"):
@@ -137,3 +142,19 @@ def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:
         return view
 
     return decorator
+
+
+def limited_by(limits: tuple[Any, ...]) -> Callable[[ViewT], ViewT]:
+    """Say in the document that the answers of a view tell of limits."""
+
+    def decorator(view: ViewT) -> ViewT:
+        view.__dict__.setdefault("_apidoc", {})["limits"] = limits
+        return view
+
+    return decorator
+
+
+def limits_of(view: Any) -> tuple[Any, ...]:
+    """What a view is limited by."""
+    found: tuple[Any, ...] = getattr(view, "_apidoc", {}).get("limits", ())
+    return found

@@ -25,7 +25,7 @@ from authserve.core.errors import (
 )
 from authserve.core.registry import component
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
-from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, REFRESH_TOKEN, REFUSALS
+from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, LIMITED, REFRESH_TOKEN, REFUSALS
 from authserve.http.openapi_examples import add_examples
 from authserve.http.schemas import ProblemSchema
 
@@ -49,6 +49,13 @@ _CHALLENGE = {
     "required": True,
     "schema": {"type": "string"},
 }
+_RATE_LIMITS = {
+    "RateLimit-Limit": "How many calls a window allows.",
+    "RateLimit-Remaining": "How many of them are left.",
+    "RateLimit-Reset": "Seconds until the window ends.",
+}
+"""Of the tightest limit; none of them while limits are off."""
+
 _RETRY_AFTER = {
     "description": "Whole seconds after which to try again.",
     "required": True,
@@ -67,7 +74,10 @@ class RefusalsPlugin(BasePlugin):
             operation["operationId"] = kwargs["rule"].endpoint.replace(".", "_")
             # By the specification, an operation without this asks for what the root says.
             operation.setdefault("security", [])
+            is_limited = operation.pop(LIMITED, False)
             _add_refusals(operation["responses"], _refusals(path or "", operation))
+            if is_limited:
+                _add_limits(operation["responses"])
 
 
 def _refusals(path: str, operation: dict[str, Any]) -> list[type[AuthserveError]]:
@@ -96,6 +106,17 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code, detail = INTERNAL_ERROR
     responses[str(int(status))] = _response(status, {code: _problem(status, code, detail)}, {})
+
+
+def _add_limits(responses: dict[str, Any]) -> None:
+    """Say what a limit's headers mean, on success and on its own refusal."""
+    headers = {
+        name: {"description": description, "schema": {"type": "integer", "minimum": 0}}
+        for name, description in _RATE_LIMITS.items()
+    }
+    for status, response in responses.items():
+        if int(status) < HTTPStatus.MULTIPLE_CHOICES or int(status) == HTTPStatus.TOO_MANY_REQUESTS:
+            response.setdefault("headers", {}).update(headers)
 
 
 def _response(

@@ -24,10 +24,15 @@ def trust_proxies(app: Flask, *, count: int) -> None:
         )
 
 
+def client_address() -> str | None:
+    """The address that the current request is taken to come from, in its one spelling."""
+    return normalize_address(request.remote_addr)
+
+
 def current_request_info() -> RequestInfo:
     """Address, user agent and correlation id of the current request."""
     return RequestInfo(
-        ip=normalize_address(request.remote_addr),
+        ip=client_address(),
         user_agent=_clean_user_agent(request.headers.get("User-Agent")),
         correlation_id=g.correlation_id,
     )

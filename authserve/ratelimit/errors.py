@@ -8,3 +8,10 @@ class TooManyAttemptsError(ThrottledError):
 
     code = "too_many_attempts"
     default_detail = "Too many attempts. Wait a while, then try again."
+
+
+class RateLimitedError(ThrottledError):
+    """The call came more often than one of its limits allows."""
+
+    code = "rate_limited"
+    default_detail = "Too many requests. Wait a while, then try again."

@@ -11,11 +11,13 @@ from authserve.http.authentication import (
     fresh_login_required,
     login_required,
 )
+from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
 from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE
 from authserve.users.errors import LastAdminError, UsernameTakenError, WrongPasswordError
 from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
 from authserve.users.service import change_password, delete_user, update_profile
@@ -40,6 +42,7 @@ def get_me() -> Response:
 @blueprint.arguments(ProfileSchema)
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UsernameTakenError)
+@limited(CHANGE_PROFILE)
 def patch_me(body: dict[str, Any]) -> Response:
     """Change the caller's username or display name."""
     actor = current_actor()
@@ -52,6 +55,7 @@ def patch_me(body: dict[str, Any]) -> Response:
 @blueprint.arguments(PasswordChangeSchema)
 @blueprint.response(204)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
+@limited(CHANGE_PASSWORD)
 def put_password(body: dict[str, Any]) -> None:
     """Replace the caller's password; every other session ends."""
     actor = current_actor()

@@ -10,10 +10,12 @@ from authserve.http.authentication import (
     login_optional,
     optional_actor,
 )
+from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema
 from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.ratelimit.policy import CHANGE_EMAIL, REDEEM
 from authserve.users.errors import EmailTakenError, WrongPasswordError
 from authserve.verification.schemas import NewEmailSchema, ProvenTokenSchema
 from authserve.verification.service import confirm_email_change, request_email_change
@@ -27,6 +29,7 @@ blueprint = Blueprint(
 @fresh_login_required
 @blueprint.arguments(NewEmailSchema)
 @blueprint.response(202, EmptySchema)
+@limited(CHANGE_EMAIL)
 def post_email(body: dict[str, Any]) -> dict[str, Any]:
     """Ask for another address: a link goes there, and a notice to the present one."""
     caller = current_authentication()
@@ -51,6 +54,7 @@ def post_email(body: dict[str, Any]) -> dict[str, Any]:
     TooManyAttemptsError,
     HasherBusyError,
 )
+@limited(REDEEM)
 def confirm_email(body: dict[str, Any]) -> None:
     """Change the address, with the link's token and a session or the password."""
     confirm_email_change(

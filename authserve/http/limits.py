@@ -1,0 +1,117 @@
+"""Limits on views, and what their answers tell of them.
+
+The headers are those that clients know best (draft-ietf-httpapi-ratelimit-headers-03):
+`RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds, of the limit that has
+the least left.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, wraps
+from typing import Any, NoReturn, TypeVar, cast
+
+from flask import Response, after_this_request, g
+from flask_limiter import RequestLimit
+
+from authserve.core.crypto import get_keyring
+from authserve.core.settings import get_settings
+from authserve.extensions import limiter
+from authserve.http.authentication import current_actor
+from authserve.http.openapi import Blueprint, limited_by
+from authserve.http.request_info import client_address
+from authserve.ratelimit.errors import RateLimitedError
+from authserve.ratelimit.policy import CountedBy, Limit, network_of
+from authserve.ratelimit.storage import Window, counted_window, counting
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+PURPOSE = "limit"
+
+# The line of the request names the refusal already, and no counter's key.
+limiter.logger.setLevel(logging.WARNING)
+
+
+@limiter.request_filter
+def _is_off() -> bool:
+    return not get_settings().ratelimit_enabled
+
+
+def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
+    """Count the calls of a view and refuse what is too much; put it next to the view itself.
+
+    What the decorators above it do has happened by then: the caller is known, the body is in
+    order. Nothing has been hashed, looked up or sent.
+
+    Args:
+        limits: counted in this order; those after one that refuses count nothing. A limit by
+            email address or by session takes that from the view's first argument.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        counted: Any = view
+        for limit in limits:
+            counted = _as_flask_limit(limit)(counted)
+
+        @wraps(counted)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.limited_arguments = args
+            with counting() as windows:
+                after_this_request(partial(_tell, windows))
+                return counted(*args, **kwargs)
+
+        documented = limited_by(limits)(Blueprint.refuses(RateLimitedError)(guarded))
+        return cast(ViewT, documented)
+
+    return decorator
+
+
+def _as_flask_limit(limit: Limit) -> Any:
+    return limiter.shared_limit(
+        f"{limit.amount} per {int(limit.window.total_seconds())} second",
+        scope=limit.name,
+        key_func=partial(_digest, limit.by),
+        exempt_when=partial(_is_without, limit.by),
+        on_breach=_refuse,
+    )
+
+
+def _digest(by: CountedBy) -> str:
+    """The counter's key; it tells nobody who called."""
+    return get_keyring().mac(PURPOSE, f"{by}:{SUBJECTS[by]()}".encode()).hex()
+
+
+def _is_without(by: CountedBy) -> bool:
+    """A peer behind a Unix socket has no address, and nothing is counted by it."""
+    return by is CountedBy.ADDRESS and client_address() is None
+
+
+SUBJECTS: Mapping[CountedBy, Callable[[], object]] = {
+    CountedBy.ADDRESS: lambda: network_of(client_address() or ""),
+    CountedBy.EMAIL: lambda: g.limited_arguments[0]["email"],
+    CountedBy.USER: lambda: current_actor().signed_in_user.id,
+    CountedBy.SESSION: lambda: g.limited_arguments[0].session_id,
+}
+"""What a call is counted as. An email address is as submitted: known or not, all count alike."""
+
+
+def _refuse(limit: RequestLimit) -> NoReturn:
+    raise RateLimitedError(retry_after_secs=counted_window(limit.key).remaining_secs)
+
+
+def _tell(windows: Mapping[str, Window], response: Response) -> Response:
+    """Add the headers; none where limits are off, or were while their storage was away."""
+    known = (limit for limit in limiter.current_limits if limit.key in windows)
+    response.headers.extend(_headers(known, windows))
+    return response
+
+
+def _headers(limits: Iterable[RequestLimit], windows: Mapping[str, Window]) -> dict[str, str]:
+    left = ((limit.limit.amount - windows[limit.key].hits, limit) for limit in limits)
+    remaining, tightest = min(left, key=lambda pair: pair[0], default=(0, None))
+    if tightest is None:
+        return {}
+    return {
+        "RateLimit-Limit": str(tightest.limit.amount),
+        "RateLimit-Remaining": str(max(0, remaining)),
+        "RateLimit-Reset": str(windows[tightest.key].remaining_secs),
+    }

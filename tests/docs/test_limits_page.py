@@ -1,0 +1,45 @@
+"""docs/limits.md has every limit, its numbers, and the calls that it counts."""
+
+import re
+from collections import defaultdict
+from datetime import timedelta
+
+from flask import Flask
+
+import config
+from authserve.http.openapi import API_PREFIX, limits_of
+from authserve.ratelimit.policy import LIMITS
+from tests.support.marks import on_sqlite
+
+PAGE = (config.ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+
+ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (\d+) in (\d+) (min|h) \| ([\w ]+) \|$", re.MULTILINE)
+
+UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1)}
+
+
+def test_it_has_every_limit_in_order_with_its_numbers() -> None:
+    told = [
+        (name, int(amount), int(number) * UNITS[unit], by)
+        for name, _, amount, number, unit, by in ROW.findall(PAGE)
+    ]
+    assert told == [(limit.name, limit.amount, limit.window, limit.by) for limit in LIMITS]
+
+
+@on_sqlite
+def test_it_has_every_call_of_each(app: Flask) -> None:
+    calls = defaultdict(set)
+    for rule in app.url_map.iter_rules():
+        for limit in limits_of(app.view_functions[rule.endpoint]):
+            (method,) = (rule.methods or set()) - {"OPTIONS"}
+            path = f"/{rule.rule.removeprefix(API_PREFIX)}".replace("<uuid:", "{").replace(">", "}")
+            calls[limit.name].add(f"{method} {path}")
+    told = {name: set(cell.replace("`", "").split(", ")) for name, cell, *_ in ROW.findall(PAGE)}
+    assert told == calls
+
+
+@on_sqlite
+def test_reading_has_none(app: Flask) -> None:
+    for rule in app.url_map.iter_rules():
+        if "GET" in (rule.methods or ()):
+            assert limits_of(app.view_functions[rule.endpoint]) == ()

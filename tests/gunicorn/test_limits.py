@@ -1,0 +1,105 @@
+"""Limits on a real server: three processes, one count, and a storage that goes away."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.clients import PASSWORD
+from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import on_sqlite
+from tests.support.redis import RedisServer
+from tests.support.server import DEADLINE_SECS, Server
+
+pytestmark = pytest.mark.gunicorn
+
+MakeServer = Callable[..., Server]
+
+AWAY = "ordinary limits are off: no storage"
+BACK = "ordinary limits are on again"
+
+
+def forgot(server: Server, email: str) -> requests.Response:
+    body = {"email": email}
+    response: requests.Response = persistently(
+        lambda: server.client().post("/api/v1/auth/password/forgot", json=body)
+    )
+    return response
+
+
+def count_let_through(server: Server) -> int:
+    """A hundred ask at once for what one user may five times an hour, at whichever workers."""
+    client = server.client()
+    person = {"email": "ada@example.com", "password": PASSWORD}
+    assert client.post("/api/v1/auth/register", json=person).status_code == 201
+    login = {"identifier": "ada@example.com", "password": PASSWORD}
+    token = client.post("/api/v1/auth/login", json=login).json()["access_token"]
+
+    def ask() -> requests.Response:
+        headers, body = {"Authorization": f"Bearer {token}"}, {"new_email": "lovelace@example.com"}
+        give_up = time.monotonic() + DEADLINE_SECS
+        # A machine that is too busy may answer 503, before the call is counted or after.
+        while not is_limited(
+            response := server.client().post("/api/v1/users/me/email", headers=headers, json=body)
+        ):
+            assert time.monotonic() < give_up
+        return response
+
+    statuses = Counter(response.status_code for response in all_at_once([ask] * 100))
+    return 100 - statuses[429]
+
+
+def test_a_crowd_over_several_workers_gets_exactly_what_the_limit_says(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(RATELIMIT_ENABLED="true")
+    assert count_let_through(server) == 5
+
+
+@on_sqlite
+def test_redis_counts_as_exactly(make_server: MakeServer, redis_server: RedisServer) -> None:
+    server = make_server(RATELIMIT_ENABLED="true", RATELIMIT_STORAGE_URL=redis_server.url)
+    assert count_let_through(server) == 5
+
+
+def is_limited(response: requests.Response) -> bool:
+    return "RateLimit-Limit" in response.headers
+
+
+@pytest.mark.fault
+@on_sqlite
+@pytest.mark.parametrize("fault", ["stopped", "frozen"])
+def test_without_redis_nobody_is_refused_and_limits_come_back(
+    make_server: MakeServer, redis_server: RedisServer, fault: str
+) -> None:
+    server = make_server(RATELIMIT_ENABLED="true", RATELIMIT_STORAGE_URL=redis_server.url)
+    numbers = count()
+
+    def ask() -> requests.Response:
+        return forgot(server, f"{next(numbers)}@example.com")
+
+    assert is_limited(ask())
+    (redis_server.stop if fault == "stopped" else redis_server.freeze)()
+    without = [ask() for _ in range(60)]
+    assert {response.status_code for response in without} == {202}
+    assert not any(map(is_limited, without))
+    (redis_server.start if fault == "stopped" else redis_server.thaw)()
+    wait_until_limited_everywhere(server, ask)
+    told = Counter(line["event"] for line in server.log())
+    assert told[AWAY] == told[BACK] <= len(server.workers())
+
+
+def wait_until_limited_everywhere(server: Server, ask: Callable[[], Any]) -> None:
+    """Come back when every worker that had lost the storage has it again."""
+    give_up = time.monotonic() + DEADLINE_SECS
+    while True:
+        is_back = is_limited(ask())
+        told = Counter(line["event"] for line in server.log())
+        if is_back and told[AWAY] == told[BACK]:
+            return
+        assert time.monotonic() < give_up, told
+        time.sleep(0.2)

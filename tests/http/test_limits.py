@@ -1,0 +1,325 @@
+"""Limits: who is counted as whom, what is refused, and what every answer tells of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from authserve.core.db import transaction
+from authserve.core.passwords import PASSWORD_HASHER_EXTENSION
+from authserve.ratelimit import policy
+from authserve.ratelimit.policy import Limit
+from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.marks import on_sqlite
+from tests.support.problems import assert_problem
+
+Clock = time_machine.Traveller
+
+FORGOT = "/api/v1/auth/password/forgot"
+RESEND = "/api/v1/auth/email/verify/resend"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with limits, as they are for everybody but tests of other things."""
+    return make_app(ratelimit_enabled=True)
+
+
+@dataclass(frozen=True)
+class LimitedCall:
+    """A call that a limit counts, and what it answers otherwise."""
+
+    limit: Limit
+    path: str
+    body: dict[str, Any]
+    status: int
+    by: str = "visitor"
+    method: str = "POST"
+
+
+WRONG = "not the password of anybody"
+TAKEN = {"email": "alice@example.com", "password": PASSWORD}
+ADDRESS = {"email": "alice@example.com"}
+NO_TOKEN = {"token": "no token of ours"}
+
+CALLS = (
+    LimitedCall(policy.SIGN_UP, "auth/register", TAKEN, 409),
+    LimitedCall(policy.SIGN_UP_OF_EMAIL, "auth/register", TAKEN, 409),
+    LimitedCall(policy.SIGN_IN, "auth/login", {"identifier": "alice", "password": WRONG}, 401),
+    LimitedCall(policy.FORGOT, "auth/password/forgot", ADDRESS, 202),
+    LimitedCall(policy.FORGOT_OF_EMAIL, "auth/password/forgot", ADDRESS, 202),
+    LimitedCall(policy.RESEND, "auth/email/verify/resend", ADDRESS, 202),
+    LimitedCall(policy.RESEND_OF_EMAIL, "auth/email/verify/resend", ADDRESS, 202),
+    LimitedCall(policy.REDEEM, "auth/email/verify", {**NO_TOKEN, "password": WRONG}, 400),
+    LimitedCall(policy.REDEEM, "auth/password/reset", {**NO_TOKEN, "new_password": PASSWORD}, 400),
+    LimitedCall(policy.REDEEM, "auth/invitation/accept", {**NO_TOKEN, "password": PASSWORD}, 400),
+    LimitedCall(policy.REDEEM, "users/me/email/confirm", {**NO_TOKEN, "password": WRONG}, 400),
+    LimitedCall(policy.REAUTHENTICATE, "auth/reauthenticate", {"password": WRONG}, 403, "alice"),
+    LimitedCall(
+        policy.CHANGE_PASSWORD,
+        "users/me/password",
+        {"current_password": WRONG, "new_password": f"{PASSWORD} anew"},
+        403,
+        "alice",
+        "PUT",
+    ),
+    LimitedCall(policy.CHANGE_EMAIL, "users/me/email", {"new_email": "a@b.example"}, 202, "alice"),
+    LimitedCall(policy.CHANGE_PROFILE, "users/me", {"username": "alice"}, 200, "alice", "PATCH"),
+    LimitedCall(policy.INTROSPECT, "auth/introspect", NO_TOKEN, 200, "admin"),
+    LimitedCall(policy.ADMIN_MAIL, "users", ADDRESS, 409, "admin"),
+    LimitedCall(policy.ADMIN_MAIL, "users/{alice}/invitation", {}, 409, "admin"),
+    LimitedCall(policy.ADMIN_MAIL, "users/{alice}/password-reset", {}, 202, "admin"),
+)
+
+each_call = pytest.mark.parametrize("call", CALLS, ids=lambda c: f"{c.limit.name}-{c.path}")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody who calls."""
+
+    app: Flask
+    alice: Caller
+    admin: Caller
+
+    def send(self, call: LimitedCall) -> TestResponse:
+        """Make a call."""
+        path = f"/api/v1/{call.path}".replace("{alice}", str(self.alice.id))
+        body = {"json": call.body} if call.body else {}
+        if call.by == "visitor":
+            response: TestResponse = self.app.test_client().open(path, method=call.method, **body)
+            return response
+        caller = self.alice if call.by == "alice" else self.admin
+        return caller.call(call.method, path, **body)
+
+
+@pytest.fixture
+def cast(clock: Clock, app: Flask) -> Cast:
+    """Alice and an administrator, signed in long enough ago to have used up nothing."""
+    cast = Cast(app, register_caller(app, "alice"), register_caller(app, "admin", roles=["admin"]))
+    run_sql(app, "DELETE FROM rate_counters")
+    return cast
+
+
+def run_sql(app: Flask, statement: str, **values: object) -> None:
+    with app.app_context(), transaction() as session:
+        session.execute(text(statement), values)
+
+
+def use_up(app: Flask, limit: Limit, *, leaving: int) -> None:
+    """Leave so many calls in the windows of a limit that have begun."""
+    statement = "UPDATE rate_counters SET hits = :hits WHERE key LIKE :pattern"
+    run_sql(app, statement, hits=limit.amount - leaving, pattern=f"%/{limit.name}/%")
+
+
+def rate_limit(response: TestResponse) -> tuple[int, ...]:
+    """What an answer tells of its limit: amount, remaining, seconds; empty if nothing."""
+    names = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+    return tuple(int(response.headers[name]) for name in names if name in response.headers)
+
+
+@on_sqlite
+@each_call
+def test_a_limit_lets_its_number_through_and_no_more(cast: Cast, call: LimitedCall) -> None:
+    limit, secs = call.limit, int(call.limit.window.total_seconds())
+    assert cast.send(call).status_code == call.status
+    # A second limit of the call may be tighter.
+    run_sql(cast.app, "DELETE FROM rate_counters WHERE key NOT LIKE :own", own=f"%/{limit.name}/%")
+    use_up(cast.app, limit, leaving=1)
+    last = cast.send(call)
+    assert (last.status_code, rate_limit(last)) == (call.status, (limit.amount, 0, secs))
+    refused = cast.send(call)
+    assert_problem(refused, 429, "rate_limited")
+    assert rate_limit(refused) == (limit.amount, 0, secs)
+    assert refused.headers["Retry-After"] == str(secs)
+
+
+def test_every_limit_is_tried() -> None:
+    assert {call.limit for call in CALLS} | {policy.REFRESH} == set(policy.LIMITS)
+
+
+@on_sqlite
+@each_call
+def test_what_is_too_much_is_refused_before_anything_is_hashed(
+    cast: Cast, call: LimitedCall
+) -> None:
+    cast.send(call)
+    use_up(cast.app, call.limit, leaving=0)
+    # Whoever hashes fails.
+    del cast.app.extensions[PASSWORD_HASHER_EXTENSION]
+    assert cast.send(call).status_code == 429
+
+
+@on_sqlite
+@pytest.mark.parametrize("call", [c for c in CALLS if c.limit is policy.REDEEM], ids=str)
+def test_a_token_is_looked_at_before_anything_is_hashed(cast: Cast, call: LimitedCall) -> None:
+    del cast.app.extensions[PASSWORD_HASHER_EXTENSION]
+    assert cast.send(call).status_code == 400
+
+
+@on_sqlite
+def test_refreshing_is_limited_by_session(cast: Cast) -> None:
+    def refresh(caller: Caller) -> TestResponse:
+        body = {"refresh_token": caller.tokens["refresh_token"]}
+        return caller.client.post("/api/v1/auth/refresh", json=body)
+
+    assert rate_limit(refresh(cast.alice)) == (60, 59, 60)
+    use_up(cast.app, policy.REFRESH, leaving=0)
+    assert_problem(refresh(cast.alice), 429, "rate_limited")
+    assert refresh(cast.admin).status_code == 200
+
+
+def forgot(app: Flask, email: str, ip: str = "192.0.2.1", **kwargs: Any) -> TestResponse:
+    environ = {"REMOTE_ADDR": ip}
+    response: TestResponse = app.test_client().post(
+        FORGOT, json={"email": email}, environ_overrides=environ, **kwargs
+    )
+    return response
+
+
+def test_a_window_begins_with_its_first_call_and_ends(clock: Clock, app: Flask) -> None:
+    assert [forgot(app, "a@example.com").status_code for _ in range(6)] == [202] * 5 + [429]
+    clock.shift(timedelta(minutes=59, seconds=58.5))
+    refused = forgot(app, "a@example.com")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
+    clock.shift(timedelta(seconds=1.5))
+    assert forgot(app, "a@example.com").status_code == 202
+
+
+def test_by_email_known_and_unknown_addresses_are_answered_alike(
+    clock: Clock, app: Flask, alice: Caller
+) -> None:
+    def answers(path: str, email: str, ip: str) -> list[Any]:
+        responses = [
+            app.test_client().post(
+                path, json={"email": email}, environ_overrides={"REMOTE_ADDR": ip}
+            )
+            for _ in range(7)
+        ]
+        own = {"X-Correlation-ID", "Content-Length"}
+        return [
+            (r.status_code, sorted((k, v) for k, v in r.headers if k not in own)) for r in responses
+        ]
+
+    for path, refused in ((FORGOT, 2), (RESEND, 6)):
+        known = answers(path, "alice@example.com", "192.0.2.1")
+        assert known == answers(path, "nobody@example.com", "192.0.2.2")
+        assert [status for status, _ in known] == [202] * (7 - refused) + [429] * refused
+
+
+@on_sqlite
+def test_an_address_counts_in_its_canonical_form(app: Flask) -> None:
+    spellings = ("a@example.com", "A@EXAMPLE.COM", " a@example.com ", "A@Example.com")
+    assert [forgot(app, email).status_code for email in (*spellings, *spellings)].count(202) == 5
+
+
+def redeem(app: Flask, ip: str = "192.0.2.1", **headers: str) -> TestResponse:
+    """A call that has one limit, by client."""
+    response: TestResponse = app.test_client().post(
+        "/api/v1/auth/invitation/accept",
+        json={**NO_TOKEN, "password": PASSWORD},
+        environ_overrides={"REMOTE_ADDR": ip},
+        headers=headers,
+    )
+    return response
+
+
+@on_sqlite
+def test_a_client_is_its_ipv4_address_or_its_ipv6_network(app: Flask) -> None:
+    peers = {
+        "192.0.2.1": 19,
+        "::ffff:192.0.2.1": 18,
+        "192.0.2.2": 19,
+        "2001:db8::1": 19,
+        "2001:db8::ffff:ffff:ffff:ffff": 18,
+        "2001:db8:0:1::1": 19,
+    }
+    assert {ip: rate_limit(redeem(app, ip))[1] for ip in peers} == peers
+
+
+@on_sqlite
+def test_a_client_cannot_choose_its_address(app: Flask) -> None:
+    claims = [f"203.0.113.{n}" for n in range(3)]
+    told = [rate_limit(redeem(app, **{"X-Forwarded-For": claim}))[1] for claim in claims]
+    assert told == [19, 18, 17]
+
+
+@on_sqlite
+def test_a_trusted_proxy_tells_the_address(make_app: Callable[..., Flask]) -> None:
+    app = make_app(ratelimit_enabled=True, trusted_proxies=1)
+    claims = ("203.0.113.1", "203.0.113.2", "198.51.100.1, 203.0.113.1")
+    told = [rate_limit(redeem(app, **{"X-Forwarded-For": claim}))[1] for claim in claims]
+    assert told == [19, 19, 18]
+
+
+@on_sqlite
+def test_nobody_is_counted_by_an_address_that_there_is_not(app: Flask) -> None:
+    assert [rate_limit(redeem(app, ip="")) for _ in range(2)] == [(), ()]
+    assert rate_limit(forgot(app, "a@example.com", ip="")) == (5, 4, 3600)
+
+
+@on_sqlite
+def test_calls_that_cannot_be_read_are_not_counted(app: Flask) -> None:
+    response = app.test_client().post(FORGOT, json={"email": "nobody"})
+    assert (response.status_code, rate_limit(response)) == (422, ())
+    assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (5, 4, 3600)
+
+
+@on_sqlite
+def test_the_answer_tells_of_the_tightest_limit(clock: Clock, app: Flask) -> None:
+    assert rate_limit(forgot(app, "a@example.com")) == (5, 4, 3600)
+    use_up(app, policy.FORGOT, leaving=2)
+    assert rate_limit(forgot(app, "a@example.com")) == (20, 1, 60)
+
+
+@on_sqlite
+def test_reading_carries_no_limit_and_writes_nothing(cast: Cast) -> None:
+    for path in ("users/me", "users/me/sessions", "users/me/events", "users/me/export"):
+        response = cast.alice.get(f"/api/v1/{path}")
+        assert (response.status_code, rate_limit(response)) == (200, ())
+    assert counted_keys(cast.app) == []
+
+
+@on_sqlite
+def test_turned_off_nothing_is_counted_but_failures(make_app: Callable[..., Flask]) -> None:
+    app = make_app(ratelimit_enabled=False)
+    assert [forgot(app, "a@example.com").status_code for _ in range(7)] == [202] * 7
+    assert rate_limit(forgot(app, "a@example.com")) == ()
+    body = {"identifier": "nobody", "password": WRONG}
+    statuses = [app.test_client().post("/api/v1/auth/login", json=body) for _ in range(6)]
+    assert [response.status_code for response in statuses] == [401] * 5 + [429]
+    assert all(key.startswith("failures:") for key in counted_keys(app))
+
+
+def counted_keys(app: Flask) -> list[str]:
+    with app.app_context(), transaction() as session:
+        return list(session.execute(text("SELECT key FROM rate_counters")).scalars())
+
+
+@on_sqlite
+def test_no_counter_tells_who_called(app: Flask) -> None:
+    forgot(app, "alice@example.com")
+    keys = counted_keys(app)
+    assert len(keys) == 2
+    assert not [key for key in keys if "alice" in key or "192.0.2" in key]
+
+
+def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(
+    app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_sql(app, "ALTER TABLE rate_counters RENAME TO put_aside")
+    for _ in range(3):
+        response = alice.patch("/api/v1/users/me", json={"display_name": "Alice"})
+        assert (response.status_code, rate_limit(response)) == (200, ())
+    body = {"identifier": "alice", "password": PASSWORD}
+    assert app.test_client().post("/api/v1/auth/login", json=body).status_code == 503
+    run_sql(app, "ALTER TABLE put_aside RENAME TO rate_counters")
+    assert rate_limit(alice.patch("/api/v1/users/me", json={})) != ()
+    told = [r.message for r in caplog.records if r.name == "authserve.ratelimit.storage.current"]
+    assert told == ["ordinary limits are off: no storage", "ordinary limits are on again"]
