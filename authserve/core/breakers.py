@@ -6,6 +6,7 @@ would queue behind each other. So the call is made outside, and only its outcome
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -61,6 +62,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether a call would be refused now."""
         return self.state != pybreaker.STATE_CLOSED and self._monotonic() < self._rests_until
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the dependency is there, as far as anybody knows."""
+        return self.state == str(pybreaker.STATE_CLOSED)
 
     @property
     def state(self) -> str:
@@ -126,7 +132,9 @@ class Breaker:
         """Log a change of state, and rest from when the breaker opened."""
         if state == pybreaker.STATE_OPEN:
             self._rests_until = self._monotonic() + self._reset_secs
-        logger.warning("breaker changed", extra={"breaker": self.name, "state": state})
+        # Each process has breakers of its own.
+        extra = {"breaker": self.name, "state": state, "pid": os.getpid()}
+        logger.warning("breaker changed", extra=extra)
 
 
 class _StateListener(pybreaker.CircuitBreakerListener):

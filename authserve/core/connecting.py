@@ -1,6 +1,11 @@
 """Connecting to a database that may be away: callers are told at once, not one timeout later."""
 
 import re
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, Thread
 from typing import Any
 
 import psycopg2
@@ -29,6 +34,77 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, psycopg2.OperationalError) and not _REFUSAL.search(str(error))
 
 
+class _Door:
+    """What an engine's connects go through.
+
+    While the breaker is not closed, no caller has to try, which could take the connect's whole
+    timeout: a thread looks, so a process to which nobody comes heals as well.
+    """
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self._lock = Lock()
+        self._lookout: Thread | None = None
+        self._attempt: Callable[[], Any]
+
+    def connect(
+        self, dialect: Dialect, _record: object, args: tuple[Any, ...], parameters: dict[str, Any]
+    ) -> Any:
+        """SQLAlchemy's event `do_connect`.
+
+        Raises:
+            DatabaseAwayError: the breaker is open.
+        """
+        self._attempt = lambda: dialect.connect(*args, **parameters)
+        if self._is_looked_after():
+            raise DatabaseAwayError("the database was away a moment ago")
+        try:
+            connection = self.breaker.call(self._attempt, is_failure=is_outage)
+        except BreakerOpenError as error:
+            raise DatabaseAwayError("the database was away a moment ago") from error
+        finally:
+            self._look_out()
+        connection.on_cut = self._trip
+        return connection
+
+    def _trip(self) -> None:
+        self.breaker.trip()
+        self._look_out()
+
+    def _is_looked_after(self) -> bool:
+        if self.breaker.is_closed:
+            return False
+        return self._lookout is not None and self._lookout.is_alive()
+
+    def _look_out(self) -> None:
+        with self._lock:
+            if self.breaker.is_closed or self._is_looked_after():
+                return
+            # It holds on to nothing: an engine that nobody uses any more needs no lookout.
+            self._lookout = Thread(
+                target=_look_until_closed, args=[weakref.ref(self)], name="database", daemon=True
+            )
+            # Where no thread can be had, callers look themselves.
+            with suppress(RuntimeError):
+                self._lookout.start()
+
+    def look(self) -> bool:
+        """Try to connect, if the breaker has rested; returns whether to go on looking."""
+        with suppress(Exception):
+            self.breaker.call(self._attempt, is_failure=is_outage).close()
+        return not self.breaker.is_closed
+
+
+def _look_until_closed(found: "weakref.ref[_Door]") -> None:
+    while (door := found()) is not None and door.look():
+        del door
+        time.sleep(_LOOK_SECS)
+
+
+_LOOK_SECS = 0.25
+"""How often the lookout asks whether the breaker has rested (chosen, not measured)."""
+
+
 def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
     """Let `engine` connect through a circuit breaker.
 
@@ -41,18 +117,5 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
     if engine.dialect.name != "postgresql":
         return ()
     breaker = Breaker("database", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(
-        dialect: Dialect, _record: object, args: tuple[Any, ...], parameters: dict[str, Any]
-    ) -> Any:
-        try:
-            connection: Any = breaker.call(
-                lambda: dialect.connect(*args, **parameters), is_failure=is_outage
-            )
-        except BreakerOpenError as error:
-            raise DatabaseAwayError("the database was away a moment ago") from error
-        connection.on_cut = breaker.trip
-        return connection
-
+    event.listen(engine, "do_connect", _Door(breaker).connect)
     return (breaker,)

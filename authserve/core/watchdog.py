@@ -69,9 +69,10 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
     def cut(self) -> None:
         """Shut the socket: whoever waits for the server gets an error at once."""
         self.was_cut = True
+        # First, so that whoever the error wakes finds it done.
+        self.on_cut()
         with socket.socket(fileno=os.dup(self._line)) as line, suppress(OSError):
             line.shutdown(socket.SHUT_RDWR)
-        self.on_cut()
 
 
 class _Wait:

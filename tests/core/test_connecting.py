@@ -1,10 +1,12 @@
 """Connecting to a database that is away, that hangs, and that only says no."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -18,7 +20,7 @@ from authserve.core.breakers import Breaker, all_breakers
 from authserve.core.connecting import BREAKER_FAILURES, DatabaseAwayError, is_outage
 from authserve.core.db import db, reading
 from tests.conftest import PostgreSQL, make_settings
-from tests.support.crowd import all_at_once
+from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.databases import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.fault
@@ -114,15 +116,46 @@ def test_sixteen_hanging_connects_hang_together(tmp_path: Path, listener: socket
 
 @on_postgresql
 @pytest.mark.usefixtures("context")
-def test_one_that_comes_back_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_heals_though_nobody_calls() -> None:
+    """And nobody who calls meanwhile has to wait for whether it does."""
+    assert read() == 1
+    db.engine.dispose()
+    cut_off(database_breaker())
+    assert isinstance(failure(), DatabaseAwayError)
+    wait_until_closed(database_breaker())
+    assert read() == 1
+
+
+@on_postgresql
+@pytest.mark.usefixtures("context")
+def test_where_no_thread_can_look_a_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
     assert read() == 1
     breaker = database_breaker()
-    breaker.trip()
-    db.engine.dispose()
-    assert isinstance(failure(), DatabaseAwayError)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        cut_off(breaker)
     monkeypatch.setattr(breaker, "_monotonic", lambda: float("inf"))
     assert read() == 1
-    assert breaker.state == "closed"
+    assert breaker.is_closed
+
+
+def cut_off(breaker: Breaker) -> None:
+    """Do as the watchdog does with a frozen connection."""
+    with reading() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.cut()
+        connection.invalidate()
+    assert breaker.is_open
+
+
+def wait_until_closed(breaker: Breaker) -> None:
+    give_up = time.monotonic() + DEADLINE_SECS
+    while not breaker.is_closed:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 @on_postgresql

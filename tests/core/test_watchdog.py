@@ -93,11 +93,10 @@ def test_a_frozen_server_is_not_asked_again(make_app: Callable[..., Flask]) -> N
         (breaker,) = [breaker for breaker in all_breakers() if breaker.name == "database"]
         assert breaker.state == "open"
         give_up = time.monotonic() + DEADLINE_SECS
-        while breaker.is_open:
+        while not breaker.is_closed:
             assert time.monotonic() < give_up
             time.sleep(0.05)
         assert backend() != frozen_one
-        assert breaker.state == "closed"
 
 
 @pytest.mark.usefixtures("context", "soon")
