@@ -8,9 +8,11 @@ import os
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
+from authserve.keys.service import KEY_STORE_EXTENSION
 from authserve.serving import drain_on_sigterm
 from config import load_settings_or_exit
 
@@ -52,6 +54,13 @@ _M_ARENA_MAX = -8
 _libc = ctypes.CDLL(None)
 if hasattr(_libc, "mallopt"):
     _libc.mallopt(_M_ARENA_MAX, 2)
+
+
+def post_worker_init(worker: ThreadWorker) -> None:
+    """Let each worker answer for the public keys even if the database goes away at once."""
+    with worker.wsgi.app_context():
+        worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
+
 
 timeout = 30
 graceful_timeout = 25

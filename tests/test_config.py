@@ -793,7 +793,14 @@ def test_programs_end_with_the_faults_and_no_traceback(
 
 
 STUB_APPLICATION = """
+from contextlib import nullcontext
+
 from authserve.core.draining import DRAIN_EXTENSION, Drain
+from authserve.keys.service import KEY_STORE_EXTENSION
+
+class NoKeys:
+    def warm_up(self):
+        pass
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/boom":
@@ -801,7 +808,8 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2"), ("X-Scheme", environ["wsgi.url_scheme"])])
     return [b"ok"]
 
-app.extensions = {DRAIN_EXTENSION: Drain()}
+app.extensions = {DRAIN_EXTENSION: Drain(), KEY_STORE_EXTENSION: NoKeys()}
+app.app_context = nullcontext
 """
 
 # Sockets may be blocked in the tests' own process.

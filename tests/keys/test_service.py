@@ -6,19 +6,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import event, select, text, update
 
+from authserve.app import create_app
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.db import db, transaction
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
 from authserve.keys.policy import CACHE_TTL, ROTATION_PERIOD, KeyState, RotationCause
-from authserve.keys.service import get_key_store, list_keys, rewrap, rotate
+from authserve.keys.service import get_key_store, list_keys, rewrap, rotate, store
+from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
 from tests.support.crowd import DEADLINE_SECS, all_at_once, served
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
@@ -57,6 +60,21 @@ def test_the_first_key_signs_at_once_also_where_the_clock_is_behind(
     clock.shift(-timedelta(seconds=30))
     register_caller(behind, "alice")
     assert kids(behind) == [kid]
+
+
+def test_a_process_can_read_the_keys_before_anybody_asks(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        get_key_store().warm_up()
+        monkeypatch.setattr(store, "read_keys", lambda: pytest.fail("they are there"))
+        assert len(get_key_store().jwks()["keys"]) == 1
+
+
+def test_a_process_starts_without_them_too(tmp_path: Path) -> None:
+    app = create_app(make_settings(f"sqlite:///{tmp_path}/no/such/folder.db", tmp_path))
+    with app.app_context():
+        get_key_store().warm_up()
 
 
 # Rotation

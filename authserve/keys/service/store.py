@@ -41,6 +41,13 @@ class KeyStore:
         self._loaded_at = float("-inf")
         self._lock = threading.Lock()
 
+    def warm_up(self) -> None:
+        """Read the keys before anybody asks, so that they are there when the database is not."""
+        try:
+            self._follow()
+        except SQLAlchemyError as error:
+            logger.warning("signing keys not read", extra={"reason": type(error).__name__})
+
     def find_public_key(self, kid: str) -> ec.EllipticCurvePublicKey | None:
         """The key that verifies tokens with this `kid`, or None if none may (any more).
 
