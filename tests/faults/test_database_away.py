@@ -1,0 +1,100 @@
+"""PostgreSQL stops, and comes back: what callers see of it."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.support.crowd import DEADLINE_SECS, all_at_once
+from tests.support.faults import rounds
+from tests.support.postgresql import MortalPostgreSQL
+from tests.support.server import Server
+from tests.support.usage import Traffic, assert_unavailable, newcomer, usual_calls
+
+pytestmark = [pytest.mark.fault, pytest.mark.gunicorn]
+
+CALLERS = 6
+OFTEN = 20
+"""Answers in a row after which hardly a worker can be missing."""
+
+
+def wait_until_healed(server: Server) -> None:
+    """Come back when the breaker of each worker is closed that had any trouble."""
+    give_up = time.monotonic() + DEADLINE_SECS
+    while not all(line == "closed" for line in states(server).values()):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+
+
+def states(server: Server) -> dict[int, str]:
+    """The last state that each worker logged of its breaker."""
+    return {line["pid"]: line["state"] for line in server.log() if line.get("breaker")}
+
+
+@pytest.mark.parametrize("crashed", [False, True], ids=["stopped", "crashed"])
+def test_with_the_database_away_all_say_so_and_heal_when_it_is_back(
+    crashed: bool, mortal: MortalPostgreSQL, serve: Callable[..., Server]
+) -> None:
+    server = serve(mortal.fresh())
+    people = [newcomer(server) for _ in range(CALLERS)]
+    calls = set(usual_calls(people[0]))
+    traffic = Traffic(*(usual_calls(person) for person in people))
+    visitor = server.client()
+    with traffic.flowing():
+        traffic.wait_for(2, calls, since=0)
+        with mortal.away(crashed=crashed):
+            began = time.monotonic()
+            traffic.wait_for(rounds(10, at_most=1_000), calls, since=began)
+            for _ in range(OFTEN):
+                assert visitor.get("/healthz").status_code == 200
+                assert visitor.get("/.well-known/jwks.json").status_code == 200
+                readiness = visitor.get("/readyz")
+                assert readiness.status_code == 503
+                assert readiness.json()["checks"]["database"] == "unavailable"
+            ended = time.monotonic()
+        back = time.monotonic()
+        while not any(answer.status == 200 for answer in traffic.since(back)):
+            assert time.monotonic() < back + DEADLINE_SECS
+            time.sleep(0.05)
+    for answer in traffic.since(began):
+        if answer.ended < ended:
+            assert answer.response is not None, answer
+            assert_unavailable(answer.response)
+    assert states(server)
+    wait_until_healed(server)
+    person = newcomer(server)
+    assert {answer.status_code for answer in all_at_once([person.me] * OFTEN)} == {200}
+    assert {answer.status_code for answer in all_at_once([ready(server)] * OFTEN)} == {200}
+
+
+def ready(server: Server) -> Callable[[], requests.Response]:
+    return lambda: server.client().get("/readyz")
+
+
+def test_workers_to_whom_nobody_comes_heal_as_well(
+    mortal: MortalPostgreSQL, serve: Callable[..., Server]
+) -> None:
+    """So that afterwards not even the first of many callers is refused."""
+    server = serve(mortal.fresh())
+    person = newcomer(server)
+    with mortal.away():
+        for answer in all_at_once([person.me] * OFTEN):
+            assert_unavailable(answer)
+        assert states(server)
+    wait_until_healed(server)
+    assert {answer.status_code for answer in all_at_once([person.me] * OFTEN)} == {200}
+
+
+def test_the_public_keys_are_there_though_nobody_asked_before(
+    mortal: MortalPostgreSQL, serve: Callable[..., Server]
+) -> None:
+    server = serve(mortal.fresh())
+
+    def jwks() -> requests.Response:
+        return server.client().get("/.well-known/jwks.json")
+
+    with mortal.away():
+        answers = all_at_once([jwks] * OFTEN)
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
