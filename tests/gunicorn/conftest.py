@@ -1,7 +1,8 @@
 """Fixtures of tests on a real server."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ class Site:
     Args:
         settings: what both were told.
         folder: where the servers' files go.
+        environ: more variables for the server.
     """
 
     app: Flask
     settings: Settings
     folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -33,7 +36,7 @@ class Site:
 
     def _start(self) -> Server:
         self.started += 1
-        server = Server(self.settings, self.folder / f"server{self.started}", {})
+        server = Server(self.settings, self.folder / f"server{self.started}", self.environ)
         server.wait_until_healthy()
         return server
 
@@ -41,6 +44,20 @@ class Site:
         """End every process of the server, and start anew."""
         assert self.server.stop() == 0, self.server.output()
         self.server = self._start()
+
+
+@contextmanager
+def running_site(
+    request: pytest.FixtureRequest, folder: Path, environ: Mapping[str, str]
+) -> Iterator[Site]:
+    """A server on a database of its own, of the kind that a fixture was parametrised with."""
+    with fresh_database(request, request.param, folder) as url:
+        settings = make_settings(url, folder)
+        site = Site(create_app(settings), settings, folder, environ)
+        yield site
+        assert site.server.stop() == 0, site.server.output()
+        with site.app.app_context():
+            db.engine.dispose()
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -51,11 +68,15 @@ def site(
 
     They share its database, so each of them brings people of its own.
     """
-    folder = tmp_path_factory.mktemp("site")
-    with fresh_database(request, request.param, folder) as url:
-        settings = make_settings(url, folder)
-        site = Site(create_app(settings), settings, folder)
+    with running_site(request, tmp_path_factory.mktemp("site"), {}) as site:
         yield site
-        assert site.server.stop() == 0, site.server.output()
-        with site.app.app_context():
-            db.engine.dispose()
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def proxied_site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The same behind a proxy, so that clients have addresses; six strangers' passwords wait."""
+    environ = {"TRUSTED_PROXIES": "1", "WEB_CONCURRENCY": "2", "WEB_THREADS": "16"}
+    with running_site(request, tmp_path_factory.mktemp("proxied"), environ) as site:
+        yield site
