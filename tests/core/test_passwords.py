@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 
-import argon2.low_level
 import passlib.hash
 import pytest
 from flask import Flask
@@ -27,6 +26,7 @@ from authserve.core.passwords import (
     get_password_hasher,
 )
 from authserve.core.settings import PasswordCost
+from tests.support.hashing import argon2_asked
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 """Argon2's minimum for one lane (RFC 9106 §3.1)."""
@@ -49,17 +49,10 @@ def hasher() -> PasswordHasher:
 
 
 @pytest.fixture
-def argon2_checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def argon2_checks() -> Iterator[list[str]]:
     """The parameters of every hash that Argon2 was really asked to check."""
-    checks: list[str] = []
-    verify_secret = argon2.low_level.verify_secret
-
-    def counting(stored: bytes, secret: bytes, kind: argon2.Type) -> bool:
-        checks.append(stored.decode().rsplit("$", 2)[0])
-        return verify_secret(stored, secret, kind)
-
-    monkeypatch.setattr(argon2.low_level, "verify_secret", counting)
-    return checks
+    with argon2_asked() as (checks, _):
+        yield checks
 
 
 def test_it_verifies_the_right_password(hasher: PasswordHasher) -> None:

@@ -11,14 +11,14 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import Base, db, read_all
+from authserve.core.db import Base, read_all
 from authserve.core.settings import EmailVerification
 from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.users.service import deactivate
 from authserve.verification.policy import Purpose
 from tests.support.clients import PASSWORD, Caller
-from tests.support.databases import executed
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.observing import answer_of, observed
 from tests.support.people import make_user
 from tests.verification.conftest import NEW_EMAIL, NEW_PASSWORD, Desk
 
@@ -75,25 +75,6 @@ def people(desk: Desk) -> Desk:
         desk.app.extensions["authserve.settings"], Unreachable()
     )
     return desk
-
-
-def answer_of(response: TestResponse) -> tuple[Any, ...]:
-    """All that a caller sees, but what differs from any request to the next."""
-    headers = {
-        name: value
-        for name, value in response.headers.items()
-        if name not in ("X-Correlation-ID", "Date")
-    }
-    return response.status_code, response.get_json(), headers
-
-
-def observed(app: Flask, call: Callable[[], TestResponse]) -> tuple[Any, list[str]]:
-    """The answer, and the statements that it took: the stand-in for its time."""
-    with app.app_context():
-        engine = db.engine
-    with executed(engine) as sent:
-        response = call()
-    return answer_of(response), [statement for statement, _ in sent]
 
 
 @pytest.mark.parametrize("call", ["email/verify/resend", "password/forgot"])

@@ -1,0 +1,128 @@
+"""Neither an answer nor the work behind it tells who has an account, nor in what state it is.
+
+Asking for links and for another address is looked at in `verification/test_secrecy.py`; the times
+themselves are compared by `bench/enumeration.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import delete, update
+from werkzeug.test import TestResponse
+
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.db import transaction
+from authserve.core.settings import EmailVerification
+from authserve.ratelimit.models import RateCounter
+from authserve.users.models import User
+from authserve.users.policy import MAX_FAILED_SIGN_INS
+from authserve.users.service import deactivate
+from tests.support.clients import PASSWORD
+from tests.support.hashing import argon2_asked
+from tests.support.observing import observed
+from tests.support.people import make_user
+
+COST = "$argon2id$v=19$m=8,t=1,p=1"
+
+NAMES = {
+    "unknown": "nobody",
+    "known": "vera",
+    "unverified": "ulla",
+    "deactivated": "dan",
+    "without a password": "dora",
+    "switched off": "olga",
+    "about to be switched off": "lena",
+}
+
+
+@pytest.fixture
+def people(make_app: Callable[..., Flask]) -> Flask:
+    """Somebody for each of `NAMES` but the first, where addresses must be verified."""
+    app = make_app(email_verification=EmailVerification.REQUIRED)
+    with app.app_context():
+        make_user("vera", email_verified=True)
+        make_user("ulla")
+        dan = make_user("dan", email_verified=True)
+        deactivate(dan.id, actor=VISITOR, request=RequestInfo())
+        make_user("dora", password=None)
+        for name, count in (("olga", MAX_FAILED_SIGN_INS), ("lena", MAX_FAILED_SIGN_INS - 20)):
+            user = make_user(name, email_verified=True)
+            with transaction() as session:
+                is_theirs = User.id == user.id
+                session.execute(update(User).where(is_theirs).values(failed_sign_ins=count))
+    return app
+
+
+def attempt(app: Flask, identifier: str, password: str, ip: str, **fields: str) -> TestResponse:
+    body = {"identifier": identifier, "password": password, **fields}
+    response: TestResponse = app.test_client().post(
+        "/api/v1/auth/login", json=body, environ_overrides={"REMOTE_ADDR": ip}
+    )
+    return response
+
+
+Seen = tuple[Any, list[str], list[str], list[str]]
+
+
+def seen(app: Flask, *args: str, **fields: str) -> Seen:
+    """The answer to a sign-in, its statements, and the hashes that were checked and made."""
+    code = "busy"
+    while code == "busy":
+        # A machine with too much to do has judged nothing.
+        with argon2_asked() as (checked, made):
+            answer, statements = observed(app, lambda: attempt(app, *args, **fields))
+        code = answer[1]["code"]
+    # Of an INSERT, columns without a value are left out.
+    kinds = [statement.partition("(")[0] for statement in statements]
+    return answer, kinds, checked, made
+
+
+def transcript(app: Flask, identifier: str, passwords: list[str], **fields: str) -> list[Seen]:
+    """What comes of each password, from an address of its own, until a block is on."""
+    return [
+        seen(app, identifier, password, f"192.0.2.{number}", **fields)
+        for number, password in enumerate(passwords)
+    ]
+
+
+def forget_addresses(app: Flask) -> None:
+    with app.app_context(), transaction() as session:
+        session.execute(delete(RateCounter))
+
+
+PASSWORDS = ["wrong", "wröng" * 50, "a\\b", "w", PASSWORD[1:], "x", "y"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"device_token": "none of ours"}], ids=["", "device"])
+@pytest.mark.parametrize("name", ["{}", "{}@example.com"], ids=["username", "address"])
+@pytest.mark.usefixtures("clock")
+def test_a_wrong_password_tells_nothing_of_the_account(
+    people: Flask, name: str, fields: dict[str, str]
+) -> None:
+    attempt(people, "warm", "up", "198.51.100.1")
+    found = {}
+    for kind, each in NAMES.items():
+        forget_addresses(people)
+        found[kind] = transcript(people, name.format(each), PASSWORDS, **fields)
+    unknown = found["unknown"]
+    for kind, transcribed in found.items():
+        for number, expected in enumerate(unknown):
+            for part, expected_part in zip(transcribed[number], expected, strict=True):
+                assert part == expected_part, (kind, number)
+    assert [answer[0] for answer, *_ in unknown] == [401] * 5 + [429] * 2
+    assert [checked for _, _, checked, _ in unknown] == [[COST]] * 5 + [[]] * 2
+    assert all(made == [] for *_, made in unknown)
+    assert "UPDATE users" in str(unknown[0][1])
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_right_password_of_one_that_is_switched_off_tells_nothing(people: Flask) -> None:
+    attempt(people, "warm", "up", "198.51.100.1")
+    found = []
+    for identifier in ("olga@example.com", "nobody@example.com"):
+        forget_addresses(people)
+        found.append(transcript(people, identifier, [PASSWORD] * 7))
+    assert found[0] == found[1]
+    assert [answer[0] for answer, *_ in found[0]] == [401] * 5 + [429] * 2

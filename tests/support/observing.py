@@ -1,0 +1,30 @@
+"""What tells one account from another: the whole answer, and the work that it took."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from authserve.core.db import db
+from tests.support.databases import executed
+
+
+def answer_of(response: TestResponse) -> tuple[Any, ...]:
+    """All that a caller sees, but what differs from any request to the next."""
+    headers = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in ("X-Correlation-ID", "Date")
+    }
+    body = response.get_json()
+    return response.status_code, {**body, "correlation_id": None}, headers
+
+
+def observed(app: Flask, call: Callable[[], TestResponse]) -> tuple[Any, list[str]]:
+    """The answer, and the statements that it took: the stand-in for its time."""
+    with app.app_context():
+        engine = db.engine
+    with executed(engine) as sent:
+        response = call()
+    return answer_of(response), [statement for statement, _ in sent]
