@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
-from authserve.core.db import read_all, transaction
+from authserve.core.db import db, read_all, transaction
 from authserve.core.identifiers import search_key
 from authserve.users.models import User
 
@@ -58,7 +58,26 @@ def _conditions(filters: UserFilters) -> Iterable[ColumnElement[bool]]:
 
 def _begins(text: str) -> ColumnElement[bool]:
     key = search_key(text.strip())
-    return or_(*(_in_range(column, key) for column in (User.email, User.username, User.name_key)))
+    columns = (User.email, User.username, User.name_key)
+    begins = or_(*(_in_range(column, key) for column in columns))
+    if db.engine.dialect.name == "sqlite" and _is_common(begins):
+        # No index holds the result of an expression, so the accounts are read in their order.
+        return or_(*(_in_range(column.concat(""), key) for column in columns))
+    return begins
+
+
+_COMMON = 1_000
+"""Accounts that begin alike from which on reading all in their order finds a page sooner than
+finding and sorting those (chosen: either takes some 50 ms at a million accounts)."""
+
+
+def _is_common(condition: ColumnElement[bool]) -> bool:
+    """Whether many accounts fit, for SQLite: it has no statistics that would tell.
+
+    It would find and sort every one of them, for each page of a list.
+    """
+    some = select(User.id).where(condition).limit(_COMMON).subquery()
+    return bool(read_all(select(func.count() == _COMMON).select_from(some))[0][0])
 
 
 def _in_range(column: Any, beginning: str) -> ColumnElement[bool]:
