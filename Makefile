@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint types contracts pytest test-browser faults bench lock format clean
+.PHONY: run test lint types contracts pytest test-browser faults bench bench-scale lock format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -39,6 +39,9 @@ endif
 
 faults: $(VENV)/test.stamp  ## every fault as often as the promises say; takes an hour or two
 	FAULT_ROUNDS=200 $(BIN)/pytest -m fault
+
+bench-scale: $(VENV)/test.stamp  ## every call at a thousand, a hundred thousand and a million users
+	$(BIN)/python -m bench.scale
 
 bench: $(VENV)/test.stamp  ## ratios against floors, on SQLite and PostgreSQL; takes a few minutes
 	$(BIN)/python -m bench.run
