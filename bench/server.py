@@ -45,7 +45,8 @@ class Gunicorn:
         with (folder / f"{self.port}.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", *bind, *arguments],
-                cwd=ROOT,
+                # In its own folder, gunicorn would read `gunicorn.conf.py` unasked.
+                cwd=ROOT if "-c" in arguments else folder,
                 env={**environ, "PORT": str(self.port)},
                 stdout=log,
                 stderr=log,
@@ -139,7 +140,7 @@ def environment(database_url: str, folder: Path) -> dict[str, str]:
     hiding = f"import sys\nsys.modules.update(dict.fromkeys({HIDDEN}))\n"
     (folder / "sitecustomize.py").write_text(hiding)
     return {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
         "PATH": os.environ["PATH"],
         "APP_ENV": "development",
         "DATABASE_URL": database_url,
