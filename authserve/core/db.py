@@ -4,7 +4,7 @@
 that stand alone, mostly reads, and so cost one round trip each. Nothing else opens a connection.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -163,6 +163,7 @@ def _find_unique_name(table: Table, columns: set[str]) -> str | None:
 
 _DEPTH = "authserve.transaction_depth"
 _IS_LOST = "authserve.transaction_is_lost"
+_AFTER_COMMIT = "authserve.after_commit"
 
 
 class TransactionNestingError(RuntimeError):
@@ -203,6 +204,7 @@ def transaction(*, durable: bool = False) -> Iterator[Session]:
     except BaseException:
         session.info[_IS_LOST] = True
         if depth == 0:
+            session.info.pop(_AFTER_COMMIT, None)
             session.rollback()
         raise
     finally:
@@ -210,6 +212,21 @@ def transaction(*, durable: bool = False) -> Iterator[Session]:
         if depth == 0:
             session.info[_IS_LOST] = False
             session.close()
+    if depth == 0:
+        for action in session.info.pop(_AFTER_COMMIT, ()):
+            action()
+
+
+def after_commit(action: Callable[[], None]) -> None:
+    """Do `action` when the open transaction has committed, and never if it does not.
+
+    Args:
+        action: what is no part of the transaction and cannot fail, such as counting.
+
+    Raises:
+        RuntimeError: no transaction is open.
+    """
+    require_transaction().info.setdefault(_AFTER_COMMIT, []).append(action)
 
 
 def require_transaction() -> Session:

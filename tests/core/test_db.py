@@ -16,6 +16,7 @@ from authserve.core import db as db_module
 from authserve.core.clock import now
 from authserve.core.db import (
     TransactionNestingError,
+    after_commit,
     db,
     delete_in_slices,
     insert_if_absent,
@@ -211,6 +212,39 @@ def test_after_an_error_the_next_transaction_is_an_outermost_one() -> None:
         with transaction(durable=True) as session:
             add(session, fail.__name__)
         assert fail.__name__ in committed()
+
+
+def test_an_action_after_the_commit_finds_it_done() -> None:
+    found: list[dict[str, int]] = []
+    with transaction():
+        with transaction() as session:
+            add(session, "a")
+            after_commit(lambda: found.append(committed()))
+        assert found == []
+    assert [list(rows) for rows in found] == [["a"]]
+    with transaction() as session:
+        add(session, "b")
+    assert len(found) == 1
+
+
+def test_what_is_rolled_back_has_no_action_after_it() -> None:
+    done: list[str] = []
+
+    def write_and_fail() -> None:
+        with transaction():
+            after_commit(lambda: done.append("a"))
+            raise BoomError
+
+    with pytest.raises(BoomError):
+        write_and_fail()
+    with transaction():
+        after_commit(lambda: done.append("b"))
+    assert done == ["b"]
+
+
+def test_outside_of_a_transaction_nothing_follows_a_commit() -> None:
+    with pytest.raises(RuntimeError, match="no transaction"):
+        after_commit(lambda: None)
 
 
 def test_it_gives_its_connection_back() -> None:
