@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from authserve.core import db as db_module
 from authserve.core.clock import now
+from authserve.core.constraints import violated_constraint
 from authserve.core.db import (
     TransactionNestingError,
     after_commit,
@@ -25,7 +26,6 @@ from authserve.core.db import (
     require_no_transaction,
     require_transaction,
     transaction,
-    violated_constraint,
     write_repeatably,
 )
 from authserve.core.engine import TransactionLostError

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import require_transaction, transaction, violated_constraint
+from authserve.core.constraints import violated_constraint
+from authserve.core.db import require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
