@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -89,6 +90,7 @@ class PasswordHasher:
             where a thread has a niceness of its own.
         queue_size: callers that may wait or run at once, 1 or more.
         max_wait_secs: how long one waits before its turn; after that it is told `busy`.
+        on_hashed: told the seconds that each password took, on the hashing thread.
     """
 
     def __init__(
@@ -98,13 +100,15 @@ class PasswordHasher:
         niceness: int,
         queue_size: int,
         max_wait_secs: float = MAX_WAIT_SECS,
+        on_hashed: Callable[[float], None] | None = None,
     ) -> None:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
         self._context = _make_context(cost)
         self._dummy_hash = _make_dummy_hash(cost)
         self._niceness = niceness
-        self._queue_size = queue_size
+        self._on_hashed = on_hashed
+        self.queue_size = queue_size
         self._max_wait_secs = max_wait_secs
         self._queues: dict[int, _HashingQueue] = {}
 
@@ -123,7 +127,7 @@ class PasswordHasher:
             HasherBusyError: the queue is full, or the turn did not come in time.
         """
         secret = _encode(password)
-        return self._queue.run(lambda: self._hash_secret(secret), is_known_caller=is_known_caller)
+        return self._run(lambda: self._hash_secret(secret), is_known_caller=is_known_caller)
 
     def verify(
         self, password: str, stored_hash: str | None, *, is_known_caller: bool = False
@@ -142,7 +146,7 @@ class PasswordHasher:
             HasherBusyError: the queue is full, or the turn did not come in time.
         """
         secret = _encode(password)
-        return self._queue.run(
+        return self._run(
             lambda: self._verify_secret(secret, stored_hash), is_known_caller=is_known_caller
         )
 
@@ -161,8 +165,13 @@ class PasswordHasher:
 
     def _make_queue(self) -> "_HashingQueue":
         return _HashingQueue(
-            size=self._queue_size, niceness=self._niceness, max_wait_secs=self._max_wait_secs
+            size=self.queue_size, niceness=self._niceness, max_wait_secs=self._max_wait_secs
         )
+
+    def _run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
+        on_hashed = self._on_hashed
+        timed = work if on_hashed is None else lambda: _time(work, on_hashed)
+        return self._queue.run(timed, is_known_caller=is_known_caller)
 
     def _hash_secret(self, secret: bytes) -> str:
         return cast(str, self._context.hash(secret))
@@ -187,6 +196,14 @@ class PasswordHasher:
         # Not the caller's password: some are longer than libpass takes. The cost is the same.
         self._context.verify(b"", self._dummy_hash)
         return _WRONG
+
+
+def _time(work: Callable[[], _T], tell: Callable[[float], None]) -> _T:
+    started_at = time.perf_counter()
+    try:
+        return work()
+    finally:
+        tell(time.perf_counter() - started_at)
 
 
 def _make_context(cost: PasswordCost) -> CryptContext:

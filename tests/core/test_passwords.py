@@ -509,3 +509,13 @@ def test_the_running_applications_hasher_is_found(hasher: PasswordHasher) -> Non
     app.extensions[PASSWORD_HASHER_EXTENSION] = hasher
     with app.app_context():
         assert get_password_hasher() is hasher
+
+
+def test_it_tells_how_long_each_password_took() -> None:
+    told: list[float] = []
+    hasher = PasswordHasher(cost=CHEAP, niceness=0, queue_size=4, on_hashed=told.append)
+    stored = hasher.hash(PASSWORD)
+    hasher.verify(PASSWORD, stored)
+    hasher.verify(PASSWORD, None)
+    assert len(told) == 3
+    assert min(told) > 0
