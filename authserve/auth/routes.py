@@ -54,6 +54,7 @@ from authserve.http.authentication import (
     require_permission,
 )
 from authserve.http.limits import limited
+from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
@@ -164,6 +165,7 @@ def refresh_tokens(presented: PresentedRefresh) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
     require_signing_key()
     signed_in = refresh(presented, request=current_request_info())
+    note_outcome("retried" if signed_in.session.is_retry else "rotated")
     return json_response(issue_pair(signed_in, fresh=False))
 
 

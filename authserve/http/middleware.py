@@ -65,11 +65,16 @@ def install_middleware(app: Flask) -> None:
 
 def _begin() -> None:
     # Where an application context is open around them, several requests share one `g`.
-    g.authentication = g.user_id = g.json_body = g.refusal_code = None
+    g.authentication = g.user_id = g.json_body = g.refusal_code = g.outcome = None
     g.started_at = time.perf_counter()
     correlation_id = _accepted_correlation_id()
     g.correlation_id = correlation_id
     correlation_id_var.set(correlation_id)
+
+
+def note_outcome(outcome: str) -> None:
+    """Say how a call succeeded that can do so in several ways, for the log and the metrics."""
+    g.outcome = outcome
 
 
 def _accepted_correlation_id() -> str:
@@ -172,4 +177,6 @@ def _log(response: Response) -> None:
     }
     if g.refusal_code is not None:
         line["code"] = g.refusal_code
+    if g.outcome is not None:
+        line["outcome"] = g.outcome
     access_logger.info("request", extra=line)

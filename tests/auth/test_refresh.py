@@ -144,6 +144,18 @@ def test_a_retry_within_the_grace_gets_a_pair_that_goes_on(clock: Clock, alice: 
         assert refresh(alice.client, pair["refresh_token"]).status_code == 200
 
 
+@on_sqlite
+def test_the_log_tells_a_retry_from_the_first_use(
+    alice: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="authserve.access"):
+        for _ in range(2):
+            refresh(alice.client, alice.tokens["refresh_token"])
+        alice.get("/api/v1/users/me")
+    lines = [record for record in caplog.records if record.name == "authserve.access"]
+    assert [getattr(line, "outcome", None) for line in lines] == ["rotated", "retried", None]
+
+
 def test_reuse_signs_everybody_out(
     clock: Clock, app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

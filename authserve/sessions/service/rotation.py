@@ -65,8 +65,11 @@ def rotate_session(presented: PresentedRefresh, *, request: RequestInfo) -> Issu
         TokenReusedError: an old token; the session has been ended, and that is committed.
     """
     moment = now()
-    row = _advance(presented, moment) or _answer_refused(presented, moment, request)
-    return issued_session(row, presented.family_secret)
+    row = _advance(presented, moment)
+    if row is not None:
+        return issued_session(row, presented.family_secret)
+    retried = _answer_refused(presented, moment, request)
+    return issued_session(retried, presented.family_secret, is_retry=True)
 
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)

@@ -24,6 +24,7 @@ class IssuedSession:
         generation: what the refresh token has to carry.
         refresh_expires_at: the nearer of the idle and the absolute limit.
         family_secret: what every refresh token of the session carries.
+        is_retry: whether the token just before the current one was answered once more.
     """
 
     id: UUID
@@ -34,6 +35,7 @@ class IssuedSession:
     amr: Sequence[str]
     auth_time: datetime
     family_secret: bytes
+    is_retry: bool = False
 
 
 ISSUED_COLUMNS = (
@@ -48,7 +50,9 @@ ISSUED_COLUMNS = (
 """What `issued_session` reads of a row."""
 
 
-def issued_session(row: Session | Row[Any], family_secret: bytes) -> IssuedSession:
+def issued_session(
+    row: Session | Row[Any], family_secret: bytes, *, is_retry: bool = False
+) -> IssuedSession:
     """The session of `row`, ready for tokens."""
     return IssuedSession(
         id=row.id,
@@ -59,6 +63,7 @@ def issued_session(row: Session | Row[Any], family_secret: bytes) -> IssuedSessi
         amr=row.amr,
         auth_time=row.auth_time,
         family_secret=family_secret,
+        is_retry=is_retry,
     )
 
 
