@@ -11,7 +11,7 @@ from authserve.audit.service.reading import (
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
 from authserve.audit.service.rewrapping import rewrap_heads
-from authserve.audit.service.sealing import seal_events
+from authserve.audit.service.sealing import count_unsealed_events, seal_events
 from authserve.audit.service.verifying import (
     TamperedError,
     Verified,
@@ -27,6 +27,7 @@ __all__ = [
     "TamperedError",
     "Verified",
     "chain_length",
+    "count_unsealed_events",
     "details_digest",
     "erase_details",
     "export_events",

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, func, insert, select
 
 from authserve.audit.models import (
     CHAIN_ID,
@@ -41,6 +41,12 @@ def seal_events() -> Iterator[int]:
         # The log is kept elsewhere, so it tells of a chain that was made anew as a whole.
         logger.info("audit batch sealed", extra=batch)
         yield batch["events"]
+
+
+def count_unsealed_events() -> int:
+    """How many events are in no batch yet: few, while a worker runs."""
+    ((count,),) = read_all(select(func.count()).select_from(AuditUnsealed))
+    return int(count)
 
 
 def _seal_batch() -> dict[str, Any] | None:

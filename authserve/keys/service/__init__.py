@@ -13,16 +13,19 @@ from authserve.keys.service.rotation import (
     rewrap,
     rotate,
 )
+from authserve.keys.service.rows import KeyDates, find_key_dates
 from authserve.keys.service.store import KEY_STORE_EXTENSION, KeyStore, get_key_store
 
 __all__ = [
     "ALGORITHM",
     "KEY_STORE_EXTENSION",
+    "KeyDates",
     "KeyState",
     "KeyStore",
     "ListedKey",
     "NewestKey",
     "RotationCause",
+    "find_key_dates",
     "get_key_store",
     "list_keys",
     "rewrap",

@@ -14,6 +14,7 @@ from authserve.core.crypto import UndecryptableError, get_keyring
 from authserve.core.db import read_all
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
+from authserve.keys.policy import ROTATION_PERIOD, find_signing_key
 
 SEAL_PURPOSE = "signing-key"
 
@@ -58,6 +59,27 @@ def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
         )
         for row in read_all(statement)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDates:
+    """Since when the present key signs, and from when on the next one is made.
+
+    The second is in the past when a rotation is overdue.
+    """
+
+    signing_since: datetime
+    rotation_due: datetime
+
+
+def find_key_dates() -> KeyDates | None:
+    """The dates of the keys as they are, or None while no key signs."""
+    columns = (SigningKey.serial, SigningKey.active_from, SigningKey.retire_at)
+    keys = read_all(select(*columns).where(is_usable()).order_by(SigningKey.serial))
+    signing = find_signing_key(keys, now())
+    if signing is None:
+        return None
+    return KeyDates(signing.active_from, keys[-1].active_from + ROTATION_PERIOD)
 
 
 def seal(kid: str, private_der: bytes) -> bytes:

@@ -12,6 +12,9 @@ from authserve.outbox.service.delivering import (
     require_held,
 )
 from authserve.outbox.service.keeping import (
+    MessageCount,
+    count_finished_messages,
+    count_unfinished_messages,
     delete_messages_of,
     find_messages_of,
     find_oldest_pending,
@@ -24,9 +27,12 @@ from authserve.outbox.service.owing import drop_topic, enqueue
 
 __all__ = [
     "ClaimedMessage",
+    "MessageCount",
     "MessageState",
     "OutboxMessage",
     "claim",
+    "count_finished_messages",
+    "count_unfinished_messages",
     "delete_messages_of",
     "drop_topic",
     "enqueue",

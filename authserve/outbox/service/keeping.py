@@ -1,6 +1,7 @@
 """Looking at messages, trying them again, and clearing them away."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -28,6 +29,46 @@ def find_oldest_pending() -> datetime | None:
     pending = OutboxMessage.state == MessageState.PENDING
     ((oldest,),) = read_all(select(func.min(OutboxMessage.created_at)).where(pending))
     return cast("datetime | None", oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCount:
+    """How many messages are in a state, and when the oldest of them was written."""
+
+    count: int = 0
+    oldest: datetime | None = None
+
+
+def count_unfinished_messages() -> dict[MessageState, MessageCount]:
+    """All messages that wait or were given up: what an operator may have to act on."""
+    return _count_by_state((MessageState.PENDING, MessageState.DEAD))
+
+
+def count_finished_messages(*, since: datetime) -> dict[MessageState, MessageCount]:
+    """The messages written since then that were delivered, or dropped for good reasons."""
+    return _count_by_state(
+        (MessageState.SENT, MessageState.DROPPED), OutboxMessage.created_at >= since
+    )
+
+
+def _count_by_state(
+    states: Collection[MessageState], *conditions: ColumnElement[bool]
+) -> dict[MessageState, MessageCount]:
+    """One range of an index for each state; a state without messages is there with 0."""
+    statement = (
+        select(
+            OutboxMessage.state,
+            func.count().label("messages"),
+            func.min(OutboxMessage.created_at).label("oldest"),
+        )
+        .where(OutboxMessage.state.in_(states), *conditions)
+        .group_by(OutboxMessage.state)
+    )
+    found = {
+        MessageState(row.state): MessageCount(row.messages, row.oldest)
+        for row in read_all(statement)
+    }
+    return {state: found.get(state, MessageCount()) for state in states}
 
 
 def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
