@@ -22,6 +22,7 @@ from authserve.core.setting_parsers import (
     choice,
     days,
     folder,
+    parse_bearer_token,
     parse_mailbox,
     parse_secret,
     parse_secrets,
@@ -79,6 +80,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "HASH_NICENESS": whole(0, 19),
     "AUDIT_RETENTION": days(1, 36_500),
     "CORS_ORIGINS": parse_origins,
+    "METRICS_TOKEN": parse_bearer_token,
     "LOG_LEVEL": choice(get_args(LogLevel)),
     "PORT": whole(1, 65_535),
     "WEB_CONCURRENCY": whole(1, _MAX_WORKERS),
@@ -100,6 +102,7 @@ SECRETS = (
     "DATABASE_URL",
     "MAIL_URL",
     "RATELIMIT_STORAGE_URL",
+    "METRICS_TOKEN",
 )
 """These can also come from the file that `NAME_FILE` names, as container platforms hand them in."""
 

@@ -9,7 +9,7 @@ from authserve.admin.cli import users_group
 from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.cli import audit_group
 from authserve.audit.routes import blueprint as audit_blueprint
-from authserve.audit.service import erase_details, record
+from authserve.audit.service import count_unsealed_events, erase_details, record
 from authserve.audit.worker import JOBS
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
@@ -42,6 +42,16 @@ from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import make_transport
+from authserve.metrics.routes import SOURCES_EXTENSION, count_requests
+from authserve.metrics.routes import blueprint as metrics_blueprint
+from authserve.metrics.service import (
+    METRICS_EXTENSION,
+    Metrics,
+    count_when_committed,
+    read_keys,
+    read_outbox,
+    read_unsealed,
+)
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
@@ -88,6 +98,16 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
 )
 """Who is told of what, in this order, in the transaction of the event."""
 
+COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
+"""Who else is told, where `/metrics` is wanted."""
+
+METRICS_SOURCES = {
+    "outbox": read_outbox,
+    "keys": read_keys,
+    "audit": read_unsealed(count_unsealed_events),
+}
+"""What `/metrics` reads from the database."""
+
 BLUEPRINTS = (
     auth_blueprint,
     users_blueprint,
@@ -131,6 +151,7 @@ def create_app(settings: Settings) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
+    app.register_blueprint(metrics_blueprint)
     users_group.add_command(import_command)
     users_group.add_command(export_command)
     app.cli.add_command(users_group)
@@ -191,11 +212,13 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[LIMIT_COUNTERS_EXTENSION] = make_counters(settings.ratelimit_storage_url)
     app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
     app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+    metrics = _bind_metrics(app) if settings.metrics_token else None
     app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(
         cost=settings.password_cost,
         niceness=settings.hash_niceness,
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
+        on_hashed=metrics.observe_hash if metrics else None,
     )
     url = settings.breached_passwords_url
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)
@@ -212,3 +235,13 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[PURGES_EXTENSION] = PURGES
     app.extensions[JOBS_EXTENSION] = JOBS
     app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token
+
+
+def _bind_metrics(app: Flask) -> Metrics:
+    """Count what happens in `app`."""
+    metrics = Metrics(version=service_version())
+    app.extensions[METRICS_EXTENSION] = metrics
+    app.extensions[SOURCES_EXTENSION] = METRICS_SOURCES
+    app.extensions[EVENTS_EXTENSION] = (*SUBSCRIBERS, *COUNTING)
+    count_requests(app, metrics)
+    return metrics

@@ -183,6 +183,9 @@ ACCEPTED = [
         "https://a.example.com, http://localhost:3000 https://[2001:db8::1]:8443,",
         ("https://a.example.com", "http://localhost:3000", "https://[2001:db8::1]:8443"),
     ),
+    ("METRICS_TOKEN", "", ""),
+    ("METRICS_TOKEN", SECRET, SECRET),
+    ("METRICS_TOKEN", "-._~+/" * 6 + "==", "-._~+/" * 6 + "=="),
     ("LOG_LEVEL", "warning", "WARNING"),
     ("LOG_LEVEL", "CRITICAL", "CRITICAL"),
     ("PORT", "1", 1),
@@ -358,6 +361,7 @@ REFUSED = {
         "chrome-extension://abc",
         "file://",
     ],
+    "METRICS_TOKEN": ["short", "a b" * 20, "ü" * 40, "x" * 600, "a" * 40 + "\n"],
     "LOG_LEVEL": ["", "WARN", "NOTSET", "20"],
     "PORT": ["0", "65536", "http", ""],
     "WEB_CONCURRENCY": ["0", "65", "auto"],
@@ -476,6 +480,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         DATABASE_URL=f"postgresql://user:{LEAK}@h/d",
         MAIL_URL=f"smtps://user:{LEAK}@h",
         RATELIMIT_STORAGE_URL=f"redis://user:{LEAK}@h",
+        METRICS_TOKEN=f"{LEAK}-and-so-much-longer",
     )
     assert LEAK in settings.database_url
     assert LEAK not in repr(settings)
@@ -489,6 +494,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         ("DATABASE_URL", "postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
         ("MAIL_URL", "smtps://u:p@h", "smtps://u:p@h"),
         ("RATELIMIT_STORAGE_URL", "redis://u:p@h", "redis://u:p@h"),
+        ("METRICS_TOKEN", OTHER_SECRET, OTHER_SECRET),
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -604,6 +610,8 @@ UNSAFE: list[tuple[str, str | None]] = [
     ("SECRET_KEY", "abcdefghijklmnopqrstuvwxyz0123456789"),
     ("SECRET_KEY", "too short"),
     ("SECRET_KEY_FALLBACKS", f"{SECRET},{'secret' * 6}"),
+    ("METRICS_TOKEN", "metrics-token-metrics-token-metrics-token"),
+    ("METRICS_TOKEN", "secret" * 6),
     ("PUBLIC_URL", None),
     ("PUBLIC_URL", "http://auth.example.com"),
     ("MAIL_URL", None),
@@ -637,6 +645,7 @@ def test_production_refuses(faults_of: Faults, name: str, text: str | None) -> N
         ("MAIL_URL", "file:///var/mail/out"),
         ("BREACHED_PASSWORDS_URL", ""),
         ("BREACHED_PASSWORDS_URL", "https://api.pwnedpasswords.com/range"),
+        ("METRICS_TOKEN", ""),
         ("TRUSTED_PROXIES", "0"),
         ("CORS_ORIGINS", "https://app.example.com http://localhost:3000 http://127.0.0.1:3000"),
         ("FLASK_DEBUG", "0"),

@@ -47,3 +47,6 @@ def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     for fallback in values.get("secret_key_fallbacks", ()):
         if weakness := find_weakness(fallback):
             yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"
+    token = values.get("metrics_token")
+    if weakness := find_weakness(token) if token else None:
+        yield f"METRICS_TOKEN: {weakness}; make one with {_MAKE_SECRET}"

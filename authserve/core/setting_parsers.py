@@ -129,6 +129,17 @@ def parse_secrets(raw: str) -> tuple[str, ...]:
     return tuple(parse_secret(part.strip()) for part in raw.split(",")) if raw else ()
 
 
+_BEARER_TOKEN = re.compile(rf"[A-Za-z0-9._~+/-]{{{SECRET_MIN_BYTES},512}}=*")
+"""RFC 6750 §2.1."""
+
+
+def parse_bearer_token(raw: str) -> str:
+    """A secret that callers send as bearer, 32 to 512 characters; empty text means none."""
+    if raw and not _BEARER_TOKEN.fullmatch(raw):
+        raise ValidationError("must be 32 to 512 letters, digits and -._~+/ or empty")
+    return raw
+
+
 _PLACEHOLDER_WORDS = (
     "authserve",
     "changeme",

@@ -99,6 +99,8 @@ class Settings:
     audit_retention: timedelta = timedelta(days=400)
     cors_origins: tuple[str, ...] = ()
     """Whose pages may call: scheme, host and port, as browsers send them."""
+    metrics_token: str = field(default="", repr=False)
+    """Empty: nothing is counted, and `/metrics` is not there."""
     log_level: LogLevel = "INFO"
     port: int = 8000
     web_concurrency: int = 2

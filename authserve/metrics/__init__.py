@@ -1,0 +1,1 @@
+"""Counting what happens, and `/metrics`, which tells Prometheus of it."""

@@ -1,0 +1,70 @@
+"""`/metrics`, and the counting of requests."""
+
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from flask import Blueprint, Flask, Response, g, request
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from authserve.core.crypto import is_equal
+from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError, NotFoundError
+from authserve.core.registry import component
+from authserve.core.settings import get_settings
+from authserve.http.authentication import bearer_token
+from authserve.metrics.service import Metrics, Source, expose, get_metrics
+
+LOGIN = "auth.login_user"
+REFRESH = "auth.refresh_tokens"
+
+SOURCES_EXTENSION = "authserve.metrics_sources"
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """What all workers counted, for Prometheus, which sends `METRICS_TOKEN` as bearer.
+
+    Raises:
+        NotFoundError: there is no such token.
+        AuthenticationRequiredError, InvalidTokenError: it was not sent.
+    """
+    expected = get_settings().metrics_token
+    if not expected:
+        raise NotFoundError
+    token = bearer_token()
+    if token is None:
+        raise AuthenticationRequiredError("Send METRICS_TOKEN: Authorization: Bearer <token>.")
+    if not is_equal(token.encode(), expected.encode()):
+        raise InvalidTokenError
+    sources = cast("Mapping[str, Source]", component(SOURCES_EXTENSION))
+    return Response(expose(get_metrics(), sources), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@blueprint.after_request
+def _forbid_storing(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def count_requests(app: Flask, metrics: Metrics) -> None:
+    """Count every request of `app`."""
+
+    @app.after_request
+    def _count(response: Response) -> Response:
+        rule, code = request.url_rule, g.refusal_code
+        metrics.count_request(
+            method=request.method,
+            route=rule.rule if rule is not None else None,
+            status=response.status_code,
+            duration_secs=time.perf_counter() - g.started_at,
+        )
+        endpoint = request.endpoint
+        if endpoint == REFRESH:
+            metrics.count_refresh(g.outcome, code=code)
+        if code is not None:
+            metrics.count_refusal(code)
+            if endpoint == LOGIN:
+                metrics.count_refused_sign_in(code)
+        return response

@@ -1,0 +1,29 @@
+"""Metrics: counted, read by Prometheus, kept when workers end."""
+
+from authserve.metrics.service.counting import (
+    METRICS_EXTENSION,
+    Metrics,
+    count_when_committed,
+    get_metrics,
+)
+from authserve.metrics.service.files import forget_worker
+from authserve.metrics.service.scraping import (
+    Source,
+    expose,
+    read_keys,
+    read_outbox,
+    read_unsealed,
+)
+
+__all__ = [
+    "METRICS_EXTENSION",
+    "Metrics",
+    "Source",
+    "count_when_committed",
+    "expose",
+    "forget_worker",
+    "get_metrics",
+    "read_keys",
+    "read_outbox",
+    "read_unsealed",
+]

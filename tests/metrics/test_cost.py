@@ -1,0 +1,38 @@
+"""Counting must not be what a request costs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import EnvironBuilder
+
+from tests.http.test_cost import ME, count_calls
+from tests.support.clients import Caller, register_caller
+from tests.support.marks import on_sqlite
+from tests.support.metrics import METRICS_TOKEN
+
+MAX_CALLS = 100
+"""For one request: two counters and a histogram, Python's functions and C's (chosen)."""
+
+
+def cost(app: Flask, caller: Caller) -> int:
+    """How many calls a look at the own account takes, when it is not the first."""
+    headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}
+
+    def environ() -> dict[str, Any]:
+        return EnvironBuilder(path=ME, headers=headers).get_environ()
+
+    def call(environ: dict[str, Any]) -> None:
+        b"".join(app.wsgi_app(environ, lambda *_told: None))
+
+    for _ in range(5):
+        call(environ())
+    prepared = environ()
+    return count_calls(lambda: call(prepared))
+
+
+@on_sqlite
+def test_counting_a_request_takes_few_calls(make_app: Callable[..., Flask]) -> None:
+    silent, counting = make_app(), make_app(metrics_token=METRICS_TOKEN)
+    alice = register_caller(silent, "alice")
+    assert 0 < cost(counting, alice) - cost(silent, alice) <= MAX_CALLS

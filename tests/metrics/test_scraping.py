@@ -1,0 +1,154 @@
+"""What `/metrics` reads from the database at the moment."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from authserve.app import METRICS_SOURCES, service_version
+from authserve.core.breakers import all_breakers
+from authserve.core.clock import now
+from authserve.core.db import read_all, reading
+from authserve.metrics.service import scraping
+from authserve.metrics.service.families import BREAKER_STATES
+from tests.support.clients import Caller, register
+from tests.support.databases import on_postgresql
+from tests.support.mail import work
+from tests.support.marks import on_sqlite
+from tests.support.messages import change_messages
+from tests.support.metrics import Scrape
+from tests.support.trail import seal_all
+
+Read = Callable[[], Scrape]
+
+MESSAGES = "authserve_outbox_messages"
+AGE = "authserve_outbox_oldest_age_seconds"
+FINISHED = "authserve_outbox_finished_last_hour"
+ERRORS = "authserve_scrape_errors"
+
+
+@on_sqlite
+def test_it_tells_release_and_start(read: Read) -> None:
+    before = now().timestamp()
+    found = read()
+    assert found.value("authserve_build_info", version=service_version()) == 1
+    assert 0 < found.value("authserve_start_time_seconds") <= before
+
+
+def test_it_tells_what_mail_waits_and_for_how_long(
+    app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
+) -> None:
+    assert read().value(AGE, state="pending") == 0
+    for name in ("alice", "bob"):
+        register(client, name)
+        clock.shift(timedelta(minutes=5))
+    found = read()
+    assert found.value(MESSAGES, state="pending") == 2
+    assert found.value(AGE, state="pending") == 600
+    assert found.value(MESSAGES, state="dead") == found.value(AGE, state="dead") == 0
+
+
+def test_it_tells_what_mail_was_given_up(
+    app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
+) -> None:
+    register(client, "alice")
+    change_messages(app, state="dead", finished_at=now())
+    clock.shift(timedelta(days=1))
+    found = read()
+    assert (found.value(MESSAGES, state="dead"), found.value(MESSAGES, state="pending")) == (1, 0)
+    assert found.value(AGE, state="dead") == 86_400
+
+
+def test_it_tells_that_mail_leaves(
+    app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
+) -> None:
+    register(client, "alice")
+    work(app)
+    found = read()
+    assert found.value(FINISHED, state="sent") == 1
+    assert found.value(MESSAGES, state="pending") == 0
+    clock.shift(timedelta(hours=1, seconds=1))
+    assert read().value(FINISHED, state="sent") == 0
+
+
+def test_it_tells_the_age_of_the_key_and_when_the_next_is_due(
+    clock: time_machine.Traveller, alice: Caller, read: Read
+) -> None:
+    age, due = "authserve_signing_key_age_seconds", "authserve_signing_key_rotation_seconds"
+    first = read()
+    assert first.value(age) + first.value(due) == timedelta(days=90).total_seconds()
+    clock.shift(timedelta(days=91))
+    later = read()
+    assert later.value(age) == first.value(age) + 91 * 86_400
+    assert later.value(due) < 0
+
+
+@on_sqlite
+def test_without_a_key_nothing_is_told_of_one(read: Read) -> None:
+    assert not [name for name in read().families if "signing_key" in name]
+
+
+def test_it_tells_what_is_not_sealed_yet(app: Flask, alice: Caller, read: Read) -> None:
+    assert read().value("authserve_audit_unsealed_events") >= 2
+    with app.app_context():
+        seal_all()
+    assert read().value("authserve_audit_unsealed_events") == 0
+
+
+def test_without_the_database_the_rest_is_told(
+    client: FlaskClient, lose_database: Callable[[], None], read: Read
+) -> None:
+    client.get("/healthz")
+    before = read()
+    assert set(before.series(ERRORS).values()) == {0}
+    lose_database()
+    found = read()
+    assert found.series(ERRORS) == {(("source", name),): 1 for name in METRICS_SOURCES}
+    assert found.value(
+        "authserve_http_requests_total", method="GET", route="/healthz", status="200"
+    )
+    gone = before.families.keys() - found.families.keys()
+    assert gone == {
+        MESSAGES,
+        AGE,
+        FINISHED,
+        "authserve_audit_unsealed_events",
+    }
+
+
+@on_postgresql
+def test_a_slow_look_is_given_up(app: Flask, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scraping, "STATEMENT_TIMEOUT_MS", 50)
+    sleep = text("SELECT pg_sleep(60)")
+    sources = {"slow": lambda: read_all(sleep), "next": list}  # type: ignore[arg-type]
+    monkeypatch.setitem(app.extensions, "authserve.metrics_sources", sources)
+    assert set(read().series(ERRORS).values()) == {1}
+
+
+@on_postgresql
+def test_the_short_limit_ends_with_the_scrape(app: Flask, read: Read) -> None:
+    read()
+    with app.app_context(), reading() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "5s"
+
+
+@on_postgresql
+def test_an_open_breaker_is_told(app: Flask, read: Read) -> None:
+    name = "authserve_breaker_workers"
+    closed = {"closed": 1, "open": 0, "half-open": 0}
+
+    def states() -> dict[str, float]:
+        found = read()
+        return {
+            state: found.value(name, breaker="database", state=state) for state in BREAKER_STATES
+        }
+
+    assert states() == closed
+    with app.app_context():
+        (breaker,) = [found for found in all_breakers() if found.name == "database"]
+    breaker.trip()
+    assert states() == {"closed": 0, "open": 1, "half-open": 0}
