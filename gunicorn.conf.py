@@ -10,6 +10,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
+from authserve.core import run_folder
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
 from authserve.keys.service import KEY_STORE_EXTENSION
@@ -17,6 +18,14 @@ from authserve.serving import drain_on_sigterm
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
+
+if settings.metrics_token:
+    # The workers count in files of this folder. prometheus_client wants to know of it when it is
+    # imported.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(run_folder.claim("authserve-metrics-"))
+
+from authserve.metrics.service import forget_worker  # noqa: E402
+from authserve.metrics.worker import start_sampling  # noqa: E402
 
 # A platform's router reaches the process from outside; a workstation's neighbours need not.
 bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
@@ -57,9 +66,23 @@ if hasattr(_libc, "mallopt"):
 
 
 def post_worker_init(worker: ThreadWorker) -> None:
-    """Let each worker answer for the public keys even if the database goes away at once."""
+    """Let each worker answer for the public keys even if the database goes away at once.
+
+    And let it say how it is doing, from its first second on.
+    """
     with worker.wsgi.app_context():
         worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
+    start_sampling(worker.wsgi)
+
+
+def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
+    """Keep what a worker counted, however it ended, and forget the rest of it."""
+    forget_worker(worker.pid, alive=arbiter.WORKERS)
+
+
+def on_exit(_arbiter: Arbiter) -> None:
+    """Leave nothing behind."""
+    run_folder.release("authserve-metrics-")
 
 
 timeout = 30
