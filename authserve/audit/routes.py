@@ -1,12 +1,14 @@
 """The API of the audit trail."""
 
+from dataclasses import asdict
 from typing import Any
 
-from authserve.audit.schemas import AuditEventPageSchema, EventQuerySchema
-from authserve.audit.service import EventFilters, find_events
+from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
+from authserve.audit.service import EventFilters, find_events, find_shared_address
 from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import PageQuerySchema, make_page
+from authserve.http.request_info import find_address
 from authserve.rbac.service import Permission
 
 blueprint = Blueprint(
@@ -32,6 +34,15 @@ def list_own_events(query: dict[str, Any]) -> dict[str, Any]:
     """List what happened to the caller's account and what the caller did, newest first."""
     filters = EventFilters(involving=current_actor().signed_in_user)
     return _page(filters, **query)
+
+
+@blueprint.get("/client-address")
+@require_permission(Permission.AUDIT_READ)
+@blueprint.response(200, ClientAddressSchema)
+def read_client_address() -> dict[str, Any]:
+    """Show the address that this request is taken to come from, and by which rule."""
+    shared = find_shared_address()
+    return {**asdict(find_address()), "warning": shared.warning if shared else None}
 
 
 def _page(filters: EventFilters, *, limit: int, cursor: Any) -> dict[str, Any]:

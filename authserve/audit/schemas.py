@@ -5,6 +5,7 @@ from marshmallow import Schema, fields
 from authserve.core.events import AuditAction, Outcome
 from authserve.http.fields import MomentInput
 from authserve.http.pagination import PageQuerySchema, page_schema
+from authserve.http.request_info import AddressRule
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
 
 ACTIONS = [action.value for action in AuditAction]
@@ -34,6 +35,34 @@ class AuditEventSchema(Schema):
     user_agent = fields.String(required=True, allow_none=True, metadata={"example": "curl/8.5"})
     correlation_id = fields.String(required=True, allow_none=True)
     details = fields.Dict(keys=fields.String(), required=True)
+
+
+class ClientAddressSchema(Schema):
+    """Where a request is taken to come from, and by which rule."""
+
+    address = fields.String(required=True, allow_none=True, metadata={"example": "203.0.113.7"})
+    network = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What it counts as.", "example": "203.0.113.7"},
+    )
+    rule = fields.String(required=True, metadata={"enum": [rule.value for rule in AddressRule]})
+    trusted_proxies = fields.Integer(required=True, metadata={"example": 0})
+    peer = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Who connected to the service.", "example": "203.0.113.7"},
+    )
+    forwarded_for = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "`X-Forwarded-For`, believed or not.", "example": []},
+    )
+    warning = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Set if all recent events seem to come from one address."},
+    )
 
 
 AuditEventPageSchema = page_schema("AuditEventPageSchema", AuditEventSchema)

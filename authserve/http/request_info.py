@@ -1,13 +1,18 @@
 """Where a request comes from, believing only the proxies that the operator named."""
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from flask import Flask, g, request
+from werkzeug.http import parse_list_header
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
+from authserve.core.settings import get_settings
+from authserve.ratelimit.policy import network_of
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -27,6 +32,50 @@ def trust_proxies(app: Flask, *, count: int) -> None:
 def client_address() -> str | None:
     """The address that the current request is taken to come from, in its one spelling."""
     return normalize_address(request.remote_addr)
+
+
+class AddressRule(StrEnum):
+    """How a client's address is found."""
+
+    PEER = "peer"
+    X_FORWARDED_FOR = "x_forwarded_for"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFinding:
+    """Where the current request is taken to come from, and why.
+
+    Args:
+        network: what it counts as where clients are counted.
+        peer: who connected to this service.
+        forwarded_for: all of `X-Forwarded-For`, believed or not.
+    """
+
+    address: str | None
+    network: str | None
+    rule: AddressRule
+    trusted_proxies: int
+    peer: str | None
+    forwarded_for: list[str]
+
+
+def find_address() -> AddressFinding:
+    """Say how `client_address` comes about.
+
+    The rule is the peer's as well where fewer proxies than trusted ones have spoken.
+    """
+    count, address = get_settings().trusted_proxies, client_address()
+    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    forwarded_for = parse_list_header(request.headers.get("X-Forwarded-For", ""))
+    is_forwarded = count and len(forwarded_for) >= count
+    return AddressFinding(
+        address=address,
+        network=network_of(address) if address else None,
+        rule=AddressRule.X_FORWARDED_FOR if is_forwarded else AddressRule.PEER,
+        trusted_proxies=count,
+        peer=normalize_address(original.get("REMOTE_ADDR")),
+        forwarded_for=forwarded_for,
+    )
 
 
 def current_request_info() -> RequestInfo:

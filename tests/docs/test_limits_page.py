@@ -1,5 +1,6 @@
 """docs/limits.md has every limit, its numbers, and the calls that it counts."""
 
+import json
 import re
 from collections import defaultdict
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 from flask import Flask
 
 import config
+from authserve.audit.schemas import ClientAddressSchema
 from authserve.http.openapi import API_PREFIX, limits_of
 from authserve.ratelimit.policy import LIMITS
 from tests.support.marks import on_sqlite
@@ -43,3 +45,9 @@ def test_reading_has_none(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if "GET" in (rule.methods or ()):
             assert limits_of(app.view_functions[rule.endpoint]) == ()
+
+
+def test_its_example_of_a_client_address_has_every_field() -> None:
+    (example,) = map(json.loads, re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL))
+    assert example.keys() == ClientAddressSchema().fields.keys()
+    assert not ClientAddressSchema().validate(example)

@@ -17,9 +17,10 @@ from authserve.core.db import db, transaction
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.outbox.service import enqueue
 from tests.conftest import make_settings
-from tests.support.clients import Caller
+from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.ranges import range_server, reply, send
+from tests.support.redis import RedisServer
 
 MakeApp = Callable[..., Flask]
 
@@ -32,13 +33,33 @@ def examine(app: Flask) -> tuple[int, dict[str, dict[str, Any]]]:
     return result.exit_code, {finding["check"]: finding for finding in document["findings"]}
 
 
-def test_it_finds_nothing_in_a_sound_deployment(app: Flask, alice: Caller) -> None:
+def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
+    app = make_app(ratelimit_enabled=True)
+    register_caller(app, "alice")
     status, findings = examine(app)
     assert status == 0
     levels = {check: finding["level"] for check, finding in findings.items()}
     assert set(levels.values()) <= {"ok", "warning"}
     # The mail of a test goes to the log.
     assert [check for check, level in levels.items() if level == "warning"] == ["mail"]
+
+
+@on_sqlite
+def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
+    found = examine(make_app(ratelimit_enabled=True))[1]["limits"]
+    assert found["level"] == "ok"
+    assert found["message"] == "Limits are on, and counted in the database."
+    assert examine(make_app(ratelimit_enabled=False))[1]["limits"]["level"] == "warning"
+
+
+@on_sqlite
+def test_it_asks_redis(make_app: MakeApp, redis_server: RedisServer) -> None:
+    app = make_app(ratelimit_enabled=True, ratelimit_storage_url=redis_server.url)
+    assert examine(app)[1]["limits"]["level"] == "ok"
+    redis_server.stop()
+    status, findings = examine(app)
+    assert (status, findings["limits"]["level"]) == (0, "warning")
+    assert str(redis_server.port) not in findings["limits"]["message"]
 
 
 def test_it_prints_for_people(app: Flask) -> None:

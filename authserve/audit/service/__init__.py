@@ -1,5 +1,6 @@
 """The audit trail: written, read, erased, sealed, verified, pruned."""
 
+from authserve.audit.service.addresses import find_shared_address
 from authserve.audit.service.exporting import ExportedEvent, export_events
 from authserve.audit.service.pruning import prune_events
 from authserve.audit.service.reading import (
@@ -33,6 +34,7 @@ __all__ = [
     "export_events",
     "find_events",
     "find_last_sign_in_failures",
+    "find_shared_address",
     "prune_events",
     "record",
     "rewrap_heads",

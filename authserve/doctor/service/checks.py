@@ -4,9 +4,7 @@ None prints a secret, and none changes anything.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
@@ -19,6 +17,8 @@ from authserve.core.db import db, reading
 from authserve.core.migration_state import is_migrated
 from authserve.core.range_service import RangeServiceError
 from authserve.core.settings import Settings, get_settings
+from authserve.doctor.service.clients import client_addresses, ordinary_limits
+from authserve.doctor.service.finding import Finding, Level
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
 from authserve.mail.service import get_mailer
@@ -35,34 +35,13 @@ KEY_AGE_WARNING = timedelta(days=97)
 MAX_LISTED_MESSAGES = 1_000
 
 
-class Level(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Args:
-        check: its name.
-        message: what is so, and if it is not well, what to do.
-    """
-
-    check: str
-    level: Level
-    message: str
-
-
 def examine() -> Iterator[Finding]:
     """Run every check; those that need the database are left out while it is away."""
     settings = get_settings()
     yield _secret(settings)
     yield from _addresses(settings)
     yield _origins(settings)
+    yield ordinary_limits(settings)
     yield _mail(settings)
     yield _breached_passwords(settings)
     database = _database(settings)
@@ -75,6 +54,7 @@ def examine() -> Iterator[Finding]:
     if migrations.level is not Level.FAILURE:
         yield _signing_keys()
         yield _outbox()
+        yield client_addresses(settings)
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
 

@@ -6,6 +6,7 @@ from authserve.ratelimit.storage.current import (
     LimitCounters,
     counted_window,
     counting,
+    get_limit_counters,
 )
 from authserve.ratelimit.storage.redis import RedisStorage
 from authserve.ratelimit.storage.sql import TABLE, SQLStorage
@@ -28,5 +29,6 @@ __all__ = [
     "WindowStorage",
     "counted_window",
     "counting",
+    "get_limit_counters",
     "make_counters",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
+from typing import cast
 
 from limits.storage import Storage
 
@@ -72,6 +73,10 @@ class LimitCounters:
         self._note(None)
         return window
 
+    def is_reachable(self) -> bool:
+        """Whether the storage answers now."""
+        return self._storage.check()
+
     def _note(self, error: Exception | None) -> None:
         is_away = error is not None
         with self._lock:
@@ -80,6 +85,11 @@ class LimitCounters:
             logger.error("ordinary limits are off: no storage", exc_info=error)
         elif has_changed:
             logger.warning("ordinary limits are on again")
+
+
+def get_limit_counters() -> LimitCounters:
+    """The counters of the application at work."""
+    return cast(LimitCounters, component(LIMIT_COUNTERS_EXTENSION))
 
 
 class CurrentStorage(Storage):
@@ -94,13 +104,13 @@ class CurrentStorage(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count `amount`; 0, which exceeds no limit, if the storage is away."""
-        window = component(LIMIT_COUNTERS_EXTENSION).hit(key, expiry, amount)
+        window = get_limit_counters().hit(key, expiry, amount)
         if window is None:
             return 0
         collected = _windows.get()
         if collected is not None:
             collected[key] = window
-        return int(window.hits)
+        return window.hits
 
     def get(self, key: str) -> int:
         """Not offered, like all below: what a request needs, its own hits have told."""

@@ -34,3 +34,6 @@ class WindowStorage(Protocol):
 
     def hit(self, key: str, expiry: int, amount: int = 1) -> Window:
         """Count `amount` in the present window, or in a new one of `expiry` seconds."""
+
+    def check(self) -> bool:
+        """Whether it answers."""
