@@ -30,9 +30,10 @@ def block(language: str, *, holding: str) -> str:
 
 @pytest.mark.gunicorn
 @on_sqlite
-def test_its_first_session_works_when_pasted(server: Server) -> None:
+def test_its_first_session_works_when_pasted(make_server: Callable[..., Server]) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the README's session is written for curl, which is not installed here")
+    server = make_server(RATELIMIT_ENABLED="true")
     script = block("bash", holding="/auth/register").replace(DEFAULT_URL, server.url)
     done = subprocess.run(
         ["bash"], input=script, capture_output=True, text=True, timeout=DEADLINE_SECS, check=False

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from werkzeug.test import EnvironBuilder
 
 from authserve.core.logs import LineHandler
-from tests.support.clients import Caller, register_caller
+from tests.support.clients import register_caller
 from tests.support.marks import on_sqlite
 
 ME = "/api/v1/users/me"
@@ -108,8 +108,10 @@ def count_calls(run: Callable[[], Any]) -> int:
 
 @on_sqlite
 def test_a_look_at_the_own_account_costs_few_calls(
-    app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    app = make_app(ratelimit_enabled=True)
+    alice = register_caller(app, "alice")
     # pytest's own handlers would be counted, too.
     root = logging.getLogger()
     own = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
