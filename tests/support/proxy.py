@@ -92,6 +92,8 @@ class Proxy:
     def __init__(self, urls: Sequence[str]) -> None:
         self.backends = [Backend(url) for url in urls]
         self._turn = count()
+        self.loses_answers = Event()
+        """While it is set, whoever asks is hung up on after the server has answered."""
         self._is_closed = Event()
         self._server = _make_server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -141,6 +143,9 @@ def _make_server(proxy: Proxy) -> ThreadingHTTPServer:
             except (OSError, HTTPException) as error:
                 self._answer(502, [], repr(error).encode())
                 return
+            if proxy.loses_answers.is_set():
+                self.close_connection = True
+                return
             self._answer(response.status, response.getheaders(), answer)
 
         def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -149,6 +154,8 @@ def _make_server(proxy: Proxy) -> ThreadingHTTPServer:
                 if name.lower() not in HOP_BY_HOP:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 

@@ -1,0 +1,105 @@
+"""The server did what was asked, and the answer never arrived: the client can go on."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+
+from tests.support.clients import PASSWORD
+from tests.support.mail import open_mailbox, work
+from tests.support.proxy import Proxy, proxy_before
+from tests.support.server import Client, Server
+from tests.support.worker import wait_until
+
+pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
+
+REGISTRATION = {"email": "alice@example.com", "username": "alice", "password": PASSWORD}
+
+NEW_PASSWORD = "another horse, another staple"
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with proxy_before(server.url) as proxy:
+        wait_until(lambda: proxy.backends[0].is_ready)
+        yield proxy
+
+
+@pytest.fixture
+def client(proxy: Proxy) -> Iterator[Client]:
+    with Client(proxy.url) as client:
+        yield client
+
+
+@pytest.fixture
+def lose(proxy: Proxy, client: Client) -> Callable[..., None]:
+    """Send a request that is done, and whose answer is lost."""
+
+    def lose(path: str, **body: Any) -> None:
+        served = proxy.backends[0].served
+        proxy.loses_answers.set()
+        with pytest.raises(requests.ConnectionError):
+            client.post(path, json=body)
+        proxy.loses_answers.clear()
+        assert proxy.backends[0].served == served + 1
+
+    return lose
+
+
+def sign_in(client: Client, password: str = PASSWORD) -> dict[str, Any]:
+    body = {"identifier": "alice", "password": password}
+    response = client.post("/api/v1/auth/login", json=body)
+    assert response.status_code == 200, response.text
+    tokens: dict[str, Any] = response.json()
+    return tokens
+
+
+def code_of(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_a_registration_says_taken_the_second_time_and_the_password_works(
+    client: Client, lose: Callable[..., None]
+) -> None:
+    lose("/api/v1/auth/register", **REGISTRATION)
+    again = client.post("/api/v1/auth/register", json=REGISTRATION)
+    # Both are; the database names the one that it looked at first.
+    assert code_of(again) in [(409, "email_taken"), (409, "username_taken")]
+    sign_in(client)
+
+
+def test_a_refresh_can_be_asked_for_again_with_the_same_token(
+    client: Client, lose: Callable[..., None]
+) -> None:
+    client.post("/api/v1/auth/register", json=REGISTRATION)
+    tokens = sign_in(client)
+    body = {"refresh_token": tokens["refresh_token"]}
+    lose("/api/v1/auth/refresh", **body)
+    again = client.post("/api/v1/auth/refresh", json=body)
+    assert again.status_code == 200, again.text
+    assert again.json()["session_id"] == tokens["session_id"]
+    body = {"refresh_token": again.json()["refresh_token"]}
+    assert client.post("/api/v1/auth/refresh", json=body).status_code == 200
+
+
+def test_a_sign_in_can_be_done_again(client: Client, lose: Callable[..., None]) -> None:
+    client.post("/api/v1/auth/register", json=REGISTRATION)
+    lose("/api/v1/auth/login", identifier="alice", password=PASSWORD)
+    sign_in(client)
+
+
+def test_a_reset_says_that_its_link_is_spent_and_the_new_password_works(
+    app: Flask, client: Client, lose: Callable[..., None]
+) -> None:
+    client.post("/api/v1/auth/register", json=REGISTRATION)
+    mailbox = open_mailbox(app)
+    client.post("/api/v1/auth/password/forgot", json={"email": "alice@example.com"})
+    work(app)
+    token = mailbox.to("alice@example.com")[-1].token
+    body = {"token": token, "new_password": NEW_PASSWORD}
+    lose("/api/v1/auth/password/reset", **body)
+    again = client.post("/api/v1/auth/password/reset", json=body)
+    assert code_of(again) == (400, "invalid_or_expired_token")
+    sign_in(client, NEW_PASSWORD)
