@@ -1,5 +1,7 @@
 """Databases that nobody has migrated yet."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,6 +9,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
+import config
 from authserve.app import create_app
 from authserve.core.db import db
 from tests.conftest import DATABASES, PostgreSQL, make_settings
@@ -31,3 +34,26 @@ def empty(empty_database_url: str, tmp_path: Path) -> Iterator[Flask]:
     with app.app_context():
         yield app
         db.engine.dispose()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder to run the service in, where no developer's `.env` is."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("config.py", "wsgi.py"):
+        shutil.copy(config.ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture
+def environ(empty_database_url: str) -> dict[str, str]:
+    """What the processes know of the world."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f".{os.pathsep}{config.ROOT}",
+        "FLASK_APP": "wsgi:app",
+        "DATABASE_URL": empty_database_url,
+        "SECRET_KEY": "a secret of starters, 0123456789 0123456789",
+        "APP_ENV": "test",
+    }

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +18,6 @@ import psycopg2
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-import config
 from authserve.core.db import Base
 from authserve.core.engine import engine_options
 from authserve.core.migration_state import expected_revision
@@ -64,29 +62,6 @@ class Starters:
         out = (self.folder / f"{number}.out").read_text()
         lines = (self.folder / f"{number}.err").read_text().splitlines()
         return End(status, out, [json.loads(line)["event"] for line in lines])
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder to run the service in, where no developer's `.env` is."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    for name in ("config.py", "wsgi.py"):
-        shutil.copy(config.ROOT / name, folder)
-    return folder
-
-
-@pytest.fixture
-def environ(empty_database_url: str) -> dict[str, str]:
-    """What the processes know of the world."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f".{os.pathsep}{config.ROOT}",
-        "FLASK_APP": "wsgi:app",
-        "DATABASE_URL": empty_database_url,
-        "SECRET_KEY": "a secret of starters, 0123456789 0123456789",
-        "APP_ENV": "test",
-    }
 
 
 @pytest.fixture

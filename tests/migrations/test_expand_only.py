@@ -1,0 +1,100 @@
+"""Migrations only add: the release before goes on serving while they run, and after a rollback.
+
+What is no longer needed goes in a later release than the one that stops using it, past this
+check, with a line in `CONTRACTED` that says which release that was.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authserve.core.migration_state import MIGRATIONS_FOLDER
+
+CONTRACTED: dict[str, str] = {}
+"""Revisions that take something away, each with the first release that does without it."""
+
+REMOVALS = {
+    "alter_column",
+    "drop_column",
+    "drop_constraint",
+    "drop_index",
+    "drop_table",
+    "rename_table",
+    "create_check_constraint",
+    "create_foreign_key",
+    "create_unique_constraint",
+}
+"""What the release before may trip over: gone, renamed, of another type, or newly refused."""
+
+REMOVING_SQL = re.compile(
+    r"(?!\s*CREATE).*\b(DROP|RENAME|TRUNCATE|DELETE FROM|NOT NULL|ADD CONSTRAINT|ALTER COLUMN)\b",
+    re.DOTALL,
+)
+"""In capitals, as SQL is written here; what a trigger does is in what its CREATE says."""
+
+MIGRATIONS = sorted((MIGRATIONS_FOLDER / "versions").glob("*.py"))
+
+
+def removals(source: str) -> Iterator[str]:
+    """What a migration takes away from the release before, or newly asks of it."""
+    tree = ast.parse(source)
+    for part in tree.body:
+        if isinstance(part, ast.FunctionDef) and part.name == "downgrade":
+            continue
+        for node in ast.walk(part):
+            if isinstance(node, ast.Attribute) and node.attr in REMOVALS:
+                yield node.attr
+            elif isinstance(node, ast.Constant) and REMOVING_SQL.match(str(node.value)):
+                yield str(node.value)
+
+
+def mandatory_columns(source: str) -> Iterator[str]:
+    """Columns of tables that were there before, which the release before would leave out."""
+    tree = ast.parse(source)
+    columns = {
+        node.targets[0].id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for call in ast.walk(tree):
+        is_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if not is_call or call.func.attr != "add_column":
+            continue
+        column = call.args[-1]
+        column = columns.get(column.id, column) if isinstance(column, ast.Name) else column
+        assert isinstance(column, ast.Call), ast.unparse(call)
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in column.keywords}
+        if given.get("nullable") == "False" and "server_default" not in given:
+            yield ast.unparse(column)
+
+
+@pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
+def test_the_release_before_can_go_on(path: Path) -> None:
+    if path.stem.partition("_")[0] in CONTRACTED:
+        return
+    source = path.read_text()
+    assert list(removals(source)) == []
+    assert list(mandatory_columns(source)) == []
+
+
+def test_it_knows_what_removes() -> None:
+    source = """
+def upgrade():
+    op.drop_table("a")
+    with op.batch_alter_table("a") as batch:
+        batch.alter_column("b", nullable=False)
+        batch.add_column(sa.Column("c", sa.Integer(), nullable=False))
+    column = sa.Column("d", sa.Integer(), nullable=False)
+    op.add_column("a", column)
+    op.add_column("a", sa.Column("e", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("a", sa.Column("f", sa.Integer(), nullable=True))
+    op.execute(" DROP TABLE a")
+
+def downgrade():
+    op.drop_column("a", "c")
+"""
+    assert sorted(removals(source)) == [" DROP TABLE a", "alter_column", "drop_table"]
+    assert [column[10:13] for column in mandatory_columns(source)] == ["'d'", "'c'"]
