@@ -55,6 +55,7 @@ class Server:
         folder: where the copy and the output go.
         environ: more variables, in the environment's own names.
         files: text by file name, to add to the copy or to replace in it.
+        root: where the code is; another release may be beside ours.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Server:
         folder: Path,
         environ: Mapping[str, str],
         files: Mapping[str, str] | None = None,
+        *,
+        root: Path = config.ROOT,
     ) -> None:
         self._folder = folder
         self._clients: list[Client] = []
@@ -76,7 +79,7 @@ class Server:
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "PYTHONPATH": str(config.ROOT),
+            "PYTHONPATH": str(root),
             "APP_ENV": "test",
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": settings.secret_key,
@@ -92,7 +95,7 @@ class Server:
         }
         folder.mkdir()
         for name in ("config.py", "wsgi.py", "gunicorn.conf.py", ".flaskenv"):
-            shutil.copy(config.ROOT / name, folder)
+            shutil.copy(root / name, folder)
         for name, content in (files or {}).items():
             (folder / name).write_text(content)
         self.process = self._start()

@@ -25,17 +25,25 @@ class WorkerProcess:
         settings: database and secret, so that an application of the test shares both.
         folder: where the copy and the output go.
         environ: more variables, in the environment's own names.
+        root: where the code is; another release may be beside ours.
     """
 
-    def __init__(self, settings: Settings, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        root: Path = config.ROOT,
+    ) -> None:
         self._folder = folder
         folder.mkdir()
         for name in ("config.py", "wsgi.py", ".flaskenv"):
-            shutil.copy(config.ROOT / name, folder)
+            shutil.copy(root / name, folder)
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "PYTHONPATH": str(config.ROOT),
+            "PYTHONPATH": str(root),
             "APP_ENV": "test",
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": settings.secret_key,
