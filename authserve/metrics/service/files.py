@@ -22,6 +22,9 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 ENDED = "ended"
 """In place of a process id: the file with the counts of all workers that have ended."""
 
+_OVERHEAD = 64
+"""More than a file and each of its entries take beside the key."""
+
 _ended: set[int] = set()
 """Workers that have ended, and whose counts are still in files of their own."""
 
@@ -72,6 +75,8 @@ def forget_worker(pid: int, *, alive: Collection[int]) -> None:
 def _merge_ended(folder: Path, kind: str) -> None:
     """Add the files of ended workers up, by key; both kinds are sums."""
     ended = [path for pid in _ended if (path := folder / f"{kind}_{pid}.db").exists()]
+    if not ended:
+        return
     merged = folder / f"{kind}_{ENDED}.db"
     sources = [path for path in (merged, *ended) if path.exists()]
     sums: dict[str, float] = defaultdict(float)
@@ -79,19 +84,19 @@ def _merge_ended(folder: Path, kind: str) -> None:
         for key, value, _, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
             sums[key] += value
     partial = folder / f"{kind}_{ENDED}.partial"
-    _write(partial, sums, size=sum(path.stat().st_size for path in sources))
+    _write(partial, sums)
     partial.replace(merged)
     for path in ended:
         path.unlink()
 
 
-def _write(path: Path, sums: dict[str, float], *, size: int) -> None:
+def _write(path: Path, sums: dict[str, float]) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
     with path.open("wb") as file:
         # Room is taken first: a full disk is an error here, and the end of a process that
         # writes to its memory.
-        os.posix_fallocate(file.fileno(), 0, size)
+        os.posix_fallocate(file.fileno(), 0, sum(len(key.encode()) + _OVERHEAD for key in sums))
     values = MmapedDict(str(path))  # type: ignore[no-untyped-call]
     for key, value in sums.items():
         values.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
