@@ -13,6 +13,7 @@ from authserve.app import METRICS_SOURCES, service_version
 from authserve.core.breakers import all_breakers
 from authserve.core.clock import now
 from authserve.core.db import read_all, reading
+from authserve.metrics.routes import SOURCES_EXTENSION
 from authserve.metrics.service import scraping
 from authserve.metrics.service.families import BREAKER_STATES
 from tests.support.clients import Caller, register
@@ -121,12 +122,19 @@ def test_without_the_database_the_rest_is_told(
 
 
 @on_postgresql
-def test_a_slow_look_is_given_up(app: Flask, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_look_is_given_up_and_none_follows(
+    app: Flask, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scraping, "STATEMENT_TIMEOUT_MS", 50)
+    asked: list[str] = []
     sleep = text("SELECT pg_sleep(60)")
-    sources = {"slow": lambda: read_all(sleep), "next": list}  # type: ignore[arg-type]
-    monkeypatch.setitem(app.extensions, "authserve.metrics_sources", sources)
+    sources = {
+        "slow": lambda: read_all(sleep),  # type: ignore[arg-type]
+        "next": lambda: asked.append("next") or [],  # type: ignore[func-returns-value]
+    }
+    monkeypatch.setitem(app.extensions, SOURCES_EXTENSION, sources)
     assert set(read().series(ERRORS).values()) == {1}
+    assert asked == []
 
 
 @on_postgresql
