@@ -16,6 +16,7 @@ from authserve.core.events import AuditAction, emit
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import EmailVerification
 from authserve.metrics.service.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
+from authserve.ratelimit.policy import SIGN_IN
 from authserve.users.events import UserRegistered
 from authserve.users.service import get_user_by_reference, ref_of
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
@@ -184,6 +185,20 @@ def test_a_sign_in_that_meets_a_full_queue_is_counted_as_busy(
     assert found.value(SIGN_INS_TOTAL, outcome="busy") == 1
     assert found.value(REFUSALS, code="busy") == 1
     assert found.value("authserve_password_hash_queue") == 1_000
+
+
+def test_what_the_limits_refuse_is_counted(
+    clock: time_machine.Traveller, make_app: Callable[..., Flask]
+) -> None:
+    client = make_app(metrics_token=METRICS_TOKEN, ratelimit_enabled=True).test_client()
+    attempts = range(SIGN_IN.amount + 2)
+    statuses = [login(client, f"nobody{number}").status_code for number in attempts]
+    assert set(statuses) == {401, 429}
+    found = scrape(client)
+    for code, outcome in (("rate_limited", "limited"), ("too_many_attempts", "throttled")):
+        refused = found.value(REFUSALS, code=code)
+        assert refused == found.value(SIGN_INS_TOTAL, outcome=outcome)
+    assert found.value(REFUSALS, code="rate_limited") == 2
 
 
 # Refreshing

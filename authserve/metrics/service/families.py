@@ -31,7 +31,7 @@ REFRESH_OUTCOMES = {
 
 REFRESHES = ("rotated", "retried", *REFRESH_OUTCOMES.values(), "refused")
 
-SIGN_IN_REFUSALS = {"too_many_attempts": "throttled", "busy": "busy"}
+SIGN_IN_REFUSALS = {"too_many_attempts": "throttled", "rate_limited": "limited", "busy": "busy"}
 """Sign-ins that end before the password is checked, by the code of their problem."""
 
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
