@@ -91,14 +91,13 @@ def judge_refresh(
     """Judge a refresh token by its generation.
 
     A clock that was set back does not make a token of an hour ago one that was just replaced: a
-    rotation that lies further ahead than `CLOCK_TOLERANCE` is not within the grace. What another
-    machine's clock says late costs its caller that much of the grace; lengthening the grace by it
-    would cost everybody.
+    rotation that lies further ahead than `CLOCK_TOLERANCE` is not within the grace.
 
     Args:
         presented: the generation in the token.
         current: the generation of the session's row.
         rotated_at: when `current` began; None before the first refresh.
+        now: by the same clock as `rotated_at`, whichever machine that was written on.
         grace: how long the immediate parent is still answered, its end included (RFC 9700 §4.14
             leaves room for a retry after a lost answer; ASVS 10.4.5).
     """

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, case, update
+from sqlalchemy import Row, bindparam, case, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
+from authserve.core.database_clock import shared_moment
 from authserve.core.db import UTCDateTime, table_of, transaction, write_repeatably
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import emit
@@ -86,7 +87,7 @@ _ADVANCE = planned_once(
     )
     .values(
         generation=TABLE.c.generation + 1,
-        rotated_at=_MOMENT,
+        rotated_at=shared_moment(_MOMENT),
         last_used_at=_MOMENT,
         idle_expires_at=case(
             (TABLE.c.expires_at < _IDLE_LIMIT, TABLE.c.expires_at), else_=_IDLE_LIMIT
@@ -140,7 +141,8 @@ def _judge_refused(
         presented=presented.generation,
         current=row.generation,
         rotated_at=row.rotated_at,
-        now=moment,
+        # Another machine may have made the rotation.
+        now=session.scalars(select(shared_moment(_MOMENT)), {"moment": moment}).one(),
         grace=get_settings().refresh_reuse_grace,
     )
     if not verdict.is_reuse:
