@@ -68,7 +68,7 @@ METHOD_NOT_ALLOWED = (
 INTERNAL_ERROR = ("internal_error", "Something went wrong on our side.")
 """Code and detail of the two problems that are no errors of ours."""
 
-RETRY_AFTER_RANGE_SECS = (1, 5)
+RETRY_AFTER_RANGE_SECS = (1, 8)
 """Where an error names no time, callers are spread, so that they do not return all at once."""
 
 

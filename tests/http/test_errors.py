@@ -289,7 +289,7 @@ def test_callers_of_an_unavailable_service_are_spread(app: Flask, client: FlaskC
         raise UnavailableError
 
     add_probe(app, refuse)
-    assert len({retry_after(client.get(PROBE)) for _ in range(200)}) == 5
+    assert len({retry_after(client.get(PROBE)) for _ in range(200)}) == 8
 
 
 @on_sqlite
