@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from authserve.core.events import AuditAction, Outcome
-from authserve.http.fields import MomentInput
+from authserve.http.fields import MomentInput, StrictUUID
 from authserve.http.pagination import PageQuerySchema, page_schema
 from authserve.http.request_info import AddressRule
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
@@ -16,8 +16,8 @@ class EventQuerySchema(PageQuerySchema):
     """Which events to list."""
 
     action = fields.Enum(AuditAction, by_value=True)
-    actor_id = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
-    subject_id = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    actor_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
+    subject_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     after = MomentInput()
     before = MomentInput()
 

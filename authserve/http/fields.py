@@ -1,7 +1,9 @@
 """Input fields of the service's own vocabulary; each yields the stored form."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from marshmallow import ValidationError, fields, validate
 
@@ -15,6 +17,8 @@ from authserve.core.identifiers import (
 )
 from authserve.core.password_policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from authserve.core.password_policy import normalize_password
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 _RAW_FACTOR = 4
 """Raw input may be longer than its stored form (decomposed letters, spaces around it)."""
@@ -79,6 +83,18 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise ValidationError("Not true or false.")
         return value
+
+
+class StrictUUID(fields.UUID):
+    """An id as the service writes it, in either letter case (RFC 9562 §4).
+
+    Python's `UUID` also takes braces, `urn:uuid:`, and hyphens anywhere or nowhere.
+    """
+
+    def _validated(self, value: Any) -> UUID:
+        if not (isinstance(value, str) and _UUID.fullmatch(value)):
+            raise self.make_error("invalid_uuid")
+        return UUID(value)
 
 
 class MomentInput(fields.AwareDateTime):

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from marshmallow import ValidationError
@@ -10,6 +11,7 @@ from authserve.http.fields import (
     MomentInput,
     Password,
     StrictBoolean,
+    StrictUUID,
     Username,
 )
 from authserve.http.schemas import StrictSchema
@@ -24,6 +26,7 @@ class InputSchema(StrictSchema):
     password = Password()
     moment = MomentInput()
     flag = StrictBoolean()
+    id = StrictUUID()
 
 
 def load(field: str, value: Any) -> Any:
@@ -110,3 +113,29 @@ def test_a_moment_without_an_offset_is_none(written: Any) -> None:
 )
 def test_a_moment_at_the_end_of_time_does_not_fail(written: str) -> None:
     assert load("moment", written).tzinfo is UTC
+
+
+ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
+
+
+def test_an_id_has_one_spelling_in_either_letter_case() -> None:
+    assert load("id", ID) == load("id", ID.upper()) == UUID(ID)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *NOT_TEXT,
+        "",
+        f"{{{ID}}}",
+        f"urn:uuid:{ID}",
+        ID.replace("-", ""),
+        f"{ID}\n",
+        f" {ID}",
+        ID[:-1],
+        ID.replace("0", "٠"),
+    ],
+)
+def test_an_id_has_no_other(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        load("id", value)
