@@ -15,7 +15,7 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_RAW_BYTES = MAX_HEAD_BYTES + 2 * MAX_BODY_BYTES
 """Of everything, the framing of chunks included (chosen)."""
 
-_REQUEST_LINE = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+_REQUEST_LINE = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/1\.([0-9])\r\n")
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([^\r\n]*)", re.I)
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _CHUNK_SIZE = re.compile(rb"([0-9a-f]{1,8})[ \t]*(?:;[^\r\n]*)?", re.I)
@@ -44,8 +44,8 @@ class Arrival:
 
     @property
     def is_head(self) -> bool:
-        """Whether the header fields have not ended yet."""
-        return self._body_start is None
+        """Whether what there is so far are header fields, or too many of them."""
+        return self._body_start is None or self._body_start > MAX_HEAD_BYTES
 
     def add(self, data: bytes) -> None:
         """Take what came."""
@@ -54,17 +54,21 @@ class Arrival:
             self._look_for_head()
         if self._body_start is not None and not self.is_whole:
             self._look_for_body()
-        self.is_too_large = not self.is_whole and len(self.received) > self._limit()
+        self.is_too_large = self._is_too_large()
 
-    def _limit(self) -> int:
-        return MAX_HEAD_BYTES if self._body_start is None else MAX_RAW_BYTES
+    def _is_too_large(self) -> bool:
+        # However it was cut into pieces: a head is judged by its length, if it has ended or not.
+        if self._body_start is not None and self._body_start <= MAX_HEAD_BYTES:
+            return not self.is_whole and len(self.received) > MAX_RAW_BYTES
+        return (self._body_start or len(self.received)) > MAX_HEAD_BYTES
 
     def _look_for_head(self) -> None:
         received = self.received
         line_end = received.find(b"\n")
         if line_end < 0:
             return
-        if not _REQUEST_LINE.match(received):
+        request_line = _REQUEST_LINE.match(received)
+        if request_line is None:
             self.is_whole = True
             return
         start = max(self._next, line_end - 1)
@@ -74,6 +78,8 @@ class Arrival:
             return
         self._body_start = self._next = head_end + 4
         self._read_framing(bytes(received[line_end - 1 : head_end]))
+        if request_line[1] == b"0" and self._end is None and not self.is_complete:
+            self.is_whole = True  # HTTP/1.0 knows no chunks.
 
     def _read_framing(self, head: bytes) -> None:
         found = [(name.lower(), value.strip()) for name, value in _FRAMING.findall(head)]
@@ -105,7 +111,7 @@ class Arrival:
         if line_end < 0:
             return False
         size = _CHUNK_SIZE.fullmatch(self.received, self._next, line_end)
-        if size is None or self._body_bytes > MAX_BODY_BYTES:
+        if size is None:
             self.is_whole = True
         elif int(size[1], 16) == 0:
             # Trailers may follow the last one, and then an empty line.
@@ -114,6 +120,7 @@ class Arrival:
         elif len(self.received) >= line_end + int(size[1], 16) + 4:
             self._body_bytes += int(size[1], 16)
             self._next = line_end + int(size[1], 16) + 4
+            self.is_whole = self._body_bytes > MAX_BODY_BYTES
         else:
             # A larger chunk than any body may be needs no waiting for.
             self.is_whole = len(self.received) - line_end > MAX_BODY_BYTES + 2

@@ -69,20 +69,19 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             return
         conn.sock.setblocking(False)
         conn.arrival = Arrival()
-        if conn.parser is not None:  # What came along with the request before.
-            conn.arrival.add(conn.parser.unreader.take_buffered())
-        if conn.arrival.is_whole:
-            self._hand_over(conn)
+        # What came along with the request before.
+        buffered = conn.parser.unreader.take_buffered() if conn.parser is not None else b""
+        if buffered:
+            self._take(conn, buffered)
         else:
-            self._arriving[conn] = monotonic() + ARRIVAL_SECS
-            self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn))
             self._receive(conn)
 
     def _receive(self, conn: TConn, _sock: Any = None) -> None:
         try:
             data = conn.sock.recv(RECV_BYTES)
         except BlockingIOError:
-            self._await_first_byte(conn)
+            if not conn.arrival.received:
+                self._await_first_byte(conn)
         except OSError:
             self._close(conn)
         else:
@@ -91,27 +90,32 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def _take(self, conn: TConn, data: bytes) -> None:
         arrival: Arrival = conn.arrival
         arrival.add(data)
-        if not data and arrival.is_head:
+        if arrival.is_too_large:
+            self._turn_away(conn, HEAD_TOO_LARGE if arrival.is_head else TOO_LARGE)
+        elif not data and arrival.is_head:
             self._close(conn)
         elif arrival.is_whole or not data:
             self._stop_waiting(conn)
             self._hand_over(conn)
-        elif arrival.is_too_large:
-            self._turn_away(conn, HEAD_TOO_LARGE if arrival.is_head else TOO_LARGE)
-        elif arrival.awaits_continue:
-            arrival.awaits_continue = False
+        else:
+            self._await_rest(conn)
+
+    def _await_rest(self, conn: TConn) -> None:
+        if conn not in self._arriving:
+            self._arriving[conn] = monotonic() + ARRIVAL_SECS
+            self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn))
+        if conn.arrival.awaits_continue:
+            conn.arrival.awaits_continue = False
             with suppress(OSError):
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _await_first_byte(self, conn: TConn) -> None:
         """Let a client that has said nothing yet take as long as one between two requests."""
-        if not conn.arrival.received:
-            self._stop_waiting(conn)
-            patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
-            conn.timeout = monotonic() + patience
-            self.pending_conns.append(conn)
-            handler = partial(self.on_pending_socket_readable, conn)
-            self.poller.register(conn.sock, EVENT_READ, handler)
+        patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        conn.timeout = monotonic() + patience
+        self.pending_conns.append(conn)
+        handler = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, handler)
 
     def _hand_over(self, conn: TConn) -> None:
         if conn.parser is None:

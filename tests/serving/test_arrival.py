@@ -16,6 +16,8 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 COMPLETE = [
     GET + b"\r\n",
     b"GET / HTTP/1.0\r\n\r\n",
+    b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST / HTTP/1.2\r\nContent-Length: 3\r\n\r\nabc",
     POST + b"Content-Length: 0\r\n\r\n",
     POST + b"Content-Length: 3\r\n\r\nabc",
     POST + b"content-length:3\r\nExpect: 100-continue\r\n\r\nabc",
@@ -40,10 +42,11 @@ REFUSED = [
     POST + b"Content-Length: 65537\r\n\r\n",
     POST + b"Content-Length: 99999999999999999999\r\n\r\n",
     POST + b"Transfer-Encoding: gzip\r\n\r\n",
+    b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
     CHUNKED + b"x\r\n",
     CHUNKED + b"-3\r\n",
     CHUNKED + b"10001\r\n" + b"a" * (MAX_BODY_BYTES + 1),
-    CHUNKED + b"8001\r\n" + b"a" * 0x8001 + b"\r\n8000\r\n" + b"a" * 0x8000 + b"\r\n1\r\n",
+    CHUNKED + b"8001\r\n" + b"a" * 0x8001 + b"\r\n8000\r\n" + b"a" * 0x8000 + b"\r\n",
 ]
 
 
@@ -97,6 +100,14 @@ def test_what_never_ends_is_too_large(start: bytes, limit: int) -> None:
     arrival = arrival_of(start.ljust(limit, b"x"), b"x")
     assert arrival.is_too_large
     assert not arrival.is_whole
+
+
+def test_a_head_that_ends_beyond_its_limit_is_too_large_however_it_comes() -> None:
+    head = (GET + b"X: ").ljust(MAX_HEAD_BYTES - 3, b"x") + b"\r\n\r\n"
+    assert arrival_of(head).is_too_large
+    assert arrival_of(head[:100], head[100:]).is_too_large
+    assert arrival_of(head).is_head
+    assert not arrival_of(head[:100] + head[101:]).is_too_large
 
 
 def test_chunks_of_one_byte_are_too_large_before_their_framing_fills_memory() -> None:
