@@ -11,13 +11,15 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from authserve.core.db import transaction
+from authserve.core.db import db, transaction
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.databases import on_postgresql
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
+from tests.support.redis import RedisServer
 
 Clock = time_machine.Traveller
 
@@ -323,3 +325,26 @@ def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(
     assert rate_limit(alice.patch("/api/v1/users/me", json={})) != ()
     told = [r.message for r in caplog.records if r.name == "authserve.ratelimit.storage.current"]
     assert told == ["ordinary limits are off: no storage", "ordinary limits are on again"]
+
+
+@on_postgresql
+def test_a_database_that_keeps_a_call_waiting_ends_it(app: Flask, alice: Caller) -> None:
+    with app.app_context():
+        engine = db.engine
+    with engine.begin() as somebody_else:
+        somebody_else.execute(text("LOCK TABLE rate_counters"))
+        response = alice.patch("/api/v1/users/me", json={"display_name": "Alice"})
+    assert_problem(response, 503, "service_unavailable")
+
+
+@on_sqlite
+def test_guessing_is_throttled_as_ever_without_redis(
+    make_app: Callable[..., Flask], redis_server: RedisServer
+) -> None:
+    redis_server.stop()
+    app = make_app(ratelimit_enabled=True, ratelimit_storage_url=redis_server.url)
+    body = {"identifier": "nobody", "password": WRONG}
+    answers = [app.test_client().post("/api/v1/auth/login", json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
+    assert_problem(answers[-1], 429, "too_many_attempts")
+    assert not any(map(rate_limit, answers))
