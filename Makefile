@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint types contracts pytest test-browser faults bench bench-scale lock format clean
+.PHONY: run test lint types contracts pytest test-browser faults bench bench-scale lock sbom format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -57,6 +57,11 @@ lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
 		requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
 		requirements-browser.in -o requirements-browser.txt
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+		requirements-sbom.in -o requirements-sbom.txt
+
+sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.json
+	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file sbom.cdx.json requirements.txt
 
 $(VENV)/run.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +74,10 @@ $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
 
 $(VENV)/browser.stamp: $(VENV)/test.stamp requirements-browser.txt
 	$(INSTALL) -r requirements-browser.txt
+	touch $@
+
+$(VENV)/sbom.stamp: $(VENV)/test.stamp requirements-sbom.txt
+	$(INSTALL) -r requirements-sbom.txt
 	touch $@
 
 clean:
