@@ -58,7 +58,7 @@ class Families:
         )
         self.durations = Histogram(
             "authserve_http_request_duration_seconds",
-            "Time from the first byte read to the answer made.",
+            "Time from taking a request to its answer.",
             ("method", "route"),
             buckets=REQUEST_BUCKETS,
             registry=registry,
