@@ -6,7 +6,14 @@ from marshmallow import Schema, fields, validate
 
 from authserve.admin.service import SignInObstacle
 from authserve.auth.policy import SignInFailure
-from authserve.http.fields import DisplayName, EmailAddress, MomentInput, StrictBoolean, Username
+from authserve.http.fields import (
+    PLAIN_TEXT_PATTERN,
+    DisplayName,
+    EmailAddress,
+    MomentInput,
+    StrictBoolean,
+    Username,
+)
 from authserve.http.pagination import PageQuerySchema, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
 from authserve.mail.service import MailKind
@@ -26,10 +33,15 @@ class UserQuerySchema(PageQuerySchema):
 
     q = fields.String(
         validate=validate.Length(min=1, max=MAX_SEARCH_LENGTH),
-        metadata={"description": "The beginning of an address, username or name."},
+        metadata={
+            "description": "The beginning of an address, username or name.",
+            "pattern": PLAIN_TEXT_PATTERN,
+        },
     )
     is_active = fields.Boolean(truthy={"true"}, falsy={"false"})
-    role = fields.String(validate=validate.Length(min=1, max=64))
+    role = fields.String(
+        validate=validate.Length(min=1, max=64), metadata={"pattern": PLAIN_TEXT_PATTERN}
+    )
     created_after = MomentInput()
     created_before = MomentInput()
 

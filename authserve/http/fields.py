@@ -24,6 +24,10 @@ _RAW_FACTOR = 4
 """Raw input may be longer than its stored form (decomposed letters, spaces around it)."""
 
 
+PLAIN_TEXT_PATTERN = r"^[^\u0000]*$"
+"""For the document, where a field says nothing narrower: no call takes a NUL (`check_text`)."""
+
+
 class EmailAddress(fields.String):
     """An address; yields its canonical form."""
 

@@ -287,3 +287,20 @@ def test_messages_of_nested_fields_have_paths() -> None:
         "roles.2": ["Too long."],
         "name": ["Missing."],
     }
+
+
+def test_free_text_of_a_query_holds_no_nul(document: dict[str, Any]) -> None:
+    """Every call refuses one, so the document must not say that it is taken."""
+    texts = [
+        (path, parameter)
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if isinstance(operation, dict)
+        for parameter in operation.get("parameters", ())
+        if parameter.get("in") == "query" and parameter["schema"].get("type") == "string"
+    ]
+    assert len(texts) > 5
+    for path, parameter in texts:
+        schema = parameter["schema"]
+        is_narrow = "format" in schema or "enum" in schema
+        assert is_narrow or not OAS31Validator(schema).is_valid("a\0"), (path, parameter)
