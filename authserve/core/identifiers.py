@@ -12,6 +12,9 @@ from email_validator import EmailNotValidError, validate_email
 EMAIL_MAX_LENGTH = 254
 """RFC 5321 §4.5.3.1.3 allows a path of 256 octets, of which two are the angle brackets."""
 
+LOCAL_PART_MAX_LENGTH = 64
+"""RFC 5321 §4.5.3.1.1, in octets: some servers refuse mail to longer ones, or cut them off."""
+
 USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{1,30}[a-z0-9]$"
 _USERNAME = re.compile(USERNAME_PATTERN.strip("^$"))
 
@@ -48,7 +51,7 @@ def canonical_email(address: str) -> str:
             a quoted local part, too long, ...).
     """
     local_part, at, domain = address.strip().partition("@")
-    if len(local_part) > _DECOMPOSITION_FACTOR * EMAIL_MAX_LENGTH:
+    if len(local_part) > _DECOMPOSITION_FACTOR * LOCAL_PART_MAX_LENGTH:
         raise InvalidIdentifierError(_NO_EMAIL)
     try:
         # IDNA has a lower case of its own, which knows no final sigma; so the domain waits for it.
@@ -58,9 +61,14 @@ def canonical_email(address: str) -> str:
     except (EmailNotValidError, ValueError) as error:
         raise InvalidIdentifierError(_NO_EMAIL) from error
     domain = parsed.ascii_domain or ""
-    canonical = f"{_lower(parsed.local_part)}@{domain}"
+    local_part = _lower(parsed.local_part)
+    canonical = f"{local_part}@{domain}"
+    is_too_long = (
+        len(local_part.encode()) > LOCAL_PART_MAX_LENGTH
+        or len(canonical.encode()) > EMAIL_MAX_LENGTH
+    )
     # The library lets "test" alone be a domain when it lets names end in ".test".
-    if "." not in domain or len(canonical.encode()) > EMAIL_MAX_LENGTH:
+    if is_too_long or "." not in domain:
         raise InvalidIdentifierError(_NO_EMAIL)
     return canonical
 

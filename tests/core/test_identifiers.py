@@ -147,12 +147,13 @@ def test_what_mail_could_not_reach_is_refused(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "is_good"),
     [
-        # Some servers have longer local parts than the 64 bytes of RFC 5321 §4.5.3.1.1.
-        (f"{'a' * 242}@example.com", True),
-        (f"{'a' * 243}@example.com", False),
+        (f"{'a' * 64}@example.com", True),
+        (f"{'a' * 65}@example.com", False),
         (f"{'a' * 300}@example.com", False),
-        (f"{'ä' * 121}@example.com", True),
-        (f"{'ä' * 122}@example.com", False),
+        (f"{'ä' * 32}@example.com", True),
+        (f"{'ä' * 33}@example.com", False),
+        # 96 bytes as sent, 64 as stored.
+        ("a\u0308" * 32 + "@example.com", True),
         (f"a@{'b' * 63}.com", True),
         (f"a@{'b' * 64}.com", False),
         (f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 60}", True),
@@ -163,8 +164,8 @@ def test_what_mail_could_not_reach_is_refused(address: str) -> None:
     ],
     ids=str,
 )
-def test_an_address_has_at_most_254_bytes(address: str, is_good: bool) -> None:
-    """RFC 5321 §4.5.3.1.3, counted as RFC 6532 §3.4 says; labels by RFC 1035 §2.3.4."""
+def test_an_address_has_at_most_254_bytes_64_of_them_local(address: str, is_good: bool) -> None:
+    """RFC 5321 §4.5.3.1, counted as RFC 6532 §3.4 says; labels by RFC 1035 §2.3.4."""
     assert is_refused(canonical_email, address) is not is_good
 
 
