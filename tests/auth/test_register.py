@@ -69,6 +69,7 @@ def test_what_is_taken_is_told_in_any_letter_case(app: Flask, client: FlaskClien
     taken = register(client, "alice2", email="ALICE@EXAMPLE.COM")
     assert_problem(taken, 409, "email_taken")
     assert_problem(register(client, "bob", username="ALICE"), 409, "username_taken")
+    assert_problem(register(client, "alice"), 409, "email_taken")
     assert count_users(app) == 1
     assert len(audit_trail(app, "user.registered")) == 1
 
@@ -103,7 +104,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"email": "alice"}, "email"),
     ({"email": "alice@localhost"}, "email"),
     ({"email": "alice@[127.0.0.1]"}, "email"),
-    ({"email": f"{'a' * 243}@example.com"}, "email"),
+    ({"email": f"{'a' * 65}@example.com"}, "email"),
     ({"email": ["alice@example.com"]}, "email"),
     ({"username": "al"}, "username"),
     ({"username": "alice@example.com"}, "username"),

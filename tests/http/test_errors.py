@@ -47,7 +47,7 @@ def test_every_refusal_of_a_call_is_a_problem(client: FlaskClient, alice: Caller
     assert_problem(client.get("/api/v1/nowhere"), 404, "not_found")
     assert_problem(client.get("/nowhere"), 404, "not_found")
     assert_problem(client.get(login), 405, "method_not_allowed")
-    assert_problem(register(client, "alice"), 409, "username_taken")
+    assert_problem(register(client, "alice"), 409, "email_taken")
     assert_problem(client.post(login, data="{}"), 415, "unsupported_media_type")
     problem = assert_problem(client.post(login, json={}), 422, "validation_failed")
     assert set(problem["errors"]) == {"identifier", "password"}

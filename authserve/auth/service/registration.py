@@ -8,9 +8,9 @@ from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import EmailVerification, get_settings
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
-from authserve.users.errors import EmailTakenError
+from authserve.users.errors import EmailTakenError, UsernameTakenError
 from authserve.users.events import UserRegistered
-from authserve.users.service import NewUser, User, add_user, ref_of
+from authserve.users.service import NewUser, User, add_user, find_by_email, ref_of
 from authserve.verification.service import (
     Purpose,
     notify_of_existing_account,
@@ -39,7 +39,8 @@ def register(
     Raises:
         ValidationFailedError: the password is not acceptable, or a username came where a taken
             one would tell.
-        EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster.
+        EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster; of both,
+            it is the address.
         HasherBusyError: too many passwords wait to be hashed.
     """
     verification = get_settings().email_verification
@@ -52,12 +53,22 @@ def register(
         email=email, username=username, display_name=display_name, password_hash=password_hash
     )
     if verification is not EmailVerification.REQUIRED:
-        return _open_account(new, request), (USER_ROLE,)
+        return _open_named_account(new, request), (USER_ROLE,)
     try:
         _open_account(new, request)
     except EmailTakenError:
         notify_of_existing_account(email)
     return None
+
+
+def _open_named_account(new: NewUser, request: RequestInfo) -> User:
+    try:
+        return _open_account(new, request)
+    except UsernameTakenError:
+        # Each database decides by itself which of two constraints a row runs into first.
+        if find_by_email(new.email) is not None:
+            raise EmailTakenError from None
+        raise
 
 
 def _open_account(new: NewUser, request: RequestInfo) -> User:
