@@ -30,7 +30,12 @@ from authserve.admin.service import (
     with_roles,
 )
 from authserve.core.errors import InsufficientPermissionsError
-from authserve.http.authentication import current_actor, login_required, require_permission
+from authserve.http.authentication import (
+    current_actor,
+    login_required,
+    on_own_account,
+    require_permission,
+)
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import PageQuerySchema, make_page
@@ -95,6 +100,7 @@ def post_user(body: dict[str, Any]) -> Response:
 @blueprint.get("/me/export")
 @login_required
 @blueprint.response(200, PersonalDataSchema)
+@on_own_account(UserNotFoundError)
 def export_me() -> Response:
     """Everything that is held on the caller."""
     user = current_actor().signed_in_user

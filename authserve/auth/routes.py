@@ -49,6 +49,7 @@ from authserve.http.authentication import (
     current_actor,
     login_optional,
     login_required,
+    on_own_account,
     one_token,
     optional_actor,
     require_permission,
@@ -81,6 +82,7 @@ from authserve.users.errors import (
     EmailNotVerifiedError,
     EmailTakenError,
     UsernameTakenError,
+    UserNotFoundError,
     WrongPasswordError,
 )
 from authserve.verification.schemas import (
@@ -195,6 +197,7 @@ def logout_all() -> None:
 @blueprint.response(200, AccessTokenSchema)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
 @limited(REAUTHENTICATE)
+@on_own_account(UserNotFoundError)
 def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
     """Give the password once more, for a fresh access token of the same session."""
     sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())

@@ -12,6 +12,7 @@ from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
+    AuthserveError,
     InsufficientPermissionsError,
     InvalidTokenError,
     MalformedRequestError,
@@ -163,6 +164,26 @@ def reauthentication_required() -> ReauthenticationRequiredError:
     """The refusal of a token that is not fresh, with the age that would be (RFC 9470 §3)."""
     max_age_secs = int(get_settings().fresh_ttl.total_seconds())
     return ReauthenticationRequiredError(max_age_secs=max_age_secs)
+
+
+def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
+    """Answer as the token check would have when the caller's account vanishes during the call.
+
+    Args:
+        gone: what says so; of the caller's own account it means that the session has ended.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except gone as error:
+                raise SessionRevokedError from error
+
+        return cast(ViewT, guarded)
+
+    return decorator
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:

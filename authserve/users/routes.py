@@ -10,6 +10,7 @@ from authserve.http.authentication import (
     current_authentication,
     fresh_login_required,
     login_required,
+    on_own_account,
 )
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
@@ -18,7 +19,12 @@ from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE
-from authserve.users.errors import LastAdminError, UsernameTakenError, WrongPasswordError
+from authserve.users.errors import (
+    LastAdminError,
+    UsernameTakenError,
+    UserNotFoundError,
+    WrongPasswordError,
+)
 from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
 from authserve.users.service import change_password, delete_user, update_profile
 
@@ -43,6 +49,7 @@ def get_me() -> Response:
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UsernameTakenError)
 @limited(CHANGE_PROFILE)
+@on_own_account(UserNotFoundError)
 def patch_me(body: dict[str, Any]) -> Response:
     """Change the caller's username or display name."""
     actor = current_actor()
@@ -56,6 +63,7 @@ def patch_me(body: dict[str, Any]) -> Response:
 @blueprint.response(204)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
 @limited(CHANGE_PASSWORD)
+@on_own_account(UserNotFoundError)
 def put_password(body: dict[str, Any]) -> None:
     """Replace the caller's password; every other session ends."""
     actor = current_actor()
@@ -66,6 +74,7 @@ def put_password(body: dict[str, Any]) -> None:
 @fresh_login_required
 @blueprint.response(204)
 @blueprint.refuses(LastAdminError)
+@on_own_account(UserNotFoundError)
 def delete_me() -> None:
     """Delete the caller's account with its sessions, for good."""
     actor = current_actor()
