@@ -98,7 +98,7 @@ def assert_no_half_states(app: Flask) -> None:
 def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
     app: Flask, make_server: Callable[..., Server]
 ) -> None:
-    server = make_server(**TRUSTING, WEB_CONCURRENCY="2")
+    server = make_server(**TRUSTING, WEB_CONCURRENCY="2", RATELIMIT_ENABLED="false")
     for round_ in range(ROUNDS):
         choices = Random(round_)
         residents = [

@@ -19,6 +19,7 @@ from authserve.core.range_service import RangeServiceError
 from authserve.core.settings import Settings, get_settings
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
+from authserve.doctor.service.restores import sessions
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
 from authserve.mail.service import get_mailer
@@ -55,6 +56,7 @@ def examine() -> Iterator[Finding]:
         yield _signing_keys()
         yield _outbox()
         yield client_addresses(settings)
+        yield sessions()
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
 

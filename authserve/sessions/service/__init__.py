@@ -16,6 +16,7 @@ from authserve.sessions.service.listing import (
     find_live_sessions,
     is_of_family,
 )
+from authserve.sessions.service.restored import has_restored_sessions
 from authserve.sessions.service.rotation import PresentedRefresh, rotate_session
 from authserve.sessions.service.rows import IssuedSession, require_live
 from authserve.sessions.service.starting import renew_authentication, start_session
@@ -34,6 +35,7 @@ __all__ = [
     "end_sessions_of_deactivated",
     "find_all_sessions",
     "find_live_sessions",
+    "has_restored_sessions",
     "is_of_family",
     "judge_session",
     "purge_dead_sessions",
