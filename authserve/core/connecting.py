@@ -10,8 +10,10 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy import Dialect, Engine, event
+from sqlalchemy.exc import DisconnectionError
 
 from authserve.core.breakers import Breaker, BreakerOpenError
+from authserve.core.watchdog import WatchedConnection
 
 BREAKER_FAILURES = 3
 BREAKER_RESET_SECS = 2.0
@@ -118,4 +120,15 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
         return ()
     breaker = Breaker("database", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
     event.listen(engine, "do_connect", _Door(breaker).connect)
+    event.listen(engine, "checkout", _replace_ended)
     return (breaker,)
+
+
+def _replace_ended(connection: WatchedConnection, _record: object, _fairy: object) -> None:
+    """Have the pool open another connection for one that ended while nobody used it.
+
+    Reads are tried again; but of a transaction nobody knows how to repeat it. This costs no round
+    trip, as SQLAlchemy's `pool_pre_ping` does.
+    """
+    if connection.has_ended():
+        raise DisconnectionError

@@ -11,6 +11,7 @@ does not work with them.
 
 import logging
 import os
+import select
 import socket
 import time
 import weakref
@@ -29,6 +30,9 @@ STATEMENT_LIMIT_SECS = 5.5
 
 _ROUND_SECS = 0.25
 """How often the running statements are looked at (chosen, not measured)."""
+
+_REST_SECS = 0.1
+"""A server takes longer to restart (chosen, not measured)."""
 
 
 class ServerFrozenError(psycopg2.OperationalError):  # type: ignore[misc]
@@ -54,6 +58,9 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
         # whatever is opened next would have that number.
         self._line = os.dup(self.fileno())
         weakref.finalize(self, os.close, self._line)
+        self._readable = select.poll()
+        self._readable.register(self._line, select.POLLIN)
+        self.rests_since = time.monotonic()
         _WATCHDOG.watch(self)
 
     def commit(self) -> None:
@@ -65,6 +72,16 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
         """Roll back, watched."""
         with _Wait(self):
             super().rollback()
+
+    def has_ended(self) -> bool:
+        """Whether the server has hung up since the last statement; the server is not asked.
+
+        A connection at rest has nothing to read, unless its end.
+        """
+        # One in constant use would pay for the look each time, and shows its end soon anyway.
+        if time.monotonic() - self.rests_since < _REST_SECS:
+            return False
+        return bool(self._readable.poll(0))
 
     def cut(self) -> None:
         """Shut the socket: whoever waits for the server gets an error at once."""
@@ -94,6 +111,7 @@ class _Wait:
         self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self._connection.waits_since = None
+        self._connection.rests_since = time.monotonic()
         if self._connection.was_cut and isinstance(error, psycopg2.Error):
             raise ServerFrozenError("the server does not answer") from error
 

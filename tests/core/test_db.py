@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Stateme
 from sqlalchemy.orm import Session
 
 from authserve.core import db as db_module
+from authserve.core import watchdog
 from authserve.core.clock import now
 from authserve.core.constraints import violated_constraint
 from authserve.core.db import (
@@ -465,8 +466,12 @@ def test_a_statement_that_fails_is_not_sent_again() -> None:
 
 
 @pytest.fixture
-def killed(postgresql: PostgreSQL) -> Callable[[], int]:
-    """Ends the backend of the pooled connection; returns its process id."""
+def killed(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Ends the backend of the pooled connection; returns its process id.
+
+    It is as if that happened a moment before the connection's next use, too late to be seen.
+    """
+    monkeypatch.setattr(watchdog, "_REST_SECS", float("inf"))
 
     def kill() -> int:
         pid: int = read_all(select(func.pg_backend_pid()))[0][0]

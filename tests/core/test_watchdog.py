@@ -16,6 +16,7 @@ from authserve.core import watchdog
 from authserve.core.breakers import all_breakers
 from authserve.core.db import db, read_all, reading, transaction
 from authserve.core.watchdog import ServerFrozenError
+from tests.conftest import PostgreSQL
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.databases import on_postgresql
 
@@ -125,3 +126,22 @@ def test_it_leaves_no_descriptor_behind() -> None:
         backend()
         db.engine.dispose()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.usefixtures("context")
+def test_a_connection_that_ended_at_rest_is_replaced_before_a_transaction(
+    postgresql: PostgreSQL,
+) -> None:
+    ended = backend()
+    postgresql.execute(f"SELECT pg_terminate_backend({ended}, 60000)")
+    time.sleep(watchdog._REST_SECS)
+    with transaction() as session:
+        assert session.scalar(BACKEND) != ended
+
+
+@pytest.mark.usefixtures("context")
+def test_a_connection_at_rest_is_kept() -> None:
+    kept = backend()
+    time.sleep(watchdog._REST_SECS)
+    with transaction() as session:
+        assert session.scalar(BACKEND) == kept

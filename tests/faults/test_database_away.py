@@ -98,3 +98,26 @@ def test_the_public_keys_are_there_though_nobody_asked_before(
         answers = all_at_once([jwks] * OFTEN)
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
+
+
+def test_a_restart_while_nobody_called_costs_nobody_an_answer(
+    mortal: MortalPostgreSQL, serve: Callable[..., Server]
+) -> None:
+    """The pool holds nothing but connections that have ended; whoever meets one gets another."""
+    server = serve(mortal.fresh(), WEB_CONCURRENCY="1", RATELIMIT_ENABLED="false")
+    person = newcomer(server)
+    headers = {"Authorization": f"Bearer {person.tokens['access_token']}"}
+    change = {"display_name": "Somebody"}
+    calls = {
+        **usual_calls(person),
+        "change": lambda: person.client.patch("/api/v1/users/me", headers=headers, json=change),
+        "readiness": ready(server),
+        "logout": lambda: person.client.post("/api/v1/auth/logout", headers=headers),
+    }
+    for name, call in calls.items():
+        answers = all_at_once([person.me] * 8)
+        assert {answer.status_code for answer in answers} == {200}
+        with mortal.away():
+            pass
+        answer = call()
+        assert answer.ok, (name, answer.text)
