@@ -31,6 +31,14 @@ class DatabaseAwayError(psycopg2.OperationalError):  # type: ignore[misc]
     """The database was away a moment ago, and has not been asked."""
 
 
+def unheard(error: Exception) -> Exception | None:
+    """The error, for a log that would show where it came from; None if the log has heard of it.
+
+    That is so of a breaker that is open: a traceback a request would drown everything else.
+    """
+    return None if isinstance(getattr(error, "orig", None), DatabaseAwayError) else error
+
+
 def is_outage(error: Exception) -> bool:
     """Whether a failed connect means that the server is away; one that refuses is there."""
     return isinstance(error, psycopg2.OperationalError) and not _REFUSAL.search(str(error))

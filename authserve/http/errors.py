@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from authserve.core.connecting import DatabaseAwayError
+from authserve.core.connecting import unheard
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -172,9 +172,7 @@ def _refuse_for_database(error: Exception) -> Response:
         error, "connection_invalidated", False
     ):
         return _fail(error)
-    # Of a breaker that is open the log has heard already; a traceback a request would drown it.
-    is_known = isinstance(getattr(error, "orig", None), DatabaseAwayError)
-    logger.error("database unavailable", exc_info=None if is_known else error)
+    logger.error("database unavailable", exc_info=unheard(error))
     return refuse(UnavailableError())
 
 

@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
+from authserve.core.connecting import unheard
 from authserve.core.draining import is_draining
 from authserve.core.migration_state import is_migrated
 from authserve.http.openapi import Blueprint
@@ -87,7 +88,7 @@ def _check_database() -> dict[str, str]:
     """What a request would find; the words say no more than a stranger may know."""
     try:
         migrations = "ok" if is_migrated() else "pending"
-    except SQLAlchemyError:
-        logger.warning("database not ready", exc_info=True)
+    except SQLAlchemyError as error:
+        logger.warning("database not ready", exc_info=unheard(error))
         return {"database": "unavailable", "migrations": "unknown"}
     return {"database": "ok", "migrations": migrations}

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.connecting import unheard
 from authserve.core.crypto import get_keyring
 from authserve.core.db import (
     delete_in_slices,
@@ -110,7 +111,7 @@ def _failing_closed() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        logger.exception("the login throttle has no storage")
+        logger.error("the login throttle has no storage", exc_info=unheard(error))
         raise UnavailableError from error
 
 

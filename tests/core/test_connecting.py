@@ -74,6 +74,21 @@ def test_where_nobody_listens_soon_nobody_is_asked(tmp_path: Path, listener: soc
         assert isinstance(failure(), DatabaseAwayError)
 
 
+def test_the_log_shows_where_an_outage_came_from_once(
+    tmp_path: Path, listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    login = {"identifier": "alice", "password": "a password"}
+    with application(port, tmp_path) as app:
+        for _ in range(2 * BREAKER_FAILURES):
+            app.test_client().get("/readyz")
+            app.test_client().post("/api/v1/auth/login", json=login)
+        shown = [record for record in caplog.records if record.exc_info]
+        assert len(shown) <= BREAKER_FAILURES
+        assert len(caplog.records) > 2 * BREAKER_FAILURES
+
+
 def test_a_caller_is_told_to_come_back(tmp_path: Path, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
