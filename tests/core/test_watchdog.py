@@ -1,12 +1,16 @@
 """Statements that a frozen server would keep for ever, and those that only take their time."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg2
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, text
@@ -16,7 +20,8 @@ from authserve.core import watchdog
 from authserve.core.breakers import all_breakers
 from authserve.core.db import db, read_all, reading, transaction
 from authserve.core.watchdog import ServerFrozenError
-from tests.conftest import PostgreSQL
+from config import ROOT
+from tests.conftest import PostgreSQL, libpq_url, migrate
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.databases import on_postgresql
 
@@ -145,3 +150,19 @@ def test_a_connection_at_rest_is_kept() -> None:
     time.sleep(watchdog._REST_SECS)
     with transaction() as session:
         assert session.scalar(BACKEND) == kept
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_migration_that_waits_for_its_turn_is_left_alone(
+    database_url: str, tmp_path: Path
+) -> None:
+    found = re.search(r"^ADVISORY_LOCK = (\w+)", (ROOT / "migrations/env.py").read_text(), re.M)
+    assert found is not None
+    with closing(psycopg2.connect(libpq_url(database_url))) as other:
+        other.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [int(found[1], 0)])
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(migrate, database_url, tmp_path)
+            time.sleep(2)
+            assert not waiting.done()
+            other.rollback()
+            waiting.result()
