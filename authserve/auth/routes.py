@@ -64,10 +64,8 @@ from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
     FORGOT,
     FORGOT_OF_EMAIL,
-    INTROSPECT,
     REAUTHENTICATE,
     REDEEM,
-    REFRESH,
     RESEND,
     RESEND_OF_EMAIL,
     SIGN_IN,
@@ -76,7 +74,6 @@ from authserve.ratelimit.policy import (
 )
 from authserve.rbac.service import Permission
 from authserve.sessions.errors import TokenReusedError
-from authserve.sessions.service import PresentedRefresh
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
@@ -121,6 +118,17 @@ def register_user(body: dict[str, Any]) -> Response:
     return json_response(user_document(*registered), 201)
 
 
+def takes_device_token(view: ViewT) -> ViewT:
+    """Verify the device token, if there is one, and hand its device to the view instead."""
+
+    @wraps(view)
+    def verified(body: dict[str, Any]) -> Any:
+        device = read_device_token(body.pop("device_token", None))
+        return view({**body, "device": device})
+
+    return cast(ViewT, verified)
+
+
 @blueprint.post("/login")
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokensSchema)
@@ -131,23 +139,13 @@ def register_user(body: dict[str, Any]) -> Response:
     TooManyAttemptsError,
     HasherBusyError,
 )
+@takes_device_token
 @limited(SIGN_IN)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
     require_signing_key()
-    device = read_device_token(body.pop("device_token", None))
-    signed_in = login(**body, device=device, request=current_request_info())
+    signed_in = login(**body, request=current_request_info())
     return json_response(issue_pair(signed_in, fresh=True))
-
-
-def takes_refresh_token(view: ViewT) -> ViewT:
-    """Verify the refresh token, in the body or as bearer, and hand that to the view instead."""
-
-    @wraps(view)
-    def verified(body: dict[str, Any]) -> Any:
-        return view(read_refresh_token(one_token(body.get("refresh_token"))))
-
-    return cast(ViewT, verified)
 
 
 @blueprint.post("/refresh")
@@ -161,10 +159,9 @@ def takes_refresh_token(view: ViewT) -> ViewT:
     SessionRevokedError,
     TokenReusedError,
 )
-@takes_refresh_token
-@limited(REFRESH)
-def refresh_tokens(presented: PresentedRefresh) -> Response:
+def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
+    presented = read_refresh_token(one_token(body.get("refresh_token")))
     require_signing_key()
     signed_in = refresh(presented, request=current_request_info())
     note_outcome("retried" if signed_in.session.is_retry else "rotated")
@@ -209,7 +206,6 @@ def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(IntrospectSchema)
 @blueprint.response(200, IntrospectionSchema)
 @blueprint.takes_form
-@limited(INTROSPECT)
 def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
     """Ask whether an access token is good now (RFC 7662), in JSON or as a form."""
     return introspect(body["token"])

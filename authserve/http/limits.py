@@ -44,7 +44,7 @@ def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
 
     Args:
         limits: counted in this order; those after one that refuses count nothing. A limit by
-            email address or by session takes that from the view's first argument.
+            email address or device takes that from the view's first argument.
     """
 
     def decorator(view: ViewT) -> ViewT:
@@ -82,14 +82,22 @@ def _digest(by: CountedBy) -> str:
 
 def _is_without(by: CountedBy) -> bool:
     """A peer behind a Unix socket has no address, and nothing is counted by it."""
-    return by is CountedBy.ADDRESS and client_address() is None
+    if by is CountedBy.DEVICE_OR_ADDRESS and _find_device() is not None:
+        return False
+    return by in (CountedBy.ADDRESS, CountedBy.DEVICE_OR_ADDRESS) and client_address() is None
+
+
+def _find_device() -> str | None:
+    """The id in the device token of a view's body, which has been verified by now."""
+    device = g.limited_arguments[0].get("device")
+    return None if device is None else str(device.id)
 
 
 SUBJECTS: Mapping[CountedBy, Callable[[], object]] = {
     CountedBy.ADDRESS: lambda: network_of(client_address() or ""),
     CountedBy.EMAIL: lambda: g.limited_arguments[0]["email"],
     CountedBy.USER: lambda: current_actor().signed_in_user.id,
-    CountedBy.SESSION: lambda: g.limited_arguments[0].session_id,
+    CountedBy.DEVICE_OR_ADDRESS: lambda: _find_device() or network_of(client_address() or ""),
 }
 """What a call is counted as. An email address is as submitted: known or not, all count alike."""
 

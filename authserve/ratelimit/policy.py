@@ -79,7 +79,7 @@ class CountedBy(StrEnum):
     ADDRESS = "client address"
     EMAIL = "submitted email address"
     USER = "user"
-    SESSION = "session"
+    DEVICE_OR_ADDRESS = "known device or client address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,9 @@ SIGN_UP = Limit("sign_up", 20, _MINUTE, CountedBy.ADDRESS)
 SIGN_UP_OF_EMAIL = Limit("sign_up_of_email", 10, _HOUR, CountedBy.EMAIL)
 """Chosen: room for a few refused passwords, and an end to mails that a stranger causes."""
 
-SIGN_IN = Limit("sign_in", 30, _MINUTE, CountedBy.ADDRESS)
-"""django-allauth's default. The login throttle counts failures besides."""
+SIGN_IN = Limit("sign_in", 30, _MINUTE, CountedBy.DEVICE_OR_ADDRESS)
+"""django-allauth's default. The login throttle counts failures besides. A device that somebody has
+signed in with counts by itself: who shares its address cannot keep its owner out."""
 
 FORGOT = Limit("forgot_password", 20, _MINUTE, CountedBy.ADDRESS)
 """django-allauth's default."""
@@ -135,13 +136,6 @@ CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
 """Chosen: whether a username is taken can be asked this often."""
 
-REFRESH = Limit("refresh", 60, _MINUTE, CountedBy.SESSION)
-"""Chosen: many tabs may ask at once, and a client that runs wild is stopped. Not by address: a
-back end refreshes for all of its users."""
-
-INTROSPECT = Limit("introspect", 1200, _MINUTE, CountedBy.USER)
-"""Chosen: 20 a second. A service that asks for more should verify tokens by itself."""
-
 ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
 """Chosen: an administrator's calls that send mail to other people."""
 
@@ -158,8 +152,6 @@ LIMITS = (
     CHANGE_PASSWORD,
     CHANGE_EMAIL,
     CHANGE_PROFILE,
-    REFRESH,
-    INTROSPECT,
     ADMIN_MAIL,
 )
 """In the order of `docs/limits.md`."""

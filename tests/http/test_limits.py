@@ -23,6 +23,7 @@ from tests.support.redis import RedisServer
 
 Clock = time_machine.Traveller
 
+LOGIN = "/api/v1/auth/login"
 FORGOT = "/api/v1/auth/password/forgot"
 RESEND = "/api/v1/auth/email/verify/resend"
 
@@ -73,7 +74,6 @@ CALLS = (
     ),
     LimitedCall(policy.CHANGE_EMAIL, "users/me/email", {"new_email": "a@b.example"}, 202, "alice"),
     LimitedCall(policy.CHANGE_PROFILE, "users/me", {"username": "alice"}, 200, "alice", "PATCH"),
-    LimitedCall(policy.INTROSPECT, "auth/introspect", NO_TOKEN, 200, "admin"),
     LimitedCall(policy.ADMIN_MAIL, "users", ADDRESS, 409, "admin"),
     LimitedCall(policy.ADMIN_MAIL, "users/{alice}/invitation", {}, 409, "admin"),
     LimitedCall(policy.ADMIN_MAIL, "users/{alice}/password-reset", {}, 202, "admin"),
@@ -143,7 +143,7 @@ def test_a_limit_lets_its_number_through_and_no_more(cast: Cast, call: LimitedCa
 
 
 def test_every_limit_is_tried() -> None:
-    assert {call.limit for call in CALLS} | {policy.REFRESH} == set(policy.LIMITS)
+    assert {call.limit for call in CALLS} == set(policy.LIMITS)
 
 
 @on_sqlite
@@ -166,15 +166,24 @@ def test_a_token_is_looked_at_before_anything_is_hashed(cast: Cast, call: Limite
 
 
 @on_sqlite
-def test_refreshing_is_limited_by_session(cast: Cast) -> None:
-    def refresh(caller: Caller) -> TestResponse:
-        body = {"refresh_token": caller.tokens["refresh_token"]}
-        return caller.client.post("/api/v1/auth/refresh", json=body)
+def test_refreshing_and_introspection_carry_no_limit(cast: Cast) -> None:
+    refresh = {"refresh_token": cast.alice.tokens["refresh_token"]}
+    introspection = {"token": cast.alice.tokens["access_token"]}
+    assert rate_limit(cast.alice.client.post("/api/v1/auth/refresh", json=refresh)) == ()
+    assert rate_limit(cast.admin.post("/api/v1/auth/introspect", json=introspection)) == ()
 
-    assert rate_limit(refresh(cast.alice)) == (60, 59, 60)
-    use_up(cast.app, policy.REFRESH, leaving=0)
-    assert_problem(refresh(cast.alice), 429, "rate_limited")
-    assert refresh(cast.admin).status_code == 200
+
+@on_sqlite
+def test_a_known_device_is_not_kept_out_by_its_address(cast: Cast) -> None:
+    """Strangers behind the same address have used its tries up; the device has its own."""
+    body = {"identifier": "alice", "password": PASSWORD}
+    assert rate_limit(cast.app.test_client().post(LOGIN, json=body)) == (30, 29, 60)
+    use_up(cast.app, policy.SIGN_IN, leaving=0)
+    for token in ({}, {"device_token": "no token of ours"}):
+        assert cast.app.test_client().post(LOGIN, json=body | token).status_code == 429
+    device = {"device_token": cast.alice.tokens["device_token"]}
+    known = cast.app.test_client().post(LOGIN, json=body | device)
+    assert (known.status_code, rate_limit(known)) == (200, (30, 29, 60))
 
 
 def forgot(app: Flask, email: str, ip: str = "192.0.2.1", **kwargs: Any) -> TestResponse:
