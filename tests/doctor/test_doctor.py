@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from authserve.app import create_app
+from authserve.audit.service import seal_events
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.core.db import db, transaction
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
@@ -183,3 +184,16 @@ def test_it_holds_proxies_against_the_public_address(
 ) -> None:
     app = make_app(public_url=public_url, trusted_proxies=proxies)
     assert examine(app)[1]["proxies"]["level"] == level
+
+
+def test_it_warns_of_events_that_nobody_seals(make_app: MakeApp) -> None:
+    app = make_app()
+    register_caller(app, "alice")
+    assert examine(app)[1]["audit"]["level"] == "ok"
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=11), tick=False):
+        found = examine(app)[1]["audit"]
+        assert found["level"] == "warning"
+        assert "flask worker" in found["message"]
+        with app.app_context():
+            list(seal_events())
+        assert examine(app)[1]["audit"]["level"] == "ok"

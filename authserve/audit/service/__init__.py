@@ -12,7 +12,11 @@ from authserve.audit.service.reading import (
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
 from authserve.audit.service.rewrapping import rewrap_heads
-from authserve.audit.service.sealing import count_unsealed_events, seal_events
+from authserve.audit.service.sealing import (
+    count_unsealed_events,
+    find_oldest_unsealed,
+    seal_events,
+)
 from authserve.audit.service.verifying import (
     TamperedError,
     Verified,
@@ -34,6 +38,7 @@ __all__ = [
     "export_events",
     "find_events",
     "find_last_sign_in_failures",
+    "find_oldest_unsealed",
     "find_shared_address",
     "prune_events",
     "record",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select
@@ -47,6 +48,12 @@ def count_unsealed_events() -> int:
     """How many events are in no batch yet: few, while a worker runs."""
     ((count,),) = read_all(select(func.count()).select_from(AuditUnsealed))
     return int(count)
+
+
+def find_oldest_unsealed() -> datetime | None:
+    """When the oldest event happened that is in no batch yet, or None if all are."""
+    rows = read_all(_next_events(1))
+    return rows[0].occurred_at if rows else None
 
 
 def _seal_batch() -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from authserve.core.settings import Settings, get_settings
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
 from authserve.doctor.service.restores import sessions
+from authserve.doctor.service.trail import audit_trail
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
 from authserve.mail.service import get_mailer
@@ -57,6 +58,7 @@ def examine() -> Iterator[Finding]:
         yield _outbox()
         yield client_addresses(settings)
         yield sessions()
+        yield audit_trail()
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
 
