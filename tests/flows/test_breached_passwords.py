@@ -22,6 +22,7 @@ from tests.support.marks import on_sqlite
 from tests.support.people import make_user
 from tests.support.problems import assert_problem
 from tests.support.ranges import RangeServer, hang, range_server
+from tests.support.server import WORKERS, Server
 from tests.transfer.test_policy import VECTORS
 
 BREACHED = "a password of many people"
@@ -173,3 +174,20 @@ def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeSer
     assert app.extensions[BREACHED_PASSWORDS_EXTENSION].breaker.is_open
     assert register(app.test_client(), "late").status_code == 201
     assert len(server.questions) == asked
+
+
+@pytest.mark.gunicorn
+@on_sqlite
+def test_the_workers_of_a_real_server_look_passwords_up(
+    server: RangeServer, make_server: Callable[..., Server]
+) -> None:
+    client = make_server(BREACHED_PASSWORDS_URL=server.url).client()
+
+    def sign_up(name: str, password: str) -> int:
+        body = {"email": f"{name}@example.com", "password": password}
+        return client.post("/api/v1/auth/register", json=body).status_code
+
+    assert [sign_up(f"known{n}", BREACHED) for n in range(WORKERS)] == [422] * WORKERS
+    assert sign_up("alice", GOOD) == 201
+    server.fault = hang
+    assert [sign_up(f"late{n}", f"{GOOD} {n}") for n in range(WORKERS)] == [201] * WORKERS
