@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     """Everything that the audit trail can say happened: a closed list, published to clients."""
 
     USER_REGISTERED = "user.registered"
+    USER_REGISTRATION_REPEATED = "user.registration_repeated"
     USER_CREATED = "user.created"
     USER_PROFILE_CHANGED = "user.profile_changed"
     USER_PASSWORD_CHANGED = "user.password_changed"

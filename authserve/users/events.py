@@ -13,6 +13,14 @@ class UserRegistered(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationRepeated(DomainEvent):
+    """Somebody tried to open an account with an address that has one; its owner alone is told."""
+
+    action = AuditAction.USER_REGISTRATION_REPEATED
+    outcome = Outcome.FAILURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserCreated(DomainEvent):
     """An operator or administrator opened an account for somebody."""
 

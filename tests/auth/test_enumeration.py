@@ -23,6 +23,7 @@ from tests.support.clients import PASSWORD
 from tests.support.hashing import argon2_asked
 from tests.support.observing import observed
 from tests.support.people import make_user
+from tests.support.rows import audit_trail
 
 COST = "$argon2id$v=19$m=8,t=1,p=1"
 
@@ -126,3 +127,28 @@ def test_the_right_password_of_one_that_is_switched_off_tells_nothing(people: Fl
         found.append(transcript(people, identifier, [PASSWORD] * 7))
     assert found[0] == found[1]
     assert [answer[0] for answer, *_ in found[0]] == [401] * 5 + [429] * 2
+
+
+def test_registering_a_known_address_is_as_much_work_as_a_new_one(people: Flask) -> None:
+    client = people.test_client()
+
+    def register(email: str) -> TestResponse:
+        body = {"email": email, "password": PASSWORD}
+        response: TestResponse = client.post("/api/v1/auth/register", json=body)
+        return response
+
+    register("warm@example.com")
+    answers, counts = [], []
+    for name in (*NAMES.values(), "somebody"):
+        with argon2_asked() as asked:
+            answer, statements = observed(people, lambda n=name: register(f"{n}@example.com"))
+        assert asked == ([], [COST]), name
+        answers.append(answer)
+        counts.append(len(statements))
+    assert answers[0][0] == 202
+    assert all(answer == answers[0] for answer in answers)
+    # Where an account is there already, a rollback and another beginning take the place of two.
+    assert max(counts) - min(counts) <= 2, counts
+    repeated = audit_trail(people, "user.registration_repeated")
+    assert [event["outcome"] for event in repeated] == ["failure"] * (len(NAMES) - 1)
+    assert len({event["subject_audit_id"] for event in repeated}) == len(NAMES) - 1

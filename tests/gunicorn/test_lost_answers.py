@@ -65,7 +65,6 @@ def test_a_registration_says_taken_the_second_time_and_the_password_works(
 ) -> None:
     lose("/api/v1/auth/register", **REGISTRATION)
     again = client.post("/api/v1/auth/register", json=REGISTRATION)
-    # Both are; the database names the one that it looked at first.
     assert code_of(again) == (409, "email_taken")
     sign_in(client)
 

@@ -9,7 +9,7 @@ from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import EmailVerification, get_settings
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
 from authserve.users.errors import EmailTakenError, UsernameTakenError
-from authserve.users.events import UserRegistered
+from authserve.users.events import RegistrationRepeated, UserRegistered
 from authserve.users.service import NewUser, User, add_user, find_by_email, ref_of
 from authserve.verification.service import (
     Purpose,
@@ -33,8 +33,8 @@ def register(
 
     Returns:
         The account, and the names of its roles. None while addresses must be verified: then the
-        answer, its time and the work are the same for an address that has an account, whose
-        owner is told by mail (ASVS 6.3.8).
+        answer, the hashing and the number of round trips to the database are the same for an
+        address that has an account, whose owner is told by mail (ASVS 6.3.8).
 
     Raises:
         ValidationFailedError: the password is not acceptable, or a username came where a taken
@@ -57,7 +57,7 @@ def register(
     try:
         _open_account(new, request)
     except EmailTakenError:
-        notify_of_existing_account(email)
+        _tell_owner(email, request)
     return None
 
 
@@ -69,6 +69,14 @@ def _open_named_account(new: NewUser, request: RequestInfo) -> User:
         if find_by_email(new.email) is not None:
             raise EmailTakenError from None
         raise
+
+
+def _tell_owner(email: str, request: RequestInfo) -> None:
+    with transaction():
+        owner = find_by_email(email)
+        subject = ref_of(owner) if owner is not None else None
+        emit(RegistrationRepeated(subject=subject, request=request))
+        notify_of_existing_account(email)
 
 
 def _open_account(new: NewUser, request: RequestInfo) -> User:
