@@ -16,7 +16,7 @@ from authserve.core.passwords import get_password_hasher
 from authserve.sessions.models import Session
 from authserve.users.models import User
 from authserve.verification.models import OneTimeToken
-from tests.support.crowd import all_at_once
+from tests.support.crowd import all_at_once, persistently
 from tests.support.faults import rounds
 from tests.support.messages import messages
 from tests.support.residents import Resident
@@ -51,7 +51,8 @@ def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
     assert password is not None, resident.name
     body = {"identifier": resident.name, "password": password}
     client = server.client()
-    assert client.post("/api/v1/auth/login", json=body).status_code == 200, resident.name
+    answer = persistently(lambda: client.post("/api/v1/auth/login", json=body))
+    assert answer.status_code == 200, (resident.name, answer.text)
 
 
 def assert_session_goes_on(app: Flask, server: Server, resident: Resident) -> None:
@@ -63,7 +64,8 @@ def assert_session_goes_on(app: Flask, server: Server, resident: Resident) -> No
         stored = int(read_all(query)[0].generation)
     assert stored - resident.generation in (0, 1), resident.name
     body = {"refresh_token": resident.refresh_token}
-    answer = server.client().post("/api/v1/auth/refresh", json=body)
+    client = server.client()
+    answer = persistently(lambda: client.post("/api/v1/auth/refresh", json=body))
     assert answer.status_code == 200, (resident.name, answer.text)
     assert claims_of(answer.json()["refresh_token"])["gen"] == resident.generation + 1
 

@@ -21,7 +21,7 @@ from tests.support.traffic import next_address
 
 
 class Interrupted(Exception):
-    """A request got no answer: what it asked for has happened, or it has not."""
+    """A request was not acknowledged: what it asked for has happened, or it has not."""
 
 
 class Resident:
@@ -69,6 +69,9 @@ class Resident:
             )
         except requests.RequestException as error:
             raise Interrupted from error
+        if response.status_code == 503:
+            # On a busy machine; nothing was acknowledged.
+            raise Interrupted
         assert response.ok, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
