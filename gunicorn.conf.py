@@ -8,6 +8,7 @@ import os
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core import run_folder
@@ -83,6 +84,10 @@ def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
 def on_exit(_arbiter: Arbiter) -> None:
     """Leave nothing behind."""
     run_folder.release("authserve-metrics-")
+
+
+def pre_request(_worker: ThreadWorker, _request: Request) -> None:
+    """Log nothing: by default gunicorn logs each path at DEBUG, be there a token in it or not."""
 
 
 timeout = 30
