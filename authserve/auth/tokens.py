@@ -4,7 +4,7 @@ Access tokens go through Flask-JWT-Extended and are signed with ES256, for other
 (RFC 9068). Refresh tokens are for this service alone (`core.signed_tokens`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -63,7 +63,7 @@ class AccessGrant:
 
     subject: str
     kid: str
-    private_key: EllipticCurvePrivateKey
+    private_key: EllipticCurvePrivateKey = field(repr=False)
     claims: dict[str, Any]
 
 
@@ -255,7 +255,7 @@ class SessionToken:
 
     session_id: UUID
     user_id: UUID
-    family_secret: bytes | None = None
+    family_secret: bytes | None = field(default=None, repr=False)
 
 
 def read_session_token(token: str) -> SessionToken:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from passlib.context import CryptContext
@@ -72,7 +72,7 @@ class Verification:
     """
 
     is_valid: bool
-    replacement_hash: str | None = None
+    replacement_hash: str | None = field(default=None, repr=False)
 
 
 _WRONG = Verification(is_valid=False)

@@ -1,7 +1,7 @@
 """Refreshing a session: exactly one of many simultaneous callers moves it on."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,7 +49,7 @@ class PresentedRefresh:
     session_id: UUID
     user_id: UUID
     generation: int
-    family_secret: bytes
+    family_secret: bytes = field(repr=False)
 
 
 def rotate_session(presented: PresentedRefresh, *, request: RequestInfo) -> IssuedSession:

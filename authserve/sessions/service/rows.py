@@ -1,7 +1,7 @@
 """What the use cases of sessions share: conditions, forms and refusals of a session's row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ class IssuedSession:
     refresh_expires_at: datetime
     amr: Sequence[str]
     auth_time: datetime
-    family_secret: bytes
+    family_secret: bytes = field(repr=False)
     is_retry: bool = False
 
 

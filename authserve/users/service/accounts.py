@@ -1,7 +1,7 @@
 """Making, finding, changing, switching and deleting accounts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select, true, update
@@ -37,7 +37,7 @@ class NewUser:
     email: str
     username: str | None = None
     display_name: str | None = None
-    password_hash: str | None = None
+    password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
 
 

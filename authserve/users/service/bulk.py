@@ -1,7 +1,7 @@
 """Adding many accounts at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ class ImportedUser:
     id: UUID | None = None
     username: str | None = None
     display_name: str | None = None
-    password_hash: str | None = None
+    password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
     is_active: bool = True
     created_at: datetime | None = None

@@ -1,6 +1,6 @@
 """What an account's password is judged by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -20,7 +20,7 @@ class Credentials:
     email: str
     username: str | None
     display_name: str | None
-    password_hash: str | None
+    password_hash: str | None = field(repr=False)
     is_active: bool
     email_verified: bool
     password_version: int
