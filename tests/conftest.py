@@ -30,7 +30,10 @@ from authserve.core.db import db
 from authserve.core.settings import PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.redis import RedisServer
+from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
 from tests.support.server import Server
+
+Flask.test_client_class = NotingClient
 
 # No verdict may depend on how busy the machine is, nor on luck.
 hypothesis_settings.register_profile(
@@ -58,7 +61,9 @@ def make_settings(database_url: str, instance_path: Path, **changes: object) -> 
         # Many calls from one address are what tests are made of; tests of limits turn them on.
         ratelimit_enabled=False,
     )
-    return replace(settings, **changes)  # type: ignore[arg-type]
+    settings = replace(settings, **changes)  # type: ignore[arg-type]
+    SECRETS.note_settings(settings)
+    return settings
 
 
 def migrate(database_url: str, instance_path: Path) -> None:
@@ -272,6 +277,12 @@ def clock() -> Iterator[time_machine.Traveller]:
     """Time that stands until the test moves it."""
     with time_machine.travel(datetime(2030, 1, 1, 12, 0, tzinfo=UTC), tick=False) as traveller:
         yield traveller
+
+
+@pytest.fixture(autouse=True)
+def overheard() -> Iterator[Eavesdropper]:
+    """All that is logged in the test's process: no secret that the test uses may be in it."""
+    yield from eavesdrop()
 
 
 @pytest.fixture(autouse=True)

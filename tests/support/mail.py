@@ -7,6 +7,7 @@ from flask import Flask
 
 from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.outbox.worker import HANDLERS_EXTENSION, Worker
+from tests.support.secrecy import SECRETS
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Mailbox:
 
     def send(self, message: EmailMessage, *, to: str) -> None:
         """Keep a mail."""
-        self.letters.append(Letter(to, message))
+        letter = Letter(to, message)
+        self.letters.append(letter)
+        for word in letter.text.split():
+            SECRETS.note(word.partition("#")[2])
 
     def check(self) -> None:
         """It can always be written to."""

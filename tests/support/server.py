@@ -17,6 +17,7 @@ import requests
 
 import config
 from authserve.core.settings import Settings
+from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300
 """When a test gives up. Nothing takes nearly as long, unless it never happens."""
@@ -42,7 +43,13 @@ class Client(requests.Session):
         """Send a request; `url` is a path."""
         kwargs.setdefault("timeout", DEADLINE_SECS)
         kwargs.setdefault("allow_redirects", False)
-        return super().request(method, self._url + url, **kwargs)
+        SECRETS.note_body(kwargs.get("json"))
+        SECRETS.note_headers(kwargs.get("headers"))
+        response = super().request(method, self._url + url, **kwargs)
+        is_json = response.headers.get("Content-Type") == "application/json"
+        if response.ok and is_json and response.content:
+            SECRETS.note_body(response.json())
+        return response
 
 
 class Server:
@@ -166,7 +173,9 @@ class Server:
         for client in self._clients:
             client.close()
         self._reservation.close()
-        return self._end()
+        status = self._end()
+        assert SECRETS.found_in(self.output()) == [], "a secret was logged"
+        return status
 
     def restart(self) -> None:
         """End it well, and start it again at the same place."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import config
 from authserve.core.settings import Settings
+from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300
 """When a test gives up. Nothing takes nearly as long, unless it never happens."""
@@ -69,7 +70,9 @@ class WorkerProcess:
 
     def wait(self) -> int:
         """Wait for its end; returns the exit status."""
-        return self.process.wait(DEADLINE_SECS)
+        status = self.process.wait(DEADLINE_SECS)
+        assert SECRETS.found_in(self.output()) == [], "a secret was logged"
+        return status
 
     def output(self) -> str:
         """All that it logged."""

@@ -1,0 +1,111 @@
+"""Secrets that tests use, and everything that is logged meanwhile: the two must not meet.
+
+What a test sends and receives as a password or token is noted at the edge, by the clients that
+tests have; what is logged is overheard at the root logger, and in the output of real servers.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from authserve.core.logs import JSONLineFormatter
+from authserve.core.settings import Settings
+
+MIN_LENGTH = 12
+"""Shorter ones are words like any other; what a test sends to be refused is often one."""
+
+LINK_ID_LENGTH = 22
+"""A link's token begins with its row's id, which is no secret."""
+
+SECRET_FIELDS = (
+    *("password", "new_password", "current_password", "token"),
+    *("access_token", "refresh_token", "device_token"),
+)
+
+
+class Secrets:
+    """What must not be told, with what was told: of the whole run, and of the test at hand."""
+
+    def __init__(self) -> None:
+        self.all: set[str] = set()
+        self.of_test: set[str] = set()
+
+    def note(self, secret: object) -> None:
+        """Remember a secret, and the part of a token that is one by itself."""
+        if not isinstance(secret, str) or len(secret) < MIN_LENGTH:
+            return
+        found = {secret}
+        if secret.count(".") == 2:
+            found.add(secret.rpartition(".")[2])
+        elif len(secret) > 2 * LINK_ID_LENGTH and secret.isascii() and " " not in secret:
+            found.add(secret[LINK_ID_LENGTH:])
+        found = {part for part in found if len(part) >= MIN_LENGTH}
+        self.all |= found
+        self.of_test |= found
+
+    def note_settings(self, settings: Settings) -> None:
+        """Remember what an application was told."""
+        for secret in (settings.secret_key, *settings.secret_key_fallbacks):
+            self.note(secret)
+
+    def note_body(self, body: Any) -> None:
+        """Remember the secrets among the members of a body."""
+        if isinstance(body, Mapping):
+            for name in SECRET_FIELDS:
+                self.note(body.get(name))
+
+    def note_headers(self, headers: Any) -> None:
+        """Remember the token that a request brings."""
+        if headers is not None:
+            self.note(str(dict(headers).get("Authorization", "")).partition(" ")[2])
+
+    def found_in(self, text: str, *, of_test: bool = False) -> list[str]:
+        """The secrets that a text tells."""
+        return [secret for secret in (self.of_test if of_test else self.all) if secret in text]
+
+
+SECRETS = Secrets()
+
+
+class Eavesdropper(logging.Handler):
+    """Keeps every line that the application under test logs, as it writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JSONLineFormatter())
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line; one that cannot be formatted is written without its arguments."""
+        try:
+            self.lines.append(self.format(record))
+        except Exception:
+            self.lines.append(str(record.msg))
+
+
+def eavesdrop() -> Iterator[Eavesdropper]:
+    """Listen for as long as a test takes; then none of its secrets may have been heard."""
+    SECRETS.of_test = set()
+    listener = Eavesdropper()
+    root = logging.getLogger()
+    root.addHandler(listener)
+    yield listener
+    root.removeHandler(listener)
+    told = "\n".join(listener.lines)
+    assert SECRETS.found_in(told, of_test=True) == [], "a secret was logged"
+
+
+class NotingClient(FlaskClient):
+    """Flask's own client, which notes what must not be told."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Send a request."""
+        SECRETS.note_body(kwargs.get("json"))
+        SECRETS.note_headers(kwargs.get("headers"))
+        response = super().open(*args, **kwargs)
+        if response.status_code < 300 and response.mimetype == "application/json":
+            SECRETS.note_body(response.get_json(silent=True))
+        return response
