@@ -6,6 +6,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
+from authserve.admin.schemas import MAX_ROLES
 from authserve.http.authentication import (
     MAX_TOKEN_LENGTH,
     current_actor,
@@ -13,7 +14,7 @@ from authserve.http.authentication import (
     login_required,
     require_permission,
 )
-from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
@@ -202,3 +203,19 @@ def test_a_call_with_several_guards_checks_the_token_once(app: Flask) -> None:
     admin = register_caller(app, "admin", roles=["admin"])
     assert admin.get(PROBE).status_code == 200
     assert len(checks) == 1
+
+
+def test_a_token_that_names_as_many_roles_as_one_can_be_given_is_taken(
+    app: Flask, admin: Caller
+) -> None:
+    names = [f"{number:064}" for number in range(MAX_ROLES)]
+    for name in names:
+        role = {"name": name, "permissions": []}
+        assert admin.post("/api/v1/roles", json=role).status_code == 201
+    alice = register_caller(app, "alice")
+    given = admin.put(f"/api/v1/users/{alice.id}/roles", json={"roles": names})
+    assert given.status_code == 200
+    alice = sign_in(app.test_client(), "alice", user=alice.user)
+    assert alice.get(ME).get_json()["roles"] == names
+    # What gunicorn, and most proxies, take of one header field.
+    assert len(f"Authorization: Bearer {alice.tokens['access_token']}") < 8_190
