@@ -5,6 +5,7 @@ come ready made are not judged, nor is a password that signs somebody in.
 """
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from authserve.core.breached_passwords import get_breached_passwords
 from authserve.core.errors import ValidationFailedError
@@ -23,14 +24,18 @@ def require_acceptable_password(
 
     Args:
         password: as sent.
-        context: see `find_password_faults`.
+        context: see `find_password_faults`; the service's host and its parts are added.
         field: the name of the input field at fault.
 
     Raises:
         ValidationFailedError: with every fault.
     """
-    min_length = get_settings().password_min_length
-    faults = find_password_faults(password, min_length=min_length, context=context)
+    settings = get_settings()
+    host = urlsplit(settings.public_url).hostname or ""
+    # Whoever tries a password on this service knows its host as well (ASVS 6.1.2).
+    words = [*context, host, *host.split(".")]
+    min_length = settings.password_min_length
+    faults = find_password_faults(password, min_length=min_length, context=words)
     # Only what would be accepted is worth telling anybody a part of its digest.
     if not faults and get_breached_passwords().contains(password):
         faults = [BREACHED]

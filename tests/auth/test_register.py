@@ -16,6 +16,7 @@ from authserve.core.settings import EmailVerification
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, login, register
 from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -130,6 +131,16 @@ def test_unacceptable_fields_are_told_and_make_nobody(app: Flask, client: FlaskC
     missing = assert_problem(client.post(PATH, json={}), 422, "validation_failed")
     assert sorted(missing["errors"]) == ["email", "password"]
     assert count_users(app) == 0
+
+
+@on_sqlite
+def test_the_host_of_the_service_is_no_password(make_app: Callable[..., Flask]) -> None:
+    client = make_app(public_url="https://login.wonderland.example:8443").test_client()
+    for own in ("login.wonderland.example", "Login.Wonderland.Example", "Wonderland26!"):
+        problem = assert_problem(register(client, "alice", password=own), 422, "validation_failed")
+        assert list(problem["errors"]) == ["password"]
+    for other in ("login.wonderland.exampl", "Underland26!"):
+        assert register(client, other[:5].lower(), password=other).status_code == 201
 
 
 ACCEPTABLE = ("longer than fifteen", "Tr0ub4do", "p" + "ä" * 7 + "B1")
