@@ -13,6 +13,7 @@ from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotF
 from authserve.users.service import (
     NewUser,
     User,
+    UserFilters,
     activate,
     add_user,
     deactivate,
@@ -21,6 +22,7 @@ from authserve.users.service import (
     get_user,
     get_user_by_reference,
     is_any_active,
+    search_users,
     update_profile,
 )
 from tests.support.audit import events_of
@@ -191,3 +193,8 @@ def test_nothing_is_written_when_the_use_case_fails(alice: UserRef) -> None:
     user = get_user(alice.id)
     assert (user.username, user.is_active) == ("alice", True)
     assert events_of(alice, "user.profile_changed", "user.deactivated") == []
+
+
+def test_there_is_nobody_from_the_start(context: None) -> None:
+    """No default account (ASVS 6.3.2): the migrations make roles, and no one who holds them."""
+    assert search_users(UserFilters(), limit=10) == []
