@@ -614,6 +614,10 @@ UNSAFE: list[tuple[str, str | None]] = [
     ("METRICS_TOKEN", "secret" * 6),
     ("PUBLIC_URL", None),
     ("PUBLIC_URL", "http://auth.example.com"),
+    ("VERIFY_URL", "http://app.example.com/verify#{token}"),
+    ("RESET_URL", "http://app.example.com/reset#{token}"),
+    ("EMAIL_CHANGE_URL", "http://10.0.0.1/email#{token}"),
+    ("INVITE_URL", "http://app.example.com/welcome#{token}"),
     ("MAIL_URL", None),
     ("MAIL_URL", "console:"),
     ("MAIL_URL", "smtp://user:pw@mail.example.com"),
@@ -648,6 +652,8 @@ def test_production_refuses(faults_of: Faults, name: str, text: str | None) -> N
         ("METRICS_TOKEN", ""),
         ("TRUSTED_PROXIES", "0"),
         ("CORS_ORIGINS", "https://app.example.com http://localhost:3000 http://127.0.0.1:3000"),
+        ("RESET_URL", "https://app.example.com/reset#{token}"),
+        ("RESET_URL", "http://localhost:3000/reset#{token}"),
         ("FLASK_DEBUG", "0"),
         ("FLASK_DEBUG", ""),
         ("FLASK_DEBUG", "False"),
@@ -777,6 +783,30 @@ def run(project: Path, *command: str, **environ: str) -> subprocess.CompletedPro
 
 
 GUNICORN = ("-m", "gunicorn", "-c", "gunicorn.conf.py")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-c", "import wsgi"),
+        ("-m", "flask", "db", "upgrade"),
+        (*GUNICORN, "wsgi:app"),
+    ],
+)
+def test_programs_end_with_everything_that_production_refuses(
+    project: Path, command: tuple[str, ...]
+) -> None:
+    """What is missing, weak, unencrypted and not to be parsed, at once, and no secret told."""
+    unsafe = {name: text for name, text in UNSAFE if text is not None} | {"FLASK_DEBUG": "1"}
+    done = run(project, *command, **production(**unsafe, PORT="http"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    first, *faults = done.stderr.splitlines()
+    assert first == "authserve cannot start as it is configured:"
+    names = {fault.strip().partition(":")[0] for fault in faults}
+    assert names == {*unsafe, "PORT"}
+    for text in unsafe.values():
+        assert len(text) < 8 or text not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import Any
 from authserve.core.setting_parsers import find_weakness
 from authserve.core.setting_urls import is_mail_exposed, is_plain_http
 
+LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
+
 _MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
@@ -24,6 +26,9 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
     yield from _find_weak_secrets(values)
     if not values.get("public_url", "https:").startswith("https:"):
         yield "PUBLIC_URL: must begin with https:// in production; give the address clients use"
+    for name in LINKS:
+        if is_plain_http(values.get(name.lower(), "")):
+            yield f"{name}: must begin with https:// in production, or its token can be read"
     mail_url = values.get("mail_url", "")
     if mail_url == "console:":
         yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
