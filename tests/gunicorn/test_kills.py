@@ -3,7 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from threading import Event
 
 import psutil
 import pytest
@@ -102,19 +104,26 @@ def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
 ) -> None:
     server = make_server(**TRUSTING, WEB_CONCURRENCY="2", RATELIMIT_ENABLED="false")
     for round_ in range(ROUNDS):
-        choices = Random(round_)
+        choices, is_over = Random(round_), Event()
         residents = [
-            Resident(app, server.client(), f"resident{round_}.{number}", Random(number))
+            Resident(
+                app, server.client(), f"resident{round_}.{number}", Random(ROUNDS * number + round_)
+            )
             for number in range(RESIDENTS)
         ]
 
-        def interrupt(delay: float = choices.uniform(0, 0.8)) -> float:
+        def interrupt(is_over: Event = is_over, delay: float = choices.uniform(0, 1.5)) -> float:
             time.sleep(delay)
             kill_workers(server)
+            # Whoever was between two requests has not noticed.
+            is_over.set()
             return time.monotonic()
 
         killed_at, *_ = all_at_once(
-            [interrupt, *(each.live_until_interrupted for each in residents)]
+            [
+                interrupt,
+                *(partial(each.live_until_interrupted, is_over) for each in residents),
+            ]
         )
         server.wait_until_healthy()
         for resident in residents:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -47,22 +48,22 @@ class Resident:
         self.refresh_token = ""
         self.generation = 0
 
-    def live_until_interrupted(self) -> None:
-        """Use the account until a request gets no answer."""
+    def live_until_interrupted(self, is_over: Event) -> None:
+        """Use the account until a request is not acknowledged, or until it is over."""
         try:
             self._register()
             self._sign_in()
-            while True:
+            while not is_over.is_set():
                 self._choices.choice(
                     (self._refresh, self._refresh, self._change_password, self._reset_password)
                 )()
         except Interrupted:
             return
 
-    def _call(self, path: str, *, method: str = "POST", token: str = "", **body: str) -> Any:
+    def _call(self, path: str, *, method: str = "POST", bearer: str = "", **body: str) -> Any:
         headers = {"X-Forwarded-For": next_address()}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
         try:
             response = self._client.request(
                 method, f"/api/v1/{path}", json=body or None, headers=headers
@@ -103,7 +104,7 @@ class Resident:
     def _change_password(self) -> None:
         current, new = self.passwords[0], self._new_password()
         body = {"current_password": current, "new_password": new}
-        self._call("users/me/password", method="PUT", token=self.access_token, **body)
+        self._call("users/me/password", method="PUT", bearer=self.access_token, **body)
         self.passwords = [new]
 
     def _reset_password(self) -> None:
