@@ -1,5 +1,6 @@
 """POST /auth/login: what is told to whom. The throttle has tests of its own."""
 
+from datetime import timedelta
 from typing import Any
 
 import time_machine
@@ -83,6 +84,12 @@ def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice:
     assert header == {"alg": "ES256", "typ": "at+jwt", "kid": header["kid"]}
     assert header_of(tokens["refresh_token"]) == {"alg": "HS256", "typ": "rt+jwt"}
     assert tokens["session_id"] != alice.tokens["session_id"]
+
+
+@on_sqlite
+def test_no_password_is_too_old(clock: Clock, app: Flask, alice: Caller) -> None:
+    clock.shift(timedelta(days=10_000))
+    assert login(app.test_client(), "alice").status_code == 200
 
 
 def test_unknown_names_and_wrong_passwords_are_answered_alike(app: Flask, alice: Caller) -> None:
