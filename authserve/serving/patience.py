@@ -48,8 +48,8 @@ Waits = dict[TConn, float]
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
     """A worker whose threads are given whole requests only.
 
-    All methods but `handle_error` and `_keepalive_after` run in its main thread, so that nothing
-    here needs a lock.
+    All methods but `handle_request`, `handle_error` and `_keepalive_after` run in its main thread,
+    so that nothing here needs a lock.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,10 +124,23 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         conn.parser.unreader.unread(bytes(conn.arrival.received))
         super().enqueue_req(conn)
 
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        """Answer a request; one whose end is not there is its connection's last.
+
+        Nobody waits for that end, and the client has to know (RFC 9112 §9.6): what it sent next
+        over the same connection would be lost.
+        """
+        if not (self.cfg.is_ssl or conn.arrival.is_complete):
+            req.force_close()
+        is_kept: bool = super().handle_request(req, conn)
+        return is_kept
+
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        # Without its end, gunicorn would wait for the rest of what nobody reads.
-        is_kept = keepalive and (self.cfg.is_ssl or conn.arrival.is_complete)
-        return bool(super()._keepalive_after(conn, is_kept))
+        if self.cfg.is_ssl or not keepalive:
+            return bool(super()._keepalive_after(conn, keepalive))
+        # What the application did not read is here: no need of gunicorn's bounds, the lower of
+        # which is a body that is just as long as one may be.
+        return bool(conn.parser.finish_body())
 
     # On the way out
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.serving.patience import ARRIVAL_SECS, LINGER_SECS
 from tests.conftest import fresh_database, make_settings
 from tests.support.server import DEADLINE_SECS, Server
@@ -113,6 +114,23 @@ def test_requests_cut_anywhere_are_answered(connections: Connections) -> None:
     assert connection.answer().status == 200
     connection.send(b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert connection.answer().status == 200
+
+
+@pytest.mark.parametrize("target", ["/api/v1/auth/login", "/nowhere"])
+@pytest.mark.parametrize("length", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
+def test_an_answer_says_whether_another_request_may_follow(
+    connections: Connections, target: str, length: int
+) -> None:
+    """However long the body is, and whether anybody reads it or not."""
+    head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+    connection = connections.open(head.encode() + b" " * length)
+    if length > MAX_BODY_BYTES:
+        assert connection.answer().headers["connection"] == "close"
+        assert connection.is_closed()
+    else:
+        assert connection.answer().headers["connection"] == "keep-alive"
+        connection.send(GET + b"\r\n")
+        assert connection.answer().status == 200
 
 
 def test_what_is_sent_on_after_an_answer_is_no_reason_to_stay(connections: Connections) -> None:
