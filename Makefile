@@ -57,13 +57,13 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 
 lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-dev.in -o requirements-dev.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-browser.in -o requirements-browser.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-sbom.in -o requirements-sbom.txt
 
 sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.json

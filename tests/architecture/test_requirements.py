@@ -1,9 +1,14 @@
 """What is installed is what was looked at: every package pinned, by version and by digest."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import config
 
@@ -48,6 +53,35 @@ def test_each_package_has_one_version_and_its_digests(lock: Path) -> None:
 @each_lock
 def test_whatever_is_wanted_is_pinned(lock: Path) -> None:
     assert wanted(lock.with_suffix(".in")) <= pinned(lock)
+
+
+def extras_of(entry: str) -> set[str]:
+    """The extras that an entry of a lock pins along with its package."""
+    found = re.match(r"[a-z0-9-]+\[([a-z0-9,-]+)\]", entry)
+    return set(found[1].split(",")) if found else set()
+
+
+def wanted_extras(name: str, extras: set[str]) -> Iterator[tuple[str, set[str]]]:
+    """What a package that is installed here asks for with extras, and with which."""
+    with suppress(PackageNotFoundError):
+        for text in requires(name) or []:
+            requirement = Requirement(text)
+            marker = requirement.marker
+            if requirement.extras and (
+                marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras})
+            ):
+                yield canonicalize_name(requirement.name), requirement.extras
+
+
+@each_lock
+def test_a_package_is_pinned_with_the_extras_that_others_ask_for(lock: Path) -> None:
+    """Or pip takes a newer version for the extras, once there is one, and finds no digest of it."""
+    found = {
+        entry.partition("==")[0].partition("[")[0]: extras_of(entry) for entry in entries(lock)
+    }
+    for name, extras in found.items():
+        for other, asked in wanted_extras(name, extras):
+            assert other not in found or asked <= found[other], (name, other, asked)
 
 
 def test_no_tool_of_ours_is_installed_in_production() -> None:
