@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
@@ -157,6 +158,8 @@ def _finish(response: Response) -> Response:
         headers.add("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     if request.environ["PATH_INFO"].startswith(API_PREFIX):
         headers["Cache-Control"] = "no-store"
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        headers.pop("Content-Type", None)  # There is nothing of any type (RFC 9110 §8.3).
     _log(response)
     return response
 

@@ -192,6 +192,15 @@ def test_a_view_cannot_make_an_answer_of_the_api_cacheable(app: Flask, client: F
     assert client.get(PROBE).headers.getlist("Cache-Control") == ["no-store"]
 
 
+def test_an_answer_without_content_names_no_type(client: FlaskClient) -> None:
+    register(client, "alice")
+    tokens = login(client, "alice").get_json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    response = client.post("/api/v1/auth/logout", headers=bearer)
+    assert response.status_code == 204
+    assert "Content-Type" not in response.headers
+
+
 def test_no_cookie_is_read_or_set(app: Flask) -> None:
     cookie = SecureCookieSessionInterface().get_signing_serializer(app)
     assert cookie is not None
