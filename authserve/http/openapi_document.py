@@ -17,7 +17,6 @@ from authserve.core.errors import (
     MalformedRequestError,
     NotFoundError,
     PayloadTooLargeError,
-    ThrottledError,
     UnauthenticatedError,
     UnavailableError,
     UnsupportedMediaTypeError,
@@ -41,6 +40,9 @@ STRICTNESS = (
 
 STANDS_ON_NOTHING = "/healthz"
 """The one call that no part of the service can make unavailable."""
+
+RETRYABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""The statuses that say when to come back, whatever their body."""
 
 _EXAMPLE_CORRELATION_ID = "4f2b1c0de8a94f6d9b7a3e5c1d2f6a80"
 
@@ -103,6 +105,9 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
         errors = by_status[status]
         examples = {error.code: _example(status, error) for error in errors}
         responses[str(int(status))] = _response(status, examples, _headers(errors))
+    for name, response in responses.items():
+        if int(name) in RETRYABLE:
+            response.setdefault("headers", {})["Retry-After"] = _RETRY_AFTER
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code, detail = INTERNAL_ERROR
     responses[str(int(status))] = _response(status, {code: _problem(status, code, detail)}, {})
@@ -155,8 +160,6 @@ def _problem(status: HTTPStatus, code: str, detail: str) -> dict[str, Any]:
 def _headers(errors: Iterable[type[AuthserveError]]) -> dict[str, Any]:
     if all(issubclass(error, UnauthenticatedError) for error in errors):
         return {"WWW-Authenticate": _CHALLENGE}
-    if all(issubclass(error, ThrottledError | UnavailableError) for error in errors):
-        return {"Retry-After": _RETRY_AFTER}
     return {}
 
 
@@ -172,6 +175,12 @@ class API(flask_smorest.Api):  # type: ignore[misc]
 
     def _register_error_handlers(self) -> None:
         pass
+
+    def _register_responses(self) -> None:
+        """Describe no error of flask-smorest's; ours have another form."""
+
+    def _register_pagination_header(self) -> None:
+        """Describe none, as no list of ours has it."""
 
     def register_blueprint(self, blueprint: flask_smorest.Blueprint) -> None:
         """Register a blueprint now, and describe it when the document is asked for.

@@ -192,6 +192,20 @@ def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str,
                 assert found == expected.get(status, set())
 
 
+@on_sqlite
+def test_whatever_is_told_to_come_back_is_told_when(operations: dict[str, Any]) -> None:
+    for operation in operations.values():
+        for status in {"429", "503"} & operation["responses"].keys():
+            assert "Retry-After" in operation["responses"][status]["headers"], operation["path"]
+
+
+@on_sqlite
+def test_every_schema_is_somebodys(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text
+
+
 def media_of(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
     for name, body in bodies.items():
