@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+from authserve.http.fields import PLAIN_TEXT_PATTERN
 from authserve.http.openapi import API_PREFIX
 from tests.hostile.conftest import MARK, Range, assert_refused
 
@@ -182,7 +183,7 @@ def wrong_parameters(schema: dict[str, Any]) -> list[str]:
         found = IDS
     elif "enum" in schema:
         found = ["", MARK, "x" * 3_000, schema["enum"][0].upper()]
-    elif "pattern" in schema:
+    elif schema.get("pattern", PLAIN_TEXT_PATTERN) != PLAIN_TEXT_PATTERN:
         return list(forged_cursors())
     else:
         found = ["x" * (schema["maxLength"] + 1), "x" * 3_000, ""]
