@@ -20,6 +20,12 @@ from authserve.core.password_policy import normalize_password
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",
+    re.IGNORECASE,
+)
+"""RFC 3339 §5.6, whose letters may be of either case."""
+
 _RAW_FACTOR = 4
 """Raw input may be longer than its stored form (decomposed letters, spaces around it)."""
 
@@ -102,15 +108,20 @@ class StrictUUID(fields.UUID):
 
 
 class MomentInput(fields.AwareDateTime):
-    """A time: RFC 3339 with its offset, which yields an aware moment."""
+    """A time: RFC 3339 with its offset, which yields an aware moment.
+
+    Python also takes weeks, a date without hyphens, and a space for the T.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("metadata", {"example": "2026-11-23T06:49:48Z"})
         super().__init__(format="iso", default_timezone=None, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        if not (isinstance(value, str) and _DATE_TIME.fullmatch(value)):
+            raise ValidationError("Not an RFC 3339 time with its offset.")
         try:
-            found = super()._deserialize(value, *args, **kwargs)
+            found = super()._deserialize(value.upper(), *args, **kwargs)
             # Near the ends of the calendar, other zones and margins would not fit.
             return found.astimezone(UTC) if 1 < found.year < 9999 else found.replace(tzinfo=UTC)
         except (OverflowError, TypeError) as error:

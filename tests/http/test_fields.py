@@ -96,6 +96,7 @@ def test_a_password_has_up_to_256_code_points() -> None:
     [
         ("2030-01-02T03:04:05Z", datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ("2030-01-02T03:04:05.678+02:00", datetime(2030, 1, 2, 1, 4, 5, 678_000, tzinfo=UTC)),
+        ("2030-01-02t03:04:05.123456789z", datetime(2030, 1, 2, 3, 4, 5, 123_456, tzinfo=UTC)),
     ],
 )
 def test_a_moment_is_read_with_its_offset(written: str, meant: datetime) -> None:
@@ -104,6 +105,23 @@ def test_a_moment_is_read_with_its_offset(written: str, meant: datetime) -> None
 
 @pytest.mark.parametrize("written", ["2030-01-02T03:04:05", "yesterday", "", 5, None, "2030-13-01"])
 def test_a_moment_without_an_offset_is_none(written: Any) -> None:
+    with pytest.raises(ValidationError):
+        load("moment", written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2030-W01-3T03:04:05Z",
+        "20300102T030405Z",
+        "2030-01-02 03:04:05Z",
+        "2030-01-02T03:04Z",
+        "2030-01-02T03:04:05,5Z",
+        "2030-01-02T03:04:05+02",
+        "2030-01-02T03:04:05Z ",
+    ],
+)
+def test_a_moment_has_no_other_form_than_its_rfcs(written: str) -> None:
     with pytest.raises(ValidationError):
         load("moment", written)
 
