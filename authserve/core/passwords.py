@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 MAX_WAIT_SECS = 2.0
-"""How long a caller waits before it is told `busy` (design.md, "When things fail")."""
+"""How long a caller waits before it is told `busy` (chosen; docs/operating.md, "Timeouts")."""
 
 _SCHEMES = (
     "argon2",
@@ -235,7 +235,7 @@ class _HashingQueue:
     """The hashing thread of one process, and the bounded crowd of callers that wait for it.
 
     One thread, because more of them hash no faster on busy cores, take the processor away from
-    token checks, and each keep 19 MiB (performance.md, rule 8).
+    token checks, and each keep 19 MiB (measured).
     """
 
     def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:

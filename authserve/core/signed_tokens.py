@@ -25,7 +25,8 @@ from authserve.core.settings import get_settings
 ALGORITHM = "HS256"
 
 LEEWAY_SECS = 30
-"""How far two machines' clocks may differ (`security.md`: at most 30 s)."""
+"""How far two machines' clocks may differ (chosen; RFC 7519 §4.1.4 grants "no more
+than a few minutes")."""
 
 COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
 

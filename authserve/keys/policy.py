@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 ROTATION_PERIOD = timedelta(days=90)
-"""How long a key signs before the next one is made (ASVS 11.1.1; `security.md`)."""
+"""How long a key signs before the next one is made (chosen; ASVS 11.1.1 wants a period)."""
 
 JWKS_MAX_AGE = timedelta(seconds=300)
 """For how long others may cache the key set (the contract's `Cache-Control`)."""

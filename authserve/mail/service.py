@@ -29,8 +29,8 @@ POLICY = EmailPolicy(cte_type="7bit")
 
 BREAKER_FAILURES = 5
 BREAKER_RESET_SECS = 30.0
-"""Five outages in a row, then one try in 30 s: mail is out well within two minutes of recovery
-(R10), and a server that comes up is not met by everything at once (chosen)."""
+"""Five outages in a row, then one try in 30 s: mail is out well within two minutes of recovery,
+and a server that comes up is not met by everything at once (chosen)."""
 
 
 class Mailer:

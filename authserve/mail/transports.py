@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECS = 5.0
 TOTAL_TIMEOUT_SECS = 10.0
-"""`security.md`, SMTP: a server that hangs, or answers a letter a second, is given up by then."""
+"""Chosen: a server that hangs, or answers a letter a second, is given up by then."""
 
 QUIT_TIMEOUT_SECS = 1.0
 """The mail is handed over by then; to part politely is worth no more (chosen)."""

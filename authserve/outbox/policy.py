@@ -6,10 +6,11 @@ from enum import StrEnum
 
 LEASE = timedelta(seconds=45)
 """For how long a claimed message is one worker's: far more than a delivery may take (10 s), so
-two never deliver it at once; and a killed worker's messages go on within a minute (R23)."""
+two never deliver it at once; and a killed worker's messages go on within a minute."""
 
 HORIZON = timedelta(hours=24)
-"""After this a message that nobody took is given up (`security.md`, SMTP)."""
+"""After this a message that nobody took is given up (chosen: a mail server may be away for a
+night)."""
 
 BACKOFF_BASE = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(seconds=100)

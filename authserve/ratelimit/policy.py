@@ -33,11 +33,11 @@ class ThrottleRule:
 
 BY_IDENTIFIER = ThrottleRule(limit=5, window=timedelta(minutes=5))
 BY_ADDRESS = ThrottleRule(limit=10, window=timedelta(minutes=1))
-"""`security.md`: 5 failures in 5 minutes an account, 10 in one minute an address. An address gets
-more, since a whole office can stand behind one."""
+"""django-allauth's defaults: 5 failures in 5 minutes an account, 10 in one minute an address. An
+address gets more, since a whole office can stand behind one."""
 
 BLOCKS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 240, 480, 900))
-"""From 30 s, doubling to 15 minutes (`security.md`)."""
+"""From 30 s, doubling to 15 minutes (chosen; NIST SP 800-63B-4 §3.2.2 wants waits that grow)."""
 
 
 def block_after(failures: int, rule: ThrottleRule) -> timedelta | None:

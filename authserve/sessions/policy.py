@@ -49,7 +49,7 @@ class RefreshVerdict(StrEnum):
 
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
-"""How far two machines' clocks may differ (`security.md`, R13)."""
+"""How far two machines' clocks may differ (chosen, as for tokens)."""
 
 
 class SessionTimes(Protocol):

@@ -20,7 +20,7 @@ class Purpose(StrEnum):
 LIFETIMES = {
     # NIST SP 800-63A-4 §3.8: 24 hours for a confirmation code sent to an address.
     Purpose.VERIFY_EMAIL: timedelta(hours=24),
-    # OWASP Forgot Password cheat sheet: short; `security.md`: 30 minutes.
+    # OWASP Forgot Password cheat sheet: short. Chosen: 30 minutes.
     Purpose.RESET_PASSWORD: timedelta(minutes=30),
     Purpose.CHANGE_EMAIL: timedelta(hours=24),
     # ASVS 6.4.1: initial secrets are short-lived. Chosen: an invited person may be away.

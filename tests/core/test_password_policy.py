@@ -1,4 +1,4 @@
-"""The password policy: contract.md's sentence on passwords, rule by rule."""
+"""The password policy: rule by rule."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Clients that take their time, many at once, and one that does not (R8)."""
+"""Clients that take their time, many at once, and one that does not."""
 
 import time
 from collections.abc import Iterator
