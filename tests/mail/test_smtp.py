@@ -263,7 +263,7 @@ class TestFaults:
     def test_a_slow_goodbye_does_not_send_the_mail_again(
         self, fault: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("authserve.mail.transports.QUIT_TIMEOUT_SECS", 0.3)
+        monkeypatch.setattr("authserve.mail.transports.smtp.QUIT_TIMEOUT_SECS", 0.3)
         with faulty_server("QUIT", fault) as server:
             make_smtp(server.port, total_timeout_secs=1).send(letter(), to=TO)
             assert server.taken == 1

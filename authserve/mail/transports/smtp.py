@@ -1,7 +1,5 @@
-"""How mail leaves: SMTP, a folder, or the log."""
+"""Mail by SMTP, within bounded time."""
 
-import logging
-import os
 import smtplib
 import socket
 import ssl
@@ -9,15 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from pathlib import Path
 from threading import Lock, Timer
 from types import TracebackType
-from typing import Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import url2pathname
 
-logger = logging.getLogger(__name__)
+from authserve.mail.transports.base import TransportError
 
 CONNECT_TIMEOUT_SECS = 5.0
 TOTAL_TIMEOUT_SECS = 10.0
@@ -25,110 +18,6 @@ TOTAL_TIMEOUT_SECS = 10.0
 
 QUIT_TIMEOUT_SECS = 1.0
 """The mail is handed over by then; to part politely is worth no more (chosen)."""
-
-
-class TransportError(Exception):
-    """A mail did not leave.
-
-    Args:
-        reason: for the operator; it names no address and no secret.
-        is_outage: whether it says something of the server rather than of this mail.
-    """
-
-    def __init__(self, reason: str, *, is_outage: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_outage = is_outage
-
-
-class Transport(Protocol):
-    """Hands a mail on."""
-
-    def send(self, message: EmailMessage, *, to: str) -> None:
-        """Hand `message` on for the address `to`.
-
-        Raises:
-            TransportError: it did not leave, as far as can be told.
-        """
-
-    def check(self) -> None:
-        """Find out whether mail could leave now, without sending any.
-
-        Raises:
-            TransportError: it could not.
-        """
-
-
-def make_transport(url: str) -> Transport:
-    """The transport of a `MAIL_URL`, which the settings have checked."""
-    parts = urlsplit(url)
-    if parts.scheme == "console":
-        return ConsoleTransport()
-    if parts.scheme == "file":
-        return FileTransport(Path(url2pathname(parts.path)))
-    is_implicit_tls = parts.scheme == "smtps"
-    return SMTPTransport(
-        host=parts.hostname or "localhost",
-        port=parts.port or (465 if is_implicit_tls else 587 if _wants_starttls(parts) else 25),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password or ""),
-        is_implicit_tls=is_implicit_tls,
-        is_starttls=_wants_starttls(parts),
-    )
-
-
-def _wants_starttls(parts: SplitResult) -> bool:
-    return parts.query == "tls=starttls"
-
-
-class ConsoleTransport:
-    """Writes mail to the log, for whoever tries the service out; production refuses it."""
-
-    def send(self, message: EmailMessage, *, to: str) -> None:
-        """Log the mail with its text, link and all."""
-        body = message.get_body(("plain",))
-        text = body.get_content() if body is not None else ""
-        links = [word for word in text.split() if word.startswith(("http://", "https://"))]
-        logger.warning(
-            "mail for %s: %s",
-            to,
-            message["Subject"],
-            extra={"link": links[0] if links else None, "text": text},
-        )
-
-    def check(self) -> None:
-        """The log is always there."""
-
-
-class FileTransport:
-    """Writes each mail as an .eml file.
-
-    Args:
-        folder: made when it is not there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def send(self, message: EmailMessage, *, to: str) -> None:
-        """Write the mail, whole or not at all; the same one twice is one file."""
-        name = "".join(c for c in str(message["Message-ID"]) if c.isalnum() or c in "-@.")
-        # RFC 6532: an address that is not ASCII can only be written as it is.
-        policy = SMTP if to.isascii() else SMTPUTF8
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = self._folder / f".{name}.{os.getpid()}"
-            partial.write_bytes(message.as_bytes(policy=policy))
-            partial.replace(self._folder / f"{name}.eml")
-        except OSError as error:
-            reason = f"the folder cannot be written: {error.strerror}"
-            raise TransportError(reason, is_outage=True) from error
-
-    def check(self) -> None:
-        """See whether the folder can be written."""
-        parent = next(path for path in (self._folder, *self._folder.parents) if path.exists())
-        if not os.access(parent, os.W_OK):
-            raise TransportError("the folder cannot be written", is_outage=True)
 
 
 class SMTPTransport:

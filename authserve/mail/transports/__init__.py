@@ -1,0 +1,15 @@
+"""How mail leaves: SMTP, a folder, or the log."""
+
+from authserve.mail.transports.base import Transport, TransportError
+from authserve.mail.transports.choice import make_transport
+from authserve.mail.transports.local import ConsoleTransport, FileTransport
+from authserve.mail.transports.smtp import SMTPTransport
+
+__all__ = [
+    "ConsoleTransport",
+    "FileTransport",
+    "SMTPTransport",
+    "Transport",
+    "TransportError",
+    "make_transport",
+]
