@@ -26,6 +26,9 @@ from authserve.http.openapi import API_PREFIX, accepts_form, declares_body, decl
 
 access_logger = logging.getLogger("authserve.access")
 
+_SECOND_CREDENTIALS = re.compile(r",\s*[A-Za-z][A-Za-z0-9-]*\s+[^\s=,]")
+"""A scheme and its credentials after a comma; a parameter, `realm="…"`, has no space inside."""
+
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SECURITY_HEADERS = (
@@ -94,6 +97,7 @@ def _refuse_unreadable() -> None:
     Raises:
         NotFoundError: the path is another call's, spelt so that proxies could take it for one
             that they let through.
+        MalformedRequestError: two `Authorization` headers, which WSGI joins with a comma.
         MalformedRequestError, UnsupportedMediaTypeError, PayloadTooLargeError: see `json_body`.
         ValidationFailedError: query parameters or fields that the call does not have.
     """
@@ -105,6 +109,9 @@ def _refuse_unreadable() -> None:
         raise NotFoundError
     if not path.startswith(API_PREFIX) or request.routing_exception is not None:
         return
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    if "," in authorization and _SECOND_CREDENTIALS.search(authorization):
+        raise MalformedRequestError("Send one Authorization header.")
     check_text(path)
     query = environ.get("QUERY_STRING")
     length = environ.get("CONTENT_LENGTH")

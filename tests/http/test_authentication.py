@@ -43,6 +43,14 @@ def test_space_after_the_token_is_no_part_of_it(alice: Caller) -> None:
     assert get(alice.client, f"Bearer {alice.tokens['access_token']}  ").status_code == 200
 
 
+@pytest.mark.parametrize("route", ["login", "password/forgot", "register"])
+def test_two_headers_are_refused_where_none_is_asked_for(client: FlaskClient, route: str) -> None:
+    body = {"email": "alice@example.com"}
+    headers = {"Authorization": "Bearer a, Bearer b"}
+    response = client.post(f"/api/v1/auth/{route}", json=body, headers=headers)
+    assert_problem(response, 400, "malformed_request")
+
+
 def test_two_headers_are_refused_even_if_equal(alice: Caller) -> None:
     good = f"Bearer {alice.tokens['access_token']}"
     for headers in (
