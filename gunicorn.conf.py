@@ -1,6 +1,5 @@
 """How gunicorn serves the application; the operator's part of it comes from the settings."""
 
-import ctypes
 import gc
 import logging
 import os
@@ -13,6 +12,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core import run_folder
 from authserve.core.logs import JSONLineFormatter, LineHandler
+from authserve.core.memory import keep_one_arena
 from authserve.core.password_policy import load_common_passwords
 from authserve.keys.service import KEY_STORE_EXTENSION
 from authserve.serving import drain_on_sigterm
@@ -55,15 +55,7 @@ def when_ready(_arbiter: Arbiter) -> None:
     gc.freeze()
 
 
-_M_ARENA_MAX = -8
-"""glibc's `malloc.h`."""
-
-# By default glibc's malloc gives threads up to eight arenas a core, each of which keeps what it
-# was once given, an Argon2 block of 19 MiB among it. With two, the memory of both workers after a
-# storm of logins fell from between 199 and 246 MB to 177 (measured).
-_libc = ctypes.CDLL(None)
-if hasattr(_libc, "mallopt"):
-    _libc.mallopt(_M_ARENA_MAX, 2)
+keep_one_arena()
 
 
 def post_worker_init(worker: ThreadWorker) -> None:

@@ -44,7 +44,7 @@ from authserve.core.errors import (
     SessionRevokedError,
     TokenExpiredError,
 )
-from authserve.core.passwords import HasherBusyError
+from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
     login_optional,

@@ -6,14 +6,9 @@ what follows are three steps.
 
 import logging
 import os
-import sys
-import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -21,7 +16,7 @@ from passlib.context import CryptContext
 from passlib.exc import PasswordValueError
 
 from authserve.core.crypto import random_bytes
-from authserve.core.errors import UnavailableError
+from authserve.core.hashing_queue import MAX_WAIT_SECS, HashingQueue
 from authserve.core.password_policy import normalize_password
 from authserve.core.registry import component
 from authserve.core.settings import PasswordCost
@@ -29,9 +24,6 @@ from authserve.core.settings import PasswordCost
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-MAX_WAIT_SECS = 2.0
-"""How long a caller waits before it is told `busy` (chosen; docs/operating.md, "Timeouts")."""
 
 _SCHEMES = (
     "argon2",
@@ -52,13 +44,6 @@ _BCRYPT_MAX_BYTES = 72
 
 _MALFORMED_HASH_ERRORS = (ValueError, TypeError, NotImplementedError, AssertionError)
 """All that libpass 1.9 raises for a damaged hash (found with 30,000 damaged ones)."""
-
-
-class HasherBusyError(UnavailableError):
-    """More callers want a password hashed than this process gets through in time."""
-
-    code = "busy"
-    default_detail = "Too many passwords are being checked right now. Try again shortly."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +95,7 @@ class PasswordHasher:
         self._on_hashed = on_hashed
         self.queue_size = queue_size
         self._max_wait_secs = max_wait_secs
-        self._queues: dict[int, _HashingQueue] = {}
+        self._queues: dict[int, HashingQueue] = {}
 
     def hash(self, password: str, *, is_known_caller: bool = False) -> str:
         """Hash a password that the policy has accepted, in its NFC form.
@@ -156,15 +141,15 @@ class PasswordHasher:
         return self._queue.waiting
 
     @property
-    def _queue(self) -> "_HashingQueue":
+    def _queue(self) -> HashingQueue:
         # By process id, since a fork takes the queue along but not its thread, and the lock and
         # the count in whatever state they are. An id does not come back while its process lives,
         # and gunicorn's arbiter outlives its workers. setdefault() lets one of two threads win.
         pid = os.getpid()
         return self._queues.get(pid) or self._queues.setdefault(pid, self._make_queue())
 
-    def _make_queue(self) -> "_HashingQueue":
-        return _HashingQueue(
+    def _make_queue(self) -> HashingQueue:
+        return HashingQueue(
             size=self.queue_size, niceness=self._niceness, max_wait_secs=self._max_wait_secs
         )
 
@@ -229,62 +214,6 @@ def _make_dummy_hash(cost: PasswordCost) -> str:
 def _encode(password: str) -> bytes:
     # A lone surrogate, which the HTTP edge refuses, must not turn a wrong password into an error.
     return normalize_password(password).encode("utf-8", "surrogatepass")
-
-
-class _HashingQueue:
-    """The hashing thread of one process, and the bounded crowd of callers that wait for it.
-
-    One thread, because more of them hash no faster on busy cores, take the processor away from
-    token checks, and each keep 19 MiB (measured).
-    """
-
-    def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
-        self.waiting = 0
-        self._waiting_unknown = 0
-        self._size = size
-        self._size_unknown = size - size // 4
-        self._max_wait_secs = max_wait_secs
-        self._lock = threading.Lock()
-        # The executor starts its thread at the first job.
-        self._executor = ThreadPoolExecutor(
-            max_workers=1,
-            thread_name_prefix="hashing",
-            initializer=_make_thread_nice,
-            initargs=(niceness,),
-        )
-
-    def run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
-        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id)."""
-        with self._place(is_known_caller=is_known_caller):
-            future = self._executor.submit(copy_context().run, work)
-            wait([future], timeout=self._max_wait_secs)
-            # False once the work has begun: then the rest is awaited rather than thrown away.
-            if future.cancel():
-                raise HasherBusyError
-            return future.result()
-
-    @contextmanager
-    def _place(self, *, is_known_caller: bool) -> Iterator[None]:
-        unknown = 0 if is_known_caller else 1
-        with self._lock:
-            if self.waiting >= self._size or self._waiting_unknown + unknown > self._size_unknown:
-                raise HasherBusyError
-            self.waiting += 1
-            self._waiting_unknown += unknown
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.waiting -= 1
-                self._waiting_unknown -= unknown
-
-
-def _make_thread_nice(niceness: int) -> None:
-    # Elsewhere the same call would mean a process, and some other one at that.
-    if sys.platform == "linux":
-        # Refused if the process was started nicer than this; then it stays that way.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 PASSWORD_HASHER_EXTENSION = "authserve.password_hasher"

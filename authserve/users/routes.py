@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from authserve.core.passwords import HasherBusyError
+from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
     current_authentication,

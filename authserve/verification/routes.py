@@ -3,7 +3,7 @@
 from typing import Any
 
 from authserve.core.errors import InvalidTokenForUseError
-from authserve.core.passwords import HasherBusyError
+from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_authentication,
     fresh_login_required,

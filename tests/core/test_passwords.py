@@ -17,10 +17,9 @@ import pytest
 from flask import Flask
 
 from authserve.core.errors import UnavailableError
+from authserve.core.hashing_queue import MAX_WAIT_SECS, HasherBusyError
 from authserve.core.passwords import (
-    MAX_WAIT_SECS,
     PASSWORD_HASHER_EXTENSION,
-    HasherBusyError,
     PasswordHasher,
     Verification,
     get_password_hasher,
