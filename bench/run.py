@@ -85,9 +85,11 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
         service = stack.enter_context(running(AUTHSERVE, environ, folder))
         service.wait_for_answer(build_request("GET", "/healthz"))
         idle = measure_memory(service, "idle", 150)
-        users = [_register(service.port, n) for n in range(STORMERS * USERS_PER_STORMER)]
+        stormers = STORMERS * USERS_PER_STORMER
+        users = [_register(service.port, number) for number in range(stormers + CALLERS)]
+        # Accounts of their own: who signs in over and over ends their own oldest sessions.
         sign_ins = [
-            call(service.port, "login", identifier=f"user{number}", password=PASSWORD)
+            call(service.port, "login", identifier=f"user{stormers + number}", password=PASSWORD)
             for number in range(CALLERS)
         ]
         environ["FLOOR_USER_ID"] = users[0]
