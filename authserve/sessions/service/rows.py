@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Update, update
+from sqlalchemy import BindParameter, ColumnElement, Row, Update, func, null, update
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.sessions.models import Session
@@ -77,10 +77,14 @@ def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 
 def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime]) -> Update:
-    """An UPDATE that ends sessions, each once; narrow it to those that are meant."""
+    """An UPDATE that ends sessions, each once; narrow it to those that are meant.
+
+    Whether one has ended yet is asked in a form that no index serves: SQLite, which knows nothing
+    of how many there are, would go through all that live for the sake of one user's.
+    """
     return (
         update(Session)
-        .where(Session.revoked_at.is_(None))
+        .where(func.coalesce(Session.revoked_at, null()).is_(None))
         .values(revoked_at=moment, revoke_reason=reason)
         .execution_options(synchronize_session=False)
     )

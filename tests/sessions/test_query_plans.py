@@ -1,0 +1,43 @@
+"""SQLite finds the sessions of one user by that user, however many others live."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.db import db, transaction
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.service import end_sessions, start_session
+from authserve.users.service import get_user_by_reference, ref_of
+from tests.factories import make_user
+from tests.support.databases import executed, on_sqlite
+
+
+def sign_in() -> None:
+    user = ref_of(get_user_by_reference("alice"))
+    with transaction():
+        start_session(user, amr=["pwd"], request=RequestInfo())
+
+
+def sign_out() -> None:
+    user = ref_of(get_user_by_reference("alice"))
+    end_sessions(user, RevokeReason.LOGOUT_ALL, actor=VISITOR, request=RequestInfo())
+
+
+@on_sqlite
+@pytest.mark.parametrize("use_case", [sign_in, sign_out])
+def test_ending_sessions_reads_those_of_the_user(app: Flask, use_case: Callable[[], None]) -> None:
+    with app.app_context():
+        make_user("alice")
+        with executed(db.engine) as sent:
+            use_case()
+        updates = [(sql, values) for sql, values in sent if sql.startswith("UPDATE sessions")]
+        assert updates
+        with db.engine.connect() as connection:
+            for sql, values in updates:
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+                plan = "\n".join(row[3] for row in rows)
+                assert "ix_sessions_revoked_at" not in plan
+                assert "ix_sessions_user_id_created_at (user_id=?" in plan
+                assert "SCAN sessions" not in plan
