@@ -75,9 +75,12 @@ class HashingQueue:
                 self._start_timer(REST_SECS)
 
     def _start_timer(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._rest)
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(seconds, self._rest)
+        timer.daemon = True
+        # Where no thread can be had, the next hash tries again; this one must not fail for it.
+        with suppress(RuntimeError):
+            timer.start()
+            self._timer = timer
 
     def _rest(self) -> None:
         with self._lock:

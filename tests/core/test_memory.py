@@ -3,10 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 import config
+from authserve.core.passwords import PasswordHasher
+from authserve.core.settings import PasswordCost
 
 HASH_AND_REST = """
 import ctypes, sys, time
@@ -29,6 +32,18 @@ while resident_mib() > hashed - 15 and time.monotonic() < give_up:
     time.sleep(0.1)
 print(hashed - resident_mib())
 """
+
+
+def test_a_hash_does_not_fail_for_want_of_a_thread_that_gives_memory_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_timer: Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Timer, "start", refuse)
+    hasher = PasswordHasher(cost=PasswordCost(memory_kib=8, time_cost=1), niceness=0, queue_size=8)
+    for _ in range(2):
+        assert hasher.verify("a password", hasher.hash("a password")).is_valid
 
 
 def test_memory_goes_back_when_nobody_hashes_any_more() -> None:
