@@ -12,7 +12,6 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core import run_folder
 from authserve.core.logs import JSONLineFormatter, LineHandler
-from authserve.core.memory import keep_one_arena
 from authserve.core.password_policy import load_common_passwords
 from authserve.keys.service import KEY_STORE_EXTENSION
 from authserve.serving import drain_on_sigterm
@@ -53,9 +52,6 @@ def when_ready(_arbiter: Arbiter) -> None:
     load_common_passwords()
     gc.collect()
     gc.freeze()
-
-
-keep_one_arena()
 
 
 def post_worker_init(worker: ThreadWorker) -> None:

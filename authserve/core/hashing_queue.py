@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -11,16 +10,11 @@ from contextvars import copy_context
 from typing import TypeVar
 
 from authserve.core.errors import UnavailableError
-from authserve.core.memory import give_memory_back
 
 _T = TypeVar("_T")
 
 MAX_WAIT_SECS = 2.0
 """How long a caller waits before it is told `busy` (chosen; docs/operating.md, "Timeouts")."""
-
-REST_SECS = 3.0
-"""Without a hash for so long (chosen), the memory that hashing took is given back. The next hash
-then takes a fifth longer (measured); doing so after each would cost a storm as much of its rate."""
 
 
 class HasherBusyError(UnavailableError):
@@ -34,7 +28,7 @@ class HashingQueue:
     """The hashing thread of one process, and the bounded crowd of callers that wait for it.
 
     One thread, because more of them hash no faster on busy cores, take the processor away from
-    token checks, and each keep 19 MiB (measured).
+    token checks, and each take 19 MiB (measured).
     """
 
     def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
@@ -44,8 +38,6 @@ class HashingQueue:
         self._size_unknown = size - size // 4
         self._max_wait_secs = max_wait_secs
         self._lock = threading.Lock()
-        self._hashed_at = 0.0
-        self._timer: threading.Timer | None = None
         # The executor starts its thread at the first job.
         self._executor = ThreadPoolExecutor(
             max_workers=1,
@@ -62,34 +54,7 @@ class HashingQueue:
             # False once the work has begun: then the rest is awaited rather than thrown away.
             if future.cancel():
                 raise HasherBusyError
-            try:
-                return future.result()
-            finally:
-                self._rest_later()
-
-    def _rest_later(self) -> None:
-        """See to it that memory goes back after the last hash; one timer waits at a time."""
-        with self._lock:
-            self._hashed_at = time.monotonic()
-            if self._timer is None:
-                self._start_timer(REST_SECS)
-
-    def _start_timer(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._rest)
-        timer.daemon = True
-        # Where no thread can be had, the next hash tries again; this one must not fail for it.
-        with suppress(RuntimeError):
-            timer.start()
-            self._timer = timer
-
-    def _rest(self) -> None:
-        with self._lock:
-            self._timer = None
-            left_secs = self._hashed_at + REST_SECS - time.monotonic()
-            if left_secs > 0:
-                self._start_timer(left_secs)
-                return
-        give_memory_back()
+            return future.result()
 
     @contextmanager
     def _place(self, *, is_known_caller: bool) -> Iterator[None]:

@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 from passlib.context import CryptContext
 from passlib.exc import PasswordValueError
 
+from authserve.core.argon2id import SodiumArgon2
 from authserve.core.crypto import random_bytes
 from authserve.core.hashing_queue import MAX_WAIT_SECS, HashingQueue
 from authserve.core.password_policy import normalize_password
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _SCHEMES = (
-    "argon2",
+    SodiumArgon2,
     "bcrypt",
     "django_bcrypt_sha256",
     "django_pbkdf2_sha256",

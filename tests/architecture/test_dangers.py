@@ -126,8 +126,6 @@ CASES: list[tuple[Finder, list[str]]] = [
 KNOWN = {
     # A statement that SQLAlchemy has compiled, with the names of its parameters.
     unsafe_sql: {"authserve/core/planning.py"},
-    # Two numbers for malloc, both constants.
-    runs_or_revives: {"authserve/core/memory.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/transfer/policy.py"},
     # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,

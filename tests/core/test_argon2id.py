@@ -1,0 +1,115 @@
+"""Argon2id by libsodium: the same hashes as anybody's, and nothing that it should not take."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import argon2
+import passlib.hash
+import pytest
+from passlib.exc import PasswordSizeError
+
+import config
+from authserve.core.argon2id import SodiumArgon2
+from authserve.core.settings import PasswordCost
+from tests.support.hashing import argon2_asked, sodium_asked
+
+HASHER = SodiumArgon2.using(memory_cost=16, rounds=2, parallelism=1)
+REFERENCE = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+
+SECRETS = [b"", b"a password", "Ärgerné 🐎".encode(), b"NUL \x00", b"a" * 4096]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_reference_verifies_what_it_hashed(secret: bytes) -> None:
+    assert REFERENCE.verify(HASHER.hash(secret), secret)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_it_verifies_what_the_reference_hashed(secret: bytes) -> None:
+    stored = REFERENCE.hash(secret)
+    with sodium_asked() as (checked, _):
+        assert HASHER.verify(secret, stored)
+        assert not HASHER.verify(secret[:-1] or b"!", stored)
+    assert len(checked) == 2
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [
+        argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=2),
+        argon2.PasswordHasher(time_cost=1, memory_cost=16, parallelism=1),
+        argon2.PasswordHasher(time_cost=2, memory_cost=8, parallelism=1),
+        argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1, salt_len=8),
+        argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1, hash_len=64),
+        argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1, type=argon2.Type.I),
+        argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1, type=argon2.Type.D),
+    ],
+    ids=["lanes", "passes", "memory", "short salt", "long tag", "Argon2i", "Argon2d"],
+)
+def test_hashes_of_other_parameters_go_the_usual_way(made_by: argon2.PasswordHasher) -> None:
+    stored = made_by.hash(b"a password")
+    with sodium_asked() as (checked, _):
+        assert HASHER.verify(b"a password", stored)
+        assert not HASHER.verify(b"another", stored)
+    assert checked == []
+
+
+def test_more_lanes_than_libsodium_has_are_hashed_the_usual_way() -> None:
+    of_two_lanes = HASHER.using(parallelism=2)
+    with sodium_asked() as (_, made):
+        stored = of_two_lanes.hash(b"a password")
+        assert of_two_lanes.verify(b"a password", stored)
+    assert made == []
+    assert stored.startswith("$argon2id$v=19$m=16,t=2,p=2$")
+
+
+@pytest.mark.parametrize("call", ["hash", "verify"])
+def test_a_password_longer_than_libpass_takes_is_refused_alike(call: str) -> None:
+    stored = () if call == "hash" else (HASHER.hash(b"a password"),)
+    for handler in (HASHER, passlib.hash.argon2):
+        with pytest.raises(PasswordSizeError):
+            getattr(handler, call)(b"a" * 4097, *stored)
+
+
+def test_hashes_are_counted_whichever_library_computes_them() -> None:
+    foreign = argon2.PasswordHasher(time_cost=1, memory_cost=16, parallelism=2).hash(b"a password")
+    with argon2_asked() as (checked, made):
+        HASHER.verify(b"a password", HASHER.hash(b"a password"))
+        HASHER.verify(b"a password", foreign)
+    assert made == ["$argon2id$v=19$m=16,t=2,p=1"]
+    assert checked == ["$argon2id$v=19$m=16,t=2,p=1", "$argon2id$v=19$m=16,t=1,p=2"]
+
+
+HASH = """
+from authserve.core.passwords import PasswordHasher
+from authserve.core.settings import PasswordCost
+
+def resident_kib():
+    return int(open("/proc/self/statm").read().split()[1]) * 4
+
+cheap, dear = (
+    PasswordHasher(cost=cost, niceness=0, queue_size=8)
+    for cost in (PasswordCost(memory_kib=8), PasswordCost())
+)
+stored = cheap.hash("correct horse battery staple")
+cheap.verify("correct horse battery staple", stored)
+before = resident_kib()
+for _ in range(3):
+    dear.verify("correct horse battery staple", dear.hash("correct horse battery staple"))
+print(resident_kib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
+def test_a_hash_gives_its_memory_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HASH],
+        cwd=Path(config.ROOT),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < PasswordCost().memory_kib / 4
