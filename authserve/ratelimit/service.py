@@ -14,7 +14,7 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, delete, or_, select
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, exists, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
@@ -215,6 +215,16 @@ _COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=Tru
 
 def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
     return {"names": [key.key for key in keys]}
+
+
+NOTHING_COUNTED = ~exists().where(TABLE.c.key.in_(bindparam("counted", expanding=True)))
+"""That no counter has anything to clear or to refuse by: a condition of the UPDATE that follows a
+right password, which so spares `record_success` where there is nothing for it to do."""
+
+
+def counted_by(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
+    """The parameters of `NOTHING_COUNTED`."""
+    return {"counted": [key.key for key in keys]}
 
 
 def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.core.db import read_all, transaction
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, Verification
+from authserve.ratelimit.models import RateCounter
 from authserve.users.models import User
 from authserve.users.service import change_password, deactivate, delete_user, get_user, ref_of
 from tests.support.clients import PASSWORD, Caller, login
@@ -81,6 +82,40 @@ def test_a_deletion_meanwhile_starts_no_session(
     meanwhile(lambda: delete_user(ref_of(get_user(alice.id)), actor=VISITOR, request=REQUEST))
     assert_problem(login(app.test_client(), "alice"), 401, "invalid_credentials")
     assert count_sessions(app) == 0
+
+
+def guess(app: Flask, times: int) -> None:
+    for _ in range(times):
+        assert_problem(login(app.test_client(), "alice", "wrong"), 401, "invalid_credentials")
+
+
+def test_guesses_meanwhile_that_begin_a_block_refuse_the_right_password_too(
+    app: Flask, alice: Caller, meanwhile: Meanwhile
+) -> None:
+    meanwhile(lambda: guess(app, 5))
+    assert_problem(login(app.test_client(), "alice"), 429, "too_many_attempts")
+    assert count_sessions(app) == 1
+    assert counted(app) == [5, 5]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_few_guesses_are_forgotten_by_the_right_password(
+    app: Flask, alice: Caller, meanwhile: Meanwhile, when: str
+) -> None:
+    if when == "before":
+        guess(app, 4)
+    else:
+        meanwhile(lambda: guess(app, 4))
+    assert login(app.test_client(), "alice").status_code == 200
+    # The address remembers them.
+    assert counted(app) == [4]
+    guess(app, 4)
+
+
+def counted(app: Flask) -> list[int]:
+    """Of what the login throttle counts, how much."""
+    with app.app_context():
+        return [row.hits for row in read_all(select(RateCounter.hits).order_by(RateCounter.key))]
 
 
 def test_a_refused_sign_in_moves_no_last_login(

@@ -7,7 +7,7 @@ from flask import Flask
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import db, transaction
-from authserve.sessions.policy import RevokeReason
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.service import end_sessions, start_session
 from authserve.users.service import get_user_by_reference, ref_of
 from tests.factories import make_user
@@ -25,17 +25,31 @@ def sign_out() -> None:
     end_sessions(user, RevokeReason.LOGOUT_ALL, actor=VISITOR, request=RequestInfo())
 
 
+def sign_in_too_often() -> None:
+    for _ in range(MAX_SESSIONS_PER_USER + 1):
+        sign_in()
+
+
 @on_sqlite
-@pytest.mark.parametrize("use_case", [sign_in, sign_out])
-def test_ending_sessions_reads_those_of_the_user(app: Flask, use_case: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    ("use_case", "kind"),
+    [
+        (sign_in, "INSERT INTO sessions"),
+        (sign_in_too_often, "UPDATE sessions"),
+        (sign_out, "UPDATE sessions"),
+    ],
+)
+def test_ending_sessions_reads_those_of_the_user(
+    app: Flask, use_case: Callable[[], None], kind: str
+) -> None:
     with app.app_context():
         make_user("alice")
         with executed(db.engine) as sent:
             use_case()
-        updates = [(sql, values) for sql, values in sent if sql.startswith("UPDATE sessions")]
-        assert updates
+        statements = [(sql, values) for sql, values in sent if sql.startswith(kind)]
+        assert statements
         with db.engine.connect() as connection:
-            for sql, values in updates:
+            for sql, values in statements:
                 rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
                 plan = "\n".join(row[3] for row in rows)
                 assert "ix_sessions_revoked_at" not in plan

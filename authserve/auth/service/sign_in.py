@@ -20,7 +20,6 @@ from authserve.ratelimit.service import (
     device_key,
     identifier_key,
     record_failure,
-    record_success,
     require_allowed,
 )
 from authserve.sessions.events import SignInFailed
@@ -142,10 +141,10 @@ def _start(
             credentials.ref.id,
             verified_version=credentials.password_version,
             is_known_device=attempt.is_known,
+            keys=attempt.keys,
             new_hash=new_hash,
         ):
             return None
-        record_success(attempt.keys)
         return start_session(credentials.ref, amr=("pwd",), request=attempt.request)
 
 
