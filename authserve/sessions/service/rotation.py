@@ -13,7 +13,7 @@ from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
 from authserve.core.database_clock import shared_moment
-from authserve.core.db import UTCDateTime, table_of, transaction, write_repeatably
+from authserve.core.db import UTCDateTime, transaction, write_repeatably
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import emit
 from authserve.core.planning import planned_once
@@ -31,6 +31,7 @@ from authserve.sessions.policy import (
 from authserve.sessions.service.rows import (
     ISSUED_COLUMNS,
     REFUSALS,
+    TABLE,
     IssuedSession,
     is_live,
     issued_session,
@@ -38,8 +39,6 @@ from authserve.sessions.service.rows import (
 from authserve.users.service import get_user, ref_of
 
 logger = logging.getLogger(__name__)
-
-TABLE = table_of(Session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Row, Update, func, null, update
 
+from authserve.core.db import table_of
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason, SessionState
+
+TABLE = table_of(Session)
 
 FAMILY_SECRET_BYTES = 16
 """128 bits (ASVS 7.2.3)."""
@@ -70,9 +73,9 @@ def issued_session(
 def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """`judge_session` as SQL."""
     return (
-        Session.revoked_at.is_(None)
-        & (Session.expires_at > moment)
-        & (Session.idle_expires_at > moment)
+        TABLE.c.revoked_at.is_(None)
+        & (TABLE.c.expires_at > moment)
+        & (TABLE.c.idle_expires_at > moment)
     )
 
 
@@ -83,10 +86,9 @@ def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime])
     of how many there are, would go through all that live for the sake of one user's.
     """
     return (
-        update(Session)
-        .where(func.coalesce(Session.revoked_at, null()).is_(None))
+        update(TABLE)
+        .where(func.coalesce(TABLE.c.revoked_at, null()).is_(None))
         .values(revoked_at=moment, revoke_reason=reason)
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -9,16 +9,16 @@ from sqlalchemy import bindparam, exists, insert, select, update
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
-from authserve.core.db import UTCDateTime, require_transaction, table_of, transaction
+from authserve.core.db import UTCDateTime, require_transaction, transaction
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import emit
 from authserve.core.ids import new_id
 from authserve.core.settings import get_settings
 from authserve.sessions.events import SessionReauthenticated, SessionStarted
-from authserve.sessions.models import Session
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.service.rows import (
     FAMILY_SECRET_BYTES,
+    TABLE,
     IssuedSession,
     is_live,
     revocation,
@@ -56,15 +56,15 @@ def start_session(user: UserRef, *, amr: Sequence[str], request: RequestInfo) ->
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
-_LIVE = select(Session.id).where(Session.user_id == bindparam("owner_id"), is_live(_MOMENT))
+_LIVE = select(TABLE.c.id).where(TABLE.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
 
-_INSERT = insert(table_of(Session)).returning(exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)))
+_INSERT = insert(TABLE).returning(exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)))
 """Tells whether there were as many as there may be, so that most sign-ins send nothing more. One
 database counts the new one among them and the other does not; at worst none is evicted."""
 
 _EVICT_OLDEST = revocation(RevokeReason.EVICTED, _MOMENT).where(
-    Session.id.in_(
-        _LIVE.order_by(Session.created_at.desc(), Session.id.desc()).offset(MAX_SESSIONS_PER_USER)
+    TABLE.c.id.in_(
+        _LIVE.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).offset(MAX_SESSIONS_PER_USER)
     )
 )
 """Built once, as all statements of a sign-in: building them took a third of all its time but the
@@ -107,10 +107,9 @@ def renew_authentication(
     moment = now()
     with transaction() as session:
         result = session.execute(
-            update(Session)
-            .where(Session.id == session_id, Session.user_id == user.id, is_live(moment))
+            update(TABLE)
+            .where(TABLE.c.id == session_id, TABLE.c.user_id == user.id, is_live(moment))
             .values(auth_time=moment)
-            .execution_options(synchronize_session=False)
         )
         if result.rowcount != 1:  # type: ignore[attr-defined]
             raise SessionRevokedError

@@ -5,12 +5,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, update
 
 from authserve.core.actor import RequestInfo
-from authserve.core.db import require_transaction
+from authserve.core.db import require_transaction, table_of
 from authserve.core.events import emit
 from authserve.users.events import PasswordDisabled
 from authserve.users.models import User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
 from authserve.users.service.credentials import Credentials
+
+TABLE = table_of(User)
 
 NOBODY = UUID(int=0)
 """No account's id."""
@@ -49,9 +51,9 @@ def count_wrong_password(credentials: Credentials | None, *, request: RequestInf
 
 def is_password_enabled() -> ColumnElement[bool]:
     """`not policy.is_password_disabled` as SQL."""
-    return User.failed_sign_ins < MAX_FAILED_SIGN_INS
+    return TABLE.c.failed_sign_ins < MAX_FAILED_SIGN_INS
 
 
 def count_after_success() -> ColumnElement[int]:
     """The count after a sign-in: none, but what was switched off stays so."""
-    return case((is_password_enabled(), 0), else_=User.failed_sign_ins)
+    return case((is_password_enabled(), 0), else_=TABLE.c.failed_sign_ins)
