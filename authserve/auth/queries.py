@@ -1,15 +1,15 @@
-"""The token check: all that a request needs to know of its session, in one statement.
+"""What joins the tables of several features: the token check, and a refresh.
 
-It is the one place that joins the tables of several features. It runs on every authenticated
-request, in AUTOCOMMIT and without the ORM: one round trip, no BEGIN, no ROLLBACK.
+Each is one statement in AUTOCOMMIT and without the ORM: one round trip, no BEGIN, no ROLLBACK.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, ScalarSelect, bindparam, func, select
 
 from authserve.core.actor import Actor, UserRef
 from authserve.core.db import read_all
@@ -17,6 +17,7 @@ from authserve.core.planning import planned_once
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
+from authserve.sessions.service import ADVANCE, ISSUED_COLUMNS
 from authserve.users.models import User
 
 _TOKEN_CHECK = planned_once(
@@ -49,6 +50,64 @@ _TOKEN_CHECK = planned_once(
 )
 
 
+def _of_owner(column: Any) -> ScalarSelect[Any]:
+    # Not by the session's own column: in RETURNING, SQLAlchemy leaves the tables of columns out for
+    # SQLite, which would take `user_id = user_id` for any row of `user_roles`.
+    return select(column).where(User.id == bindparam("owner_id")).scalar_subquery()
+
+
+_ROLES_SEPARATOR = " "
+"""In no role's name (`rbac.policy.ROLE_NAME_PATTERN`)."""
+
+ROTATION = planned_once(
+    ADVANCE.returning(
+        *ISSUED_COLUMNS,
+        _of_owner(User.is_active).label("is_active"),
+        _of_owner(User.email_verified).label("email_verified"),
+        select(func.aggregate_strings(UserRole.role_name, _ROLES_SEPARATOR))
+        .where(UserRole.user_id == bindparam("owner_id"))
+        .scalar_subquery()
+        .label("roles"),
+    ),
+    name="rotation",
+)
+"""Moves a session on, and tells what its next access token has to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHolder:
+    """Whom an access token is for, and what it says of them.
+
+    Args:
+        expires_at: the nearer limit of the session, which the token may not outlive.
+    """
+
+    user_id: UUID
+    session_id: UUID
+    expires_at: datetime
+    amr: Sequence[str]
+    auth_time: datetime
+    email_verified: bool
+    roles: Sequence[str]
+
+
+def find_rotated_holder(row: Row[Any]) -> TokenHolder | None:
+    """Whom `ROTATION` moved a session of; None if they may not sign in any more."""
+    return _holder(row, row.id, row.user_id, (row.roles or "").split()) if row.is_active else None
+
+
+def _holder(row: Row[Any], session_id: UUID, user_id: UUID, roles: Iterable[str]) -> TokenHolder:
+    return TokenHolder(
+        user_id=user_id,
+        session_id=session_id,
+        expires_at=min(row.expires_at, row.idle_expires_at),
+        amr=row.amr,
+        auth_time=row.auth_time,
+        email_verified=row.email_verified,
+        roles=sorted(roles),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SignIn:
     """A session, its user and what the user may do, as they are at this moment.
@@ -60,6 +119,11 @@ class SignIn:
 
     row: Row[Any]
     actor: Actor
+
+    @property
+    def holder(self) -> TokenHolder:
+        """Whom another access token of the session is for."""
+        return _holder(self.row, self.row.session_id, self.row.id, self.actor.roles)
 
 
 def find_sign_in(session_id: UUID) -> SignIn | None:

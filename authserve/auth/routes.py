@@ -198,7 +198,7 @@ def logout_all() -> None:
 def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
     """Give the password once more, for a fresh access token of the same session."""
     sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())
-    return issue_access_token(sign_in, fresh=True)
+    return issue_access_token(sign_in.holder, fresh=True)
 
 
 @blueprint.post("/introspect")

@@ -14,7 +14,7 @@ from flask_jwt_extended import create_access_token, decode_token
 from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
-from authserve.auth.queries import SignIn
+from authserve.auth.queries import TokenHolder
 from authserve.auth.service import Device, SignedIn, get_live_sign_in
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, UnauthenticatedError
@@ -97,7 +97,7 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
     session, moment = signed_in.session, now()
     device = signed_in.device
     return {
-        **issue_access_token(signed_in.sign_in, fresh=fresh),
+        **issue_access_token(signed_in.holder, fresh=fresh),
         "refresh_token": _issue_refresh_token(signed_in),
         "refresh_expires_in": int((session.refresh_expires_at - moment).total_seconds()),
         "session_id": str(session.id),
@@ -105,24 +105,24 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
     }
 
 
-def issue_access_token(sign_in: SignIn, *, fresh: bool) -> dict[str, Any]:
+def issue_access_token(holder: TokenHolder, *, fresh: bool) -> dict[str, Any]:
     """A new access token of a live session, with its type and lifetime in seconds."""
-    row, moment, settings = sign_in.row, now(), get_settings()
+    moment, settings = now(), get_settings()
     # It never outlives the session (contract), nor does rounding make it.
-    expires_at = min(moment + settings.access_token_ttl, row.expires_at, row.idle_expires_at)
+    expires_at = min(moment + settings.access_token_ttl, holder.expires_at)
     kid, private_key = get_key_store().signing_key()
-    claims = {
+    claims: dict[str, Any] = {
         **times(moment, expires_at),
         "jti": str(new_id()),
-        "sid": str(row.session_id),
+        "sid": str(holder.session_id),
         "client_id": CLIENT_ID,
         "fresh": int((moment + settings.fresh_ttl).timestamp()) if fresh else False,
-        "roles": list(sign_in.actor.roles),
-        "email_verified": row.email_verified,
-        "amr": row.amr,
-        "auth_time": int(row.auth_time.timestamp()),
+        "roles": list(holder.roles),
+        "email_verified": holder.email_verified,
+        "amr": list(holder.amr),
+        "auth_time": int(holder.auth_time.timestamp()),
     }
-    grant = AccessGrant(str(row.id), kid, private_key, claims)
+    grant = AccessGrant(str(holder.user_id), kid, private_key, claims)
     return {
         "access_token": create_access_token(grant),
         "token_type": "Bearer",

@@ -10,10 +10,14 @@ from uuid import uuid4
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import delete, insert, update
 from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
-from tests.support.clients import PASSWORD, Caller, login
+from authserve.core.db import transaction
+from authserve.rbac.models import Role, UserRole
+from authserve.users.models import User
+from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, live_session_row
@@ -51,6 +55,39 @@ def test_it_gives_a_new_pair_of_the_same_session(clock: Clock, alice: Caller) ->
     assert tokens["refresh_token"] != alice.tokens["refresh_token"]
     me = alice.client.get("/api/v1/users/me", headers=bearer(tokens["access_token"]))
     assert me.status_code == 200
+
+
+@pytest.mark.parametrize("roles", [(), ("user",), ("zoo-keeper", "user", "admin", "a.b_c")])
+def test_it_tells_of_the_user_as_they_are_now(
+    make_app: Callable[..., Flask], roles: tuple[str, ...]
+) -> None:
+    app = make_app()
+    alice, bob = register_caller(app, "alice"), register_caller(app, "bob")
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.id == alice.id).values(email_verified=True))
+        session.execute(delete(UserRole))
+        for name in ("zoo-keeper", "a.b_c"):
+            session.add(Role(name=name, created_at=now(), updated_at=now()))
+        session.flush()
+        # Whose roles are nobody else's.
+        session.add(UserRole(user_id=bob.id, role_name="admin"))
+        if roles:
+            rows = [{"user_id": alice.id, "role_name": role} for role in roles]
+            session.execute(insert(UserRole), rows)
+    tokens = refresh(alice.client, alice.tokens["refresh_token"]).get_json()
+    retried = refresh(alice.client, alice.tokens["refresh_token"]).get_json()
+    for pair in (tokens, retried):
+        claims = claims_of(pair["access_token"])
+        assert claims["roles"] == sorted(roles)
+        assert claims["email_verified"] is True
+        assert claims["amr"] == ["pwd"]
+
+
+def test_one_who_was_deactivated_past_all_events_gets_no_pair(app: Flask, alice: Caller) -> None:
+    """Deactivation ends sessions; should a row say otherwise, the account's own state counts."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).values(is_active=False))
+    assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, "session_revoked")
 
 
 @on_sqlite

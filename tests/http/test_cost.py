@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from werkzeug.test import EnvironBuilder
 
 from authserve.core.logs import LineHandler
-from tests.support.clients import register_caller
+from tests.support.clients import login, register_caller
 from tests.support.marks import on_sqlite
 
 ME = "/api/v1/users/me"
@@ -76,18 +76,29 @@ def test_the_token_check_is_one_statement_and_no_transaction(
     assert heard[0].lstrip().startswith(("SELECT", "EXECUTE token_check"))
 
 
-def test_a_refresh_is_two_statements_and_no_transaction(
+def test_a_refresh_is_one_statement_and_no_transaction(
     statements: Callable[[], Any], app: Flask
 ) -> None:
-    """The UPDATE that moves the session commits with itself; the token check follows."""
+    """The UPDATE that moves the session commits with itself, and tells all that tokens are of."""
     alice = register_caller(app, "alice")
     first = alice.client.post(REFRESH, json={"refresh_token": alice.tokens["refresh_token"]})
     successor = {"refresh_token": first.get_json()["refresh_token"]}
     with statements() as heard:
         assert alice.client.post(REFRESH, json=successor).status_code == 200
-    moved, checked = heard
-    assert moved.lstrip().startswith(("UPDATE sessions", "EXECUTE session_advance"))
-    assert checked.lstrip().startswith(("SELECT", "EXECUTE token_check"))
+    assert len(heard) == 1, heard
+    assert heard[0].lstrip().startswith(("UPDATE sessions", "EXECUTE rotation"))
+
+
+def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask) -> None:
+    """Where no password was wrong lately, and no session is one too many."""
+    alice = register_caller(app, "alice")
+    with statements() as heard:
+        assert login(alice.client, "alice").status_code == 200
+    # SQLite tells of a statement once more for each trigger, and of what those do in comments.
+    sent = [text.split()[0] for text in dict.fromkeys(heard) if not text.startswith("--")]
+    assert sent[:2] == ["SELECT", "SELECT"]
+    assert sent[2:-1] == ["BEGIN", "UPDATE", "INSERT", "INSERT", "INSERT", "COMMIT"]
+    assert sent[-1] in ("SELECT", "EXECUTE")
 
 
 def test_a_write_is_heard_with_its_transaction(statements: Callable[[], Any], app: Flask) -> None:

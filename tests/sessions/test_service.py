@@ -26,6 +26,8 @@ from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
 from authserve.sessions.models import Session
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RefreshVerdict
 from authserve.sessions.service import (
+    ADVANCE,
+    ISSUED_COLUMNS,
     IssuedSession,
     PresentedRefresh,
     RevokeReason,
@@ -64,7 +66,10 @@ def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
 
 
 def rotate(issued: IssuedSession, **changes: Any) -> IssuedSession:
-    return rotate_session(presented(issued, **changes), request=REQUEST)
+    token = presented(issued, **changes)
+    return rotate_session(
+        token, request=REQUEST, advance=ADVANCE.returning(*ISSUED_COLUMNS)
+    ).session
 
 
 # The beginning.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from authserve.auth.queries import SignIn, find_sign_in
+from authserve.auth.queries import SignIn, TokenHolder, find_sign_in
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.core.errors import SessionRevokedError
@@ -40,20 +40,21 @@ def is_device_of(device: Device, credentials: Credentials | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session and its user, ready for a pair of tokens.
+    """A session, ready for a pair of tokens.
 
     Args:
+        holder: whom the access token is for.
         device: to be known by at the next sign-in; None where nobody has just signed in.
     """
 
     session: IssuedSession
-    sign_in: SignIn
+    holder: TokenHolder
     device: Device | None = None
 
 
 def signed_in(session: IssuedSession, device: Device | None = None) -> SignedIn:
     """The session with its user as they are now; raises as `get_live_sign_in` does."""
-    return SignedIn(session, get_live_sign_in(session.id), device)
+    return SignedIn(session, get_live_sign_in(session.id).holder, device)
 
 
 def get_live_sign_in(session_id: UUID) -> SignIn:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from authserve.auth.queries import SignIn
+from authserve.auth.queries import ROTATION, SignIn, find_rotated_holder
 from authserve.auth.service.live import SignedIn, get_live_sign_in, signed_in
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
@@ -26,7 +26,13 @@ def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
         SessionRevokedError, TokenExpiredError, InvalidTokenError, TokenReusedError: see
             `sessions.service.rotate_session`.
     """
-    return signed_in(rotate_session(presented, request=request))
+    rotation = rotate_session(presented, request=request, advance=ROTATION)
+    if rotation.row is None:
+        return signed_in(rotation.session)
+    holder = find_rotated_holder(rotation.row)
+    if holder is None:
+        raise SessionRevokedError
+    return SignedIn(rotation.session, holder)
 
 
 def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> SignIn:

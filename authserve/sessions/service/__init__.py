@@ -17,14 +17,22 @@ from authserve.sessions.service.listing import (
     is_of_family,
 )
 from authserve.sessions.service.restored import has_restored_sessions
-from authserve.sessions.service.rotation import PresentedRefresh, rotate_session
-from authserve.sessions.service.rows import IssuedSession, require_live
+from authserve.sessions.service.rotation import (
+    ADVANCE,
+    PresentedRefresh,
+    Rotation,
+    rotate_session,
+)
+from authserve.sessions.service.rows import ISSUED_COLUMNS, IssuedSession, require_live
 from authserve.sessions.service.starting import renew_authentication, start_session
 
 __all__ = [
+    "ADVANCE",
+    "ISSUED_COLUMNS",
     "IssuedSession",
     "PresentedRefresh",
     "RevokeReason",
+    "Rotation",
     "Session",
     "SessionState",
     "count_live_sessions",

@@ -42,13 +42,13 @@ class IssuedSession:
 
 
 ISSUED_COLUMNS = (
-    "id",
-    "user_id",
-    "generation",
-    "expires_at",
-    "idle_expires_at",
-    "amr",
-    "auth_time",
+    TABLE.c.id,
+    TABLE.c.user_id,
+    TABLE.c.generation,
+    TABLE.c.expires_at,
+    TABLE.c.idle_expires_at,
+    TABLE.c.amr,
+    TABLE.c.auth_time,
 )
 """What `issued_session` reads of a row."""
 
