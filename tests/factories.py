@@ -2,7 +2,7 @@
 
 from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.db import transaction
-from authserve.sessions.service import IssuedSession, start_session
+from authserve.sessions.service import BEGIN, IssuedSession, start_session
 from authserve.users.service import NewUser, add_user, record_login, ref_of
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
@@ -18,4 +18,4 @@ def make_session(user: UserRef) -> IssuedSession:
     """A sign-in of an account that `make_user` made."""
     with transaction():
         assert record_login(user.id, verified_version=0, is_known_device=False)
-        return start_session(user, amr=["pwd"], request=REQUEST)
+        return start_session(user, amr=["pwd"], request=REQUEST, begin=BEGIN).session

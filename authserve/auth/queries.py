@@ -1,6 +1,7 @@
-"""What joins the tables of several features: the token check, and a refresh.
+"""What joins the tables of several features: the token check, and what tokens are made of.
 
-Each is one statement in AUTOCOMMIT and without the ORM: one round trip, no BEGIN, no ROLLBACK.
+Each is one statement without the ORM; the token check and a refresh are all that their requests
+send, in AUTOCOMMIT: one round trip, no BEGIN, no ROLLBACK.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from authserve.core.planning import planned_once
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
-from authserve.sessions.service import ADVANCE, ISSUED_COLUMNS
+from authserve.sessions.service import ADVANCE, BEGIN
 from authserve.users.models import User
 
 _TOKEN_CHECK = planned_once(
@@ -59,19 +60,18 @@ def _of_owner(column: Any) -> ScalarSelect[Any]:
 _ROLES_SEPARATOR = " "
 """In no role's name (`rbac.policy.ROLE_NAME_PATTERN`)."""
 
-ROTATION = planned_once(
-    ADVANCE.returning(
-        *ISSUED_COLUMNS,
-        _of_owner(User.is_active).label("is_active"),
-        _of_owner(User.email_verified).label("email_verified"),
-        select(func.aggregate_strings(UserRole.role_name, _ROLES_SEPARATOR))
-        .where(UserRole.user_id == bindparam("owner_id"))
-        .scalar_subquery()
-        .label("roles"),
-    ),
-    name="rotation",
+_OF_HOLDER = (
+    _of_owner(User.is_active).label("is_active"),
+    _of_owner(User.email_verified).label("email_verified"),
+    select(func.aggregate_strings(UserRole.role_name, _ROLES_SEPARATOR))
+    .where(UserRole.user_id == bindparam("owner_id"))
+    .scalar_subquery()
+    .label("roles"),
 )
-"""Moves a session on, and tells what its next access token has to say."""
+
+START = planned_once(BEGIN.returning(*_OF_HOLDER), name="session_start")
+ROTATION = planned_once(ADVANCE.returning(*_OF_HOLDER), name="session_rotation")
+"""They begin a session or move one on, and tell what its access token has to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,8 @@ class TokenHolder:
     roles: Sequence[str]
 
 
-def find_rotated_holder(row: Row[Any]) -> TokenHolder | None:
-    """Whom `ROTATION` moved a session of; None if they may not sign in any more."""
+def find_holder(row: Row[Any]) -> TokenHolder | None:
+    """Whose session `START` or `ROTATION` returned; None if they may not sign in any more."""
     return _holder(row, row.id, row.user_id, (row.roles or "").split()) if row.is_active else None
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from authserve.core.engine import TransactionLostError, autocommit_view
@@ -246,7 +246,7 @@ def reading() -> Iterator[Connection]:
         yield connection
 
 
-AnyReturning = ReturningUpdate[*tuple[Any, ...]]
+AnyReturning = ReturningUpdate[*tuple[Any, ...]] | ReturningInsert[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 

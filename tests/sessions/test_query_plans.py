@@ -8,7 +8,7 @@ from flask import Flask
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import db, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
-from authserve.sessions.service import end_sessions, start_session
+from authserve.sessions.service import BEGIN, end_sessions, start_session
 from authserve.users.service import get_user_by_reference, ref_of
 from tests.factories import make_user
 from tests.support.databases import executed, on_sqlite
@@ -17,7 +17,7 @@ from tests.support.databases import executed, on_sqlite
 def sign_in() -> None:
     user = ref_of(get_user_by_reference("alice"))
     with transaction():
-        start_session(user, amr=["pwd"], request=RequestInfo())
+        start_session(user, amr=["pwd"], request=RequestInfo(), begin=BEGIN)
 
 
 def sign_out() -> None:

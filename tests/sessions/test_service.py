@@ -27,7 +27,7 @@ from authserve.sessions.models import Session
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RefreshVerdict
 from authserve.sessions.service import (
     ADVANCE,
-    ISSUED_COLUMNS,
+    BEGIN,
     IssuedSession,
     PresentedRefresh,
     RevokeReason,
@@ -67,9 +67,7 @@ def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
 
 def rotate(issued: IssuedSession, **changes: Any) -> IssuedSession:
     token = presented(issued, **changes)
-    return rotate_session(
-        token, request=REQUEST, advance=ADVANCE.returning(*ISSUED_COLUMNS)
-    ).session
+    return rotate_session(token, request=REQUEST, advance=ADVANCE).session
 
 
 # The beginning.
@@ -102,7 +100,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
 @on_sqlite
 def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
     with pytest.raises(RuntimeError, match="no transaction"):
-        start_session(user, amr=["pwd"], request=REQUEST)
+        start_session(user, amr=["pwd"], request=REQUEST, begin=BEGIN)
 
 
 def test_the_oldest_session_makes_room_for_a_fifty_first(

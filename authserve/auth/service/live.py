@@ -1,9 +1,12 @@
 """A session that lives, with its user: what every answer with tokens is made of."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from authserve.auth.queries import SignIn, TokenHolder, find_sign_in
+from sqlalchemy import Row
+
+from authserve.auth.queries import SignIn, TokenHolder, find_holder, find_sign_in
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.core.errors import SessionRevokedError
@@ -52,9 +55,21 @@ class SignedIn:
     device: Device | None = None
 
 
-def signed_in(session: IssuedSession, device: Device | None = None) -> SignedIn:
-    """The session with its user as they are now; raises as `get_live_sign_in` does."""
-    return SignedIn(session, get_live_sign_in(session.id).holder, device)
+def signed_in(
+    session: IssuedSession, row: Row[Any] | None, device: Device | None = None
+) -> SignedIn:
+    """The session with its user as they are now.
+
+    Args:
+        row: what `START` or `ROTATION` returned; None where neither ran, and one has to look.
+
+    Raises:
+        SessionRevokedError, TokenExpiredError: as `get_live_sign_in` does.
+    """
+    holder = find_holder(row) if row is not None else get_live_sign_in(session.id).holder
+    if holder is None:
+        raise SessionRevokedError
+    return SignedIn(session, holder, device)
 
 
 def get_live_sign_in(session_id: UUID) -> SignIn:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from authserve.auth.queries import ROTATION, SignIn, find_rotated_holder
+from authserve.auth.queries import ROTATION, SignIn
 from authserve.auth.service.live import SignedIn, get_live_sign_in, signed_in
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
@@ -27,12 +27,7 @@ def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
             `sessions.service.rotate_session`.
     """
     rotation = rotate_session(presented, request=request, advance=ROTATION)
-    if rotation.row is None:
-        return signed_in(rotation.session)
-    holder = find_rotated_holder(rotation.row)
-    if holder is None:
-        raise SessionRevokedError
-    return SignedIn(rotation.session, holder)
+    return signed_in(rotation.session, rotation.row)
 
 
 def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> SignIn:

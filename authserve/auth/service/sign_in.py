@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, judge_sign_in
+from authserve.auth.queries import START
 from authserve.auth.service.live import Device, SignedIn, is_device_of, new_device, signed_in
 from authserve.core.actor import RequestInfo
 from authserve.core.db import transaction
@@ -23,7 +24,7 @@ from authserve.ratelimit.service import (
     require_allowed,
 )
 from authserve.sessions.events import SignInFailed
-from authserve.sessions.service import IssuedSession, start_session
+from authserve.sessions.service import Start, start_session
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.service import (
     Credentials,
@@ -88,10 +89,10 @@ def login(
     )
     if failure is None:
         assert credentials is not None
-        session = _start(attempt, credentials, verification.replacement_hash)
-        if session is not None:
-            version = credentials.password_version
-            return signed_in(session, attempt.device or new_device(credentials.ref.id, version))
+        start = _start(attempt, credentials, verification.replacement_hash)
+        if start is not None:
+            device = attempt.device or new_device(credentials.ref.id, credentials.password_version)
+            return signed_in(start.session, start.row, device)
         failure = _judge_changed(attempt)
     _record_failure(failure, attempt)
     raise _REFUSALS[failure]
@@ -132,9 +133,7 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     )
 
 
-def _start(
-    attempt: _Attempt, credentials: Credentials, new_hash: str | None
-) -> IssuedSession | None:
+def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> Start | None:
     """Start a session, unless the account changed while the password was checked."""
     with transaction():
         if not record_login(
@@ -145,7 +144,7 @@ def _start(
             new_hash=new_hash,
         ):
             return None
-        return start_session(credentials.ref, amr=("pwd",), request=attempt.request)
+        return start_session(credentials.ref, amr=("pwd",), request=attempt.request, begin=START)
 
 
 def _judge_changed(attempt: _Attempt) -> SignInFailure:

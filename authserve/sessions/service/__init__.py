@@ -23,18 +23,24 @@ from authserve.sessions.service.rotation import (
     Rotation,
     rotate_session,
 )
-from authserve.sessions.service.rows import ISSUED_COLUMNS, IssuedSession, require_live
-from authserve.sessions.service.starting import renew_authentication, start_session
+from authserve.sessions.service.rows import IssuedSession, require_live
+from authserve.sessions.service.starting import (
+    BEGIN,
+    Start,
+    renew_authentication,
+    start_session,
+)
 
 __all__ = [
     "ADVANCE",
-    "ISSUED_COLUMNS",
+    "BEGIN",
     "IssuedSession",
     "PresentedRefresh",
     "RevokeReason",
     "Rotation",
     "Session",
     "SessionState",
+    "Start",
     "count_live_sessions",
     "end_other_sessions",
     "end_session",

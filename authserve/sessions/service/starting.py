@@ -1,15 +1,17 @@
 """The beginning of a session."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import Row, bindparam, exists, insert, select, update
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
-from authserve.core.db import UTCDateTime, require_transaction, transaction
+from authserve.core.db import AnyReturning, UTCDateTime, require_transaction, transaction
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import emit
 from authserve.core.ids import new_id
@@ -18,6 +20,7 @@ from authserve.sessions.events import SessionReauthenticated, SessionStarted
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.service.rows import (
     FAMILY_SECRET_BYTES,
+    ISSUED_COLUMNS,
     TABLE,
     IssuedSession,
     is_live,
@@ -25,13 +28,28 @@ from authserve.sessions.service.rows import (
 )
 
 
-def start_session(user: UserRef, *, amr: Sequence[str], request: RequestInfo) -> IssuedSession:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A session that has begun.
+
+    Args:
+        row: what the statement returned that wrote it down.
+    """
+
+    session: IssuedSession
+    row: Row[Any]
+
+
+def start_session(
+    user: UserRef, *, amr: Sequence[str], request: RequestInfo, begin: AnyReturning
+) -> Start:
     """Begin a session in the open transaction, which must hold the lock on the user's row.
 
     At most `MAX_SESSIONS_PER_USER` stay live; the oldest make room.
 
     Args:
         amr: how the user proved who they are (RFC 8176), for example `["pwd"]`.
+        begin: `BEGIN`, or that with more to return.
     """
     settings, moment = get_settings(), now()
     family_secret = random_bytes(FAMILY_SECRET_BYTES)
@@ -46,21 +64,25 @@ def start_session(user: UserRef, *, amr: Sequence[str], request: RequestInfo) ->
         auth_time=moment,
         family_secret=family_secret,
     )
-    if _insert(issued, request):
+    row = require_transaction().execute(begin, _parameters(issued, request)).one()
+    if row.may_be_too_many:
         _evict_oldest(user, moment)
     details = {"session_id": str(issued.id), "amr": list(amr)}
     actor = Actor(user=user, session_id=issued.id)
     emit(SessionStarted(actor=actor, subject=user, request=request, details=details))
-    return issued
+    return Start(issued, row)
 
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
 _LIVE = select(TABLE.c.id).where(TABLE.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
 
-_INSERT = insert(TABLE).returning(exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)))
-"""Tells whether there were as many as there may be, so that most sign-ins send nothing more. One
-database counts the new one among them and the other does not; at worst none is evicted."""
+BEGIN = insert(TABLE).returning(
+    *ISSUED_COLUMNS, exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)).label("may_be_too_many")
+)
+"""Writes a session down. Tells whether there were as many as there may be, so that most sign-ins
+send nothing more: one database counts the new one among them and the other does not, but at worst
+none is evicted. The caller says what else it returns; its user is the parameter `owner_id`."""
 
 _EVICT_OLDEST = revocation(RevokeReason.EVICTED, _MOMENT).where(
     TABLE.c.id.in_(
@@ -71,9 +93,8 @@ _EVICT_OLDEST = revocation(RevokeReason.EVICTED, _MOMENT).where(
 hash's (measured)."""
 
 
-def _insert(issued: IssuedSession, request: RequestInfo) -> bool:
-    """Write the session down; returns whether it may be one too many."""
-    parameters = {
+def _parameters(issued: IssuedSession, request: RequestInfo) -> dict[str, Any]:
+    return {
         "id": issued.id,
         "user_id": issued.user_id,
         "generation": issued.generation,
@@ -89,7 +110,6 @@ def _insert(issued: IssuedSession, request: RequestInfo) -> bool:
         "owner_id": issued.user_id,
         "moment": issued.auth_time,
     }
-    return bool(require_transaction().scalar(_INSERT, parameters))
 
 
 def _evict_oldest(user: UserRef, moment: datetime) -> None:
