@@ -1,18 +1,21 @@
 """The floors: the least that such a service could do, to hold authserve against.
 
 `app` is bare Flask with one primary-key SELECT by SQLAlchemy Core with its defaults: no token, no
-log line, no schema. Run as `python -m bench.floor SECONDS`, this module hashes passwords as fast
-as the machine can, and prints how many it got through each second.
+log line, no schema. Run as `python -m bench.floor LIBRARY SECONDS`, this module checks passwords as
+fast as the machine can, and prints how many it got through each second.
 """
 
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from flask import Flask, Response, jsonify
+from nacl.pwhash import argon2id
 from sqlalchemy import Column, MetaData, String, Table, Uuid, create_engine, select
 
 from authserve.core.settings import PasswordCost
@@ -51,17 +54,34 @@ def create_floor() -> Flask:
     return app
 
 
-def count_hashes(seconds: float) -> float:
-    """Verifications of a password each second, by as many threads as authserve has workers."""
+REFERENCE = "argon2-cffi"
+"""What the gates were written for."""
+
+
+def _reference() -> Callable[[], object]:
     cost = PasswordCost()
     hasher = PasswordHasher(cost.time_cost, cost.memory_kib, cost.parallelism)
-    stored = hasher.hash("a password")
+    return partial(hasher.verify, hasher.hash("a password"), "a password")
+
+
+def _libsodium() -> Callable[[], object]:
+    cost = PasswordCost()
+    stored = argon2id.str(b"a password", cost.time_cost, cost.memory_kib * 1024)
+    return partial(argon2id.verify, stored, b"a password")
+
+
+HASHERS = {REFERENCE: _reference, "libsodium": _libsodium}
+"""By the name of the library: what checks a password of the default cost."""
+
+
+def count_hashes(check: Callable[[], object], seconds: float) -> float:
+    """Checks of a password each second, by as many threads as authserve has workers."""
     began_at = time.perf_counter()
     counts = [0] * WORKERS
 
     def work(number: int) -> None:
         while time.perf_counter() - began_at < seconds:
-            hasher.verify(stored, "a password")
+            check()
             counts[number] += 1
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(WORKERS)]
@@ -73,4 +93,4 @@ def count_hashes(seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    print(count_hashes(float(sys.argv[1])))
+    print(count_hashes(HASHERS[sys.argv[1]](), float(sys.argv[2])))

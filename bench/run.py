@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from uuid import UUID
 
+from bench.filling import PASSWORD, fill
 from bench.gates import (
     CALLERS,
-    PASSWORD,
     STORMERS,
     USERS_PER_STORMER,
     Bench,
@@ -21,6 +22,7 @@ from bench.gates import (
     measure_start,
     measure_storms,
     measure_token_checks,
+    user_name,
 )
 from bench.load import build_request, measure_ceiling
 from bench.server import (
@@ -82,30 +84,23 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
         environ = environment(stack.enter_context(database(kind, folder)), folder)
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ | {"LOG_LEVEL": "WARNING"}, check=True)
+        stormers = STORMERS * USERS_PER_STORMER
+        fill(environ["DATABASE_URL"], rows=2 * stormers)
         service = stack.enter_context(running(AUTHSERVE, environ, folder))
         service.wait_for_answer(build_request("GET", "/healthz"))
         idle = measure_memory(service, "idle", 150)
-        stormers = STORMERS * USERS_PER_STORMER
-        users = [_register(service.port, number) for number in range(stormers + CALLERS)]
         # Accounts of their own: who signs in over and over ends their own oldest sessions.
         sign_ins = [
-            call(service.port, "login", identifier=f"user{stormers + number}", password=PASSWORD)
-            for number in range(CALLERS)
+            call(service.port, "login", identifier=user_name(stormers + n), password=PASSWORD)
+            for n in range(CALLERS)
         ]
-        environ["FLOOR_USER_ID"] = users[0]
+        environ["FLOOR_USER_ID"] = str(UUID(int=1))
         floor = stack.enter_context(running(FLOOR, environ, folder))
         bench = Bench(
             environ, folder, options.rounds, options.seconds, service, floor, idle, sign_ins
         )
         floor.wait_for_answer(bench.floor_request)
         yield bench
-
-
-def _register(port: int, number: int) -> str:
-    name = f"user{number}"
-    user = call(port, "register", email=f"{name}@example.com", username=name, password=PASSWORD)
-    user_id: str = user["id"]
-    return user_id
 
 
 if __name__ == "__main__":
