@@ -34,7 +34,7 @@ RETRY_AFTER_SECS = 1.0
 """How long who is told to come back later waits: the least that `Retry-After` ever asks for."""
 
 USERS_PER_STORMER = 50
-"""They sign in by turns: of somebody with fifty sessions, each sign-in would end the oldest, too."""
+"""They sign in by turns: of somebody with fifty sessions, each sign-in would end the oldest too."""
 
 ME = "/api/v1/users/me"
 AUTH = "/api/v1/auth"
