@@ -4,6 +4,9 @@ Nothing else in the service asks the operating system for the time of day, so a 
 `now()` freezes the service.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 
@@ -21,3 +24,13 @@ def to_rfc3339(moment: datetime) -> str:
     if moment.utcoffset() is None:
         raise ValueError("naive datetime: use core.clock.now()")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@contextmanager
+def taking_at_least(seconds: float) -> Iterator[None]:
+    """Let a block end no sooner than that, however it ends, so that its time tells less of it."""
+    ends_at = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        time.sleep(max(0.0, ends_at - time.monotonic()))

@@ -4,6 +4,7 @@ Asking for links and for another address is looked at in `verification/test_secr
 themselves are compared by `bench/enumeration.py`.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from flask import Flask
 from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
+from authserve.auth.service.registration import SILENT_SECS
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import transaction
 from authserve.core.settings import EmailVerification
@@ -127,6 +129,15 @@ def test_the_right_password_of_one_that_is_switched_off_tells_nothing(people: Fl
         found.append(transcript(people, identifier, [PASSWORD] * 7))
     assert found[0] == found[1]
     assert [answer[0] for answer, *_ in found[0]] == [401] * 5 + [429] * 2
+
+
+def test_registering_takes_a_time_that_hides_what_was_written(people: Flask) -> None:
+    client = people.test_client()
+    for email in ("alice@example.com", "new@example.com"):
+        began_at = time.monotonic()
+        body = {"email": email, "password": PASSWORD}
+        assert client.post("/api/v1/auth/register", json=body).status_code == 202
+        assert time.monotonic() - began_at >= SILENT_SECS
 
 
 def test_registering_a_known_address_is_as_much_work_as_a_new_one(people: Flask) -> None:

@@ -1,5 +1,6 @@
 """One source of time, in UTC."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -7,7 +8,7 @@ import time_machine
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from authserve.core.clock import now, to_rfc3339
+from authserve.core.clock import now, taking_at_least, to_rfc3339
 
 MOMENT = datetime(2026, 11, 23, 6, 49, 48, 123_456, tzinfo=UTC)
 
@@ -52,3 +53,15 @@ def test_every_time_can_be_read_back(moment: datetime) -> None:
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
         to_rfc3339(MOMENT.replace(tzinfo=None))
+
+
+def test_a_block_takes_as_long_as_it_should_even_if_it_fails() -> None:
+    began_at = time.monotonic()
+    with pytest.raises(LookupError), taking_at_least(0.05):
+        raise LookupError
+    assert time.monotonic() - began_at >= 0.05
+
+
+def test_a_block_that_took_longer_is_not_held_up() -> None:
+    with taking_at_least(0):
+        time.sleep(0.001)
