@@ -55,7 +55,7 @@ from authserve.users.errors import (
     UsernameTakenError,
     UserNotFoundError,
 )
-from authserve.users.service import NewUser, UserFilters, get_user, search_users
+from authserve.users.service import NewUser, UserFilters, get_user, position_of, search_users
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/api/v1/users", description="Other people's accounts."
@@ -77,7 +77,7 @@ def list_users(query: dict[str, Any]) -> Response:
         created_before=query.get("created_before"),
     )
     found = search_users(filters, limit=limit + 1, before=query["cursor"])
-    page = make_page(found, limit=limit, key=lambda user: user.id)
+    page = make_page(found, limit=limit, key=position_of)
     roles = roles_of_many([user.id for user in page.items])
     items = [user_document(user, roles[user.id]) for user in page.items]
     return json_response({"items": items, "next_cursor": page.next_cursor})

@@ -14,7 +14,7 @@ from authserve.http.fields import (
     StrictBoolean,
     Username,
 )
-from authserve.http.pagination import PageQuerySchema, page_schema
+from authserve.http.pagination import MomentPageQuerySchema, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
 from authserve.mail.service import MailKind
 from authserve.outbox.service import MessageState
@@ -28,7 +28,7 @@ def _role_names(**kwargs: Any) -> Any:
     return fields.List(item, validate=validate.Length(max=MAX_ROLES), **kwargs)
 
 
-class UserQuerySchema(PageQuerySchema):
+class UserQuerySchema(MomentPageQuerySchema):
     """Which accounts to list."""
 
     q = fields.String(

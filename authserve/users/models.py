@@ -25,7 +25,10 @@ class User(Base):
         UniqueConstraint("audit_id"),
         # Lists by the beginning of a name; of an address or username, the unique ones serve.
         Index("ix_users_name_key", "name_key"),
-        # A page of the list is ordered by id, which grows with the time of creation.
+        # A page of a list, all or narrowed, is read in the order that it has in the list.
+        Index("ix_users_created_at_id", "created_at", "id"),
+        Index("ix_users_is_active_created_at_id", "is_active", "created_at", "id"),
+        # What the release before orders by; nothing of this one uses it.
         Index("ix_users_is_active_id", "is_active", "id"),
     )
 

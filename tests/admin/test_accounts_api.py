@@ -299,6 +299,8 @@ def test_it_filters_the_list(
         "created_before=9999-99-99T00:00:00Z",
         "cursor=forged",
         "cursor=AAAA",
+        # Of a release whose list was ordered by id alone.
+        "cursor=AZMvXnwafTufPjpbbH2Onw",
         "q=",
         "q=" + "x" * 101,
         "sort=email",

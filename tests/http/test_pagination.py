@@ -1,3 +1,6 @@
+import re
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +10,7 @@ from marshmallow import ValidationError
 from authserve.http.pagination import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    MomentPageQuerySchema,
     NamePageQuerySchema,
     PageQuerySchema,
     encode_cursor,
@@ -72,6 +76,67 @@ def test_a_cursor_has_one_spelling(cursor: str) -> None:
 def test_a_cursor_of_names_has_one_spelling(cursor: str) -> None:
     with pytest.raises(ValidationError, match="Not a cursor"):
         NamePageQuerySchema().load({"cursor": cursor})
+
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def load_moment(cursor: str) -> object:
+    query: dict[str, object] = MomentPageQuerySchema().load({"cursor": cursor})
+    return query["cursor"]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [BEGINNING, datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), END],
+    ids=["beginning", "before the epoch", "end"],
+)
+def test_a_cursor_of_moments_is_exact(moment: datetime) -> None:
+    cursor = encode_cursor((moment, FIRST))
+    assert load_moment(cursor) == (moment, FIRST)
+
+
+@pytest.mark.parametrize("moment", [BEGINNING, END])
+def test_the_document_allows_every_cursor_of_moments(moment: datetime) -> None:
+    pattern = MomentPageQuerySchema().fields["cursor"].metadata["pattern"]
+    for number in (0, 2**128 - 1):
+        assert re.fullmatch(pattern, encode_cursor((moment, UUID(int=number))))
+
+
+def test_no_cursor_of_moments_leads_beyond_the_calendar() -> None:
+    assert load_moment("_" * 32) == (END, UUID(int=2**128 - 1))
+    since_beginning = (END - BEGINNING) // timedelta(microseconds=1)
+    later = (since_beginning + 1).to_bytes(8) + FIRST.bytes
+    assert load_moment(urlsafe_b64encode(later).decode()) == (END, FIRST)
+
+
+AT_THE_END = encode_cursor((END, FIRST))
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        # What the lists of releases before this one gave.
+        GOOD,
+        encode_cursor("n" * 23),
+        AT_THE_END[:-1],
+        f"{AT_THE_END}A",
+        f"{AT_THE_END}=",
+        f"{AT_THE_END} ",
+        f".{AT_THE_END}",
+    ],
+)
+def test_a_cursor_of_moments_has_one_spelling(cursor: str) -> None:
+    with pytest.raises(ValidationError, match="Not a cursor"):
+        load_moment(cursor)
+
+
+def test_lists_by_id_refuse_a_cursor_of_moments() -> None:
+    with pytest.raises(ValidationError, match="Not a cursor"):
+        load(cursor=AT_THE_END)
 
 
 def test_a_page_has_a_next_one_only_if_there_is_more() -> None:

@@ -7,6 +7,7 @@ thousand rows and their statistics.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,12 +31,12 @@ from tests.support.databases import executed
 ROWS = 4_000
 
 FILL = (
-    # Ids as UUIDv7 has them: they grow with the time of creation.
     """
     INSERT INTO users (id, audit_id, email, username, display_name, name_key, is_active,
                        created_at, updated_at)
     SELECT lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), 'user' || n || '@example.com',
-           'user' || n, 'User ' || n, 'user ' || n, n % 100 <> 0, now(), now()
+           'user' || n, 'User ' || n, 'user ' || n, n % 100 <> 0,
+           timestamptz '2026-01-01 00:00Z' + n * interval '1 second', now()
     FROM generate_series(1, :rows) AS n
     """,
     """
@@ -51,7 +52,8 @@ FILL = (
     """,
 )
 
-SOMEBODY = UUID(int=1234)
+MIDDLE = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=ROWS // 2)
+SOMEBODY = (MIDDLE, UUID(int=ROWS // 2))
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,24 @@ def test_a_page_of_the_list_begins_where_the_last_one_ended(
         assert "Sort" not in plan.text
     if is_active is False:
         # One in a hundred: nobody reads all the others to find them.
-        assert "ix_users_is_active_id" in plan.indexes
+        assert plan.indexes == {"ix_users_is_active_created_at_id"}
+
+
+@pytest.mark.parametrize("is_active", [None, True, False])
+@pytest.mark.parametrize(
+    "bounds", [{"created_before": MIDDLE}, {"created_after": MIDDLE}], ids=["before", "after"]
+)
+def test_a_page_by_time_reads_nothing_that_it_leaves_out(
+    explain: Explain, bounds: dict[str, datetime], is_active: bool | None
+) -> None:
+    filters = UserFilters(is_active=is_active, **bounds)
+    plan = explain(lambda: search_users(filters, limit=50))
+    assert "Sort" not in plan.text
+    (condition,) = re.findall(r"Index Cond: (.*)", plan.text)
+    assert "created_at" in condition
+    if not is_active:
+        # Of a hundred, one is not active: to take that one out of the rest costs nothing.
+        assert "Filter" not in plan.text
 
 
 @pytest.mark.parametrize("is_active", [None, True, False])

@@ -1,12 +1,23 @@
 """Finding many accounts at once."""
 
-from uuid import UUID
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
 from authserve.core.db import db, transaction
-from authserve.users.service import UserFilters, search_users
+from authserve.users.service import (
+    ImportedUser,
+    Position,
+    User,
+    UserFilters,
+    add_users_in_bulk,
+    page_of_users,
+    position_of,
+    search_users,
+)
 from authserve.users.service import lists as lists_module
 from tests.factories import make_user
 from tests.support.databases import executed, on_sqlite
@@ -15,10 +26,12 @@ pytestmark = pytest.mark.usefixtures("context")
 
 
 @pytest.fixture
-def people(context: None) -> list[UUID]:
-    """The ids of three Anns and a Bob, the newest first."""
-    ids = [make_user(name).id for name in ("ann1", "bob", "ann2", "ann3")]
-    return ids[::-1]
+def people(context: None) -> list[str]:
+    """The names of three Anns and a Bob, the newest first."""
+    names = ["ann1", "bob", "ann2", "ann3"]
+    for name in names:
+        make_user(name)
+    return names[::-1]
 
 
 @pytest.fixture(params=[2, 1_000], ids=["common", "rare"])
@@ -27,25 +40,85 @@ def few_are_common(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(lists_module, "_COMMON", request.param)
 
 
-def found(beginning: str, *, limit: int = 10, before: UUID | None = None) -> list[UUID]:
+def names_of(users: Sequence[User]) -> list[str]:
+    return [str(user.username) for user in users]
+
+
+def found(beginning: str, *, limit: int = 10, before: Position | None = None) -> list[str]:
     filters = UserFilters(beginning=beginning)
-    return [user.id for user in search_users(filters, limit=limit, before=before)]
+    return names_of(search_users(filters, limit=limit, before=before))
 
 
-@pytest.mark.usefixtures("few_are_common")
-def test_a_search_finds_the_same_however_many_there_are(people: list[UUID]) -> None:
-    newest, second, bob, oldest = people
-    assert found("ann") == [newest, second, oldest]
-    assert found("ANN", limit=2) == [newest, second]
-    assert found("ann", before=second) == [oldest]
-    assert found("bob@") == [bob]
+@pytest.mark.usefixtures("few_are_common", "people")
+def test_a_search_finds_the_same_however_many_there_are() -> None:
+    assert found("ann") == ["ann3", "ann2", "ann1"]
+    assert found("ANN", limit=2) == ["ann3", "ann2"]
+    _, second = search_users(UserFilters(beginning="ann"), limit=2)
+    assert found("ann", before=position_of(second)) == ["ann1"]
+    assert found("bob@") == ["bob"]
     assert found("nobody") == []
 
 
-def plan_of_a_search(beginning: str) -> str:
-    """How SQLite goes about it."""
+MOMENT = datetime(2020, 2, 29, 12, tzinfo=UTC)
+
+
+def import_people(*names: str, created_at: datetime = MOMENT) -> None:
+    """Add accounts of another system, all made at once, whose ids tell nothing of the time."""
+    with transaction():
+        add_users_in_bulk(
+            [
+                ImportedUser(
+                    id=uuid4(), email=f"{name}@example.com", username=name, created_at=created_at
+                )
+                for name in names
+            ]
+        )
+
+
+TOGETHER = [f"together{number}" for number in range(7)]
+
+
+def test_an_imported_account_stands_where_its_time_is(people: list[str]) -> None:
+    import_people("old")
+    import_people("ancient", created_at=MOMENT - timedelta(microseconds=1))
+    newest_first = [*people, "old", "ancient"]
+    assert names_of(search_users(UserFilters(), limit=10)) == newest_first
+    assert names_of(page_of_users(limit=10)) == newest_first[::-1]
+
+
+@pytest.mark.parametrize("is_active", [None, True])
+def test_pages_hold_everybody_once_while_others_come(
+    people: list[str], is_active: bool | None
+) -> None:
+    import_people(*TOGETHER)
+    filters = UserFilters(is_active=is_active)
+    at_first = names_of(search_users(filters, limit=100))
+    assert at_first[:4] == people
+    read: list[str] = []
+    before: Position | None = None
+    while page := search_users(filters, limit=2, before=before):
+        read += names_of(page)
+        before = position_of(page[-1])
+        make_user(f"late{len(read)}")
+    assert read == at_first
+    assert sorted(read[4:]) == TOGETHER
+
+
+def test_pages_from_the_oldest_hold_everybody_once(people: list[str]) -> None:
+    import_people(*TOGETHER)
+    read: list[str] = []
+    after: Position | None = None
+    while page := page_of_users(limit=2, after=after):
+        read += names_of(page)
+        after = position_of(page[-1])
+    assert sorted(read[:7]) == TOGETHER
+    assert read[7:] == people[::-1]
+
+
+def plan_of(filters: UserFilters, *, before: Position | None = None) -> str:
+    """How SQLite goes about a page of a list."""
     with executed(db.engine) as sent:
-        found(beginning, limit=50)
+        search_users(filters, limit=50, before=before)
     statement, values = sent[-1]
     with transaction() as session:
         rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
@@ -54,7 +127,7 @@ def plan_of_a_search(beginning: str) -> str:
 
 @pytest.fixture
 def many(context: None) -> None:
-    """Two thousand accounts that begin with `user`."""
+    """Two thousand accounts that begin with `user`, all made at once."""
     with transaction() as session:
         session.execute(
             text(
@@ -72,14 +145,39 @@ def many(context: None) -> None:
 @on_sqlite
 @pytest.mark.usefixtures("many")
 def test_sqlite_sorts_only_few() -> None:
-    assert "MULTI-INDEX OR" in plan_of_a_search("user1234@")
-    common = plan_of_a_search("user")
-    assert "SCAN users USING INDEX" in common
+    assert "MULTI-INDEX OR" in plan_of(UserFilters(beginning="user1234@"))
+    common = plan_of(UserFilters(beginning="user"))
+    assert "SCAN users USING INDEX ix_users_created_at_id" in common
     assert "TEMP B-TREE" not in common
 
 
 @on_sqlite
+@pytest.mark.parametrize(
+    ("filters", "before", "searched"),
+    [
+        (UserFilters(created_before=MOMENT), None, "created_at_id (created_at<?)"),
+        (UserFilters(created_after=MOMENT), None, "created_at_id (created_at>?)"),
+        (UserFilters(), (MOMENT, UUID(int=1)), "created_at_id ((created_at,id)<(?,?))"),
+        (
+            UserFilters(is_active=False, created_before=MOMENT),
+            None,
+            "is_active_created_at_id (is_active=? AND created_at<?)",
+        ),
+        (
+            UserFilters(is_active=False),
+            (MOMENT, UUID(int=1)),
+            "is_active_created_at_id (is_active=? AND (created_at,id)<(?,?))",
+        ),
+    ],
+)
+def test_sqlite_begins_where_the_page_does(
+    filters: UserFilters, before: Position | None, searched: str
+) -> None:
+    assert plan_of(filters, before=before) == f"SEARCH users USING INDEX ix_users_{searched}"
+
+
+@on_sqlite
 @pytest.mark.usefixtures("many")
-def test_a_common_beginning_is_found_in_the_order_of_ids() -> None:
-    newest = [UUID(int=number) for number in range(2_000, 1_990, -1)]
+def test_a_common_beginning_is_found_in_the_order_of_the_list() -> None:
+    newest = [f"user{number}" for number in range(2_000, 1_990, -1)]
     assert found("user") == newest

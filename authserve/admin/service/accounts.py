@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.db import transaction
@@ -16,7 +15,16 @@ from authserve.rbac.service import (
     roles_of_many,
 )
 from authserve.users.events import UserCreated
-from authserve.users.service import NewUser, User, UserFilters, add_user, page_of_users, ref_of
+from authserve.users.service import (
+    NewUser,
+    Position,
+    User,
+    UserFilters,
+    add_user,
+    page_of_users,
+    position_of,
+    ref_of,
+)
 
 PAGE_SIZE = 200
 
@@ -67,9 +75,9 @@ def list_users(
         require_role(role)
     ids = None if role is None else holders_of(role)
     filters = UserFilters(is_active=is_active, ids=ids)
-    after: UUID | None = None
+    after: Position | None = None
     while users := page_of_users(filters, after=after, limit=PAGE_SIZE):
         held = roles_of_many([user.id for user in users])
         for user in users:
             yield UserWithRoles(user, held[user.id])
-        after = users[-1].id
+        after = position_of(users[-1])

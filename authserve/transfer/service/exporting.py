@@ -5,7 +5,7 @@ from typing import Any
 
 from authserve.core.clock import to_rfc3339
 from authserve.rbac.service import roles_of_many
-from authserve.users.service import User, page_of_users
+from authserve.users.service import User, page_of_users, position_of
 
 PAGE_SIZE = 1_000
 
@@ -22,7 +22,7 @@ def export_users() -> Iterator[dict[str, Any]]:
         roles = roles_of_many([user.id for user in users])
         for user in users:
             yield _document(user, roles[user.id])
-        after = users[-1].id
+        after = position_of(users[-1])
 
 
 def _document(user: User, roles: tuple[str, ...]) -> dict[str, Any]:

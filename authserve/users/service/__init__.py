@@ -24,11 +24,13 @@ from authserve.users.service.bulk import ImportedUser, add_users_in_bulk, find_k
 from authserve.users.service.credentials import Credentials, find_credentials, get_credentials
 from authserve.users.service.guesses import count_wrong_password
 from authserve.users.service.lists import (
+    Position,
     UserFilters,
     find_audit_id,
     find_ids_by_audit_id,
     find_ids_by_identifier,
     page_of_users,
+    position_of,
     search_users,
 )
 from authserve.users.service.passwords import (
@@ -42,6 +44,7 @@ __all__ = [
     "Credentials",
     "ImportedUser",
     "NewUser",
+    "Position",
     "User",
     "UserFilters",
     "activate",
@@ -67,6 +70,7 @@ __all__ = [
     "is_password_disabled",
     "lock_user",
     "page_of_users",
+    "position_of",
     "record_login",
     "ref_of",
     "replace_password",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 
 from authserve.core.db import db, read_all, transaction
 from authserve.core.identifiers import search_key
@@ -30,15 +30,30 @@ class UserFilters:
     created_before: datetime | None = None
 
 
-def search_users(filters: UserFilters, *, limit: int, before: UUID | None = None) -> Sequence[User]:
+Position = tuple[datetime, UUID]
+"""Where an account stands in every list: when it was made, and its id among those made at once.
+
+Ids alone would not do: an import keeps the times of another system, and its ids where it has some.
+"""
+
+
+def position_of(user: User) -> Position:
+    """Where an account stands, for the page after it."""
+    return user.created_at, user.id
+
+
+def search_users(
+    filters: UserFilters, *, limit: int, before: Position | None = None
+) -> Sequence[User]:
     """At most `limit` accounts that fit, newest first.
 
     Args:
-        before: only those with smaller ids, for the next page; ids grow with time.
+        before: only those that stand before this, for the next page.
     """
-    statement = select(User).where(*_conditions(filters)).order_by(User.id.desc()).limit(limit)
+    statement = select(User).where(*_conditions(filters)).limit(limit)
+    statement = statement.order_by(User.created_at.desc(), User.id.desc())
     if before is not None:
-        statement = statement.where(User.id < before)
+        statement = statement.where(tuple_(User.created_at, User.id) < before)
     with transaction() as session:
         return session.scalars(statement).all()
 
@@ -109,17 +124,17 @@ _IN_SLICE = 500
 
 
 def page_of_users(
-    filters: UserFilters | None = None, *, limit: int, after: UUID | None = None
+    filters: UserFilters | None = None, *, limit: int, after: Position | None = None
 ) -> Sequence[User]:
     """At most `limit` accounts that fit, oldest first.
 
     Args:
-        after: only those with greater ids, for the next page; ids grow with time.
+        after: only those that stand after this, for the next page.
     """
     statement = select(User).where(*_conditions(filters or UserFilters()))
-    statement = statement.order_by(User.id).limit(limit)
+    statement = statement.order_by(User.created_at, User.id).limit(limit)
     if after is not None:
-        statement = statement.where(User.id > after)
+        statement = statement.where(tuple_(User.created_at, User.id) > after)
     with transaction() as session:
         return session.scalars(statement).all()
 
