@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from authserve.core.db import db, transaction
+from authserve.rbac.service import holders_of
 from authserve.users.service import (
     ImportedUser,
     Position,
@@ -36,7 +37,7 @@ def people(context: None) -> list[str]:
 
 @pytest.fixture(params=[2, 1_000], ids=["common", "rare"])
 def few_are_common(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From how many accounts on a beginning is common."""
+    """From how many accounts on something is common."""
     monkeypatch.setattr(lists_module, "_COMMON", request.param)
 
 
@@ -127,7 +128,7 @@ def plan_of(filters: UserFilters, *, before: Position | None = None) -> str:
 
 @pytest.fixture
 def many(context: None) -> None:
-    """Two thousand accounts that begin with `user`, all made at once."""
+    """Two thousand accounts that begin with `user` and hold one role, all made at once."""
     with transaction() as session:
         session.execute(
             text(
@@ -140,15 +141,23 @@ def many(context: None) -> None:
             ),
             {"now": "2026-01-01 00:00:00.000000", "numbers": str(list(range(1, 2_001)))},
         )
+        session.execute(
+            text("INSERT INTO user_roles (user_id, role_name) SELECT id, 'user' FROM users")
+        )
 
 
 @on_sqlite
 @pytest.mark.usefixtures("many")
 def test_sqlite_sorts_only_few() -> None:
     assert "MULTI-INDEX OR" in plan_of(UserFilters(beginning="user1234@"))
-    common = plan_of(UserFilters(beginning="user"))
-    assert "SCAN users USING INDEX ix_users_created_at_id" in common
-    assert "TEMP B-TREE" not in common
+    assert "SEARCH users USING INDEX sqlite_autoindex_users" in plan_of(
+        UserFilters(ids=holders_of("admin"))
+    )
+    for common in (UserFilters(beginning="user"), UserFilters(ids=holders_of("user"))):
+        plan = plan_of(common)
+        assert "SCAN users USING INDEX ix_users_created_at_id" in plan
+        assert "TEMP B-TREE" not in plan
+        assert "LIST SUBQUERY" not in plan
 
 
 @on_sqlite
@@ -178,6 +187,7 @@ def test_sqlite_begins_where_the_page_does(
 
 @on_sqlite
 @pytest.mark.usefixtures("many")
-def test_a_common_beginning_is_found_in_the_order_of_the_list() -> None:
+def test_what_is_common_is_found_in_the_order_of_the_list() -> None:
     newest = [f"user{number}" for number in range(2_000, 1_990, -1)]
     assert found("user") == newest
+    assert names_of(search_users(UserFilters(ids=holders_of("user")), limit=10)) == newest

@@ -64,7 +64,7 @@ def _conditions(filters: UserFilters) -> Iterable[ColumnElement[bool]]:
     if filters.is_active is not None:
         yield User.is_active.is_(filters.is_active)
     if filters.ids is not None:
-        yield User.id.in_(filters.ids)
+        yield _is_one_of(filters.ids)
     if filters.created_after is not None:
         yield User.created_at > filters.created_after
     if filters.created_before is not None:
@@ -75,23 +75,32 @@ def _begins(text: str) -> ColumnElement[bool]:
     key = search_key(text.strip())
     columns = (User.email, User.username, User.name_key)
     begins = or_(*(_in_range(column, key) for column in columns))
-    if db.engine.dialect.name == "sqlite" and _is_common(begins):
+    if _is_common_on_sqlite(select(User.id).where(begins)):
         # No index holds the result of an expression, so the accounts are read in their order.
         return or_(*(_in_range(column.concat(""), key) for column in columns))
     return begins
 
 
+def _is_one_of(ids: Select[UUID]) -> ColumnElement[bool]:
+    if _is_common_on_sqlite(ids):
+        # Asked of each account in its turn, where IN would gather all ids first.
+        return ids.where(ids.selected_columns[0] == User.id).exists()
+    return User.id.in_(ids)
+
+
 _COMMON = 1_000
-"""Accounts that begin alike from which on reading all in their order finds a page sooner than
+"""Accounts that are alike from which on reading all in their order finds a page sooner than
 finding and sorting those (chosen: either takes some 50 ms at a million accounts)."""
 
 
-def _is_common(condition: ColumnElement[bool]) -> bool:
-    """Whether many accounts fit, for SQLite: it has no statistics that would tell.
+def _is_common_on_sqlite(ids: Select[UUID]) -> bool:
+    """Whether there are many of these accounts: SQLite has no statistics that would tell.
 
     It would find and sort every one of them, for each page of a list.
     """
-    some = select(User.id).where(condition).limit(_COMMON).subquery()
+    if db.engine.dialect.name != "sqlite":
+        return False
+    some = ids.limit(_COMMON).subquery()
     return bool(read_all(select(func.count() == _COMMON).select_from(some))[0][0])
 
 
