@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from authserve.core import sqlite_statistics
 from authserve.core.db import db, transaction
 from authserve.rbac.service import holders_of
 from authserve.users.service import (
@@ -19,7 +20,6 @@ from authserve.users.service import (
     position_of,
     search_users,
 )
-from authserve.users.service import lists as lists_module
 from tests.factories import make_user
 from tests.support.databases import executed, on_sqlite
 
@@ -38,7 +38,7 @@ def people(context: None) -> list[str]:
 @pytest.fixture(params=[2, 1_000], ids=["common", "rare"])
 def few_are_common(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """From how many accounts on something is common."""
-    monkeypatch.setattr(lists_module, "_COMMON", request.param)
+    monkeypatch.setattr(sqlite_statistics, "COMMON", request.param)
 
 
 def names_of(users: Sequence[User]) -> list[str]:

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, or_, select, tuple_
 
-from authserve.core.db import db, read_all, transaction
+from authserve.core.db import read_all, transaction
 from authserve.core.identifiers import search_key
+from authserve.core.sqlite_statistics import is_common_on_sqlite
 from authserve.users.models import User
 
 
@@ -75,33 +76,16 @@ def _begins(text: str) -> ColumnElement[bool]:
     key = search_key(text.strip())
     columns = (User.email, User.username, User.name_key)
     begins = or_(*(_in_range(column, key) for column in columns))
-    if _is_common_on_sqlite(select(User.id).where(begins)):
-        # No index holds the result of an expression, so the accounts are read in their order.
+    if is_common_on_sqlite(select(User.id).where(begins)):
         return or_(*(_in_range(column.concat(""), key) for column in columns))
     return begins
 
 
 def _is_one_of(ids: Select[UUID]) -> ColumnElement[bool]:
-    if _is_common_on_sqlite(ids):
+    if is_common_on_sqlite(ids):
         # Asked of each account in its turn, where IN would gather all ids first.
         return ids.where(ids.selected_columns[0] == User.id).exists()
     return User.id.in_(ids)
-
-
-_COMMON = 1_000
-"""Accounts that are alike from which on reading all in their order finds a page sooner than
-finding and sorting those (chosen: either takes some 50 ms at a million accounts)."""
-
-
-def _is_common_on_sqlite(ids: Select[UUID]) -> bool:
-    """Whether there are many of these accounts: SQLite has no statistics that would tell.
-
-    It would find and sort every one of them, for each page of a list.
-    """
-    if db.engine.dialect.name != "sqlite":
-        return False
-    some = ids.limit(_COMMON).subquery()
-    return bool(read_all(select(func.count() == _COMMON).select_from(some))[0][0])
 
 
 def _in_range(column: Any, beginning: str) -> ColumnElement[bool]:
