@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
-from authserve.audit.service import EventFilters, find_events, find_shared_address
+from authserve.audit.service import EventFilters, find_events, find_shared_address, position_of
 from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
-from authserve.http.pagination import PageQuerySchema, make_page
+from authserve.http.pagination import MomentPageQuerySchema, make_page
 from authserve.http.request_info import find_address
 from authserve.rbac.service import Permission
 
@@ -28,7 +28,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/users/me/events")
 @login_required
-@blueprint.arguments(PageQuerySchema, location="query")
+@blueprint.arguments(MomentPageQuerySchema, location="query")
 @blueprint.response(200, AuditEventPageSchema)
 def list_own_events(query: dict[str, Any]) -> dict[str, Any]:
     """List what happened to the caller's account and what the caller did, newest first."""
@@ -46,6 +46,6 @@ def read_client_address() -> dict[str, Any]:
 
 
 def _page(filters: EventFilters, *, limit: int, cursor: Any) -> dict[str, Any]:
-    found = find_events(filters, limit=limit + 1, before_id=cursor)
-    page = make_page(found, limit=limit, key=lambda event: event.id)
+    found = find_events(filters, limit=limit + 1, before=cursor)
+    page = make_page(found, limit=limit, key=position_of)
     return {"items": page.items, "next_cursor": page.next_cursor}

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 
 from authserve.core.events import AuditAction, Outcome
 from authserve.http.fields import MomentInput, StrictUUID
-from authserve.http.pagination import PageQuerySchema, page_schema
+from authserve.http.pagination import MomentPageQuerySchema, page_schema
 from authserve.http.request_info import AddressRule
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
 
@@ -12,7 +12,7 @@ ACTIONS = [action.value for action in AuditAction]
 OUTCOMES = [outcome.value for outcome in Outcome]
 
 
-class EventQuerySchema(PageQuerySchema):
+class EventQuerySchema(MomentPageQuerySchema):
     """Which events to list."""
 
     action = fields.Enum(AuditAction, by_value=True)

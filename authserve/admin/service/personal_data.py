@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from authserve.audit.service import EventFilters, RecordedEvent, find_events
+from authserve.audit.service import EventFilters, RecordedEvent, find_events, position_of
 from authserve.core.actor import UserRef
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.schemas import user_document
@@ -50,10 +50,10 @@ def export_personal_data(user_id: UUID) -> dict[str, Any]:
 
 
 def _events_of(user: UserRef) -> Iterator[RecordedEvent]:
-    filters, before_id = EventFilters(involving=user), None
-    while page := find_events(filters, limit=EVENT_SLICE, before_id=before_id):
+    filters, before = EventFilters(involving=user), None
+    while page := find_events(filters, limit=EVENT_SLICE, before=before):
         yield from page
-        before_id = page[-1].id
+        before = position_of(page[-1])
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

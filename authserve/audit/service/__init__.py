@@ -9,6 +9,7 @@ from authserve.audit.service.reading import (
     RecordedFailure,
     find_events,
     find_last_sign_in_failures,
+    position_of,
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
 from authserve.audit.service.rewrapping import rewrap_heads
@@ -40,6 +41,7 @@ __all__ = [
     "find_last_sign_in_failures",
     "find_oldest_unsealed",
     "find_shared_address",
+    "position_of",
     "prune_events",
     "record",
     "rewrap_heads",

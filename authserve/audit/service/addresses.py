@@ -42,7 +42,7 @@ def find_shared_address() -> SharedAddress | None:
         select(AuditDetail.ip, AuditEvent.subject_audit_id)
         .join(AuditEvent, AuditEvent.id == AuditDetail.event_id)
         .where(AuditDetail.ip.is_not(None), AuditEvent.occurred_at > now() - RECENT)
-        .order_by(AuditEvent.id.desc())
+        .order_by(AuditEvent.occurred_at.desc())
         .limit(MAX_EVENTS)
         .subquery()
     )

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, false, or_, select
+from sqlalchemy import ColumnElement, Row, Select, false, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.actor import UserRef
 from authserve.core.db import read_all
 from authserve.core.events import AuditAction
+from authserve.core.sqlite_statistics import is_common_on_sqlite
 from authserve.users.service import find_audit_id, find_ids_by_audit_id
 
 
@@ -58,19 +59,53 @@ class EventFilters:
     after: datetime | None = None
     before: datetime | None = None
 
+    @property
+    def is_bound_to_time(self) -> bool:
+        """Whether only events of a certain time fit."""
+        return self.after is not None or self.before is not None
+
+
+Position = tuple[datetime, UUID]
+"""Where an event stands in every list: when it happened, and its id."""
+
+
+def position_of(event: RecordedEvent) -> Position:
+    """Where an event stands, for the page after it."""
+    return event.occurred_at, event.id
+
 
 def find_events(
-    filters: EventFilters, *, limit: int, before_id: UUID | None = None
+    filters: EventFilters, *, limit: int, before: Position | None = None
 ) -> Sequence[RecordedEvent]:
     """At most `limit` events that fit, newest first.
 
     Args:
-        before_id: only those with smaller ids, for the next page.
+        before: only those that stand before this, for the next page.
     """
     statement = _select_events().where(*_conditions(filters)).limit(limit)
-    if before_id is not None:
-        statement = statement.where(AuditEvent.id < before_id)
-    return recorded(read_all(statement))
+    in_order = _newest_first_by_time if filters.is_bound_to_time else _newest_first_by_id
+    return recorded(read_all(in_order(statement, before)))
+
+
+_Events = Select[*tuple[Any, ...]]
+
+
+def _newest_first_by_id(statement: _Events, before: Position | None) -> _Events:
+    """Ids grow with time, and the indexes of actions, actors and subjects hold them."""
+    if before is not None:
+        statement = statement.where(AuditEvent.id < before[1])
+    return statement.order_by(AuditEvent.id.desc())
+
+
+def _newest_first_by_time(statement: _Events, before: Position | None) -> _Events:
+    """By the time that a filter asks about: a page begins where the index of times has it.
+
+    Ids cannot tell where that is, since theirs is another look at a clock that may have been set
+    meanwhile, and an event that is left out of an inquiry is worse than a slow one.
+    """
+    if before is not None:
+        statement = statement.where(tuple_(AuditEvent.occurred_at, AuditEvent.id) < before)
+    return statement.order_by(AuditEvent.occurred_at.desc(), AuditEvent.id.desc())
 
 
 def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[RecordedFailure]:
@@ -79,6 +114,7 @@ def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[Recorde
         AuditEvent.subject_audit_id == user.audit_id,
         AuditEvent.action == AuditAction.SESSION_SIGN_IN_FAILED,
     )
+    statement = _newest_first_by_id(statement, None).limit(limit)
     return [
         RecordedFailure(
             at=row.occurred_at,
@@ -86,7 +122,7 @@ def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[Recorde
             correlation_id=row.correlation_id,
             ip=row.ip,
         )
-        for row in read_all(statement.limit(limit))
+        for row in read_all(statement)
     ]
 
 
@@ -105,17 +141,14 @@ EVENT_AND_DETAILS: Sequence[InstrumentedAttribute[Any]] = (
 """What `recorded` needs to know of each event."""
 
 
-def _select_events() -> Select[*tuple[Any, ...]]:
-    return (
-        select(*EVENT_AND_DETAILS)
-        .outerjoin_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
-        .order_by(AuditEvent.id.desc())
-    )
+def _select_events() -> _Events:
+    details = AuditDetail.event_id == AuditEvent.id
+    return select(*EVENT_AND_DETAILS).outerjoin_from(AuditEvent, AuditDetail, details)
 
 
 def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
     if filters.action is not None:
-        yield AuditEvent.action == filters.action
+        yield _is_action(filters.action, by_time=filters.is_bound_to_time)
     if filters.actor_id is not None:
         yield _is_user(AuditEvent.actor_audit_id, filters.actor_id)
     if filters.subject_id is not None:
@@ -127,6 +160,13 @@ def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
         yield AuditEvent.occurred_at > filters.after
     if filters.before is not None:
         yield AuditEvent.occurred_at < filters.before
+
+
+def _is_action(action: AuditAction, *, by_time: bool) -> ColumnElement[bool]:
+    is_action: ColumnElement[bool] = AuditEvent.action == action
+    if by_time and is_common_on_sqlite(select(AuditEvent.id).where(is_action)):
+        return AuditEvent.action.concat("") == action
+    return is_action
 
 
 def _is_user(column: Any, user_id: UUID) -> ColumnElement[bool]:

@@ -1,0 +1,83 @@
+"""The list of events reads what it shows, on both databases, however much it leaves out."""
+
+import re
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from authserve.audit.service import EventFilters, find_events
+from authserve.audit.service.reading import Position
+from authserve.core.clock import now
+from authserve.core.db import db, transaction
+from authserve.core.events import AuditAction
+from tests.support.databases import executed
+from tests.support.trail import write_rows
+
+COMMON, RARE = AuditAction.USER_REGISTERED, AuditAction.USER_DELETED
+
+LATER = now() + timedelta(days=1)
+SOMEWHERE: Position = (LATER, UUID(int=2**127))
+
+
+@pytest.fixture(autouse=True)
+def many(context: None) -> None:
+    """A few thousand events of one action, and PostgreSQL's statistics of them."""
+    write_rows(3_000)
+    if db.engine.dialect.name == "postgresql":
+        with transaction() as session:
+            session.execute(text("ANALYZE"))
+
+
+def plan_of(filters: EventFilters, before: Position | None) -> str:
+    """How the database goes about a page of the list."""
+    with executed(db.engine) as sent:
+        find_events(filters, limit=50, before=before)
+    ((statement, values),) = [each for each in sent if "audit_details" in each[0]]
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    with transaction() as session:
+        connection = session.connection()
+        word = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        rows = connection.exec_driver_sql(f"{word} {statement}", values)
+        return "\n".join(row[3 if is_sqlite else 0] for row in rows)
+
+
+def index_of(plan: str) -> str:
+    """By which index it reads the events."""
+    sqlite = r"(?:SEARCH|SCAN) audit_events USING INDEX (\w+)"
+    postgresql = r"Index Scan(?: Backward)? using (\w+) on audit_events"
+    (found,) = re.findall(f"{sqlite}|{postgresql}", plan)
+    return "".join(found)
+
+
+@pytest.mark.parametrize("before", [None, SOMEWHERE])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        EventFilters(before=LATER),
+        EventFilters(after=LATER),
+        EventFilters(before=LATER, action=COMMON),
+    ],
+    ids=["before", "after", "before, of a common action"],
+)
+def test_a_page_by_time_begins_where_the_index_of_times_has_it(
+    filters: EventFilters, before: Position | None
+) -> None:
+    plan = plan_of(filters, before)
+    assert index_of(plan) == "ix_audit_events_occurred_at"
+    assert re.search(r"\(occurred_at[<>]\?|Index Cond: \(+occurred_at [<>]", plan), plan
+    # Only what happened in the same microsecond is sorted.
+    assert re.search(r"Presorted Key: audit_events.occurred_at|FOR (RIGHT PART|LAST TERM) OF", plan)
+
+
+def test_a_rare_action_is_looked_up_at_any_time() -> None:
+    plan = plan_of(EventFilters(before=LATER, action=RARE), None)
+    assert index_of(plan) == "ix_audit_events_action_id"
+
+
+@pytest.mark.parametrize("before", [None, SOMEWHERE])
+def test_a_page_of_an_action_is_read_in_its_order(before: Position | None) -> None:
+    plan = plan_of(EventFilters(action=RARE), before)
+    assert index_of(plan) == "ix_audit_events_action_id"
+    assert "ORDER BY" not in plan
