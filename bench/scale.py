@@ -93,11 +93,18 @@ class Scale:
         return time.perf_counter() - began_at
 
 
-def measure(scale: Scale) -> Iterator[tuple[str, str]]:
+def measure(scale: Scale, only: str) -> Iterator[tuple[str, str]]:
     """What was asked, and the figure for it."""
     for what, next_request in _requests(scale):
+        if only not in what:
+            continue
         (result,) = run([Caller(scale.service.port, next_request)], scale.seconds).values()
         yield what, f"{median(result.require_success().latencies_secs) * 1000:.1f} ms"
+    if not only:
+        yield from _measure_commands(scale)
+
+
+def _measure_commands(scale: Scale) -> Iterator[tuple[str, str]]:
     yield "flask sessions purge", f"{DEAD_SESSIONS / scale.flask('sessions', 'purge'):,.0f} rows/s"
     for dry in (True, False):
         what, seconds = _import(scale, dry=dry)
@@ -121,22 +128,29 @@ def _requests(scale: Scale) -> Iterator[tuple[str, NextRequest]]:
 def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     """The lists, with what narrows them, and what there is to ask of one account."""
     middle = FIRST_CREATED_AT + timedelta(seconds=scale.rows // 2)
-    before = f"created_before={middle:%Y-%m-%dT%H:%M:%SZ}"
+    moment = f"{middle:%Y-%m-%dT%H:%M:%SZ}"
+    before = f"created_before={moment}"
     cursor = scale.get(f"{USERS}?{before}")["next_cursor"]
     yield "/users", USERS
     yield "/users?created_before= (the middle)", f"{USERS}?{before}"
+    yield "/users?created_after= (the middle)", f"{USERS}?created_after={moment}"
     yield "/users?cursor= (the middle)", f"{USERS}?{before}&cursor={cursor}"
     yield "/users?q= (one)", f"{USERS}?q={scale.middle}@"
     yield "/users?q= (all)", f"{USERS}?q=user"
+    yield "/users?q= (some)", f"{USERS}?q=user1"
     yield "/users?q= (none)", f"{USERS}?q=nobody"
     yield "/users?q=&is_active=false", f"{USERS}?q=user1&is_active=false"
     yield "/users?is_active=false", f"{USERS}?is_active=false"
-    yield "/users?role=admin", f"{USERS}?role=admin"
+    yield "/users?role= (one)", f"{USERS}?role=admin"
+    yield "/users?role= (all)", f"{USERS}?role=user"
     one = f"{USERS}/{scale.somebody}"
     for part in ("", "/sign-in-status", "/sessions"):
         yield f"/users/{{id}}{part}", f"{one}{part}"
     yield "/audit-events", EVENTS
+    yield "/audit-events?before= (the middle)", f"{EVENTS}?before={moment}"
     yield "/audit-events?action=", f"{EVENTS}?action=session.started"
+    both = f"action=session.started&before={moment}"
+    yield "/audit-events?action=&before=", f"{EVENTS}?{both}"
     yield "/audit-events?subject_id=", f"{EVENTS}?subject_id={scale.somebody}"
 
 
@@ -150,7 +164,7 @@ def _import(scale: Scale, *, dry: bool) -> tuple[str, float]:
     return " ".join(["flask users import", *options]), seconds
 
 
-def measure_size(kind: str, rows: int, seconds: float) -> dict[str, str]:
+def measure_size(kind: str, rows: int, seconds: float, only: str) -> dict[str, str]:
     """Fill a database and measure everything on it."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
@@ -165,7 +179,7 @@ def measure_size(kind: str, rows: int, seconds: float) -> dict[str, str]:
         service.wait_for_answer(build_request("GET", "/healthz"))
         scale = Scale(service, environ, folder, rows, "", "", seconds)
         _sign_the_administrator_in(scale)
-        return dict(measure(scale))
+        return dict(measure(scale, only))
 
 
 def _sign_the_administrator_in(scale: Scale) -> None:
@@ -182,7 +196,9 @@ def main() -> None:
     options = _parse()
     print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}")
     for kind in options.databases:
-        columns = [measure_size(kind, rows, options.seconds) for rows in options.sizes]
+        columns = [
+            measure_size(kind, rows, options.seconds, options.only) for rows in options.sizes
+        ]
         head = "".join(f"{rows:>16,}" for rows in options.sizes)
         print(f"\n{kind + ', users:':40}{head}")
         for what in columns[0]:
@@ -194,6 +210,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="each call is asked (1)")
     parser.add_argument("--databases", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="numbers of users")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="calls whose name has this in it, no commands"
+    )
     return parser.parse_args()
 
 
