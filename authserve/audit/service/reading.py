@@ -13,7 +13,7 @@ from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.actor import UserRef
 from authserve.core.db import read_all
 from authserve.core.events import AuditAction
-from authserve.core.sqlite_statistics import is_common_on_sqlite
+from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed
 from authserve.users.service import find_audit_id, find_ids_by_audit_id
 
 
@@ -165,7 +165,7 @@ def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
 def _is_action(action: AuditAction, *, by_time: bool) -> ColumnElement[bool]:
     is_action: ColumnElement[bool] = AuditEvent.action == action
     if by_time and is_common_on_sqlite(select(AuditEvent.id).where(is_action)):
-        return AuditEvent.action.concat("") == action
+        return unindexed(AuditEvent.action) == action
     return is_action
 
 

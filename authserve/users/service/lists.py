@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, or_, select, tuple_
 
 from authserve.core.db import read_all, transaction
 from authserve.core.identifiers import search_key
-from authserve.core.sqlite_statistics import is_common_on_sqlite
+from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed
 from authserve.users.models import User
 
 
@@ -77,7 +77,7 @@ def _begins(text: str) -> ColumnElement[bool]:
     columns = (User.email, User.username, User.name_key)
     begins = or_(*(_in_range(column, key) for column in columns))
     if is_common_on_sqlite(select(User.id).where(begins)):
-        return or_(*(_in_range(column.concat(""), key) for column in columns))
+        return or_(*(_in_range(unindexed(column), key) for column in columns))
     return begins
 
 
