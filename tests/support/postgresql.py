@@ -1,13 +1,14 @@
 """A PostgreSQL of a test's own, to stop, crash and freeze."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from uuid import uuid4
 
 import psutil
 import psycopg2
 
 from tests.conftest import PostgreSQL
+from tests.support.outages import away, frozen, suspended
 
 
 class MortalPostgreSQL(PostgreSQL):
@@ -17,38 +18,13 @@ class MortalPostgreSQL(PostgreSQL):
         """Make a migrated database; returns its URL."""
         return self.create(f"test_{uuid4().hex}", template="template")
 
-    def stop(self) -> None:
-        """Stop it as an administrator does: connections are ended, commits are on disk."""
-        self.server.stop()
-
-    def crash(self) -> None:
-        """Kill all of its processes at once; it recovers at its next start."""
-        processes = self._processes()
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes)
-
-    def start(self) -> None:
-        """Start it again, unless it runs; back when it takes connections."""
-        self.server.start()
-
-    @contextmanager
-    def away(self, *, crashed: bool = False) -> Iterator[None]:
+    def away(self, *, crashed: bool = False) -> AbstractContextManager[None]:
         """It is stopped in the block."""
-        if crashed:
-            self.crash()
-        else:
-            self.stop()
-        try:
-            yield
-        finally:
-            self.start()
+        return away(self.server, crashed=crashed)
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """None of its processes runs in the block, while the kernel goes on acknowledging."""
-        with _suspended(self._processes()):
-            yield
+    def frozen(self) -> AbstractContextManager[None]:
+        """It does not answer in the block."""
+        return frozen(self.server)
 
     @contextmanager
     def backends_frozen(self) -> Iterator[None]:
@@ -57,23 +33,5 @@ class MortalPostgreSQL(PostgreSQL):
         with closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'authserve'")
             processes = [psutil.Process(pid) for (pid,) in cursor.fetchall()]
-        with _suspended(processes):
+        with suspended(processes):
             yield
-
-    def _processes(self) -> list[psutil.Process]:
-        """All of them, the one that makes others first."""
-        pid = self.server.get_pid()
-        assert pid is not None
-        postmaster = psutil.Process(pid)
-        return [postmaster, *postmaster.children(recursive=True)]
-
-
-@contextmanager
-def _suspended(processes: list[psutil.Process]) -> Iterator[None]:
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
