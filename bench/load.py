@@ -11,10 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from statistics import quantiles
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+
+from bench.results import LOST, Answer, Result, Seen, find_header
 
 RECEIVE_BYTES = 65_536
 
@@ -23,16 +26,8 @@ REQUESTS_PER_CONNECTION = 50
 
 TIMEOUT_SECS = 30
 
-REFUSED = 400
-"""Statuses from here on."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    body: bytes
+POLL_SECS = 0.1
+"""How soon those who rest notice that it is over (chosen)."""
 
 
 NextRequest = Callable[[Answer | None], bytes]
@@ -54,39 +49,6 @@ def build_request(method: str, path: str, *, token: str = "", body: bytes = b"")
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-@dataclass
-class Result:
-    """What a group of callers saw.
-
-    Args:
-        seconds: how long was counted.
-        latencies_secs: of each answer, in the order of their arrival.
-        statuses: how many answers of each there were.
-        refusals: the answers from 400 on.
-    """
-
-    seconds: float
-    latencies_secs: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    refusals: list[Answer] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Answers each second, whatever their status."""
-        return len(self.latencies_secs) / self.seconds
-
-    @property
-    def p99_ms(self) -> float:
-        """The latency that one answer in a hundred exceeds."""
-        return quantiles(self.latencies_secs, n=100)[98] * 1000
-
-    def require_success(self) -> "Result":
-        """Refuse to count errors as work."""
-        if self.refusals:
-            raise RuntimeError(f"{dict(self.statuses)}, first: {self.refusals[0]}")
-        return self
-
-
 class Caller:
     """One caller on one connection, who waits for each answer before asking again.
 
@@ -100,7 +62,7 @@ class Caller:
         *,
         group: str = "",
         pause_secs: float = 0.0,
-        pause_when_refused_secs: float = 0.0,
+        pause_when_refused_secs: float | None = 0.0,
         requests_per_connection: int = REQUESTS_PER_CONNECTION,
     ) -> None:
         """Prepare a caller.
@@ -110,7 +72,8 @@ class Caller:
             next_request: what to ask.
             group: whose result the answers count for.
             pause_secs: how long to rest after an answer.
-            pause_when_refused_secs: how long to rest after one from 400 on.
+            pause_when_refused_secs: how long to rest after one from 400 on; None: for as long as
+                its `Retry-After` says.
             requests_per_connection: after how many answers to connect anew.
         """
         self.group = group
@@ -123,6 +86,7 @@ class Caller:
         self._requests_left = 0
         self._received = b""
         self._answer: Answer | None = None
+        self._is_waiting = False
         self._socket: socket.socket | None = None
 
     def ask(self, selector: selectors.BaseSelector) -> None:
@@ -131,30 +95,39 @@ class Caller:
         if not self._requests_left:
             self._connect(selector)
         self._requests_left -= 1
-        self.sent_at = time.perf_counter()
+        self._is_waiting, self.sent_at = True, time.perf_counter()
         assert self._socket is not None
         self._socket.sendall(request)
 
-    def receive(self) -> Answer | None:
-        """Take what has arrived; returns the answer once all of it has."""
+    def receive(self, selector: selectors.BaseSelector) -> Answer | None:
+        """Take what has arrived; returns the answer once all of it has, or none can come."""
         assert self._socket is not None
-        chunk = self._socket.recv(RECEIVE_BYTES)
-        if not chunk:
-            raise RuntimeError(f"the server closed a connection; had: {self._received!r}")
+        try:
+            chunk = self._socket.recv(RECEIVE_BYTES)
+        except ConnectionError:
+            chunk = b""
         self._received += chunk
+        if not chunk:
+            self.close(selector)
+            return self._take(Answer(LOST, self._received)) if self._is_waiting else None
         head, blank, body = self._received.partition(b"\r\n\r\n")
         if not blank or len(body) < _content_length(head):
             return None
         if b"\r\nconnection: close" in head.lower():
             self._requests_left = 0
-        self._received = b""
-        self._answer = Answer(int(head[9:12]), body)
-        return self._answer
+        return self._take(Answer(int(head[9:12]), body, head))
+
+    def _take(self, answer: Answer) -> Answer:
+        self._answer, self._received, self._is_waiting = answer, b"", False
+        return answer
 
     def pause_secs(self) -> float:
         """How long to rest now."""
-        is_refused = self._answer is not None and self._answer.status >= REFUSED
-        return self._pause_when_refused_secs if is_refused else self._pause_secs
+        if self._answer is None or not self._answer.is_refusal:
+            return self._pause_secs
+        if self._pause_when_refused_secs is None:
+            return float(self._answer.header("Retry-After") or 0)
+        return self._pause_when_refused_secs
 
     def close(self, selector: selectors.BaseSelector) -> None:
         """Hang up."""
@@ -173,8 +146,7 @@ class Caller:
 
 
 def _content_length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"\r\ncontent-length:")
-    return int(rest.partition(b"\r\n")[0] or 0)
+    return int(find_header(head, b"content-length") or 0)
 
 
 def run(callers: Sequence[Caller], seconds: float) -> dict[str, Result]:
@@ -184,51 +156,81 @@ def run(callers: Sequence[Caller], seconds: float) -> dict[str, Result]:
         The results by group.
     """
     results: dict[str, Result] = defaultdict(lambda: Result(seconds))
-    with selectors.DefaultSelector() as selector:
-        for caller in callers:
-            caller.ask(selector)
-        _loop(selector, len(callers), time.perf_counter() + seconds, results)
-        for caller in callers:
-            caller.close(selector)
+    ends_at = time.perf_counter() + seconds
+    _call(callers, lambda: time.perf_counter() >= ends_at, results)
     return results
 
 
+@contextmanager
+def flowing(callers: Sequence[Caller]) -> Iterator[dict[str, Result]]:
+    """Let the callers call while the block does something else; their results come with its end."""
+    results: dict[str, Result] = defaultdict(lambda: Result(0.0))
+    is_over, began_at = Event(), time.perf_counter()
+    with ThreadPoolExecutor(1) as thread:
+        end = thread.submit(_call, callers, is_over.is_set, results)
+        try:
+            yield results
+        finally:
+            seconds = time.perf_counter() - began_at
+            is_over.set()
+        end.result()
+    for result in results.values():
+        result.seconds = seconds
+
+
+def _call(
+    callers: Sequence[Caller], is_over: Callable[[], bool], results: dict[str, Result]
+) -> None:
+    with selectors.DefaultSelector() as selector:
+        for caller in callers:
+            caller.ask(selector)
+        try:
+            _loop(selector, len(callers), is_over, results)
+        finally:
+            for caller in callers:
+                caller.close(selector)
+
+
 def _loop(
-    selector: selectors.BaseSelector, busy: int, ends_at: float, results: dict[str, Result]
+    selector: selectors.BaseSelector,
+    busy: int,
+    is_over: Callable[[], bool],
+    results: dict[str, Result],
 ) -> None:
     resting: list[tuple[float, int, Caller]] = []
+    heard_at = time.perf_counter()
     while busy:
-        wait = resting[0][0] - time.perf_counter() if resting else TIMEOUT_SECS
-        ready = selector.select(max(0.0, wait))
-        moment = time.perf_counter()
-        if not ready and not resting:
+        wait = resting[0][0] - time.perf_counter() if resting else POLL_SECS
+        ready = selector.select(min(max(0.0, wait), POLL_SECS))
+        moment, ends = time.perf_counter(), is_over()
+        if ready or len(resting) == busy:
+            heard_at = moment
+        elif moment - heard_at > TIMEOUT_SECS:
             raise RuntimeError("no answer for too long")
         for key, _ in ready:
             caller: Caller = key.data
-            answer = caller.receive()
+            answer = caller.receive(selector)
             if answer is None:
                 continue
-            if moment >= ends_at:
+            if ends:
                 busy -= 1
                 continue
-            _count(results[caller.group], answer, moment - caller.sent_at)
+            _count(results[caller.group], answer, caller.sent_at, moment)
             if pause_secs := caller.pause_secs():
                 heapq.heappush(resting, (moment + pause_secs, id(caller), caller))
             else:
                 caller.ask(selector)
-        while resting and (resting[0][0] <= moment or moment >= ends_at):
+        while resting and (resting[0][0] <= moment or ends):
             caller = heapq.heappop(resting)[2]
-            if moment >= ends_at:
+            if ends:
                 busy -= 1
             else:
                 caller.ask(selector)
 
 
-def _count(result: Result, answer: Answer, latency_secs: float) -> None:
-    result.latencies_secs.append(latency_secs)
-    result.statuses[answer.status] += 1
-    if answer.status >= REFUSED:
-        result.refusals.append(answer)
+def _count(result: Result, answer: Answer, sent_at: float, moment: float) -> None:
+    refusal = answer if answer.is_refusal else None
+    result.seen.append(Seen(sent_at, moment - sent_at, answer.status, refusal))
 
 
 def rate(callers: Sequence[Caller], seconds: float) -> float:

