@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint types contracts pytest test-browser faults fuzz bench bench-scale lock sbom format clean
+.PHONY: run test lint types contracts pytest test-browser faults fuzz bench bench-scale bench-faults lock sbom format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -42,6 +42,9 @@ faults: $(VENV)/test.stamp  ## every fault as often as the promises say; takes a
 
 bench-scale: $(VENV)/test.stamp  ## every call at a thousand, a hundred thousand and a million users
 	$(BIN)/python -m bench.scale
+
+bench-faults: $(VENV)/test.stamp  ## faults, and how long their effects last; takes a quarter of an hour
+	$(BIN)/python -m bench.faults
 
 FUZZ_MINUTES ?= 10
 FUZZ_SEED ?= 0
