@@ -3,10 +3,11 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
 from authserve.core.errors import UnavailableError
@@ -15,6 +16,10 @@ _T = TypeVar("_T")
 
 MAX_WAIT_SECS = 2.0
 """How long a caller waits before it is told `busy` (chosen; docs/operating.md, "Timeouts")."""
+
+arrived_at: ContextVar[float | None] = ContextVar("arrived_at", default=None)
+"""When the request under way had come, by the monotonic clock, where its server tells: whatever
+it has waited since, for a thread, is part of how long its caller waits."""
 
 
 class HasherBusyError(UnavailableError):
@@ -48,13 +53,20 @@ class HashingQueue:
 
     def run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
         """Do `work` on the hashing thread, in the caller's context (its log lines carry its id)."""
+        patience_secs = self._patience_secs()
+        if patience_secs <= 0:
+            raise HasherBusyError
         with self._place(is_known_caller=is_known_caller):
             future = self._executor.submit(copy_context().run, work)
-            wait([future], timeout=self._max_wait_secs)
+            wait([future], timeout=patience_secs)
             # False once the work has begun: then the rest is awaited rather than thrown away.
             if future.cancel():
                 raise HasherBusyError
             return future.result()
+
+    def _patience_secs(self) -> float:
+        since = arrived_at.get()
+        return self._max_wait_secs - (0 if since is None else time.monotonic() - since)
 
     @contextmanager
     def _place(self, *, is_known_caller: bool) -> Iterator[None]:

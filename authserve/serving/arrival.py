@@ -34,6 +34,8 @@ class Arrival:
     """Whether its end is there, after which another request may begin."""
     is_too_large: bool = False
     """Whether it is larger than any request that is read."""
+    whole_at: float | None = None
+    """When a thread could have begun, by the monotonic clock; whoever hands it over sets this."""
     _next: int = 0
     """Where to go on looking."""
     _body_start: int | None = None

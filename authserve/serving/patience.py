@@ -18,6 +18,7 @@ from uuid import uuid4
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from authserve.core.hashing_queue import arrived_at
 from authserve.core.logs import correlation_id_var
 from authserve.serving.arrival import Arrival
 from authserve.serving.refusals import (
@@ -122,6 +123,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
             conn.initialized = True
         conn.parser.unreader.unread(bytes(conn.arrival.received))
+        conn.arrival.whole_at = monotonic()
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
@@ -130,8 +132,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         Nobody waits for that end, and the client has to know (RFC 9112 §9.6): what it sent next
         over the same connection would be lost.
         """
-        if not (self.cfg.is_ssl or conn.arrival.is_complete):
-            req.force_close()
+        if not self.cfg.is_ssl:
+            arrived_at.set(conn.arrival.whole_at)
+            if not conn.arrival.is_complete:
+                req.force_close()
         is_kept: bool = super().handle_request(req, conn)
         return is_kept
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Boolean, Index, Integer, String, UniqueConstraint, false, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.core.db import Base, UTCDateTime, key_string
+from authserve.core.db import Base, UTCDateTime, key_string, table_of
 from authserve.core.identifiers import DISPLAY_NAME_MAX_LENGTH, EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
 
@@ -51,3 +51,6 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+TABLE = table_of(User)

@@ -1,7 +1,9 @@
 """POST /auth/register."""
 
+import socket
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import time_machine
@@ -10,12 +12,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from authserve.app import create_app
 from authserve.core.db import read_all
 from authserve.core.password_policy import MAX_LENGTH
 from authserve.core.settings import EmailVerification
 from authserve.users.models import User
+from tests.conftest import make_settings
 from tests.support.clients import PASSWORD, login, register
 from tests.support.crowd import all_at_once, persistently
+from tests.support.databases import on_postgresql
+from tests.support.hashing import argon2_asked
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
@@ -185,3 +191,28 @@ def test_while_addresses_must_be_verified_known_ones_are_answered_like_others(
     named = client.post(PATH, json={**body, "username": "alice"})
     problem = assert_problem(named, 422, "validation_failed")
     assert list(problem["errors"]) == ["username"]
+
+
+def test_what_is_taken_is_told_before_anything_is_hashed(app: Flask) -> None:
+    register(app.test_client(), "alice")
+    for body in (
+        {"email": "alice@example.com", "username": "other"},
+        {"email": "other@example.com", "username": "alice"},
+        {"email": "alice@example.com", "username": "alice"},
+    ):
+        with argon2_asked() as asked:
+            response = app.test_client().post(PATH, json={**body, "password": PASSWORD})
+        assert response.status_code == 409
+        assert asked == ([], [])
+
+
+@on_postgresql
+def test_with_the_database_away_nothing_is_hashed(database_url: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    app = create_app(make_settings(f"postgresql+psycopg2://a:b@127.0.0.1:{port}/c", tmp_path))
+    body = {"email": "alice@example.com", "password": PASSWORD}
+    for _ in range(5):
+        with argon2_asked() as asked:
+            assert_problem(app.test_client().post(PATH, json=body), 503, "service_unavailable")
+        assert asked == ([], [])

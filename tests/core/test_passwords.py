@@ -10,14 +10,14 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import passlib.hash
 import pytest
 from flask import Flask
 
 from authserve.core.errors import UnavailableError
-from authserve.core.hashing_queue import MAX_WAIT_SECS, HasherBusyError
+from authserve.core.hashing_queue import MAX_WAIT_SECS, HasherBusyError, arrived_at
 from authserve.core.passwords import (
     PASSWORD_HASHER_EXTENSION,
     PasswordHasher,
@@ -445,6 +445,17 @@ def test_work_that_was_given_up_is_never_done(
     # One thread works in order: with this one done, the one given up has had its turn.
     assert impatient.hash(PASSWORD)
     assert argon2_checks == []
+
+
+def test_what_a_request_has_waited_before_is_part_of_its_wait(hasher: PasswordHasher) -> None:
+    def in_a_request_of(age_secs: float) -> str:
+        arrived_at.set(time.monotonic() - age_secs)
+        return hasher.hash(PASSWORD)
+
+    assert copy_context().run(in_a_request_of, 0)
+    with pytest.raises(HasherBusyError):
+        copy_context().run(in_a_request_of, MAX_WAIT_SECS)
+    assert hasher.waiting == 0
 
 
 def test_callers_wait_two_seconds_unless_told_otherwise() -> None:

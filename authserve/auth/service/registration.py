@@ -11,7 +11,14 @@ from authserve.core.settings import EmailVerification, get_settings
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
 from authserve.users.errors import EmailTakenError, UsernameTakenError
 from authserve.users.events import RegistrationRepeated, UserRegistered
-from authserve.users.service import NewUser, User, add_user, find_by_email, ref_of
+from authserve.users.service import (
+    NewUser,
+    User,
+    add_user,
+    find_by_email,
+    find_ids_by_identifier,
+    ref_of,
+)
 from authserve.verification.service import (
     Purpose,
     notify_of_existing_account,
@@ -48,16 +55,20 @@ def register(
             it is the address.
         HasherBusyError: too many passwords wait to be hashed.
     """
-    verification = get_settings().email_verification
-    if verification is EmailVerification.REQUIRED and username is not None:
+    is_silent = get_settings().email_verification is EmailVerification.REQUIRED
+    if is_silent and username is not None:
         raise ValidationFailedError({"username": ["Choose it later, in your own account."]})
     context = [word for word in (email, username, display_name) if word]
     require_acceptable_password(password, context=context)
+    # Before anything is hashed: so a database that is away is told of at once, too.
+    taken = find_ids_by_identifier([word for word in (email, username) if word])
+    if taken and not is_silent:
+        raise EmailTakenError if email in taken else UsernameTakenError
     password_hash = get_password_hasher().hash(password)
     new = NewUser(
         email=email, username=username, display_name=display_name, password_hash=password_hash
     )
-    if verification is not EmailVerification.REQUIRED:
+    if not is_silent:
         return _open_named_account(new, request), (USER_ROLE,)
     with taking_at_least(SILENT_SECS):
         try:

@@ -5,14 +5,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, update
 
 from authserve.core.actor import RequestInfo
-from authserve.core.db import require_transaction, table_of
+from authserve.core.db import require_transaction
 from authserve.core.events import emit
 from authserve.users.events import PasswordDisabled
-from authserve.users.models import User
+from authserve.users.models import TABLE, User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
 from authserve.users.service.credentials import Credentials
-
-TABLE = table_of(User)
 
 NOBODY = UUID(int=0)
 """No account's id."""

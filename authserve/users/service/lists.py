@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, tuple_
 
 from authserve.core.db import read_all, transaction
 from authserve.core.identifiers import search_key
 from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed
-from authserve.users.models import User
+from authserve.users.models import TABLE, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +97,21 @@ def _in_range(column: Any, beginning: str) -> ColumnElement[bool]:
     return in_range
 
 
+_WITH_IDENTIFIERS = select(TABLE.c.id, TABLE.c.email, TABLE.c.username).where(
+    or_(
+        TABLE.c.email.in_(bindparam("identifiers", expanding=True)),
+        TABLE.c.username.in_(bindparam("identifiers", expanding=True)),
+    )
+)
+"""Built once: every registration asks."""
+
+
 def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:
     """Who has which of these canonical addresses and usernames; the free ones are left out."""
     found: dict[str, UUID] = {}
     for start in range(0, len(identifiers), _IN_SLICE):
         part = identifiers[start : start + _IN_SLICE]
-        statement = select(User.id, User.email, User.username).where(
-            or_(User.email.in_(part), User.username.in_(part))
-        )
-        for row in read_all(statement):
+        for row in read_all(_WITH_IDENTIFIERS, {"identifiers": part}):
             found[row.email] = row.id
             if row.username is not None:
                 found[row.username] = row.id

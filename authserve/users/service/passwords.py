@@ -24,10 +24,9 @@ from authserve.ratelimit.service import (
 )
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
 from authserve.users.events import PasswordRejected, UserPasswordChanged
-from authserve.users.models import User
+from authserve.users.models import TABLE, User
 from authserve.users.service.credentials import get_credentials
 from authserve.users.service.guesses import (
-    TABLE,
     count_after_success,
     count_wrong_password,
     is_password_enabled,
