@@ -1,7 +1,9 @@
 """What the master does before it forks its workers, and what it must not do."""
 
+import gc
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -20,10 +22,26 @@ def test_making_an_application_connects_to_nothing(make_app: Callable[..., Flask
         assert (db.engine.pool.checkedin(), db.engine.pool.checkedout()) == (0, 0)
 
 
-def test_the_workers_find_the_common_passwords_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What gunicorn calls in the master."""
     monkeypatch.setenv("SECRET_KEY", "a secret for tests alone, 0123456789")
     monkeypatch.setenv("DATABASE_URL", "sqlite:///unused.db")
-    hooks = runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))
+    yield runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_the_workers_find_the_common_passwords_read(hooks: dict[str, Any]) -> None:
     load_common_passwords.cache_clear()
     hooks["when_ready"](None)
     assert load_common_passwords.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("hook", ["when_ready", "on_reload"])
+def test_garbage_is_collected_from_the_first_worker_on(hooks: dict[str, Any], hook: str) -> None:
+    """What is there before is the workers' to share, and none of it garbage."""
+    assert not gc.isenabled()
+    hooks[hook](None)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
