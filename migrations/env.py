@@ -30,7 +30,6 @@ def run() -> None:
         CommandError: the database is away, or a table stayed locked; or SQL was asked for, and
             steps may need to look at rows.
     """
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     if context.is_offline_mode():
         raise CommandError("Migrations run on the database itself; there is no SQL to print.")
     try:

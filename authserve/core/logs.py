@@ -82,8 +82,6 @@ def configure_logging(level: str, *, is_command: bool = False) -> None:
     """
     root = logging.getLogger()
     root.setLevel(level)
-    # Alembic announces every look at the revision, and each readiness check is one.
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     if not any(isinstance(handler, LineHandler) for handler in root.handlers):
         handler = LineHandler((lambda: sys.stderr) if is_command else (lambda: sys.stdout))
         handler.setFormatter(JSONLineFormatter())

@@ -1,30 +1,42 @@
-"""Whether the database has the tables that this release expects."""
+"""Whether the database has the tables that this release expects.
+
+Every web worker asks, so it is answered without Alembic, which would be loaded for nothing else:
+35 ms of a start (measured).
+"""
 
 from functools import cache
 from pathlib import Path
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 
 from authserve.core.db import reading
 
 MIGRATIONS_FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 
+_VERSION_TABLE = table("alembic_version", column("version_num"))
+"""Alembic's own, with its default name; it has one row, or none."""
+
 
 @cache
-def expected_revision() -> str | None:
+def expected_revision() -> str:
     """The newest migration that this release brings."""
-    return _scripts().get_current_head()
+    return max(_known_revisions())
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(MIGRATIONS_FOLDER))
+@cache
+def _known_revisions() -> frozenset[str]:
+    """Every migration of this release: they are numbered, and so are their files' names."""
+    paths = (MIGRATIONS_FOLDER / "versions").glob("*.py")
+    return frozenset(path.stem.partition("_")[0] for path in paths)
 
 
 def current_revision() -> str | None:
     """The migration that the database is at; None for an empty database."""
     with reading() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table(_VERSION_TABLE.name):
+            return None
+        revision: str | None = connection.scalar(select(_VERSION_TABLE))
+    return revision
 
 
 def is_migrated() -> bool:
@@ -40,8 +52,3 @@ def is_migrated() -> bool:
 def is_of_newer_release(revision: str | None) -> bool:
     """Whether a database's revision is none that this release knows."""
     return revision is not None and revision not in _known_revisions()
-
-
-@cache
-def _known_revisions() -> frozenset[str]:
-    return frozenset(script.revision for script in _scripts().walk_revisions())

@@ -20,7 +20,12 @@ from sqlalchemy import (
 )
 
 from authserve.core.db import Base, db, read_all
-from authserve.core.migration_state import MIGRATIONS_FOLDER, current_revision, expected_revision
+from authserve.core.migration_state import (
+    MIGRATIONS_FOLDER,
+    current_revision,
+    expected_revision,
+    is_of_newer_release,
+)
 from authserve.rbac.models import Role
 from authserve.rbac.policy import BUILT_IN_ROLES, Permission, from_scopes
 from tests.support.schema import describe_code, describe_tables
@@ -40,6 +45,7 @@ def describe(*, with_code: bool = True) -> tuple[dict[str, Any], set[str]]:
 def test_each_revision_follows_one_other() -> None:
     assert [f"{number:04}" for number in range(1, len(REVISIONS) + 1)] == REVISIONS
     assert expected_revision() == REVISIONS[-1]
+    assert not any(map(is_of_newer_release, REVISIONS))
 
 
 def test_every_step_can_be_taken_and_taken_back(empty: Flask) -> None:
