@@ -1,13 +1,12 @@
 """The application factory: the one file that knows every feature."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 from flask import Flask
 
-from authserve.admin.cli import users_group
 from authserve.admin.routes import blueprint as admin_blueprint
-from authserve.audit.cli import audit_group
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.audit.service import count_unsealed_events, erase_details, record
 from authserve.audit.worker import JOBS
@@ -22,12 +21,10 @@ from authserve.core.draining import DRAIN_EXTENSION, Drain
 from authserve.core.engine import engine_options
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
-from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
 from authserve.core.range_service import RangeService
 from authserve.core.settings import SETTINGS_EXTENSION, Settings
-from authserve.doctor.cli import doctor_command
-from authserve.extensions import jwt, limiter, migrate
+from authserve.extensions import jwt, limiter
 from authserve.http import docs, health
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
 from authserve.http.cors import install_cors
@@ -37,7 +34,6 @@ from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
 from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
-from authserve.keys.cli import keys_group
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.mail.service import MAILER_EXTENSION, Mailer
@@ -52,7 +48,6 @@ from authserve.metrics.service import (
     read_outbox,
     read_unsealed,
 )
-from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.pages.routes import blueprint as pages_blueprint
@@ -60,14 +55,12 @@ from authserve.ratelimit.service import purge_dead_counters
 from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.rbac.service import keep_an_admin
-from authserve.sessions.cli import sessions_group
 from authserve.sessions.routes import blueprint as sessions_blueprint
 from authserve.sessions.service import (
     end_other_sessions,
     end_sessions_of_deactivated,
     purge_dead_sessions,
 )
-from authserve.transfer.cli import export_command, import_command
 from authserve.users.events import (
     PasswordDisabled,
     UserDeactivated,
@@ -129,11 +122,18 @@ PURGES = (
 """What the worker clears away, in slices."""
 
 
-def create_app(settings: Settings) -> Flask:
+COMMANDS = "authserve.commands"
+"""Imported when it is wanted. It stands right below this file, which may import all there is; so
+no arrow that should not be there can hide in this name."""
+
+
+def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     """Build the service.
 
     Args:
         settings: what it was told; `config.load_settings()` reads them from the environment.
+        with_commands: whether the `flask` command can drive it. A web worker does without, and
+            starts without what commands alone need.
     """
     configure_logging(
         settings.log_level, is_command=click.get_current_context(silent=True) is not None
@@ -152,15 +152,8 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
     app.register_blueprint(metrics_blueprint)
-    users_group.add_command(import_command)
-    users_group.add_command(export_command)
-    app.cli.add_command(users_group)
-    app.cli.add_command(sessions_group)
-    app.cli.add_command(outbox_group)
-    app.cli.add_command(worker_command)
-    app.cli.add_command(doctor_command)
-    app.cli.add_command(keys_group)
-    app.cli.add_command(audit_group)
+    if with_commands:
+        import_module(COMMANDS).add_commands(app)
     return app
 
 
@@ -199,7 +192,6 @@ def _refuse_path_variants(app: Flask) -> None:
 
 def _bind_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(MIGRATIONS_FOLDER))
     jwt.init_app(app)
     limiter.init_app(app)
     tokens.configure(jwt)

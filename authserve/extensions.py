@@ -7,11 +7,10 @@ from flask import Flask
 from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from flask_migrate import Migrate
 
 from authserve.core.db import db
 
-__all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter", "migrate"]
+__all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter"]
 
 
 class TokenManager(JWTManager):
@@ -45,7 +44,6 @@ class ViewLimiter(Limiter):
         super().init_app(Flask(app.import_name))
 
 
-migrate = Migrate()
 limiter = ViewLimiter(get_remote_address, storage_uri="current:", strategy="fixed-window")
 """Each limit brings a key of its own (`http/limits.py`); the one here is required, not used."""
 jwt = TokenManager()
