@@ -59,6 +59,9 @@ class Outcome(StrEnum):
 class DomainEvent:
     """Something that happened, in the past tense.
 
+    What an event tells beyond these fields goes into its details. So the classes of events add no
+    field, and need no decorator of their own.
+
     Args:
         actor: who did it; a visitor where nobody is signed in.
         subject: the user whom it happened to, if any is known.

@@ -1,11 +1,8 @@
 """What happens at the login throttle."""
 
-from dataclasses import dataclass
-
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignInThrottled(DomainEvent):
     """Wrong passwords have begun a block; one event for each block (what follows is counted).
 

@@ -1,32 +1,26 @@
 """What happens to roles."""
 
-from dataclasses import dataclass
-
 from authserve.core.events import AuditAction, DomainEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UserRolesChanged(DomainEvent):
     """A user holds other roles than before; the details name those granted and revoked."""
 
     action = AuditAction.USER_ROLES_CHANGED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleCreated(DomainEvent):
     """There is a new role; the details name it and its permissions."""
 
     action = AuditAction.ROLE_CREATED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleChanged(DomainEvent):
     """A role has another description or other permissions; the details hold both sets."""
 
     action = AuditAction.ROLE_CHANGED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleDeleted(DomainEvent):
     """A role is gone."""
 

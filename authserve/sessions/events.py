@@ -1,18 +1,14 @@
 """What happens to sessions."""
 
-from dataclasses import dataclass
-
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted(DomainEvent):
     """Somebody signed in; the details name the session and the factors (ASVS 16.3.1)."""
 
     action = AuditAction.SESSION_STARTED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignInFailed(DomainEvent):
     """Somebody could not sign in; the details hold the reason."""
 
@@ -20,21 +16,18 @@ class SignInFailed(DomainEvent):
     outcome = Outcome.FAILURE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReauthenticated(DomainEvent):
     """Somebody signed in has proven once more who they are."""
 
     action = AuditAction.SESSION_REAUTHENTICATED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRevoked(DomainEvent):
     """Sessions ended before their time; the details say why, and which or how many."""
 
     action = AuditAction.SESSION_REVOKED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReuseDetected(DomainEvent):
     """An old refresh token came back, so the session ended: one of its two holders is a thief."""
 
