@@ -9,7 +9,6 @@ from flask import Flask
 from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.audit.service import count_unsealed_events, erase_details, record
-from authserve.audit.worker import JOBS
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
@@ -36,8 +35,6 @@ from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
-from authserve.mail.service import MAILER_EXTENSION, Mailer
-from authserve.mail.transports import make_transport
 from authserve.metrics.routes import SOURCES_EXTENSION, count_requests
 from authserve.metrics.routes import blueprint as metrics_blueprint
 from authserve.metrics.service import (
@@ -48,10 +45,7 @@ from authserve.metrics.service import (
     read_outbox,
     read_unsealed,
 )
-from authserve.outbox.service import purge_finished_messages
-from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.pages.routes import blueprint as pages_blueprint
-from authserve.ratelimit.service import purge_dead_counters
 from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.rbac.service import keep_an_admin
@@ -59,7 +53,6 @@ from authserve.sessions.routes import blueprint as sessions_blueprint
 from authserve.sessions.service import (
     end_other_sessions,
     end_sessions_of_deactivated,
-    purge_dead_sessions,
 )
 from authserve.users.events import (
     PasswordDisabled,
@@ -73,9 +66,7 @@ from authserve.verification.service import (
     follow_changed_password,
     follow_disabled_password,
     forget_messages,
-    purge_dead_tokens,
 )
-from authserve.verification.worker import HANDLERS
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, keep_an_admin),
@@ -113,15 +104,6 @@ BLUEPRINTS = (
     health.blueprint,
 )
 
-PURGES = (
-    purge_dead_sessions,
-    purge_dead_tokens,
-    purge_finished_messages,
-    purge_dead_counters,
-)
-"""What the worker clears away, in slices."""
-
-
 COMMANDS = "authserve.commands"
 """Imported when it is wanted. It stands right below this file, which may import all there is; so
 no arrow that should not be there can hide in this name."""
@@ -133,7 +115,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     Args:
         settings: what it was told; `config.load_settings()` reads them from the environment.
         with_commands: whether the `flask` command can drive it. A web worker does without, and
-            starts without what commands alone need.
+            starts sooner without what commands alone need.
     """
     configure_logging(
         settings.log_level, is_command=click.get_current_context(silent=True) is not None
@@ -215,17 +197,11 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     url = settings.breached_passwords_url
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)
     app.extensions[BREACHED_PASSWORDS_EXTENSION] = breached_passwords
-    mailer = Mailer(settings, make_transport(settings.mail_url))
-    app.extensions[MAILER_EXTENSION] = mailer
     with app.app_context():
         app.extensions[BREAKERS_EXTENSION] = (
             *guard_connections(db.engine),
-            mailer.breaker,
             breached_passwords.breaker,
         )
-    app.extensions[HANDLERS_EXTENSION] = HANDLERS
-    app.extensions[PURGES_EXTENSION] = PURGES
-    app.extensions[JOBS_EXTENSION] = JOBS
     app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token
 
 

@@ -1,17 +1,27 @@
-"""The `flask` commands of every feature, and what they alone need: Flask-Migrate, above all."""
+"""The `flask` commands, and what they alone need: Flask-Migrate, the mailer, the worker's work."""
 
 from flask import Flask
 from flask_migrate import Migrate
 
 from authserve.admin.cli import users_group
 from authserve.audit.cli import audit_group
+from authserve.audit.worker import JOBS
 from authserve.core.db import db
 from authserve.core.migration_state import MIGRATIONS_FOLDER
+from authserve.core.settings import SETTINGS_EXTENSION
 from authserve.doctor.cli import doctor_command
 from authserve.keys.cli import keys_group
+from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.mail.transports import make_transport
 from authserve.outbox.cli import outbox_group, worker_command
+from authserve.outbox.service import purge_finished_messages
+from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
+from authserve.ratelimit.service import purge_dead_counters
 from authserve.sessions.cli import sessions_group
+from authserve.sessions.service import purge_dead_sessions
 from authserve.transfer.cli import export_command, import_command
+from authserve.verification.service import purge_dead_tokens
+from authserve.verification.worker import HANDLERS
 
 users_group.add_command(import_command)
 users_group.add_command(export_command)
@@ -26,9 +36,22 @@ COMMANDS = (
     audit_group,
 )
 
+PURGES = (
+    purge_dead_sessions,
+    purge_dead_tokens,
+    purge_finished_messages,
+    purge_dead_counters,
+)
+"""What the worker clears away, in slices."""
+
 
 def add_commands(app: Flask) -> None:
     """Let the `flask` command drive `app`: our commands, and `flask db`."""
     Migrate(app, db, directory=str(MIGRATIONS_FOLDER))
+    settings = app.extensions[SETTINGS_EXTENSION]
+    app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(settings.mail_url))
+    app.extensions[HANDLERS_EXTENSION] = HANDLERS
+    app.extensions[PURGES_EXTENSION] = PURGES
+    app.extensions[JOBS_EXTENSION] = JOBS
     for command in COMMANDS:
         app.cli.add_command(command)

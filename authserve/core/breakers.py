@@ -149,5 +149,5 @@ BREAKERS_EXTENSION = "authserve.breakers"
 
 
 def all_breakers() -> tuple[Breaker, ...]:
-    """The breakers of this process, for whoever watches them: each has a `name` and a `state`."""
+    """The breakers of a web process, for whoever watches them: each has a `name` and a `state`."""
     return cast("tuple[Breaker, ...]", component(BREAKERS_EXTENSION))

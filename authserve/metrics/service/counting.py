@@ -24,9 +24,6 @@ OTHER_METHOD = "other"
 UNMATCHED = "unmatched"
 """What stands for all methods and paths that are not the service's."""
 
-ELSEWHERE = frozenset({"smtp"})
-"""The breakers of what `flask worker` alone asks: a web worker would always call them closed."""
-
 
 class Metrics:
     """Everything that this process counts. Safe for threads, and to make before a fork."""
@@ -105,10 +102,9 @@ class Metrics:
         families.pool_in_use.set(pool.checkedout())  # type: ignore[attr-defined]
         families.pool_limit.set(pool.size())  # type: ignore[attr-defined]
         for breaker in all_breakers():
-            if breaker.name not in ELSEWHERE:
-                present = breaker.state
-                for state in BREAKER_STATES:
-                    families.breakers.labels(breaker.name, state).set(state == present)
+            present = breaker.state
+            for state in BREAKER_STATES:
+                families.breakers.labels(breaker.name, state).set(state == present)
 
 
 METRICS_EXTENSION = "authserve.metrics"
