@@ -2,22 +2,18 @@
 
 The protocol is that of Pwned Passwords (haveibeenpwned.com/API/v3#PwnedPasswords): the first five
 hexadecimal digits of a SHA-1 go out, and the remaining 35 of every digest that begins so come
-back. urllib3 is spoken to below its pools: no redirect is followed, nothing is tried twice, and no
+back. `http.client` does no more than that: no redirect is followed, nothing is tried twice, and no
 variable of the environment puts a proxy in between.
 """
 
-import logging
 import re
 import socket
 import ssl
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Lock, Thread
 from urllib.parse import urlsplit
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
 
 TOTAL_TIMEOUT_SECS = 1.0
 """From the look-up of the name to the last byte: somebody waits for it (ASVS 13.1.3; chosen)."""
@@ -31,9 +27,6 @@ HEADERS = {
     "Add-Padding": "true",
     "User-Agent": "authserve",
 }
-
-# Of an answer that it cannot parse it logs the URL, and with that the question.
-logging.getLogger("urllib3.connection").addFilter(lambda _record: False)
 
 _LINE = re.compile(r"([0-9A-F]{35}):([0-9]{1,12})")
 
@@ -90,38 +83,35 @@ class RangeService:
             raise RangeServiceError(f"it took longer than {self._timeout_secs:g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise RangeServiceError("its certificate is not good") from error
-        except (HTTPError, HTTPException, OSError, ValueError, RuntimeError) as error:
+        except (HTTPException, OSError, ValueError, RuntimeError) as error:
             reason = f"it did not answer as it should ({type(error).__name__})"
             raise RangeServiceError(reason) from error
 
     def _connect(self) -> "_Connection":
         """A connection that opens with its first request."""
         if self._tls is None:
-            return _PlainConnection(self._host, self._port, timeout=self._timeout_secs)
-        return _TLSConnection(
-            self._host, self._port, timeout=self._timeout_secs, ssl_context=self._tls
-        )
+            return _Connection(self._host, self._port, timeout=self._timeout_secs)
+        return _TLSConnection(self._host, self._port, timeout=self._timeout_secs, context=self._tls)
 
 
 class _Connection(HTTPConnection):
     """A connection that another thread can cut, whatever it is at.
 
     A socket's own timeout begins anew with every byte, so a server that sends one every now and
-    then could hold its thread for ever. The hook is urllib3's own way to SOCKS.
+    then could hold its thread for ever.
     """
 
     _is_cut = False
     _handle: socket.socket | None = None
 
-    def _new_conn(self) -> socket.socket:
-        found = super()._new_conn()
+    def connect(self) -> None:
+        """Connect, unless it has been cut meanwhile."""
+        super().connect()
         with _handles:
             if self._is_cut:
-                found.close()
                 raise TimeoutError
             # TLS takes the socket over, but not this second handle of the same connection.
-            self._handle = found.dup()
-        return found
+            self._handle = self.sock.dup()
 
     def cut(self) -> None:
         """End whatever goes on, and whatever was about to begin."""
@@ -145,12 +135,8 @@ _handles = Lock()
 """Over every connection's second handle; held for no longer than a call of the system takes."""
 
 
-class _PlainConnection(_Connection):
-    """To a service on this machine."""
-
-
-class _TLSConnection(_Connection, HTTPSConnection):
-    """To any other."""
+class _TLSConnection(HTTPSConnection, _Connection):
+    """The same with TLS, which comes on top of what `_Connection` has connected."""
 
 
 def _ask(connection: _Connection, path: str, timeout_secs: float) -> bytes:
@@ -177,16 +163,18 @@ def _fetch(connection: _Connection, path: str, answer: Future[bytes]) -> None:
 
 
 def _read(connection: _Connection, path: str) -> bytes:
-    connection.request("GET", path, headers=HEADERS, preload_content=False)
+    connection.request("GET", path, headers=HEADERS)
     with closing(connection.getresponse()) as response:
         if response.status != 200:
             raise RangeServiceError(f"it answered {response.status}")
-        if response.length_remaining is None and not response.chunked:
+        if response.length is None and not response.chunked:
             # Where the end of the connection ends the answer, one that was cut off looks whole.
             raise RangeServiceError("it did not say how long its answer is")
-        body = response.read(MAX_BYTES + 1, decode_content=False)
+        body = response.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise RangeServiceError(f"it answered more than {MAX_BYTES} bytes")
+    if response.length:
+        raise RangeServiceError("its answer broke off")
     return body
 
 

@@ -258,7 +258,7 @@ class TestWithAServiceThatFails:
     def test_nobody_listens(self, server: RangeServer, reasons: Callable[[], list[str]]) -> None:
         server.stop()
         assert not look_up_with(server).contains(BREACHED)
-        assert reasons() == ["it did not answer as it should (NewConnectionError)"]
+        assert reasons() == ["it did not answer as it should (ConnectionRefusedError)"]
 
     def test_a_name_that_is_looked_up_for_ever(
         self, monkeypatch: pytest.MonkeyPatch, reasons: Callable[[], list[str]]
