@@ -32,8 +32,13 @@ if settings.metrics_token:
     # imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(run_folder.claim("authserve-metrics-"))
 
-from authserve.metrics.service import forget_worker
-from authserve.metrics.worker import start_sampling
+    from authserve.metrics.service import forget_worker
+    from authserve.metrics.worker import start_sampling
+
+    def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
+        """Keep what a worker counted, however it ended, and forget the rest of it."""
+        forget_worker(worker.pid, alive=arbiter.WORKERS)
+
 
 # A platform's router reaches the process from outside; a workstation's neighbours need not.
 bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
@@ -75,12 +80,8 @@ def post_worker_init(worker: ThreadWorker) -> None:
     """
     with worker.wsgi.app_context():
         worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
-    start_sampling(worker.wsgi)
-
-
-def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
-    """Keep what a worker counted, however it ended, and forget the rest of it."""
-    forget_worker(worker.pid, alive=arbiter.WORKERS)
+    if settings.metrics_token:
+        start_sampling(worker.wsgi)
 
 
 def on_exit(_arbiter: Arbiter) -> None:

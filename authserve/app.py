@@ -8,7 +8,7 @@ from flask import Flask
 
 from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.routes import blueprint as audit_blueprint
-from authserve.audit.service import count_unsealed_events, erase_details, record
+from authserve.audit.service import erase_details, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
@@ -35,16 +35,6 @@ from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
-from authserve.metrics.routes import SOURCES_EXTENSION, count_requests
-from authserve.metrics.routes import blueprint as metrics_blueprint
-from authserve.metrics.service import (
-    METRICS_EXTENSION,
-    Metrics,
-    count_when_committed,
-    read_keys,
-    read_outbox,
-    read_unsealed,
-)
 from authserve.pages.routes import blueprint as pages_blueprint
 from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
 from authserve.rbac.routes import blueprint as roles_blueprint
@@ -82,16 +72,6 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
 )
 """Who is told of what, in this order, in the transaction of the event."""
 
-COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
-"""Who else is told, where `/metrics` is wanted."""
-
-METRICS_SOURCES = {
-    "outbox": read_outbox,
-    "keys": read_keys,
-    "audit": read_unsealed(count_unsealed_events),
-}
-"""What `/metrics` reads from the database."""
-
 BLUEPRINTS = (
     auth_blueprint,
     users_blueprint,
@@ -105,8 +85,9 @@ BLUEPRINTS = (
 )
 
 COMMANDS = "authserve.commands"
-"""Imported when it is wanted. It stands right below this file, which may import all there is; so
-no arrow that should not be there can hide in this name."""
+METERING = "authserve.metering"
+"""Imported where they are wanted. They stand right below this file, which may import all there
+is; so no arrow that should not be there can hide in these names."""
 
 
 def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
@@ -133,7 +114,6 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
-    app.register_blueprint(metrics_blueprint)
     if with_commands:
         import_module(COMMANDS).add_commands(app)
     return app
@@ -186,13 +166,15 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[LIMIT_COUNTERS_EXTENSION] = make_counters(settings.ratelimit_storage_url)
     app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
     app.extensions[KEY_STORE_EXTENSION] = KeyStore()
-    metrics = _bind_metrics(app) if settings.metrics_token else None
+    observe_hash = None
+    if settings.metrics_token:
+        observe_hash = import_module(METERING).add_metrics(app, version=service_version())
     app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(
         cost=settings.password_cost,
         niceness=settings.hash_niceness,
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
-        on_hashed=metrics.observe_hash if metrics else None,
+        on_hashed=observe_hash,
     )
     url = settings.breached_passwords_url
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)
@@ -203,13 +185,3 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
             breached_passwords.breaker,
         )
     app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token
-
-
-def _bind_metrics(app: Flask) -> Metrics:
-    """Count what happens in `app`."""
-    metrics = Metrics(version=service_version())
-    app.extensions[METRICS_EXTENSION] = metrics
-    app.extensions[SOURCES_EXTENSION] = METRICS_SOURCES
-    app.extensions[EVENTS_EXTENSION] = (*SUBSCRIBERS, *COUNTING)
-    count_requests(app, metrics)
-    return metrics

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, g, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from authserve.core.crypto import is_equal
-from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError, NotFoundError
+from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
 from authserve.core.registry import component
 from authserve.core.settings import get_settings
 from authserve.http.authentication import bearer_token
@@ -27,12 +27,9 @@ def metrics() -> Response:
     """What all workers counted, for Prometheus, which sends `METRICS_TOKEN` as bearer.
 
     Raises:
-        NotFoundError: there is no such token.
         AuthenticationRequiredError, InvalidTokenError: it was not sent.
     """
     expected = get_settings().metrics_token
-    if not expected:
-        raise NotFoundError
     token = bearer_token()
     if token is None:
         raise AuthenticationRequiredError("Send METRICS_TOKEN: Authorization: Bearer <token>.")

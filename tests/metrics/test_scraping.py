@@ -9,10 +9,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from authserve.app import METRICS_SOURCES, service_version
+from authserve.app import service_version
 from authserve.core.breakers import all_breakers
 from authserve.core.clock import now
 from authserve.core.db import read_all, reading
+from authserve.metering import METRICS_SOURCES
 from authserve.metrics.routes import SOURCES_EXTENSION
 from authserve.metrics.service import scraping
 from authserve.metrics.service.families import BREAKER_STATES
