@@ -159,7 +159,7 @@ def url_of(server: PostgresServer) -> str:
     return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
-HIDDEN = ("pygments", "redis", "rich", "yaml")
+HIDDEN = ("pygments", "rich", "yaml")
 """Packages of the development environment that libraries of ours import when they find them."""
 
 

@@ -1,0 +1,51 @@
+"""What a web worker has loaded when it starts: all that requests need, and nothing else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import config
+
+START = """
+import json, runpy, sys
+runpy.run_path("gunicorn.conf.py")
+import wsgi
+print("\\n" + json.dumps([name for name, module in sys.modules.items() if module is not None]))
+"""
+"""In the order of gunicorn's master."""
+
+FOR_COMMANDS = {"authserve.commands", "alembic", "flask_migrate", "mako"}
+FOR_METRICS = {"authserve.metering", "authserve.metrics", "prometheus_client"}
+FOR_REDIS = {"redis"}
+FOR_NOBODY = {"honcho", "requests", "urllib3", "zxcvbn"}
+
+FOR_REQUESTS = {"argon2", "bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
+"""Some that a worker must not have to load at its first request, each worker by itself."""
+
+
+def load(folder: Path, **environ: str) -> set[str]:
+    """The modules of a master that has loaded the application with these settings."""
+    given = {
+        "SECRET_KEY": "a secret for tests alone, 0123456789",
+        "DATABASE_URL": f"sqlite:///{folder}/unused.db",
+        **environ,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", START], cwd=config.ROOT, env=given, capture_output=True, check=True
+    )
+    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return set(names)
+
+
+def test_what_is_off_by_default_is_not_loaded(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    assert loaded & (FOR_COMMANDS | FOR_METRICS | FOR_REDIS | FOR_NOBODY) == set()
+    assert [name for name in loaded if name.endswith(".cli") and name.startswith("authserve")] == []
+    assert loaded >= FOR_REQUESTS
+
+
+def test_what_is_on_is_loaded_before_the_fork(tmp_path: Path) -> None:
+    loaded = load(tmp_path, METRICS_TOKEN="t" * 32, RATELIMIT_STORAGE_URL="redis://127.0.0.1:1")
+    assert loaded >= FOR_METRICS | FOR_REDIS
+    assert loaded & FOR_COMMANDS == set()
