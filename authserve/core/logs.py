@@ -82,6 +82,8 @@ def configure_logging(level: str, *, is_command: bool = False) -> None:
     """
     root = logging.getLogger()
     root.setLevel(level)
+    # Alembic announces each of its own plugins when it is imported, which every command does.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     if not any(isinstance(handler, LineHandler) for handler in root.handlers):
         handler = LineHandler((lambda: sys.stderr) if is_command else (lambda: sys.stdout))
         handler.setFormatter(JSONLineFormatter())
