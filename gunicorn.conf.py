@@ -22,7 +22,7 @@ from authserve.core import run_folder
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
 from authserve.keys.service import KEY_STORE_EXTENSION
-from authserve.serving import drain_on_sigterm
+from authserve.serving import drain_on_sigterm, forget_connections
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
@@ -34,11 +34,6 @@ if settings.metrics_token:
 
     from authserve.metrics.service import forget_worker
     from authserve.metrics.worker import start_sampling
-
-    def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
-        """Keep what a worker counted, however it ended, and forget the rest of it."""
-        forget_worker(worker.pid, alive=arbiter.WORKERS)
-
 
 # A platform's router reaches the process from outside; a workstation's neighbours need not.
 bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
@@ -82,6 +77,13 @@ def post_worker_init(worker: ThreadWorker) -> None:
         worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
     if settings.metrics_token:
         start_sampling(worker.wsgi)
+
+
+def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
+    """Keep what a worker counted, however it ended, and forget the rest of it."""
+    forget_connections(worker)
+    if settings.metrics_token:
+        forget_worker(worker.pid, alive=arbiter.WORKERS)
 
 
 def on_exit(_arbiter: Arbiter) -> None:

@@ -1,13 +1,13 @@
-"""The worker that serves: patient with clients, and careful when it stops."""
+"""The worker that serves: patient with clients, fair to other workers, careful when it stops."""
 
 from typing import Any
 
 from authserve.core.draining import DRAIN_EXTENSION, Drain
-from authserve.serving.patience import PatientWorker
+from authserve.serving.sharing import SharingWorker
 
 
-class Worker(PatientWorker):
-    """gunicorn's threaded worker, made patient, which loses no connection when it stops."""
+class Worker(SharingWorker):
+    """gunicorn's threaded worker, patient and fair, which loses no connection when it stops."""
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer one request; while the server drains, it is its connection's last."""

@@ -1,0 +1,120 @@
+"""Who takes a connection that several workers were woken for."""
+
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from gunicorn.config import Config
+
+from authserve.serving import Worker, forget_connections, sharing
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A listener that somebody has connected to."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as found,
+        socket.create_connection(found.getsockname()),
+    ):
+        yield found
+
+
+MakeWorker = Callable[[int], Worker]
+
+
+@pytest.fixture
+def make_worker(listener: socket.socket) -> Iterator[MakeWorker]:
+    """Make workers with so many connections, which accept more."""
+    made: list[Worker] = []
+
+    def make(connections: int) -> Worker:
+        worker = Worker(len(made), 0, [listener], None, 30, Config(), None)
+        made.append(worker)
+        worker.poller = selectors.DefaultSelector()
+        worker.set_accept_enabled(True)
+        worker.nr_conns = connections
+        return worker
+
+    yield make
+    for worker in made:
+        forget_connections(worker)
+        for conn in worker.pending_conns:
+            conn.close()
+        worker.poller.close()
+        worker.tmp.close()
+
+
+@pytest.fixture
+def instants(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What happens in each instant for which a connection is left to others; nothing else may."""
+    happening: list[Callable[[], object]] = []
+    monkeypatch.setattr(sharing.time, "sleep", lambda _secs: happening.pop()())
+    return happening
+
+
+def test_one_that_has_more_leaves_a_connection_to_another(
+    make_worker: MakeWorker, listener: socket.socket, instants: list[Callable[[], object]]
+) -> None:
+    fuller, other = make_worker(3), make_worker(1)
+    instants.append(lambda: other.accept(listener))
+    fuller.accept(listener)
+    assert (fuller.nr_conns, other.nr_conns) == (3, 2)
+    assert instants == []
+
+
+def test_one_that_has_more_takes_what_nobody_else_takes(
+    make_worker: MakeWorker, listener: socket.socket, instants: list[Callable[[], object]]
+) -> None:
+    fuller, other = make_worker(3), make_worker(1)
+    instants.append(lambda: None)
+    fuller.accept(listener)
+    assert (fuller.nr_conns, other.nr_conns) == (4, 1)
+
+
+@pytest.mark.parametrize("others", [(), (3,), (2,), (9, 2)])
+@pytest.mark.usefixtures("instants")
+def test_one_that_is_not_ahead_takes_it_at_once(
+    make_worker: MakeWorker, listener: socket.socket, others: tuple[int, ...]
+) -> None:
+    worker = make_worker(3)
+    for connections in others:
+        make_worker(connections)
+    worker.accept(listener)
+    assert worker.nr_conns == 4
+
+
+def stop_accepting(worker: Worker) -> None:
+    """As a worker does that has all the connections it may have."""
+    worker.set_accept_enabled(False)
+
+
+@pytest.mark.parametrize("end", [stop_accepting, forget_connections])
+@pytest.mark.usefixtures("instants")
+def test_nothing_is_left_to_one_that_takes_none(
+    make_worker: MakeWorker, listener: socket.socket, end: Callable[[Worker], None]
+) -> None:
+    worker = make_worker(3)
+    end(make_worker(0))
+    worker.accept(listener)
+    assert worker.nr_conns == 4
+
+
+@pytest.mark.usefixtures("instants")
+def test_one_that_stops_leaves_nothing_in_the_queue(
+    make_worker: MakeWorker, listener: socket.socket
+) -> None:
+    worker, _ = make_worker(3), make_worker(0)
+    worker.alive = False
+    worker.set_accept_enabled(False)
+    assert worker.nr_conns == 4
+
+
+def test_connections_that_end_are_counted_off(
+    make_worker: MakeWorker, listener: socket.socket, instants: list[Callable[[], object]]
+) -> None:
+    fuller, other = make_worker(3), make_worker(3)
+    other.nr_conns -= 2
+    instants.append(lambda: None)
+    fuller.accept(listener)
+    assert instants == []
