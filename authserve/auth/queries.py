@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row, ScalarSelect, bindparam, func, select
 
 from authserve.core.actor import Actor, UserRef
-from authserve.core.db import read_all
+from authserve.core.db import read_all, table_of
 from authserve.core.planning import planned_once
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
@@ -21,32 +21,35 @@ from authserve.sessions.models import Session
 from authserve.sessions.service import ADVANCE, BEGIN
 from authserve.users.models import User
 
+_SESSIONS, _USERS = table_of(Session), table_of(User)
+_ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
+
 _TOKEN_CHECK = planned_once(
     select(
-        Session.id.label("session_id"),
-        Session.revoked_at,
-        Session.expires_at,
-        Session.idle_expires_at,
-        Session.amr,
-        Session.auth_time,
-        User.id,
-        User.audit_id,
-        User.email,
-        User.email_verified,
-        User.username,
-        User.display_name,
-        User.is_active,
-        User.mfa_enabled,
-        User.created_at,
-        User.updated_at,
-        User.last_login_at,
-        Role.name.label("role_name"),
-        Role.permissions,
+        _SESSIONS.c.id.label("session_id"),
+        _SESSIONS.c.revoked_at,
+        _SESSIONS.c.expires_at,
+        _SESSIONS.c.idle_expires_at,
+        _SESSIONS.c.amr,
+        _SESSIONS.c.auth_time,
+        _USERS.c.id,
+        _USERS.c.audit_id,
+        _USERS.c.email,
+        _USERS.c.email_verified,
+        _USERS.c.username,
+        _USERS.c.display_name,
+        _USERS.c.is_active,
+        _USERS.c.mfa_enabled,
+        _USERS.c.created_at,
+        _USERS.c.updated_at,
+        _USERS.c.last_login_at,
+        _ROLES.c.name.label("role_name"),
+        _ROLES.c.permissions,
     )
-    .join_from(Session, User, User.id == Session.user_id)
-    .outerjoin(UserRole, UserRole.user_id == User.id)
-    .outerjoin(Role, Role.name == UserRole.role_name)
-    .where(Session.id == bindparam("session_id")),
+    .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
+    .outerjoin(_USER_ROLES, _USER_ROLES.c.user_id == _USERS.c.id)
+    .outerjoin(_ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
+    .where(_SESSIONS.c.id == bindparam("session_id")),
     name="token_check",
 )
 
@@ -54,17 +57,17 @@ _TOKEN_CHECK = planned_once(
 def _of_owner(column: Any) -> ScalarSelect[Any]:
     # Not by the session's own column: in RETURNING, SQLAlchemy leaves the tables of columns out for
     # SQLite, which would take `user_id = user_id` for any row of `user_roles`.
-    return select(column).where(User.id == bindparam("owner_id")).scalar_subquery()
+    return select(column).where(_USERS.c.id == bindparam("owner_id")).scalar_subquery()
 
 
 _ROLES_SEPARATOR = " "
 """In no role's name (`rbac.policy.ROLE_NAME_PATTERN`)."""
 
 _OF_HOLDER = (
-    _of_owner(User.is_active).label("is_active"),
-    _of_owner(User.email_verified).label("email_verified"),
-    select(func.aggregate_strings(UserRole.role_name, _ROLES_SEPARATOR))
-    .where(UserRole.user_id == bindparam("owner_id"))
+    _of_owner(_USERS.c.is_active).label("is_active"),
+    _of_owner(_USERS.c.email_verified).label("email_verified"),
+    select(func.aggregate_strings(_USER_ROLES.c.role_name, _ROLES_SEPARATOR))
+    .where(_USER_ROLES.c.user_id == bindparam("owner_id"))
     .scalar_subquery()
     .label("roles"),
 )

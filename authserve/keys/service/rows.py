@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import UndecryptableError, get_keyring
-from authserve.core.db import read_all
+from authserve.core.db import read_all, table_of
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
 from authserve.keys.policy import ROTATION_PERIOD, find_signing_key
@@ -19,6 +19,8 @@ from authserve.keys.policy import ROTATION_PERIOD, find_signing_key
 SEAL_PURPOSE = "signing-key"
 
 logger = logging.getLogger(__name__)
+
+TABLE = table_of(SigningKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,12 @@ class LoadedKey:
 
 def is_usable() -> ColumnElement[bool]:
     """`not is_over` as SQL."""
-    return or_(SigningKey.retire_at.is_(None), SigningKey.retire_at > now())
+    return or_(TABLE.c.retire_at.is_(None), TABLE.c.retire_at > now())
 
 
 def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
     """The keys in the order of their serials, without those whose time is over unless wanted."""
-    statement = select(SigningKey.__table__).order_by(SigningKey.serial)
+    statement = select(TABLE).order_by(TABLE.c.serial)
     if not with_retired:
         statement = statement.where(is_usable())
     return [
