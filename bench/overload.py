@@ -41,9 +41,6 @@ CORES = 2
 """What the promise counts: a hash each. Workers hash one at a time, so there are as many of them,
 as there are by default on such a machine."""
 
-IDLE_SECS = 4.0
-"""After which memory that hashing took is given back: it takes three."""
-
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: bench\r\nX-Slow: "
 HALF_BODY = post("login", identifier="somebody", password=PASSWORD)[:-1]
 HALF_REQUESTS = (HALF_HEAD, HALF_BODY)
@@ -126,7 +123,6 @@ def measure_flood(stage: Stage) -> Iterator[Verdict]:
         ]
         # The first answers of each worker copy pages of its master's, and bring connections.
         run([*flood[: CALLERS * 2], *probes], FLOOD_SECS / 2)
-        time.sleep(IDLE_SECS)
         base = service.proportional_memory()
         most = base
         with flowing([*flood, *probes]) as results:
