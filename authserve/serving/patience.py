@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from gunicorn.http import get_parser
+from gunicorn.http.errors import InvalidHeader
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from authserve.core.hashing_queue import arrived_at
@@ -131,7 +132,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
         Nobody waits for that end, and the client has to know (RFC 9112 §9.6): what it sent next
         over the same connection would be lost.
+
+        Raises:
+            InvalidHeader: it is HTTP/1.1 without a Host (RFC 9112 §3.2).
         """
+        if req.version >= (1, 1) and all(name != "HOST" for name, _ in req.headers):
+            raise InvalidHeader("HOST", req=req)
         if not self.cfg.is_ssl:
             arrived_at.set(conn.arrival.whole_at)
             if not conn.arrival.is_complete:

@@ -73,6 +73,9 @@ EXCHANGES = {
     post(CHUNKED, b"zz\r\n{}\r\n0\r\n\r\n"): (400, "malformed_request"),
     post(CHUNKED, b"2\r\n{}XX0\r\n\r\n"): (400, "malformed_request"),
     post(CHUNKED, b"-2\r\n{}\r\n0\r\n\r\n"): (400, "malformed_request"),
+    # Whom it is for has to be said, since HTTP/1.1 (RFC 9112 §3.2).
+    b"GET /no/such/path HTTP/1.1\r\nX: y\r\n\r\n": (400, "malformed_request"),
+    b"GET /no/such/path HTTP/1.0\r\nX: y\r\n\r\n": (404, "not_found"),
     # Two readers could read these in two ways.
     get(ME, b"Authorization: Bearer a\r\nAuthorization: Bearer b"): (400, "malformed_request"),
     get(ME, b"Authorization: Bearer a\r\nauthorization: Basic b"): (400, "malformed_request"),
