@@ -6,12 +6,16 @@ anyway. It also takes its memory from the system and gives it back with each has
 stays with malloc.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nacl.bindings import (
     crypto_pwhash_alg,
     crypto_pwhash_ALG_ARGON2ID13,
     crypto_pwhash_SALTBYTES,
     crypto_pwhash_str_alg,
 )
+from nacl.exceptions import RuntimeError as SodiumError
 from passlib import hash as libpass
 from passlib.utils import handlers
 from passlib.utils.binary import b64s_decode
@@ -20,6 +24,15 @@ from authserve.core.crypto import is_equal
 
 _TAG_BYTES = 32
 """RFC 9106 §4 for a tag of 256 bits, which is also all that libsodium's own strings have."""
+
+
+@contextmanager
+def _memory_permitting() -> Iterator[None]:
+    """Say what it means that libsodium computes nothing; it gives no other reason for that."""
+    try:
+        yield
+    except SodiumError as error:
+        raise MemoryError from error
 
 
 class SodiumArgon2(libpass.argon2):  # type: ignore[misc]
@@ -35,7 +48,8 @@ class SodiumArgon2(libpass.argon2):  # type: ignore[misc]
         if cls.parallelism != 1:
             return str(super().hash(secret))
         handlers.validate_secret(secret)
-        stored = crypto_pwhash_str_alg(secret, *cls._limits(), crypto_pwhash_ALG_ARGON2ID13)
+        with _memory_permitting():
+            stored = crypto_pwhash_str_alg(secret, *cls._limits(), crypto_pwhash_ALG_ARGON2ID13)
         return stored.decode()
 
     @classmethod
@@ -44,14 +58,16 @@ class SodiumArgon2(libpass.argon2):  # type: ignore[misc]
 
         Raises:
             ValueError, TypeError: the hash is malformed.
+            MemoryError: there is none for a hash of this cost.
         """
         salt, tag = cls._salt_and_tag(hash)
         if len(salt) != crypto_pwhash_SALTBYTES or len(tag) != _TAG_BYTES:
             return bool(super().verify(secret, hash))
         handlers.validate_secret(secret)
-        computed = crypto_pwhash_alg(
-            len(tag), secret, salt, *cls._limits(), crypto_pwhash_ALG_ARGON2ID13
-        )
+        with _memory_permitting():
+            computed = crypto_pwhash_alg(
+                len(tag), secret, salt, *cls._limits(), crypto_pwhash_ALG_ARGON2ID13
+            )
         return is_equal(computed, tag)
 
     @classmethod

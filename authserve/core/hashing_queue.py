@@ -62,7 +62,10 @@ class HashingQueue:
             # False once the work has begun: then the rest is awaited rather than thrown away.
             if future.cancel():
                 raise HasherBusyError
-            return future.result()
+            try:
+                return future.result()
+            except MemoryError as error:
+                raise HasherBusyError from error
 
     def _patience_secs(self) -> float:
         since = arrived_at.get()

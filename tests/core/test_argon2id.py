@@ -81,6 +81,20 @@ def test_hashes_are_counted_whichever_library_computes_them() -> None:
     assert checked == ["$argon2id$v=19$m=16,t=2,p=1", "$argon2id$v=19$m=16,t=1,p=2"]
 
 
+def run(program: str) -> str:
+    """What a process of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(config.ROOT),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 HASH = """
 from authserve.core.passwords import PasswordHasher
 from authserve.core.settings import PasswordCost
@@ -103,13 +117,35 @@ print(resident_kib() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
 def test_a_hash_gives_its_memory_back() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HASH],
-        cwd=Path(config.ROOT),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < PasswordCost().memory_kib / 4
+    assert int(run(HASH)) < PasswordCost().memory_kib / 4
+
+
+STARVE = """
+import resource
+from authserve.core.hashing_queue import HasherBusyError
+from authserve.core.passwords import PasswordHasher
+from authserve.core.settings import PasswordCost
+
+cheap, dear = (
+    PasswordHasher(cost=cost, niceness=0, queue_size=8)
+    for cost in (PasswordCost(memory_kib=8), PasswordCost(memory_kib=1024 * 1024))
+)
+stored = dear.hash("correct horse battery staple")
+assert cheap.hash("correct horse battery staple")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 512 * 1024 * 1024, resource.RLIM_INFINITY))
+for attempt in (
+    lambda: dear.hash("correct horse battery staple"),
+    lambda: dear.verify("correct horse battery staple", stored),
+):
+    try:
+        attempt()
+    except HasherBusyError:
+        print("busy")
+assert cheap.hash("correct horse battery staple")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
+def test_without_memory_for_a_hash_the_caller_is_told_busy() -> None:
+    assert run(STARVE).split() == ["busy", "busy"]
