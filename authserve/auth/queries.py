@@ -72,9 +72,10 @@ _OF_HOLDER = (
     .label("roles"),
 )
 
-START = planned_once(BEGIN.returning(*_OF_HOLDER), name="session_start")
+START = BEGIN.returning(*_OF_HOLDER)
 ROTATION = planned_once(ADVANCE.returning(*_OF_HOLDER), name="session_rotation")
-"""They begin a session or move one on, and tell what its access token has to say."""
+"""They begin a session or move one on, and tell what its access token has to say. The first is not
+planned once: it runs in a transaction, which could not go on if a connection had lost the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,23 +3,20 @@
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import TypeVar
 
+from authserve.core.arrival import waited_secs
 from authserve.core.errors import UnavailableError
 
 _T = TypeVar("_T")
 
 MAX_WAIT_SECS = 2.0
-"""How long a caller waits before it is told `busy` (chosen; docs/operating.md, "Timeouts")."""
-
-arrived_at: ContextVar[float | None] = ContextVar("arrived_at", default=None)
-"""When the request under way had come, by the monotonic clock, where its server tells: whatever
-it has waited since, for a thread, is part of how long its caller waits."""
+"""How long a caller waits, for a thread and then for its hash, before it is told `busy` (chosen;
+docs/operating.md, "Timeouts")."""
 
 
 class HasherBusyError(UnavailableError):
@@ -53,7 +50,7 @@ class HashingQueue:
 
     def run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
         """Do `work` on the hashing thread, in the caller's context (its log lines carry its id)."""
-        patience_secs = self._patience_secs()
+        patience_secs = self._max_wait_secs - waited_secs()
         if patience_secs <= 0:
             raise HasherBusyError
         with self._place(is_known_caller=is_known_caller):
@@ -66,10 +63,6 @@ class HashingQueue:
                 return future.result()
             except MemoryError as error:
                 raise HasherBusyError from error
-
-    def _patience_secs(self) -> float:
-        since = arrived_at.get()
-        return self._max_wait_secs - (0 if since is None else time.monotonic() - since)
 
     @contextmanager
     def _place(self, *, is_known_caller: bool) -> Iterator[None]:

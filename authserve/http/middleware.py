@@ -11,7 +11,13 @@ from uuid import uuid4
 from flask import Flask, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface
 
-from authserve.core.errors import MalformedRequestError, NotFoundError, ValidationFailedError
+from authserve.core.arrival import waited_secs
+from authserve.core.errors import (
+    MalformedRequestError,
+    NotFoundError,
+    UnavailableError,
+    ValidationFailedError,
+)
 from authserve.core.logs import correlation_id_var
 from authserve.http.json_body import (
     FORM_TYPE,
@@ -48,6 +54,11 @@ CONTENT_SECURITY_POLICY = (
 """On every response as well, but a page of HTML sets its own, as strict as it can."""
 
 
+MAX_WAIT_SECS = 1.0
+"""For a thread (chosen: together with the longest wait for a hash or a connection, 2 s, callers
+have an answer within three). What is no call of the API is answered however late it is."""
+
+
 class NoSessions(SessionInterface):
     """No cookie is read or set: what a caller may do, each request proves anew (ASVS 3.3)."""
 
@@ -62,6 +73,7 @@ def install_middleware(app: Flask) -> None:
     """Wrap every request of `app`."""
     app.session_interface = NoSessions()
     app.before_request(_begin)
+    app.before_request(_refuse_late)
     app.before_request(_refuse_unreadable)
     app.after_request(_finish)
     app.teardown_request(_end)
@@ -74,6 +86,18 @@ def _begin() -> None:
     correlation_id = _accepted_correlation_id()
     g.correlation_id = correlation_id
     correlation_id_var.set(correlation_id)
+
+
+def _refuse_late() -> None:
+    """Turn away a call that has waited for too long, while more come than can be served.
+
+    Otherwise all would wait longer and longer, until nobody waits for any answer.
+
+    Raises:
+        UnavailableError: it has.
+    """
+    if waited_secs() > MAX_WAIT_SECS and request.environ["PATH_INFO"].startswith(API_PREFIX):
+        raise UnavailableError
 
 
 def note_outcome(outcome: str) -> None:

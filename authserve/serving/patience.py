@@ -19,7 +19,7 @@ from gunicorn.http import get_parser
 from gunicorn.http.errors import InvalidHeader
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from authserve.core.hashing_queue import arrived_at
+from authserve.core.arrival import arrived_at
 from authserve.core.logs import correlation_id_var
 from authserve.serving.arrival import Arrival
 from authserve.serving.refusals import (

@@ -16,8 +16,9 @@ import passlib.hash
 import pytest
 from flask import Flask
 
+from authserve.core.arrival import arrived_at
 from authserve.core.errors import UnavailableError
-from authserve.core.hashing_queue import MAX_WAIT_SECS, HasherBusyError, arrived_at
+from authserve.core.hashing_queue import MAX_WAIT_SECS, HasherBusyError
 from authserve.core.passwords import (
     PASSWORD_HASHER_EXTENSION,
     PasswordHasher,

@@ -1,4 +1,4 @@
-"""What a request waited for a thread is part of its wait for a hash."""
+"""Where more comes than can be served, who has waited for too long is turned away."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import make_url
 
-from authserve.core.hashing_queue import MAX_WAIT_SECS
+from authserve.http.middleware import MAX_WAIT_SECS
 from tests.conftest import fresh_database, make_settings
 from tests.support.clients import PASSWORD
 from tests.support.server import Server
@@ -31,7 +31,7 @@ def write_by(token: str) -> bytes:
     return head.encode() + body
 
 
-def test_a_sign_in_that_has_waited_too_long_for_a_thread_is_told_so(
+def test_a_call_that_has_waited_too_long_for_a_thread_is_turned_away(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("waiting")
@@ -43,6 +43,7 @@ def test_a_sign_in_that_has_waited_too_long_for_a_thread_is_told_so(
         assert server.client().post("/api/v1/auth/register", json=body).status_code == 201
         sign_in = {"identifier": "alice@example.com", "password": PASSWORD}
         tokens = server.client().post("/api/v1/auth/login", json=sign_in).json()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         with (
             closing(sqlite3.connect(make_url(url).database or "", isolation_level=None)) as other,
             Connections(server) as writers,
@@ -50,8 +51,11 @@ def test_a_sign_in_that_has_waited_too_long_for_a_thread_is_told_so(
             other.execute("BEGIN IMMEDIATE")
             for _ in range(WRITERS):
                 writers.open(write_by(tokens["access_token"]))
-            refused = server.client().post("/api/v1/auth/login", json=sign_in)
-        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+            refused = server.client().get("/api/v1/users/me", headers=headers)
+            alive = server.client().get("/healthz")
+        assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
         assert refused.elapsed.total_seconds() >= MAX_WAIT_SECS
-        assert server.client().post("/api/v1/auth/login", json=sign_in).status_code == 200
+        assert alive.status_code == 200
+        assert server.client().get("/api/v1/users/me", headers=headers).status_code == 200
         assert server.stop() == 0, server.output()
