@@ -53,7 +53,7 @@ def measure_overload(stage: Stage) -> Iterator[Verdict]:
         port = service.port
         capacity = stage.capacity(port)
         crowd = _crowd(stage, port, round(EXCESS * capacity))
-        results = run([*crowd, *stage.probes(port, 1)], stage.seconds)
+        results = run([*crowd, *stage.probes(port, PROBES)], stage.seconds)
         probe = results.pop("probe")
         asked = Result(stage.seconds, [seen for result in results.values() for seen in result.seen])
         yield told("R8", f"refused, where {len(crowd):,} ask", f"{_refused(asked):.0f} %")

@@ -58,6 +58,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._arriving: Waits = {}
         self._leaving: Waits = {}
+        self.requests_under_way = 0
+        """Those that have a thread, and those that wait for one."""
 
     # On the way in
 
@@ -67,6 +69,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         gunicorn calls this for new connections and for those that have something to read.
         """
         if self.cfg.is_ssl:
+            self.requests_under_way += 1
             super().enqueue_req(conn)  # What arrives has to be decrypted first.
             return
         conn.sock.setblocking(False)
@@ -125,6 +128,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             conn.initialized = True
         conn.parser.unreader.unread(bytes(conn.arrival.received))
         conn.arrival.whole_at = monotonic()
+        self.requests_under_way += 1
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
@@ -156,6 +160,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, done: Future[Any]) -> None:
         """Go on with a connection after a thread is through with it."""
+        self.requests_under_way -= 1
         if done.cancelled() or done.exception() or done.result() or self.cfg.is_ssl:
             super().finish_request(conn, done)
         else:

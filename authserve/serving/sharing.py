@@ -17,8 +17,9 @@ from authserve.serving.patience import PatientWorker
 PLACES = 256
 """More than there are workers, ended ones included that have not been noticed (chosen)."""
 
-LEAD = 1
-"""By how many connections a worker may be ahead (chosen: such a difference comes and goes)."""
+LEAD, LEAD_SHARE = 1, 8
+"""By how many connections a worker may be ahead: one, and an eighth of what the other has (chosen:
+such a difference comes and goes, and where there are many it is none)."""
 
 INSTANT_SECS = 0.001
 """For how long a connection is left to others (chosen: a worker that rests needs a tenth of it)."""
@@ -59,13 +60,17 @@ class SharingWorker(PatientWorker):
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, unless another worker that has fewer takes it meanwhile."""
-        if self.alive and self._is_ahead():
+        if self.alive and self._is_ahead() and not self._is_saturated():
             time.sleep(INSTANT_SECS)
         super().accept(listener)
 
     def _tell(self) -> None:
         _shared[self.age % PLACES] = self._connections if self._accepting else _ABSENT
 
+    def _is_saturated(self) -> bool:
+        """Whether there is no time to lose, as requests wait for a thread."""
+        return self.requests_under_way > int(self.cfg.threads)
+
     def _is_ahead(self) -> bool:
         fewest = min((count for count in _shared if count != _ABSENT), default=self._connections)
-        return self._connections > fewest + LEAD
+        return self._connections > fewest + LEAD + fewest // LEAD_SHARE

@@ -101,6 +101,33 @@ def test_nothing_is_left_to_one_that_takes_none(
 
 
 @pytest.mark.usefixtures("instants")
+def test_one_with_more_requests_than_threads_loses_no_time(
+    make_worker: MakeWorker, listener: socket.socket
+) -> None:
+    worker, _ = make_worker(3), make_worker(0)
+    worker.requests_under_way = worker.cfg.threads + 1
+    worker.accept(listener)
+    assert worker.nr_conns == 4
+
+
+@pytest.mark.parametrize(("fewest", "is_left"), [(0, 2), (7, 9), (8, 11), (80, 92)])
+def test_the_more_connections_there_are_the_less_a_lead_matters(
+    make_worker: MakeWorker,
+    listener: socket.socket,
+    instants: list[Callable[[], object]],
+    fewest: int,
+    is_left: int,
+) -> None:
+    fuller, _ = make_worker(is_left - 1), make_worker(fewest)
+    fuller.accept(listener)
+    assert fuller.nr_conns == is_left
+    instants.append(lambda: None)
+    with socket.create_connection(listener.getsockname()):
+        fuller.accept(listener)
+    assert instants == []
+
+
+@pytest.mark.usefixtures("instants")
 def test_one_that_stops_leaves_nothing_in_the_queue(
     make_worker: MakeWorker, listener: socket.socket
 ) -> None:
