@@ -872,7 +872,7 @@ client = http.client.HTTPConnection("127.0.0.1", port)
 client.request("GET", "/?token=t0ken", headers={"X-Forwarded-Proto": "https"})
 answer = client.getresponse()
 print(answer.status, answer.headers["Server"], answer.headers["X-Scheme"], file=sys.stderr)
-for request in ("GET /?t0ken HTTP/9.9", "GET / HTTP/1.1\\r\\nt0ken", "GET /boom?t0ken HTTP/1.1"):
+for request in ("GET /?t0ken HTTP/9.9", "GET / HTTP/1.1\\r\\nt0ken", "GET /boom?t0ken HTTP/1.0"):
     with socket.create_connection(("127.0.0.1", port)) as raw:
         raw.sendall(request.encode() + b"\\r\\n\\r\\n")
         print(raw.recv(100).splitlines()[0].decode(), file=sys.stderr)
