@@ -7,9 +7,9 @@ less sign-ins). So a worker that has more than another leaves the next one to it
 whoever has stopped answering must not be waited for.
 """
 
-import time
 from array import array
 from mmap import mmap
+from time import sleep
 from typing import Any
 
 from authserve.serving.patience import PatientWorker
@@ -61,7 +61,7 @@ class SharingWorker(PatientWorker):
     def accept(self, listener: Any) -> None:
         """Accept a connection, unless another worker that has fewer takes it meanwhile."""
         if self.alive and self._is_ahead() and not self._is_saturated():
-            time.sleep(INSTANT_SECS)
+            sleep(INSTANT_SECS)
         super().accept(listener)
 
     def _tell(self) -> None:

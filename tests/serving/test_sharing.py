@@ -49,7 +49,7 @@ def make_worker(listener: socket.socket) -> Iterator[MakeWorker]:
 def instants(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What happens in each instant for which a connection is left to others; nothing else may."""
     happening: list[Callable[[], object]] = []
-    monkeypatch.setattr(sharing.time, "sleep", lambda _secs: happening.pop()())
+    monkeypatch.setattr(sharing, "sleep", lambda _secs: happening.pop()())
     return happening
 
 
