@@ -134,6 +134,9 @@ ACCEPTED = [
     ("PUBLIC_URL", "https://auth.example.com/", "https://auth.example.com"),
     ("PUBLIC_URL", "http://localhost:8080", "http://localhost:8080"),
     ("PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
+    ("BRAND_NAME", "", ""),
+    ("BRAND_NAME", " Example Cloud ", "Example Cloud"),
+    ("BRAND_NAME", "ü" * 60, "ü" * 60),
     ("JWT_AUDIENCE", "https://api.example.com", "https://api.example.com"),
     ("ACCESS_TOKEN_TTL", "60", timedelta(seconds=60)),
     ("ACCESS_TOKEN_TTL", "3600", timedelta(hours=1)),
@@ -236,6 +239,7 @@ REFUSED = {
         "https://auth example.com",
         "https://auth.example.com\n",
     ],
+    "BRAND_NAME": ["  ", "a\nb", "a" * 61],
     "JWT_AUDIENCE": ["", "  ", "a\nb"],
     "ACCESS_TOKEN_TTL": ["", "59", "3601", "600s", "600.0", "-600", "+600", " 600", "6_00", "٦٠٠"],
     "REFRESH_IDLE_TTL": ["0", "14 days", "9" * 30],
@@ -456,7 +460,7 @@ def secret_values() -> Iterator[tuple[str, str]]:
 def test_no_message_repeats_a_value(
     faults_of: Faults, tmp_path: Path, name: str, text: str
 ) -> None:
-    if name == "JWT_AUDIENCE":
+    if name in {"JWT_AUDIENCE", "BRAND_NAME"}:
         text += "\n"
     assert LEAK not in "".join(faults_of(**{name: text}))
     if name in config.SECRETS:

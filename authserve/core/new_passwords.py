@@ -5,8 +5,8 @@ come ready made are not judged, nor is a password that signs somebody in.
 """
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
+from authserve.core.brand import brand_words
 from authserve.core.breached_passwords import get_breached_passwords
 from authserve.core.errors import ValidationFailedError
 from authserve.core.password_policy import find_password_faults
@@ -24,16 +24,14 @@ def require_acceptable_password(
 
     Args:
         password: as sent.
-        context: see `find_password_faults`; the service's host and its parts are added.
+        context: see `find_password_faults`; the words of `core/brand.py` are added.
         field: the name of the input field at fault.
 
     Raises:
         ValidationFailedError: with every fault.
     """
     settings = get_settings()
-    host = urlsplit(settings.public_url).hostname or ""
-    # Whoever tries a password on this service knows its host as well (ASVS 6.1.2).
-    words = [*context, host, *host.split(".")]
+    words = [*context, *brand_words(settings)]
     min_length = settings.password_min_length
     faults = find_password_faults(password, min_length=min_length, context=words)
     # Only what would be accepted is worth telling anybody a part of its digest.

@@ -33,6 +33,19 @@ def parse_text(raw: str) -> str:
     return raw
 
 
+MAX_BRAND_LENGTH = 60
+"""In code points: fits the subject line of a mail beside its other words (chosen)."""
+
+
+def parse_brand(raw: str) -> str:
+    """Return the name that people know the service by, one line; empty text means the host."""
+    if not raw:
+        return ""
+    if len(parse_text(raw)) > MAX_BRAND_LENGTH:
+        raise ValidationError(f"must be at most {MAX_BRAND_LENGTH} characters long")
+    return raw.strip()
+
+
 def whole(low: int, high: int, *, of: str = "") -> Parser[int]:
     """A parser of decimal digits from `low` to `high`, both included; `of` names the unit."""
 

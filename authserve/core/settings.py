@@ -70,6 +70,8 @@ class Settings:
     """Not read from the environment: the absolute folder for what the service makes itself."""
     public_url: str = "http://127.0.0.1:8000"
     """Scheme, host and port, without a slash at the end: paths are appended to it."""
+    brand_name: str = ""
+    """The service's name for people; empty: the host of `public_url` (`core/brand.py`)."""
     jwt_audience: str = "authserve"
     access_token_ttl: timedelta = timedelta(minutes=10)
     refresh_idle_ttl: timedelta = timedelta(days=14)
