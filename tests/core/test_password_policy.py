@@ -1,5 +1,6 @@
 """The password policy: rule by rule."""
 
+import string
 import subprocess
 import sys
 import unicodedata
@@ -103,11 +104,56 @@ def test_a_minimum_below_8_counts_as_8() -> None:
     assert faults("Tr0ub4d", min_length=1) == ["Use at least 8 characters."]
 
 
+COMMON = "This password is, or is made of, one of the most common ones."
+
+
 @pytest.mark.parametrize(
     "common", ["Password1", "PASSWORd1", "1qaz2wsx3edc4rfv", "1QAZ2wsx3edc4rfv", "trustno1"]
 )
 def test_it_refuses_common_passwords_in_any_case(common: str) -> None:
-    assert "This password is among the most common ones." in faults(common)
+    assert COMMON in faults(common)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "1drowssaP",
+        "drowssap drowssap",
+        "Trustno1!",
+        "!Trustno1!",
+        "2024Trustno1",
+        "Monkey12",
+        "(Monkey_12)",
+        "monkeymonkeymonkey",
+        "Password1Password1",
+        "Password1Password1Pass",
+        "Password!Password!",
+        "password password password",
+        "monkey48151623421066",
+        "00000000000monkey",
+        "12345678900987!",
+        "1234567890!!!!!",
+        "!!!1234567890!!",
+        "Yeknom2024!",
+        "Trewqtrewqtrewq1",
+    ],
+)
+def test_it_refuses_common_passwords_repeated_reversed_and_decorated(variant: str) -> None:
+    assert COMMON in faults(variant)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "73910462851739205846",
+        "Monkey and 1",
+        "1monkey in 2 trees",
+        "Xk9m12345678",
+        "a1234567890-=b",
+    ],
+)
+def test_it_accepts_long_numbers_and_words_that_only_hold_a_common_one(password: str) -> None:
+    assert COMMON not in faults(password)
 
 
 def test_a_common_password_may_be_part_of_a_longer_one() -> None:
@@ -143,7 +189,7 @@ def test_it_refuses_an_own_word_with_digits_and_signs_around_it_below_15(own: st
 
 
 def test_it_refuses_a_name_whose_own_digits_were_changed() -> None:
-    assert faults("Alice1991", context=("alice1990",)) == [OWN_WORD]
+    assert OWN_WORD in faults("Alice1991", context=("alice1990",))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +228,7 @@ def test_it_refuses_a_short_sequence_repeated(repeated: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["abcdefg1abcdefg1", "Abcd1Abcd", "aaaaaaaaaaaaaaab", "baaaaaaaaaaaaaaa"]
+    "password", ["axcyefg1axcyefg1", "Axyd1Axyd", "aaaaaaaaaaaaaaab", "baaaaaaaaaaaaaaa"]
 )
 def test_it_accepts_longer_sequences_and_incomplete_repetitions(password: str) -> None:
     assert faults(password) == []
@@ -198,13 +244,33 @@ def is_repeated(text: str) -> bool:
     return any(text == (text[:period] * len(text))[: len(text)] for period in range(1, 8))
 
 
+def is_made_of_a_common_one(text: str) -> bool:
+    """The rule told the other way round: look for every common password in the text."""
+    units = [text[:period] for period in range(1, len(text) + 1) if is_repeated_by(text, period)]
+    return any(holds_bare(unit, word) for unit in units for word in SPELLINGS if word in unit)
+
+
+SPELLINGS = frozenset(spelled for w in load_common_passwords() for spelled in (w, w[::-1]))
+
+
+def is_repeated_by(text: str, period: int) -> bool:
+    return text == (text[:period] * len(text))[: len(text)]
+
+
+def holds_bare(unit: str, word: str) -> bool:
+    before, _, after = unit.partition(word)
+    signs = string.digits + string.punctuation + string.whitespace
+    has_core = bool(unit.strip(signs))
+    return not (before + after).strip(signs) and (has_core or 2 * len(word) >= len(unit))
+
+
 @given(long_text)
 @example("correct horse ba")
 def test_from_15_on_anything_goes(password: str) -> None:
     normalized = normalize_password(password)
     folded = normalized.casefold()
     assume(15 <= len(normalized) <= MAX_LENGTH)
-    assume(folded not in load_common_passwords() and not is_repeated(folded))
+    assume(not is_repeated(folded) and not is_made_of_a_common_one(folded))
     assert faults(password) == []
     assert faults(password, min_length=15, context=ALICE) == []
 
@@ -237,10 +303,11 @@ def test_it_never_normalizes_what_is_too_long_in_any_form() -> None:
     assert faults(decomposed * 513) == ["Use at most 256 characters."]
 
 
-def test_the_common_list_keeps_what_other_rules_might_let_pass() -> None:
+def test_the_common_list_is_whole() -> None:
     common = load_common_passwords()
-    assert len(common) == 11_611
-    assert min(map(len, common)) == 8
+    assert len(common) == 30_000
+    assert {len(word) for word in common} <= set(range(4, 21))
+    assert all("\n" not in word and word for word in common)
     assert all(word == word.casefold() for word in common)
     assert common is load_common_passwords()
 
