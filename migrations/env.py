@@ -5,9 +5,10 @@ import logging
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 import authserve.app  # noqa: F401 - brings every table into the metadata
+from authserve.core.database_refusals import is_refusal
 from authserve.core.db import Base, db
 from authserve.core.migration_state import expected_revision, is_of_newer_release
 
@@ -27,14 +28,16 @@ def run() -> None:
     transaction that all steps share; so the second starter finds nothing left to do.
 
     Raises:
-        CommandError: the database is away, or a table stayed locked; or SQL was asked for, and
-            steps may need to look at rows.
+        CommandError: the database is away or read-only, the role lacks a privilege, or a table
+            stayed locked; or SQL was asked for, and steps may need to look at rows.
     """
     if context.is_offline_mode():
         raise CommandError("Migrations run on the database itself; there is no SQL to print.")
     try:
         _run_alone()
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not is_refusal(error):
+            raise
         reason = str(error.orig).strip().partition("\n")[0]
         raise CommandError(f"The database does not serve ({reason}).") from error
 

@@ -5,7 +5,9 @@ import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 
+from authserve.core.database_refusals import is_read_only
 from authserve.core.watchdog import WatchedConnection
 
 _AUTOCOMMIT_VIEW = "authserve.autocommit_view"
@@ -63,6 +65,33 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
         options["isolation_level"] = "AUTOCOMMIT"
         options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
     return options
+
+
+_CONNECTED_AT = "authserve.connected_at"
+
+READ_ONLY_REST_SECS = 2.0
+"""How long a new connection that takes no writes is kept, in seconds (chosen). Without a limit each
+write to a server that is still read-only would cost a connect."""
+
+
+@event.listens_for(Engine, "connect")
+def _note_age(_dbapi_connection: Any, record: Any) -> None:
+    record.info[_CONNECTED_AT] = time.monotonic()
+
+
+@event.listens_for(Engine, "handle_error")
+def _discard_read_only_connections(context: ExceptionContext) -> None:
+    """Replace all pooled connections when an older one turns out to be read-only.
+
+    After a failover the address may lead to another server, which takes writes, while open
+    connections still lead to the former one.
+    """
+    connection = context.connection
+    if connection is None or not is_read_only(context.original_exception):
+        return
+    age_secs = time.monotonic() - connection.info[_CONNECTED_AT]
+    if age_secs >= READ_ONLY_REST_SECS:
+        context.is_disconnect = True
 
 
 @event.listens_for(Engine, "connect")

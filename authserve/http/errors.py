@@ -8,11 +8,12 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authserve.core.connecting import unheard
+from authserve.core.database_refusals import is_refusal
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -167,10 +168,8 @@ def _refuse_status(
 
 
 def _refuse_for_database(error: Exception) -> Response:
-    """The database is away, overloaded or too slow: an honest 503. Anything else is a fault."""
-    if not isinstance(error, OperationalError | PoolTimeoutError) and not getattr(
-        error, "connection_invalidated", False
-    ):
+    """Answer 503 if the database cannot serve now, and 500 if our statement is wrong."""
+    if isinstance(error, DBAPIError) and not is_refusal(error):
         return _fail(error)
     logger.error("database unavailable", exc_info=unheard(error))
     return refuse(UnavailableError())

@@ -9,8 +9,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
 from authserve.core.connecting import unheard
+from authserve.core.database_refusals import is_read_only
 from authserve.core.draining import is_draining
 from authserve.core.migration_state import is_migrated
+from authserve.core.write_probe import probe_writing
 from authserve.http.openapi import Blueprint
 from authserve.http.responses import json_response
 from authserve.outbox.service import find_oldest_pending
@@ -86,9 +88,14 @@ def _check_mail() -> str:
 
 def _check_database() -> dict[str, str]:
     """What a request would find; the words say no more than a stranger may know."""
+    migrations = "unknown"
     try:
         migrations = "ok" if is_migrated() else "pending"
+        if migrations == "ok":
+            probe_writing()
     except SQLAlchemyError as error:
         logger.warning("database not ready", exc_info=unheard(error))
-        return {"database": "unavailable", "migrations": "unknown"}
+        cause = getattr(error, "orig", None)
+        state = "read-only" if is_read_only(cause) else "unavailable"
+        return {"database": state, "migrations": migrations}
     return {"database": "ok", "migrations": migrations}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from authserve.app import create_app
 from authserve.audit.service import seal_events
@@ -197,3 +197,42 @@ def test_it_warns_of_events_that_nobody_seals(make_app: MakeApp) -> None:
         with app.app_context():
             list(seal_events())
         assert examine(app)[1]["audit"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_names_the_tables_that_the_role_may_not_write(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("CREATE ROLE half_allowed"))
+        connection.execute(text("GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO half_allowed"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO half_allowed"))
+    with app.app_context():
+        event.listen(db.engine, "connect", _become_half_allowed)
+        db.engine.dispose()
+    try:
+        status, findings = examine(app)
+    finally:
+        with app.app_context():
+            event.remove(db.engine, "connect", _become_half_allowed)
+            db.engine.dispose()
+            with db.engine.begin() as connection:
+                connection.execute(text("DROP OWNED BY half_allowed"))
+                connection.execute(text("DROP ROLE half_allowed"))
+    assert (status, findings["writes"]["level"]) == (1, "failure")
+    assert "users" in findings["writes"]["message"]
+    assert " sessions" not in findings["writes"]["message"]
+
+
+def _become_half_allowed(dbapi_connection: Any, _record: object) -> None:
+    dbapi_connection.cursor().execute("SET ROLE half_allowed")
+    dbapi_connection.commit()
+
+
+def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql(
+            "PRAGMA query_only = 1" if is_sqlite else "SET default_transaction_read_only = on"
+        )
+    status, findings = examine(app)
+    assert (status, findings["writes"]["level"]) == (1, "failure")
+    assert "read-only" in findings["writes"]["message"]

@@ -17,6 +17,7 @@ from authserve.core.db import db, reading
 from authserve.core.migration_state import is_migrated
 from authserve.core.range_service import RangeServiceError
 from authserve.core.settings import Settings, get_settings
+from authserve.doctor.service import database as database_checks
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
 from authserve.doctor.service.restores import sessions
@@ -54,6 +55,7 @@ def examine() -> Iterator[Finding]:
     yield migrations
     yield _clock()
     if migrations.level is not Level.FAILURE:
+        yield database_checks.writes()
         yield _signing_keys()
         yield _outbox()
         yield client_addresses(settings)

@@ -1,0 +1,102 @@
+"""Errors by which the database refuses to serve, as opposed to faults in a statement of ours.
+
+A refusal is answered with 503: the same request succeeds once the operator, or time, has put the
+database in order.
+"""
+
+import re
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+READ_ONLY_SQLSTATE = "25006"
+"""`read_only_sql_transaction`: a standby, or one that became so (PostgreSQL, appendix A)."""
+
+REFUSAL_SQLSTATES = (
+    "08",  # the connection, or a pooler
+    "28",  # authentication
+    READ_ONLY_SQLSTATE,
+    "25P03",  # idle in a transaction for too long
+    "25P04",  # a transaction that took too long
+    "3D",  # no such database
+    "3F",  # no such schema
+    "40",  # a deadlock or a serialization failure
+    "42501",  # no privilege
+    "42P01",  # no such table, and the next four: not migrated
+    "42703",
+    "42704",
+    "42883",
+    "42P10",
+    "53",  # no memory, disk or connection left
+    "55",  # a lock that was not available, among others
+    "57",  # shutting down, starting up, or a cancelled statement
+    "58",  # the server's system: I/O errors
+    "F0",  # its configuration files
+    "XX",  # its own data or code
+)
+"""SQLSTATEs and classes of them (two characters) by which PostgreSQL refuses (appendix A)."""
+
+REFUSAL_SQLITE_CODES = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_ABORT,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Primary result codes by which SQLite refuses (sqlite.org/rescode.html)."""
+
+_NOT_MIGRATED = re.compile(r"no such (table|column|index)|has no column named|ON CONFLICT clause")
+"""SQLite has one code, 1, for these and for faults in a statement."""
+
+
+def is_refusal(error: DBAPIError) -> bool:
+    """Return True if the database cannot serve the statement now; False if the statement is wrong.
+
+    A lost connection and a driver's error without a SQLSTATE count as refusals: no statement of
+    ours causes either.
+    """
+    if error.connection_invalidated:
+        return True
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        return _is_sqlite_refusal(cause)
+    sqlstate = getattr(cause, "pgcode", None)
+    if sqlstate is None:
+        return type(cause).__name__ in ("OperationalError", "DatabaseError")
+    return str(sqlstate).startswith(REFUSAL_SQLSTATES)
+
+
+def is_read_only(error: BaseException | None) -> bool:
+    """Return True if a driver's error says that the database takes no writes."""
+    if isinstance(error, sqlite3.Error):
+        return _primary_code(error) == sqlite3.SQLITE_READONLY
+    return getattr(error, "pgcode", None) == READ_ONLY_SQLSTATE
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Return True if another connection holds the lock of a SQLite file for too long."""
+    return isinstance(error, sqlite3.Error) and _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def _is_sqlite_refusal(error: sqlite3.Error) -> bool:
+    code = _primary_code(error)
+    if code == sqlite3.SQLITE_ERROR:
+        return _NOT_MIGRATED.search(str(error)) is not None
+    return code in REFUSAL_SQLITE_CODES
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    # The driver raises some errors itself, without a code: those are faults of ours.
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF
