@@ -2,10 +2,12 @@
 
 from flask import Flask
 from flask_migrate import Migrate
+from flask_migrate.cli import db as migrations_group
 
 from authserve.admin.cli import users_group
 from authserve.audit.cli import audit_group
 from authserve.audit.worker import JOBS
+from authserve.core.cli import reporting_errors
 from authserve.core.db import db
 from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.settings import SETTINGS_EXTENSION
@@ -43,6 +45,11 @@ PURGES = (
     purge_dead_counters,
 )
 """What the worker clears away, in slices."""
+
+
+for migration_command in migrations_group.commands.values():
+    if migration_command.callback is not None:
+        migration_command.callback = reporting_errors()(migration_command.callback)
 
 
 def add_commands(app: Flask) -> None:

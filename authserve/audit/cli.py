@@ -1,17 +1,13 @@
 """`flask audit`: verify, export, seal and prune the trail."""
 
 import json
-import os
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from uuid import UUID
 
 import click
-from flask.cli import AppGroup
-from marshmallow import ValidationError
 
 from authserve.audit.service import (
     ExportedEvent,
@@ -23,12 +19,19 @@ from authserve.audit.service import (
     seal_events,
     verify_trail,
 )
-from authserve.core.cli import tell_errors
+from authserve.core.cli import (
+    Group,
+    TimeParam,
+    open_output,
+    print_hint,
+    print_result,
+    print_written,
+    progress_bar,
+)
 from authserve.core.clock import to_rfc3339
 from authserve.core.settings import get_settings
-from authserve.http.fields import MomentInput
 
-audit_group = AppGroup("audit", help="The audit trail: verify, export, seal, prune.")
+audit_group = Group("audit", help="The audit trail: verify, export, seal, prune.")
 
 
 class HeadParam(click.ParamType[tuple[int, bytes]]):
@@ -44,22 +47,6 @@ class HeadParam(click.ParamType[tuple[int, bytes]]):
         return int(found[1]), bytes.fromhex(found[2])
 
 
-class MomentParam(click.ParamType[datetime]):
-    """A time as the API takes it."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        """Read an RFC 3339 time with its offset."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment: datetime = MomentInput().deserialize(value)
-        except ValidationError:
-            self.fail("write it like 2026-11-23T06:49:48Z", param, ctx)
-        return moment
-
-
 @audit_group.command()
 @click.option(
     "--head",
@@ -68,7 +55,6 @@ class MomentParam(click.ParamType[datetime]):
     multiple=True,
     help="A batch that the log tells of (`audit batch sealed`); repeatable.",
 )
-@tell_errors
 def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
     """Check that no event was changed, removed or inserted; if one was, name it and exit with 1.
 
@@ -80,27 +66,31 @@ def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
       flask audit verify
       flask audit verify --head 17:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     """
-    with click.progressbar(length=chain_length(), label="Verifying", file=sys.stderr) as bar:
+    with progress_bar(chain_length(), "Verifying") as update:
         try:
-            found = verify_trail(known_heads=dict(heads), progress=bar.update)
+            found = verify_trail(known_heads=dict(heads), progress=update)
         except TamperedError as error:
             fault = str(error)
         else:
             fault = ""
     if fault:
         raise click.ClickException(f"The audit trail was tampered with: {fault}.")
-    click.echo(
+    end = f"{found.batches}:{found.head.hex()}"
+    print_result(
         f"The audit trail is whole: {found.events} events in {found.batches} batches, "
-        f"{found.pruned} pruned, {found.unsealed} not sealed yet."
+        f"{found.pruned} pruned, {found.unsealed} not sealed yet.\nIts end is {end}",
+        events=found.events,
+        batches=found.batches,
+        pruned=found.pruned,
+        unsealed=found.unsealed,
+        head=end,
     )
-    click.echo(f"Its end is {found.batches}:{found.head.hex()}")
 
 
 @audit_group.command()
-@click.option("--after", type=MomentParam(), help="Only later ones.")
-@click.option("--before", type=MomentParam(), help="Only earlier ones.")
+@click.option("--after", type=TimeParam(), help="Only later ones.")
+@click.option("--before", type=TimeParam(), help="Only earlier ones.")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@tell_errors
 def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     """Export events as NDJSON, oldest first; `-` is standard output.
 
@@ -112,26 +102,12 @@ def export(after: datetime | None, before: datetime | None, file: Path) -> None:
       flask audit export events.ndjson
       flask audit export --after 2026-11-01T00:00:00Z --before 2026-12-01T00:00:00Z - | gzip > a.gz
     """
-    if str(file) == "-":
-        _write(sys.stdout, after=after, before=before)
-        return
-    # For the operator alone, and never over an older file by mistake.
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        reason = "exists already" if isinstance(error, FileExistsError) else error.strerror
-        raise click.ClickException(f"{file} cannot be made: {reason}.") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-        count = _write(target, after=after, before=before)
-    click.echo(f"{count} events written to {file}.", err=True)
-
-
-def _write(target: TextIO, *, after: datetime | None, before: datetime | None) -> int:
     count = 0
-    for exported in export_events(after=after, before=before):
-        target.write(json.dumps(_document(exported), ensure_ascii=False) + "\n")
-        count += 1
-    return count
+    with open_output(file) as target:
+        for exported in export_events(after=after, before=before):
+            target.write(json.dumps(_document(exported), ensure_ascii=False) + "\n")
+            count += 1
+    print_written(file, "events", count)
 
 
 def _document(exported: ExportedEvent) -> dict[str, Any]:
@@ -158,7 +134,6 @@ def _text(value: UUID | None) -> str | None:
 
 
 @audit_group.command()
-@tell_errors
 def seal() -> None:
     """Seal the events that are in no batch yet.
 
@@ -169,11 +144,14 @@ def seal() -> None:
       flask audit seal
     """
     sizes = list(seal_events())
-    click.echo(f"{sum(sizes)} events sealed in {len(sizes)} batches.")
+    print_result(
+        f"{sum(sizes)} events sealed in {len(sizes)} batches.",
+        events=sum(sizes),
+        batches=len(sizes),
+    )
 
 
 @audit_group.command()
-@tell_errors
 def prune() -> None:
     """Delete the sealed events that are older than AUDIT_RETENTION; the rest still verifies.
 
@@ -186,13 +164,13 @@ def prune() -> None:
     deleted = 0
     for count in prune_events():
         deleted += count
-        click.echo(f"{deleted} deleted so far", err=True)
+        print_hint(f"{deleted} deleted so far")
     days = get_settings().audit_retention.days
-    click.echo(f"{deleted} events deleted that were older than {days} days.")
+    text = f"{deleted} events deleted that were older than {days} days."
+    print_result(text, deleted=deleted)
 
 
 @audit_group.command()
-@tell_errors
 def rewrap() -> None:
     """Vouch for all batches under the current SECRET_KEY.
 
@@ -209,4 +187,4 @@ def rewrap() -> None:
             done += count
     except TamperedError as error:
         raise click.ClickException(f"Put the former SECRET_KEY back: {error}.") from error
-    click.echo(f"{done} batches vouched for under the current SECRET_KEY.")
+    print_result(f"{done} batches vouched for under the current SECRET_KEY.", batches=done)

@@ -1,11 +1,24 @@
-"""What every `flask` command shares."""
+"""The parts that every `flask` command shares: output, errors, confirmation, standard input.
 
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+Standard output carries the answer alone: text for people, JSON with `--json`. Hints, progress and
+errors go to standard error. A command that fails ends with status 1 and one line there.
+"""
+
+import codecs
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import click
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from flask.cli import AppGroup
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.core.errors import AuthserveError, ValidationFailedError
@@ -14,27 +27,369 @@ from authserve.core.identifiers import InvalidIdentifierError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DATABASE_ERRORS = (OperationalError, ProgrammingError, InterfaceError, PoolTimeoutError)
-"""The database is away, or not the one that this release expects."""
+_AS_JSON = "authserve.cli.as_json"
+"""The key of the `--json` flag in click's `Context.meta`."""
+
+
+class BaseCommand(click.Command):
+    """A command that writes UTF-8 and reports what the service refuses in one line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Prepare the streams before anything is written, `--help` included."""
+        use_utf8()
+        return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and report its errors."""
+        with reporting_errors():
+            return super().invoke(ctx)
+
+
+class Command(BaseCommand):
+    """A command with `--json`; `print_result`, `print_rows` and `print_document` obey the flag."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--json"],
+                is_flag=True,
+                expose_value=False,
+                callback=_set_json,
+                help="Write JSON to standard output, for scripts.",
+            )
+        )
+
+
+class Group(AppGroup):
+    """A group whose commands are `Command`s with an application context."""
+
+    command_class = Command
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Prepare the streams before anything is written, `--help` included."""
+        use_utf8()
+        return super().make_context(*args, **kwargs)
+
+
+def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_AS_JSON] = value
+
+
+def is_json() -> bool:
+    """True if the running command was given `--json`."""
+    return bool(click.get_current_context().meta.get(_AS_JSON))
+
+
+def use_utf8() -> None:
+    """Write UTF-8 to standard output and standard error, whatever the locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+# Errors
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Report what a command's work raises as one line on standard error, with exit status 1.
+
+    Bugs keep their traceback, and so does a row that the database does not take. Output is
+    flushed here, so that a closed pipe or a full disk fails the command instead of the
+    interpreter's exit.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except ValidationFailedError as error:
+        lines = [f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()]
+        raise click.ClickException("\n".join(lines)) from error
+    except (AuthserveError, InvalidIdentifierError) as error:
+        raise click.ClickException(str(error)) from error
+    except (DataError, IntegrityError):
+        raise
+    except (DBAPIError, PoolTimeoutError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise click.ClickException(
+            f"The database does not serve ({reason}). "
+            "Is DATABASE_URL right, and has `flask db upgrade` been run?"
+        ) from error
+    except OSError as error:
+        _drop_unwritable_output()
+        raise click.ClickException(_describe(error)) from error
+
+
+def _describe(error: OSError) -> str:
+    if isinstance(error, BrokenPipeError):
+        return "Standard output was closed before everything was written."
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}." if error.filename else f"{reason}."
+
+
+def _drop_unwritable_output() -> None:
+    """Discard what standard output does not take, or the interpreter's exit would fail on it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# Output
+
+
+def print_hint(text: str) -> None:
+    """Write a sentence that is no part of the answer to standard error."""
+    click.echo(text, err=True)
+
+
+def print_result(text: str, **document: Any) -> None:
+    """Write what a command did: `text` for people, `document` with `--json`."""
+    if is_json():
+        print_document(document)
+    else:
+        click.echo(text)
+
+
+def print_document(document: Any, *, is_one_of_many: bool = False) -> None:
+    """Write one object as JSON, on a line of its own where others follow it."""
+    indent = None if is_one_of_many else 2
+    click.echo(json.dumps(document, indent=indent, ensure_ascii=False))
+
+
+WIDTH_ROWS = 200
+"""Rows that are read before a table's first line is written, to measure its columns (chosen)."""
+
+
+def print_rows(
+    rows: Iterable[Mapping[str, Any]], *, columns: Mapping[str, str], empty: str
+) -> None:
+    """Write a list: a table with a header for people, one JSON object a line with `--json`.
+
+    Rows are written as they come, so a list of any length needs bounded memory.
+
+    Args:
+        rows: documents that JSON can express.
+        columns: the key of each column of the table by its header.
+        empty: the hint for people where there are no rows.
+    """
+    if is_json():
+        for row in rows:
+            print_document(row, is_one_of_many=True)
+        return
+    remaining = iter(rows)
+    first = [_cells(row, columns) for row in islice(remaining, WIDTH_ROWS)]
+    if not first:
+        print_hint(empty)
+        return
+    header = list(columns)
+    widths = [max(map(_width, column)) for column in zip(header, *first, strict=True)]
+    for cells in chain([header], first, (_cells(row, columns) for row in remaining)):
+        click.echo(_line(cells, widths))
+
+
+def _cells(row: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
+    return [_cell(row[key]) for key in columns.values()]
+
+
+def _cell(value: Any) -> str:
+    """Return the text of a value on one line, without characters that could steer a terminal."""
+    if value is None or value in ("", []):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (
+        cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes (UAX #11: wide characters take two)."""
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+@contextmanager
+def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error where that is a terminal; yields its update."""
+    is_hidden = not sys.stderr.isatty()
+    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=is_hidden) as bar:
+        yield bar.update
+
+
+@contextmanager
+def open_output(file: Path) -> Iterator[TextIO]:
+    """Open a new file that only its owner can read, or standard output for `-`.
+
+    An existing file is never overwritten. A file that could not be completed is deleted.
+
+    Raises:
+        click.ClickException: the file cannot be made.
+    """
+    if _is_stdout(file):
+        yield sys.stdout
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        reason = "exists already" if isinstance(error, FileExistsError) else error.strerror
+        raise click.ClickException(f"{file} cannot be made: {reason}.") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+            yield target
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def print_written(file: Path, what: str, count: int) -> None:
+    """Say how much an export wrote into a file; standard output gets nothing but the export.
+
+    Args:
+        what: the plural of what was written, for example `events`.
+    """
+    if _is_stdout(file):
+        return
+    if is_json():
+        print_document({what: count, "file": str(file)})
+    else:
+        print_hint(f"{count} {what} written to {file}.")
+
+
+def _is_stdout(file: Path) -> bool:
+    return str(file) == "-"
+
+
+# Input
+
+
+YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on standard error before access ends; `yes` answers in advance.
+
+    Raises:
+        click.ClickException: the answer is no, or there is none.
+    """
+    if yes:
+        return
+    try:
+        is_confirmed = click.confirm(question, err=True)
+    except click.Abort as error:
+        raise click.ClickException("Nothing was changed. Confirm with --yes.") from error
+    if not is_confirmed:
+        raise click.ClickException("Nothing was changed.")
+
+
+def expand_stdin(values: Iterable[str]) -> list[str]:
+    """Return the values without repetitions, with the lines of standard input in place of `-`.
+
+    Raises:
+        click.ClickException: standard input was asked for, and holds no line.
+    """
+    found: dict[str, None] = {}
+    for value in values:
+        lines = _read_lines() if value == "-" else [value]
+        found.update(dict.fromkeys(lines))
+    return list(found)
+
+
+def _read_lines() -> list[str]:
+    text = decode_text(sys.stdin.buffer.read())
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise click.ClickException("There is nothing on standard input.")
+    return lines
+
+
+def read_line() -> str:
+    """Return the first line of standard input, without its end; empty if there is none.
+
+    Bytes that are no text become surrogates, which every check of text refuses.
+    """
+    stream = sys.stdin.buffer
+    raw = stream.readline()
+    if raw.startswith(_UTF16_MARKS):
+        raw += stream.read()
+    return decode_text(raw).partition("\n")[0].rstrip("\r")
+
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def decode_text(raw: bytes) -> str:
+    """Decode UTF-8, or UTF-16 with a byte order mark; the mark is no part of the text.
+
+    PowerShell writes such marks into its pipes.
+    """
+    if raw.startswith(_UTF16_MARKS):
+        with suppress(UnicodeDecodeError):
+            return raw.decode("utf-16")
+    return raw.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+
+
+def act_on_each(items: Sequence[T], act: Callable[[T], None], *, name: Callable[[T], str]) -> None:
+    """Do something to each of several things; one that is refused does not keep the others back.
+
+    Raises:
+        AuthserveError: there is one thing, and it is refused.
+        SystemExit: one of several was refused, which standard error has said.
+    """
+    if len(items) == 1:
+        act(items[0])
+        return
+    has_failed = False
+    for item in items:
+        try:
+            act(item)
+        except AuthserveError as error:
+            print_hint(f"Error: {name(item)}: {error}")
+            has_failed = True
+    if has_failed:
+        raise SystemExit(1)
+
+
+class TimeParam(click.ParamType[datetime]):
+    """A time in RFC 3339 form, with its offset.
+
+    Args:
+        is_utc_implied: accept a time without an offset, and take it as UTC.
+    """
+
+    name = "time"
+
+    def __init__(self, *, is_utc_implied: bool = False) -> None:
+        self._is_utc_implied = is_utc_implied
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        """Parse the time and convert it to UTC."""
+        parsed = value if isinstance(value, datetime) else self._parse(value)
+        if parsed is None:
+            self.fail(f"{value!r} is no time. Write it like 2026-11-23T06:49:48Z.", param, ctx)
+        return parsed
+
+    def _parse(self, text: str) -> datetime | None:
+        try:
+            parsed = datetime.fromisoformat(text)
+            if parsed.tzinfo is None:
+                return parsed.replace(tzinfo=UTC) if self._is_utc_implied else None
+            return parsed.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
 
 
 def tell_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn what the service refuses into a line on standard error and exit status 1."""
-
-    @wraps(command)
-    def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except ValidationFailedError as error:
-            lines = [f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()]
-            raise click.ClickException("\n".join(lines)) from error
-        except (AuthserveError, InvalidIdentifierError) as error:
-            raise click.ClickException(str(error)) from error
-        except DATABASE_ERRORS as error:
-            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            raise click.ClickException(
-                f"The database does not serve ({reason}). "
-                "Is DATABASE_URL right, and has `flask db upgrade` been run?"
-            ) from error
-
-    return told
+    """Report the errors of a command that is no `Command`."""
+    return reporting_errors()(command)

@@ -1,20 +1,19 @@
 """`flask doctor`."""
 
-import json
 from dataclasses import asdict
 
 import click
 from flask.cli import with_appcontext
 
+from authserve.core.cli import Command, is_json, print_document
 from authserve.doctor.service import EffectiveSetting, Finding, Level, effective_settings, examine
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@click.command("doctor", cls=Command)
 @with_appcontext
-def doctor_command(as_json: bool) -> None:
+def doctor_command() -> None:
     """Check this deployment, and show the settings in force and where each came from.
 
     No secret is shown, and nothing is changed. The exit status is 1 if something has failed;
@@ -26,7 +25,7 @@ def doctor_command(as_json: bool) -> None:
       flask doctor --json
     """
     findings, settings = list(examine()), effective_settings()
-    if as_json:
+    if is_json():
         _print_json(findings, settings)
     else:
         _print_text(findings, settings)
@@ -39,7 +38,7 @@ def _print_json(findings: list[Finding], settings: list[EffectiveSetting]) -> No
         "findings": [asdict(finding) for finding in findings],
         "settings": [asdict(setting) for setting in settings],
     }
-    click.echo(json.dumps(document, indent=2))
+    print_document(document)
 
 
 def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> None:

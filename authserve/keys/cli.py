@@ -1,24 +1,20 @@
 """`flask keys`: signing keys from the command line."""
 
-import json
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from authserve.core.actor import RequestInfo
-from authserve.core.cli import tell_errors
+from authserve.core.cli import Group, print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import ListedKey, RotationCause, list_keys, rewrap, rotate
 
-keys_group = AppGroup("keys", help="Signing keys: list, rotate, seal anew.")
+keys_group = Group("keys", help="Signing keys: list, rotate, seal anew.")
 
 
 @keys_group.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@tell_errors
-def list_(as_json: bool) -> None:
+def list_() -> None:
     """List every key, newest first: kid, state, and when it signs and is believed.
 
     A key is published before it is active; retiring while tokens that it signed may live; and
@@ -28,15 +24,17 @@ def list_(as_json: bool) -> None:
     Example:
       flask keys list
     """
-    keys = list_keys()
-    if not keys:
-        click.echo("There is no key yet; the first that is needed is made by itself.", err=True)
-    for key in keys:
-        document = _document(key)
-        if as_json:
-            click.echo(json.dumps(document))
-        else:
-            click.echo("\t".join(value or "-" for value in document.values()))
+    print_rows(
+        map(_document, list_keys()),
+        columns={
+            "KID": "kid",
+            "STATE": "state",
+            "PUBLISHED": "published_at",
+            "SIGNS FROM": "active_from",
+            "RETIRES": "retire_at",
+        },
+        empty="There is no key yet; the first that is needed is made by itself.",
+    )
 
 
 @keys_group.command("rotate")
@@ -45,7 +43,6 @@ def list_(as_json: bool) -> None:
     is_flag=True,
     help="Believe no older key any more: the private key may be in wrong hands.",
 )
-@tell_errors
 def rotate_(emergency: bool) -> None:
     """Make the next signing key; running workers follow within seconds.
 
@@ -61,17 +58,15 @@ def rotate_(emergency: bool) -> None:
     cause = RotationCause.EMERGENCY if emergency else RotationCause.ORDER
     newest = rotate(cause, request=RequestInfo(user_agent="flask keys rotate"))
     if emergency:
-        click.echo(f"{newest.kid} signs now; no older key is believed any more.")
-    elif newest.is_new:
-        click.echo(f"{newest.kid} is made, and signs from {to_rfc3339(newest.active_from)}.")
+        text = f"{newest.kid} signs now; no older key is believed any more."
     else:
-        click.echo(
-            f"{newest.kid} was made already, and signs from {to_rfc3339(newest.active_from)}."
-        )
+        made = "is made" if newest.is_new else "was made already"
+        text = f"{newest.kid} {made}, and signs from {to_rfc3339(newest.active_from)}."
+    active_from = to_rfc3339(newest.active_from)
+    print_result(text, kid=newest.kid, active_from=active_from, is_new=newest.is_new)
 
 
 @keys_group.command("rewrap")
-@tell_errors
 def rewrap_() -> None:
     """Seal the private keys anew under the current SECRET_KEY.
 
@@ -87,7 +82,7 @@ def rewrap_() -> None:
     except SigningKeyUnavailableError as error:
         raise click.ClickException(f"Nothing was changed: {error.remedy}") from error
     keys = "key" if count == 1 else "keys"
-    click.echo(f"{count} {keys} sealed under the current SECRET_KEY.")
+    print_result(f"{count} {keys} sealed under the current SECRET_KEY.", keys=count)
 
 
 def _document(key: ListedKey) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`flask worker`, and `flask outbox` to look at what it does."""
 
-import json
 import logging
 import signal
 from typing import Any
@@ -8,9 +7,10 @@ from uuid import UUID
 
 import click
 from flask import current_app
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import with_appcontext
+from sqlalchemy import Row
 
-from authserve.core.cli import tell_errors
+from authserve.core.cli import BaseCommand, Group, print_document, print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.core.registry import component
 from authserve.outbox.service import (
@@ -30,10 +30,10 @@ from authserve.outbox.worker import (
 
 logger = logging.getLogger(__name__)
 
-outbox_group = AppGroup("outbox", help="Messages: those owed, sent and given up.")
+outbox_group = Group("outbox", help="Messages: those owed, sent and given up.")
 
 
-@click.command("worker")
+@click.command("worker", cls=BaseCommand)
 @with_appcontext
 def worker_command() -> None:
     """Deliver mail, seal the audit trail and clear dead rows away, until stopped.
@@ -63,7 +63,6 @@ def worker_command() -> None:
 @outbox_group.command("list")
 @click.option("--state", type=click.Choice([state.value for state in MessageState]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@tell_errors
 def list_(state: str | None, limit: int) -> None:
     """List messages, newest first: id, state, kind, attempts, when asked for, last error.
 
@@ -71,14 +70,22 @@ def list_(state: str | None, limit: int) -> None:
     Example:
       flask outbox list --state dead
     """
-    for row in list_messages(state=MessageState(state) if state else None, limit=limit):
-        columns = (row.id, row.state, row.kind, row.attempts, to_rfc3339(row.created_at))
-        click.echo("\t".join((*map(str, columns), row.last_error or "-")))
+    print_rows(
+        map(_row, list_messages(state=MessageState(state) if state else None, limit=limit)),
+        columns={
+            "ID": "id",
+            "STATE": "state",
+            "KIND": "kind",
+            "ATTEMPTS": "attempts",
+            "CREATED": "created_at",
+            "LAST ERROR": "last_error",
+        },
+        empty="There is no such message.",
+    )
 
 
 @outbox_group.command()
 @click.argument("message_id", type=click.UUID)
-@tell_errors
 def show(message_id: UUID) -> None:
     """Show one message as JSON.
 
@@ -86,12 +93,11 @@ def show(message_id: UUID) -> None:
     Example:
       flask outbox show 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
     """
-    click.echo(json.dumps(_document(get_message(message_id)), indent=2))
+    print_document(_document(get_message(message_id)))
 
 
 @outbox_group.command("retry")
 @click.argument("message_id", type=click.UUID)
-@tell_errors
 def retry_(message_id: UUID) -> None:
     """Let the worker try a message again that was given up, for another 24 hours.
 
@@ -100,7 +106,18 @@ def retry_(message_id: UUID) -> None:
       flask outbox retry 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
     """
     retry(message_id)
-    click.echo("The worker will try it again.")
+    print_result("The worker will try it again.", id=str(message_id), state=MessageState.PENDING)
+
+
+def _row(message: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": str(message.id),
+        "state": message.state,
+        "kind": message.kind,
+        "attempts": message.attempts,
+        "created_at": to_rfc3339(message.created_at),
+        "last_error": message.last_error,
+    }
 
 
 def _document(message: OutboxMessage) -> dict[str, Any]:

@@ -1,20 +1,26 @@
 """`flask sessions`: ending and clearing away."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
-from flask.cli import AppGroup
 
-from authserve.core.cli import tell_errors
+from authserve.core.cli import (
+    YES_OPTION,
+    Group,
+    TimeParam,
+    confirm,
+    expand_stdin,
+    print_hint,
+    print_result,
+)
 from authserve.core.clock import now
 from authserve.sessions.service import end_sessions_issued_before, purge_dead_sessions
-from authserve.users.service import get_user_by_reference, ref_of
+from authserve.users.service import get_users_by_reference, ref_of
 
-sessions_group = AppGroup("sessions", help="Sessions: end them, clear away the dead ones.")
+sessions_group = Group("sessions", help="Sessions: end them, clear away the dead ones.")
 
 
 @sessions_group.command()
-@tell_errors
 def purge() -> None:
     """Delete the sessions that ended or expired over an hour ago.
 
@@ -27,21 +33,25 @@ def purge() -> None:
     deleted = 0
     for count in purge_dead_sessions():
         deleted += count
-        click.echo(f"{deleted} deleted so far", err=True)
-    click.echo(f"{deleted} dead sessions deleted.")
+        print_hint(f"{deleted} deleted so far")
+    print_result(f"{deleted} dead sessions deleted.", deleted=deleted)
 
 
 @sessions_group.command()
-@click.option("--user", help="Only those of this id, address or username.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    help="Only those of this id, address or username; repeatable; `-` is standard input.",
+)
 @click.option(
     "--issued-before",
-    type=click.DateTime(),
-    help="Only those that began before this moment (UTC); all, if left out.",
+    type=TimeParam(is_utc_implied=True),
+    help="Only those that began before this time (UTC if it has no offset); all, if left out.",
 )
-@click.confirmation_option(prompt="This signs people out. Go on?")
-@tell_errors
-def revoke(user: str | None, issued_before: datetime | None) -> None:
-    """End live sessions, of one user or of everybody.
+@YES_OPTION
+def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) -> None:
+    """End live sessions, of some users or of all; more than one user's need a confirmation.
 
     After restoring a backup, end what began before it was restored: sessions live in it that
     had been ended since.
@@ -49,9 +59,13 @@ def revoke(user: str | None, issued_before: datetime | None) -> None:
     \b
     Examples:
       flask sessions revoke --user alice
-      flask sessions revoke --issued-before 2026-11-23T06:00:00 --yes
+      flask sessions revoke --issued-before 2026-11-23T06:00:00Z --yes
     """
-    moment = issued_before.replace(tzinfo=UTC) if issued_before else now()
-    only = ref_of(get_user_by_reference(user)) if user is not None else None
-    count = end_sessions_issued_before(moment, user=only)
-    click.echo(f"{count} sessions ended.")
+    limit = issued_before or now()
+    found = get_users_by_reference(expand_stdin(users))
+    if len(found) != 1:
+        people = f"{len(found)} people" if users else "all people"
+        confirm(f"This signs {people} out. Go on?", yes=yes)
+    owners = [ref_of(user) for user in found] if users else [None]
+    count = sum(end_sessions_issued_before(limit, user=owner) for owner in owners)
+    print_result(f"{count} sessions ended.", ended=count)

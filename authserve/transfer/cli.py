@@ -1,7 +1,6 @@
 """`flask users import` and `flask users export`."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,14 +11,14 @@ from typing import TextIO
 import click
 from flask.cli import with_appcontext
 
-from authserve.core.cli import tell_errors
+from authserve.core.cli import Command, open_output, print_written
 from authserve.transfer.errors import TransferFileError
 from authserve.transfer.schemas import FIELDS, load_row
 from authserve.transfer.service import RawRow, Result, RowResult, export_users, import_users
 from authserve.transfer.service import read_rows as read_rows_of
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--format",
@@ -35,7 +34,6 @@ from authserve.transfer.service import read_rows as read_rows_of
     "--results", type=click.Path(dir_okay=False, path_type=Path), help="NDJSON, one line a row."
 )
 @with_appcontext
-@tell_errors
 def import_command(
     file: Path, file_format: str, maps: tuple[str, ...], dry_run: bool, results: Path | None
 ) -> None:
@@ -120,10 +118,9 @@ def _summary(counts: Counter[Result], dry_run: bool) -> str:
     )
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @with_appcontext
-@tell_errors
 def export_command(file: Path) -> None:
     """Export every account as NDJSON, password hashes included; `-` is standard output.
 
@@ -134,22 +131,9 @@ def export_command(file: Path) -> None:
       flask users export users.ndjson
       flask users export - | gzip > users.ndjson.gz
     """
-    if str(file) == "-":
-        _write(sys.stdout)
-        return
-    # For the operator alone, and never over an older file by mistake.
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise click.ClickException(f"{file} exists already; name another file.") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-        count = _write(target)
-    click.echo(f"{count} accounts written to {file}.", err=True)
-
-
-def _write(target: TextIO) -> int:
     count = 0
-    for document in export_users():
-        target.write(json.dumps(document, ensure_ascii=False) + "\n")
-        count += 1
-    return count
+    with open_output(file) as target:
+        for document in export_users():
+            target.write(json.dumps(document, ensure_ascii=False) + "\n")
+            count += 1
+    print_written(file, "accounts", count)

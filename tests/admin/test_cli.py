@@ -15,6 +15,7 @@ from authserve.core.ids import new_id
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.people import make_user
+from tests.support.tables import read_table
 
 Run = Callable[..., Result]
 
@@ -30,9 +31,9 @@ def run(runner: FlaskCliRunner) -> Run:
 
 
 def shown(result: Result) -> dict[str, Any]:
-    """The account that a command printed; a link may follow."""
+    """The account that a command printed, and nothing beside it."""
     assert result.exit_code == 0, result.output
-    document: dict[str, Any] = json.JSONDecoder().raw_decode(result.stdout)[0]
+    document: dict[str, Any] = json.loads(result.stdout)
     return document
 
 
@@ -59,8 +60,8 @@ def test_create_makes_an_account_that_can_sign_in(run: Run, app: Flask) -> None:
 
 def test_create_without_a_password_prints_a_link_to_set_one(run: Run, app: Flask) -> None:
     result = run("create", "alice@example.com")
-    assert shown(result)["username"] is None
-    told = result.stdout.splitlines()[-1]
+    assert json.loads(result.stdout)["username"] is None
+    (told,) = result.stderr.splitlines()
     sentence, _, token = told.partition("#")
     assert sentence == (
         "To set the password, open this link, once and within 3 days: "
@@ -165,9 +166,10 @@ def only_admin(context: None) -> UserRef:
 
 def test_list_shows_accounts_oldest_first(run: Run, alice: UserRef, only_admin: UserRef) -> None:
     run("deactivate", "alice")
-    assert [line.split("\t") for line in run("list").stdout.splitlines()] == [
-        [str(alice.id), "alice@example.com", "alice", "inactive", "user"],
-        [str(only_admin.id), "root@example.com", "root", "active", "admin,user"],
+    assert read_table(run("list").stdout) == [
+        ["ID", "EMAIL", "USERNAME", "ACTIVE", "ROLES"],
+        [str(alice.id), "alice@example.com", "alice", "no", "user"],
+        [str(only_admin.id), "root@example.com", "root", "yes", "admin,user"],
     ]
 
 
@@ -255,6 +257,52 @@ def test_the_last_administrator_stays(run: Run, only_admin: UserRef) -> None:
     assert (document["is_active"], document["roles"]) == (True, ["admin", "user"])
 
 
+# Several accounts
+
+
+def test_several_accounts_are_named_or_read_from_standard_input(run: Run, alice: UserRef) -> None:
+    make_user("bob")
+    shown_one = run("show", "alice", "alice@example.com")
+    assert shown(shown_one)["username"] == "alice"
+    both = run("show", "-", stdin="\ufeffalice\r\nbob\r\n")
+    assert [json.loads(line)["username"] for line in both.stdout.splitlines()] == ["alice", "bob"]
+    assert run("grant", "alice", "bob", "admin").stdout == (
+        "alice@example.com holds: admin, user.\nbob@example.com holds: admin, user.\n"
+    )
+
+
+def test_access_of_several_ends_after_a_confirmation(run: Run, alice: UserRef) -> None:
+    make_user("bob")
+    for args in (("deactivate",), ("revoke",)):
+        role = ["user"] if args == ("revoke",) else []
+        result = run(*args, "alice", "bob", *role)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.endswith("Error: Nothing was changed. Confirm with --yes.\n")
+    assert shown(run("show", "alice"))["is_active"]
+    result = run("deactivate", "--yes", "--json", "-", stdin="alice\nbob\n")
+    assert result.exit_code == 0
+    assert not shown(run("show", "alice"))["is_active"]
+
+
+def test_nothing_is_done_where_one_of_several_is_unknown(run: Run, alice: UserRef) -> None:
+    assert_refused(run("deactivate", "alice", "eve", "--yes"), "There is no such user: 'eve'.")
+    assert shown(run("show", "alice"))["is_active"]
+
+
+def test_one_that_stays_does_not_keep_the_others_back(
+    run: Run, alice: UserRef, only_admin: UserRef
+) -> None:
+    result = run("deactivate", "--yes", "root", "alice")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: root@example.com: {LAST_ADMIN}\n"
+    assert not shown(run("show", "alice"))["is_active"]
+
+
+def test_changes_are_told_as_json(run: Run, alice: UserRef) -> None:
+    result = shown(run("deactivate", "alice", "--json"))
+    assert result == {"id": str(alice.id), "email": "alice@example.com", "is_active": False}
+
+
 # grant and revoke
 
 
@@ -275,4 +323,4 @@ def test_an_unknown_role_is_refused(run: Run, alice: UserRef) -> None:
 def test_a_missing_argument_is_told_with_the_usage(run: Run) -> None:
     result = run("grant", "alice")
     assert result.exit_code == 2
-    assert "Missing argument 'ROLE'" in result.stderr
+    assert "Missing argument 'USER...'" in result.stderr

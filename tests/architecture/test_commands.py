@@ -8,31 +8,48 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.core.cli import BaseCommand, Command
+from tests.support.marks import on_sqlite
+
 FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 """What Flask and its extensions bring along."""
 
 
 @pytest.fixture
-def commands(app: Flask) -> list[str]:
-    """The names of all commands, those of groups with the group's before them."""
-    return [
-        " ".join(path)
-        for name, command in app.cli.commands.items()
+def commands(app: Flask) -> dict[str, click.Command]:
+    """All commands by name, those of groups with the group's before it."""
+    return {
+        " ".join(path): command
+        for name, child in app.cli.commands.items()
         if name not in FOREIGN
-        for path in _paths((name,), command)
-    ]
+        for path, command in _leaves((name,), child)
+    }
 
 
-def _paths(path: tuple[str, ...], command: click.Command) -> Iterator[tuple[str, ...]]:
+def _leaves(
+    path: tuple[str, ...], command: click.Command
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     if not isinstance(command, click.Group):
-        yield path
+        yield path, command
         return
     for name, child in command.commands.items():
-        yield from _paths((*path, name), child)
+        yield from _leaves((*path, name), child)
+
+
+@on_sqlite
+def test_every_command_reports_its_errors_and_has_json(commands: dict[str, click.Command]) -> None:
+    """Make commands of `authserve.core.cli.Group`, or with `cls=Command`."""
+    assert [name for name, one in commands.items() if not isinstance(one, BaseCommand)] == []
+    without_json = [name for name, one in commands.items() if not isinstance(one, Command)]
+    # The worker answers nothing: it logs.
+    assert without_json == ["worker"]
+    for command in commands.values():
+        names = [option for param in command.params for option in param.opts]
+        assert len(names) == len(set(names))
 
 
 def test_every_command_has_help_with_an_example_on_a_line_of_its_own(
-    commands: list[str], runner: FlaskCliRunner
+    commands: dict[str, click.Command], runner: FlaskCliRunner
 ) -> None:
     assert "users create" in commands
     for command in commands:

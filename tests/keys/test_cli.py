@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from tests.support.keys import kids
+from tests.support.tables import read_table
 
 OTHER_SECRET = "another secret for tests alone, 98765"
 
@@ -30,8 +31,9 @@ def test_list_shows_every_key_newest_first(app: Flask, runner: FlaskCliRunner) -
     assert keys[1]["retire_at"] > keys[0]["active_from"]
 
     plain = runner.invoke(args=["keys", "list"])
-    assert [line.split("\t") for line in plain.stdout.splitlines()] == [
-        [value or "-" for value in key.values()] for key in keys
+    assert read_table(plain.stdout) == [
+        ["KID", "STATE", "PUBLISHED", "SIGNS FROM", "RETIRES"],
+        *([value or "-" for value in key.values()] for key in keys),
     ]
 
 

@@ -12,6 +12,7 @@ from authserve.outbox.service import claim, enqueue, mark_dropped
 from tests.outbox.conftest import KIND
 from tests.support.marks import on_sqlite
 from tests.support.messages import change_messages, messages
+from tests.support.tables import read_table
 
 
 @pytest.fixture
@@ -30,23 +31,24 @@ def test_it_lists_messages_newest_first(
         mark_dropped(claimed, "nobody has this address")
         with transaction():
             newer = enqueue(KIND, {}, topic="t")
-    lines = [line.split("\t") for line in runner.invoke(args=["outbox", "list"]).output.split("\n")]
-    assert [line[:4] for line in lines[:-1]] == [
+    header, *lines = read_table(runner.invoke(args=["outbox", "list"]).stdout)
+    assert header == ["ID", "STATE", "KIND", "ATTEMPTS", "CREATED", "LAST ERROR"]
+    assert [line[:4] for line in lines] == [
         [str(newer), "pending", KIND, "0"],
         [str(message_id), "dropped", KIND, "1"],
     ]
-    assert [line[5] for line in lines[:-1]] == ["-", "nobody has this address"]
-    assert all(line[4].endswith("Z") for line in lines[:-1])
+    assert [line[5] for line in lines] == ["-", "nobody has this address"]
+    assert all(line[4].endswith("Z") for line in lines)
 
 
 def test_it_lists_one_state_and_no_more_than_asked(
     app: Flask, runner: FlaskCliRunner, message_id: UUID
 ) -> None:
-    assert runner.invoke(args=["outbox", "list", "--state", "dead"]).output == ""
+    assert runner.invoke(args=["outbox", "list", "--state", "dead"]).stdout == ""
     with app.app_context(), transaction():
         enqueue(KIND, {})
     one = runner.invoke(args=["outbox", "list", "--state", "pending", "--limit", "1"])
-    assert len(one.output.splitlines()) == 1
+    assert len(one.stdout.splitlines()) == 2
 
 
 @on_sqlite

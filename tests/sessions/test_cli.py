@@ -1,5 +1,6 @@
 """`flask sessions`."""
 
+import json
 from datetime import timedelta
 
 import time_machine
@@ -36,7 +37,7 @@ def test_revoke_ends_the_sessions_of_one_user(
 ) -> None:
     for reference in ("alice", "Alice@Example.com", str(alice.id)):
         login(app.test_client(), "alice")
-        result = run(runner, "revoke", "--user", reference, "--yes")
+        result = run(runner, "revoke", "--user", reference)
         assert result.exit_code == 0, result.output
     assert count_sessions(app, user_id=alice.id, revoke_reason="ended_by_admin") == 4
     assert alice.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
@@ -49,8 +50,12 @@ def test_revoke_ends_what_began_before_a_moment(
 ) -> None:
     clock.shift(60)
     new = login(app.test_client(), "alice").get_json()
-    result = run(runner, "revoke", "--issued-before", "2030-01-01T12:00:30", "--yes")
-    assert (result.exit_code, result.stdout) == (0, "1 sessions ended.\n")
+    for time in ("2030-01-01T12:00:30Z", "2030-01-01T12:00:30"):
+        result = run(runner, "revoke", "--issued-before", time, "--yes", "--json")
+        assert (result.exit_code, json.loads(result.stdout)) == (
+            0,
+            {"ended": 1 if time.endswith("Z") else 0},
+        )
     assert live_session_row(app, alice.session_id)["revoked_at"] == now()
     assert live_session_row(app, new["session_id"])["revoked_at"] is None
 
@@ -67,6 +72,17 @@ def test_revoke_of_everybody_asks_first(
     assert result.exit_code == 0
     assert result.stdout.endswith("2 sessions ended.\n")
     assert bob.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
+
+
+@on_sqlite
+def test_revoke_takes_several_users(
+    app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller, charlie: Caller
+) -> None:
+    result = run(runner, "revoke", "--user", "-", input="alice\nbob\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    result = run(runner, "revoke", "--user", "-", "--yes", input="alice\nbob\n")
+    assert (result.exit_code, result.stdout) == (0, "2 sessions ended.\n")
+    assert charlie.get("/api/v1/users/me").status_code == 200
 
 
 @on_sqlite

@@ -1,6 +1,6 @@
 """Making, finding, changing, switching and deleting accounts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -87,6 +87,25 @@ def get_user_by_reference(reference: str) -> User:
     if identifier is None:
         raise UserNotFoundError
     return _get_where(identifier_is(identifier))
+
+
+def get_users_by_reference(references: Iterable[str]) -> list[User]:
+    """Return the accounts that an operator means, each once; see `get_user_by_reference`.
+
+    Raises:
+        UserNotFoundError: no account fits one of several references, which the error names.
+    """
+    wanted = list(references)
+    found: dict[UUID, User] = {}
+    for reference in wanted:
+        try:
+            user = get_user_by_reference(reference)
+        except UserNotFoundError as error:
+            if len(wanted) == 1:
+                raise
+            raise UserNotFoundError(f"There is no such user: {reference!r}.") from error
+        found.setdefault(user.id, user)
+    return list(found.values())
 
 
 def is_any_active(user_ids: Sequence[UUID]) -> bool:
