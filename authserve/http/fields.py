@@ -15,10 +15,9 @@ from authserve.core.identifiers import (
     canonical_username,
     clean_display_name,
 )
+from authserve.core.ids import read_id
 from authserve.core.password_policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from authserve.core.password_policy import normalize_password
-
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",
@@ -102,9 +101,10 @@ class StrictUUID(fields.UUID):
     """
 
     def _validated(self, value: Any) -> UUID:
-        if not (isinstance(value, str) and _UUID.fullmatch(value)):
+        found = read_id(value) if isinstance(value, str) else None
+        if found is None:
             raise self.make_error("invalid_uuid")
-        return UUID(value)
+        return found
 
 
 class MomentInput(fields.AwareDateTime):

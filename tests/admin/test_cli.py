@@ -205,7 +205,7 @@ def test_list_refuses_an_unknown_role(run: Run) -> None:
 def test_show_finds_an_account_by_id_address_and_username(run: Run, alice: UserRef) -> None:
     documents = [
         shown(run("show", reference))
-        for reference in (str(alice.id), "ALICE@example.com", "Alice", alice.id.hex)
+        for reference in (str(alice.id), "ALICE@example.com", "Alice", f" {alice.id} ".upper())
     ]
     assert all(document == documents[0] for document in documents)
     assert (documents[0]["id"], documents[0]["roles"]) == (str(alice.id), ["user"])

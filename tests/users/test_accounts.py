@@ -99,6 +99,14 @@ def test_an_account_is_found_by_id_address_and_username_in_any_letter_case(alice
             get_user_by_reference(unknown)
 
 
+def test_a_username_of_32_hex_digits_names_its_holder_alone(alice: UserRef) -> None:
+    with pytest.raises(UserNotFoundError):
+        get_user_by_reference(alice.id.hex)
+    namesake = add(email="namesake@example.com", username=alice.id.hex)
+    assert get_user_by_reference(alice.id.hex).id == namesake.id
+    assert get_user_by_reference(str(alice.id)).id == alice.id
+
+
 def test_owners_of_many_identifiers_are_found_together(alice: UserRef, bob: UserRef) -> None:
     many = [f"nobody{number}" for number in range(1_200)]
     found = find_ids_by_identifier([*many, "alice", "bob@example.com"])

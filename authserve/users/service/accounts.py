@@ -14,6 +14,7 @@ from authserve.core.constraints import violated_constraint
 from authserve.core.db import require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
+from authserve.core.ids import read_id
 from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
 from authserve.users.events import (
     UserActivated,
@@ -74,15 +75,16 @@ def get_user(user_id: UUID) -> User:
 
 
 def get_user_by_reference(reference: str) -> User:
-    """The account that an operator means by an id, an address or a username.
+    """Return the account that an operator names by its id, address or username.
+
+    No text can be two of them: an address has an `@`, an id is longer than any username.
 
     Raises:
         UserNotFoundError: no account fits.
     """
-    try:
-        return _get_where(User.id == UUID(reference))
-    except ValueError:
-        pass
+    user_id = read_id(reference.strip())
+    if user_id is not None:
+        return _get_where(User.id == user_id)
     identifier = canonical_login_identifier(reference)
     if identifier is None:
         raise UserNotFoundError
