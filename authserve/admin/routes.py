@@ -1,5 +1,6 @@
 """The API of administration: other people's accounts."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,8 @@ from authserve.admin.service import (
 from authserve.core.errors import InsufficientPermissionsError
 from authserve.http.authentication import (
     current_actor,
-    login_required,
+    fresh_login_required,
+    fresh_login_required_where,
     on_own_account,
     require_permission,
 )
@@ -45,13 +47,14 @@ from authserve.http.schemas import EmptySchema, UserSchema, user_document
 from authserve.outbox.service import MessageState
 from authserve.ratelimit.policy import ADMIN_MAIL
 from authserve.rbac.errors import RoleNotFoundError
-from authserve.rbac.service import Permission, holders_of, roles_of_many
+from authserve.rbac.service import USER_ROLE, Permission, holders_of, roles_of_many
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
 from authserve.sessions.service import find_live_sessions
 from authserve.users.errors import (
     AlreadyActiveError,
     EmailTakenError,
     LastAdminError,
+    OwnAccountError,
     UsernameTakenError,
     UserNotFoundError,
 )
@@ -83,14 +86,19 @@ def list_users(query: dict[str, Any]) -> Response:
     return json_response({"items": items, "next_cursor": page.next_cursor})
 
 
+def _grants_roles(invitation: Mapping[str, Any]) -> bool:
+    return not {USER_ROLE}.issuperset(invitation["roles"])
+
+
 @blueprint.post("")
 @require_permission(Permission.USERS_WRITE)
 @blueprint.arguments(InvitationRequestSchema)
 @blueprint.response(201, UserSchema)
 @blueprint.refuses(EmailTakenError, UsernameTakenError, RoleNotFoundError)
+@fresh_login_required_where(_grants_roles)
 @limited(ADMIN_MAIL)
 def post_user(body: dict[str, Any]) -> Response:
-    """Invite somebody: they choose a password by a mailed link."""
+    """Invite a user, who chooses a password by a mailed link; with roles it needs a fresh token."""
     roles = body.pop("roles")
     new = NewUser(**body)
     made = invite_user(new, roles=roles, actor=current_actor(), request=current_request_info())
@@ -98,7 +106,7 @@ def post_user(body: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/me/export")
-@login_required
+@fresh_login_required
 @blueprint.response(200, PersonalDataSchema)
 @on_own_account(UserNotFoundError)
 def export_me() -> Response:
@@ -116,13 +124,20 @@ def read_user(user_id: UUID) -> Response:
     return _user_response(with_roles(get_user(user_id)))
 
 
+def _changes_address(changes: Mapping[str, Any]) -> bool:
+    return not {"email", "email_verified"}.isdisjoint(changes)
+
+
 @blueprint.patch("/<uuid:user_id>")
 @require_permission(Permission.USERS_WRITE)
 @blueprint.arguments(AccountChangeSchema)
 @blueprint.response(200, UserSchema)
-@blueprint.refuses(UserNotFoundError, EmailTakenError, UsernameTakenError, LastAdminError)
+@blueprint.refuses(
+    UserNotFoundError, EmailTakenError, UsernameTakenError, LastAdminError, OwnAccountError
+)
+@fresh_login_required_where(_changes_address)
 def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
-    """Change an account; deactivation ends its sessions at once."""
+    """Change an account; deactivation ends its sessions, an address needs a fresh token."""
     profile: dict[str, str | None] = {
         name: body.pop(name) for name in ("username", "display_name") if name in body
     }
@@ -135,8 +150,9 @@ def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
 
 @blueprint.delete("/<uuid:user_id>")
 @require_permission(Permission.USERS_WRITE)
+@fresh_login_required
 @blueprint.response(204)
-@blueprint.refuses(UserNotFoundError, LastAdminError)
+@blueprint.refuses(UserNotFoundError, LastAdminError, OwnAccountError)
 def delete_user(user_id: UUID) -> None:
     """Delete an account with its sessions, for good."""
     remove_user(user_id, actor=current_actor(), request=current_request_info())
@@ -155,6 +171,7 @@ def post_invitation(user_id: UUID) -> dict[str, Any]:
 
 @blueprint.put("/<uuid:user_id>/roles")
 @require_permission(Permission.ROLES_WRITE)
+@fresh_login_required
 @blueprint.arguments(RolesSchema)
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError)
@@ -197,6 +214,7 @@ def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
 
 @blueprint.post("/<uuid:user_id>/password-reset")
 @require_permission(Permission.USERS_WRITE)
+@fresh_login_required
 @blueprint.response(202, EmptySchema)
 @blueprint.refuses(UserNotFoundError, InsufficientPermissionsError)
 @limited(ADMIN_MAIL)

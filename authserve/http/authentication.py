@@ -136,21 +136,52 @@ def login_optional(view: ViewT) -> ViewT:
     return cast(ViewT, _documented(view, AuthenticationRequiredError, requirements=requirements))
 
 
-def fresh_login_required(view: ViewT) -> ViewT:
-    """Let only callers in who gave their password within the last minutes (ASVS 7.5.1).
+def require_fresh() -> None:
+    """Refuse an access token that is not fresh (ASVS 7.5.1).
 
-    Freshness is what the token's `fresh` claim says: the moment until which it lasts.
+    Freshness is what the token's `fresh` claim says: the time until which it lasts.
+
+    Raises:
+        ReauthenticationRequiredError: it is over, or the token was refreshed.
     """
+    fresh_until = authenticate().claims["fresh"]
+    if fresh_until is False or now().timestamp() >= fresh_until:
+        raise reauthentication_required()
+
+
+def fresh_login_required(view: ViewT) -> ViewT:
+    """Let only callers in who gave their password within the last minutes."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        fresh_until = authenticate().claims["fresh"]
-        if fresh_until is False or now().timestamp() >= fresh_until:
-            raise reauthentication_required()
+        require_fresh()
         return view(*args, **kwargs)
 
-    errors = (AuthenticationRequiredError, ReauthenticationRequiredError)
-    return cast(ViewT, _documented(guarded, *errors))
+    return cast(ViewT, _documented(guarded, *_FRESH_ERRORS))
+
+
+def fresh_login_required_where(
+    is_sensitive: Callable[[Mapping[str, Any]], bool],
+) -> Callable[[ViewT], ViewT]:
+    """Ask for a fresh token where a part of the body is sensitive; put it next to the view.
+
+    Args:
+        is_sensitive: a decision about the validated body.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def guarded(body: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if is_sensitive(body):
+                require_fresh()
+            return view(body, *args, **kwargs)
+
+        return cast(ViewT, _documented(guarded, *_FRESH_ERRORS))
+
+    return decorator
+
+
+_FRESH_ERRORS = (AuthenticationRequiredError, ReauthenticationRequiredError)
 
 
 def reauthentication_required() -> ReauthenticationRequiredError:

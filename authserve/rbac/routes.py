@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from authserve.http.authentication import current_actor, require_permission
+from authserve.http.authentication import (
+    current_actor,
+    fresh_login_required,
+    require_permission,
+)
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import NamePageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
@@ -42,6 +46,7 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("")
 @require_permission(Permission.ROLES_WRITE)
+@fresh_login_required
 @blueprint.arguments(NewRoleSchema)
 @blueprint.response(201, RoleSchema)
 @blueprint.refuses(RoleExistsError)
@@ -62,6 +67,7 @@ def read_role(name: str) -> dict[str, Any]:
 
 @blueprint.put("/<name>")
 @require_permission(Permission.ROLES_WRITE)
+@fresh_login_required
 @blueprint.arguments(RoleBodySchema)
 @blueprint.response(200, RoleSchema)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError)
@@ -73,6 +79,7 @@ def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 @blueprint.delete("/<name>")
 @require_permission(Permission.ROLES_WRITE)
+@fresh_login_required
 @blueprint.response(204)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError, RoleInUseError)
 def remove_role(name: str) -> None:

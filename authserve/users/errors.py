@@ -52,6 +52,13 @@ class LastAdminError(ConflictError):
     default_detail = "This is the last active administrator. Give somebody else the role first."
 
 
+class OwnAccountError(ConflictError):
+    """An administrator's call names the caller's own account, which has calls of its own."""
+
+    code = "own_account"
+    default_detail = "This is your own account. Use the calls under /api/v1/users/me."
+
+
 class AlreadyActiveError(ConflictError):
     """There is nothing to invite to: the account has a password."""
 

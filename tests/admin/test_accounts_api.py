@@ -11,6 +11,7 @@ from authserve.rbac.policy import Permission
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.marks import on_sqlite
 
 USERS = "/api/v1/users"
 
@@ -207,15 +208,41 @@ def test_it_refuses_malformed_changes(
 
 
 def test_the_last_administrator_stays(admin: Caller) -> None:
-    path = f"{USERS}/{admin.id}"
     for response in (
-        admin.patch(path, json={"is_active": False}),
-        admin.put(f"{path}/roles", json={"roles": ["user"]}),
-        admin.delete(path),
+        admin.put(f"{USERS}/{admin.id}/roles", json={"roles": ["user"]}),
         admin.delete(f"{USERS}/me"),
     ):
         assert (response.status_code, code(response)) == (409, "last_admin")
     assert admin.get(f"{USERS}/me").status_code == 200
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("PATCH", {"email": "boss@example.com"}),
+        ("PATCH", {"email": "admin@example.com"}),
+        ("PATCH", {"email_verified": True}),
+        ("PATCH", {"is_active": False}),
+        ("PATCH", {"is_active": True, "display_name": "Boss"}),
+        ("DELETE", None),
+    ],
+)
+def test_an_own_account_has_calls_of_its_own(
+    app: Flask, admin: Caller, method: str, body: dict[str, object] | None
+) -> None:
+    register_caller(app, "deputy", roles=("admin",))
+    path = f"{USERS}/{admin.id}"
+    before = admin.get(path).get_json()
+    response = admin.call(method, path, json=body)
+    assert (response.status_code, code(response)) == (409, "own_account")
+    assert admin.get(path).get_json() == before
+
+
+@on_sqlite
+def test_an_own_name_can_be_changed_by_id(admin: Caller) -> None:
+    changed = admin.patch(f"{USERS}/{admin.id}", json={"display_name": "Boss"})
+    assert changed.get_json()["display_name"] == "Boss"
 
 
 def test_twenty_requests_at_once_leave_an_administrator(app: Flask) -> None:

@@ -22,7 +22,7 @@ from authserve.rbac.service import (
     set_roles,
 )
 from authserve.sessions.service import RevokeReason, end_sessions
-from authserve.users.errors import AlreadyActiveError
+from authserve.users.errors import AlreadyActiveError, OwnAccountError
 from authserve.users.events import PasswordResetTriggered, UserInvited
 from authserve.users.service import (
     NewUser,
@@ -58,6 +58,12 @@ class AccountChanges:
     email: str | None = None
     email_verified: bool | None = None
     is_active: bool | None = None
+
+    @property
+    def is_for_others_only(self) -> bool:
+        """True if an owner must use the calls under `/me` for a part of it, or have no call."""
+        switches = (self.email, self.email_verified, self.is_active)
+        return any(value is not None for value in switches)
 
 
 def invite_user(
@@ -109,8 +115,11 @@ def change_account(
     Raises:
         UserNotFoundError: there is no such account.
         InsufficientPermissionsError: its user may do more than the actor.
+        OwnAccountError: it is the actor's, whose address changes by a link to the new one alone.
         EmailTakenError, UsernameTakenError, LastAdminError: nothing has changed.
     """
+    if changes.is_for_others_only:
+        _require_other_account(actor, user_id)
     with _acting_on(user_id, actor) as user:
         _change_email(user, changes, actor=actor, request=request)
         if changes.profile:
@@ -167,8 +176,10 @@ def remove_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
     """Delete somebody's account, for good.
 
     Raises:
+        OwnAccountError: it is the actor's; `users.service.delete_user` is for owners.
         UserNotFoundError, InsufficientPermissionsError, LastAdminError: it stays.
     """
+    _require_other_account(actor, user_id)
     with _acting_on(user_id, actor) as user:
         delete_user(ref_of(user), actor=actor, request=request)
 
@@ -184,6 +195,11 @@ def trigger_password_reset(user_id: UUID, *, actor: Actor, request: RequestInfo)
         request_by_address(Purpose.RESET_PASSWORD, user.email)
         end_sessions(ref, RevokeReason.ENDED_BY_ADMIN, actor=actor, request=request)
         emit(PasswordResetTriggered(actor=actor, subject=ref, request=request))
+
+
+def _require_other_account(actor: Actor, user_id: UUID) -> None:
+    if actor.user is not None and actor.user.id == user_id:
+        raise OwnAccountError
 
 
 @contextmanager

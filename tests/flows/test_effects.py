@@ -1,0 +1,620 @@
+"""Every effect of the API, every way to it, and what each way checks first.
+
+A way is one call with one kind of body. Three things are held against each other: what the table
+says, which audit events a call really writes, and which refusals it really gives. So a new call,
+a new field, or a call that gains an effect fails here until its checks are enough.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import count
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from authserve.core.events import AuditAction
+from authserve.http.openapi_document import get_api
+from authserve.rbac.service import Permission
+from tests.support.audit import all_events
+from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
+from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.marks import on_sqlite
+
+API = "/api/v1"
+
+NEW_PASSWORD = "another horse, another staple"
+
+
+class Check(Enum):
+    """What a call asks for before it does anything."""
+
+    SESSION = auto()
+    """An access token or refresh token of a live session."""
+
+    FRESH = auto()
+    """A password that was given within the last minutes."""
+
+    PASSWORD = auto()
+    """The account's password, in this call."""
+
+    LINK = auto()
+    """The token of a link that was mailed to the address."""
+
+    OWN = auto()
+    """No parameter names the account: it is the caller's or the link's."""
+
+    OTHER = auto()
+    """The account is not the caller's."""
+
+    HOLDS_TARGET = auto()
+    """The caller holds every permission of the account that is acted on."""
+
+    HOLDS_ROLE = auto()
+    """The caller holds every permission of the roles that are granted or changed."""
+
+
+Checks = frozenset[Check | Permission]
+
+
+def checks(*names: Check | Permission) -> Checks:
+    """Return a set of checks."""
+    return frozenset(names)
+
+
+OPEN = checks()
+OWN = checks(Check.SESSION, Check.OWN)
+OWN_FRESH = OWN | {Check.FRESH}
+BY_LINK = checks(Check.LINK, Check.OWN)
+BY_PROVEN_LINK = BY_LINK | {Check.PASSWORD}
+ON_USER = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.USERS_WRITE)
+ON_OTHER_FRESH = ON_USER | {Check.OTHER, Check.FRESH}
+ON_ROLE = checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.ROLES_WRITE)
+
+EXPORT = "everything held on a user is read"
+
+Effect = AuditAction | str
+
+NEEDED: dict[Effect, tuple[Checks, ...]] = {
+    # Each effect with the least that a way to it must check; alternatives beside each other.
+    AuditAction.USER_REGISTERED: (OPEN,),
+    AuditAction.SESSION_STARTED: (checks(Check.PASSWORD),),
+    AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD},),
+    AuditAction.SESSION_REVOKED: (
+        OWN,
+        BY_LINK,
+        ON_USER,
+        checks(Check.SESSION, Check.HOLDS_TARGET, Permission.SESSIONS_WRITE),
+    ),
+    AuditAction.USER_PROFILE_CHANGED: (OWN, ON_USER, BY_LINK),
+    AuditAction.USER_EMAIL_CHANGE_REQUESTED: (OWN_FRESH,),
+    AuditAction.USER_EMAIL_CHANGED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
+    AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
+    AuditAction.USER_PASSWORD_CHANGED: (OWN | {Check.PASSWORD},),
+    AuditAction.USER_PASSWORD_RESET: (BY_LINK,),
+    AuditAction.USER_PASSWORD_RESET_TRIGGERED: (ON_USER | {Check.FRESH},),
+    AuditAction.USER_INVITED: (ON_USER, checks(Check.SESSION, Permission.USERS_WRITE)),
+    AuditAction.USER_INVITATION_ACCEPTED: (BY_LINK,),
+    AuditAction.USER_ACTIVATED: (ON_USER | {Check.OTHER},),
+    AuditAction.USER_DEACTIVATED: (ON_USER | {Check.OTHER},),
+    AuditAction.USER_DELETED: (OWN_FRESH, ON_OTHER_FRESH),
+    AuditAction.USER_ROLES_CHANGED: (
+        ON_ROLE | {Check.HOLDS_TARGET},
+        # A new account holds nothing yet.
+        checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.USERS_WRITE),
+    ),
+    AuditAction.ROLE_CREATED: (ON_ROLE,),
+    AuditAction.ROLE_CHANGED: (ON_ROLE,),
+    AuditAction.ROLE_DELETED: (ON_ROLE,),
+    EXPORT: (OWN_FRESH,),
+}
+
+
+@dataclass
+class World:
+    """A caller who may do everything, an account to act on, and the mail of both.
+
+    Args:
+        name: of the caller; no other world has it.
+    """
+
+    app: Flask
+    mailbox: Mailbox
+    name: str
+    caller: Caller = field(init=False)
+    target: Caller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.caller = register_caller(self.app, self.name, roles=("admin",))
+        self.target = register_caller(self.app, f"{self.name}-target")
+
+    @property
+    def role(self) -> str:
+        """The name of a role that can be changed."""
+        return f"{self.name}-role"
+
+    def make_role(self) -> dict[str, Any]:
+        """Make the role; returns what another call can make of it."""
+        body = {"name": self.role, "permissions": ["users:read"]}
+        assert self.caller.post(f"{API}/roles", json=body).status_code == 201
+        return {"permissions": ["audit:read"], "description": "Other."}
+
+    def second_session(self) -> str:
+        """Sign the caller in once more; returns the id of that session."""
+        return sign_in(self.caller.client, self.name, user={}).tokens["session_id"]
+
+    def invite(self) -> dict[str, Any]:
+        """Let the target be an account that waits for its owner; returns no body."""
+        body = {"email": f"{self.name}-invited@example.com"}
+        self.target.user = self.caller.post(f"{API}/users", json=body).get_json()
+        return {}
+
+    def deactivate(self) -> dict[str, Any]:
+        """Deactivate the target; returns what undoes it."""
+        path = f"{API}/users/{self.target.id}"
+        assert self.caller.patch(path, json={"is_active": False}).status_code == 200
+        return {"is_active": True}
+
+    def link(self, address: str) -> str:
+        """The token of the newest link to an address."""
+        work(self.app)
+        return [letter.token for letter in self.mailbox.to(address) if "#" in letter.text][-1]
+
+    def verification_link(self) -> dict[str, Any]:
+        """What proves the target's address."""
+        return {"token": self.link(self.target.user["email"]), "password": PASSWORD}
+
+    def reset_link(self) -> dict[str, Any]:
+        """What sets the target's password."""
+        email = self.target.user["email"]
+        self.caller.client.post(f"{API}/auth/password/forgot", json={"email": email})
+        return {"token": self.link(email), "new_password": NEW_PASSWORD}
+
+    def invitation_link(self) -> dict[str, Any]:
+        """What accepts an invitation."""
+        self.invite()
+        names = {"username": f"{self.name}-new", "display_name": "New"}
+        return {"token": self.link(self.target.user["email"]), "password": NEW_PASSWORD, **names}
+
+    def change_link(self) -> dict[str, Any]:
+        """What changes the caller's address."""
+        email = f"{self.name}-other@example.com"
+        self.caller.post(f"{API}/users/me/email", json={"new_email": email})
+        return {"token": self.link(email), "password": PASSWORD}
+
+
+Body = Callable[[World], dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """One call with one kind of body.
+
+    Args:
+        call: method and path, as the OpenAPI document writes them.
+        checks: what it asks for.
+        effects: what it does; events of refusals are no effects.
+        body: makes what it needs in a world, and returns the body.
+    """
+
+    call: str
+    checks: Checks
+    effects: frozenset[Effect]
+    body: Body = None
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.call.partition(" ")[0]
+
+    def path(self, world: World, user_id: object) -> str:
+        """The path with every parameter filled in."""
+        _, _, path = self.call.partition(" ")
+        session_id = world.second_session() if "{session_id}" in path else ""
+        return API + path.format(user_id=user_id, session_id=session_id, name=world.role)
+
+    def prepare(self, world: World) -> dict[str, Any] | None:
+        """Make what the call needs; returns its body."""
+        return self.body(world) if self.body is not None else None
+
+
+def way(call: str, asked: Checks, *effects: Effect, body: Body = None) -> Way:
+    """Return a way; see `Way`."""
+    return Way(call, asked, frozenset(effects), body)
+
+
+REVOKED = AuditAction.SESSION_REVOKED
+SESSIONS = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.SESSIONS_WRITE)
+
+WAYS = [
+    way(
+        "POST /auth/register",
+        OPEN,
+        AuditAction.USER_REGISTERED,
+        body=lambda world: {
+            "email": f"{world.name}-new@example.com",
+            "username": f"{world.name}-new",
+            "display_name": "New",
+            "password": PASSWORD,
+        },
+    ),
+    way(
+        "POST /auth/login",
+        checks(Check.PASSWORD),
+        AuditAction.SESSION_STARTED,
+        body=lambda world: {
+            "identifier": world.name,
+            "password": PASSWORD,
+            "device_token": world.caller.tokens["device_token"],
+        },
+    ),
+    way(
+        "POST /auth/refresh",
+        OPEN,
+        body=lambda world: {"refresh_token": world.target.tokens["refresh_token"]},
+    ),
+    way("POST /auth/logout", OWN, REVOKED),
+    way("POST /auth/logout-all", OWN, REVOKED),
+    way(
+        "POST /auth/reauthenticate",
+        OWN | {Check.PASSWORD},
+        AuditAction.SESSION_REAUTHENTICATED,
+        body=lambda _: {"password": PASSWORD},
+    ),
+    way(
+        "POST /auth/introspect",
+        checks(Check.SESSION, Permission.TOKENS_INTROSPECT),
+        body=lambda world: {"token": world.target.tokens["access_token"]},
+    ),
+    way(
+        "POST /auth/email/verify",
+        BY_PROVEN_LINK,
+        AuditAction.USER_EMAIL_VERIFIED,
+        body=World.verification_link,
+    ),
+    way(
+        "POST /auth/email/verify/resend",
+        OPEN,
+        body=lambda world: {"email": world.target.user["email"]},
+    ),
+    way(
+        "POST /auth/password/forgot",
+        OPEN,
+        body=lambda world: {"email": world.target.user["email"]},
+    ),
+    way(
+        "POST /auth/password/reset",
+        BY_LINK,
+        AuditAction.USER_PASSWORD_RESET,
+        REVOKED,
+        body=World.reset_link,
+    ),
+    way(
+        "POST /auth/invitation/accept",
+        BY_LINK,
+        AuditAction.USER_INVITATION_ACCEPTED,
+        AuditAction.USER_PROFILE_CHANGED,
+        body=World.invitation_link,
+    ),
+    way(
+        "PATCH /users/me",
+        OWN,
+        AuditAction.USER_PROFILE_CHANGED,
+        body=lambda world: {"username": f"{world.name}-new", "display_name": "New"},
+    ),
+    way("DELETE /users/me", OWN_FRESH, AuditAction.USER_DELETED),
+    way(
+        "PUT /users/me/password",
+        OWN | {Check.PASSWORD},
+        AuditAction.USER_PASSWORD_CHANGED,
+        body=lambda _: {"current_password": PASSWORD, "new_password": NEW_PASSWORD},
+    ),
+    way(
+        "POST /users/me/email",
+        OWN_FRESH,
+        AuditAction.USER_EMAIL_CHANGE_REQUESTED,
+        body=lambda world: {"new_email": f"{world.name}-new@example.com"},
+    ),
+    way(
+        "POST /users/me/email/confirm",
+        BY_PROVEN_LINK,
+        AuditAction.USER_EMAIL_CHANGED,
+        body=World.change_link,
+    ),
+    way("DELETE /users/me/sessions/{session_id}", OWN, REVOKED),
+    way("GET /users/me/export", OWN_FRESH, EXPORT),
+    way(
+        "POST /users",
+        checks(Check.SESSION, Permission.USERS_WRITE),
+        AuditAction.USER_INVITED,
+        body=lambda world: {
+            "email": f"{world.name}-new@example.com",
+            "username": f"{world.name}-new",
+            "display_name": "New",
+            "roles": ["user"],
+        },
+    ),
+    way(
+        "POST /users",
+        checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.USERS_WRITE),
+        AuditAction.USER_INVITED,
+        AuditAction.USER_ROLES_CHANGED,
+        body=lambda world: {"email": f"{world.name}-new@example.com", "roles": ["admin"]},
+    ),
+    way(
+        "PATCH /users/{user_id}",
+        ON_USER,
+        AuditAction.USER_PROFILE_CHANGED,
+        body=lambda world: {"username": f"{world.name}-new", "display_name": "New"},
+    ),
+    way(
+        "PATCH /users/{user_id}",
+        ON_OTHER_FRESH,
+        AuditAction.USER_EMAIL_CHANGED,
+        body=lambda world: {"email": f"{world.name}-new@example.com"},
+    ),
+    way(
+        "PATCH /users/{user_id}",
+        ON_OTHER_FRESH,
+        AuditAction.USER_EMAIL_VERIFIED,
+        body=lambda _: {"email_verified": True},
+    ),
+    way(
+        "PATCH /users/{user_id}",
+        ON_USER | {Check.OTHER},
+        AuditAction.USER_DEACTIVATED,
+        REVOKED,
+        body=lambda _: {"is_active": False},
+    ),
+    way(
+        "PATCH /users/{user_id}",
+        ON_USER | {Check.OTHER},
+        AuditAction.USER_ACTIVATED,
+        body=World.deactivate,
+    ),
+    way("DELETE /users/{user_id}", ON_OTHER_FRESH, AuditAction.USER_DELETED),
+    way("POST /users/{user_id}/invitation", ON_USER, AuditAction.USER_INVITED, body=World.invite),
+    way(
+        "PUT /users/{user_id}/roles",
+        ON_ROLE | {Check.HOLDS_TARGET},
+        AuditAction.USER_ROLES_CHANGED,
+        body=lambda _: {"roles": ["admin", "user"]},
+    ),
+    way("DELETE /users/{user_id}/sessions", SESSIONS, REVOKED),
+    way(
+        "POST /users/{user_id}/password-reset",
+        ON_USER | {Check.FRESH},
+        AuditAction.USER_PASSWORD_RESET_TRIGGERED,
+        REVOKED,
+    ),
+    way(
+        "POST /roles",
+        ON_ROLE,
+        AuditAction.ROLE_CREATED,
+        body=lambda world: {
+            "name": world.role,
+            "description": "New.",
+            "permissions": ["audit:read"],
+        },
+    ),
+    way("PUT /roles/{name}", ON_ROLE, AuditAction.ROLE_CHANGED, body=World.make_role),
+    way(
+        "DELETE /roles/{name}",
+        ON_ROLE,
+        AuditAction.ROLE_DELETED,
+        body=lambda world: world.make_role() and {},
+    ),
+]
+
+READS = {
+    # Calls that only read, and so have no effect; each needs a session and, but for the own
+    # account, a permission: see `tests/docs/test_security_design.py`.
+    "GET /audit-events",
+    "GET /client-address",
+    "GET /roles",
+    "GET /roles/{name}",
+    "GET /users",
+    "GET /users/me",
+    "GET /users/me/events",
+    "GET /users/me/sessions",
+    "GET /users/{user_id}",
+    "GET /users/{user_id}/sessions",
+    "GET /users/{user_id}/sign-in-status",
+}
+
+HARMLESS = {"token_type_hint"}
+"""Fields that change nothing of what a call does."""
+
+
+@dataclass
+class People:
+    """Callers whom all worlds share, since each of them is refused."""
+
+    app: Flask
+    admin: Caller
+    lesser: dict[frozenset[str], Caller] = field(default_factory=dict)
+
+    def with_permissions(self, permissions: Iterable[str]) -> Caller:
+        """Return a caller who holds these permissions alone."""
+        wanted = frozenset(permissions)
+        if wanted not in self.lesser:
+            name = f"lesser{len(self.lesser)}"
+            body = {"name": name, "permissions": sorted(wanted)}
+            assert self.admin.post(f"{API}/roles", json=body).status_code == 201
+            self.lesser[wanted] = register_caller(self.app, name, roles=(name,))
+        return self.lesser[wanted]
+
+
+@pytest.fixture
+def people(app: Flask, admin: Caller) -> People:
+    """Callers whom all worlds share."""
+    return People(app, admin)
+
+
+@pytest.fixture
+def worlds(app: Flask) -> Iterator[World]:
+    """Worlds without end, each with people of its own."""
+    mailbox = open_mailbox(app)
+    return (World(app, mailbox, f"caller{number}") for number in count())
+
+
+@dataclass
+class Attempt:
+    """A way in a world, ready to be gone: refusals spend nothing of it."""
+
+    way: Way
+    world: World
+    people: People
+    body: dict[str, Any] | None = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.body = self.way.prepare(self.world) or None
+        self.path = self.way.path(self.world, self.world.target.id)
+
+    def perform(self, caller: Caller, path: str | None = None, **changes: str) -> TestResponse:
+        """Make the call as `caller`, with `changes` in its body."""
+        body = {**self.body, **changes} if self.body else None
+        path = path or self.path
+        if Check.SESSION not in self.way.checks:
+            return caller.client.open(path, method=self.way.method, json=body)
+        return caller.call(self.way.method, path, json=body)
+
+    def with_token(self, access_token: str) -> TestResponse:
+        """Make the call as the world's caller, with another token."""
+        caller = self.world.caller
+        return self.perform(Caller(caller.client, caller.user, {"access_token": access_token}))
+
+    def without_session(self) -> TestResponse:
+        """Make the call with a token that is none."""
+        return self.with_token("x")
+
+    def with_stale_token(self) -> TestResponse:
+        """Make the call with a token that was refreshed."""
+        caller = self.world.caller
+        body = {"refresh_token": caller.tokens["refresh_token"]}
+        tokens = caller.client.post(f"{API}/auth/refresh", json=body).get_json()
+        return self.with_token(tokens["access_token"])
+
+    def with_wrong_password(self) -> TestResponse:
+        """Make the call with another password than the account's."""
+        name = "current_password" if "current_password" in (self.body or {}) else "password"
+        return self.perform(self.world.caller, **{name: "wrong"})
+
+    def with_other_link(self) -> TestResponse:
+        """Make the call with a token that no mail had."""
+        return self.perform(self.world.caller, token="x")
+
+    def on_own_account(self) -> TestResponse:
+        """Make the call on the account of the caller, beside whom there are administrators."""
+        path = self.way.path(self.world, self.people.admin.id)
+        return self.perform(self.people.admin, path)
+
+    def without_permission(self, permission: str) -> TestResponse:
+        """Make the call as a caller who holds every permission but one."""
+        return self.perform(self.people.with_permissions(set(Permission) - {permission}))
+
+    def on_administrator(self) -> TestResponse:
+        """Make the call on an administrator, as a caller who is none."""
+        roles = f"{API}/users/{self.world.target.id}/roles"
+        assert self.people.admin.put(roles, json={"roles": ["admin"]}).status_code == 200
+        response = self.perform(self.people.with_permissions(Permission))
+        assert self.people.admin.put(roles, json={"roles": ["user"]}).status_code == 200
+        return response
+
+    def without_permissions_of_role(self) -> TestResponse:
+        """Make the call as a caller who may write roles, and holds nothing that they allow."""
+        held = (Permission.ROLES_WRITE, Permission.USERS_WRITE)
+        return self.perform(self.people.with_permissions(held))
+
+
+REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
+    Check.SESSION: ("invalid_token", Attempt.without_session),
+    Check.FRESH: ("reauthentication_required", Attempt.with_stale_token),
+    Check.PASSWORD: ("wrong_password", Attempt.with_wrong_password),
+    Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),
+    Check.OTHER: ("own_account", Attempt.on_own_account),
+    Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),
+    Check.HOLDS_ROLE: ("insufficient_permissions", Attempt.without_permissions_of_role),
+}
+
+
+def code_of(response: TestResponse) -> str:
+    """The code of a refusal."""
+    return str(response.get_json()["code"])
+
+
+def effects_of(app: Flask, response: TestResponse, way: Way) -> set[Effect]:
+    """What a call did, as its audit events have it."""
+    with app.app_context():
+        events = all_events()
+    correlation_id = response.headers["X-Correlation-ID"]
+    found: set[Effect] = {EXPORT} if way.call.endswith("/export") else set()
+    for event in events:
+        if event.correlation_id == correlation_id and event.outcome == "success":
+            found.add(AuditAction(event.action))
+            if set((event.details or {}).get("roles", ())) - {"user"}:
+                found.add(AuditAction.USER_ROLES_CHANGED)
+    return found
+
+
+def label(way: Way) -> str:
+    """A name for a way in the results."""
+    return " ".join((way.call, *sorted(effect.split(".")[-1] for effect in way.effects)))
+
+
+def operations(app: Flask) -> dict[str, set[str]]:
+    """Every call of the API by its method and path, with the fields of its body."""
+    with app.app_context():
+        document = get_api().spec.to_dict()
+    schemas = document["components"]["schemas"]
+    found: dict[str, set[str]] = {}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if path.startswith(f"{API}/") and method != "parameters":
+                content = operation.get("requestBody", {}).get("content", {})
+                reference = content.get("application/json", {}).get("schema", {}).get("$ref")
+                fields = schemas[reference.rpartition("/")[2]]["properties"] if reference else ()
+                found[f"{method.upper()} {path.removeprefix(API)}"] = set(fields)
+    return found
+
+
+@on_sqlite
+def test_every_call_is_in_the_table(app: Flask) -> None:
+    assert operations(app).keys() == {way.call for way in WAYS} | READS
+
+
+def test_every_way_checks_what_its_effects_need() -> None:
+    for each in WAYS:
+        for effect in each.effects:
+            assert any(needed <= each.checks for needed in NEEDED[effect]), label(each)
+
+
+@on_sqlite
+def test_every_way_does_what_the_table_says_after_its_checks(
+    app: Flask, people: People, worlds: Iterator[World], subtests: pytest.Subtests
+) -> None:
+    fields = operations(app)
+    for each in WAYS:
+        with subtests.test(label(each)):
+            attempt = Attempt(each, next(worlds), people)
+            for check in each.checks - {Check.OWN}:
+                if isinstance(check, Permission):
+                    refusal, response = (
+                        "insufficient_permissions",
+                        attempt.without_permission(check),
+                    )
+                else:
+                    refusal, refused = REFUSALS[check]
+                    response = refused(attempt)
+                expected = "invalid_credentials" if each.call == "POST /auth/login" else refusal
+                assert code_of(response) == expected, check
+                assert effects_of(app, response, each) <= {EXPORT}
+            response = attempt.perform(attempt.world.caller)
+            assert response.status_code < 300, response.get_json()
+            assert effects_of(app, response, each) == each.effects
+            fields[each.call] -= (attempt.body or {}).keys()
+    # A field that no way sends may have an effect that no way shows.
+    assert {call: left - HARMLESS for call, left in fields.items() if left - HARMLESS} == {}
