@@ -29,6 +29,7 @@ from bench.server import (
     AUTHSERVE,
     FLOOR,
     ROOT,
+    ROTATING,
     database,
     environment,
     running,
@@ -81,7 +82,7 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
     """Both servers on a new database, with accounts that have signed in."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        environ = environment(stack.enter_context(database(kind, folder)), folder)
+        environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ | {"LOG_LEVEL": "WARNING"}, check=True)
         stormers = STORMERS * USERS_PER_STORMER

@@ -27,6 +27,7 @@ from bench.load import Caller, NextRequest, always, build_request, run
 from bench.server import (
     AUTHSERVE,
     ROOT,
+    ROTATING,
     Gunicorn,
     database,
     environment,
@@ -169,7 +170,7 @@ def measure_size(kind: str, rows: int, seconds: float, only: str) -> dict[str, s
     """Fill a database and measure everything on it."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        environ = environment(stack.enter_context(database(kind, folder)), folder)
+        environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
         environ["LOG_LEVEL"] = "WARNING"
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ, check=True)

@@ -159,6 +159,9 @@ def url_of(server: PostgresServer) -> str:
     return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
+ROTATING = {"REFRESH_REUSE_GRACE": "0"}
+"""For measurements of refreshes: within the grace of the one before, a refresh rotates nothing."""
+
 HIDDEN = ("pygments", "rich", "yaml")
 """Packages of the development environment that libraries of ours import when they find them."""
 

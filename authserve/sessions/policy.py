@@ -80,6 +80,20 @@ def judge_session(session: SessionTimes, now: datetime) -> SessionState:
     return SessionState.LIVE
 
 
+def is_within_grace(rotated_at: datetime | None, *, now: datetime, grace: timedelta) -> bool:
+    """Return True while a session that has rotated does not rotate again.
+
+    A clock that was set back does not make a rotation of an hour ago a recent one: one that lies
+    further ahead than `CLOCK_TOLERANCE` is not within the grace.
+
+    Args:
+        rotated_at: when the current generation began; None before the first refresh.
+        now: by the same clock as `rotated_at`, whichever machine that was written on.
+        grace: its end is included.
+    """
+    return rotated_at is not None and -CLOCK_TOLERANCE <= now - rotated_at <= grace
+
+
 def judge_refresh(
     *,
     presented: int,
@@ -90,16 +104,12 @@ def judge_refresh(
 ) -> RefreshVerdict:
     """Judge a refresh token by its generation.
 
-    A clock that was set back does not make a token of an hour ago one that was just replaced: a
-    rotation that lies further ahead than `CLOCK_TOLERANCE` is not within the grace.
-
     Args:
         presented: the generation in the token.
         current: the generation of the session's row.
-        rotated_at: when `current` began; None before the first refresh.
-        now: by the same clock as `rotated_at`, whichever machine that was written on.
-        grace: how long the immediate parent is still answered, its end included (RFC 9700 §4.14
-            leaves room for a retry after a lost answer; ASVS 10.4.5).
+        rotated_at, now: see `is_within_grace`.
+        grace: how long the previous generation is still answered (RFC 9700 §4.14 leaves room for
+            a retry after a lost answer; ASVS 10.4.5).
     """
     if presented == current:
         return RefreshVerdict.CURRENT
@@ -107,6 +117,6 @@ def judge_refresh(
         return RefreshVerdict.GENERATION_AHEAD
     if presented < current - 1:
         return RefreshVerdict.OLDER_GENERATION
-    if rotated_at is not None and -CLOCK_TOLERANCE <= now - rotated_at <= grace:
+    if is_within_grace(rotated_at, now=now, grace=grace):
         return RefreshVerdict.JUST_REPLACED
     return RefreshVerdict.REPLACED_EARLIER

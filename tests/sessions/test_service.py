@@ -24,7 +24,7 @@ from authserve.core.errors import (
 )
 from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
 from authserve.sessions.models import Session
-from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RefreshVerdict
+from authserve.sessions.policy import CLOCK_TOLERANCE, MAX_SESSIONS_PER_USER, RefreshVerdict
 from authserve.sessions.service import (
     ADVANCE,
     BEGIN,
@@ -68,6 +68,12 @@ def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
 def rotate(issued: IssuedSession, **changes: Any) -> IssuedSession:
     token = presented(issued, **changes)
     return rotate_session(token, request=REQUEST, advance=ADVANCE).session
+
+
+def rotate_later(clock: Clock, issued: IssuedSession) -> IssuedSession:
+    """Refresh when the grace of the refresh before is over."""
+    clock.shift(GRACE + INSTANT)
+    return rotate(issued)
 
 
 # The beginning.
@@ -161,7 +167,7 @@ def test_the_idle_limit_never_passes_the_absolute_one(
 def test_a_chain_of_refreshes_stays_one_session(clock: Clock, app: Flask, user: UserRef) -> None:
     issued = make_session(user)
     for generation in range(1, 30):
-        issued = rotate(issued)
+        issued = rotate_later(clock, issued)
         assert issued.generation == generation
     assert count_sessions(app, user_id=user.id) == 1
 
@@ -179,7 +185,52 @@ def test_the_parent_within_the_grace_is_given_the_present_generation(
     assert rotate(following).generation == 2
 
 
-def test_a_replay_does_not_extend_the_grace(clock: Clock, issued: IssuedSession) -> None:
+@pytest.mark.parametrize("age", [timedelta(0), INSTANT, GRACE - INSTANT, GRACE])
+def test_the_current_generation_does_not_rotate_again_within_the_grace(
+    clock: Clock, app: Flask, issued: IssuedSession, age: timedelta
+) -> None:
+    following = rotate(issued)
+    row = live_session_row(app, issued.id)
+    clock.shift(age)
+    assert rotate(following) == replace(following, is_retry=True)
+    assert live_session_row(app, issued.id) == row
+
+
+def test_the_current_generation_rotates_an_instant_after_the_grace(
+    clock: Clock, app: Flask, issued: IssuedSession
+) -> None:
+    following = rotate_later(clock, rotate(issued))
+    assert (following.generation, following.is_retry) == (2, False)
+    assert live_session_row(app, issued.id)["rotated_at"] == now()
+
+
+def test_a_session_without_a_rotation_rotates_at_once(clock: Clock, issued: IssuedSession) -> None:
+    assert rotate(issued).generation == 1
+
+
+def test_a_rotation_far_in_the_future_is_outside_the_grace(
+    clock: Clock, app: Flask, issued: IssuedSession
+) -> None:
+    """It was written by a clock that has been set back since."""
+    following = rotate(issued)
+    change_session(app, issued.id, rotated_at=now() + CLOCK_TOLERANCE)
+    assert rotate(following).generation == 1
+    change_session(app, issued.id, rotated_at=now() + CLOCK_TOLERANCE + INSTANT)
+    assert rotate(following).generation == 2
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+def test_a_replay_does_not_extend_the_grace(
+    clock: Clock, issued: IssuedSession, generation: int
+) -> None:
+    following = rotate(issued)
+    clock.shift(GRACE)
+    assert rotate(issued, generation=generation).generation == 1
+    clock.shift(INSTANT)
+    assert rotate(following).generation == 2
+
+
+def test_the_parent_is_refused_after_a_replay(clock: Clock, issued: IssuedSession) -> None:
     rotate(issued)
     clock.shift(GRACE)
     rotate(issued)
@@ -212,7 +263,7 @@ def test_reuse_ends_the_session(
 ) -> None:
     latest = issued
     for _ in range(refreshes):
-        latest = rotate(latest)
+        latest = rotate_later(clock, latest)
     before = live_session_row(app, issued.id)
     clock.shift(age)
 
@@ -274,7 +325,7 @@ def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: Us
     """Whatever the token's generation: the state of the session is judged before it."""
     for (columns, error), generation in product(NOT_LIVE, (0, 1, 2, 9)):
         issued = make_session(user)
-        rotate(rotate(issued))
+        rotate_later(clock, rotate(issued))
         change_session(app, issued.id, **{name: now() + at for name, at in columns.items()})
         row = live_session_row(app, issued.id)
         with pytest.raises(error):
@@ -323,7 +374,23 @@ def test_many_refreshes_of_one_token_move_the_session_once(
     answers = all_at_once([in_context(app, lambda: rotate(issued))] * 20)
     assert {(answer.id, answer.generation) for answer in answers} == {(issued.id, 1)}
     assert live_session_row(app, issued.id)["generation"] == 1
-    assert rotate(answers[0]).generation == 2
+    assert rotate_later(clock, answers[0]).generation == 2
+
+
+def test_both_generations_at_once_move_the_session_once_after_the_grace(
+    clock: Clock, app: Flask, issued: IssuedSession
+) -> None:
+    """Clients that share a token, half of which has not read the newest yet."""
+    current = rotate_later(clock, rotate(issued))
+    for generation in range(2, 5):
+        clock.shift(GRACE + INSTANT)
+        at_once = [in_context(app, lambda token=current: rotate(token))] * 20
+        answers = all_at_once(at_once)
+        assert {answer.generation for answer in answers} == {generation + 1}
+        previous, current = current, answers[0]
+        mixed = [in_context(app, lambda token=t: rotate(token)) for t in (previous, current)] * 10
+        assert {answer.generation for answer in all_at_once(mixed)} == {generation + 1}
+    assert live_session_row(app, issued.id)["revoked_at"] is None
 
 
 def test_a_refresh_and_the_end_of_its_session_never_both_win(app: Flask, user: UserRef) -> None:

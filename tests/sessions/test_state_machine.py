@@ -76,6 +76,12 @@ class ModelSession:
     generation: int = 0
     moved_at: datetime | None = None
     is_ended: bool = False
+    last_used_at: datetime = field(default_factory=now)
+
+    @property
+    def is_within_grace(self) -> bool:
+        """True while neither its current nor its previous token rotates it."""
+        return self.moved_at is not None and now() - self.moved_at <= GRACE
 
     @property
     def refusal(self) -> str | None:
@@ -199,9 +205,10 @@ class SessionMachine(RuleBasedStateMachine):
             session.is_ended = True
         if not self.assert_answer(response, code):
             return None
-        if token.generation == session.generation:
+        if token.generation == session.generation and not session.is_within_grace:
             session.generation += 1
             session.moved_at = now()
+            session.last_used_at = now()
             session.idle_end = min(now() + IDLE, session.end)
         return self.issued(session, response.get_json())
 
@@ -213,8 +220,7 @@ class SessionMachine(RuleBasedStateMachine):
         if session.refusal or token.generation == session.generation:
             return session.refusal
         is_parent = token.generation == session.generation - 1
-        is_retry = is_parent and session.moved_at is not None and now() - session.moved_at <= GRACE
-        return None if is_retry else "token_reused"
+        return None if is_parent and session.is_within_grace else "token_reused"
 
     @rule(pair=pairs)
     def an_access_token_is_used(self, pair: Pair) -> None:
@@ -298,7 +304,8 @@ class SessionMachine(RuleBasedStateMachine):
                 # Purged, so no token of it may be good.
                 assert session.refusal is not None
                 continue
-            assert row.generation == session.generation
+            assert (row.generation, row.rotated_at) == (session.generation, session.moved_at)
+            assert row.last_used_at == session.last_used_at
             assert (row.revoked_at is not None) is session.is_ended
             assert (row.idle_expires_at, row.expires_at) == (session.idle_end, session.end)
         assert rows == {}

@@ -1,4 +1,4 @@
-"""Refreshing a session: exactly one of many simultaneous callers moves it on."""
+"""Refresh a session: at most one of many callers moves it on within the grace."""
 
 import logging
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, case, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, or_, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
-from authserve.core.database_clock import shared_moment
+from authserve.core.database_clock import shared_moment, shared_time
 from authserve.core.db import AnyReturning, UTCDateTime, transaction, write_repeatably
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import emit
@@ -21,6 +21,7 @@ from authserve.sessions.errors import TokenReusedError
 from authserve.sessions.events import SessionReuseDetected
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
+    CLOCK_TOLERANCE,
     RefreshVerdict,
     RevokeReason,
     SessionState,
@@ -55,7 +56,7 @@ class Rotation:
     """A session that was refreshed.
 
     Args:
-        row: what the statement returned that moved it; None where a retry moved nothing.
+        row: what the statement returned that moved it; None within the grace, when nothing moves.
     """
 
     session: IssuedSession
@@ -65,11 +66,13 @@ class Rotation:
 def rotate_session(
     presented: PresentedRefresh, *, request: RequestInfo, advance: AnyReturning
 ) -> Rotation:
-    """Spend a refresh token: the session moves on by one generation, or ends.
+    """Spend a refresh token: the session moves on by one generation, stays, or ends.
 
     One conditional UPDATE decides, so of any number of simultaneous callers one moves the
-    session; the others find themselves one behind and, within the grace, are given the present
-    generation. Ending a session contends for the same row: whichever is second sees the first.
+    session. Within the grace after that, callers with its current or its previous generation get
+    the current one and move nothing: clients that share a token end with one that is good,
+    however their calls interleave. Ending a session contends for the same row: the second of the
+    two sees the first.
 
     Args:
         advance: `ADVANCE`, or that with more to return.
@@ -91,6 +94,18 @@ def rotate_session(
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 _IDLE_LIMIT = bindparam("idle_limit", type_=UTCDateTime)
+_GRACE_START = bindparam("grace_start", type_=UTCDateTime)
+_CLOCK_LIMIT = bindparam("clock_limit", type_=UTCDateTime)
+
+
+def _is_past_grace() -> ColumnElement[bool]:
+    """Return `not policy.is_within_grace` as SQL."""
+    return or_(
+        TABLE.c.rotated_at.is_(None),
+        TABLE.c.rotated_at < shared_time(_GRACE_START, _MOMENT),
+        TABLE.c.rotated_at > shared_time(_CLOCK_LIMIT, _MOMENT),
+    )
+
 
 ADVANCE = (
     update(TABLE)
@@ -99,6 +114,7 @@ ADVANCE = (
         TABLE.c.user_id == bindparam("owner_id"),
         TABLE.c.generation == bindparam("presented_generation"),
         TABLE.c.family_digest == bindparam("presented_digest"),
+        _is_past_grace(),
         is_live(_MOMENT),
     )
     .values(
@@ -116,18 +132,21 @@ is built once: building it made a quarter of all the calls of a refresh (measure
 
 
 def _parameters(presented: PresentedRefresh, moment: datetime) -> dict[str, Any]:
+    settings = get_settings()
     return {
         "session_id": presented.session_id,
         "owner_id": presented.user_id,
         "presented_generation": presented.generation,
         "presented_digest": digest(presented.family_secret),
         "moment": moment,
-        "idle_limit": moment + get_settings().refresh_idle_ttl,
+        "grace_start": moment - settings.refresh_reuse_grace,
+        "clock_limit": moment + CLOCK_TOLERANCE,
+        "idle_limit": moment + settings.refresh_idle_ttl,
     }
 
 
 def _answer_refused(presented: PresentedRefresh, moment: datetime, request: RequestInfo) -> Session:
-    """The session of a token that did not move it but is answered; otherwise the refusal."""
+    """Return the session of a token that is answered though it moved nothing, or raise."""
     with transaction(durable=True) as session:
         judged = _judge_refused(session, presented, moment, request)
     if isinstance(judged, UnauthenticatedError):

@@ -27,7 +27,7 @@ class IssuedSession:
         generation: what the refresh token has to carry.
         refresh_expires_at: the nearer of the idle and the absolute limit.
         family_secret: what every refresh token of the session carries.
-        is_retry: whether the token just before the current one was answered once more.
+        is_retry: True if the call moved nothing, being within the grace of a refresh before it.
     """
 
     id: UUID
