@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from flask import Flask, g, request
-from werkzeug.http import parse_list_header
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
 from authserve.core.settings import get_settings
@@ -17,16 +16,62 @@ from authserve.ratelimit.policy import network_of
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def trust_proxies(app: Flask, *, count: int) -> None:
-    """Take the client's address from `X-Forwarded-For`, but only what `count` proxies added.
+class ForwardedRequests:
+    """A WSGI middleware that takes address and scheme from what trusted proxies have added.
 
     Each trusted proxy appends the address that it saw, so the one `count` places from the right
     is the first that a trusted machine vouches for; everything left of it is the client's word.
+
+    Args:
+        count: trusted proxies, at least 1.
     """
+
+    def __init__(self, wsgi_app: Any, *, count: int) -> None:
+        self._wsgi_app = wsgi_app
+        self._count = count
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Replace `REMOTE_ADDR` and the scheme where a proxy told them; keep the peer."""
+        environ[_PEER] = environ.get("REMOTE_ADDR")
+        address = find_forwarded_address(environ.get(_FORWARDED_FOR), count=self._count)
+        if address is not None:
+            environ["REMOTE_ADDR"] = environ[_FORWARDED_ADDRESS] = address
+        schemes = _last_entries(environ.get("HTTP_X_FORWARDED_PROTO"), self._count)
+        if schemes and schemes[0].lower() in ("http", "https"):
+            environ["wsgi.url_scheme"] = schemes[0].lower()
+        return self._wsgi_app(environ, start_response)
+
+
+_PEER = "authserve.peer"
+_FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
+_FORWARDED_ADDRESS = "authserve.forwarded_address"
+
+
+def trust_proxies(app: Flask, *, count: int) -> None:
+    """Believe the `X-Forwarded-*` fields of `count` proxies, and of no other machine."""
     if count:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0, x_prefix=0
-        )
+        app.wsgi_app = ForwardedRequests(app.wsgi_app, count=count)  # type: ignore[method-assign]
+
+
+def find_forwarded_address(header: str | None, *, count: int) -> str | None:
+    """Return the address that the outermost of `count` trusted proxies saw.
+
+    The field is read by its commas from the right, so no text of a client's (a quote, a bracket)
+    can change what a proxy has appended. An entry that is no address counts as the address of the
+    proxy that wrote it, which the next entry to the right tells.
+
+    Returns:
+        None where the peer's own address counts: fewer proxies than trusted ones have spoken, or
+        none of their entries is an address.
+    """
+    addresses = map(normalize_address, _last_entries(header, count))
+    return next((address for address in addresses if address is not None), None)
+
+
+def _last_entries(header: str | None, count: int) -> list[str]:
+    """Return the last `count` entries of a list field, or none at all where it has fewer."""
+    entries = (header or "").rsplit(",", count)[-count:]
+    return [entry.strip() for entry in entries] if len(entries) == count else []
 
 
 def client_address() -> str | None:
@@ -62,19 +107,18 @@ class AddressFinding:
 def find_address() -> AddressFinding:
     """Say how `client_address` comes about.
 
-    The rule is the peer's as well where fewer proxies than trusted ones have spoken.
+    The rule is the peer's as well where no trusted proxy has told an address.
     """
-    count, address = get_settings().trusted_proxies, client_address()
-    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
-    forwarded_for = parse_list_header(request.headers.get("X-Forwarded-For", ""))
-    is_forwarded = count and len(forwarded_for) >= count
+    environ, address = request.environ, client_address()
+    is_forwarded = _FORWARDED_ADDRESS in environ
+    header = environ.get(_FORWARDED_FOR)
     return AddressFinding(
         address=address,
         network=network_of(address) if address else None,
         rule=AddressRule.X_FORWARDED_FOR if is_forwarded else AddressRule.PEER,
-        trusted_proxies=count,
-        peer=normalize_address(original.get("REMOTE_ADDR")),
-        forwarded_for=forwarded_for,
+        trusted_proxies=get_settings().trusted_proxies,
+        peer=normalize_address(environ.get(_PEER, environ.get("REMOTE_ADDR"))),
+        forwarded_for=[entry.strip() for entry in header.split(",")] if header else [],
     )
 
 
@@ -87,15 +131,24 @@ def current_request_info() -> RequestInfo:
     )
 
 
-@lru_cache(maxsize=4096)
+ADDRESS_MAX_LENGTH = 100
+"""Characters of an address with brackets, zone and port; longer text is no address (chosen)."""
+
+
 def normalize_address(address: str | None) -> str | None:
     """One spelling for one address: IPv4-mapped IPv6 folded, a zone or port dropped.
 
     Returns:
         None for anything that is no address, such as a Unix socket's empty peer.
     """
-    if not address:
+    # The cache must not keep what clients write at any length.
+    if not address or len(address) > ADDRESS_MAX_LENGTH:
         return None
+    return _parse_address(address)
+
+
+@lru_cache(maxsize=4096)
+def _parse_address(address: str) -> str | None:
     candidate = address.strip().partition("%")[0]
     if candidate.startswith("["):
         candidate = candidate[1:].partition("]")[0]

@@ -3,20 +3,35 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 IPV6_PREFIX = 64
 """What one customer of a provider is given at least (RFC 6177 §2)."""
 
+NAT64_PREFIX = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as IPv6 networks write them (RFC 6052 §2.1): the last 32 bits are the address."""
+
 
 def network_of(ip: str) -> str:
-    """What counts as one client address: an IPv4 address itself, an IPv6 one's network.
+    """Return what counts as one client address: an IPv4 address itself, an IPv6 one's network.
+
+    An IPv4 address that is written as IPv6, mapped or by NAT64, counts as itself: all of them
+    would else share one network.
 
     Args:
-        ip: in the spelling of `http.request_info`, which folds IPv4-mapped addresses.
+        ip: in the spelling of `http.request_info`.
     """
     address = ip_address(ip)
-    return ip if address.version == 4 else str(ip_network((address, IPV6_PREFIX), strict=False))
+    if isinstance(address, IPv4Address):
+        return ip
+    inner = _ipv4_inside(address)
+    return str(inner or ip_network((address, IPV6_PREFIX), strict=False))
+
+
+def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
+    if address in NAT64_PREFIX:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,19 @@
 from importlib.metadata import version
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
-from authserve.http.request_info import current_request_info, normalize_address
+from authserve.http.request_info import (
+    current_request_info,
+    find_forwarded_address,
+    normalize_address,
+)
 from tests.support.clients import Caller
 from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
@@ -69,13 +76,27 @@ FORWARDED: list[tuple[int, str | None, str | None]] = [
     (1, "192.0.2.1", "192.0.2.1"),
     (1, "6.6.6.6, 192.0.2.1", "192.0.2.1"),
     (1, "6.6.6.6,7.7.7.7,[2001:DB8::1]:443", "2001:db8::1"),
-    (1, "6.6.6.6, unknown", None),
+    # What is no address counts as the address of the proxy that wrote it.
+    (1, "6.6.6.6, unknown", PROXY),
+    (1, "6.6.6.6,", PROXY),
+    (1, "", PROXY),
+    (1, '"', PROXY),
+    # No text of a client's hides what a proxy appended.
+    (1, '", 192.0.2.1', "192.0.2.1"),
+    (1, '"6.6.6.6, 192.0.2.1', "192.0.2.1"),
+    (1, '"6.6.6.6\\", 192.0.2.1', "192.0.2.1"),
+    (1, ",,, 192.0.2.1", "192.0.2.1"),
+    (1, "for=6.6.6.6;x, 192.0.2.1", "192.0.2.1"),
     # Two: the second sees the first, which saw the client.
     (2, None, PROXY),
     (2, "198.51.100.7", PROXY),
     (2, "192.0.2.1, 198.51.100.7", "192.0.2.1"),
     (2, "6.6.6.6, 192.0.2.1, 198.51.100.7", "192.0.2.1"),
     (2, "6.6.6.6, ::ffff:192.0.2.1, 198.51.100.7", "192.0.2.1"),
+    (2, '6.6.6.6", 192.0.2.1, 198.51.100.7', "192.0.2.1"),
+    (2, "6.6.6.6, unknown, 198.51.100.7", "198.51.100.7"),
+    (2, "6.6.6.6, unknown, unknown", PROXY),
+    (2, "192.0.2.1, unknown", "192.0.2.1"),
 ]
 
 
@@ -91,6 +112,43 @@ def test_only_the_proxies_that_were_named_are_believed(
         headers["X-Forwarded-For"] = header
     response = app.test_client().get(PROBE, headers=headers, environ_base={"REMOTE_ADDR": PROXY})
     assert response.get_json() == {"ip": believed}
+
+
+ENTRIES = st.lists(st.text(st.characters(exclude_characters=","), max_size=120), max_size=4)
+
+
+@given(claims=ENTRIES, address=st.ip_addresses(), hops=ENTRIES, count=st.integers(1, 5))
+def test_no_claim_of_a_client_changes_what_a_trusted_proxy_saw(
+    claims: list[str], address: IPv4Address | IPv6Address, hops: list[str], count: int
+) -> None:
+    """Whatever stands left of it, and whatever the proxies behind it have written."""
+    header = ",".join([*claims, str(address), *hops])
+    found = find_forwarded_address(header, count=len(hops) + 1)
+    assert found == normalize_address(str(address))
+    # Any count and any text: an address, or none.
+    anything = find_forwarded_address(header, count=count)
+    assert anything is None or normalize_address(anything) == anything
+
+
+@given(header=st.text(max_size=300), count=st.integers(1, 5))
+def test_any_field_gives_an_address_of_its_last_entries_or_none(header: str, count: int) -> None:
+    last = [normalize_address(entry) for entry in header.split(",")[-count:]]
+    found = find_forwarded_address(header, count=count)
+    assert found in {None, *last}
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("header", "scheme"),
+    [(None, "http"), ("https", "https"), ("http, HTTPS", "https"), ('", https', "https")],
+)
+def test_the_scheme_is_what_the_trusted_proxy_says(
+    make_app: Any, header: str | None, scheme: str
+) -> None:
+    app = make_app(trusted_proxies=1)
+    add_probe(app, lambda: {"scheme": request.scheme})
+    headers = {"X-Forwarded-Proto": header} if header else {}
+    assert app.test_client().get(PROBE, headers=headers).get_json() == {"scheme": scheme}
 
 
 @on_sqlite

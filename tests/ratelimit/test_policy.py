@@ -11,6 +11,7 @@ from authserve.ratelimit.policy import (
     block_after,
     blocked_until,
     expiry_after,
+    network_of,
 )
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -56,3 +57,20 @@ def test_a_block_ends_with_the_first_moment_that_is_free(rule: ThrottleRule) -> 
 def test_only_a_failure_that_blocks_moves_the_end_of_a_counter(rule: ThrottleRule) -> None:
     with pytest.raises(ValueError, match="below the limit"):
         expiry_after(rule.limit - 1, rule, NOW)
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        # NAT64 (RFC 6052) and IPv4-mapped: the IPv4 address inside.
+        ("64:ff9b::c000:201", "192.0.2.1"),
+        ("64:ff9b::192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("64:ff9b::1:c000:201", "64:ff9b::/64"),
+        ("64:ff9b:1::c000:201", "64:ff9b:1::/64"),
+    ],
+)
+def test_an_address_counts_by_its_network(ip: str, network: str) -> None:
+    assert network_of(ip) == network
