@@ -24,7 +24,7 @@ from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
 from authserve.core.range_service import RangeService
 from authserve.core.settings import SETTINGS_EXTENSION, Settings
 from authserve.extensions import jwt, limiter
-from authserve.http import docs, health
+from authserve.http import docs, health, root
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
 from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
@@ -82,6 +82,7 @@ BLUEPRINTS = (
     roles_blueprint,
     keys_blueprint,
     health.blueprint,
+    root.blueprint,
 )
 
 COMMANDS = "authserve.commands"

@@ -38,8 +38,8 @@ STRICTNESS = (
 )
 """What `middleware` refuses, whatever the call."""
 
-STANDS_ON_NOTHING = "/healthz"
-"""The one call that no part of the service can make unavailable."""
+STAND_ON_NOTHING = ("/", "/healthz")
+"""The calls that no part of the service can make unavailable."""
 
 RETRYABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """The statuses that say when to come back, whatever their body."""
@@ -88,7 +88,7 @@ def _refusals(path: str, operation: dict[str, Any]) -> list[type[AuthserveError]
         refusals += STRICTNESS
     if "{" in path:
         refusals.append(NotFoundError)
-    if path != STANDS_ON_NOTHING:
+    if path not in STAND_ON_NOTHING:
         refusals.append(UnavailableError)
     return list(dict.fromkeys(refusals))
 
@@ -168,6 +168,9 @@ class API(flask_smorest.Api):  # type: ignore[misc]
 
     DEFAULT_ERROR_RESPONSE_NAME = None
 
+    version: str
+    """Of the service, as the document names it."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._undescribed: list[flask_smorest.Blueprint] = []
         self._lock = Lock()
@@ -230,6 +233,7 @@ def bind_api(app: Flask, *, version: str, server_url: str) -> API:
             "servers": [{"url": server_url}],
         },
     )
+    api.version = version
     api.spec.components.schema("Problem", schema=ProblemSchema)
     for requirement in (ACCESS_TOKEN, REFRESH_TOKEN):
         for name in requirement:

@@ -6,10 +6,10 @@ page's script reads it and calls the API as any other client does.
 """
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, render_template, send_from_directory
 
+from authserve.core.brand import brand_name
 from authserve.core.password_policy import LONG_LENGTH
 from authserve.core.settings import get_settings
 
@@ -69,7 +69,7 @@ def _page(template: str) -> Response:
     settings = get_settings()
     html = render_template(
         template,
-        service=urlsplit(settings.public_url).hostname,
+        service=brand_name(settings),
         min_length=settings.password_min_length,
         long_length=LONG_LENGTH,
     )

@@ -128,6 +128,8 @@ KNOWN = {
     unsafe_sql: {"authserve/core/planning.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/transfer/policy.py"},
+    # To a constant of the module.
+    redirects: {"authserve/http/root.py"},
     # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,
     # and what an error says to do.
     unsafe_formats: {

@@ -77,7 +77,6 @@ def test_head_answers_what_get_answers_without_the_body(alice: Caller) -> None:
 
 
 PATHS = (
-    "/",
     "//",
     "//healthz",
     "healthz",

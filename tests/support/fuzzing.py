@@ -27,7 +27,7 @@ WHERE_SCHEMAS_TELL_ALL = {
 LEFT_EMPTY = {"GET /api/v1/users/{user_id}/sessions"}
 """Lists that stay there when DELETE has ended all that was in them."""
 
-TAKES_NOTHING = ("/healthz", "/readyz", "/.well-known/jwks.json")
+TAKES_NOTHING = ("/", "/healthz", "/readyz", "/.well-known/jwks.json")
 """Paths of operations that have no input, so there is nothing to get wrong."""
 
 

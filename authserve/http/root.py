@@ -1,0 +1,59 @@
+"""GET `/`: people are led to the documentation, JSON clients learn what answers here."""
+
+from flask import Response, request
+from marshmallow import Schema, fields
+
+from authserve.core.brand import brand_name
+from authserve.core.settings import get_settings
+from authserve.http.openapi import Blueprint
+from authserve.http.openapi_document import get_api
+from authserve.http.responses import json_response
+
+DOCUMENTATION = "/docs"
+
+blueprint = Blueprint("root", __name__, description="What answers here.")
+
+
+class ServiceSchema(Schema):
+    """The service and where its documentation is."""
+
+    name = fields.String(required=True, metadata={"example": "auth.example.com"})
+    version = fields.String(required=True, metadata={"example": "1.0.0"})
+    documentation = fields.String(
+        required=True, metadata={"example": "https://auth.example.com/docs"}
+    )
+    openapi = fields.String(
+        required=True, metadata={"example": "https://auth.example.com/openapi.json"}
+    )
+
+
+@blueprint.get("/")
+@blueprint.response(200, ServiceSchema)
+@blueprint.alt_response(302, description="A browser is sent to the documentation.")
+def root() -> Response:
+    """Return the service's name, version and documentation; send browsers to the latter."""
+    response = _lead_on() if _is_browser() else json_response(_describe())
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _is_browser() -> bool:
+    """Return True if `Accept` names HTML; `*/*` alone is what programs send."""
+    accepted = request.accept_mimetypes
+    return any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
+
+
+def _lead_on() -> Response:
+    # Relative, so that it also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
+    headers = {"Location": DOCUMENTATION.removeprefix("/"), "Cache-Control": "no-store"}
+    return Response(status=302, headers=headers, mimetype="text/html")
+
+
+def _describe() -> dict[str, str]:
+    settings = get_settings()
+    return {
+        "name": brand_name(settings),
+        "version": get_api().version,
+        "documentation": f"{settings.public_url}{DOCUMENTATION}",
+        "openapi": f"{settings.public_url}/openapi.json",
+    }
