@@ -12,8 +12,21 @@ from functools import partial
 from flask import Flask, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
-ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-Correlation-ID")
-"""All that a call may need beside what browsers send anyway."""
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Baggage",
+    "Cache-Control",
+    "Content-Type",
+    "Sentry-Trace",
+    "Traceparent",
+    "Tracestate",
+    "X-Correlation-ID",
+    "X-Request-ID",
+    "X-Requested-With",
+)
+"""All that a call may need beside what browsers send anyway, and what libraries add to each call
+without asking: tracing (W3C Trace Context, Baggage, Sentry) and common HTTP clients. The service
+trusts none of them."""
 
 EXPOSED_HEADERS = (
     "RateLimit-Limit",
@@ -65,11 +78,27 @@ def _answer_preflight(allowed: frozenset[str]) -> Response | None:
     return response
 
 
-def _name_origin(allowed: frozenset[str], response: Response) -> Response:
+def origin_headers(origin: str | None, *, allowed: Collection[str]) -> list[tuple[str, str]]:
+    """Return the headers by which a page of `origin` may read an answer, if it may.
+
+    Args:
+        origin: as the browser sent it.
+        allowed: the listed origins; without any, no header is needed.
+    """
+    if not allowed:
+        return []
     # On every answer, or a cache could keep one page's answer for another's.
-    response.vary.add("Origin")
-    origin = request.headers.get("Origin")
-    if origin in allowed:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
+    headers = [("Vary", "Origin")]
+    if origin is not None and origin in allowed:
+        headers.append(("Access-Control-Allow-Origin", origin))
+        headers.append(("Access-Control-Expose-Headers", ", ".join(EXPOSED_HEADERS)))
+    return headers
+
+
+def _name_origin(allowed: frozenset[str], response: Response) -> Response:
+    for name, value in origin_headers(request.headers.get("Origin"), allowed=allowed):
+        if name == "Vary":
+            response.vary.add(value)
+        else:
+            response.headers[name] = value
     return response

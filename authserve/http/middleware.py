@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -83,7 +84,7 @@ def _begin() -> None:
     # Where an application context is open around them, several requests share one `g`.
     g.authentication = g.user_id = g.json_body = g.refusal_code = g.outcome = None
     g.started_at = time.perf_counter()
-    correlation_id = _accepted_correlation_id()
+    correlation_id = accepted_correlation_id(request.environ)
     g.correlation_id = correlation_id
     correlation_id_var.set(correlation_id)
 
@@ -105,9 +106,8 @@ def note_outcome(outcome: str) -> None:
     g.outcome = outcome
 
 
-def _accepted_correlation_id() -> str:
-    """The caller's own id if it is harmless in logs and headers, or a new one."""
-    environ = request.environ
+def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
+    """Return the caller's own id if it is harmless in logs and headers, or a new one."""
     for name in ("HTTP_X_CORRELATION_ID", "HTTP_X_REQUEST_ID"):
         candidate = environ.get(name)
         if candidate is not None:
