@@ -21,11 +21,17 @@ from gunicorn.workers.gthread import ThreadWorker
 from authserve.core import run_folder
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
+from authserve.core.server_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.keys.service import KEY_STORE_EXTENSION
-from authserve.serving import drain_on_sigterm, forget_connections
+from authserve.serving.open_files import raise_open_file_limit
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
+other_gunicorn = find_other_gunicorn()
+
+if other_gunicorn is None:
+    from authserve.serving.drain import drain_on_sigterm
+    from authserve.serving.sharing import forget_connections
 
 if settings.metrics_token:
     # The workers count in files of this folder. prometheus_client wants to know of it when it is
@@ -37,7 +43,7 @@ if settings.metrics_token:
 
 # A platform's router reaches the process from outside; a workstation's neighbours need not.
 bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
-worker_class = "authserve.serving.Worker"
+worker_class = "authserve.serving.worker.Worker" if other_gunicorn is None else "gthread"
 workers = settings.web_concurrency
 threads = settings.web_threads
 
@@ -48,7 +54,16 @@ preload_app = True
 
 def on_starting(arbiter: Arbiter) -> None:
     """Tell proxies before the listener closes, if the operator wants that."""
-    drain_on_sigterm(arbiter, seconds=settings.drain_seconds)
+    raise_open_file_limit()
+    if other_gunicorn is None:
+        drain_on_sigterm(arbiter, seconds=settings.drain_seconds)
+    else:
+        arbiter.log.warning(
+            "gunicorn %s is not %s: its own worker runs, slow clients hold threads, and "
+            "DRAIN_SECONDS has no effect. Install requirements.txt.",
+            other_gunicorn,
+            GUNICORN_VERSION,
+        )
 
 
 def when_ready(_arbiter: Arbiter) -> None:
@@ -81,7 +96,8 @@ def post_worker_init(worker: ThreadWorker) -> None:
 
 def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
     """Keep what a worker counted, however it ended, and forget the rest of it."""
-    forget_connections(worker)
+    if other_gunicorn is None:
+        forget_connections(worker)
     if settings.metrics_token:
         forget_worker(worker.pid, alive=arbiter.WORKERS)
 
@@ -105,6 +121,9 @@ keepalive = 75
 # restarting together. Both chosen, not measured.
 max_requests = 100_000
 max_requests_jitter = 10_000
+
+# A response is kept in memory for a client that does not take it; see `serving.client_socket`.
+sendfile = False
 
 # gunicorn's defaults, pinned so that no upgrade widens them; the body's limit is the
 # application's.

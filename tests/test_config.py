@@ -839,7 +839,9 @@ STUB_APPLICATION = """
 from contextlib import nullcontext
 
 from authserve.core.draining import DRAIN_EXTENSION, Drain
+from authserve.core.settings import SETTINGS_EXTENSION
 from authserve.keys.service import KEY_STORE_EXTENSION
+from config import load_settings_or_exit
 
 class NoKeys:
     def warm_up(self):
@@ -851,7 +853,11 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2"), ("X-Scheme", environ["wsgi.url_scheme"])])
     return [b"ok"]
 
-app.extensions = {DRAIN_EXTENSION: Drain(), KEY_STORE_EXTENSION: NoKeys()}
+app.extensions = {
+    DRAIN_EXTENSION: Drain(),
+    KEY_STORE_EXTENSION: NoKeys(),
+    SETTINGS_EXTENSION: load_settings_or_exit(),
+}
 app.app_context = nullcontext
 """
 
@@ -920,7 +926,7 @@ def test_gunicorn_takes_the_settings(project: Path, environ: dict[str, str], bin
         "bind": bind,
         "workers": "3",
         "threads": "5",
-        "worker_class": "authserve.serving.Worker",
+        "worker_class": "authserve.serving.worker.Worker",
         "preload_app": "True",
         "timeout": "30",
         "graceful_timeout": "25",

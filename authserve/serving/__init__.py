@@ -1,7 +1,5 @@
-"""What the service makes of gunicorn: how requests arrive, who takes them, how a server stops."""
+"""How gunicorn serves: requests and responses in memory, refusals, shared connections, the stop.
 
-from authserve.serving.drain import drain_on_sigterm
-from authserve.serving.sharing import forget_connections
-from authserve.serving.worker import Worker
-
-__all__ = ["Worker", "drain_on_sigterm", "forget_connections"]
+Every override of gunicorn is here, for the version that `core.server_version` names;
+`gunicorn.conf.py` imports none of it with another one.
+"""

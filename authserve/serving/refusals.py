@@ -1,7 +1,11 @@
 """Requests that the application never sees: what they are told, which is what it would say."""
 
 import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -9,11 +13,18 @@ from gunicorn.http.errors import (
     InvalidResponseHeaderName,
     LimitRequestHeaders,
     LimitRequestLine,
+    NoMoreData,
     ParseException,
 )
 
+from authserve.http.cors import origin_headers
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, problem_document
-from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
+from authserve.http.middleware import (
+    CONTENT_SECURITY_POLICY,
+    SECURITY_HEADERS,
+    accepted_correlation_id,
+)
+from authserve.serving.request_buffer import MAX_HEAD_BYTES, LimitBodyError
 
 Refusal = tuple[HTTPStatus, str, str]
 """Status, code and detail of a problem."""
@@ -39,7 +50,8 @@ HEAD_TOO_LARGE: Refusal = (
     "request_header_fields_too_large",
     "The header fields are too many or too long.",
 )
-REFUSALS: dict[type[ParseException], Refusal] = {
+REFUSALS: dict[type[Exception], Refusal] = {
+    LimitBodyError: TOO_LARGE,
     LimitRequestHeaders: HEAD_TOO_LARGE,
     LimitRequestLine: (
         HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -55,25 +67,62 @@ REFUSALS: dict[type[ParseException], Refusal] = {
 """What gunicorn refuses by itself, before the application sees anything, and not as `MALFORMED`."""
 
 
+_TOLD = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\r", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a refusal repeats of its request; neither decides what that means.
+
+    Args:
+        correlation_id: the caller's own if it is harmless, else a new one.
+        origin: the page's that sent it, as far as is known.
+    """
+
+    correlation_id: str
+    origin: str | None
+
+
+def told_by_bytes(received: bytes | bytearray) -> Told:
+    """Return what a request tells that is malformed or has not arrived."""
+    found = _TOLD.findall(received, 0, MAX_HEAD_BYTES)
+    return _told({name.decode().upper(): value.decode("latin-1") for name, value in found})
+
+
+def told_by_request(request: Any) -> Told:
+    """Return what a request tells that gunicorn's parser has read, if it has."""
+    return _told(dict(request.headers if request is not None else ()))
+
+
+def _told(headers: dict[str, str]) -> Told:
+    environ = {f"HTTP_{name.replace('-', '_')}": value for name, value in headers.items()}
+    return Told(accepted_correlation_id(environ), headers.get("ORIGIN"))
+
+
 def refusal_of(error: Exception) -> Refusal:
     """What to answer to an error of gunicorn's parser, or of whatever came after it."""
     is_ours = isinstance(error, InvalidResponseHeader | InvalidResponseHeaderName)
-    if is_ours or not isinstance(error, ParseException):
+    if is_ours or not isinstance(error, ParseException | NoMoreData):
         return INTERNAL
     return REFUSALS.get(type(error), MALFORMED)
 
 
-def problem_bytes(refusal: Refusal, correlation_id: str) -> bytes:
-    """A whole response, as the application would give it, after which the connection closes."""
+def problem_bytes(refusal: Refusal, told: Told, *, origins: Collection[str]) -> bytes:
+    """A whole response, as the application would give it, after which the connection closes.
+
+    Args:
+        origins: whose pages may read it (`CORS_ORIGINS`).
+    """
     status, code, detail = refusal
-    document = problem_document(status, code, detail, correlation_id=correlation_id)
+    document = problem_document(status, code, detail, correlation_id=told.correlation_id)
     body = json.dumps(document).encode()
     headers = (
         ("Connection", "close"),
         ("Content-Type", PROBLEM_TYPE),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        ("X-Correlation-ID", correlation_id),
+        ("X-Correlation-ID", told.correlation_id),
+        *origin_headers(told.origin, allowed=origins),
         *SECURITY_HEADERS,
         ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     )

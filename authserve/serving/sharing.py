@@ -12,7 +12,7 @@ from mmap import mmap
 from time import sleep
 from typing import Any
 
-from authserve.serving.patience import PatientWorker
+from authserve.serving.buffering import BufferingWorker
 
 PLACES = 256
 """More than there are workers, ended ones included that have not been noticed (chosen)."""
@@ -37,7 +37,7 @@ def forget_connections(worker: Any) -> None:
     _shared[worker.age % PLACES] = _ABSENT
 
 
-class SharingWorker(PatientWorker):
+class SharingWorker(BufferingWorker):
     """A worker that leaves a connection to another that has fewer."""
 
     _connections = 0

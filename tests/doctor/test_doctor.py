@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gunicorn
 import pytest
 import time_machine
 from flask import Flask
@@ -51,6 +52,14 @@ def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
     assert found["level"] == "ok"
     assert found["message"] == "Limits are on, and counted in the database."
     assert examine(make_app(ratelimit_enabled=False))[1]["limits"]["level"] == "warning"
+
+
+@on_sqlite
+def test_it_warns_of_another_gunicorn(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert examine(make_app())[1]["gunicorn"]["level"] == "ok"
+    monkeypatch.setattr(gunicorn, "__version__", "99.0")
+    found = examine(make_app())[1]["gunicorn"]
+    assert (found["level"], "99.0" in found["message"]) == ("warning", True)
 
 
 @on_sqlite

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from authserve.http.json_body import MAX_BODY_BYTES
-from authserve.serving.patience import ARRIVAL_SECS, LINGER_SECS
+from authserve.serving.buffering import ARRIVAL_SECS, LINGER_SECS
 from tests.conftest import fresh_database, make_settings
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.wire import Connections

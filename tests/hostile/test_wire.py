@@ -89,7 +89,7 @@ REFUSED = {
     "an expectation": (417, post(b"Expect: 200-ok\r\n", BODY_LENGTH, body=BODY)),
     # What is no request line.
     "a line of 5 KiB": (414, get(b"/" + b"a" * 5_000)),
-    "a line of 60 KiB": (431, b"GET /" + b"a" * 60_000),
+    "a line of 60 KiB": (414, b"GET /" + b"a" * 60_000),
     "HTTP/0.9": (400, b"GET /healthz\r\n\r\n"),
     "HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "HTTP/11": (400, get(version=b"11")),

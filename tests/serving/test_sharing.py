@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from gunicorn.config import Config
 
-from authserve.serving import Worker, forget_connections, sharing
+from authserve.serving import sharing
+from authserve.serving.sharing import forget_connections
+from authserve.serving.worker import Worker
 
 
 @pytest.fixture

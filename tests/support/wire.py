@@ -30,9 +30,9 @@ class Answer:
 class Connection:
     """A connection, on which each answer is read to its end and no further."""
 
-    def __init__(self, server: Server) -> None:
-        where = urlsplit(server.url)
-        self.socket = socket.create_connection((where.hostname, where.port), DEADLINE_SECS)
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.socket.settimeout(DEADLINE_SECS)
         self._file: BinaryIO = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -66,15 +66,26 @@ class Connection:
 
 
 class Connections(ExitStack):
-    """Connects to a server, and hangs up everywhere at its end."""
+    """Connects to a server, and hangs up everywhere at its end.
 
-    def __init__(self, server: Server) -> None:
+    Args:
+        receive_bytes: the size of each client's receive buffer; the system's own if left out.
+    """
+
+    def __init__(self, server: Server, *, receive_bytes: int | None = None) -> None:
         super().__init__()
         self._server = server
+        self._receive_bytes = receive_bytes
 
     def open(self, start: bytes = b"") -> Connection:
         """Connect, and send how a request begins."""
-        connection = Connection(self._server)
+        where = urlsplit(self._server.url)
+        connected = socket.socket()
+        if self._receive_bytes is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
+        connected.settimeout(DEADLINE_SECS)
+        connected.connect((where.hostname, where.port))
+        connection = Connection(connected)
         self.callback(connection.close)
         connection.send(start)
         return connection

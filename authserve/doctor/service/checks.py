@@ -21,6 +21,7 @@ from authserve.doctor.service import database as database_checks
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
 from authserve.doctor.service.restores import sessions
+from authserve.doctor.service.server import gunicorn_version
 from authserve.doctor.service.trail import audit_trail
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
@@ -45,6 +46,7 @@ def examine() -> Iterator[Finding]:
     yield from _addresses(settings)
     yield _origins(settings)
     yield ordinary_limits(settings)
+    yield gunicorn_version()
     yield _mail(settings)
     yield _breached_passwords(settings)
     database = _database(settings)

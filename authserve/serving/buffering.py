@@ -1,0 +1,346 @@
+"""gunicorn's threaded worker, in which waiting for a client costs no thread.
+
+gunicorn gives a connection a thread when its first byte has come, and there waits for the rest,
+and for the client to take the answer, without a limit; and for a client that does not hang up after
+its answer, it waits up to two seconds in the one thread that accepts connections. So a hundred slow
+clients stop a service of two workers with 32 threads each (measured). Here all these waits are the
+poller's, and all end: a thread reads and writes memory.
+"""
+
+import errno
+import socket
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
+from time import monotonic
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from authserve.core.arrival import arrived_at
+from authserve.core.logs import correlation_id_var
+from authserve.core.settings import SETTINGS_EXTENSION
+from authserve.http.request_info import normalize_address
+from authserve.serving.client_socket import SEND_SECS, ClientSocket
+from authserve.serving.refusals import (
+    INTERNAL,
+    TIMED_OUT,
+    Refusal,
+    Told,
+    problem_bytes,
+    refusal_of,
+    told_by_bytes,
+    told_by_request,
+)
+from authserve.serving.request_buffer import RequestBuffer
+
+ARRIVAL_SECS = 10.0
+"""From a request's first byte to its last (chosen: 64 KiB at 50 kbit/s)."""
+
+LINGER_SECS = 2.0
+"""How long a client may take to hang up after its answer; gunicorn's own figure."""
+
+LINGER_BYTES = 1024 * 1024
+"""What may still come meanwhile, and is thrown away (chosen)."""
+
+RECV_BYTES = 64 * 1024
+
+MAX_SENDING = 32
+"""Limits connections whose client has not taken its response, and so the memory that these take:
+64 MiB a worker (chosen)."""
+
+ACCEPT_PAUSE_SECS = 1.0
+"""How long no connection is accepted after the system had no file for one (chosen)."""
+
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What `accept` fails with while the process or the system is at a limit (accept(2))."""
+
+Waits = dict[TConn, float]
+"""Connections in the poller, with the time when their wait ends, soonest first."""
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]
+    """A worker whose threads are given whole requests, and wait for no client.
+
+    All methods but `handle_request`, `handle_error` and `_keepalive_after` run in its main thread,
+    so that nothing here needs a lock.
+    """
+
+    @classmethod
+    def check_config(cls, cfg: Config, log: Any) -> None:
+        """Refuse to serve TLS, which ends at the proxy: what arrives must be readable as it is.
+
+        Raises:
+            RuntimeError: gunicorn was given a certificate.
+        """
+        super().check_config(cfg, log)
+        if cfg.is_ssl:
+            raise RuntimeError("remove certfile and keyfile: TLS ends at the proxy in front")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arriving: Waits = {}
+        self._sending: Waits = {}
+        self._leaving: Waits = {}
+        self._accept_again_at: float | None = None
+        self.requests_under_way = 0
+        """Those that have a thread, and those that wait for one."""
+
+    # Connections
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; where there is no file for one, accept none for a while."""
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self._pause_accepting(error)
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        self.nr_conns += 1
+        client = _plain_address(address)
+        self.enqueue_req(TConn(self.cfg, ClientSocket(sock), client, listener.getsockname()))
+
+    def _pause_accepting(self, error: OSError) -> None:
+        if self._accept_again_at is None:
+            self.log.warning("Accepting no connections for a while: %s", error.strerror)
+        self._accept_again_at = monotonic() + ACCEPT_PAUSE_SECS
+        self._close_idle()
+        # gunicorn's loop accepts none while it has as many as it may have.
+        self.worker_connections = self.nr_conns
+
+    def _accept_again(self) -> None:
+        if self._accept_again_at is not None and self._accept_again_at <= monotonic():
+            self._accept_again_at = None
+            self.worker_connections = self.cfg.worker_connections
+
+    def _close_idle(self) -> None:
+        """Close the connection that has been idle for longest, in favour of a new one."""
+        waits: list[deque[TConn]] = [self.pending_conns, self.keepalived_conns]
+        longest = min(filter(None, waits), key=lambda conns: conns[0].timeout, default=None)
+        if longest:
+            conn = longest.popleft()
+            self.poller.unregister(conn.sock)
+            self._close(conn)
+
+    def _wait(self, waits: Waits, conn: TConn, secs: float, event: int, handler: Any) -> None:
+        if conn not in waits:
+            waits[conn] = monotonic() + secs
+            self.poller.register(conn.sock, event, handler)
+
+    def _stop_waiting(self, conn: TConn) -> None:
+        for waits in (self._arriving, self._sending, self._leaving):
+            if waits.pop(conn, None):
+                with suppress(OSError, KeyError, ValueError):
+                    self.poller.unregister(conn.sock)
+
+    def _close(self, conn: TConn) -> None:
+        self._stop_waiting(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """End the waits whose time is up; gunicorn calls this each second at the least."""
+        super().murder_pending()
+        for conn in _expired(self._arriving):
+            self._turn_away(conn, TIMED_OUT, reason=None)
+        for conn in (*_expired(self._sending), *_expired(self._leaving)):
+            self._close(conn)
+        self._accept_again()
+        if self.alive and self.nr_conns >= self.worker_connections:
+            self._close_idle()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)
+        # A connection that was never used must not hold up the stop either.
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    # On the way in
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection a thread, when a whole request is there.
+
+        gunicorn calls this for new connections and for those that have something to read.
+        """
+        before: RequestBuffer | None = conn.parser
+        conn.initialized = True
+        conn.parser = RequestBuffer(
+            self.cfg, conn.client, number=before.number + 1 if before is not None else 1
+        )
+        conn.sock.setblocking(False)
+        # What came along with the request before.
+        buffered = before.unreader.take_buffered() if before is not None else b""
+        if buffered:
+            self._take(conn, buffered)
+        else:
+            self._receive(conn)
+
+    def _receive(self, conn: TConn, _sock: Any = None) -> None:
+        try:
+            data = conn.sock.recv(RECV_BYTES)
+        except BlockingIOError:
+            if conn not in self._arriving:
+                self._await_first_byte(conn)
+        except OSError:
+            self._close(conn)
+        else:
+            self._take(conn, data)
+
+    def _take(self, conn: TConn, data: bytes) -> None:
+        buffer: RequestBuffer = conn.parser
+        try:
+            is_whole = buffer.add(data)
+        except Exception as error:  # noqa: BLE001 - the poller must go on, whatever this raises
+            if isinstance(error, NoMoreData) and not buffer.has_head:
+                self._close(conn)
+            else:
+                self._turn_away(conn, refusal_of(error), reason=error)
+            return
+        if is_whole:
+            self._hand_over(conn)
+        else:
+            self._wait(self._arriving, conn, ARRIVAL_SECS, EVENT_READ, partial(self._receive, conn))
+            self._continue(conn)
+
+    def _continue(self, conn: TConn) -> None:
+        if conn.parser.awaits_continue:
+            conn.parser.note_continue()
+            with suppress(OSError):
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _await_first_byte(self, conn: TConn) -> None:
+        """Let a client that has sent nothing yet take as long as one between two requests."""
+        secs = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        conn.timeout = monotonic() + secs
+        self.pending_conns.append(conn)
+        handler = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, handler)
+
+    def _hand_over(self, conn: TConn) -> None:
+        self._stop_waiting(conn)
+        conn.parser.whole_at = monotonic()
+        self.requests_under_way += 1
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        """Answer a request."""
+        arrived_at.set(conn.parser.whole_at)
+        is_kept: bool = super().handle_request(req, conn)
+        return is_kept
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        # What the application did not read of the body is in memory, and belongs to no request.
+        return keepalive
+
+    # On the way out
+
+    def finish_request(self, conn: TConn, done: Future[Any]) -> None:
+        """Go on with a connection after a thread is through with it."""
+        self.requests_under_way -= 1
+        self._send_rest(conn, done)
+
+    def _send_rest(self, conn: TConn, done: Future[Any] | None, _sock: Any = None) -> None:
+        """Send what the client has not taken, before another request or the end."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.flush()
+        except OSError:
+            self._close(conn)
+            return
+        if conn.sock.unsent:
+            self._await_taking(conn, done)
+            return
+        self._stop_waiting(conn)
+        if done is not None and not done.cancelled() and not done.exception() and done.result():
+            super().finish_request(conn, done)
+        else:
+            self._linger(conn)
+
+    def _await_taking(self, conn: TConn, done: Future[Any] | None) -> None:
+        if conn not in self._sending and len(self._sending) >= MAX_SENDING:
+            self._close(next(iter(self._sending)))
+        handler = partial(self._send_rest, conn, done)
+        self._wait(self._sending, conn, SEND_SECS, EVENT_WRITE, handler)
+
+    def _linger(self, conn: TConn) -> None:
+        """Close a connection once the client has (RFC 9112 §9.6), lest it loses the answer."""
+        conn.lingered = 0
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            handler = partial(self._discard, conn)
+            self._wait(self._leaving, conn, LINGER_SECS, EVENT_READ, handler)
+        except (OSError, ValueError):
+            self._close(conn)
+
+    def _discard(self, conn: TConn, _sock: Any) -> None:
+        try:
+            data = conn.sock.recv(RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.lingered += len(data)
+        if not data or conn.lingered > LINGER_BYTES:
+            self._close(conn)
+
+    # Refusals
+
+    def _turn_away(self, conn: TConn, refusal: Refusal, *, reason: Exception | None) -> None:
+        self._stop_waiting(conn)
+        told = told_by_bytes(conn.parser.unreader.received)
+        self._refuse(conn.sock, conn.client, refusal, told, reason=reason)
+        self._send_rest(conn, None)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn refuses as the application would, and quote none of it.
+
+        Args:
+            req: what was read of the request.
+            client: the socket.
+            addr: where it leads to.
+            exc: why.
+        """
+        self._refuse(client, addr, refusal_of(exc), told_by_request(req), reason=exc)
+
+    def _refuse(
+        self, sock: Any, addr: Any, refusal: Refusal, told: Told, *, reason: Exception | None
+    ) -> None:
+        self._log_refusal(refusal, told, reason=reason, ip=addr[0] if addr else None)
+        origins = self.wsgi.extensions[SETTINGS_EXTENSION].cors_origins
+        with suppress(OSError):
+            sock.sendall(problem_bytes(refusal, told, origins=origins))
+
+    def _log_refusal(
+        self, refusal: Refusal, told: Told, *, reason: Exception | None, ip: str | None
+    ) -> None:
+        status, code, _ = refusal
+        line = {"status": int(status), "code": code, "reason": type(reason).__name__, "ip": ip}
+        token = correlation_id_var.set(told.correlation_id)
+        if refusal is INTERNAL:
+            self.log.error("unhandled error", exc_info=reason, extra=line)
+        else:
+            # Without the exception's text, which quotes the request.
+            self.log.warning("request refused", extra=line)
+        correlation_id_var.reset(token)
+
+
+def _plain_address(address: Any) -> Any:
+    """Return an IPv4 client's own address where it is mapped into IPv6 (RFC 4291 §2.5.5.2)."""
+    if isinstance(address, tuple):
+        return (normalize_address(address[0]) or address[0], *address[1:])
+    return address
+
+
+def _expired(waits: Waits) -> list[TConn]:
+    now, found = monotonic(), []
+    for conn, deadline in waits.items():
+        if deadline > now:
+            break
+        found.append(conn)
+    return found
