@@ -6,13 +6,13 @@ anyway. It also takes its memory from the system and gives it back with each has
 stays with malloc.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nacl.bindings import (
     crypto_pwhash_alg,
     crypto_pwhash_ALG_ARGON2ID13,
-    crypto_pwhash_SALTBYTES,
     crypto_pwhash_str_alg,
 )
 from nacl.exceptions import RuntimeError as SodiumError
@@ -22,8 +22,8 @@ from passlib.utils.binary import b64s_decode
 
 from authserve.core.crypto import is_equal
 
-_TAG_BYTES = 32
-"""RFC 9106 §4 for a tag of 256 bits, which is also all that libsodium's own strings have."""
+_SALT_AND_TAG = re.compile(r"[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}")
+"""16 and 32 bytes in base64: RFC 9106 §4, and all that libsodium's own strings have."""
 
 
 @contextmanager
@@ -60,9 +60,9 @@ class SodiumArgon2(libpass.argon2):  # type: ignore[misc]
             ValueError, TypeError: the hash is malformed.
             MemoryError: there is none for a hash of this cost.
         """
-        salt, tag = cls._salt_and_tag(hash)
-        if len(salt) != crypto_pwhash_SALTBYTES or len(tag) != _TAG_BYTES:
+        if cls.parallelism != 1 or not cls.is_current(hash):
             return bool(super().verify(secret, hash))
+        salt, tag = (b64s_decode(part) for part in hash.split("$")[-2:])
         handlers.validate_secret(secret)
         with _memory_permitting():
             computed = crypto_pwhash_alg(
@@ -71,13 +71,15 @@ class SodiumArgon2(libpass.argon2):  # type: ignore[misc]
         return is_equal(computed, tag)
 
     @classmethod
-    def _salt_and_tag(cls, stored: str) -> tuple[bytes, bytes]:
-        """Of a hash of the present parameters; of any other, nothing."""
-        prefix = f"$argon2id$v=19$m={cls.memory_cost},t={cls.default_rounds},p=1$"
-        salt, _, tag = stored.removeprefix(prefix).partition("$")
-        if cls.parallelism != 1 or not stored.startswith(prefix):
-            return b"", b""
-        return b64s_decode(salt), b64s_decode(tag)
+    def is_current(cls, stored: str) -> bool:
+        """Return True for a hash of the present parameters, as `hash` makes them."""
+        prefix = cls._prefix()
+        return stored.startswith(prefix) and bool(_SALT_AND_TAG.fullmatch(stored, len(prefix)))
+
+    @classmethod
+    def _prefix(cls) -> str:
+        cost = f"m={cls.memory_cost},t={cls.default_rounds},p={cls.parallelism}"
+        return f"$argon2id$v=19${cost}$"
 
     @classmethod
     def _limits(cls) -> tuple[int, int]:

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from passlib.context import CryptContext
-from passlib.exc import PasswordValueError
-
 from authserve.core.argon2id import SodiumArgon2
 from authserve.core.crypto import random_bytes
+from authserve.core.foreign_hashes import ForeignHash, UnusableHashError, parse_hash
 from authserve.core.hashing_queue import MAX_WAIT_SECS, HashingQueue
 from authserve.core.password_policy import normalize_password
 from authserve.core.registry import component
@@ -26,25 +24,12 @@ _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_SCHEMES = (
-    SodiumArgon2,
-    "bcrypt",
-    "django_bcrypt_sha256",
-    "django_pbkdf2_sha256",
-    "django_pbkdf2_sha1",
-    "pbkdf2_sha256",
-    "pbkdf2_sha512",
-    "scrypt",
-    "sha512_crypt",
-    "sha256_crypt",
-)
-"""The first one hashes; those after it are what imported accounts may bring along."""
+_MAX_BYTES = 4096
+"""Bytes of a password that is hashed or verified at all: libpass's limit. The policy's 256 code
+points are at most 1,024 bytes."""
 
-_BCRYPT_MAX_BYTES = 72
-"""bcrypt reads no further; version 5 of the package raises for more, those before it cut it off."""
-
-_MALFORMED_HASH_ERRORS = (ValueError, TypeError, NotImplementedError, AssertionError)
-"""All that libpass 1.9 raises for a damaged hash (found with 30,000 damaged ones)."""
+_MALFORMED_HASH_ERRORS = (UnusableHashError, ValueError, TypeError)
+"""All that a damaged hash raises (found with 30,000 damaged ones)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +62,7 @@ class PasswordHasher:
         queue_size: callers that may wait or run at once, 1 or more.
         max_wait_secs: how long one waits before its turn; after that it is told `busy`.
         on_hashed: told the seconds that each password took, on the hashing thread.
+        flask_security_salt: what Flask-Security mixed into imported passwords; empty if nothing.
     """
 
     def __init__(
@@ -87,10 +73,12 @@ class PasswordHasher:
         queue_size: int,
         max_wait_secs: float = MAX_WAIT_SECS,
         on_hashed: Callable[[float], None] | None = None,
+        flask_security_salt: str = "",
     ) -> None:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
-        self._context = _make_context(cost)
+        self._argon2 = _make_argon2(cost)
+        self._flask_security_salt = flask_security_salt
         self._dummy_hash = _make_dummy_hash(cost)
         self._niceness = niceness
         self._on_hashed = on_hashed
@@ -160,27 +148,29 @@ class PasswordHasher:
         return self._queue.run(timed, is_known_caller=is_known_caller)
 
     def _hash_secret(self, secret: bytes) -> str:
-        return cast(str, self._context.hash(secret))
+        return self._argon2.hash(secret)
 
     def _verify_secret(self, secret: bytes, stored_hash: str | None) -> Verification:
-        if stored_hash is None or self._is_too_long(secret, stored_hash):
+        # No account has so long a password; some libraries refuse them, others take long.
+        if stored_hash is None or len(secret) > _MAX_BYTES:
             return self._verify_nothing()
+        is_current = self._argon2.is_current(stored_hash)
         try:
-            return Verification(*self._context.verify_and_update(secret, stored_hash))
-        except PasswordValueError:
-            # No hash of this format comes from such a password (a NUL, or more than 4 KiB).
-            return self._verify_nothing()
+            if is_current:
+                return Verification(self._argon2.verify(secret, stored_hash))
+            is_valid = self._parse(stored_hash).check(secret)
         except _MALFORMED_HASH_ERRORS as error:
-            # Neither the message nor the traceback is logged: libpass quotes the hash in them.
+            # Neither the message nor the traceback is logged: libraries quote the hash in them.
             _log.warning("A stored password hash is malformed (%s).", type(error).__name__)
             return self._verify_nothing()
+        return Verification(is_valid, self._hash_secret(secret)) if is_valid else _WRONG
 
-    def _is_too_long(self, secret: bytes, stored_hash: str) -> bool:
-        return len(secret) > _BCRYPT_MAX_BYTES and self._context.identify(stored_hash) == "bcrypt"
+    def _parse(self, stored_hash: str) -> ForeignHash:
+        return parse_hash(stored_hash, flask_security_salt=self._flask_security_salt)
 
     def _verify_nothing(self) -> Verification:
         # Not the caller's password: some are longer than libpass takes. The cost is the same.
-        self._context.verify(b"", self._dummy_hash)
+        self._argon2.verify(b"", self._dummy_hash)
         return _WRONG
 
 
@@ -192,14 +182,11 @@ def _time(work: Callable[[], _T], tell: Callable[[float], None]) -> _T:
         tell(time.perf_counter() - started_at)
 
 
-def _make_context(cost: PasswordCost) -> CryptContext:
-    return CryptContext(
-        schemes=_SCHEMES,
-        deprecated="auto",
-        argon2__memory_cost=cost.memory_kib,
-        argon2__time_cost=cost.time_cost,
-        argon2__parallelism=cost.parallelism,
+def _make_argon2(cost: PasswordCost) -> type[SodiumArgon2]:
+    handler: type[SodiumArgon2] = SodiumArgon2.using(
+        memory_cost=cost.memory_kib, rounds=cost.time_cost, parallelism=cost.parallelism
     )
+    return handler
 
 
 def _make_dummy_hash(cost: PasswordCost) -> str:

@@ -207,14 +207,15 @@ def assert_it_is_replaced(hasher: PasswordHasher, stored: str) -> None:
     assert hasher.verify(PASSWORD, verification.replacement_hash) == Verification(True)
 
 
-def test_a_candidate_over_72_bytes_is_wrong_for_a_bcrypt_hash(
-    hasher: PasswordHasher, argon2_checks: list[str]
-) -> None:
+def test_bcrypt_compares_72_bytes_and_the_replacement_all_of_them(hasher: PasswordHasher) -> None:
     stored = passlib.hash.bcrypt.using(rounds=4).hash("a" * 72)
-    assert hasher.verify("a" * 72, stored).is_valid
-    assert hasher.verify("a" * 73, stored) == Verification(False)
+    assert hasher.verify("a" * 71, stored) == Verification(False)
     assert hasher.verify("a" * 71 + "é", stored) == Verification(False)
-    assert argon2_checks == [CHEAP_PARAMETERS] * 2
+    verification = hasher.verify("a" * 73, stored)
+    assert verification.is_valid
+    assert verification.replacement_hash is not None
+    assert hasher.verify("a" * 73, verification.replacement_hash).is_valid
+    assert not hasher.verify("a" * 72, verification.replacement_hash).is_valid
 
 
 class BlockableHasher(PasswordHasher):

@@ -1,0 +1,119 @@
+"""What the codecs of foreign hashes share: their result, their error, their limits."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+
+MAX_LENGTH = 255
+"""Characters of a stored hash; the width of the column `users.password_hash`."""
+
+MAX_MEMORY_KIB = 128 * 1024
+"""Memory of one verification, in KiB. Django's Argon2 takes 100 MiB, OWASP's scrypt 128 MiB. A
+worker verifies one hash at a time, so this is also the most that one worker takes for it."""
+
+MIN_TAG_BYTES = 16
+"""A shorter result of a key derivation could be met by chance (chosen)."""
+
+
+class UnusableHashError(Exception):
+    """No password can be verified by this hash.
+
+    Args:
+        reason: words for an operator; they hold no part of the hash.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignHash:
+    """A hash that was accepted.
+
+    Args:
+        stored: the form in which the database keeps it; `parse_hash` accepts it again.
+        check: returns True if the hash was made from a password (UTF-8, at most 4096 bytes).
+            Raises MemoryError where there is too little memory for this cost.
+    """
+
+    stored: str = field(repr=False)
+    check: Callable[[bytes], bool] = field(repr=False)
+
+
+Codec = Callable[[str], ForeignHash]
+Form = tuple[str, Callable[[re.Match[str]], ForeignHash]]
+"""A pattern of a whole hash, and the function that makes a `ForeignHash` of its match."""
+
+
+def codec(forms: Sequence[Form]) -> Codec:
+    """Return a codec that takes the first form whose pattern fits."""
+    compiled = [(re.compile(pattern), make) for pattern, make in forms]
+
+    def parse(raw: str) -> ForeignHash:
+        for pattern, make in compiled:
+            match = pattern.fullmatch(raw)
+            if match is not None:
+                return make(match)
+        raise UnusableHashError("damaged, or not in a format that is taken")
+
+    return _damaged_on_value_error(parse)
+
+
+def _damaged_on_value_error(parse: Codec) -> Codec:
+    @wraps(parse)
+    def strict(raw: str) -> ForeignHash:
+        try:
+            return parse(raw)
+        except ValueError as error:
+            # Without the cause, whose text may quote the hash.
+            raise UnusableHashError(f"damaged ({type(error).__name__})") from None
+
+    return strict
+
+
+def require_affordable(is_affordable: bool) -> None:
+    """Refuse a hash whose verification is too expensive.
+
+    Raises:
+        UnusableHashError: `is_affordable` is False.
+    """
+    if not is_affordable:
+        raise UnusableHashError("costs more than a second or 128 MiB to check")
+
+
+def require_undamaged(is_undamaged: bool) -> None:
+    """Refuse a hash that no password could have.
+
+    Raises:
+        UnusableHashError: `is_undamaged` is False.
+    """
+    if not is_undamaged:
+        raise UnusableHashError("damaged")
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64, padded or not, in the alphabets of RFC 4648 §4 and §5 and of passlib.
+
+    Raises:
+        ValueError: another character, or a length that no encoder makes.
+    """
+    standard = text.rstrip("=").translate(_TO_STANDARD)
+    return b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+
+
+_TO_STANDARD = str.maketrans("-_.", "+/+")
+
+
+def encode_base64(raw: bytes) -> str:
+    """Encode in base64 without padding, as PHC strings have it."""
+    return b64encode(raw).decode().rstrip("=")
+
+
+NUMBER = r"(?:0|[1-9][0-9]{0,8})"
+"""A parameter in decimal, of at most nine digits."""
+
+BASE64 = r"[A-Za-z0-9+/]+"
+"""RFC 4648 §4, without padding."""
