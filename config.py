@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from io import StringIO
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from dotenv import dotenv_values
-from environs import Env, EnvValidationError, ValidationError
+from marshmallow import ValidationError
 
+from authserve.core.env_file import find_env_faults, read_env_text
 from authserve.core.production_rules import find_production_faults
 from authserve.core.secret_file import make_folder, read_or_make_secret
 from authserve.core.setting_parsers import (
@@ -126,14 +128,18 @@ def load_settings(
     Raises:
         SettingsError: with all faults at once, none of which holds a variable's value.
     """
-    given = _read_environ() if environ is None else environ
+    file, process, env_faults = _read_environ() if environ is None else ({}, environ, [])
+    process = _drop_empty(process)
+    given = _drop_empty(file) | process
     raw, unreadable = _read_secret_files(given)
     parsed, unparsable = _parse(raw)
     values = _defaults() | parsed
     # A default must not stand in for what was said: the rules pass over a variable at fault.
     for name in unreadable | unparsable:
         values.pop(name.lower(), None)
-    faults = [*unreadable.values(), *unparsable.values(), *_fit_into_session(values, raw)]
+    _follow_port(values, raw)
+    faults = [*env_faults, *unreadable.values(), *unparsable.values()]
+    faults += _fit_into_session(values, raw)
     if values.get("app_env") == "production":
         faults += find_production_faults(values, given)
     if faults:
@@ -141,22 +147,23 @@ def load_settings(
     # Only now, so that a refused start leaves nothing behind.
     instance_path = (instance_path or ROOT / "instance").absolute()
     _make_missing(values, instance_path)
-    sources = _find_sources(given, is_process=environ is None)
+    sources = {name: _find_source(name, file=given, process=process) for name in SETTINGS}
     return Settings(**values, instance_path=instance_path, sources=sources)
 
 
-def _find_sources(given: Mapping[str, str], *, is_process: bool) -> dict[str, str]:
-    """Where the value of each variable came from, in words for the operator."""
-    return {name: _find_source(name, given, is_process=is_process) for name in SETTINGS}
-
-
-def _find_source(name: str, given: Mapping[str, str], *, is_process: bool) -> str:
+def _find_source(name: str, *, file: Mapping[str, str], process: Mapping[str, str]) -> str:
+    """Say for the operator where a variable's value came from."""
     file_name = f"{name}_FILE"
-    found = next((key for key in (name, file_name) if key in given), None)
+    found = next((key for key in (name, file_name) if key in file), None)
     if found is None:
         return "made" if name == "SECRET_KEY" else "default"
-    place = ".env" if is_process and found not in os.environ else "environment"
+    place = "environment" if found in process else ".env"
     return f"the file that {found} names ({place})" if found == file_name else place
+
+
+def _drop_empty(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that have a value: `X=` counts as unset."""
+    return {name: value for name, value in variables.items() if value}
 
 
 def load_settings_or_exit() -> Settings:
@@ -167,14 +174,27 @@ def load_settings_or_exit() -> Settings:
         sys.exit(str(error))
 
 
-def _read_environ() -> dict[str, str]:
-    # Read exactly as the flask command reads it, or the two would disagree about a value.
+def _read_environ() -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Return the variables of `.env`, those of the process, and the faults of `.env`.
+
+    The `flask` command puts the variables of `.env` into the process before this is called, and
+    expands `${NAME}` everywhere. So a variable counts as the file's if it has that value.
+    """
+    process = dict(os.environ)
     try:
-        from_file = dotenv_values(ROOT / ".env", encoding="utf-8")
+        text = (ROOT / ".env").read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}, process, []
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f".env: cannot be read ({_reason(error)})"]) from None
-    told = {name: value for name, value in from_file.items() if value is not None}
-    return told | dict(os.environ)
+    if faults := list(find_env_faults(text, SETTINGS)):
+        # APP_ENV itself may be among what was not understood.
+        return {}, process, faults
+    as_flask_reads = dotenv_values(stream=StringIO(text))
+    for name, value in as_flask_reads.items():
+        if process.get(name) == value:
+            del process[name]
+    return read_env_text(text, process), process, []
 
 
 def _read_secret_files(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -204,35 +224,15 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
 
 
-class _Given(Env):
-    """environs over given values; by itself it would look into `os.environ` first.
-
-    `_get_value` is what the library's own `FileAwareEnv` overrides too.
-    """
-
-    def __init__(self, raw: Mapping[str, str]) -> None:
-        super().__init__(eager=False)
-        self.add_parser("setting", lambda text, parse: parse(text))
-        self._raw = raw
-
-    def _get_value(self, env_key: str, default: Any) -> Any:
-        return self._raw.get(env_key, default)
-
-    def collect_errors(self) -> Mapping[str, list[str]]:
-        """What was wrong with each variable that was read."""
-        try:
-            self.seal()
-        except EnvValidationError as error:
-            return cast("Mapping[str, list[str]]", error.error_messages)
-        return {}
-
-
 def _parse(raw: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values by field, those of faulty variables being None, and the faults by variable."""
-    env = _Given(raw)
-    values = {name.lower(): env.setting(name, parse=SETTINGS[name]) for name in raw}
-    errors = env.collect_errors()
-    return values, {name: f"{name}: {'; '.join(said)}" for name, said in errors.items()}
+    """Return the values by field, and the faults by variable."""
+    values, faults = {}, {}
+    for name, text in raw.items():
+        try:
+            values[name.lower()] = SETTINGS[name](text)
+        except ValidationError as error:
+            faults[name] = f"{name}: {error.messages[0]}"
+    return values, faults
 
 
 def _defaults() -> dict[str, Any]:
@@ -240,6 +240,12 @@ def _defaults() -> dict[str, Any]:
     # As many workers as cores were measured to serve best.
     defaults["web_concurrency"] = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
     return {name: default for name, default in defaults.items() if default is not MISSING}
+
+
+def _follow_port(values: dict[str, Any], raw: Mapping[str, str]) -> None:
+    """Let `PORT` alone move the issuer and every link, where no address was given."""
+    if "PUBLIC_URL" not in raw and "port" in values:
+        values["public_url"] = f"http://localhost:{values['port']}"
 
 
 def _fit_into_session(values: dict[str, Any], raw: Mapping[str, str]) -> list[str]:

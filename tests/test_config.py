@@ -32,6 +32,7 @@ PRODUCTION = {
     "DATABASE_URL": "postgres://app:pw@db.internal/auth",
     "PUBLIC_URL": "https://auth.example.com",
     "MAIL_URL": "smtps://mailer:pw@mail.example.com",
+    "MAIL_FROM": "Example <auth@example.com>",
     "TRUSTED_PROXIES": "1",
 }
 
@@ -82,7 +83,7 @@ def test_it_starts_with_no_configuration_at_all(load: Load, instance: Path) -> N
     assert not settings.is_production
     assert settings.instance_path == instance
     assert settings.database_url == f"sqlite:///{instance}/authserve.db"
-    assert settings.public_url == "http://127.0.0.1:8000"
+    assert settings.public_url == "http://localhost:8000"
     assert settings.access_token_ttl == timedelta(seconds=600)
     assert settings.refresh_idle_ttl == timedelta(seconds=1_209_600)
     assert settings.session_ttl == timedelta(seconds=2_592_000)
@@ -207,11 +208,10 @@ def test_it_accepts(load: Load, name: str, text: str, value: object) -> None:
 
 
 REFUSED = {
-    "APP_ENV": ["", "prod", "staging", " production"],
-    "SECRET_KEY": ["", "a" * 31, "ü" * 15, "\udcff" * 40],
+    "APP_ENV": ["prod", "staging", " production"],
+    "SECRET_KEY": ["a" * 31, "ü" * 15, "\udcff" * 40],
     "SECRET_KEY_FALLBACKS": ["short", f"{SECRET},", f"{SECRET},short"],
     "DATABASE_URL": [
-        "",
         "nonsense",
         "mysql://u:p@h/d",
         "postgresql+asyncpg://u:p@h/d",
@@ -226,7 +226,6 @@ REFUSED = {
         "sqlite://relative/some.db",
     ],
     "PUBLIC_URL": [
-        "",
         "auth.example.com",
         "ftp://auth.example.com",
         "https://",
@@ -240,15 +239,14 @@ REFUSED = {
         "https://auth.example.com\n",
     ],
     "BRAND_NAME": ["  ", "a\nb", "a" * 61],
-    "JWT_AUDIENCE": ["", "  ", "a\nb"],
-    "ACCESS_TOKEN_TTL": ["", "59", "3601", "600s", "600.0", "-600", "+600", " 600", "6_00", "٦٠٠"],
+    "JWT_AUDIENCE": ["  ", "a\nb"],
+    "ACCESS_TOKEN_TTL": ["59", "3601", "600s", "600.0", "-600", "+600", " 600", "6_00", "٦٠٠"],
     "REFRESH_IDLE_TTL": ["0", "14 days", "9" * 30],
     "SESSION_TTL": ["0", "1e6", "315360001"],
-    "REFRESH_REUSE_GRACE": ["11", "-1", ""],
+    "REFRESH_REUSE_GRACE": ["11", "-1"],
     "FRESH_TTL": ["0", "five"],
-    "EMAIL_VERIFICATION": ["", "true", "always"],
+    "EMAIL_VERIFICATION": ["true", "always"],
     "MAIL_URL": [
-        "",
         "console",
         "console://",
         "sendmail:",
@@ -272,7 +270,6 @@ REFUSED = {
         "smtp://h\r\n",
     ],
     "RATELIMIT_STORAGE_URL": [
-        "",
         "database",
         "memory://",
         "memcached://h",
@@ -288,9 +285,8 @@ REFUSED = {
         "redis://h h",
         "redis://h\n",
     ],
-    "RATELIMIT_ENABLED": ["", "1", "yes", "off"],
+    "RATELIMIT_ENABLED": ["1", "yes", "off"],
     "MAIL_FROM": [
-        "",
         "authserve",
         "a@b, c@d",
         "group: a@b;",
@@ -337,10 +333,10 @@ REFUSED = {
         "https://ranges.example.com/ra nge",
         "https://ranges.example.com/range\r\nX: y",
     ],
-    "TRUSTED_PROXIES": ["-1", "11", "true", ""],
+    "TRUSTED_PROXIES": ["-1", "11", "true"],
     "DATABASE_POOL_SIZE": ["0", "101"],
     "HASH_NICENESS": ["-1", "20"],
-    "AUDIT_RETENTION": ["0", "", "36501 days", "1 year", "days", "400  days", "400 days\n", "4e2"],
+    "AUDIT_RETENTION": ["0", "36501 days", "1 year", "days", "400  days", "400 days\n", "4e2"],
     "CORS_ORIGINS": [
         "*",
         "null",
@@ -366,8 +362,8 @@ REFUSED = {
         "file://",
     ],
     "METRICS_TOKEN": ["short", "a b" * 20, "ü" * 40, "x" * 600, "a" * 40 + "\n"],
-    "LOG_LEVEL": ["", "WARN", "NOTSET", "20"],
-    "PORT": ["0", "65536", "http", ""],
+    "LOG_LEVEL": ["WARN", "NOTSET", "20"],
+    "PORT": ["0", "65536", "http"],
     "WEB_CONCURRENCY": ["0", "65", "auto"],
     "WEB_THREADS": ["1", "257"],
     "DRAIN_SECONDS": ["-1", "301", "5 s"],
@@ -378,6 +374,27 @@ REFUSED = {
 def test_it_refuses(faults_of: Faults, name: str, text: str) -> None:
     (fault,) = faults_of(**{name: text})
     assert fault.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", config.SETTINGS)
+def test_an_empty_variable_counts_as_unset(load: Load, name: str) -> None:
+    settings = load(**{name: "", f"{name}_FILE": ""})
+    assert settings == load()
+    assert settings.sources[name] in ("default", "made")
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"PORT": "9123"}, "http://localhost:9123"),
+        ({"PORT": "9123", "PUBLIC_URL": ""}, "http://localhost:9123"),
+        ({"PORT": "9123", "PUBLIC_URL": "http://auth.test"}, "http://auth.test"),
+    ],
+)
+def test_the_port_alone_moves_the_default_address(
+    load: Load, environ: dict[str, str], url: str
+) -> None:
+    assert load(**environ).public_url == url
 
 
 def test_every_variable_is_refused_something() -> None:
@@ -622,6 +639,13 @@ UNSAFE: list[tuple[str, str | None]] = [
     ("RESET_URL", "http://app.example.com/reset#{token}"),
     ("EMAIL_CHANGE_URL", "http://10.0.0.1/email#{token}"),
     ("INVITE_URL", "http://app.example.com/welcome#{token}"),
+    ("DATABASE_URL", None),
+    ("DATABASE_URL", ""),
+    ("MAIL_FROM", None),
+    ("MAIL_FROM", "authserve <no-reply@localhost>"),
+    ("MAIL_FROM", "no-reply@mail.LOCALHOST"),
+    ("MAIL_FROM", "root@localhost.localdomain"),
+    ("MAIL_FROM", "root@127.0.0.1"),
     ("MAIL_URL", None),
     ("MAIL_URL", "console:"),
     ("MAIL_URL", "smtp://user:pw@mail.example.com"),
@@ -651,6 +675,8 @@ def test_production_refuses(faults_of: Faults, name: str, text: str | None) -> N
         ("MAIL_URL", "smtp://[::1]"),
         ("MAIL_URL", "smtp://localhost"),
         ("MAIL_URL", "file:///var/mail/out"),
+        ("MAIL_FROM", "Localhost <auth@localhost.example.com>"),
+        ("DATABASE_URL", "sqlite:////var/lib/authserve/authserve.db"),
         ("BREACHED_PASSWORDS_URL", ""),
         ("BREACHED_PASSWORDS_URL", "https://api.pwnedpasswords.com/range"),
         ("METRICS_TOKEN", ""),
@@ -669,7 +695,15 @@ def test_production_accepts(load: Load, name: str, text: str) -> None:
 
 def test_production_names_every_refusal_at_once(faults_of: Faults) -> None:
     faults = faults_of(APP_ENV="production", FLASK_DEBUG="1")
-    names = ["SECRET_KEY", "PUBLIC_URL", "MAIL_URL", "TRUSTED_PROXIES", "FLASK_DEBUG"]
+    names = [
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "PUBLIC_URL",
+        "MAIL_URL",
+        "MAIL_FROM",
+        "TRUSTED_PROXIES",
+        "FLASK_DEBUG",
+    ]
     assert [fault.partition(":")[0] for fault in faults] == names
 
 
@@ -687,17 +721,48 @@ def test_random_keys_are_never_weak(size: int) -> None:
 # Where the variables come from
 
 
-def test_the_real_environment_wins_over_the_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instance: Path
-) -> None:
-    (tmp_path / ".env").write_text("# a comment\nPORT=9001\nWEB_THREADS=3\nLOG_LEVEL\n")
+@pytest.fixture
+def load_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instance: Path) -> Load:
+    """Loads the settings from this `.env` and these variables of the process."""
     monkeypatch.setattr(config, "ROOT", tmp_path)
     for name in config.SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WEB_THREADS", "4")
-    settings = config.load_settings(instance_path=instance)
+
+    def load_with(text: str, **environ: str) -> Settings:
+        (tmp_path / ".env").write_text(text)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return config.load_settings(instance_path=instance)
+
+    return load_with
+
+
+def test_the_real_environment_wins_over_the_file(load_file: Load) -> None:
+    settings = load_file("# a comment\nPORT=9001\nWEB_THREADS=3\n", WEB_THREADS="4")
     assert (settings.port, settings.web_threads) == (9001, 4)
+    assert (settings.sources["PORT"], settings.sources["WEB_THREADS"]) == (".env", "environment")
     assert "PORT" not in os.environ
+
+
+def test_an_empty_variable_of_the_process_lets_the_file_speak(load_file: Load) -> None:
+    assert load_file("PORT=9001\n", PORT="").port == 9001
+
+
+def test_a_dollar_in_single_quotes_stays(load_file: Load) -> None:
+    settings = load_file("""SECRET_KEY='a${HOME}b0123456789012345678901234567890'\n""")
+    assert settings.secret_key == "a${HOME}b0123456789012345678901234567890"
+
+
+@pytest.mark.parametrize("app_env", ["", "APP_ENV=production\n"])
+@pytest.mark.parametrize("line", ["SECRET_KEY: abc", 'SECRET_KEY="abc', "LOG_LEVEL"])
+def test_a_malformed_line_of_the_file_stops_every_start(
+    load_file: Load, app_env: str, line: str
+) -> None:
+    """The line may have been the one that says production."""
+    with pytest.raises(SettingsError) as caught:
+        load_file(f"PORT=9001\n{line}\n{app_env}")
+    assert caught.value.faults[0].startswith(".env: line 2 ")
+    assert "abc" not in str(caught.value)
 
 
 def test_given_variables_are_the_only_ones(monkeypatch: pytest.MonkeyPatch, load: Load) -> None:
@@ -831,7 +896,14 @@ def test_programs_end_with_the_faults_and_no_traceback(
     assert done.stdout == ""
     first, *faults = done.stderr.splitlines()
     assert first == "authserve cannot start as it is configured:"
-    names = ["SECRET_KEY", "PUBLIC_URL", "MAIL_URL", "TRUSTED_PROXIES"]
+    names = [
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "PUBLIC_URL",
+        "MAIL_URL",
+        "MAIL_FROM",
+        "TRUSTED_PROXIES",
+    ]
     assert [fault.strip().partition(":")[0] for fault in faults] == names
 
 
@@ -890,6 +962,28 @@ print(sorted(path.name for path in pathlib.Path(os.environ["HOME"]).iterdir()), 
 server.send_signal(signal.SIGTERM)
 print(server.wait(30), file=sys.stderr)
 """
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("-c", "import wsgi; s = wsgi.settings"), ("-m", "flask", "doctor", "--json")],
+)
+def test_programs_read_the_file_alike(project: Path, command: tuple[str, ...]) -> None:
+    """The `flask` command reads `.env` before the settings do, and expands what is quoted."""
+    (project / ".env").write_text(
+        "MAIL_FROM='${HOME} <a@example.com>'\nJWT_AUDIENCE=\nLOG_LEVEL=WARNING\n"
+    )
+    if command[0] == "-c":
+        show = "; print(s.mail_from, s.sources['MAIL_FROM'], s.jwt_audience)"
+        done = run(project, "-c", command[1] + show)
+        assert done.stdout == "${HOME} <a@example.com> .env authserve\n", done.stderr
+        return
+    assert run(project, "-m", "flask", "db", "upgrade").returncode == 0
+    done = run(project, *command)
+    shown = {line["name"]: line for line in json.loads(done.stdout)["settings"]}
+    assert shown["MAIL_FROM"]["value"] == "${HOME} <a@example.com>"
+    assert shown["MAIL_FROM"]["source"] == ".env"
+    assert shown["JWT_AUDIENCE"]["value"] == "authserve"
 
 
 def test_gunicorn_serves_logs_json_and_tells_little(project: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from authserve.core.setting_parsers import find_weakness
+from authserve.core.setting_parsers import find_weakness, is_local_mailbox
 from authserve.core.setting_urls import is_mail_exposed, is_plain_http
 
 LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
@@ -24,6 +24,11 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
     if not {"SECRET_KEY", "SECRET_KEY_FILE"} & given.keys():
         yield f"SECRET_KEY: must be set in production; make one with {_MAKE_SECRET}"
     yield from _find_weak_secrets(values)
+    if not {"DATABASE_URL", "DATABASE_URL_FILE"} & given.keys():
+        yield (
+            "DATABASE_URL: must be set in production; name a server with postgresql://, or a file "
+            "with sqlite:///"
+        )
     if not values.get("public_url", "https:").startswith("https:"):
         yield "PUBLIC_URL: must begin with https:// in production; give the address clients use"
     for name in LINKS:
@@ -34,6 +39,8 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
         yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
     if is_mail_exposed(mail_url):
         yield "MAIL_URL: must use TLS in production; write smtps://, or end it in ?tls=starttls"
+    if is_local_mailbox(values.get("mail_from", "")):
+        yield "MAIL_FROM: must not be at localhost in production; give an address of your domain"
     if values.get("breached_passwords_url", "").startswith("http:"):
         yield "BREACHED_PASSWORDS_URL: must begin with https:// in production"
     if "TRUSTED_PROXIES" not in given:

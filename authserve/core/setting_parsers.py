@@ -126,6 +126,20 @@ def parse_mailbox(raw: str) -> str:
     return raw
 
 
+_LOCAL_MAILBOX = re.compile(
+    r"@(?:.+\.)?(?:localhost|localdomain|127\.[0-9.]+)>?", re.IGNORECASE | re.ASCII
+)
+
+
+def is_local_mailbox(mailbox: str) -> bool:
+    """Return True if a mail address leads to no other machine, so that no reply can arrive.
+
+    Args:
+        mailbox: what `parse_mailbox` accepted, or empty text.
+    """
+    return _LOCAL_MAILBOX.fullmatch(mailbox[mailbox.rfind("@") :]) is not None
+
+
 def parse_secret(raw: str) -> str:
     """A secret of at least 32 bytes in UTF-8; several lines are fine (`openssl rand -base64`)."""
     try:

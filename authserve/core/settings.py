@@ -68,8 +68,12 @@ class Settings:
     """For SQLAlchemy: `postgresql+psycopg2://…`, or `sqlite:///` with an absolute path."""
     instance_path: Path
     """Not read from the environment: the absolute folder for what the service makes itself."""
-    public_url: str = "http://127.0.0.1:8000"
-    """Scheme, host and port, without a slash at the end: paths are appended to it."""
+    public_url: str = "http://localhost:8000"
+    """Scheme, host and port, without a slash at the end: paths are appended to it.
+
+    Without `PUBLIC_URL` its port is `PORT`; browsers allow passkeys at localhost, but not at
+    127.0.0.1.
+    """
     brand_name: str = ""
     """The service's name for people; empty: the host of `public_url` (`core/brand.py`)."""
     jwt_audience: str = "authserve"

@@ -65,7 +65,7 @@ def test_create_without_a_password_prints_a_link_to_set_one(run: Run, app: Flask
     sentence, _, token = told.partition("#")
     assert sentence == (
         "To set the password, open this link, once and within 3 days: "
-        "http://127.0.0.1:8000/accept-invitation"
+        "http://localhost:8000/accept-invitation"
     )
     client = app.test_client()
     assert login(client, "alice@example.com").status_code == 401

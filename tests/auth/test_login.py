@@ -64,7 +64,7 @@ def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice:
     issued_at = int(now().timestamp())
     claims = claims_of(tokens["access_token"])
     assert claims == {
-        "iss": "http://127.0.0.1:8000",
+        "iss": "http://localhost:8000",
         "aud": "authserve",
         "sub": alice.user["id"],
         "sid": tokens["session_id"],

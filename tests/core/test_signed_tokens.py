@@ -69,8 +69,8 @@ def test_it_returns_what_was_signed() -> None:
     verified = verify(KIND, sign(KIND, claims))
     assert verified == {
         **claims,
-        "iss": "http://127.0.0.1:8000",
-        "aud": "http://127.0.0.1:8000/probe",
+        "iss": "http://localhost:8000",
+        "aud": "http://localhost:8000/probe",
         "type": "probe",
     }
 
@@ -138,9 +138,9 @@ def test_one_kind_never_passes_for_another(other: TokenKind) -> None:
     "changes",
     [
         {"type": "access"},
-        {"aud": "http://127.0.0.1:8000/access"},
-        {"aud": ["http://127.0.0.1:8000/probe"]},
-        {"iss": "http://127.0.0.1:8000/"},
+        {"aud": "http://localhost:8000/access"},
+        {"aud": ["http://localhost:8000/probe"]},
+        {"iss": "http://localhost:8000/"},
     ],
 )
 def test_a_good_key_is_not_enough(changes: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from tests.support.server import DEADLINE_SECS, Server
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_URL = "http://localhost:8000"
 """Where `make run` serves; a test's server is elsewhere."""
 
 

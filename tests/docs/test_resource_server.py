@@ -64,7 +64,7 @@ def access_tokens(server: Server, clock: Clock) -> ModuleType:
     """The page's first block as the module that it tells people to save, with our addresses."""
     module = ModuleType("access_tokens")
     exec(compile(code_blocks()[0], "docs/resource-server.md", "exec"), module.__dict__)
-    module.ISSUER = "http://127.0.0.1:8000"  # type: ignore[attr-defined]
+    module.ISSUER = "http://localhost:8000"  # type: ignore[attr-defined]
     module.KEYS = module.KeySet(server.url + JWKS, clock=clock)  # type: ignore[attr-defined]
     return module
 

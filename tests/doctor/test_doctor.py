@@ -114,7 +114,7 @@ def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
     url, origin = "https://app.example.com/reset#{token}", "https://app.example.com"
     assert find()["level"] == find(reset_url=url)["level"] == "ok"
     assert find(reset_url=url, cors_origins=(origin,))["level"] == "ok"
-    own = "http://127.0.0.1:8000/mine#{token}"
+    own = "http://localhost:8000/mine#{token}"
     assert find(verify_url=own, cors_origins=(origin,))["level"] == "ok"
     finding = find(reset_url=url, invite_url=url, cors_origins=("https://b.example.com",))
     assert finding["level"] == "warning"
@@ -183,8 +183,8 @@ def test_it_counts_connections(make_app: MakeApp) -> None:
     [
         ("https://auth.example.com", 1, "ok"),
         ("https://auth.example.com", 0, "warning"),
-        ("http://127.0.0.1:8000", 1, "warning"),
-        ("http://127.0.0.1:8000", 0, "ok"),
+        ("http://localhost:8000", 1, "warning"),
+        ("http://localhost:8000", 0, "ok"),
     ],
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -76,7 +76,7 @@ class TestFolder:
 
 
 def test_the_log_shows_the_link(caplog: pytest.LogCaptureFixture) -> None:
-    link = "http://127.0.0.1:8000/reset-password#token"
+    link = "http://localhost:8000/reset-password#token"
     with caplog.at_level(logging.WARNING):
         ConsoleTransport().send(letter(text=f"Follow\n\n{link}\n\nsoon."), to=TO)
         ConsoleTransport().send(letter(text="No link here."), to=TO)

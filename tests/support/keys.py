@@ -35,7 +35,7 @@ def claims_of(app: Flask, token: str) -> dict[str, Any]:
     """What a token says to another service, which has nothing but the public keys."""
     key = PyJWKSet.from_dict({"keys": jwks(app)})[kid_of(token)]
     claims: dict[str, Any] = jwt.decode(
-        token, key, algorithms=["ES256"], audience="authserve", issuer="http://127.0.0.1:8000"
+        token, key, algorithms=["ES256"], audience="authserve", issuer="http://localhost:8000"
     )
     return claims
 

@@ -91,6 +91,8 @@ class Server:
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": settings.secret_key,
             "PORT": str(port),
+            # The issuer of tokens; by default it would have this port.
+            "PUBLIC_URL": settings.public_url,
             "WEB_CONCURRENCY": str(WORKERS),
             # Enough places for all callers of a test to wait for a hash on one worker, and no
             # stepping back for whatever else keeps the machine busy.

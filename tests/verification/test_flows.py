@@ -264,7 +264,7 @@ class TestInviting:
         mailed = desk.ask(INVITATION)
         with desk.app.app_context():
             link = make_invitation_link(desk.dora, "dora@example.com")
-        assert link.startswith("http://127.0.0.1:8000/accept-invitation#")
+        assert link.startswith("http://localhost:8000/accept-invitation#")
         assert not desk.is_good(INVITATION, mailed)
         assert desk.is_good(INVITATION, link.partition("#")[2])
 

@@ -117,7 +117,7 @@ class TestWhereTheyLead:
             token = make_token(ID)
             assert make_link(purpose, ID) == f"https://app.example/go?lang=de#/x/{token}/y"
             others = [make_link(other, ID) for other in Purpose if other is not purpose]
-        assert all(link.startswith("http://127.0.0.1:8000/") for link in others)
+        assert all(link.startswith("http://localhost:8000/") for link in others)
 
     def test_never_to_where_a_request_claims_to_be_sent(self, make_app: MakeApp) -> None:
         app = make_app(trusted_proxies=1)
@@ -137,5 +137,5 @@ class TestWhereTheyLead:
         work(app)
         assert len(mailbox.letters) == 2
         for letter in mailbox.letters:
-            assert letter.link.startswith("http://127.0.0.1:8000/")
+            assert letter.link.startswith("http://localhost:8000/")
             assert "evil" not in letter.message.as_string()
