@@ -19,6 +19,7 @@ from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.ratelimit.service import purge_dead_counters
+from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.service import purge_dead_sessions
 from authserve.transfer.cli import export_command, import_command
@@ -30,6 +31,7 @@ users_group.add_command(export_command)
 
 COMMANDS = (
     users_group,
+    roles_group,
     sessions_group,
     outbox_group,
     worker_command,

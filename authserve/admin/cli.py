@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from authserve.admin.schemas import SignInStatusSchema, sign_in_status_document
 from authserve.admin.seed import (
     SeedFileError,
     check_account,
@@ -13,16 +14,31 @@ from authserve.admin.seed import (
     read_rows,
     seed,
 )
-from authserve.admin.service import UserWithRoles, create_user, list_users, with_roles
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.admin.service import (
+    RESET_LINK_LIFETIME,
+    UserWithRoles,
+    create_user,
+    invite_again,
+    invite_user,
+    issue_reset_link,
+    list_users,
+    remove_user,
+    sign_in_status,
+    unlock_user,
+    with_roles,
+)
+from authserve.admin.status_text import describe_status
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import (
     YES_OPTION,
     Group,
     act_on_each,
     confirm,
     expand_stdin,
+    is_json,
     print_document,
     print_hint,
+    print_line,
     print_result,
     print_rows,
     progress_bar,
@@ -31,11 +47,15 @@ from authserve.core.cli import (
 from authserve.core.errors import ValidationFailedError
 from authserve.http.schemas import user_document
 from authserve.rbac.service import grant_role, revoke_role
+from authserve.users.errors import EmailTakenError
 from authserve.users.service import (
+    NewUser,
     User,
     activate,
     deactivate,
+    find_by_email,
     get_users_by_reference,
+    is_password_disabled,
     ref_of,
 )
 from authserve.verification.service import INVITATION_LIFETIME, make_invitation_link
@@ -90,7 +110,7 @@ def create(
     checked = check_account(given)
     wanted = checked.pop("roles")
     new = prepare_account(checked)
-    made = create_user(new, roles=wanted, actor=VISITOR, request=_request("create"))
+    made = create_user(new, roles=wanted, actor=OPERATOR, request=_request("create"))
     print_document(_document(made))
     if new.password_hash is None:
         link = make_invitation_link(ref_of(made.user), made.user.email)
@@ -158,7 +178,7 @@ def activate_(users: tuple[str, ...]) -> None:
     """
 
     def act(user: User) -> None:
-        activate(user.id, actor=VISITOR, request=_request("activate"))
+        activate(user.id, actor=OPERATOR, request=_request("activate"))
         _print_change(f"{user.email} is active.", user, is_active=True)
 
     _on_each(_find(users), act)
@@ -182,11 +202,144 @@ def deactivate_(users: tuple[str, ...], yes: bool) -> None:
         confirm(f"This locks {len(found)} people out. Go on?", yes=yes)
 
     def act(user: User) -> None:
-        deactivate(user.id, actor=VISITOR, request=_request("deactivate"))
+        deactivate(user.id, actor=OPERATOR, request=_request("deactivate"))
         text = f"{user.email} is deactivated, and its sessions have ended."
         _print_change(text, user, is_active=False)
 
     _on_each(found, act)
+
+
+@users_group.command()
+@click.argument("emails", metavar="EMAIL...", nargs=-1, required=True)
+@click.option("--username", help="3 to 32 letters, digits, dots, hyphens, underscores.")
+@click.option("--display-name", help="The name to show.")
+@click.option("--role", "roles", multiple=True, help="A role to grant; can be repeated.")
+def invite(
+    emails: tuple[str, ...], username: str | None, display_name: str | None, roles: tuple[str, ...]
+) -> None:
+    """Open accounts whose owners choose a password by a mailed link.
+
+    An account that was invited before and has not been activated is invited again, and its
+    older link is dead. `-` reads the addresses from standard input.
+
+    \b
+    Examples:
+      flask users invite bob@example.com --role support
+      flask users invite - < people.txt
+    """
+    addresses = expand_stdin(emails)
+    if len(addresses) > 1 and (username or display_name):
+        raise click.UsageError("--username and --display-name go with one address.")
+    given = {"username": username, "display_name": display_name, "roles": list(roles)}
+    accounts = [check_account({"email": address, **given}) for address in addresses]
+    act_on_each(accounts, _invite, name=lambda account: str(account["email"]))
+    print_hint("`flask worker` sends the mail.")
+
+
+def _invite(account: dict[str, Any]) -> None:
+    email, roles = account["email"], account["roles"]
+    new = NewUser(**{name: value for name, value in account.items() if name != "roles"})
+    try:
+        made = invite_user(new, roles=roles, actor=OPERATOR, request=_request("invite"))
+    except EmailTakenError:
+        user = find_by_email(email)
+        if user is None or new.username or new.display_name or roles:
+            raise
+        invite_again(user.id, actor=OPERATOR, request=_request("invite"))
+        _print_change(f"{email} is invited again.", user, is_new=False)
+    else:
+        _print_change(f"{email} is invited.", made.user, is_new=True)
+
+
+@users_group.command()
+@USERS_ARGUMENT
+@YES_OPTION
+def delete(users: tuple[str, ...], yes: bool) -> None:
+    """Delete accounts with all that is held on them, for good, after a confirmation.
+
+    Audit events stay, without personal data. `-` reads the accounts from standard input.
+
+    \b
+    Example:
+      flask users delete alice@example.com --yes
+    """
+    found = _find(users)
+    names = found[0].email if len(found) == 1 else f"{len(found)} accounts"
+    confirm(f"This deletes {names} for good. Go on?", yes=yes)
+
+    def act(user: User) -> None:
+        remove_user(user.id, actor=OPERATOR, request=_request("delete"))
+        _print_change(f"{user.email} is deleted.", user, is_deleted=True)
+
+    _on_each(found, act)
+
+
+@users_group.command()
+@USERS_ARGUMENT
+def unlock(users: tuple[str, ...]) -> None:
+    """End the login throttle's blocks on accounts; `-` reads them from standard input.
+
+    A block of a client's address stays. A password that a hundred wrong ones have switched off
+    stays off: its owner needs a new one, see `flask users reset-link`.
+
+    \b
+    Example:
+      flask users unlock alice
+    """
+
+    def act(user: User) -> None:
+        unlock_user(user.id, actor=OPERATOR, request=_request("unlock"))
+        _print_change(f"No block is on {user.email} any more.", user, is_throttled=False)
+        if is_password_disabled(user.failed_sign_ins):
+            print_hint(f"Its password is switched off. See: flask users why {user.email}")
+
+    _on_each(_find(users), act)
+
+
+@users_group.command()
+@USERS_ARGUMENT
+def why(users: tuple[str, ...]) -> None:
+    """Explain why users can or cannot sign in; `-` reads them from standard input.
+
+    Blocks of a client's address and of a known device are not known here.
+
+    \b
+    Examples:
+      flask users why alice
+      flask users why alice@example.com --json
+    """
+    found = _find(users)
+    for user in found:
+        status = sign_in_status(user.id)
+        if is_json():
+            document = SignInStatusSchema().dump(sign_in_status_document(status))
+            identity = {"id": str(user.id), "email": user.email}
+            print_document({**identity, **document}, is_one_of_many=len(found) > 1)
+        else:
+            for line in describe_status(user.email, status):
+                print_line(line)
+
+
+@users_group.command("reset-link")
+@USERS_ARGUMENT
+def reset_link(users: tuple[str, ...]) -> None:
+    """Print links with which users set a new password, to hand over where no mail arrives.
+
+    Each link is good once; older reset links are dead. All sessions end when it is used. Give
+    it to the owner of the account alone.
+
+    \b
+    Example:
+      flask users reset-link alice@example.com
+    """
+    minutes = int(RESET_LINK_LIFETIME.total_seconds()) // 60
+
+    def act(user: User) -> None:
+        link = issue_reset_link(user.id, actor=OPERATOR, request=_request("reset-link"))
+        _print_change(f"{user.email}: {link}", user, link=link, lifetime_minutes=minutes)
+
+    _on_each(_find(users), act)
+    print_hint(f"A link is good once, within {minutes} minutes.")
 
 
 @users_group.command()
@@ -202,7 +355,7 @@ def grant(users: tuple[str, ...], role: str) -> None:
     """
 
     def act(user: User) -> None:
-        names = grant_role(ref_of(user), role, actor=VISITOR, request=_request("grant"))
+        names = grant_role(ref_of(user), role, actor=OPERATOR, request=_request("grant"))
         _print_change(f"{user.email} holds: {', '.join(names)}.", user, roles=names)
 
     _on_each(_find(users), act)
@@ -226,7 +379,7 @@ def revoke(users: tuple[str, ...], role: str, yes: bool) -> None:
         confirm(f"This takes the role {role} from {len(found)} people. Go on?", yes=yes)
 
     def act(user: User) -> None:
-        names = revoke_role(ref_of(user), role, actor=VISITOR, request=_request("revoke"))
+        names = revoke_role(ref_of(user), role, actor=OPERATOR, request=_request("revoke"))
         _print_change(f"{user.email} holds: {', '.join(names) or 'no role'}.", user, roles=names)
 
     _on_each(found, act)

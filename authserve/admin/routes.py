@@ -14,10 +14,10 @@ from authserve.admin.schemas import (
     SignInStatusSchema,
     UserPageSchema,
     UserQuerySchema,
+    sign_in_status_document,
 )
 from authserve.admin.service import (
     AccountChanges,
-    SignInStatus,
     UserWithRoles,
     change_account,
     change_roles,
@@ -44,7 +44,6 @@ from authserve.http.pagination import PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
-from authserve.outbox.service import MessageState
 from authserve.ratelimit.policy import ADMIN_MAIL
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.service import USER_ROLE, Permission, holders_of, roles_of_many
@@ -209,7 +208,7 @@ def delete_user_sessions(user_id: UUID) -> None:
 @blueprint.refuses(UserNotFoundError)
 def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
     """Why this user can or cannot sign in."""
-    return _status_document(sign_in_status(user_id))
+    return sign_in_status_document(sign_in_status(user_id))
 
 
 @blueprint.post("/<uuid:user_id>/password-reset")
@@ -226,20 +225,3 @@ def post_password_reset(user_id: UUID) -> dict[str, Any]:
 
 def _user_response(found: UserWithRoles, status: int = 200) -> Response:
     return json_response(user_document(found.user, found.roles), status)
-
-
-def _status_document(status: SignInStatus) -> dict[str, Any]:
-    names = (name for name in SignInStatus.__slots__ if name != "mails")
-    document = {name: getattr(status, name) for name in names}
-    return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
-
-
-def _mail_document(mail: Any) -> dict[str, Any]:
-    return {
-        "kind": mail.kind,
-        "state": mail.state,
-        "attempts": mail.attempts,
-        "last_error": mail.last_error,
-        "created_at": mail.created_at,
-        "sent_at": mail.finished_at if mail.state == MessageState.SENT else None,
-    }

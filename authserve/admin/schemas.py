@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from authserve.admin.service import SignInObstacle
+from authserve.admin.service import SignInObstacle, SignInStatus
 from authserve.auth.policy import SignInFailure
 from authserve.http.fields import (
     PLAIN_TEXT_PATTERN,
@@ -106,6 +106,24 @@ class SignInStatusSchema(Schema):
     last_failures = fields.List(fields.Nested(FailureSchema), required=True)
     live_sessions = fields.Integer(required=True)
     mails = fields.List(fields.Nested(MailSchema), required=True)
+
+
+def sign_in_status_document(status: SignInStatus) -> dict[str, Any]:
+    """Return the fields of a sign-in status, for `SignInStatusSchema` to dump."""
+    names = (name for name in SignInStatus.__slots__ if name != "mails")
+    document = {name: getattr(status, name) for name in names}
+    return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
+
+
+def _mail_document(mail: Any) -> dict[str, Any]:
+    return {
+        "kind": mail.kind,
+        "state": mail.state,
+        "attempts": mail.attempts,
+        "last_error": mail.last_error,
+        "created_at": mail.created_at,
+        "sent_at": mail.finished_at if mail.state == MessageState.SENT else None,
+    }
 
 
 class PersonalDataSchema(Schema):

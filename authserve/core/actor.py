@@ -60,6 +60,12 @@ class Actor:
 
 VISITOR = Actor()
 
+OPERATOR = Actor(holds_everything=True)
+"""The operator at the command line, who may do what every permission allows.
+
+Audit events name no user as actor then; their user agent is the command.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:

@@ -154,6 +154,16 @@ def print_result(text: str, **document: Any) -> None:
         click.echo(text)
 
 
+def print_line(text: str) -> None:
+    """Write a line for people that may hold what strangers sent."""
+    click.echo(escape_controls(text))
+
+
+def escape_controls(text: str) -> str:
+    """Return the text on one line, without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_document(document: Any, *, is_one_of_many: bool = False) -> None:
     """Write one object as JSON, on a line of its own where others follow it."""
     indent = None if is_one_of_many else 2
@@ -196,13 +206,12 @@ def _cells(row: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    """Return the text of a value on one line, without characters that could steer a terminal."""
     if value is None or value in ("", []):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escape_controls(text)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -35,6 +35,8 @@ class AuditAction(StrEnum):
     USERS_IMPORTED = "users.imported"
     USER_INVITED = "user.invited"
     USER_PASSWORD_RESET_TRIGGERED = "user.password_reset_triggered"
+    USER_RESET_LINK_MADE = "user.reset_link_made"
+    USER_UNLOCKED = "user.unlocked"
     ROLE_CREATED = "role.created"
     ROLE_CHANGED = "role.changed"
     ROLE_DELETED = "role.deleted"

@@ -27,6 +27,7 @@ from authserve.core.db import (
     read_all,
     reading,
     require_no_transaction,
+    require_transaction,
     transaction,
 )
 from authserve.core.errors import UnavailableError
@@ -130,6 +131,12 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
 def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
     """When the longest block of these counters ends, or None if none is on."""
     return _block_end(keys, read_all(_COUNTERS, _names(keys)), now())
+
+
+def end_blocks(keys: Sequence[ThrottleKey]) -> None:
+    """Forget the failures that these counters hold, in the open transaction."""
+    names = [key.key for key in keys]
+    require_transaction().execute(delete(TABLE).where(TABLE.c.key.in_(names)))
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:

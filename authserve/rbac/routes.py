@@ -16,10 +16,15 @@ from authserve.rbac.errors import (
     RoleInUseError,
     RoleNotFoundError,
 )
-from authserve.rbac.schemas import NewRoleSchema, RoleBodySchema, RolePageSchema, RoleSchema
+from authserve.rbac.schemas import (
+    NewRoleSchema,
+    RoleBodySchema,
+    RolePageSchema,
+    RoleSchema,
+    role_document,
+)
 from authserve.rbac.service import (
     Permission,
-    Role,
     create_role,
     delete_role,
     get_role,
@@ -41,7 +46,7 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
     limit = query["limit"]
     found = page_of_roles(limit=limit + 1, after=query["cursor"])
     page = make_page(found, limit=limit, key=lambda role: role.name)
-    return {"items": [_document(role) for role in page.items], "next_cursor": page.next_cursor}
+    return {"items": [role_document(role) for role in page.items], "next_cursor": page.next_cursor}
 
 
 @blueprint.post("")
@@ -53,7 +58,7 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
 def post_role(body: dict[str, Any]) -> dict[str, Any]:
     """Make a role, of permissions that the caller holds."""
     role = create_role(**body, actor=current_actor(), request=current_request_info())
-    return _document(role)
+    return role_document(role)
 
 
 @blueprint.get("/<name>")
@@ -62,7 +67,7 @@ def post_role(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(RoleNotFoundError)
 def read_role(name: str) -> dict[str, Any]:
     """Show a role."""
-    return _document(get_role(name))
+    return role_document(get_role(name))
 
 
 @blueprint.put("/<name>")
@@ -74,7 +79,7 @@ def read_role(name: str) -> dict[str, Any]:
 def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
     """Replace what a role says and allows; its holders have it at once."""
     role = replace_role(name, **body, actor=current_actor(), request=current_request_info())
-    return _document(role)
+    return role_document(role)
 
 
 @blueprint.delete("/<name>")
@@ -85,11 +90,3 @@ def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
 def remove_role(name: str) -> None:
     """Delete a role that nobody holds."""
     delete_role(name, actor=current_actor(), request=current_request_info())
-
-
-def _document(role: Role) -> dict[str, Any]:
-    return {
-        "name": role.name,
-        "description": role.description,
-        "permissions": role.permissions.split(),
-    }

@@ -1,5 +1,7 @@
 """The forms of roles."""
 
+from typing import Any
+
 from marshmallow import Schema, ValidationError, fields, validate
 
 from authserve.http.pagination import page_schema
@@ -10,6 +12,7 @@ from authserve.rbac.policy import (
     Permission,
     is_known_permission,
 )
+from authserve.rbac.service import Role
 
 MAX_PERMISSIONS = 100
 MAX_DESCRIPTION_LENGTH = 200
@@ -57,6 +60,15 @@ class RoleSchema(Schema):
     name = fields.String(required=True, metadata={"example": "support"})
     description = fields.String(required=True, metadata={"example": "May look at accounts."})
     permissions = fields.List(fields.String(), required=True, metadata={"example": ["users:read"]})
+
+
+def role_document(role: Role) -> dict[str, Any]:
+    """Return the contract's Role."""
+    return {
+        "name": role.name,
+        "description": role.description,
+        "permissions": role.permissions.split(),
+    }
 
 
 RolePageSchema = page_schema("RolePageSchema", RoleSchema)

@@ -1,6 +1,10 @@
 """`flask sessions`: ending and clearing away."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import UUID
 
 import click
 
@@ -12,12 +16,73 @@ from authserve.core.cli import (
     expand_stdin,
     print_hint,
     print_result,
+    print_rows,
 )
-from authserve.core.clock import now
-from authserve.sessions.service import end_sessions_issued_before, purge_dead_sessions
+from authserve.core.clock import now, to_rfc3339
+from authserve.sessions.service import (
+    end_sessions_issued_before,
+    page_of_live_sessions,
+    purge_dead_sessions,
+)
 from authserve.users.service import get_users_by_reference, ref_of
 
-sessions_group = Group("sessions", help="Sessions: end them, clear away the dead ones.")
+sessions_group = Group("sessions", help="Sessions: list them, end them, delete the dead ones.")
+
+PAGE_SIZE = 200
+"""Sessions that are read at once (chosen)."""
+
+
+@sessions_group.command("list")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    help="Only those of this id, address or username; repeatable; `-` is standard input.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many; all, if left out.")
+def list_(users: tuple[str, ...], limit: int | None) -> None:
+    """List live sessions, newest first, of some users or of all.
+
+    \b
+    Examples:
+      flask sessions list --user alice
+      flask sessions list --limit 20 --json
+    """
+    found = get_users_by_reference(expand_stdin(users))
+    user_ids = [user.id for user in found] if users else None
+    print_rows(
+        map(_document, islice(_live_sessions(user_ids), limit)),
+        columns={
+            "ID": "id",
+            "USER ID": "user_id",
+            "CREATED": "created_at",
+            "LAST USED": "last_used_at",
+            "IP": "ip",
+            "USER AGENT": "user_agent",
+        },
+        empty="There is no live session.",
+    )
+
+
+def _live_sessions(user_ids: Sequence[UUID] | None) -> Iterator[Any]:
+    before: UUID | None = None
+    while page := page_of_live_sessions(limit=PAGE_SIZE, before=before, user_ids=user_ids):
+        yield from page
+        before = page[-1].id
+
+
+def _document(session: Any) -> dict[str, Any]:
+    return {
+        "id": str(session.id),
+        "user_id": str(session.user_id),
+        "created_at": to_rfc3339(session.created_at),
+        "last_used_at": to_rfc3339(session.last_used_at),
+        # The nearer of its two ends.
+        "expires_at": to_rfc3339(min(session.expires_at, session.idle_expires_at)),
+        "ip": session.ip,
+        "user_agent": session.user_agent,
+        "amr": list(session.amr),
+    }
 
 
 @sessions_group.command()

@@ -40,6 +40,18 @@ class PasswordResetTriggered(DomainEvent):
     action = AuditAction.USER_PASSWORD_RESET_TRIGGERED
 
 
+class ResetLinkMade(DomainEvent):
+    """An operator made a reset link to hand over to the user."""
+
+    action = AuditAction.USER_RESET_LINK_MADE
+
+
+class UserUnlocked(DomainEvent):
+    """An operator ended the blocks of the login throttle on a user."""
+
+    action = AuditAction.USER_UNLOCKED
+
+
 class UserProfileChanged(DomainEvent):
     """A username or display name changed; the details name the fields."""
 

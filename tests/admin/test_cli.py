@@ -8,12 +8,18 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
+from sqlalchemy import update
 
-from authserve.admin.service import accounts
+from authserve.admin.service import SignInObstacle, accounts
+from authserve.admin.status_text import FAILURES, OBSTACLES
+from authserve.auth.policy import SignInFailure
 from authserve.core.actor import UserRef
+from authserve.core.db import transaction
 from authserve.core.ids import new_id
+from authserve.users.service import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
+from tests.support.mail import open_mailbox, work
 from tests.support.people import make_user
 from tests.support.tables import read_table
 
@@ -301,6 +307,133 @@ def test_one_that_stays_does_not_keep_the_others_back(
 def test_changes_are_told_as_json(run: Run, alice: UserRef) -> None:
     result = shown(run("deactivate", "alice", "--json"))
     assert result == {"id": str(alice.id), "email": "alice@example.com", "is_active": False}
+
+
+# invite, delete
+
+
+def test_invite_mails_a_link_and_invites_again(run: Run, app: Flask, context: None) -> None:
+    mailbox = open_mailbox(app)
+    result = run("invite", "Bob@example.com", "--role", "admin", "--username", "bob")
+    assert (result.exit_code, result.stdout) == (0, "bob@example.com is invited.\n")
+    assert result.stderr == "`flask worker` sends the mail.\n"
+    assert shown(run("show", "bob"))["roles"] == ["admin", "user"]
+    again = shown(run("invite", "bob@example.com", "--json"))
+    assert (again["email"], again["is_new"]) == ("bob@example.com", False)
+    work(app)
+    (letter,) = mailbox.letters
+    assert letter.to == "bob@example.com"
+    assert [event.user_agent for event in all_events()] == ["flask users invite"] * 2
+
+
+def test_invite_refuses_what_the_api_refuses(run: Run, alice: UserRef) -> None:
+    assert_refused(run("invite", "alice"), "email: Not a valid email address.")
+    assert_refused(
+        run("invite", "b@example.com", "--role", "king"), "There is no role named 'king'."
+    )
+    result = run("invite", "alice@example.com")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: This account has a password already.\n",
+    )
+    assert_refused(
+        run("invite", "alice@example.com", "--role", "admin"),
+        "Another account uses this email address.",
+    )
+
+
+def test_invite_takes_addresses_from_standard_input(run: Run, context: None) -> None:
+    result = run("invite", "-", stdin="b@example.com\nc@example.com\n")
+    assert result.stdout == "b@example.com is invited.\nc@example.com is invited.\n"
+    assert run("invite", "d@example.com", "e@example.com", "--username", "d").exit_code == 2
+
+
+def test_delete_asks_first(run: Run, alice: UserRef, only_admin: UserRef) -> None:
+    assert run("delete", "alice").exit_code == 1
+    assert shown(run("show", "alice"))["is_active"]
+    result = run("delete", "alice", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "alice@example.com is deleted.\n")
+    assert_refused(run("show", "alice"), "There is no such user.")
+    assert_refused(run("delete", "root", "--yes"), LAST_ADMIN)
+
+
+# unlock, why, reset-link
+
+
+def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) -> None:
+    client = app.test_client()
+    for identifier in ("alice", "alice@example.com"):
+        for _ in range(5):
+            login(client, identifier, "Wrong password 1")
+        assert login(client, identifier).status_code == 429
+    assert not json.loads(run("why", "alice", "--json").stdout)["can_sign_in"]
+    result = run("unlock", "alice")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        "No block is on alice@example.com any more.\n",
+        "",
+    )
+    (event,) = events_of(alice, "user.unlocked")
+    assert (event.actor, event.user_agent) == (None, "flask users unlock")
+    # The address of the client has its own counter.
+    elsewhere = {"REMOTE_ADDR": "192.0.2.77"}
+    for identifier in ("alice", "alice@example.com"):
+        response = client.post(
+            "/api/v1/auth/login",
+            json={"identifier": identifier, "password": PASSWORD},
+            environ_overrides=elsewhere,
+        )
+        assert response.status_code == 200
+
+
+def test_unlock_leaves_a_password_off_and_says_so(run: Run, alice: UserRef) -> None:
+    with transaction() as session:
+        session.execute(update(User).values(failed_sign_ins=100))
+    result = run("unlock", "alice")
+    assert result.exit_code == 0
+    assert "flask users why alice@example.com" in result.stderr
+    assert "- A hundred wrong passwords in a row" in run("why", "alice").stdout
+
+
+def test_why_explains_in_words_and_as_json(run: Run, app: Flask, alice: UserRef) -> None:
+    assert run("why", "alice").stdout.startswith(
+        "alice@example.com can sign in.\nThe address is not verified. The last sign-in was: never."
+    )
+    login(app.test_client(), "alice", "Wrong password 1")
+    run("deactivate", "alice")
+    lines = run("why", "alice").stdout.splitlines()
+    assert lines[:2] == [
+        "alice@example.com cannot sign in:",
+        "- The account is deactivated. To activate it: flask users activate alice@example.com",
+    ]
+    assert any("wrong password, from 127.0.0.1, request " in line for line in lines)
+    document = json.loads(run("why", "alice", "--json").stdout)
+    assert (document["id"], document["reasons"]) == (str(alice.id), ["account_disabled"])
+    assert document["last_failures"][0]["reason"] == "wrong_password"
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert set(OBSTACLES) == set(SignInObstacle)
+    assert set(FAILURES) == set(SignInFailure)
+
+
+def test_reset_link_lets_the_owner_choose_a_password(run: Run, app: Flask, alice: UserRef) -> None:
+    client = app.test_client()
+    first = json.loads(run("reset-link", "alice", "--json").stdout)
+    assert (first["email"], first["lifetime_minutes"]) == ("alice@example.com", 30)
+    result = run("reset-link", "alice")
+    assert result.stderr == "A link is good once, within 30 minutes.\n"
+    new = "another horse battery staple"
+    for link, status in ((first["link"], 400), (result.stdout.split()[-1], 200)):
+        body = {"token": link.partition("#")[2], "new_password": new}
+        assert client.post("/api/v1/auth/password/reset", json=body).status_code == status
+    assert login(client, "alice", new).status_code == 200
+    assert len(events_of(alice, "user.reset_link_made")) == 2
+
+
+def test_reset_link_of_a_deactivated_account_is_refused(run: Run, alice: UserRef) -> None:
+    run("deactivate", "alice")
+    assert_refused(run("reset-link", "alice"), "This account is deactivated.")
 
 
 # grant and revoke

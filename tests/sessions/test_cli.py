@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import pytest
 import time_machine
 from click.testing import Result
 from flask import Flask
@@ -12,6 +13,7 @@ from authserve.core.clock import now
 from tests.support.clients import Caller, login
 from tests.support.marks import on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
+from tests.support.tables import read_table
 
 Clock = time_machine.Traveller
 
@@ -30,6 +32,24 @@ def test_purge_deletes_the_dead_and_says_how_many(
     assert (result.exit_code, result.stdout) == (0, "3 dead sessions deleted.\n")
     assert run(runner, "purge").stdout == "0 dead sessions deleted.\n"
     assert alice.get("/api/v1/users/me").status_code == 200
+
+
+def test_list_shows_live_sessions_newest_first(
+    monkeypatch: pytest.MonkeyPatch, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
+) -> None:
+    monkeypatch.setattr("authserve.sessions.cli.PAGE_SIZE", 1)
+    new = login(app.test_client(), "alice").get_json()["session_id"]
+    bob.post("/api/v1/auth/logout")
+    header, *rows = read_table(run(runner, "list").stdout)
+    assert header == ["ID", "USER ID", "CREATED", "LAST USED", "IP", "USER AGENT"]
+    assert [row[:2] for row in rows] == [
+        [new, str(alice.id)],
+        [str(alice.session_id), str(alice.id)],
+    ]
+    (line,) = run(runner, "list", "--user", "alice", "--limit", "1", "--json").stdout.splitlines()
+    assert json.loads(line)["amr"] == ["pwd"]
+    result = run(runner, "list", "--user", "bob")
+    assert (result.stdout, result.stderr) == ("", "There is no live session.\n")
 
 
 def test_revoke_ends_the_sessions_of_one_user(
@@ -102,7 +122,7 @@ def test_a_moment_that_is_none_is_told(runner: FlaskCliRunner) -> None:
 
 @on_sqlite
 def test_every_command_has_help_with_an_example(runner: FlaskCliRunner) -> None:
-    for command in ("purge", "revoke"):
+    for command in ("list", "purge", "revoke"):
         result = run(runner, command, "--help")
         assert result.exit_code == 0
         assert f"flask sessions {command}" in result.stdout

@@ -18,8 +18,10 @@ from authserve.admin.service.administration import (
 )
 from authserve.admin.service.personal_data import export_personal_data
 from authserve.admin.service.sign_in_status import SignInObstacle, SignInStatus, sign_in_status
+from authserve.admin.service.unlocking import RESET_LINK_LIFETIME, issue_reset_link, unlock_user
 
 __all__ = [
+    "RESET_LINK_LIFETIME",
     "AccountChanges",
     "SignInObstacle",
     "SignInStatus",
@@ -31,9 +33,11 @@ __all__ = [
     "export_personal_data",
     "invite_again",
     "invite_user",
+    "issue_reset_link",
     "list_users",
     "remove_user",
     "sign_in_status",
     "trigger_password_reset",
+    "unlock_user",
     "with_roles",
 ]

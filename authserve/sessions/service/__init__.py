@@ -15,6 +15,7 @@ from authserve.sessions.service.listing import (
     find_all_sessions,
     find_live_sessions,
     is_of_family,
+    page_of_live_sessions,
 )
 from authserve.sessions.service.restored import has_restored_sessions
 from authserve.sessions.service.rotation import (
@@ -52,6 +53,7 @@ __all__ = [
     "has_restored_sessions",
     "is_of_family",
     "judge_session",
+    "page_of_live_sessions",
     "purge_dead_sessions",
     "renew_authentication",
     "require_live",

@@ -36,6 +36,23 @@ def find_live_sessions(
     return read_all(statement)
 
 
+def page_of_live_sessions(
+    *, limit: int, before: UUID | None = None, user_ids: Sequence[UUID] | None = None
+) -> Sequence[Row[Any]]:
+    """Return at most `limit` live sessions of some users or of all, newest first.
+
+    Args:
+        before: only those older than this id, for the next page.
+        user_ids: all users if None.
+    """
+    statement = select(Session.__table__).where(is_live(now())).limit(limit)
+    if user_ids is not None:
+        statement = statement.where(Session.user_id.in_(user_ids))
+    if before is not None:
+        statement = statement.where(Session.id < before)
+    return read_all(statement.order_by(Session.id.desc()))
+
+
 def find_all_sessions(user_id: UUID) -> Sequence[Row[Any]]:
     """Every session of a user whose row is still there, newest first; see `find_live_sessions`."""
     statement = select(Session.__table__).where(Session.user_id == user_id)

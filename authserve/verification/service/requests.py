@@ -66,6 +66,18 @@ def make_invitation_link(user: UserRef, email: str) -> str:
     return make_link(Purpose.INVITATION, token_id)
 
 
+def make_reset_link(user: UserRef, email: str) -> str:
+    """Return a reset link to hand over by other means than mail; older ones are dead at once."""
+    token_id = new_id()
+    with transaction():
+        drop_topic(_topic(Purpose.RESET_PASSWORD, email))
+        _supersede_of(user.id, Purpose.RESET_PASSWORD)
+        ensure_token(
+            token_id, Purpose.RESET_PASSWORD, user_id=user.id, email=email, requested_at=now()
+        )
+    return make_link(Purpose.RESET_PASSWORD, token_id)
+
+
 INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
 
 

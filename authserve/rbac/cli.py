@@ -1,0 +1,94 @@
+"""`flask roles`: roles and their permissions from the command line."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from marshmallow import ValidationError
+
+from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.cli import Group, print_document, print_result, print_rows
+from authserve.core.errors import ValidationFailedError
+from authserve.http.openapi import flatten
+from authserve.rbac.schemas import NewRoleSchema, role_document
+from authserve.rbac.service import Role, create_role, delete_role, get_role, page_of_roles
+
+PAGE_SIZE = 200
+"""Roles that are read at once (chosen)."""
+
+roles_group = Group("roles", help="Roles: list, show, make, delete; see `users grant`.")
+
+
+def _request(command: str) -> RequestInfo:
+    return RequestInfo(user_agent=f"flask roles {command}")
+
+
+@roles_group.command("list")
+def list_() -> None:
+    """List roles by name, with their permissions.
+
+    \b
+    Example:
+      flask roles list
+    """
+    print_rows(
+        map(role_document, _all_roles()),
+        columns={"NAME": "name", "PERMISSIONS": "permissions", "DESCRIPTION": "description"},
+        empty="There is no role.",
+    )
+
+
+def _all_roles() -> Iterator[Role]:
+    after: str | None = None
+    while roles := page_of_roles(limit=PAGE_SIZE, after=after):
+        yield from roles
+        after = roles[-1].name
+
+
+@roles_group.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show a role as JSON.
+
+    \b
+    Example:
+      flask roles show admin
+    """
+    print_document(role_document(get_role(name)))
+
+
+@roles_group.command()
+@click.argument("name")
+@click.option("--description", default="", help="What the role is for.")
+@click.option("--permission", "permissions", multiple=True, help="For example users:read.")
+def create(name: str, description: str, permissions: tuple[str, ...]) -> None:
+    """Make a role.
+
+    \b
+    Example:
+      flask roles create support --permission users:read --description "May look at accounts."
+    """
+    given = {"name": name, "description": description, "permissions": list(permissions)}
+    role = create_role(**_check(given), actor=OPERATOR, request=_request("create"))
+    print_document(role_document(role))
+
+
+def _check(given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        checked: dict[str, Any] = NewRoleSchema().load(given)
+    except ValidationError as error:
+        raise ValidationFailedError(flatten(error.messages_dict)) from error
+    return checked
+
+
+@roles_group.command()
+@click.argument("name")
+def delete(name: str) -> None:
+    """Delete a role that no user holds; `admin` and `user` stay.
+
+    \b
+    Example:
+      flask roles delete support
+    """
+    delete_role(name, actor=OPERATOR, request=_request("delete"))
+    print_result(f"The role {name} is deleted.", name=name, is_deleted=True)
