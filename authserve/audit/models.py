@@ -39,6 +39,7 @@ class AuditEvent(Base):
         Index("ix_audit_events_actor_audit_id_id", "actor_audit_id", "id"),
         Index("ix_audit_events_action_id", "action", "id"),
         Index("ix_audit_events_occurred_at", "occurred_at"),
+        Index("ix_audit_events_correlation_id_id", "correlation_id", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -1,6 +1,6 @@
 """The forms of the audit trail."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from authserve.core.events import AuditAction, Outcome
 from authserve.http.fields import MomentInput, StrictUUID
@@ -12,12 +12,22 @@ ACTIONS = [action.value for action in AuditAction]
 OUTCOMES = [outcome.value for outcome in Outcome]
 
 
+EXAMPLE_CORRELATION_ID = "0b9c6c2f3d5e4a7c8f6d1e2b3a4c5d6e"
+
+CORRELATION_ID_PATTERN = "^[A-Za-z0-9._-]{1,64}$"
+"""What the service takes and makes (contract); no event has another."""
+
+
 class EventQuerySchema(MomentPageQuerySchema):
     """Which events to list."""
 
     action = fields.Enum(AuditAction, by_value=True)
     actor_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     subject_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
+    correlation_id = fields.String(
+        validate=validate.Regexp(CORRELATION_ID_PATTERN.replace("$", r"\Z")),
+        metadata={"pattern": CORRELATION_ID_PATTERN, "example": EXAMPLE_CORRELATION_ID},
+    )
     after = MomentInput()
     before = MomentInput()
 

@@ -1,21 +1,53 @@
 """The table of accounts."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, Index, Integer, String, UniqueConstraint, false, true
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    false,
+    or_,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
 
 from authserve.core.db import Base, UTCDateTime, key_string, table_of
 from authserve.core.identifiers import DISPLAY_NAME_MAX_LENGTH, EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
 
 
+class email_domain(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """What follows the `@` of a canonical address, as the index of domains has it."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(email_domain, "postgresql")
+def _split_address(element: Any, compiler: Any, **options: Any) -> str:
+    return f"split_part({compiler.process(element.clauses, **options)}, '@', 2)"
+
+
+@compiles(email_domain, "sqlite")
+def _cut_address(element: Any, compiler: Any, **options: Any) -> str:
+    address = compiler.process(element.clauses, **options)
+    return f"substr({address}, instr({address}, '@') + 1)"
+
+
 class User(Base):
     """One account.
 
     `email` and `username` hold their canonical forms (`core.identifiers`); nothing else is
-    stored of them. `name_key` is the display name as a search compares it.
+    stored of them. `name_key` is the display name as a search compares it. `activated_at` is when
+    a first credential was set or proven; the release before does not write it (`is_activated`).
     """
 
     __tablename__ = "users"
@@ -24,10 +56,14 @@ class User(Base):
         UniqueConstraint("username"),
         UniqueConstraint("audit_id"),
         # Lists by the beginning of a name; of an address or username, the unique ones serve.
+        Index("ix_users_name_key_id", "name_key", "id"),
+        # Used by the release before alone.
         Index("ix_users_name_key", "name_key"),
         # A page of a list, all or narrowed, is read in the order that it has in the list.
         Index("ix_users_created_at_id", "created_at", "id"),
         Index("ix_users_is_active_created_at_id", "is_active", "created_at", "id"),
+        Index("ix_users_mfa_enabled_created_at_id", "mfa_enabled", "created_at", "id"),
+        Index("ix_users_updated_at_id", "updated_at", "id"),
         # What the release before orders by; nothing of this one uses it.
         Index("ix_users_is_active_id", "is_active", "id"),
     )
@@ -51,6 +87,20 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    invited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    activated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
+    @property
+    def is_activated(self) -> bool:
+        """True once the account has or had a credential of its owner's; see `is_activated`."""
+        return self.activated_at is not None or self.password_hash is not None
+
+
+Index("ix_users_email_domain", email_domain(User.email), User.created_at, User.id)
 
 TABLE = table_of(User)
+
+
+def is_activated() -> ColumnElement[bool]:
+    """Return `User.is_activated` as SQL."""
+    return or_(TABLE.c.activated_at.is_not(None), TABLE.c.password_hash.is_not(None))

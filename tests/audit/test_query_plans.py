@@ -71,6 +71,13 @@ def test_a_page_by_time_begins_where_the_index_of_times_has_it(
     assert re.search(r"Presorted Key: audit_events.occurred_at|FOR (RIGHT PART|LAST TERM) OF", plan)
 
 
+@pytest.mark.parametrize("before", [None, SOMEWHERE])
+@pytest.mark.parametrize("by_time", [False, True])
+def test_the_events_of_a_request_are_looked_up(before: Position | None, by_time: bool) -> None:
+    filters = EventFilters(correlation_id="look-for-me", before=LATER if by_time else None)
+    assert index_of(plan_of(filters, before)) == "ix_audit_events_correlation_id_id"
+
+
 def test_a_rare_action_is_looked_up_at_any_time() -> None:
     plan = plan_of(EventFilters(before=LATER, action=RARE), None)
     assert index_of(plan) == "ix_audit_events_action_id"

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.clients import Caller, login
+from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 
 ALL = "/api/v1/audit-events"
@@ -214,3 +215,20 @@ def test_the_events_of_a_deleted_user_stay_without_personal_data(
         assert (item["actor_id"], item["subject_id"]) == (None, None)
         assert (item["ip"], item["user_agent"], item["details"]) == (None, None, {})
     assert items(admin, ALL, subject_id=alice.id) == []
+
+
+def test_it_filters_by_the_id_of_the_request(admin: Caller, alice: Caller) -> None:
+    headers = {"X-Correlation-ID": "look-for-me"}
+    alice.patch("/api/v1/users/me", json={"display_name": "A"}, headers=headers)
+    alice.patch("/api/v1/users/me", json={"display_name": "B"})
+    (event,) = items(admin, ALL, correlation_id="look-for-me")
+    assert (event["action"], event["correlation_id"]) == ("user.profile_changed", "look-for-me")
+    assert items(admin, ALL, correlation_id="look-for-me", action="user.deleted") == []
+    assert items(admin, ALL, correlation_id="LOOK-FOR-ME") == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("value", ["", "a b", "x" * 65, "a\n", "ä", "*"])
+def test_it_refuses_what_is_no_id_of_a_request(admin: Caller, value: str) -> None:
+    answer = admin.get(ALL, query_string={"correlation_id": value})
+    assert_problem(answer, 422, "validation_failed")

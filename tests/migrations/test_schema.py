@@ -1,6 +1,7 @@
 """What the migrations make, step by step, is what the models say."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,16 +11,20 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import (
+    Column,
     Connection,
     MetaData,
     PrimaryKeyConstraint,
+    Table,
     UniqueConstraint,
     event,
+    insert,
     select,
     text,
 )
 
 from authserve.core.db import Base, db, read_all
+from authserve.core.ids import new_id
 from authserve.core.migration_state import (
     MIGRATIONS_FOLDER,
     current_revision,
@@ -28,6 +33,7 @@ from authserve.core.migration_state import (
 )
 from authserve.rbac.models import Role
 from authserve.rbac.policy import BUILT_IN_ROLES, Permission, from_scopes
+from authserve.users.models import User
 from tests.support.schema import describe_code, describe_tables
 
 REVISIONS = [
@@ -177,3 +183,33 @@ def test_a_migration_leaves_no_mark_on_the_connections_of_its_process(empty: Fla
     for question, answer in questions[db.engine.dialect.name].items():
         with db.engine.connect() as connection:
             assert connection.scalar(text(question)) == answer
+
+
+def test_an_account_with_a_password_counts_as_activated(empty: Flask) -> None:
+    upgrade(revision="0006")
+    created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    with db.engine.begin() as connection:
+        for name, password_hash in (("alice", "a hash"), ("eve", None)):
+            values = {
+                **dict.fromkeys(("id", "audit_id"), new_id()),
+                **dict.fromkeys(("created_at", "updated_at"), created_at),
+            }
+            email = f"{name}@example.com"
+            connection.execute(
+                insert(BEFORE).values(email=email, password_hash=password_hash, **values)
+            )
+    upgrade()
+    rows = read_all(select(User.email, User.activated_at, User.invited_at).order_by(User.email))
+    assert [tuple(row) for row in rows] == [
+        ("alice@example.com", created_at, None),
+        ("eve@example.com", None, None),
+    ]
+
+
+def _columns() -> Iterator[Column[Any]]:
+    for name in ("id", "audit_id", "email", "password_hash", "created_at", "updated_at"):
+        yield Column(name, User.__table__.c[name].type)
+
+
+BEFORE = Table("users", MetaData(), *_columns())
+"""What the release before writes of an account."""

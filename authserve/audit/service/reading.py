@@ -55,6 +55,7 @@ class EventFilters:
     action: AuditAction | None = None
     actor_id: UUID | None = None
     subject_id: UUID | None = None
+    correlation_id: str | None = None
     involving: UserRef | None = None
     after: datetime | None = None
     before: datetime | None = None
@@ -153,6 +154,8 @@ def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
         yield _is_user(AuditEvent.actor_audit_id, filters.actor_id)
     if filters.subject_id is not None:
         yield _is_user(AuditEvent.subject_audit_id, filters.subject_id)
+    if filters.correlation_id is not None:
+        yield AuditEvent.correlation_id == filters.correlation_id
     if filters.involving is not None:
         audit_id = filters.involving.audit_id
         yield or_(AuditEvent.actor_audit_id == audit_id, AuditEvent.subject_audit_id == audit_id)
