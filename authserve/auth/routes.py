@@ -13,6 +13,7 @@ from authserve.auth.schemas import (
     IntrospectionSchema,
     IntrospectSchema,
     LoginSchema,
+    LogoutAllSchema,
     ReauthenticateSchema,
     RefreshSchema,
     RegisterSchema,
@@ -182,9 +183,10 @@ def logout_session() -> None:
 
 @blueprint.post("/logout-all")
 @login_required
+@blueprint.arguments(LogoutAllSchema, required=False)
 @blueprint.response(204)
-def logout_all() -> None:
-    """End every session of the caller."""
+def logout_all(_body: dict[str, Any]) -> None:
+    """End every session of the caller; with `include`, also what apps and API keys may do."""
     logout_everywhere(actor=current_actor(), request=current_request_info())
 
 

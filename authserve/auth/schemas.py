@@ -37,12 +37,29 @@ class LoginSchema(StrictSchema):
     )
 
 
+EXTENTS = ("apps", "api-keys")
+"""What `logout-all` can include. The service has neither yet, so nothing more ends."""
+
+
 class RefreshSchema(StrictSchema):
     """A refresh token, unless it comes as bearer."""
 
     is_body_optional = True
 
     refresh_token = fields.String(metadata={"example": EXAMPLE_TOKEN})
+
+
+class LogoutAllSchema(StrictSchema):
+    """What ends beside the caller's sessions."""
+
+    is_body_optional = True
+
+    include = fields.List(
+        fields.String(validate=validate.OneOf(EXTENTS)),
+        validate=validate.Length(max=len(EXTENTS)),
+        load_default=list,
+        metadata={"example": list(EXTENTS)},
+    )
 
 
 class ReauthenticateSchema(StrictSchema):

@@ -9,7 +9,12 @@ from authserve.http.pagination import PageQuerySchema
 from authserve.http.request_info import current_request_info
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
-from authserve.sessions.service import RevokeReason, end_session, find_live_sessions
+from authserve.sessions.service import (
+    RevokeReason,
+    end_session,
+    end_sessions,
+    find_live_sessions,
+)
 
 blueprint = Blueprint(
     "sessions",
@@ -29,6 +34,21 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     user = actor.signed_in_user
     found = find_live_sessions(user.id, limit=limit + 1, before=query["cursor"])
     return session_page_document(found, limit=limit, current_id=actor.session_id)
+
+
+@blueprint.delete("")
+@login_required
+@blueprint.response(204)
+def delete_other_sessions() -> None:
+    """End all sessions of the caller but the one of this call."""
+    actor = current_actor()
+    end_sessions(
+        actor.signed_in_user,
+        RevokeReason.ENDED_BY_USER,
+        actor=actor,
+        request=current_request_info(),
+        keep=actor.session_id,
+    )
 
 
 @blueprint.delete("/<uuid:session_id>")

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -130,3 +131,23 @@ def test_logout_all_ends_every_session_of_the_caller(
     assert charlie.get("/api/v1/users/me").status_code == 200
     (event,) = audit_trail(app, "session.revoked")
     assert event["details"]["reason"] == "logout_all"
+
+
+@on_sqlite
+@pytest.mark.parametrize("body", [None, {}, {"include": []}, {"include": ["api-keys", "apps"]}])
+def test_logout_everywhere_can_include_what_there_is(
+    alice: Caller, body: dict[str, object] | None
+) -> None:
+    assert alice.post(LOGOUT_ALL, json=body).status_code == 204
+    assert_problem(alice.get("/api/v1/users/me"), 401, "session_revoked")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "body", [{"include": ["everything"]}, {"include": "apps"}, {"include": ["apps"] * 3}, {"x": 1}]
+)
+def test_logout_everywhere_refuses_what_it_does_not_know(
+    alice: Caller, body: dict[str, object]
+) -> None:
+    assert_problem(alice.post(LOGOUT_ALL, json=body), 422, "validation_failed")
+    assert alice.get("/api/v1/users/me").status_code == 200

@@ -8,10 +8,10 @@ from flask import Flask
 
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.pagination import encode_cursor
-from tests.support.clients import Caller, login
+from tests.support.clients import Caller, login, sign_in
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
-from tests.support.rows import change_session, live_session_row
+from tests.support.rows import audit_trail, change_session, live_session_row
 
 Clock = time_machine.Traveller
 
@@ -145,3 +145,15 @@ def test_strangers_have_no_sessions(app: Flask, alice: Caller) -> None:
     assert_problem(client.get(PATH), 401, "authentication_required")
     response = client.delete(f"{PATH}/{alice.session_id}")
     assert_problem(response, 401, "authentication_required")
+
+
+def test_all_other_sessions_end_at_once(app: Flask, alice: Caller, bob: Caller) -> None:
+    others = [sign_in(app.test_client(), "alice", user=alice.user) for _ in range(2)]
+    assert alice.delete(PATH).status_code == 204
+    assert alice.delete(PATH).status_code == 204
+    assert [item["current"] for item in alice.get(PATH).get_json()["items"]] == [True]
+    for other in others:
+        assert_problem(other.get(PATH), 401, "session_revoked")
+    assert bob.get(PATH).status_code == 200
+    (event,) = audit_trail(app, "session.revoked")
+    assert event["details"] == {"reason": "ended_by_user", "count": 2}
