@@ -40,7 +40,7 @@ from authserve.http.authentication import (
 )
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
-from authserve.http.pagination import PageQuerySchema, make_page
+from authserve.http.pagination import Page, PageQuerySchema, encode_cursor, make_page
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
@@ -51,13 +51,21 @@ from authserve.sessions.schemas import SessionPageSchema, session_page_document
 from authserve.sessions.service import find_live_sessions
 from authserve.users.errors import (
     AlreadyActiveError,
+    ChangedMeanwhileError,
     EmailTakenError,
     LastAdminError,
     OwnAccountError,
     UsernameTakenError,
     UserNotFoundError,
 )
-from authserve.users.service import NewUser, UserFilters, get_user, position_of, search_users
+from authserve.users.service import (
+    NewUser,
+    UserFilters,
+    find_by_beginning,
+    get_user,
+    position_in,
+    search_users,
+)
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/api/v1/users", description="Other people's accounts."
@@ -69,20 +77,28 @@ blueprint = Blueprint(
 @blueprint.arguments(UserQuerySchema, location="query")
 @blueprint.response(200, UserPageSchema)
 def list_users(query: dict[str, Any]) -> Response:
-    """List accounts, newest first."""
-    limit, role = query["limit"], query.get("role")
-    filters = UserFilters(
-        beginning=query.get("q"),
-        is_active=query.get("is_active"),
-        ids=holders_of(role) if role else None,
-        created_after=query.get("created_after"),
-        created_before=query.get("created_before"),
-    )
-    found = search_users(filters, limit=limit + 1, before=query["cursor"])
-    page = make_page(found, limit=limit, key=position_of)
+    """List accounts: newest first, or by what begins with `q`, or by change."""
+    page = find_users(**query)
     roles = roles_of_many([user.id for user in page.items])
     items = [user_document(user, roles[user.id]) for user in page.items]
     return json_response({"items": items, "next_cursor": page.next_cursor})
+
+
+def find_users(
+    *,
+    limit: int,
+    cursor: Any,
+    beginning: str | None = None,
+    role: str | None = None,
+    **narrowing: Any,
+) -> Page:
+    """Return a page of the list that a query describes."""
+    filters = UserFilters(ids=holders_of(role) if role else None, **narrowing)
+    if beginning is None:
+        found = search_users(filters, limit=limit + 1, after=cursor)
+        return make_page(found, limit=limit, key=position_in(filters))
+    matches = find_by_beginning(beginning, filters, limit=limit, after=cursor)
+    return Page(matches.users, encode_cursor(matches.last) if matches.last else None)
 
 
 def _grants_roles(invitation: Mapping[str, Any]) -> bool:
@@ -132,7 +148,12 @@ def _changes_address(changes: Mapping[str, Any]) -> bool:
 @blueprint.arguments(AccountChangeSchema)
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(
-    UserNotFoundError, EmailTakenError, UsernameTakenError, LastAdminError, OwnAccountError
+    UserNotFoundError,
+    EmailTakenError,
+    UsernameTakenError,
+    LastAdminError,
+    OwnAccountError,
+    ChangedMeanwhileError,
 )
 @fresh_login_required_where(_changes_address)
 def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
@@ -173,7 +194,7 @@ def post_invitation(user_id: UUID) -> dict[str, Any]:
 @fresh_login_required
 @blueprint.arguments(RolesSchema)
 @blueprint.response(200, UserSchema)
-@blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError)
+@blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError, ChangedMeanwhileError)
 def put_roles(body: dict[str, Any], user_id: UUID) -> Response:
     """Give a user exactly these roles, none of which allows more than the caller may do."""
     changed = change_roles(user_id, **body, actor=current_actor(), request=current_request_info())

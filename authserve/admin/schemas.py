@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from authserve.admin.service import SignInObstacle, SignInStatus
 from authserve.auth.policy import SignInFailure
+from authserve.core.identifiers import EMAIL_MAX_LENGTH, canonical_domain
 from authserve.http.fields import (
     PLAIN_TEXT_PATTERN,
     DisplayName,
@@ -14,13 +15,18 @@ from authserve.http.fields import (
     StrictBoolean,
     Username,
 )
-from authserve.http.pagination import MomentPageQuerySchema, page_schema
+from authserve.http.pagination import (
+    Cursor,
+    LimitQuerySchema,
+    decode_match,
+    decode_time_and_id,
+    page_schema,
+)
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
 from authserve.mail.service import MailKind
 from authserve.outbox.service import MessageState
 
 MAX_ROLES = 50
-MAX_SEARCH_LENGTH = 100
 
 
 def _role_names(**kwargs: Any) -> Any:
@@ -28,22 +34,52 @@ def _role_names(**kwargs: Any) -> Any:
     return fields.List(item, validate=validate.Length(max=MAX_ROLES), **kwargs)
 
 
-class UserQuerySchema(MomentPageQuerySchema):
-    """Which accounts to list."""
+class UserQuerySchema(LimitQuerySchema):
+    """Which accounts to list, and which page of them."""
 
+    cursor = Cursor(bytes, pattern="^[A-Za-z0-9_-]+$")
     q = fields.String(
-        validate=validate.Length(min=1, max=MAX_SEARCH_LENGTH),
+        validate=validate.Length(min=1, max=EMAIL_MAX_LENGTH),
         metadata={
-            "description": "The beginning of an address, username or name.",
+            "description": (
+                "The beginning of an address (its domain in Unicode or punycode), username or "
+                "name; the list is in the order of what fits, and a page may be shorter than "
+                "`limit` though there is a next one. `@example.com` lists the addresses of that "
+                "domain, newest first."
+            ),
             "pattern": PLAIN_TEXT_PATTERN,
         },
     )
     is_active = fields.Boolean(truthy={"true"}, falsy={"false"})
+    mfa_enabled = fields.Boolean(truthy={"true"}, falsy={"false"})
     role = fields.String(
         validate=validate.Length(min=1, max=64), metadata={"pattern": PLAIN_TEXT_PATTERN}
     )
     created_after = MomentInput()
     created_before = MomentInput()
+    updated_after = MomentInput(
+        metadata={
+            "description": "Without a beginning in `q`, orders by change, oldest change first.",
+            "example": EXAMPLE_TIME,
+        }
+    )
+
+    @post_load
+    def read_query(self, query: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        """Tell a domain from a beginning, and read the cursor of the list that it makes."""
+        text = query.pop("q", "").strip()
+        if text.startswith("@"):
+            # No address has the domain that cannot be read.
+            query["domain"] = canonical_domain(text[1:]) or ""
+        elif text:
+            query["beginning"] = text
+        if query["cursor"] is not None:
+            decode = decode_match if "beginning" in query else decode_time_and_id
+            try:
+                query["cursor"] = decode(query["cursor"])
+            except ValueError as error:
+                raise ValidationError("Not a cursor of this list.", "cursor") from error
+        return query
 
 
 class InvitationRequestSchema(StrictSchema):
@@ -55,6 +91,14 @@ class InvitationRequestSchema(StrictSchema):
     roles = _role_names(load_default=list, metadata={"example": ["user"]})
 
 
+class ExpectedUpdatedAt(MomentInput):
+    """`updated_at` as the caller has seen it, digit by digit."""
+
+    def __init__(self) -> None:
+        description = "Refuse the change if `updated_at` is another by now."
+        super().__init__(metadata={"description": description, "example": EXAMPLE_TIME})
+
+
 class AccountChangeSchema(StrictSchema):
     """What to change of an account; null removes a name."""
 
@@ -63,12 +107,14 @@ class AccountChangeSchema(StrictSchema):
     username = Username(allow_none=True)
     display_name = DisplayName(allow_none=True)
     is_active = StrictBoolean()
+    expected_updated_at = ExpectedUpdatedAt()
 
 
 class RolesSchema(StrictSchema):
     """The roles that a user is to hold."""
 
     roles = _role_names(required=True, metadata={"example": ["user", "support"]})
+    expected_updated_at = ExpectedUpdatedAt()
 
 
 class FailureSchema(Schema):

@@ -26,6 +26,7 @@ class AuditAction(StrEnum):
     USER_PASSWORD_DISABLED = "user.password_disabled"
     USER_EMAIL_VERIFIED = "user.email_verified"
     USER_EMAIL_CHANGE_REQUESTED = "user.email_change_requested"
+    USER_EMAIL_CHANGE_WITHDRAWN = "user.email_change_withdrawn"
     USER_EMAIL_CHANGED = "user.email_changed"
     USER_INVITATION_ACCEPTED = "user.invitation_accepted"
     USER_ACTIVATED = "user.activated"

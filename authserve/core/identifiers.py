@@ -81,6 +81,65 @@ def _lower(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
+def canonical_domain(domain: str) -> str | None:
+    """Return the stored form of an address's domain, or None if no address can have it.
+
+    Args:
+        domain: in Unicode or in IDNA's ASCII, in any letter case.
+    """
+    try:
+        return canonical_email(f"x@{domain}").partition("@")[2]
+    except InvalidIdentifierError:
+        return None
+
+
+_PUNYCODE = "xn--"
+"""Begins a label that stands for Unicode (RFC 5890 §2.3.2.5)."""
+
+_ANY_TLD = ".example"
+
+
+def email_beginnings(text: str) -> tuple[tuple[str, str], ...]:
+    """Return what stored addresses begin with if they begin with a text as people write it.
+
+    The last label of the domain may be unfinished, and nothing unfinished has an ASCII form; but
+    the ASCII letters of a label come first in its punycode, in their order (RFC 3492 §3.1).
+
+    Args:
+        text: a beginning with an `@` in it, the domain in Unicode or in IDNA's ASCII.
+
+    Returns:
+        Pairs: the beginning of the stored form, and the beginning that `unicode_email` of such an
+        address must have besides, as the first alone lets others through.
+    """
+    local_part, _, domain = _lower(text).partition("@")
+    finished, dot, unfinished = domain.rpartition(".")
+    if finished:
+        finished = (canonical_domain(f"{finished}{_ANY_TLD}") or "").removesuffix(_ANY_TLD)
+    stored = f"{local_part}@{finished}{dot}"
+    shown = unicode_email(stored) + unfinished
+    encoded = _PUNYCODE + "".join(letter for letter in unfinished if letter.isascii())
+    if not unfinished.isascii():
+        return ((stored + encoded, shown),)
+    as_it_is = (stored + unfinished, "")
+    return (as_it_is, (stored + encoded, shown)) if unfinished else (as_it_is,)
+
+
+def unicode_email(address: str) -> str:
+    """Return an address with the labels of its domain in Unicode."""
+    local_part, at, domain = address.partition("@")
+    return f"{local_part}{at}{'.'.join(map(_unicode_label, domain.split('.')))}"
+
+
+def _unicode_label(label: str) -> str:
+    if not label.startswith(_PUNYCODE):
+        return label
+    try:
+        return label.removeprefix(_PUNYCODE).encode("ascii").decode("punycode")
+    except UnicodeError:
+        return label
+
+
 def canonical_username(username: str) -> str:
     """The stored form of a username: lower case, 3 to 32 of `a-z 0-9 . _ -`.
 
@@ -129,6 +188,11 @@ def clean_display_name(name: str) -> str:
     if not any(unicodedata.category(c)[0] in _VISIBLE_KINDS and c not in _BLANKS for c in cleaned):
         raise InvalidIdentifierError("At least one character that can be seen.")
     return cleaned
+
+
+def lower_key(text: str) -> str:
+    """Return the form in which the beginning of an address or username is searched."""
+    return _lower(text)
 
 
 def search_key(text: str) -> str:

@@ -24,6 +24,12 @@ def is_common_on_sqlite(alike: Select[Any]) -> bool:
     return bool(read_all(select(func.count() == COMMON).select_from(some))[0][0])
 
 
+def unindexed_on_sqlite(column: Any) -> ColumnElement[Any]:
+    """Return a column that SQLite uses no index for; PostgreSQL chooses by its statistics."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    return unindexed(column) if is_sqlite else column
+
+
 def unindexed(column: Any) -> ColumnElement[Any]:
     """A column that SQLite uses no index for: with a plus in front, which changes nothing else.
 

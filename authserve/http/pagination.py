@@ -18,8 +18,8 @@ DEFAULT_LIMIT = 50
 ItemT = TypeVar("ItemT")
 
 
-Key = UUID | str | tuple[datetime, UUID]
-"""What a list is ordered by: an id, a name, or a moment and then an id."""
+Key = UUID | str | tuple[datetime, UUID] | tuple[str, int, UUID]
+"""What a list is ordered by: an id, a name, a time and then an id, or what a search has found."""
 
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
@@ -44,6 +44,9 @@ def _encode_key(key: Key) -> bytes:
         return key.bytes
     if isinstance(key, str):
         return key.encode()
+    if len(key) == 3:
+        text, number, item_id = key
+        return number.to_bytes() + item_id.bytes + text.encode()
     moment, item_id = key
     return _count_microseconds(moment).to_bytes(_MOMENT_BYTES) + item_id.bytes
 
@@ -52,15 +55,15 @@ def _count_microseconds(moment: datetime) -> int:
     return (moment - _FIRST_MOMENT) // _MICROSECOND
 
 
-class Cursor(fields.Field[Key]):
+class Cursor(fields.Field[Any]):
     """Where the page before ended; yields the key of its last item. It grants nothing.
 
     Args:
-        decode: bytes to key; raises ValueError.
+        decode: makes a key of the cursor's bytes; raises ValueError.
         pattern: what every cursor of the list looks like.
     """
 
-    def __init__(self, decode: Callable[[bytes], Key], *, pattern: str) -> None:
+    def __init__(self, decode: Callable[[bytes], Any], *, pattern: str) -> None:
         metadata = {
             "description": "`next_cursor` of a page.",
             "type": "string",
@@ -69,7 +72,7 @@ class Cursor(fields.Field[Key]):
         super().__init__(load_default=None, metadata=metadata)
         self._decode = decode
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Key:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         text = str(value)
         try:
             raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -85,13 +88,22 @@ def _decode_id(raw: bytes) -> UUID:
     return UUID(bytes=raw)
 
 
-def _decode_moment_and_id(raw: bytes) -> tuple[datetime, UUID]:
+def decode_time_and_id(raw: bytes) -> tuple[datetime, UUID]:
+    """Read the key of a list by time from a cursor's bytes; raise ValueError for any other."""
     if len(raw) != _MOMENT_BYTES + _ID_BYTES:
         raise ValueError("no moment and id")
     count = int.from_bytes(raw[:_MOMENT_BYTES])
     # Beyond the calendar's end, which no list of ours leads to, there is nothing else.
     moment = _FIRST_MOMENT + min(count, _count_microseconds(_LAST_MOMENT)) * _MICROSECOND
     return moment, UUID(bytes=raw[_MOMENT_BYTES:])
+
+
+def decode_match(raw: bytes) -> tuple[str, int, UUID]:
+    """Read the key of a search from a cursor's bytes; raise ValueError for any other."""
+    number, item_id, text = raw[:1], raw[1 : 1 + _ID_BYTES], raw[1 + _ID_BYTES :].decode()
+    if not text or "\x00" in text:
+        raise ValueError("no match")
+    return text, int.from_bytes(number), UUID(bytes=item_id)
 
 
 def _decode_name(raw: bytes) -> str:
@@ -131,7 +143,7 @@ class MomentPageQuerySchema(LimitQuerySchema):
     """Which page of a list that is ordered by a moment, and by id where that is the same."""
 
     # 24 bytes: 32 letters.
-    cursor = Cursor(_decode_moment_and_id, pattern="^[A-Za-z0-9_-]{32}$")
+    cursor = Cursor(decode_time_and_id, pattern="^[A-Za-z0-9_-]{32}$")
 
 
 class NamePageQuerySchema(LimitQuerySchema):

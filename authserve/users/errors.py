@@ -59,8 +59,15 @@ class OwnAccountError(ConflictError):
     default_detail = "This is your own account. Use the calls under /api/v1/users/me."
 
 
+class ChangedMeanwhileError(ConflictError):
+    """The account is not as the caller has seen it: `updated_at` is another than expected."""
+
+    code = "changed_meanwhile"
+    default_detail = "This account was changed meanwhile. Read it again."
+
+
 class AlreadyActiveError(ConflictError):
-    """There is nothing to invite to: the account has a password."""
+    """There is nothing to invite to: the account has been activated."""
 
     code = "already_active"
-    default_detail = "This account has a password already."
+    default_detail = "This account has been activated already."

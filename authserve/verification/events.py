@@ -15,6 +15,12 @@ class EmailChangeRequested(DomainEvent):
     action = AuditAction.USER_EMAIL_CHANGE_REQUESTED
 
 
+class EmailChangeWithdrawn(DomainEvent):
+    """A user withdrew the change of address that was pending."""
+
+    action = AuditAction.USER_EMAIL_CHANGE_WITHDRAWN
+
+
 class EmailChanged(DomainEvent):
     """An account has another address."""
 

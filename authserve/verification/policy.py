@@ -70,7 +70,7 @@ class Recipient:
     email: str
     is_active: bool
     email_verified: bool
-    has_password: bool
+    is_activated: bool
 
 
 def is_wanted(purpose: Purpose, recipient: Recipient, *, address: str) -> bool:
@@ -89,5 +89,5 @@ def is_wanted(purpose: Purpose, recipient: Recipient, *, address: str) -> bool:
     if purpose is Purpose.VERIFY_EMAIL:
         return not recipient.email_verified
     if purpose is Purpose.INVITATION:
-        return not recipient.has_password
+        return not recipient.is_activated
     return True

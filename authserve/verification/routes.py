@@ -5,9 +5,11 @@ from typing import Any
 from authserve.core.errors import InvalidTokenForUseError
 from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
+    current_actor,
     current_authentication,
     fresh_login_required,
     login_optional,
+    login_required,
     optional_actor,
 )
 from authserve.http.limits import limited
@@ -15,10 +17,14 @@ from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.policy import CHANGE_EMAIL, REDEEM
+from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE, REDEEM
 from authserve.users.errors import EmailTakenError, WrongPasswordError
 from authserve.verification.schemas import NewEmailSchema, ProvenTokenSchema
-from authserve.verification.service import confirm_email_change, request_email_change
+from authserve.verification.service import (
+    confirm_email_change,
+    request_email_change,
+    withdraw_email_change,
+)
 
 blueprint = Blueprint(
     "email", __name__, url_prefix="/api/v1/users/me/email", description="Changing an address."
@@ -41,6 +47,16 @@ def post_email(body: dict[str, Any]) -> dict[str, Any]:
         request=current_request_info(),
     )
     return {}
+
+
+@blueprint.delete("")
+@login_required
+@blueprint.response(204)
+@limited(CHANGE_PROFILE)
+def delete_email() -> None:
+    """Withdraw the pending change of address, if there is one."""
+    actor = current_actor()
+    withdraw_email_change(actor.signed_in_user, actor=actor, request=current_request_info())
 
 
 @blueprint.post("/confirm")

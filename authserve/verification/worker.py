@@ -92,7 +92,7 @@ def _require_wanted(purpose: Purpose, user: User, address: str) -> None:
         email=user.email,
         is_active=user.is_active,
         email_verified=user.email_verified,
-        has_password=user.password_hash is not None,
+        is_activated=user.is_activated,
     )
     if not is_wanted(purpose, recipient, address=address):
         raise DroppedError("the link would make no sense any more")

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import update
 
+from authserve.core.clock import now
+from authserve.core.db import transaction
 from authserve.rbac.policy import Permission
-from tests.support.clients import PASSWORD, Caller, login, register, register_caller
+from authserve.users.models import User
+from tests.support.clients import PASSWORD, Caller, login, register, register_caller, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import on_sqlite
@@ -298,13 +303,20 @@ def test_it_filters_the_list(
     app: Flask, clock: time_machine.Traveller, admin: Caller, alice: Caller
 ) -> None:
     clock.shift(timedelta(minutes=1))
-    register(app.test_client(), "bob", display_name="Ælfric ALICIA")
+    register(app.test_client(), "bob", display_name="ALIA Ælfric")
     register(app.test_client(), "eve", email="ALIx@example.org")
     admin.patch(f"{USERS}/{alice.id}", json={"is_active": False})
 
-    assert names(admin, "q=ali") == ["eve", "alice"]
-    assert names(admin, "q=%C3%86LFRIC") == ["bob"]
-    assert names(admin, "q=ali&is_active=true") == ["eve"]
+    assert names(admin, "q=ali") == ["bob", "alice", "eve"]
+    assert names(admin, "q=%20aLIA%20%C3%86lf") == ["bob"]
+    assert names(admin, "q=ali&is_active=true") == ["bob", "eve"]
+    assert names(admin, "q=@example.com") == ["bob", "alice", "admin"]
+    assert names(admin, "q=@EXAMPLE.org&is_active=true") == ["eve"]
+    assert names(admin, "q=@example") == names(admin, "q=@") == names(admin, "q=@x%20y") == []
+    assert names(admin, "mfa_enabled=false&role=admin") == ["admin"]
+    assert names(admin, "mfa_enabled=true") == []
+    assert names(admin, "updated_after=2030-01-01T12:00:30Z") == ["alice", "bob", "eve"]
+    assert names(admin, "updated_after=2030-01-01T12:01:00Z") == []
     assert names(admin, "is_active=false") == ["alice"]
     assert names(admin, "role=admin") == ["admin"]
     assert names(admin, "role=nobody") == []
@@ -322,6 +334,8 @@ def test_it_filters_the_list(
         "limit=x",
         "limit=1&limit=2",
         "is_active=1",
+        "mfa_enabled=yes",
+        "updated_after=2030-01-01",
         "is_active=",
         "created_after=yesterday",
         "created_after=2026-01-01T00:00:00",
@@ -331,7 +345,10 @@ def test_it_filters_the_list(
         # Of a release whose list was ordered by id alone.
         "cursor=AZMvXnwafTufPjpbbH2Onw",
         "q=",
-        "q=" + "x" * 101,
+        "q=" + "x" * 255,
+        # Of a list by time, and of a search.
+        "q=a&cursor=A7vSJhJMQAABky9eewx6e0q2nz4W4bpd",
+        "cursor=AAGTL157DHp7SrafPhbhul1hbGljZQ",
         "sort=email",
     ],
 )
@@ -380,3 +397,119 @@ def test_deletion_leaves_nothing_behind(app: Flask, admin: Caller, alice: Caller
     assert code(alice.get(f"{USERS}/me")) == "session_revoked"
     assert register(app.test_client(), "alice").status_code == 201
     assert login(app.test_client(), "alice").status_code == 200
+
+
+def test_a_search_goes_on_from_its_cursor(admin: Caller, alice: Caller, bob: Caller) -> None:
+    emails, cursor = [], ""
+    while cursor is not None:
+        page = admin.get(f"{USERS}?limit=1&q=a{cursor and f'&cursor={cursor}'}").get_json()
+        emails += [item["email"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert emails == ["admin@example.com", "alice@example.com"]
+
+
+def test_a_search_takes_a_domain_in_unicode_or_punycode(app: Flask, admin: Caller) -> None:
+    register(app.test_client(), "eve", email="eve@münchen.example")
+    for query in ("eve@münchen.example", "eve@xn--mnchen-3ya", "@münchen.example", "eve@mü"):
+        found = admin.get(USERS, query_string={"q": query})
+        assert [item["username"] for item in found.get_json()["items"]] == ["eve"], query
+
+
+def changed_by(caller: Caller, path: str, expected: str, body: dict[str, object]):
+    method = "PUT" if "roles" in body else "PATCH"
+    return caller.call(method, path, json={**body, "expected_updated_at": expected})
+
+
+def test_a_change_can_be_bound_to_what_was_seen(
+    clock: time_machine.Traveller, admin: Caller, alice: Caller
+) -> None:
+    """Time stands still, and yet no two states of an account have one `updated_at`."""
+    path = f"{USERS}/{alice.id}"
+    seen = alice.user["updated_at"]
+    renamed = changed_by(admin, path, seen, {"display_name": "A"})
+    assert renamed.status_code == 200
+    for stale, body in ((path, {"display_name": "B"}), (f"{path}/roles", {"roles": []})):
+        refused = changed_by(admin, stale, seen, body)
+        assert (refused.status_code, code(refused)) == (409, "changed_meanwhile")
+    assert admin.get(path).get_json() == renamed.get_json()
+
+    granted = changed_by(admin, f"{path}/roles", renamed.get_json()["updated_at"], {"roles": []})
+    assert (granted.status_code, granted.get_json()["roles"]) == (200, [])
+    again = changed_by(admin, path, renamed.get_json()["updated_at"], {"display_name": "B"})
+    assert code(again) == "changed_meanwhile"
+    same = changed_by(admin, path, granted.get_json()["updated_at"], {"display_name": "A"})
+    assert same.get_json() == granted.get_json()
+
+
+@on_sqlite
+@pytest.mark.parametrize("expected", ["yesterday", None, "2030-01-01T12:00:00", 1])
+def test_it_refuses_an_expectation_that_is_no_time(
+    admin: Caller, alice: Caller, expected: object
+) -> None:
+    body = {"display_name": "A", "expected_updated_at": expected}
+    assert admin.patch(f"{USERS}/{alice.id}", json=body).status_code == 422
+
+
+def test_of_twenty_changes_of_one_state_one_succeeds(app: Flask, admin: Caller) -> None:
+    alice = register_caller(app, "alice")
+    seen, path = alice.user["updated_at"], f"{USERS}/{alice.id}"
+    calls = [
+        lambda n=n: persistently(lambda: changed_by(admin, path, seen, {"display_name": f"A{n}"}))
+        for n in range(10)
+    ]
+    calls += [
+        lambda: persistently(lambda: changed_by(admin, f"{path}/roles", seen, {"roles": []}))
+    ] * 10
+    answers = all_at_once(calls)
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 19
+    assert {code(answer) for answer in answers if answer.status_code == 409} == {
+        "changed_meanwhile"
+    }
+    (done,) = (answer.get_json() for answer in answers if answer.status_code == 200)
+    # What an answer to a change of roles says of the time is the present one, too.
+    assert admin.get(path).get_json() == done
+
+
+def test_who_has_been_activated_is_not_invited(
+    app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
+) -> None:
+    assert code(admin.post(f"{USERS}/{alice.id}/invitation")) == "already_active"
+    eve = admin.post(USERS, json={"email": "eve@example.com"}).get_json()
+    work(app)
+    body = {"token": mailbox.to("eve@example.com")[-1].token, "password": PASSWORD}
+    assert admin.post(f"{USERS}/{eve['id']}/invitation").status_code == 202
+    # An account that had a credential once stays activated, whatever becomes of it.
+    set_columns(app, eve["id"], activated_at=now())
+    assert code(admin.post(f"{USERS}/{eve['id']}/invitation")) == "already_active"
+    accepted = app.test_client().post("/api/v1/auth/invitation/accept", json=body)
+    assert code(accepted) == "invalid_or_expired_token"
+    # The release before sets passwords without a note of the time.
+    set_columns(app, str(alice.id), activated_at=None)
+    assert code(admin.post(f"{USERS}/{alice.id}/invitation")) == "already_active"
+
+
+def set_columns(app: Flask, user_id: str, **values: object) -> None:
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.id == UUID(user_id)).values(**values))
+
+
+@on_sqlite
+def test_times_of_invitation_and_activation_are_in_the_own_export(
+    app: Flask, mailbox: Mailbox, admin: Caller
+) -> None:
+    admin.post(USERS, json={"email": "eve@example.com", "username": "eve"})
+    work(app)
+    body = {"token": mailbox.to("eve@example.com")[-1].token, "password": PASSWORD}
+    assert app.test_client().post("/api/v1/auth/invitation/accept", json=body).status_code == 200
+    eve = sign_in(app.test_client(), "eve", user={})
+    user = eve.get(f"{USERS}/me/export").get_json()["user"]
+    assert user["created_at"] <= user["invited_at"] < user["activated_at"]
+    assert user["activated_at"].endswith("Z")
+
+
+@on_sqlite
+def test_an_administrator_who_is_only_invited_does_not_count(app: Flask, admin: Caller) -> None:
+    admin.post(USERS, json={"email": "eve@example.com", "roles": ["admin"]})
+    assert code(admin.delete(f"{USERS}/me")) == "last_admin"
+    register_caller(app, "deputy", roles=("admin",))
+    assert admin.delete(f"{USERS}/me").status_code == 204

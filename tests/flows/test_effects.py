@@ -90,6 +90,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     ),
     AuditAction.USER_PROFILE_CHANGED: (OWN, ON_USER, BY_LINK),
     AuditAction.USER_EMAIL_CHANGE_REQUESTED: (OWN_FRESH,),
+    AuditAction.USER_EMAIL_CHANGE_WITHDRAWN: (OWN,),
     AuditAction.USER_EMAIL_CHANGED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
     AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
     AuditAction.USER_PASSWORD_CHANGED: (OWN | {Check.PASSWORD},),
@@ -144,6 +145,11 @@ class World:
     def second_session(self) -> str:
         """Sign the caller in once more; returns the id of that session."""
         return sign_in(self.caller.client, self.name, user={}).tokens["session_id"]
+
+    def sign_in_twice(self) -> dict[str, Any]:
+        """Sign the caller in once more; returns no body."""
+        self.second_session()
+        return {}
 
     def invite(self) -> dict[str, Any]:
         """Let the target be an account that waits for its owner; returns no body."""
@@ -256,7 +262,12 @@ WAYS = [
         body=lambda world: {"refresh_token": world.target.tokens["refresh_token"]},
     ),
     way("POST /auth/logout", OWN, REVOKED),
-    way("POST /auth/logout-all", OWN, REVOKED),
+    way(
+        "POST /auth/logout-all",
+        OWN,
+        REVOKED,
+        body=lambda _: {"include": ["apps", "api-keys"]},
+    ),
     way(
         "POST /auth/reauthenticate",
         OWN | {Check.PASSWORD},
@@ -323,7 +334,19 @@ WAYS = [
         AuditAction.USER_EMAIL_CHANGED,
         body=World.change_link,
     ),
+    way(
+        "DELETE /users/me/email",
+        OWN,
+        AuditAction.USER_EMAIL_CHANGE_WITHDRAWN,
+        body=lambda world: world.change_link() and {},
+    ),
     way("DELETE /users/me/sessions/{session_id}", OWN, REVOKED),
+    way(
+        "DELETE /users/me/sessions",
+        OWN,
+        REVOKED,
+        body=World.sign_in_twice,
+    ),
     way("GET /users/me/export", OWN_FRESH, EXPORT),
     way(
         "POST /users",
@@ -424,8 +447,8 @@ READS = {
     "GET /users/{user_id}/sign-in-status",
 }
 
-HARMLESS = {"token_type_hint"}
-"""Fields that change nothing of what a call does."""
+HARMLESS = {"expected_updated_at", "token_type_hint"}
+"""Fields that do nothing by themselves."""
 
 
 @dataclass

@@ -24,6 +24,7 @@ from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import on_sqlite
 from tests.support.messages import change_messages, links, live_links, messages, states
 from tests.support.problems import assert_problem
+from tests.support.rows import audit_trail
 from tests.verification.conftest import NEW_EMAIL, NEW_PASSWORD, Desk
 
 NO_JUDGE = "invalid_or_expired_token"
@@ -240,6 +241,22 @@ class TestChangingAnAddress:
         assert desk.is_good(CHANGE, token)
         work(desk.app)
         assert (desk.letters(VERIFY), desk.letters(RESET)) == ([], [])
+
+    def test_it_can_be_withdrawn_before_and_after_the_mail_has_left(self, desk: Desk) -> None:
+        token = desk.ask(CHANGE)
+        assert desk.alice.delete(f"{ME}/email").status_code == 204
+        assert not desk.is_good(CHANGE, token)
+        desk.alice.post(f"{ME}/email", json={"new_email": "third@example.com"})
+        for _ in ("withdrawn", "nothing to withdraw"):
+            assert desk.alice.delete(f"{ME}/email").status_code == 204
+        work(desk.app)
+        assert desk.mailbox.to("third@example.com") == []
+        assert desk.alice.get(ME).get_json()["email"] == "alice@example.com"
+        assert len(audit_trail(desk.app, "user.email_change_withdrawn")) == 2
+        # Other links of the account stay good.
+        reset = desk.ask(RESET)
+        desk.alice.delete(f"{ME}/email")
+        assert desk.is_good(RESET, reset)
 
     def test_an_address_that_was_taken_meanwhile_does_not_spend_the_link(self, desk: Desk) -> None:
         token = desk.ask(CHANGE)

@@ -62,7 +62,7 @@ ALL = set(Purpose)
 @pytest.mark.parametrize(
     ("recipient", "address", "wanted"),
     [
-        # is_active, email_verified, has_password
+        # is_active, email_verified, is_activated
         ((True, False, True), HERE, {Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD}),
         ((True, True, True), HERE, {Purpose.RESET_PASSWORD}),
         ((True, False, False), HERE, ALL - {Purpose.CHANGE_EMAIL}),
@@ -77,8 +77,8 @@ ALL = set(Purpose)
 def test_a_link_is_wanted_where_it_makes_sense(
     recipient: tuple[bool, bool, bool], address: str, wanted: set[Purpose]
 ) -> None:
-    is_active, email_verified, has_password = recipient
+    is_active, email_verified, is_activated = recipient
     user = Recipient(
-        email=HERE, is_active=is_active, email_verified=email_verified, has_password=has_password
+        email=HERE, is_active=is_active, email_verified=email_verified, is_activated=is_activated
     )
     assert {purpose for purpose in Purpose if is_wanted(purpose, user, address=address)} == wanted

@@ -7,6 +7,7 @@ row locked, so nothing that would forbid it can slip in between.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from authserve.admin.service.accounts import UserWithRoles
@@ -33,6 +34,7 @@ from authserve.users.service import (
     delete_user,
     lock_user,
     ref_of,
+    require_unchanged,
     set_email,
     update_profile,
 )
@@ -52,12 +54,14 @@ class AccountChanges:
 
     Args:
         profile: `username` and `display_name`, as `users.service.update_profile` takes them.
+        expected_updated_at: of the account as the administrator has seen it.
     """
 
     profile: dict[str, str | None]
     email: str | None = None
     email_verified: bool | None = None
     is_active: bool | None = None
+    expected_updated_at: datetime | None = None
 
     @property
     def is_for_others_only(self) -> bool:
@@ -89,10 +93,10 @@ def invite_again(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
 
     Raises:
         UserNotFoundError, InsufficientPermissionsError: see `change_account`.
-        AlreadyActiveError: the user has a password.
+        AlreadyActiveError: the user has activated the account.
     """
     with _acting_on(user_id, actor) as user:
-        if user.password_hash is not None:
+        if user.is_activated:
             raise AlreadyActiveError
         _invite(user, {}, actor=actor, request=request)
 
@@ -116,11 +120,12 @@ def change_account(
         UserNotFoundError: there is no such account.
         InsufficientPermissionsError: its user may do more than the actor.
         OwnAccountError: it is the actor's, whose address changes by a link to the new one alone.
+        ChangedMeanwhileError: it is not as expected any more.
         EmailTakenError, UsernameTakenError, LastAdminError: nothing has changed.
     """
     if changes.is_for_others_only:
         _require_other_account(actor, user_id)
-    with _acting_on(user_id, actor) as user:
+    with _acting_on(user_id, actor, changes.expected_updated_at) as user:
         _change_email(user, changes, actor=actor, request=request)
         if changes.profile:
             update_profile(ref_of(user), changes.profile, actor=actor, request=request)
@@ -148,15 +153,24 @@ def _change_email(
 
 
 def change_roles(
-    user_id: UUID, roles: Sequence[str], *, actor: Actor, request: RequestInfo
+    user_id: UUID,
+    roles: Sequence[str],
+    *,
+    expected_updated_at: datetime | None = None,
+    actor: Actor,
+    request: RequestInfo,
 ) -> UserWithRoles:
-    """Give somebody exactly these roles.
+    """Give a user exactly these roles.
+
+    Args:
+        expected_updated_at: of the account as the administrator has seen it.
 
     Raises:
-        UserNotFoundError, RoleNotFoundError, LastAdminError: nothing has changed.
+        UserNotFoundError, ChangedMeanwhileError, RoleNotFoundError, LastAdminError: nothing has
+            changed.
         InsufficientPermissionsError: the user may do more than the actor, before or after.
     """
-    with _acting_on(user_id, actor) as user:
+    with _acting_on(user_id, actor, expected_updated_at) as user:
         names = set_roles(ref_of(user), roles, actor=actor, request=request)
         require_may_grant(actor, names)
     return UserWithRoles(user, names)
@@ -203,8 +217,12 @@ def _require_other_account(actor: Actor, user_id: UUID) -> None:
 
 
 @contextmanager
-def _acting_on(user_id: UUID, actor: Actor) -> Iterator[User]:
+def _acting_on(
+    user_id: UUID, actor: Actor, expected_updated_at: datetime | None = None
+) -> Iterator[User]:
     with transaction():
         user = lock_user(user_id)
         require_may_act_on(actor, user_id)
+        if expected_updated_at is not None:
+            require_unchanged(user_id, expected_updated_at)
         yield user

@@ -38,6 +38,8 @@ def export_personal_data(user_id: UUID) -> dict[str, Any]:
             **user_document(user, roles_of(user_id)),
             "has_password": user.password_hash is not None,
             "failed_sign_ins": user.failed_sign_ins,
+            "invited_at": _plain_value(user.invited_at),
+            "activated_at": _plain_value(user.activated_at),
         },
         "sessions": [_plain(row._asdict()) for row in find_all_sessions(user_id)],
         "links": [_plain(row._asdict()) for row in find_links_of(user_id)],

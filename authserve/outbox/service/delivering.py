@@ -169,9 +169,9 @@ def _is_held(message: ClaimedMessage) -> ColumnElement[bool]:
     return (OutboxMessage.id == message.id) & (OutboxMessage.lease_id == message.lease_id)
 
 
-def finish_where(condition: ColumnElement[bool], state: MessageState, reason: str | None) -> None:
-    """Give messages their last state, in the open transaction."""
-    require_transaction().execute(
+def finish_where(condition: ColumnElement[bool], state: MessageState, reason: str | None) -> int:
+    """Give messages their last state, in the open transaction; return how many."""
+    result = require_transaction().execute(
         update(OutboxMessage)
         .where(condition)
         .values(
@@ -183,3 +183,4 @@ def finish_where(condition: ColumnElement[bool], state: MessageState, reason: st
         )
         .execution_options(synchronize_session=False)
     )
+    return int(result.rowcount)  # type: ignore[attr-defined]

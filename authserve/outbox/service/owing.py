@@ -52,11 +52,11 @@ def enqueue(
     return message_id
 
 
-def drop_topic(topic: str) -> None:
-    """Drop what is pending of a topic, in the open transaction.
+def drop_topic(topic: str) -> int:
+    """Drop what is pending of a topic, in the open transaction; return how many messages.
 
     A worker that is about to deliver such a message waits for this transaction or is waited for:
     see `delivering.require_held`.
     """
     is_pending = (OutboxMessage.topic == topic) & (OutboxMessage.state == MessageState.PENDING)
-    finish_where(is_pending, MessageState.DROPPED, SUPERSEDED)
+    return finish_where(is_pending, MessageState.DROPPED, SUPERSEDED)

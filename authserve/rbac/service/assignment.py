@@ -15,7 +15,7 @@ from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
 from authserve.users.errors import LastAdminError
 from authserve.users.events import UserDeactivated, UserDeleted
-from authserve.users.service import is_any_active, lock_user
+from authserve.users.service import is_any_active, lock_user, mark_changed
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:
@@ -109,12 +109,13 @@ def set_roles(
     names = set(wanted)
     with transaction():
         # Whoever judges what this user may do waits, so that nothing is granted in between.
-        lock_user(user.id)
+        account = lock_user(user.id)
         held = set(roles_of(user.id))
         granted, revoked = names - held, held - names
         _insert(user, granted)
         _delete(user, revoked)
         if granted or revoked:
+            mark_changed(account)
             emit(
                 UserRolesChanged(
                     actor=actor,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select, true, update
@@ -15,14 +16,19 @@ from authserve.core.db import require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.core.ids import read_id
-from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
+from authserve.users.errors import (
+    ChangedMeanwhileError,
+    EmailTakenError,
+    UsernameTakenError,
+    UserNotFoundError,
+)
 from authserve.users.events import (
     UserActivated,
     UserDeactivated,
     UserDeleted,
     UserProfileChanged,
 )
-from authserve.users.models import User
+from authserve.users.models import User, is_activated
 
 _TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenError}
 
@@ -55,6 +61,7 @@ def add_user(new: NewUser) -> User:
         email_verified=new.email_verified,
         username=new.username,
         password_hash=new.password_hash,
+        activated_at=None if new.password_hash is None else moment,
         created_at=moment,
         updated_at=moment,
     )
@@ -111,8 +118,11 @@ def get_users_by_reference(references: Iterable[str]) -> list[User]:
 
 
 def is_any_active(user_ids: Sequence[UUID]) -> bool:
-    """Whether at least one of these accounts is active, as the open transaction sees it."""
-    condition = User.id.in_(user_ids) & User.is_active
+    """Return True if one of these accounts can be used, as the open transaction sees it.
+
+    An invited user who has not accepted yet cannot use the account.
+    """
+    condition = User.id.in_(user_ids) & User.is_active & is_activated()
     return bool(require_transaction().scalar(select(exists().where(condition))))
 
 
@@ -165,7 +175,7 @@ def update_profile(
             found.username = changes["username"]
         if "display_name" in changes:
             _set_display_name(found, changes["display_name"])
-        found.updated_at = now()
+        mark_changed(found)
         _flush(session)
         emit(
             UserProfileChanged(
@@ -223,6 +233,47 @@ def set_email(user: UserRef, email: str, *, email_verified: bool) -> None:
         raise EmailTakenError from error
     if result.rowcount != 1:  # type: ignore[attr-defined]
         raise UserNotFoundError
+
+
+def mark_changed(user: User) -> None:
+    """Move `updated_at` on, in the open transaction, with the row locked.
+
+    It grows with every change, so that `expected_updated_at` also finds one of the same
+    microsecond, or of a machine whose clock is behind.
+    """
+    user.updated_at = max(now(), user.updated_at + _TICK)
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def require_unchanged(user_id: UUID, expected_updated_at: datetime) -> None:
+    """Refuse to go on with an account that has changed, in the open transaction.
+
+    The condition is part of an UPDATE, which holds the row until the transaction ends: of any
+    number of callers with one expectation, the first succeeds.
+
+    Raises:
+        ChangedMeanwhileError: it has changed since, or is gone.
+    """
+    result = require_transaction().execute(
+        update(User)
+        .where(User.id == user_id, User.updated_at == expected_updated_at)
+        .values(updated_at=User.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise ChangedMeanwhileError
+
+
+def note_invited(user_id: UUID) -> None:
+    """Note that an account's owner is invited now, in the open transaction."""
+    require_transaction().execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(invited_at=now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def lock_user(user_id: UUID) -> User:

@@ -75,6 +75,7 @@ def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
         "display_name": name,
         "name_key": None if name is None else search_key(name),
         "password_hash": user.password_hash,
+        "activated_at": None if user.password_hash is None else user.created_at or moment,
         "is_active": user.is_active,
         "created_at": user.created_at or moment,
         "updated_at": moment,

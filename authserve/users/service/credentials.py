@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from authserve.core.actor import UserRef
 from authserve.core.db import AnySelect, read_all
 from authserve.users.errors import UserNotFoundError
-from authserve.users.models import User
+from authserve.users.models import User, is_activated
 from authserve.users.policy import is_password_disabled
 
 
@@ -25,6 +25,7 @@ class Credentials:
     email_verified: bool
     password_version: int
     is_password_disabled: bool
+    is_activated: bool
 
     @property
     def names(self) -> list[str]:
@@ -74,6 +75,7 @@ _COLUMNS = (
     User.email_verified,
     User.password_version,
     User.failed_sign_ins,
+    is_activated().label("is_activated"),
 )
 _BY_ID, _BY_EMAIL, _BY_USERNAME = (
     select(*_COLUMNS).where(column == bindparam("wanted"))
@@ -97,4 +99,5 @@ def _find(statement: AnySelect, wanted: UUID | str) -> Credentials | None:
         email_verified=row.email_verified,
         password_version=row.password_version,
         is_password_disabled=is_password_disabled(row.failed_sign_ins),
+        is_activated=row.is_activated,
     )

@@ -1,7 +1,7 @@
 """Finding many accounts at once."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, bindparam, or_, select, tuple_
 
 from authserve.core.db import read_all, transaction
-from authserve.core.identifiers import search_key
-from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed
-from authserve.users.models import TABLE, User
+from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed_on_sqlite
+from authserve.users.models import TABLE, User, email_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,66 +18,118 @@ class UserFilters:
     """Which accounts a list holds; what is None does not narrow it.
 
     Args:
-        beginning: of an address, a username or a name, in any letter case.
+        domain: of the address, in canonical form.
         ids: a subquery of user ids, for what another feature knows.
-        created_after, created_before: moments; both bounds are left out.
+        created_after, created_before, updated_after: times; the bounds are left out.
     """
 
-    beginning: str | None = None
+    domain: str | None = None
     is_active: bool | None = None
+    mfa_enabled: bool | None = None
     ids: Select[UUID] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    updated_after: datetime | None = None
 
 
 Position = tuple[datetime, UUID]
-"""Where an account stands in every list: when it was made, and its id among those made at once.
+"""The place of an account in a list: a time, and the id among those of the same time.
 
 Ids alone would not do: an import keeps the times of another system, and its ids where it has some.
 """
 
 
 def position_of(user: User) -> Position:
-    """Where an account stands, for the page after it."""
+    """Return the place of an account by its creation, for the page after it."""
     return user.created_at, user.id
 
 
+def position_in(filters: UserFilters) -> Callable[[User], Position]:
+    """Return how `search_users` finds the place of an account, for the page after it."""
+    return position_of if filters.updated_after is None else _position_by_change
+
+
+def _position_by_change(user: User) -> Position:
+    return user.updated_at, user.id
+
+
 def search_users(
-    filters: UserFilters, *, limit: int, before: Position | None = None
+    filters: UserFilters, *, limit: int, after: Position | None = None
 ) -> Sequence[User]:
-    """At most `limit` accounts that fit, newest first.
+    """Return at most `limit` accounts that fit, newest first.
+
+    With `updated_after` they are in the order of their last change, oldest first: so a client
+    that copies changes goes on from the last one, and an account that changes meanwhile comes
+    again.
 
     Args:
-        before: only those that stand before this, for the next page.
+        after: the place of the page before's last account.
     """
-    statement = select(User).where(*_conditions(filters)).limit(limit)
-    statement = statement.order_by(User.created_at.desc(), User.id.desc())
-    if before is not None:
-        statement = statement.where(tuple_(User.created_at, User.id) < before)
+    statement = select(User).limit(limit)
+    if filters.updated_after is None:
+        statement = _newest_first(statement, filters, after)
+    else:
+        statement = _changed_first(statement, filters, filters.updated_after, after)
     with transaction() as session:
         return session.scalars(statement).all()
 
 
-def _conditions(filters: UserFilters) -> Iterable[ColumnElement[bool]]:
-    if filters.beginning is not None:
-        yield _begins(filters.beginning)
+def _newest_first(
+    statement: Select[User], filters: UserFilters, after: Position | None
+) -> Select[User]:
+    # Among the accounts of one domain, SQLite would go through all active ones instead.
+    flags = _as_it_is if filters.domain is None else unindexed_on_sqlite
+    statement = statement.where(*conditions(filters, flags=flags))
+    if after is not None:
+        statement = statement.where(tuple_(User.created_at, User.id) < after)
+    return statement.order_by(User.created_at.desc(), User.id.desc())
+
+
+def _changed_first(
+    statement: Select[User], filters: UserFilters, updated_after: datetime, after: Position | None
+) -> Select[User]:
+    filters = replace(filters, updated_after=None)
+    using = unindexed_on_sqlite
+    statement = statement.where(*conditions(filters, flags=using, times=using))
+    # One bound only: given two, SQLite may begin at the lower one.
+    if after is None or after[0] <= updated_after:
+        statement = statement.where(User.updated_at > updated_after)
+    else:
+        statement = statement.where(tuple_(User.updated_at, User.id) > after)
+    return statement.order_by(User.updated_at, User.id)
+
+
+Using = Callable[[Any], ColumnElement[Any]]
+"""How a condition names a column: as it is, or so that SQLite uses no index of it."""
+
+
+def _as_it_is(column: Any) -> ColumnElement[Any]:
+    found: ColumnElement[Any] = column
+    return found
+
+
+def conditions(
+    filters: UserFilters, *, flags: Using = _as_it_is, times: Using = _as_it_is
+) -> Iterable[ColumnElement[bool]]:
+    """Yield the filters as SQL.
+
+    Args:
+        flags, times: how to name the columns of flags and of times.
+    """
+    if filters.domain is not None:
+        yield email_domain(User.email) == filters.domain
     if filters.is_active is not None:
-        yield User.is_active.is_(filters.is_active)
+        yield flags(User.is_active).is_(filters.is_active)
+    if filters.mfa_enabled is not None:
+        yield flags(User.mfa_enabled).is_(filters.mfa_enabled)
     if filters.ids is not None:
         yield _is_one_of(filters.ids)
     if filters.created_after is not None:
-        yield User.created_at > filters.created_after
+        yield times(User.created_at) > filters.created_after
     if filters.created_before is not None:
-        yield User.created_at < filters.created_before
-
-
-def _begins(text: str) -> ColumnElement[bool]:
-    key = search_key(text.strip())
-    columns = (User.email, User.username, User.name_key)
-    begins = or_(*(_in_range(column, key) for column in columns))
-    if is_common_on_sqlite(select(User.id).where(begins)):
-        return or_(*(_in_range(unindexed(column), key) for column in columns))
-    return begins
+        yield times(User.created_at) < filters.created_before
+    if filters.updated_after is not None:
+        yield times(User.updated_at) > filters.updated_after
 
 
 def _is_one_of(ids: Select[UUID]) -> ColumnElement[bool]:
@@ -86,15 +137,6 @@ def _is_one_of(ids: Select[UUID]) -> ColumnElement[bool]:
         # Asked of each account in its turn, where IN would gather all ids first.
         return ids.where(ids.selected_columns[0] == User.id).exists()
     return User.id.in_(ids)
-
-
-def _in_range(column: Any, beginning: str) -> ColumnElement[bool]:
-    """A range that a plain index serves on both databases, where LIKE depends on their settings.
-
-    The greatest code point follows whatever begins so.
-    """
-    in_range: ColumnElement[bool] = (column >= beginning) & (column < beginning + "\U0010ffff")
-    return in_range
 
 
 _WITH_IDENTIFIERS = select(TABLE.c.id, TABLE.c.email, TABLE.c.username).where(
@@ -130,7 +172,7 @@ def page_of_users(
     Args:
         after: only those that stand after this, for the next page.
     """
-    statement = select(User).where(*_conditions(filters or UserFilters()))
+    statement = select(User).where(*conditions(filters or UserFilters()))
     statement = statement.order_by(User.created_at, User.id).limit(limit)
     if after is not None:
         statement = statement.where(tuple_(User.created_at, User.id) > after)

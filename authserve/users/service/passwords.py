@@ -1,13 +1,14 @@
 """What has to do with an account's password: signing in by it, confirming it, replacing it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, bindparam, func, or_, update
+from sqlalchemy import Boolean, ColumnElement, Text, bindparam, func, literal, or_, update
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import require_transaction, transaction
+from authserve.core.db import UTCDateTime, require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
@@ -24,7 +25,7 @@ from authserve.ratelimit.service import (
 )
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
 from authserve.users.events import PasswordRejected, UserPasswordChanged
-from authserve.users.models import TABLE, User
+from authserve.users.models import TABLE, User, is_activated
 from authserve.users.service.credentials import get_credentials
 from authserve.users.service.guesses import (
     count_after_success,
@@ -85,7 +86,8 @@ _RECORD_LOGIN = (
         or_(bindparam("is_known_device", type_=Boolean), is_password_enabled()),
     )
     .values(
-        last_login_at=bindparam("moment"),
+        last_login_at=bindparam("moment", type_=UTCDateTime),
+        activated_at=func.coalesce(TABLE.c.activated_at, bindparam("moment", type_=UTCDateTime)),
         failed_sign_ins=count_after_success(),
         password_hash=func.coalesce(bindparam("new_hash", type_=Text), TABLE.c.password_hash),
     )
@@ -156,6 +158,7 @@ def change_password(
                 password_hash=new_hash,
                 password_version=version + 1,
                 failed_sign_ins=0,
+                activated_at=_first_activation(),
                 updated_at=now(),
             )
             .execution_options(synchronize_session=False)
@@ -165,24 +168,28 @@ def change_password(
         emit(UserPasswordChanged(actor=actor, subject=user, request=request))
 
 
+def _first_activation() -> ColumnElement[datetime]:
+    return func.coalesce(TABLE.c.activated_at, literal(now(), UTCDateTime))
+
+
 def replace_password(
-    user: UserRef, *, email: str, new_hash: str, only_without_password: bool = False
+    user: UserRef, *, email: str, new_hash: str, only_unactivated: bool = False
 ) -> int:
     """Set a password by the proof of an address, in the open transaction; it is verified then.
 
     Args:
         email: the address that the proof was sent to.
-        only_without_password: for an invitation, which must not replace one.
+        only_unactivated: for an invitation, which must not replace a credential.
 
     Returns:
         The password's version.
 
     Raises:
-        UserNotFoundError: no active account has the address any more, or it has a password.
+        UserNotFoundError: no active account has the address any more, or it was activated.
     """
     condition = (User.id == user.id) & User.is_active & (User.email == email)
-    if only_without_password:
-        condition &= User.password_hash.is_(None)
+    if only_unactivated:
+        condition &= ~is_activated()
     version = require_transaction().scalar(
         update(User)
         .where(condition)
@@ -190,6 +197,7 @@ def replace_password(
             password_hash=new_hash,
             password_version=User.password_version + 1,
             failed_sign_ins=0,
+            activated_at=_first_activation(),
             email_verified=True,
             updated_at=now(),
         )

@@ -23,6 +23,7 @@ from authserve.verification.service.requests import (
     request_by_address,
     request_email_change,
     topics_of,
+    withdraw_email_change,
 )
 from authserve.verification.service.tokens import ensure_token, find_links_of, purge_dead_tokens
 
@@ -50,4 +51,5 @@ __all__ = [
     "reset_password",
     "topics_of",
     "verify_address",
+    "withdraw_email_change",
 ]

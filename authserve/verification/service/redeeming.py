@@ -116,13 +116,13 @@ def accept_invitation(
     """Let an invited user choose a password and names; the address is verified by it.
 
     Raises:
-        InvalidTokenForUseError: the link is dead, or there is a password already.
+        InvalidTokenForUseError: the link is dead, or the account has been activated.
         UsernameTakenError: the link is not spent.
         ValidationFailedError, HasherBusyError: see `reset_password`.
     """
     found = get_live_token(token, Purpose.INVITATION)
     credentials = _owner_of(found)
-    if credentials.password_hash is not None:
+    if credentials.is_activated:
         raise InvalidTokenForUseError
     names = {"username": username, "display_name": display_name}
     changes = {name: value for name, value in names.items() if value is not None}
@@ -145,7 +145,7 @@ def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: Doma
                 user,
                 email=found.email,
                 new_hash=new_hash,
-                only_without_password=found.purpose == Purpose.INVITATION,
+                only_unactivated=found.purpose == Purpose.INVITATION,
             )
             drop_pending(user.id, found.email)
             consume(found)

@@ -17,8 +17,8 @@ from authserve.core.ids import new_id
 from authserve.mail.service import MailKind
 from authserve.outbox.service import delete_messages_of, drop_topic, enqueue
 from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
-from authserve.users.service import find_user
-from authserve.verification.events import EmailChangeRequested
+from authserve.users.service import find_user, note_invited
+from authserve.verification.events import EmailChangeRequested, EmailChangeWithdrawn
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
 from authserve.verification.service.links import make_link
@@ -50,9 +50,21 @@ def request_email_change(
         emit(EmailChangeRequested(actor=actor, subject=user, request=request))
 
 
-def invite(user: UserRef, email: str) -> None:
-    """Owe an invitation to a user without a password; older ones are dead at once."""
+def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
+    """Withdraw a user's pending change of address, if there is one; its link is dead at once."""
     with transaction():
+        dropped = drop_topic(_topic(Purpose.CHANGE_EMAIL, user.id))
+        is_live = OneTimeToken.expires_at > now()
+        is_theirs = OneTimeToken.user_id == user.id
+        is_change = OneTimeToken.purpose == Purpose.CHANGE_EMAIL
+        if dropped + supersede(is_theirs & is_change & is_live):
+            emit(EmailChangeWithdrawn(actor=actor, subject=user, request=request))
+
+
+def invite(user: UserRef, email: str) -> None:
+    """Owe an invitation to a user who was never active; older ones are dead at once."""
+    with transaction():
+        note_invited(user.id)
         _owe(Purpose.INVITATION, user, email)
 
 
@@ -60,6 +72,7 @@ def make_invitation_link(user: UserRef, email: str) -> str:
     """An invitation link to hand over by other means than mail; older ones are dead at once."""
     token_id = new_id()
     with transaction():
+        note_invited(user.id)
         drop_topic(_topic(Purpose.INVITATION, user.id))
         _supersede_of(user.id, Purpose.INVITATION)
         ensure_token(token_id, Purpose.INVITATION, user_id=user.id, email=email, requested_at=now())

@@ -58,14 +58,15 @@ def ensure_token(
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
-def supersede(condition: ColumnElement[bool]) -> None:
-    """Make tokens worthless that are not spent yet, in the open transaction."""
-    require_transaction().execute(
+def supersede(condition: ColumnElement[bool]) -> int:
+    """Make tokens worthless that are not spent yet, in the open transaction; return how many."""
+    result = require_transaction().execute(
         update(OneTimeToken)
         .where(OneTimeToken.used_at.is_(None), OneTimeToken.superseded_at.is_(None), condition)
         .values(superseded_at=now())
         .execution_options(synchronize_session=False)
     )
+    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 def get_live_token(token: str, purpose: Purpose) -> OneTimeToken:
