@@ -125,7 +125,17 @@ def parse_origins(raw: str) -> tuple[str, ...]:
     return tuple(_check_origin(part) for part in re.split(r"[, ]+", raw) if part)
 
 
+_APP_ORIGIN = re.compile(
+    r"(?!(?:about|blob|data|file|ftp|https?|javascript|wss?):)[a-z][a-z0-9+.-]*"
+    r"://[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{1,5})?"
+)
+"""Of an app or extension, whose scheme is its own: `capacitor://localhost`. Those schemes that are
+left out send `null`, or belong to no page."""
+
+
 def _check_origin(raw: str) -> str:
+    if _APP_ORIGIN.fullmatch(raw):
+        return raw
     parts = _split_http_url(raw)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
