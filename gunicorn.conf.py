@@ -19,6 +19,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core import run_folder
+from authserve.core.listening import listen_addresses
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.core.password_policy import load_common_passwords
 from authserve.core.server_version import GUNICORN_VERSION, find_other_gunicorn
@@ -41,8 +42,7 @@ if settings.metrics_token:
     from authserve.metrics.service import forget_worker
     from authserve.metrics.worker import start_sampling
 
-# A platform's router reaches the process from outside; a workstation's neighbours need not.
-bind = f"{'0.0.0.0' if settings.is_production else '127.0.0.1'}:{settings.port}"
+bind = listen_addresses(settings)
 worker_class = "authserve.serving.worker.Worker" if other_gunicorn is None else "gthread"
 workers = settings.web_concurrency
 threads = settings.web_threads

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -187,11 +188,19 @@ ACCEPTED = [
         "https://a.example.com, http://localhost:3000 https://[2001:db8::1]:8443,",
         ("https://a.example.com", "http://localhost:3000", "https://[2001:db8::1]:8443"),
     ),
+    (
+        "CORS_ORIGINS",
+        "capacitor://localhost tauri://localhost, chrome-extension://abcdefghijklmnop",
+        ("capacitor://localhost", "tauri://localhost", "chrome-extension://abcdefghijklmnop"),
+    ),
     ("METRICS_TOKEN", "", ""),
     ("METRICS_TOKEN", SECRET, SECRET),
     ("METRICS_TOKEN", "-._~+/" * 6 + "==", "-._~+/" * 6 + "=="),
     ("LOG_LEVEL", "warning", "WARNING"),
     ("LOG_LEVEL", "CRITICAL", "CRITICAL"),
+    ("HOST", "0.0.0.0", ("0.0.0.0",)),
+    ("HOST", "127.0.0.1, [::1]", ("127.0.0.1", "::1")),
+    ("HOST", "2001:DB8:0::1 ::", ("2001:db8::1", "::")),
     ("PORT", "1", 1),
     ("PORT", "65535", 65_535),
     ("WEB_CONCURRENCY", "64", 64),
@@ -358,11 +367,29 @@ REFUSED = {
         "https://app.example.com;https://b.example.com",
         "https://app.example.com\nhttps://b.example.com",
         "https://a.example.com, *",
-        "chrome-extension://abc",
         "file://",
+        "file://localhost",
+        "data://x",
+        "ws://localhost",
+        "javascript://x",
+        "capacitor://",
+        "capacitor://localhost/",
+        "Capacitor://localhost",
+        "tauri://*",
+        "chrome-extension://user@abc",
     ],
     "METRICS_TOKEN": ["short", "a b" * 20, "ü" * 40, "x" * 600, "a" * 40 + "\n"],
     "LOG_LEVEL": ["WARN", "NOTSET", "20"],
+    "HOST": [
+        ",",
+        "localhost",
+        "0.0.0.0:8000",
+        "[::1]:8000",
+        "[::1",
+        "127.1",
+        "*",
+        "10.0.0.0/8",
+    ],
     "PORT": ["0", "65536", "http"],
     "WEB_CONCURRENCY": ["0", "65", "auto"],
     "WEB_THREADS": ["1", "257"],
@@ -804,9 +831,9 @@ def test_the_example_sets_nothing_and_explains_each_setting() -> None:
 
 
 def test_the_example_has_the_defaults(load: Load) -> None:
-    # The secret is made, the workers are counted, and a database in the project's own folder
-    # would be made there: these have tests of their own.
-    others = {"SECRET_KEY", "WEB_CONCURRENCY", "DATABASE_URL"}
+    # The secret is made, the workers are counted, the addresses are the system's, and a database
+    # in the project's own folder would be made there: these have tests of their own.
+    others = {"SECRET_KEY", "WEB_CONCURRENCY", "HOST", "DATABASE_URL"}
     environ = {name: text for name, text in example_values().items() if name not in others}
     settings, defaults = load(**environ), load()
     for name in environ:
@@ -1004,20 +1031,28 @@ def test_gunicorn_serves_logs_json_and_tells_little(project: Path) -> None:
     assert "t0ken" not in done.stdout
 
 
+HAS_IPV6 = socket.has_dualstack_ipv6()
+LOOPBACKS = ["127.0.0.1:8123", "[::1]:8123"] if HAS_IPV6 else ["127.0.0.1:8123"]
+EVERY_ADDRESS = ["[::]:8123"] if HAS_IPV6 else ["0.0.0.0:8123"]
+
+
 @pytest.mark.parametrize(
     ("environ", "bind"),
     [
-        ({"PORT": "8123"}, "['127.0.0.1:8123']"),
-        ({**PRODUCTION, "PORT": "8123"}, "['0.0.0.0:8123']"),
+        ({"PORT": "8123"}, LOOPBACKS),
+        ({**PRODUCTION, "PORT": "8123"}, EVERY_ADDRESS),
+        ({**PRODUCTION, "HOST": "127.0.0.1", "PORT": "8123"}, ["127.0.0.1:8123"]),
     ],
 )
-def test_gunicorn_takes_the_settings(project: Path, environ: dict[str, str], bind: str) -> None:
+def test_gunicorn_takes_the_settings(
+    project: Path, environ: dict[str, str], bind: list[str]
+) -> None:
     environ = {**environ, "WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "LOG_LEVEL": "ERROR"}
     done = run(project, *GUNICORN, "--print-config", "stub:app", **environ)
     pairs = (line.partition("=") for line in done.stdout.splitlines())
     printed = {name.strip(): value.strip() for name, _, value in pairs}
     expected = {
-        "bind": bind,
+        "bind": str(bind),
         "workers": "3",
         "threads": "5",
         "worker_class": "authserve.serving.worker.Worker",

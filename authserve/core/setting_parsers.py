@@ -8,6 +8,7 @@ of URLs are in `setting_urls.py`.
 import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -86,6 +87,18 @@ def choice(options: Iterable[T]) -> Parser[T]:
 
 
 _SWITCH = choice(("true", "false"))
+
+
+def parse_addresses(raw: str) -> tuple[str, ...]:
+    """IP addresses separated by commas or spaces, IPv6 ones with brackets or without."""
+    parts = [part for part in re.split(r"[, ]+", raw) if part]
+    try:
+        found = tuple(str(ip_address(re.sub(r"\A\[(.+)\]\Z", r"\1", part))) for part in parts)
+    except ValueError:
+        found = ()
+    if not found:
+        raise ValidationError("must list IP addresses to listen on: 0.0.0.0, ::, or 127.0.0.1 ::1")
+    return found
 
 
 def parse_switch(raw: str) -> bool:

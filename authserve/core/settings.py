@@ -108,6 +108,8 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     """Empty: nothing is counted, and `/metrics` is not there."""
     log_level: LogLevel = "INFO"
+    host: tuple[str, ...] = ()
+    """IP addresses to listen on; `core.listening` has the default."""
     port: int = 8000
     web_concurrency: int = 2
     """Workers; `config.py` counts the machine's cores instead."""

@@ -1,11 +1,18 @@
 """What a web worker has loaded when it starts: all that requests need, and nothing else."""
 
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
 
 import config
+from tests.support.marks import on_sqlite
+from tests.support.server import DEADLINE_SECS, Server
 
 START = """
 import json, runpy, sys
@@ -49,3 +56,19 @@ def test_what_is_on_is_loaded_before_the_fork(tmp_path: Path) -> None:
     loaded = load(tmp_path, METRICS_TOKEN="t" * 32, RATELIMIT_STORAGE_URL="redis://127.0.0.1:1")
     assert loaded >= FOR_METRICS | FOR_REDIS
     assert loaded & FOR_COMMANDS == set()
+
+
+@pytest.mark.gunicorn
+@on_sqlite
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_one_socket_takes_ipv6_and_ipv4_whose_clients_keep_their_addresses(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server(HOST="::", PUBLIC_URL="http://localhost:8000")
+    port = urlsplit(server.url).port
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, port), DEADLINE_SECS) as client:
+            client.sendall(b"GET / HTTP/9.9\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    refused = [line["ip"] for line in server.log() if line["event"] == "request refused"]
+    assert refused == ["127.0.0.1", "::1"]

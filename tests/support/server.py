@@ -90,6 +90,7 @@ class Server:
             "APP_ENV": "test",
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": settings.secret_key,
+            "HOST": "127.0.0.1",
             "PORT": str(port),
             # The issuer of tokens; by default it would have this port.
             "PUBLIC_URL": settings.public_url,
