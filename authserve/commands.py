@@ -13,8 +13,9 @@ from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.settings import SETTINGS_EXTENSION
 from authserve.doctor.cli import doctor_command
 from authserve.keys.cli import keys_group
+from authserve.mail.cli import mail_group
 from authserve.mail.service import MAILER_EXTENSION, Mailer
-from authserve.mail.transports import make_transport
+from authserve.mail.transports import helo_name, make_transport
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
@@ -35,6 +36,7 @@ COMMANDS = (
     sessions_group,
     outbox_group,
     worker_command,
+    mail_group,
     doctor_command,
     keys_group,
     audit_group,
@@ -58,7 +60,8 @@ def add_commands(app: Flask) -> None:
     """Let the `flask` command drive `app`: our commands, and `flask db`."""
     Migrate(app, db, directory=str(MIGRATIONS_FOLDER))
     settings = app.extensions[SETTINGS_EXTENSION]
-    app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(settings.mail_url))
+    transport = make_transport(settings.mail_url, helo=helo_name(settings))
+    app.extensions[MAILER_EXTENSION] = Mailer(settings, transport)
     app.extensions[HANDLERS_EXTENSION] = HANDLERS
     app.extensions[PURGES_EXTENSION] = PURGES
     app.extensions[JOBS_EXTENSION] = JOBS

@@ -159,6 +159,11 @@ ACCEPTED = [
     ("MAIL_URL", "smtp://u:p@h:587?tls=starttls", "smtp://u:p@h:587?tls=starttls"),
     ("MAIL_URL", "smtps://u:p%40@[::1]:465/", "smtps://u:p%40@[::1]:465/"),
     ("MAIL_FROM", "auth@example.com", "auth@example.com"),
+    ("MAIL_HELO", "", ""),
+    ("MAIL_HELO", "mx-1.example.com", "mx-1.example.com"),
+    ("MAIL_HELO", "localhost", "localhost"),
+    ("MAIL_HELO", "[192.0.2.1]", "[192.0.2.1]"),
+    ("MAIL_HELO", "[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
     ("MAIL_FROM", '"Müller, Söhne" <auth@mail.local>', '"Müller, Söhne" <auth@mail.local>'),
     ("MAIL_TEMPLATES", "", None),
     ("MAIL_TEMPLATES", "tests", config.ROOT / "tests"),
@@ -295,6 +300,7 @@ REFUSED = {
         "redis://h\n",
     ],
     "RATELIMIT_ENABLED": ["1", "yes", "off"],
+    "MAIL_HELO": ["-a", "a..b", "a b", "bücher.example", "192.0.2.1]", "a\r\nMAIL", "x" * 256],
     "MAIL_FROM": [
         "authserve",
         "a@b, c@d",
@@ -504,7 +510,7 @@ def secret_values() -> Iterator[tuple[str, str]]:
 def test_no_message_repeats_a_value(
     faults_of: Faults, tmp_path: Path, name: str, text: str
 ) -> None:
-    if name in {"JWT_AUDIENCE", "BRAND_NAME"}:
+    if name in {"JWT_AUDIENCE", "BRAND_NAME", "MAIL_HELO"}:
         text += "\n"
     assert LEAK not in "".join(faults_of(**{name: text}))
     if name in config.SECRETS:

@@ -48,7 +48,7 @@ def canonical_email(address: str) -> str:
 
     Raises:
         InvalidIdentifierError: no address that mail could reach (no domain, a literal address,
-            a quoted local part, too long, ...).
+            a quoted local part, too long, ...), or one that is not plain (`is_plain_address`).
     """
     local_part, at, domain = address.strip().partition("@")
     if len(local_part) > _DECOMPOSITION_FACTOR * LOCAL_PART_MAX_LENGTH:
@@ -68,9 +68,41 @@ def canonical_email(address: str) -> str:
         or len(canonical.encode()) > EMAIL_MAX_LENGTH
     )
     # The library lets "test" alone be a domain when it lets names end in ".test".
-    if is_too_long or "." not in domain:
+    if is_too_long or "." not in domain or not is_plain_address(canonical):
         raise InvalidIdentifierError(_NO_EMAIL)
     return canonical
+
+
+_SPECIALS = frozenset('"(),:;<>@[\\]')
+"""Characters that need quoting in a local part (RFC 5322 §3.2.3), but for the dot."""
+
+_ENCODED_WORD_START = "=?"
+"""Begins an encoded word (RFC 2047 §2); some programs decode one even inside an address."""
+
+_PLAIN_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def is_plain_address(address: str) -> bool:
+    """Return True if an address can stand in headers and envelopes as it is.
+
+    No mail program can read such an address as more than one address: its local part needs no
+    quoting, holds no encoded word, no space and nothing invisible. The same holds for its
+    compatibility form, since some servers normalise by NFKC.
+
+    Args:
+        address: in canonical form, or as an older release stored it.
+    """
+    local_part, _, domain = address.rpartition("@")
+    is_plain = all(
+        part and _ENCODED_WORD_START not in part and all(map(_is_plain_character, part))
+        for part in (local_part, unicodedata.normalize("NFKC", local_part))
+    )
+    return is_plain and _PLAIN_DOMAIN.fullmatch(domain) is not None
+
+
+def _is_plain_character(character: str) -> bool:
+    is_visible = unicodedata.category(character)[0] in _VISIBLE_KINDS | {"M"}
+    return is_visible and character not in _SPECIALS
 
 
 _NO_EMAIL = "Not a valid email address."

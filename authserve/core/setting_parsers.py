@@ -153,6 +153,21 @@ def is_local_mailbox(mailbox: str) -> bool:
     return _LOCAL_MAILBOX.fullmatch(mailbox[mailbox.rfind("@") :]) is not None
 
 
+_HELO = re.compile(
+    r"(?=.{1,255}\Z)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]{0,62}))*"
+    r"|\[([0-9.]{7,15}|IPv6:[0-9a-f:.]{2,45})\]",
+    re.IGNORECASE | re.ASCII,
+)
+"""A host name, or an address literal (RFC 5321 §4.1.2, §4.1.3)."""
+
+
+def parse_helo(raw: str) -> str:
+    """The name in EHLO: a host name in ASCII or an address in brackets; empty text means none."""
+    if raw and not _HELO.fullmatch(raw):
+        raise ValidationError("must be a host name in ASCII, or an address such as [192.0.2.1]")
+    return raw
+
+
 def parse_secret(raw: str) -> str:
     """A secret of at least 32 bytes in UTF-8; several lines are fine (`openssl rand -base64`)."""
     try:

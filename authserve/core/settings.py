@@ -85,6 +85,8 @@ class Settings:
     email_verification: EmailVerification = EmailVerification.OPTIONAL
     mail_url: str = field(default="console:", repr=False)
     mail_from: str = "authserve <no-reply@localhost>"
+    mail_helo: str = ""
+    """The name for SMTP servers; empty for the host of `public_url`."""
     mail_templates: Path | None = None
     verify_url: str = ""
     reset_url: str = ""

@@ -1,6 +1,11 @@
-"""Which mails there are, and what of a user's own words may stand in one."""
+"""The kinds of mail, the values of their templates, and the words of users that may stand there.
+
+To add a mail: its name in `MailKind`, its three templates in `templates/`, and, where they need
+more than the name and a link, its values in `SAMPLE_VALUES`. `verification.service.notify` owes it.
+"""
 
 import unicodedata
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -16,6 +21,36 @@ class MailKind(StrEnum):
     PASSWORD_DISABLED = "password_disabled"
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
+    TEST = "test"
+
+
+LINK_KINDS = frozenset(
+    {
+        MailKind.VERIFY_EMAIL,
+        MailKind.RESET_PASSWORD,
+        MailKind.CHANGE_EMAIL,
+        MailKind.INVITATION,
+    }
+)
+"""The mails that carry a one-time link; all others are notices."""
+
+Values = Mapping[str, str | int]
+"""What the templates of one kind get besides what all get; numbers rather than phrases."""
+
+SAMPLE_VALUES: Mapping[MailKind, Values] = {}
+"""The values of each kind that has any, as examples: `flask doctor` and the tests render every
+mail with them, and a mail with other values is refused. A text that a user has chosen goes through
+`plain_name` before it becomes a value."""
+
+
+def check_values(kind: MailKind, values: Values) -> None:
+    """Raise unless a mail gets exactly the values that its templates can use.
+
+    Raises:
+        ValueError: one is missing, or is not declared.
+    """
+    if values.keys() != SAMPLE_VALUES.get(kind, {}).keys():
+        raise ValueError(f"{kind} wants the values that SAMPLE_VALUES declares for it")
 
 
 MAX_NAME_LENGTH = 40

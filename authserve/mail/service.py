@@ -1,31 +1,47 @@
 """Building mails from templates, and handing them to the transport."""
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
-from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    select_autoescape,
+)
 
+from authserve.core.brand import brand_name
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.clock import now
+from authserve.core.identifiers import is_plain_address
+from authserve.core.ids import new_id
 from authserve.core.registry import component
 from authserve.core.settings import Settings
-from authserve.mail.policy import MailKind, plain_name
+from authserve.mail.message import OutgoingMail, read_sender, write_mail
+from authserve.mail.policy import (
+    LINK_KINDS,
+    SAMPLE_VALUES,
+    MailKind,
+    Values,
+    check_values,
+    plain_name,
+)
 from authserve.mail.transports import Transport, TransportError
 from authserve.outbox.errors import DeliveryError
 
-__all__ = ["MailKind", "plain_name"]
+__all__ = ["MailKind", "Values", "plain_name"]
 
 OWN_TEMPLATES = Path(__file__).parent / "templates"
 
-POLICY = EmailPolicy(cte_type="7bit")
-"""Whatever the words, only ASCII is sent: not every server says 8BITMIME (RFC 6152)."""
+SAMPLE_LIFETIME = timedelta(minutes=30)
+SAMPLE_NAME = "Alice"
+"""What a sample of a mail is rendered with."""
 
 BREAKER_FAILURES = 5
 BREAKER_RESET_SECS = 30.0
@@ -42,7 +58,8 @@ class Mailer:
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        self._from = _sender(settings.mail_from)
+        self._sender = read_sender(settings.mail_from)
+        self._brand = brand_name(settings)
         self._host = urlsplit(settings.public_url).hostname or "localhost"
         self._public_url = settings.public_url
         self._transport = transport
@@ -71,32 +88,77 @@ class Mailer:
         name: str = "",
         link: str | None = None,
         lifetime: timedelta | None = None,
+        values: Values | None = None,
     ) -> None:
         """Build the mail and hand it over.
 
         Args:
             kind: which one.
             to: the stored address, in canonical form.
-            message_id: the same for every try, so that a repeated mail can be told.
+            message_id: the same for every try, so that a repeated mail can be recognised.
             name: of the reader, fit for a mail (`policy.plain_name`).
             link: what the mail is for, if it asks for something.
             lifetime: of the link.
+            values: what this kind's templates get besides (`policy.SAMPLE_VALUES`).
 
         Raises:
-            DeliveryError: it did not leave; try again later.
+            DeliveryError: it did not leave; try again later, or never if `is_permanent`.
         """
-        message = self._build(
-            kind, to=to, message_id=message_id, name=name, link=link, lifetime=lifetime
+        if not is_plain_address(to):
+            # Older releases accepted more.
+            raise DeliveryError("the address cannot be written to", is_permanent=True)
+        mail = self._build(
+            kind,
+            to=to,
+            message_id=message_id,
+            name=name,
+            link=link,
+            lifetime=lifetime,
+            values=values or {},
         )
         try:
             self.breaker.call(
-                lambda: self._transport.send(message, to=to),
+                lambda: self._transport.send(mail),
                 is_failure=lambda error: isinstance(error, TransportError) and error.is_outage,
             )
         except BreakerOpenError as error:
             raise DeliveryError("the mail server was away a moment ago") from error
         except TransportError as error:
-            raise DeliveryError(error.reason) from error
+            raise DeliveryError(error.reason, is_permanent=error.is_permanent) from error
+
+    def send_sample(self, kind: MailKind, *, to: str) -> None:
+        """Send one mail as an example, at once and past the breaker.
+
+        Its link leads nowhere.
+
+        Args:
+            to: a plain address.
+
+        Raises:
+            TransportError: it did not leave.
+            jinja2.TemplateError: a template is at fault.
+        """
+        self._transport.send(self._build_sample(kind, to=to))
+
+    def find_template_faults(self) -> Iterator[str]:
+        """Render every mail as an example; yield a sentence about each that fails."""
+        for kind in MailKind:
+            try:
+                self._build_sample(kind, to="alice@example.com")
+            except (TemplateError, ArithmeticError, TypeError, ValueError, OSError) as error:
+                yield f"{kind}: {error or type(error).__name__}"
+
+    def _build_sample(self, kind: MailKind, *, to: str) -> OutgoingMail:
+        link = f"{self._public_url}/reset-password#{'x' * 64}"
+        return self._build(
+            kind,
+            to=to,
+            message_id=new_id(),
+            name=SAMPLE_NAME,
+            link=link if kind in LINK_KINDS else None,
+            lifetime=SAMPLE_LIFETIME if kind in LINK_KINDS else None,
+            values=SAMPLE_VALUES.get(kind, {}),
+        )
 
     def _build(
         self,
@@ -107,27 +169,31 @@ class Mailer:
         name: str,
         link: str | None,
         lifetime: timedelta | None,
-    ) -> EmailMessage:
-        values = {
+        values: Values,
+    ) -> OutgoingMail:
+        check_values(kind, values)
+        known = {
+            **values,
             "name": name,
             "link": link,
-            "lifetime": _in_words(lifetime) if lifetime else None,
+            "lifetime_minutes": None if lifetime is None else lifetime // timedelta(minutes=1),
+            "brand": self._brand,
             "service": self._host,
             "public_url": self._public_url,
         }
-        message = EmailMessage(POLICY)
-        message["Subject"] = " ".join(self._render(f"{kind}.subject.txt", values).split())
-        message["From"] = self._from
-        message["To"] = _mailbox(to)
-        message["Date"] = format_datetime(now())
-        message["Message-ID"] = f"<{message_id}@{self._from.domain}>"
-        # RFC 3834 §5: nobody's out-of-office should answer.
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(self._render(f"{kind}.txt", values))
-        message.add_alternative(self._render(f"{kind}.html", values), subtype="html")
-        return message
+        subject = self._render(f"{kind}.subject.txt", known)
+        known["subject"] = subject.strip()
+        return write_mail(
+            sender=self._sender,
+            recipient=to,
+            message_id=message_id,
+            sent_at=now(),
+            subject=subject,
+            text=self._render(f"{kind}.txt", known),
+            html=self._render(f"{kind}.html", known),
+        )
 
-    def _render(self, name: str, values: dict[str, str | None]) -> str:
+    def _render(self, name: str, values: Mapping[str, str | int | None]) -> str:
         return self._templates.get_template(name).render(values)
 
 
@@ -140,27 +206,6 @@ def _environment(own_folder: Path | None) -> Environment:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-
-
-def _sender(text: str) -> Address:
-    """The sender as the settings tell it, with a name or without."""
-    display_name, address = parseaddr(text)
-    return _mailbox(address, display_name)
-
-
-def _mailbox(address: str, display_name: str = "") -> Address:
-    """A header value that quotes whatever needs it."""
-    user, _, domain = address.rpartition("@")
-    return Address(display_name, user, domain)
-
-
-def _in_words(lifetime: timedelta) -> str:
-    minutes = int(lifetime.total_seconds()) // 60
-    for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)):
-        count = minutes // size
-        if count and minutes % size == 0:
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    return f"{minutes} minutes"
 
 
 MAILER_EXTENSION = "authserve.mailer"

@@ -22,11 +22,13 @@ class DeliveryError(Exception):
 
     Args:
         reason: for the operator; it names no address and no secret.
+        is_permanent: True if more tries are unlikely to help; only a few follow.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_permanent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_permanent = is_permanent
 
 
 class DroppedError(Exception):

@@ -11,13 +11,7 @@ from authserve.users.service import User, find_by_email, find_user, lock_user
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.service import ensure_token, make_link
 
-NOTICES = (
-    MailKind.ACCOUNT_EXISTS,
-    MailKind.PASSWORD_CHANGED,
-    MailKind.PASSWORD_DISABLED,
-    MailKind.EMAIL_CHANGE_REQUESTED,
-    MailKind.EMAIL_CHANGED,
-)
+NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is not MailKind.TEST)
 
 
 def deliver_link(message: ClaimedMessage) -> None:
@@ -64,7 +58,7 @@ def _lock(user: User) -> User:
 
 
 def deliver_notice(message: ClaimedMessage) -> None:
-    """Tell somebody what happened to their account.
+    """Send a notice of what happened to an account.
 
     Raises:
         DroppedError: the account is gone.
@@ -77,6 +71,7 @@ def deliver_notice(message: ClaimedMessage) -> None:
         to=address,
         message_id=message.id,
         name=plain_name(user.display_name),
+        values=message.payload.get("values"),
     )
 
 
@@ -104,7 +99,7 @@ def _is_mail_ready() -> bool:
     return get_mailer().is_ready
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     **{kind: Handler(deliver_link, _is_mail_ready) for kind in PURPOSES},
     **{kind: Handler(deliver_notice, _is_mail_ready) for kind in NOTICES},
 }

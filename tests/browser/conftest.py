@@ -1,7 +1,5 @@
 """Fixtures: a site of real processes, and a browser that notes what a page does behind its back."""
 
-import email
-import email.policy
 import os
 import shutil
 import subprocess
@@ -73,9 +71,9 @@ class Site(Server):
         give_up = time.monotonic() + DEADLINE_SECS
         while time.monotonic() < give_up:
             for path in self.mails.glob("*.eml"):
-                message = email.message_from_bytes(path.read_bytes(), policy=email.policy.SMTP)
-                if (message["To"], message["Subject"]) == (address, subject):
-                    return Letter(address, message)  # type: ignore[arg-type]
+                letter = Letter(address, path.read_bytes())
+                if (letter.message["To"], letter.subject) == (address, subject):
+                    return letter
             time.sleep(0.05)
         raise AssertionError(f"no mail {subject!r} for {address}")
 

@@ -60,7 +60,7 @@ def is_refused(make: Callable[[str], str], text: str) -> bool:
         # A capital sigma at the end of a label is a small one of any other kind in IDNA.
         ("a@ΕΛΛΑΣ.example", "a@xn--mxahsa5b.example"),
         ("a@ελλασ.example", "a@xn--mxahsa5b.example"),
-        ("o'neil!#$%&'*+-/=?^_`{|}~@example.com", "o'neil!#$%&'*+-/=?^_`{|}~@example.com"),
+        ("o'neil!#$%&'*+-/?=^_`{|}~@example.com", "o'neil!#$%&'*+-/?=^_`{|}~@example.com"),
         ("a@sub.example.test", "a@sub.example.test"),
     ],
 )
@@ -136,6 +136,13 @@ def test_letters_that_look_alike_fold_only_where_unicode_says_so(
         "a@\ud800.com",
         "\u202ea@example.com",
         "a\u200b@\u200bexample.com",
+        "=?utf-8?q?=0d=0aBcc=3aeve=40evil.example?=@example.com",
+        "=?us-ascii?b?YQ==?=@example.com",
+        "a=?b@example.com",
+        "eve＠evil.example@example.com",
+        "a（b）@example.com",
+        "a＜b＞@example.com",
+        "＝？utf-8?q?a?=@example.com",
     ],
     ids=ascii,
 )
@@ -200,7 +207,9 @@ def test_equivalent_spellings_have_one_form(address: str, form: str) -> None:
     assert canonical_login_identifier(respelled) == canonical_login_identifier(address)
 
 
-ASCII_LOCAL_PARTS = st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,30}", fullmatch=True)
+ASCII_LOCAL_PARTS = st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,30}", fullmatch=True).filter(
+    lambda text: "=?" not in text
+)
 
 
 @given(ASCII_LOCAL_PARTS, DOMAINS)

@@ -47,6 +47,15 @@ def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
 
 
 @on_sqlite
+def test_it_renders_every_mail(make_app: MakeApp, tmp_path: Path) -> None:
+    assert examine(make_app())[1]["mail templates"]["level"] == "ok"
+    (tmp_path / "reset_password.txt").write_text("{{ lifetime }}")
+    status, findings = examine(make_app(mail_templates=tmp_path))
+    assert (status, findings["mail templates"]["level"]) == (1, "failure")
+    assert "reset_password: 'lifetime' is undefined" in findings["mail templates"]["message"]
+
+
+@on_sqlite
 def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
     found = examine(make_app(ratelimit_enabled=True))[1]["limits"]
     assert found["level"] == "ok"

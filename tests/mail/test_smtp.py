@@ -2,13 +2,14 @@
 
 import ssl
 import time
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
 import trustme
 
+from authserve.mail.message import OutgoingMail
 from authserve.mail.transports import SMTPTransport, TransportError, make_transport
+from tests.support.mail import write_letter
 from tests.support.smtp import (
     DRIBBLE,
     DROP,
@@ -21,13 +22,8 @@ from tests.support.smtp import (
 TO = "alice@example.com"
 
 
-def letter(to: str = TO, sender: str = "authserve <no-reply@example.com>") -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = sender
-    message["To"] = TO
-    message["Message-ID"] = "<1@example.com>"
-    message.set_content("Good day.")
-    return message
+def letter(to: str = TO) -> OutgoingMail:
+    return write_letter(to)
 
 
 def make_smtp(port: int, **changes: Any) -> SMTPTransport:
@@ -38,6 +34,7 @@ def make_smtp(port: int, **changes: Any) -> SMTPTransport:
         "password": "",
         "is_implicit_tls": False,
         "is_starttls": False,
+        "helo": "auth.example",
         "total_timeout_secs": 20,
         **changes,
     }
@@ -47,7 +44,7 @@ def make_smtp(port: int, **changes: Any) -> SMTPTransport:
 def refusal(transport: SMTPTransport, *, to: str = TO) -> TransportError:
     """How the transport fails; nothing that it says names an address."""
     with pytest.raises(TransportError) as caught:
-        transport.send(letter(), to=to)
+        transport.send(letter(to))
     assert "@" not in caught.value.reason
     return caught.value
 
@@ -55,19 +52,19 @@ def refusal(transport: SMTPTransport, *, to: str = TO) -> TransportError:
 class TestPlain:
     def test_it_hands_a_mail_over(self) -> None:
         with mail_server() as server:
-            make_smtp(server.port).send(letter(), to=TO)
+            make_smtp(server.port).send(letter())
         (arrival,) = server.arrivals
         assert (arrival.sender, arrival.to, arrival.id) == (
             "no-reply@example.com",
             TO,
-            "<1@example.com>",
+            "<00000000-0000-0000-0000-000000000001@example.com>",
         )
-        assert arrival.message.get_content().split() == ["Good", "day."]
+        assert arrival.content == letter().content
 
-    def test_it_says_where_it_is_going_by_envelope_alone(self) -> None:
+    def test_it_greets_by_the_name_that_it_is_given(self) -> None:
         with mail_server() as server:
-            make_smtp(server.port).send(letter(), to="bob@example.com")
-        assert [arrival.to for arrival in server.arrivals] == ["bob@example.com"]
+            make_smtp(server.port, helo="mx.example").send(letter())
+        assert [arrival.helo for arrival in server.arrivals] == ["mx.example"]
 
     def test_a_server_that_is_not_there_is_an_outage(self) -> None:
         with mail_server() as server:
@@ -81,7 +78,7 @@ class TestPlain:
 
     def test_it_writes_to_internationalised_addresses(self) -> None:
         with mail_server() as server:
-            make_smtp(server.port).send(letter(), to="jörg@example.com")
+            make_smtp(server.port).send(letter("jörg@example.com"))
         (arrival,) = server.arrivals
         assert arrival.to == "jörg@example.com"
         assert "SMTPUTF8" in arrival.options
@@ -91,7 +88,7 @@ class TestPlain:
         with mail_server(is_utf8=False) as server:
             transport = make_smtp(server.port)
             error = refusal(transport, to="jörg@example.com")
-            transport.send(letter(), to=TO)
+            transport.send(letter())
         assert not error.is_outage
         assert len(server.arrivals) == 1
 
@@ -124,7 +121,7 @@ class TestTLS:
     ) -> None:
         with mail_server(**{of_server: server_context(authority, "localhost")}) as server:
             transport = make_smtp(server.port, host="localhost", tls=trusting, **{of_client: True})
-            transport.send(letter(), to=TO)
+            transport.send(letter())
         assert len(server.arrivals) == 1
 
     @pytest.mark.parametrize(
@@ -172,7 +169,7 @@ class TestTLS:
             assert took(transport) < 5
 
 
-USERS = {"no-reply": "a pass:word/with@signs"}
+USERS = {"no-reply": "a pass:word/with@signs", "größe": "pässwörd €"}
 
 
 class TestAuth:
@@ -190,13 +187,29 @@ class TestAuth:
                 is_starttls=is_encrypted,
                 tls=trusting,
             )
-            transport.send(letter(), to=TO)
+            transport.send(letter())
         assert len(server.arrivals) == 1
+
+    @pytest.mark.parametrize("way", ["PLAIN", "LOGIN"])
+    def test_credentials_are_utf_8(self, way: str) -> None:
+        ways = {"PLAIN", "LOGIN"}
+        with mail_server(users=USERS, without_auth=ways - {way}) as server:
+            make_smtp(server.port, username="größe", password=USERS["größe"]).send(letter())
+        assert len(server.arrivals) == 1
+
+    def test_it_answers_a_challenge(self) -> None:
+        """RFC 2195 §2, the example; the server offers no other way."""
+        with faulty_server("banner", b"220 mail.example") as server:
+            server.offer_cram_md5(b"<1896.697170952@postoffice.reston.mci.net>")
+            transport = make_smtp(server.port, username="tim", password="tanstaaftanstaaf")
+            transport.send(letter())
+        assert server.digest == b"tim b913a602c7eda7a495b4e6e7334d3890"
 
     def test_a_wrong_password_is_an_outage_for_all_mail(self) -> None:
         with mail_server(users=USERS) as server:
             error = refusal(make_smtp(server.port, username="no-reply", password="wrong"))
-        assert (error.reason, error.is_outage) == ("the server refused the login (535)", True)
+        reason = "the server refused the login (535 5.7.8 Authentication credentials invalid)"
+        assert (error.reason, error.is_outage) == (reason, True)
         assert server.arrivals == []
 
     def test_a_server_without_sign_in_is_an_outage(self) -> None:
@@ -207,26 +220,27 @@ class TestAuth:
     def test_the_url_says_it_all(self) -> None:
         with mail_server(users=USERS) as server:
             url = f"smtp://no-reply:a%20pass%3Aword%2Fwith%40signs@127.0.0.1:{server.port}"
-            make_transport(url).send(letter(), to=TO)
+            make_transport(url, helo="auth.example").send(letter())
         assert len(server.arrivals) == 1
 
 
 REFUSALS = [
-    ("banner", b"421 busy", True, "the server refused to talk (421)"),
-    ("banner", b"554 no", True, "the server refused to talk (554)"),
-    ("EHLO", b"421 busy", True, "the server refused to talk (421)"),
-    ("EHLO", b"502 no", True, "the server refused to talk (502)"),
-    ("MAIL", b"421 busy", True, "the server refused the mail (421)"),
-    ("MAIL", b"451 later", True, "the server refused the mail (451)"),
-    ("MAIL", b"550 no", False, "the server refused the mail (550)"),
-    ("RCPT", b"421 busy", True, "the server refused the recipient (421)"),
-    ("RCPT", b"450 later", False, "the server refused the recipient (450)"),
-    ("RCPT", b"550 unknown", False, "the server refused the recipient (550)"),
-    ("DATA", b"421 busy", True, "the server refused the mail (421)"),
-    ("DATA", b"451 later", True, "the server refused the mail (451)"),
-    ("DATA", b"554 no", False, "the server refused the mail (554)"),
-    ("body", b"452 full", True, "the server refused the mail (452)"),
-    ("body", b"554 spam", False, "the server refused the mail (554)"),
+    ("banner", b"421 busy", True, "the server refused to talk (421 busy)"),
+    ("banner", b"554 no", True, "the server refused to talk (554 no)"),
+    ("EHLO", b"421 busy", True, "the server refused to talk (421 busy)"),
+    ("EHLO", b"502 no", True, "the server refused to talk (502 no)"),
+    ("MAIL", b"421 busy", True, "the server refused the mail (421 busy)"),
+    ("MAIL", b"451 later", True, "the server refused the mail (451 later)"),
+    ("MAIL", b"550 no", False, "the server refused the mail (550 no)"),
+    ("RCPT", b"421 busy", True, "the server refused the recipient (421 busy)"),
+    ("RCPT", b"450 later", False, "the server refused the recipient (450 later)"),
+    ("RCPT", b"550 unknown", False, "the server refused the recipient (550 unknown)"),
+    ("RCPT", b"551 5.1.6 moved", False, "the server refused the recipient (551 5.1.6 moved)"),
+    ("DATA", b"421 busy", True, "the server refused the mail (421 busy)"),
+    ("DATA", b"451 later", True, "the server refused the mail (451 later)"),
+    ("DATA", b"554 no", False, "the server refused the mail (554 no)"),
+    ("body", b"452 full", True, "the server refused the mail (452 full)"),
+    ("body", b"554 spam", False, "the server refused the mail (554 spam)"),
 ]
 
 
@@ -238,6 +252,20 @@ class TestFaults:
         with faulty_server(stage, answer) as server:
             error = refusal(make_smtp(server.port))
         assert (error.reason, error.is_outage) == (reason, is_outage)
+        assert error.is_permanent is (stage == "RCPT" and answer.startswith(b"55"))
+
+    def test_it_quotes_a_reply_without_addresses_links_and_lines(self) -> None:
+        reply = (
+            b"550-5.1.1 <alice@example.com>: \x1b[31mno such user\r\n"
+            b"550 5.1.1 see https://mail.example/why#to-ken " + b"x" * 300
+        )
+        with faulty_server("RCPT", reply) as server:
+            error = refusal(make_smtp(server.port))
+        assert error.reason.startswith(
+            "the server refused the recipient (550 5.1.1 <(address)>: [31mno such user "
+            "5.1.1 see https://mail.example/why#(token) xxx"
+        )
+        assert len(error.reason) <= 200
 
     @pytest.mark.parametrize("stage", STAGES[:-1])
     @pytest.mark.parametrize("fault", [HANG, DRIBBLE])
@@ -256,7 +284,7 @@ class TestFaults:
     @pytest.mark.parametrize("fault", [DROP, b"", b"gibberish", b"421 busy", b"500 what?"])
     def test_a_bad_goodbye_does_not_send_the_mail_again(self, fault: bytes) -> None:
         with faulty_server("QUIT", fault) as server:
-            make_smtp(server.port).send(letter(), to=TO)
+            make_smtp(server.port).send(letter())
             assert server.taken == 1
 
     @pytest.mark.parametrize("fault", [HANG, DRIBBLE])
@@ -265,7 +293,7 @@ class TestFaults:
     ) -> None:
         monkeypatch.setattr("authserve.mail.transports.smtp.QUIT_TIMEOUT_SECS", 0.3)
         with faulty_server("QUIT", fault) as server:
-            make_smtp(server.port, total_timeout_secs=1).send(letter(), to=TO)
+            make_smtp(server.port, total_timeout_secs=1).send(letter())
             assert server.taken == 1
 
     def test_a_connection_lost_after_the_mail_is_an_outage(self) -> None:

@@ -9,8 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from pathlib import Path
 from random import Random
 
@@ -114,9 +112,8 @@ class Deploy:
     def _find_reset(self, mails: Path) -> list[Letter]:
         found = []
         for path in mails.glob("*.eml"):
-            message = message_from_bytes(path.read_bytes(), policy=default)
-            assert isinstance(message, EmailMessage)
-            found.append(Letter(str(message["To"]), message))
+            content = path.read_bytes()
+            found.append(Letter(message_from_bytes(content)["To"], content))
         return [each for each in found if "alice@" in each.to and "reset" in each.text]
 
 

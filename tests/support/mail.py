@@ -1,10 +1,16 @@
 """Working the outbox in a test, and reading the mail that comes of it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
+from functools import cached_property
+from uuid import UUID
 
 from flask import Flask
 
+from authserve.mail.message import OutgoingMail, Sender, write_mail
 from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.outbox.worker import HANDLERS_EXTENSION, Worker
 from tests.support.secrecy import SECRETS
@@ -15,7 +21,14 @@ class Letter:
     """A mail that arrived."""
 
     to: str
-    message: EmailMessage
+    content: bytes
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        """The mail, as the other side reads it."""
+        found = message_from_bytes(self.content, policy=default)
+        assert isinstance(found, EmailMessage)
+        return found
 
     @property
     def subject(self) -> str:
@@ -26,6 +39,13 @@ class Letter:
     def text(self) -> str:
         """The plain text."""
         body = self.message.get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
+    @property
+    def html(self) -> str:
+        """The HTML."""
+        body = self.message.get_body(("html",))
         assert body is not None
         return str(body.get_content())
 
@@ -46,9 +66,9 @@ class Mailbox:
     def __init__(self) -> None:
         self.letters: list[Letter] = []
 
-    def send(self, message: EmailMessage, *, to: str) -> None:
+    def send(self, mail: OutgoingMail) -> None:
         """Keep a mail."""
-        letter = Letter(to, message)
+        letter = Letter(mail.recipient, mail.content)
         self.letters.append(letter)
         for word in letter.text.split():
             SECRETS.note(word.partition("#")[2])
@@ -59,6 +79,21 @@ class Mailbox:
     def to(self, address: str) -> list[Letter]:
         """What arrived for an address, oldest first."""
         return [letter for letter in self.letters if letter.to == address]
+
+
+def write_letter(
+    to: str = "alice@example.com", *, number: int = 1, text: str = "Good day."
+) -> OutgoingMail:
+    """Write a small mail from `no-reply@example.com`."""
+    return write_mail(
+        sender=Sender("no-reply@example.com", "authserve"),
+        recipient=to,
+        message_id=UUID(int=number),
+        sent_at=datetime(2030, 1, 1, tzinfo=UTC),
+        subject="Hello",
+        text=text,
+        html=f"<p>{text}</p>",
+    )
 
 
 def open_mailbox(app: Flask) -> Mailbox:

@@ -1,11 +1,12 @@
 """Mail servers on a loopback port: one that works, and one that fails wherever a test says."""
 
 import asyncio
+import binascii
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -27,6 +28,7 @@ class Arrival:
     to: str
     options: list[str]
     content: bytes
+    helo: str
 
     @property
     def message(self) -> EmailMessage:
@@ -53,6 +55,8 @@ class MailServer:
     starttls: ssl.SSLContext | None = None
     users: dict[str, str] = field(default_factory=dict)
     is_utf8: bool = True
+    without_auth: Collection[str] = ()
+    """Ways to sign in that are not offered."""
     arrivals: list[Arrival] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     """What to say to MAIL, RCPT or DATA instead of yes."""
@@ -97,6 +101,7 @@ class MailServer:
             require_starttls=self.starttls is not None,
             authenticator=self._authenticate if self.users else None,
             auth_require_tls=False,
+            auth_exclude_mechanism=self.without_auth,
             loop=self._loop,
         )
         self._clients.add(client)
@@ -160,7 +165,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
         self.asked.set()
         while self.hang.is_set():
             await asyncio.sleep(0.01)
@@ -172,6 +177,7 @@ class MailServer:
                 to,
                 envelope.mail_options,
                 envelope.original_content or b"",
+                str(session.host_name),
             )
             self.arrivals.append(arrival)
         while self.hold.is_set():
@@ -222,6 +228,8 @@ class FaultyServer:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self._is_over = Event()
+        self.digest = b""
+        """The answer to a challenge."""
         self.taken = 0
         """Mails whose body came to an end."""
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -231,6 +239,11 @@ class FaultyServer:
         """Say that TLS can begin; what comes then is answered as RCPT is."""
         self._answers["STARTTLS"] = b"220 go on"
         self._answers["EHLO"] = b"250-mail.example\r\n250 STARTTLS"
+
+    def offer_cram_md5(self, challenge: bytes) -> None:
+        """Offer CRAM-MD5 as the only way to sign in, and take any answer."""
+        self._answers["EHLO"] = b"250-mail.example\r\n250 AUTH CRAM-MD5"
+        self._answers["AUTH"] = b"334 " + binascii.b2a_base64(challenge, newline=False)
 
     def stop(self) -> None:
         """End, whoever is still connected."""
@@ -254,6 +267,9 @@ class FaultyServer:
                 stage = line.strip().decode(errors="replace").upper().partition(" ")[0]
                 stage = "EHLO" if stage == "HELO" else stage
                 self._say(connection, stage if stage in self._answers else "RCPT")
+                if stage == "AUTH":
+                    self.digest = binascii.a2b_base64(lines.readline())
+                    connection.sendall(b"235 OK\r\n")
                 if stage == "DATA" and self._answers["DATA"].startswith(b"354"):
                     while lines.readline() not in (b".\r\n", b""):
                         pass

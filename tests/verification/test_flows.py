@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from email.message import EmailMessage
 
 import pytest
 import time_machine
@@ -11,6 +10,7 @@ from flask import Flask
 from authserve.core.clock import now
 from authserve.core.db import transaction
 from authserve.core.settings import EmailVerification
+from authserve.mail.message import OutgoingMail
 from authserve.mail.service import MAILER_EXTENSION, Mailer, MailKind
 from authserve.mail.transports import TransportError
 from authserve.outbox.errors import DroppedError
@@ -337,9 +337,9 @@ class Unreliable(Mailbox):
         super().__init__()
         self.takes, self.is_away = takes, True
 
-    def send(self, message: EmailMessage, *, to: str) -> None:
+    def send(self, mail: OutgoingMail) -> None:
         if self.takes or not self.is_away:
-            super().send(message, to=to)
+            super().send(mail)
         if self.is_away:
             # No outage, so that no breaker rests in real time.
             raise TransportError("away", is_outage=False)

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import Base, read_all
 from authserve.core.settings import EmailVerification
+from authserve.mail.message import OutgoingMail
 from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.users.service import deactivate
 from authserve.verification.policy import Purpose
@@ -52,7 +53,7 @@ def test_nothing_that_is_stored_or_logged_opens_an_account(
 class Unreachable(Mailbox):
     """What must not be asked while a request is served: it would refuse, or hang."""
 
-    def send(self, message: EmailMessage, *, to: str) -> None:
+    def send(self, mail: OutgoingMail) -> None:
         raise AssertionError("a request has sent a mail itself")
 
 

@@ -48,6 +48,7 @@ def examine() -> Iterator[Finding]:
     yield ordinary_limits(settings)
     yield gunicorn_version()
     yield _mail(settings)
+    yield _mail_templates()
     yield _breached_passwords(settings)
     database = _database(settings)
     yield database
@@ -139,6 +140,15 @@ def _mail(settings: Settings) -> Finding:
     if scheme == "console":
         return Finding("mail", Level.WARNING, "Mail goes to the log: nobody else receives any.")
     return Finding("mail", Level.OK, f"Mail can leave by {scheme}.")
+
+
+def _mail_templates() -> Finding:
+    name = "mail templates"
+    faults = list(get_mailer().find_template_faults())
+    if faults:
+        message = f"These mails cannot be built: {'; '.join(faults)}. Look at MAIL_TEMPLATES."
+        return Finding(name, Level.FAILURE, message)
+    return Finding(name, Level.OK, "Every mail can be built.")
 
 
 def _breached_passwords(settings: Settings) -> Finding:

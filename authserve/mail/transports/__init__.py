@@ -1,7 +1,7 @@
 """How mail leaves: SMTP, a folder, or the log."""
 
 from authserve.mail.transports.base import Transport, TransportError
-from authserve.mail.transports.choice import make_transport
+from authserve.mail.transports.choice import helo_name, make_transport
 from authserve.mail.transports.local import ConsoleTransport, FileTransport
 from authserve.mail.transports.smtp import SMTPTransport
 
@@ -11,5 +11,6 @@ __all__ = [
     "SMTPTransport",
     "Transport",
     "TransportError",
+    "helo_name",
     "make_transport",
 ]

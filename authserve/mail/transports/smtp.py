@@ -1,15 +1,22 @@
-"""Mail by SMTP, within bounded time."""
+"""Mail by SMTP, within bounded time.
 
+The commands that carry addresses and credentials are written here: smtplib's own read addresses
+anew (`email.utils.parseaddr`), and take no credentials beyond ASCII.
+"""
+
+import hmac
+import re
 import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from email.message import EmailMessage
 from threading import Lock, Timer
 from types import TracebackType
 
+from authserve.mail.message import OutgoingMail
 from authserve.mail.transports.base import TransportError
 
 CONNECT_TIMEOUT_SECS = 5.0
@@ -20,8 +27,17 @@ QUIT_TIMEOUT_SECS = 1.0
 """The mail is handed over by then; to part politely is worth no more (chosen)."""
 
 
+MAX_REPLY_LENGTH = 120
+"""Characters of a server's reply that are kept; a message's `last_error` has room for 200."""
+
+
 class SMTPTransport:
-    """Hands mail to an SMTP server, over TLS with a verified certificate where asked for."""
+    """Hands mail to an SMTP server, over TLS with a verified certificate where asked for.
+
+    Args:
+        helo: this client's name in EHLO: a host name, or an address in brackets (RFC 5321
+            §4.1.1.1).
+    """
 
     def __init__(
         self,
@@ -32,6 +48,7 @@ class SMTPTransport:
         password: str,
         is_implicit_tls: bool,
         is_starttls: bool,
+        helo: str,
         tls: ssl.SSLContext | None = None,
         total_timeout_secs: float = TOTAL_TIMEOUT_SECS,
     ) -> None:
@@ -41,13 +58,14 @@ class SMTPTransport:
         self._password = password
         self._is_implicit_tls = is_implicit_tls
         self._is_starttls = is_starttls
+        self._helo = helo
         # The default context checks the chain and the name, and speaks TLS 1.2 or later.
         self._tls = tls or ssl.create_default_context()
         self._total_timeout_secs = total_timeout_secs
 
-    def send(self, message: EmailMessage, *, to: str) -> None:
+    def send(self, mail: OutgoingMail) -> None:
         """Hand the mail over within the timeouts, or raise."""
-        self._converse(lambda server: _hand_over(server, message, to))
+        self._converse(lambda server: _hand_over(server, mail))
 
     def check(self) -> None:
         """Connect, with TLS and login as for a mail, and part again."""
@@ -63,29 +81,107 @@ class SMTPTransport:
                 if deadline.has_passed:
                     reason = f"the server took longer than {self._total_timeout_secs:g} s"
                     raise TransportError(reason, is_outage=True) from error
-                raise _judge(error) from error
+                raise _transport_error(error) from error
 
     def _open(self, deadline: "_Deadline", action: Callable[["_Client"], None]) -> None:
         tls = self._tls if self._is_implicit_tls else None
-        server = _Client(self._host, self._port, deadline, tls)
+        server = _Client(self._host, self._port, deadline, tls, self._helo)
         try:
             if self._is_starttls:
                 server.starttls(context=self._tls)
-            if self._username is not None:
-                server.login(self._username, self._password)
             server.ehlo_or_helo_if_needed()
+            if self._username is not None:
+                _sign_in(server, self._username, self._password)
             action(server)
         finally:
             server.close()
 
 
-def _hand_over(server: smtplib.SMTP, message: EmailMessage, to: str) -> None:
-    if not (to.isascii() or server.has_extn("smtputf8")):
-        # Anybody can register such an address, so it must not count as an outage.
-        reason = "the server takes no internationalised addresses"
-        raise TransportError(reason, is_outage=False)
-    server.send_message(message, to_addrs=[to])
+class _RefusedError(smtplib.SMTPResponseException):
+    """The server refused one step of a conversation.
+
+    Args:
+        step: what it refused: `mail` or `recipient`.
+        code, reply: its answer.
+    """
+
+    def __init__(self, step: str, code: int, reply: bytes) -> None:
+        super().__init__(code, reply)
+        self.step = step
+
+
+def _hand_over(server: smtplib.SMTP, mail: OutgoingMail) -> None:
+    options = ""
+    if not mail.recipient.isascii():
+        if not server.has_extn("smtputf8"):
+            # Anyone can register such an address, so it must not count as an outage.
+            reason = "the server takes no internationalised addresses"
+            raise TransportError(reason, is_outage=False)
+        options = " SMTPUTF8 BODY=8BITMIME"
+        server.command_encoding = "utf-8"
+    _require("mail", server.docmd("MAIL", f"FROM:<{mail.sender}>{options}"))
+    _require("recipient", server.docmd("RCPT", f"TO:<{mail.recipient}>"))
+    _require("mail", server.data(mail.content))
     _part(server)
+
+
+def _require(step: str, answer: tuple[int, bytes]) -> None:
+    code, reply = answer
+    # 251: it will be forwarded (RFC 5321 §4.2.3). A line that was cut off can look like others.
+    if code not in (250, 251):
+        raise _RefusedError(step, code, reply)
+
+
+def _sign_in(server: smtplib.SMTP, username: str, password: str) -> None:
+    """Sign in by the first offered way that works; credentials go as UTF-8 (RFC 4616 §2)."""
+    offered = server.esmtp_features.get("auth", "").upper().split()
+    ways = [_AUTHENTICATIONS[name] for name in _AUTHENTICATIONS if name in offered]
+    if not ways:
+        raise smtplib.SMTPNotSupportedError
+    answers = (way(server, username.encode(), password.encode()) for way in ways)
+    code, reply = _first_success(answers)
+    if code != 235:
+        raise smtplib.SMTPAuthenticationError(code, reply)
+
+
+def _first_success(answers: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
+    last = (0, b"")
+    for last in answers:
+        if last[0] == 235:
+            break
+    return last
+
+
+def _plain(server: smtplib.SMTP, username: bytes, password: bytes) -> tuple[int, bytes]:
+    credentials = b"\0".join((b"", username, password))
+    return server.docmd("AUTH", f"PLAIN {_base64(credentials)}")
+
+
+def _login(server: smtplib.SMTP, username: bytes, password: bytes) -> tuple[int, bytes]:
+    answer = server.docmd("AUTH", "LOGIN")
+    for value in (username, password):
+        if answer[0] != 334:
+            break
+        answer = server.docmd(_base64(value))
+    return answer
+
+
+def _challenge_response(
+    server: smtplib.SMTP, username: bytes, password: bytes
+) -> tuple[int, bytes]:
+    code, challenge = server.docmd("AUTH", "CRAM-MD5")
+    if code != 334:
+        return code, challenge
+    mac = hmac.new(password, b64decode(challenge), "md5").hexdigest()
+    return server.docmd(_base64(username + b" " + mac.encode()))
+
+
+_AUTHENTICATIONS = {"PLAIN": _plain, "LOGIN": _login, "CRAM-MD5": _challenge_response}
+"""In order of preference. Outside of loopback TLS protects them all."""
+
+
+def _base64(value: bytes) -> str:
+    return b64encode(value).decode("ascii")
 
 
 def _part(server: smtplib.SMTP) -> None:
@@ -96,18 +192,16 @@ def _part(server: smtplib.SMTP) -> None:
         server.quit()
 
 
-def _judge(error: Exception) -> TransportError:
-    """What an error says, and whether it says so of the server or of this mail alone."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code = next(iter(error.recipients.values()))[0]
-        return TransportError(f"the server refused the recipient ({code})", is_outage=_is_end(code))
-    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
-        code = error.smtp_code
-        return TransportError(f"the server refused the mail ({code})", is_outage=code < 500)
+def _transport_error(error: Exception) -> TransportError:
+    """Return what an error means, of the server or of this mail alone."""
+    if isinstance(error, _RefusedError):
+        return _refusal(error)
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return TransportError(f"the server refused the login ({error.smtp_code})", is_outage=True)
+        return TransportError(f"the server refused the login ({_quote(error)})", is_outage=True)
+    if isinstance(error, smtplib.SMTPDataError):
+        return _refusal(_RefusedError("mail", error.smtp_code, _as_bytes(error.smtp_error)))
     if isinstance(error, smtplib.SMTPResponseException):
-        return TransportError(f"the server refused to talk ({error.smtp_code})", is_outage=True)
+        return TransportError(f"the server refused to talk ({_quote(error)})", is_outage=True)
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"the server's certificate is not good: {error.verify_message}"
         return TransportError(reason, is_outage=True)
@@ -117,9 +211,31 @@ def _judge(error: Exception) -> TransportError:
     return TransportError(reason, is_outage=True)
 
 
-def _is_end(code: int) -> bool:
-    """Whether a reply ends the conversation: 421 (RFC 5321 §3.8), or none that can be read (-1)."""
-    return code in (421, -1)
+def _refusal(error: _RefusedError) -> TransportError:
+    code = error.smtp_code
+    is_recipient = error.step == "recipient"
+    return TransportError(
+        f"the server refused the {error.step} ({_quote(error)})",
+        # 421 ends the conversation (RFC 5321 §3.8), and -1 is a reply that cannot be read.
+        is_outage=code in (421, -1) if is_recipient else code < 500,
+        is_permanent=is_recipient and 500 <= code < 600,
+    )
+
+
+def _quote(error: smtplib.SMTPResponseException) -> str:
+    """Return a server's code and text, on one line, without addresses and without link tokens."""
+    text = " ".join(_as_bytes(error.smtp_error).decode(errors="replace").split())
+    text = "".join(filter(str.isprintable, text))
+    text = _FRAGMENT.sub("#(token)", _ADDRESS.sub("(address)", text))
+    return f"{error.smtp_code} {text}".strip()[:MAX_REPLY_LENGTH]
+
+
+_ADDRESS = re.compile(r"[^\s<>()]+@[^\s<>()]+")
+_FRAGMENT = re.compile(r"#\S+")
+
+
+def _as_bytes(reply: bytes | str) -> bytes:
+    return reply.encode() if isinstance(reply, str) else reply
 
 
 class _Deadline:
@@ -202,20 +318,15 @@ class _Client(smtplib.SMTP):
     """smtplib's client, whose connection a deadline watches from its first moment on."""
 
     def __init__(
-        self, host: str, port: int, deadline: _Deadline, tls: ssl.SSLContext | None
+        self, host: str, port: int, deadline: _Deadline, tls: ssl.SSLContext | None, helo: str
     ) -> None:
         self._deadline = deadline
         self._implicit_tls = tls
-        super().__init__(host, port, local_hostname=_own_name())
+        # Without a name smtplib asks the DNS for this machine's, which may hang.
+        super().__init__(host, port, local_hostname=helo)
 
     def _get_socket(self, host: str, port: int, _timeout: float) -> socket.socket:
         connection = self._deadline.connect(host, port)
         if self._implicit_tls is None:
             return connection
         return self._implicit_tls.wrap_socket(connection, server_hostname=host)
-
-
-def _own_name() -> str:
-    """What to say in EHLO (RFC 5321 §4.1.1.1). smtplib's own way asks the DNS, which may hang."""
-    name = socket.gethostname()
-    return name if "." in name and name.isascii() else "[127.0.0.1]"

@@ -14,7 +14,7 @@ from authserve.core.clock import now
 from authserve.core.db import transaction
 from authserve.core.events import emit
 from authserve.core.ids import new_id
-from authserve.mail.service import MailKind
+from authserve.mail.service import MailKind, Values
 from authserve.outbox.service import delete_messages_of, drop_topic, enqueue
 from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
 from authserve.users.service import find_user, note_invited
@@ -46,7 +46,7 @@ def request_email_change(
     """
     with transaction():
         _owe(Purpose.CHANGE_EMAIL, user, new_email)
-        _notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
+        notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
         emit(EmailChangeRequested(actor=actor, subject=user, request=request))
 
 
@@ -94,6 +94,18 @@ def make_reset_link(user: UserRef, email: str) -> str:
 INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
 
 
+def notify(kind: MailKind, email: str, user_id: UUID, *, values: Values | None = None) -> None:
+    """Owe a user a notice, in the open transaction.
+
+    Args:
+        kind: one without a link.
+        email: where it goes: the user's address, or the one that they had.
+        values: what its templates get (`mail.policy.SAMPLE_VALUES`).
+    """
+    payload = {"email": email} if values is None else {"email": email, "values": dict(values)}
+    enqueue(kind, payload, user_id=user_id)
+
+
 def notify_of_existing_account(email: str) -> None:
     """Tell the owner of an address that somebody tried to open an account with it."""
     topic = _topic(MailKind.ACCOUNT_EXISTS, email)
@@ -103,7 +115,7 @@ def notify_of_existing_account(email: str) -> None:
 
 def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
     """Tell the old address that it is one no more, in the open transaction."""
-    _notify(MailKind.EMAIL_CHANGED, old_email, user_id)
+    notify(MailKind.EMAIL_CHANGED, old_email, user_id)
 
 
 def follow_changed_password(event: UserPasswordChanged) -> None:
@@ -113,7 +125,7 @@ def follow_changed_password(event: UserPasswordChanged) -> None:
         return
     drop_topic(_topic(Purpose.RESET_PASSWORD, user.email))
     _supersede_of(user.id, Purpose.RESET_PASSWORD)
-    _notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
+    notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
 
 
 def follow_disabled_password(event: PasswordDisabled) -> None:
@@ -123,7 +135,7 @@ def follow_disabled_password(event: PasswordDisabled) -> None:
     """
     user = find_user(event.subject.id) if event.subject else None
     if user is not None and user.is_active:
-        _notify(MailKind.PASSWORD_DISABLED, user.email, user.id)
+        notify(MailKind.PASSWORD_DISABLED, user.email, user.id)
 
 
 def cancel_pending(user_id: UUID, email: str) -> None:
@@ -176,7 +188,3 @@ def _owe(purpose: Purpose, user: UserRef, email: str) -> None:
     topic = _topic(purpose, user.id)
     enqueue(MAIL_KINDS[purpose], {"email": email}, topic=topic, user_id=user.id)
     _supersede_of(user.id, purpose)
-
-
-def _notify(kind: MailKind, email: str, user_id: UUID) -> None:
-    enqueue(kind, {"email": email}, user_id=user_id)

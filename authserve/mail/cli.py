@@ -1,0 +1,39 @@
+"""`flask mail`: try out how mail leaves, and what it looks like."""
+
+import click
+from jinja2 import TemplateError
+
+from authserve.core.cli import Group, print_result
+from authserve.core.identifiers import canonical_email
+from authserve.mail.policy import MailKind
+from authserve.mail.service import get_mailer
+from authserve.mail.transports import TransportError
+
+mail_group = Group("mail", help="Mail: try out that it leaves, and what it looks like.")
+
+
+@mail_group.command("test")
+@click.argument("address")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in MailKind]),
+    default=MailKind.TEST.value,
+    show_default=True,
+    help="Which mail to send; links in it are examples and lead nowhere.",
+)
+def test_(address: str, kind: str) -> None:
+    """Send one mail now, without the worker, and report what the mail server answers.
+
+    \b
+    Examples:
+      flask mail test alice@example.com
+      flask mail test alice@example.com --kind reset_password
+    """
+    recipient = canonical_email(address)
+    try:
+        get_mailer().send_sample(MailKind(kind), to=recipient)
+    except TransportError as error:
+        raise click.ClickException(f"The mail did not leave: {error.reason}.") from error
+    except TemplateError as error:
+        raise click.ClickException(f"A template of {kind} is at fault: {error}") from error
+    print_result(f"The mail to {recipient} has left.", kind=kind, to=recipient)

@@ -1,0 +1,164 @@
+"""The bytes of a mail, written out in full.
+
+No header is given to Python's `email` package: some of its versions decode encoded words inside
+of addresses, line breaks included (CPython 3.11 and 3.12, `email.headerregistry`). So each header
+is made here, once, of ASCII that is safe by construction, and nothing reads it again.
+"""
+
+import quopri
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from uuid import UUID
+
+MAX_PLAIN_LENGTH = 60
+"""Longest header text, in characters, that is written as it is; a line has room for 78 with the
+header's name (RFC 5322 §2.1.1)."""
+
+ENCODED_CHUNK_BYTES = 39
+"""Bytes of UTF-8 in one encoded word: 64 characters, so that a line with a header's name stays
+within 76 (RFC 2047 §2)."""
+
+_MAILBOX = re.compile(r"(?:(?P<name>.*?) *<(?P<address>[^<>]+)>|(?P<bare>[^<>]+))")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The mailbox that mails come from.
+
+    Args:
+        address: plain, in ASCII.
+        name: shown beside the address, or empty.
+    """
+
+    address: str
+    name: str = ""
+
+    @property
+    def domain(self) -> str:
+        """Return what follows the `@`."""
+        return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMail:
+    """A mail that is ready to leave.
+
+    Args:
+        sender, recipient: the envelope's addresses.
+        message_id: without angle brackets.
+        subject, text: as people read them.
+        content: the whole mail, with CRLF at the end of each line. ASCII, unless the recipient's
+            address is not: then its header is UTF-8 (RFC 6532 §3).
+    """
+
+    sender: str
+    recipient: str
+    message_id: str
+    subject: str
+    text: str
+    content: bytes
+
+
+def read_sender(mailbox: str) -> Sender:
+    """Return the mailbox that `MAIL_FROM` names; the settings have checked its form."""
+    found = _MAILBOX.fullmatch(mailbox)
+    if found is None:
+        raise ValueError("not a mailbox")
+    name = (found["name"] or "").strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1]
+    return Sender(found["address"] or found["bare"], name)
+
+
+def write_mail(
+    *,
+    sender: Sender,
+    recipient: str,
+    message_id: UUID,
+    sent_at: datetime,
+    subject: str,
+    text: str,
+    html: str,
+) -> OutgoingMail:
+    """Write a mail in text and HTML.
+
+    Args:
+        recipient: a plain address (`core.identifiers.is_plain_address`); anything else is the
+            caller's fault.
+        subject: line breaks become spaces, control characters are left out.
+        text, html: any characters.
+    """
+    plain_subject = _one_line(subject)
+    full_id = f"{message_id}@{sender.domain}"
+    # The equals sign keeps it apart from both parts, in which each one is written as =3D.
+    boundary = f"=_{message_id.hex}"
+    lines = [
+        f"From: {_mailbox(sender)}",
+        f"To: {recipient}",
+        f"Subject: {encode_header(plain_subject)}",
+        f"Date: {format_datetime(sent_at)}",
+        f"Message-ID: <{full_id}>",
+        # RFC 3834 §5: no out-of-office program answers.
+        "Auto-Submitted: auto-generated",
+        "MIME-Version: 1.0",
+        "Content-Type: multipart/alternative;",
+        f' boundary="{boundary}"',
+        "",
+        *_part(boundary, "plain", text),
+        *_part(boundary, "html", html),
+        f"--{boundary}--",
+        "",
+    ]
+    return OutgoingMail(
+        sender=sender.address,
+        recipient=recipient,
+        message_id=full_id,
+        subject=plain_subject,
+        text=text,
+        content="\r\n".join(lines).encode(),
+    )
+
+
+def encode_header(text: str) -> str:
+    """Return header text as it is if short printable ASCII, else as encoded words (RFC 2047)."""
+    is_plain = text.isascii() and text.isprintable() and "=?" not in text
+    if is_plain and len(text) <= MAX_PLAIN_LENGTH:
+        return text
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(chunk).decode()}?=" for chunk in _chunks(text))
+
+
+def _chunks(text: str) -> Iterator[bytes]:
+    """Yield the text's UTF-8 in pieces, none of which ends inside of a character."""
+    chunk = b""
+    for character in text:
+        encoded = character.encode()
+        if len(chunk) + len(encoded) > ENCODED_CHUNK_BYTES:
+            yield chunk
+            chunk = b""
+        chunk += encoded
+    yield chunk
+
+
+def _one_line(text: str) -> str:
+    return "".join(filter(str.isprintable, " ".join(text.split())))
+
+
+def _mailbox(sender: Sender) -> str:
+    name = encode_header(sender.name)
+    if name == sender.name:
+        escaped = re.sub(r'(["\\])', r"\\\1", name)
+        name = f'"{escaped}"' if name else ""
+    return f"{name}\r\n <{sender.address}>" if name else sender.address
+
+
+def _part(boundary: str, subtype: str, words: str) -> Iterator[str]:
+    yield f"--{boundary}"
+    yield f'Content-Type: text/{subtype}; charset="utf-8"'
+    yield "Content-Transfer-Encoding: quoted-printable"
+    yield ""
+    plain_ends = words.replace("\r\n", "\n").replace("\r", "\n")
+    yield from quopri.encodestring(plain_ends.encode()).decode("ascii").split("\n")
