@@ -2,12 +2,15 @@
 
 import sqlite3
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from authserve.core.database_refusals import is_read_only
+from authserve.core.secret_file import make_private_file
 from authserve.core.watchdog import WatchedConnection
 
 _AUTOCOMMIT_VIEW = "authserve.autocommit_view"
@@ -65,6 +68,20 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
         options["isolation_level"] = "AUTOCOMMIT"
         options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
     return options
+
+
+@event.listens_for(Engine, "do_connect")
+def _make_sqlite_file_private(
+    dialect: Dialect, _record: Any, args: tuple[Any, ...], _parameters: dict[str, Any]
+) -> None:
+    """Make a new SQLite file for the service's user alone; SQLite itself would follow the umask.
+
+    Its `-wal` and `-shm` files get the mode of the file (sqlite.org/src, `findCreateFileMode`).
+    """
+    if dialect.name == "sqlite" and args and args[0] != ":memory:":
+        # SQLite then reports why the file cannot be made.
+        with suppress(OSError):
+            make_private_file(Path(args[0]))
 
 
 _CONNECTED_AT = "authserve.connected_at"

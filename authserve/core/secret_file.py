@@ -1,4 +1,4 @@
-"""A secret that the service makes for itself, once, however many of its processes start."""
+"""Files that the service makes once, for itself alone, however many of its processes start."""
 
 import os
 import secrets
@@ -40,6 +40,19 @@ def read_or_make_secret(path: Path) -> str:
     if not path.exists():
         _write_once(path, secrets.token_urlsafe(_SECRET_BYTES) + "\n")
     return path.read_text(encoding="utf-8").removesuffix("\n")
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only its owner reads (0600); one that exists stays as it is.
+
+    The file gets its name after it was closed, as closing a SQLite file ends all locks that the
+    process has on it (sqlite.org/howtocorrupt.html §2.2).
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not path.exists():
+        _write_once(path, "")
 
 
 def _write_once(path: Path, text: str) -> None:

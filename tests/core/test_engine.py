@@ -1,6 +1,8 @@
 """What really goes to the database, and how long anything waits for it."""
 
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -229,6 +231,33 @@ def test_sqlite_is_set_up_for_a_service(connect: Callable[[], Any]) -> None:
     }
     with connect() as connection:
         assert {name: connection.scalar(text(f"PRAGMA {name}")) for name in expected} == expected
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_a_new_file_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    engine = create_engine(url, **engine_options(url, pool_size=1))
+    former = os.umask(umask)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE first (id INTEGER)")
+            connection.commit()
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(former)
+        engine.dispose()
+    assert modes == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+
+
+def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+    url = f"sqlite:///{path}"
+    engine = create_engine(url, **engine_options(url, pool_size=1))
+    engine.connect().close()
+    engine.dispose()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_the_switch_of_a_new_file_to_wal_waits_its_turn(

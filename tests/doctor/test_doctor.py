@@ -254,3 +254,13 @@ def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["writes"]["level"]) == (1, "failure")
     assert "read-only" in findings["writes"]["message"]
+
+
+@on_sqlite
+def test_it_warns_of_a_database_that_other_users_may_read(app: Flask) -> None:
+    assert "database file" not in examine(app)[1]
+    with app.app_context():
+        Path(db.engine.url.database or "").chmod(0o644)
+    status, findings = examine(app)
+    assert (status, findings["database file"]["level"]) == (0, "warning")
+    assert "chmod 600" in findings["database file"]["message"]

@@ -59,6 +59,7 @@ def examine() -> Iterator[Finding]:
     yield _clock()
     if migrations.level is not Level.FAILURE:
         yield database_checks.writes()
+        yield from database_checks.file_modes()
         yield _signing_keys()
         yield _outbox()
         yield client_addresses(settings)

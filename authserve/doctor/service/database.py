@@ -1,5 +1,9 @@
 """Checks of what the database lets the service do."""
 
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -7,6 +11,9 @@ from authserve.core.database_refusals import is_read_only
 from authserve.core.db import Base, db, reading
 from authserve.core.write_probe import probe_writing
 from authserve.doctor.service.finding import Finding, Level
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
 
 _LACKING = text(
     """
@@ -32,6 +39,15 @@ def writes() -> Finding:
     except DBAPIError as error:
         return Finding(name, Level.FAILURE, _explain(error))
     return Finding(name, Level.OK, "The database takes writes.")
+
+
+def file_modes() -> Iterator[Finding]:
+    """Warn of a SQLite file that other users of this machine may read."""
+    path = Path(db.engine.url.database or "")
+    if db.engine.dialect.name != "sqlite" or not path.stat().st_mode & OTHERS:
+        return
+    message = f"Other users of this machine may open {path}: run `chmod 600 {path}*`."
+    yield Finding("database file", Level.WARNING, message)
 
 
 def _explain(error: DBAPIError) -> str:
