@@ -16,6 +16,7 @@ from typing import Any, get_args
 from dotenv import dotenv_values
 from marshmallow import ValidationError
 
+from authserve.core.database_url import database_url, find_sqlite_file, sqlite_url
 from authserve.core.env_file import find_env_faults, read_env_text
 from authserve.core.production_rules import find_production_faults
 from authserve.core.secret_file import make_folder, read_or_make_secret
@@ -37,15 +38,12 @@ from authserve.core.setting_parsers import (
     whole,
 )
 from authserve.core.setting_urls import (
-    database_url,
-    find_sqlite_file,
     parse_limit_storage_url,
     parse_link,
     parse_mail_url,
     parse_origin,
     parse_origins,
     parse_range_url,
-    sqlite_url,
 )
 from authserve.core.settings import AppEnv, EmailVerification, LogLevel, Settings, SettingsError
 

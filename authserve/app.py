@@ -15,6 +15,7 @@ from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, Brea
 from authserve.core.breakers import BREAKERS_EXTENSION
 from authserve.core.connecting import guard_connections
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
+from authserve.core.database_url import driver_url
 from authserve.core.db import db
 from authserve.core.draining import DRAIN_EXTENSION, Drain
 from authserve.core.engine import engine_options
@@ -131,7 +132,7 @@ def service_version() -> str:
 def _flask_config(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": settings.secret_key,
-        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_DATABASE_URI": driver_url(settings.database_url),
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(
             settings.database_url, pool_size=settings.database_pool_size
         ),

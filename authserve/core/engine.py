@@ -1,17 +1,25 @@
 """How connections to the database behave: pool, timeouts, and where SQLite differs."""
 
+import re
 import sqlite3
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, event
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
 from authserve.core.database_refusals import is_read_only
+from authserve.core.database_url import hosts_of, is_pooled
 from authserve.core.secret_file import make_private_file
-from authserve.core.watchdog import WatchedConnection
+from authserve.core.watchdog import (
+    STATEMENT_LIMIT_SECS,
+    WATCHDOG_DELAY_SECS,
+    WatchedConnection,
+)
 
 _AUTOCOMMIT_VIEW = "authserve.autocommit_view"
 _IS_AUTOCOMMIT = "authserve.is_autocommit"
@@ -50,24 +58,114 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
         "pool_timeout": POOL_TIMEOUT_SECS,
         "pool_recycle": POOL_RECYCLE_SECS,
     }
-    if database_url.startswith("postgresql"):
-        settings = {
-            "statement_timeout": STATEMENT_TIMEOUT_MS,
-            "lock_timeout": LOCK_TIMEOUT_MS,
-            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
-            "timezone": "UTC",
-        }
-        options["connect_args"] = {
-            "connection_factory": WatchedConnection,
-            "connect_timeout": CONNECT_TIMEOUT_SECS,
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-            "application_name": "authserve",
-        }
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        options |= _postgresql_options(url)
     else:
         # The driver would begin transactions by itself, too late and without the write lock.
         options["isolation_level"] = "AUTOCOMMIT"
-        options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
+        if "timeout" not in url.query:
+            options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
     return options
+
+
+_SESSION_SETTINGS = {
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    "timezone": "UTC",
+}
+
+_LOCAL_SETTINGS = "authserve.local_settings"
+"""Of an engine behind a pooler: the statements that go before the first one of a transaction."""
+
+
+def _postgresql_options(url: URL) -> dict[str, Any]:
+    """Return the options of an engine; what the operator's URL says wins over each of them."""
+    operators = str(url.query.get("options", ""))
+    settings = {
+        name: value
+        for name, value in _SESSION_SETTINGS.items()
+        if name not in _names_in_options(operators)
+    }
+    limit_secs = find_statement_limit(operators)
+    connect_args: dict[str, Any] = {
+        "connection_factory": partial(WatchedConnection, limit_secs=limit_secs),
+        "fallback_application_name": "authserve",
+    }
+    if "connect_timeout" not in url.query:
+        connect_args["connect_timeout"] = CONNECT_TIMEOUT_SECS
+    if len(hosts_of(url)) > 1 and "target_session_attrs" not in url.query:
+        connect_args["target_session_attrs"] = "read-write"
+    if is_pooled(url):
+        local = "".join(f"SET LOCAL {name} = '{value}'; " for name, value in settings.items())
+        return {"connect_args": connect_args, "execution_options": {_LOCAL_SETTINGS: local}}
+    ours = [f"-c {name}={value}" for name, value in settings.items()]
+    connect_args["options"] = " ".join([*ours, operators]).strip()
+    return {"connect_args": connect_args}
+
+
+_OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_.-]+)\s*=")
+"""`-c name=value` or `--name=value` (PostgreSQL 17, §19.1.3)."""
+
+
+def _names_in_options(options: str) -> set[str]:
+    return {name.replace("-", "_").lower() for name in _OPTION.findall(options)}
+
+
+_STATEMENT_TIMEOUT = re.compile(r"(?:-c\s*|--)statement[_-]timeout\s*=\s*([0-9]+)(ms|s|min)?(?!\S)")
+
+_UNIT_SECS = {"": 0.001, "ms": 0.001, "s": 1, "min": 60}
+
+
+def find_statement_limit(options: str) -> float | None:
+    """Return after how many seconds the watchdog ends a statement; None for no limit.
+
+    It follows a `statement_timeout` in the operator's `options`, since it must not end what the
+    server still allows.
+    """
+    found = _STATEMENT_TIMEOUT.findall(options)
+    if not found:
+        has_other_form = "statement_timeout" in _names_in_options(options)
+        return None if has_other_form else STATEMENT_LIMIT_SECS
+    number, unit = found[-1]
+    return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
+
+
+def has_session_settings(connection: Connection) -> bool:
+    """Return True if settings and prepared statements of a session last as long as it does.
+
+    Behind a pooler in transaction mode they do not.
+    """
+    return _LOCAL_SETTINGS not in connection.get_execution_options()
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _set_limits_behind_a_pooler(
+    connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    _many: bool,
+) -> tuple[str, Any]:
+    """Send the timeouts with the first statement of a transaction, in the same round trip.
+
+    A statement in AUTOCOMMIT is a transaction of its own; several statements in one message are
+    one transaction, too (PostgreSQL 17, §53.2.2.1).
+    """
+    settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
+    if settings is None:
+        return statement, parameters
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        return statement, parameters
+    if context is not None and context._is_server_side:
+        # Its text becomes a part of DECLARE.
+        with driver.cursor() as cursor:
+            cursor.execute(settings)
+        return statement, parameters
+    return settings + statement, parameters
 
 
 @event.listens_for(Engine, "do_connect")

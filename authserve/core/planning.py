@@ -1,13 +1,16 @@
 """Statements that PostgreSQL plans once for each connection, not once for each use.
 
 psycopg2 prepares nothing by itself, so these are rewritten on their way to the cursor: PREPARE at
-a connection's first use, and EXECUTE from then on. SQLite's driver keeps statements anyway.
+a connection's first use, and EXECUTE from then on. SQLite's driver keeps statements anyway. Behind
+a pooler nothing is prepared: the next use may reach another session of the server.
 """
 
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.engine import ExceptionContext
+
+from authserve.core.engine import has_session_settings
 
 StatementT = TypeVar("StatementT", bound=Executable)
 
@@ -33,7 +36,8 @@ def _execute_by_name(
     connection: Connection, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool
 ) -> tuple[str, Any]:
     name = context.execution_options.get(_PLAN) if context is not None else None
-    if name is None or connection.dialect.name != "postgresql":
+    is_postgresql = connection.dialect.name == "postgresql"
+    if name is None or not is_postgresql or not has_session_settings(connection):
         return statement, parameters
     if name not in connection.info:
         places = {key: f"${number}" for number, key in enumerate(parameters, start=1)}

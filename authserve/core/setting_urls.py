@@ -1,4 +1,6 @@
-"""The settings that are URLs: of the database, of servers, and those that people follow.
+"""The settings that are URLs: of servers, and those that people follow.
+
+The database's is read in `database_url.py`.
 
 Like every parser of a setting, these take a variable's text and raise `ValidationError` with what
 it must be; no message repeats the text.
@@ -6,77 +8,14 @@ it must be; no message repeats the text.
 
 import re
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError
 from marshmallow.validate import URL as URLSyntax
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from authserve.core.setting_parsers import Parser, parse_text
+from authserve.core.setting_parsers import parse_text
 
 _MAX_PORT = 65_535
-
-_POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
-_SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
-
-
-def database_url(base: Path) -> Parser[str]:
-    """A parser of a database's URL for SQLAlchemy.
-
-    Args:
-        base: the absolute folder to which a relative `sqlite:///` path belongs, so that the
-            database is the same one whatever folder a command is started in.
-    """
-
-    def parse(raw: str) -> str:
-        url = _split_database_url(parse_text(raw))
-        if url.drivername in _POSTGRESQL_SCHEMES:
-            return _render(url.set(drivername="postgresql+psycopg2"))
-        if url.drivername in _SQLITE_SCHEMES:
-            return _render(url.set(drivername="sqlite", database=str(_sqlite_path(url, base))))
-        raise ValidationError("must begin with sqlite:/// or postgresql://")
-
-    return parse
-
-
-def _split_database_url(raw: str) -> URL:
-    try:
-        url = make_url(raw)
-    except (ArgumentError, ValueError):
-        raise ValidationError(
-            "is not a database URL; write postgresql://user:password@host:5432/name, "
-            "with special characters of the password percent-encoded"
-        ) from None
-    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
-        raise ValidationError(f"must have a port from 1 to {_MAX_PORT}")
-    return url
-
-
-def _sqlite_path(url: URL, base: Path) -> Path:
-    # Each connection to ':memory:' would be a database of its own, empty.
-    if not url.database or url.database.startswith((":", "file:")):
-        raise ValidationError("must name a file: sqlite:///relative/path or sqlite:////path")
-    if url.host or url.username:
-        raise ValidationError("takes three slashes before a relative SQLite path, four before /")
-    return base / url.database
-
-
-def _render(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of the SQLite database in the file at `path`."""
-    return _render(URL.create("sqlite", database=str(path)))
-
-
-def find_sqlite_file(database_url: str) -> Path | None:
-    """The file that a parsed database URL names; None when it is a server's."""
-    url = make_url(database_url)
-    return Path(url.database) if url.drivername == "sqlite" and url.database else None
-
 
 _check_http_url = URLSyntax(
     schemes={"http", "https"},

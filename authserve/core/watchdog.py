@@ -25,7 +25,10 @@ import psycopg2.extensions
 
 logger = logging.getLogger(__name__)
 
-STATEMENT_LIMIT_SECS = 5.5
+WATCHDOG_DELAY_SECS = 0.5
+"""How long after the server's own timeout a statement is ended, in seconds (chosen)."""
+
+STATEMENT_LIMIT_SECS = 5 + WATCHDOG_DELAY_SECS
 """Past the server's own 5 s, of which it would have told; callers hear of it within 6 s."""
 
 _ROUND_SECS = 0.25
@@ -42,8 +45,11 @@ class ServerFrozenError(psycopg2.OperationalError):  # type: ignore[misc]
 class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
     """A connection that tells since when it waits for the server.
 
-    What goes on longer than the server would let it is cut. Who lifts `statement_timeout` for a
-    statement of theirs sets `is_limited` to False.
+    What goes on longer than the server would let it is cut. Callers that raise
+    `statement_timeout` for a statement of theirs must set `is_limited` to False.
+
+    Args:
+        limit_secs: after how many seconds a statement is cut; None for never.
     """
 
     is_limited = True
@@ -51,8 +57,11 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
     was_cut = False
     on_cut: Callable[[], None] = staticmethod(lambda: None)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, limit_secs: float | None = STATEMENT_LIMIT_SECS, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.limit_secs = limit_secs
         self.cursor_factory = _WatchedCursor
         # A descriptor of its own for the same socket: libpq may close its one at any moment, and
         # whatever is opened next would have that number.
@@ -157,9 +166,10 @@ class _Watchdog:
 
 def _cut_if_frozen(connection: WatchedConnection) -> None:
     began = connection.waits_since
-    if began is None or not connection.is_limited or connection.was_cut:
+    limit_secs = connection.limit_secs
+    if began is None or limit_secs is None or not connection.is_limited or connection.was_cut:
         return
-    if time.monotonic() - began >= STATEMENT_LIMIT_SECS:
+    if time.monotonic() - began >= limit_secs:
         logger.error("database server frozen: connection cut")
         connection.cut()
 

@@ -42,9 +42,11 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watchdog that has less patience."""
-    monkeypatch.setattr(watchdog, "STATEMENT_LIMIT_SECS", 1.0)
+def soon(context: None) -> None:
+    """The one pooled connection is cut sooner."""
+    with reading() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.limit_secs = 1.0
 
 
 def backend() -> int:

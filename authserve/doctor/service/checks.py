@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.breached_passwords import get_breached_passwords
 from authserve.core.clock import now
+from authserve.core.database_url import hosts_of
 from authserve.core.db import db, reading
 from authserve.core.migration_state import is_migrated
 from authserve.core.range_service import RangeServiceError
@@ -54,6 +55,7 @@ def examine() -> Iterator[Finding]:
     yield database
     if database.level is Level.FAILURE:
         return
+    yield from database_checks.timeouts(make_url(settings.database_url))
     migrations = _migrations()
     yield migrations
     yield _clock()
@@ -171,15 +173,17 @@ def _breached_passwords(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Finding:
     url = make_url(settings.database_url)
-    where = f"{url.get_backend_name()} at {url.host or url.database}"
+    hosts = hosts_of(url)
+    where = f"{url.get_backend_name()} at {', '.join(hosts) or url.database}"
     try:
         with reading() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        message = f"{where} does not answer ({reason}). Look at DATABASE_URL and at the server."
+        hint = database_checks.explain_connect_error(reason)
+        message = f"{where} does not answer ({reason}). {hint}"
         return Finding("database", Level.FAILURE, message)
-    is_far = url.get_backend_name() == "postgresql" and not _is_local(url.host)
+    is_far = url.get_backend_name() == "postgresql" and not all(map(_is_local, hosts))
     if is_far and url.query.get("sslmode") not in ("require", "verify-ca", "verify-full"):
         message = f"{where} answers, but its TLS is not required: add ?sslmode=verify-full."
         return Finding("database", Level.WARNING, message)
@@ -189,8 +193,8 @@ def _database(settings: Settings) -> Finding:
     return Finding("database", Level.OK, f"{where} answers.")
 
 
-def _is_local(host: str | None) -> bool:
-    return host is None or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
+def _is_local(host: str) -> bool:
+    return host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1")
 
 
 def _migrations() -> Finding:

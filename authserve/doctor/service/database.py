@@ -1,13 +1,15 @@
 """Checks of what the database lets the service do."""
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import URL, Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from authserve.core.database_refusals import is_read_only
+from authserve.core.database_url import POOLER
 from authserve.core.db import Base, db, reading
 from authserve.core.write_probe import probe_writing
 from authserve.doctor.service.finding import Finding, Level
@@ -39,6 +41,37 @@ def writes() -> Finding:
     except DBAPIError as error:
         return Finding(name, Level.FAILURE, _explain(error))
     return Finding(name, Level.OK, "The database takes writes.")
+
+
+def timeouts(url: URL) -> Iterator[Finding]:
+    """Check that PostgreSQL ends what takes too long; a pooler may drop what a session sets."""
+    if url.get_backend_name() != "postgresql":
+        return
+    with reading() as connection:
+        lacking = [name for name in _TIMEOUTS if _is_off(connection, name)]
+    if not lacking:
+        yield Finding("timeouts", Level.OK, "The server's timeouts are in force.")
+        return
+    message = f"{', '.join(lacking)} is off: add {POOLER}=true to DATABASE_URL if a pooler is used."
+    yield Finding("timeouts", Level.WARNING, message)
+
+
+_TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+
+def _is_off(connection: Connection, name: str) -> bool:
+    return connection.scalar(select(func.current_setting(name))) == "0"
+
+
+POOLER_REFUSAL = re.compile("unsupported startup parameter")
+"""What PgBouncer says to a client that sets something for its session."""
+
+
+def explain_connect_error(reason: str) -> str:
+    """Return what to do about an error of connecting."""
+    if POOLER_REFUSAL.search(reason):
+        return f"A pooler refuses settings of a session: add {POOLER}=true to DATABASE_URL."
+    return "Look at DATABASE_URL and at the server."
 
 
 def file_modes() -> Iterator[Finding]:
