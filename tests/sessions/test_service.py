@@ -129,6 +129,11 @@ def test_the_oldest_session_makes_room_for_a_fifty_first(
     assert live_session_row(app, evicted.pop())["revoke_reason"] == "evicted"
     for kept in (other, *newest):
         assert live_session_row(app, kept.id)["revoked_at"] is None
+    events = audit_trail(app, "session.revoked")
+    assert [event["details"] for event in events] == [
+        {"reason": "evicted", "session_id": str(session.id)} for session in sessions[:2]
+    ]
+    assert {event["subject_audit_id"] for event in events} == {user.audit_id}
 
 
 # Rotation.

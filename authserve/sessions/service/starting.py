@@ -16,7 +16,7 @@ from authserve.core.errors import SessionRevokedError
 from authserve.core.events import emit
 from authserve.core.ids import new_id
 from authserve.core.settings import get_settings
-from authserve.sessions.events import SessionReauthenticated, SessionStarted
+from authserve.sessions.events import SessionReauthenticated, SessionRevoked, SessionStarted
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.service.rows import (
     FAMILY_SECRET_BYTES,
@@ -64,11 +64,11 @@ def start_session(
         auth_time=moment,
         family_secret=family_secret,
     )
+    actor = Actor(user=user, session_id=issued.id)
     row = require_transaction().execute(begin, _parameters(issued, request)).one()
     if row.may_be_too_many:
-        _evict_oldest(user, moment)
+        _evict_oldest(actor, user, moment, request)
     details = {"session_id": str(issued.id), "amr": list(amr)}
-    actor = Actor(user=user, session_id=issued.id)
     emit(SessionStarted(actor=actor, subject=user, request=request, details=details))
     return Start(issued, row)
 
@@ -84,10 +84,16 @@ BEGIN = insert(TABLE).returning(
 send nothing more: one database counts the new one among them and the other does not, but at worst
 none is evicted. The caller says what else it returns; its user is the parameter `owner_id`."""
 
-_EVICT_OLDEST = revocation(RevokeReason.EVICTED, _MOMENT).where(
-    TABLE.c.id.in_(
-        _LIVE.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).offset(MAX_SESSIONS_PER_USER)
+_EVICT_OLDEST = (
+    revocation(RevokeReason.EVICTED, _MOMENT)
+    .where(
+        TABLE.c.id.in_(
+            _LIVE.order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc()).offset(
+                MAX_SESSIONS_PER_USER
+            )
+        )
     )
+    .returning(TABLE.c.id)
 )
 """Built once, as all statements of a sign-in: building them took a third of all its time but the
 hash's (measured)."""
@@ -112,8 +118,12 @@ def _parameters(issued: IssuedSession, request: RequestInfo) -> dict[str, Any]:
     }
 
 
-def _evict_oldest(user: UserRef, moment: datetime) -> None:
-    require_transaction().execute(_EVICT_OLDEST, {"owner_id": user.id, "moment": moment})
+def _evict_oldest(actor: Actor, user: UserRef, moment: datetime, request: RequestInfo) -> None:
+    parameters = {"owner_id": user.id, "moment": moment}
+    evicted = require_transaction().execute(_EVICT_OLDEST, parameters).scalars().all()
+    for session_id in sorted(evicted):
+        details = {"reason": RevokeReason.EVICTED, "session_id": str(session_id)}
+        emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
 
 
 def renew_authentication(
