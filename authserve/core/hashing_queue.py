@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -36,6 +37,7 @@ class HashingQueue:
     def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
         self.waiting = 0
         self._waiting_unknown = 0
+        self._held: Counter[str] = Counter()
         self._size = size
         self._size_unknown = size - size // 4
         self._max_wait_secs = max_wait_secs
@@ -48,12 +50,20 @@ class HashingQueue:
             initargs=(niceness,),
         )
 
-    def run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
-        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id)."""
+    def run(
+        self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None = None
+    ) -> _T:
+        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id).
+
+        Args:
+            network: where the caller comes from. A network may hold no more places than are
+                still free, so that one alone leaves half of them to others, and the fuller the
+                queue is, the less each may hold. None is not counted.
+        """
         patience_secs = self._max_wait_secs - waited_secs()
         if patience_secs <= 0:
             raise HasherBusyError
-        with self._place(is_known_caller=is_known_caller):
+        with self._place(is_known_caller=is_known_caller, network=network):
             future = self._executor.submit(copy_context().run, work)
             wait([future], timeout=patience_secs)
             # False once the work has begun: then the rest is awaited rather than thrown away.
@@ -65,19 +75,30 @@ class HashingQueue:
                 raise HasherBusyError from error
 
     @contextmanager
-    def _place(self, *, is_known_caller: bool) -> Iterator[None]:
+    def _place(self, *, is_known_caller: bool, network: str | None) -> Iterator[None]:
         unknown = 0 if is_known_caller else 1
         with self._lock:
-            if self.waiting >= self._size or self._waiting_unknown + unknown > self._size_unknown:
+            held = self._held[network] if network is not None else 0
+            if self._count_free(is_known_caller=is_known_caller) <= held:
                 raise HasherBusyError
-            self.waiting += 1
-            self._waiting_unknown += unknown
+            self._count(1, unknown, network)
         try:
             yield
         finally:
             with self._lock:
-                self.waiting -= 1
-                self._waiting_unknown -= unknown
+                self._count(-1, -unknown, network)
+
+    def _count_free(self, *, is_known_caller: bool) -> int:
+        free = self._size - self.waiting
+        return free if is_known_caller else min(free, self._size_unknown - self._waiting_unknown)
+
+    def _count(self, places: int, unknown: int, network: str | None) -> None:
+        self.waiting += places
+        self._waiting_unknown += unknown
+        if network is not None:
+            self._held[network] += places
+            if not self._held[network]:
+                del self._held[network]
 
 
 def _make_thread_nice(niceness: int) -> None:

@@ -86,13 +86,16 @@ class PasswordHasher:
         self._max_wait_secs = max_wait_secs
         self._queues: dict[int, HashingQueue] = {}
 
-    def hash(self, password: str, *, is_known_caller: bool = False) -> str:
+    def hash(
+        self, password: str, *, is_known_caller: bool = False, network: str | None = None
+    ) -> str:
         """Hash a password that the policy has accepted, in its NFC form.
 
         Args:
             password: as sent.
             is_known_caller: whether a valid device token or bearer came along. A quarter of the
                 queue is kept for such callers, so that strangers cannot lock them out.
+            network: of the caller, which may hold no more places than are free; None: any.
 
         Returns:
             A PHC string with a random salt, to be stored as it is.
@@ -101,10 +104,17 @@ class PasswordHasher:
             HasherBusyError: the queue is full, or the turn did not come in time.
         """
         secret = _encode(password)
-        return self._run(lambda: self._hash_secret(secret), is_known_caller=is_known_caller)
+        return self._run(
+            lambda: self._hash_secret(secret), is_known_caller=is_known_caller, network=network
+        )
 
     def verify(
-        self, password: str, stored_hash: str | None, *, is_known_caller: bool = False
+        self,
+        password: str,
+        stored_hash: str | None,
+        *,
+        is_known_caller: bool = False,
+        network: str | None = None,
     ) -> Verification:
         """Say whether `stored_hash` was made from `password`.
 
@@ -114,14 +124,16 @@ class PasswordHasher:
         Args:
             password: as sent; of any length and content.
             stored_hash: None if there is none to check.
-            is_known_caller: as for `hash`.
+            is_known_caller, network: as for `hash`.
 
         Raises:
             HasherBusyError: the queue is full, or the turn did not come in time.
         """
         secret = _encode(password)
         return self._run(
-            lambda: self._verify_secret(secret, stored_hash), is_known_caller=is_known_caller
+            lambda: self._verify_secret(secret, stored_hash),
+            is_known_caller=is_known_caller,
+            network=network,
         )
 
     @property
@@ -142,10 +154,10 @@ class PasswordHasher:
             size=self.queue_size, niceness=self._niceness, max_wait_secs=self._max_wait_secs
         )
 
-    def _run(self, work: Callable[[], _T], *, is_known_caller: bool) -> _T:
+    def _run(self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None) -> _T:
         on_hashed = self._on_hashed
         timed = work if on_hashed is None else lambda: _time(work, on_hashed)
-        return self._queue.run(timed, is_known_caller=is_known_caller)
+        return self._queue.run(timed, is_known_caller=is_known_caller, network=network)
 
     def _hash_secret(self, secret: bytes) -> str:
         return self._argon2.hash(secret)

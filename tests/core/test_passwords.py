@@ -365,6 +365,64 @@ def test_known_callers_leave_strangers_their_part(blocked: BlockableHasher, crow
     assert blocked.waiting == 8
 
 
+def from_network(network: str) -> Callable[..., object]:
+    def call(hasher: PasswordHasher, *, is_known: bool) -> object:
+        return hasher.hash(PASSWORD, is_known_caller=is_known, network=network)
+
+    return call
+
+
+def is_refused(hasher: PasswordHasher, network: str, *, is_known: bool = False) -> bool:
+    """Return True if a further caller of this network is told `busy`."""
+    try:
+        hasher.hash(PASSWORD, is_known_caller=is_known, network=network)
+    except HasherBusyError:
+        return True
+    return False
+
+
+def test_one_network_holds_no_more_places_than_are_free(
+    blocked: BlockableHasher, crowd: Crowd
+) -> None:
+    """Of eight places a stranger's network takes three of six, and one of known devices four."""
+    crowd.send(3, call=from_network("192.0.2.1"))
+    assert is_refused(blocked, "192.0.2.1")
+    crowd.send(1, call=from_network("192.0.2.1"), are_known=True)
+    assert is_refused(blocked, "192.0.2.1", is_known=True)
+
+
+def test_two_networks_of_strangers_leave_room_for_a_third(
+    blocked: BlockableHasher, crowd: Crowd
+) -> None:
+    crowd.send(3, call=from_network("192.0.2.1"))
+    crowd.send(1, call=from_network("192.0.2.2"))
+    assert is_refused(blocked, "192.0.2.1")
+    crowd.send(1, call=from_network("192.0.2.3"))
+
+
+def test_one_network_of_known_devices_leaves_room_in_the_reserve(
+    blocked: BlockableHasher, crowd: Crowd
+) -> None:
+    """Strangers from everywhere have filled their part; one network does not fill the rest."""
+    for number in range(6):
+        crowd.send(1, call=from_network(f"192.0.2.{number}"))
+    assert is_refused(blocked, "198.51.100.1")
+    crowd.send(1, call=from_network("203.0.113.1"), are_known=True)
+    assert is_refused(blocked, "203.0.113.1", is_known=True)
+    crowd.send(1, call=from_network("203.0.113.2"), are_known=True)
+
+
+def test_the_places_of_a_network_are_free_again_afterwards(
+    blocked: BlockableHasher, crowd: Crowd
+) -> None:
+    callers = crowd.send(3, call=from_network("192.0.2.1"))
+    blocked.gate.set()
+    for caller in callers:
+        caller.result()
+    assert not is_refused(blocked, "192.0.2.1")
+    assert blocked.waiting == 0
+
+
 def test_a_place_is_free_again_afterwards(blocked: BlockableHasher, crowd: Crowd) -> None:
     callers = crowd.send(6)
     blocked.gate.set()
