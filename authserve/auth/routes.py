@@ -20,6 +20,7 @@ from authserve.auth.schemas import (
     TokensSchema,
 )
 from authserve.auth.service import (
+    find_own_device,
     login,
     logout,
     logout_everywhere,
@@ -65,6 +66,7 @@ from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
     FORGOT,
     FORGOT_OF_EMAIL,
+    PASSWORDS,
     REAUTHENTICATE,
     REDEEM,
     RESEND,
@@ -120,12 +122,13 @@ def register_user(body: dict[str, Any]) -> Response:
 
 
 def takes_device_token(view: ViewT) -> ViewT:
-    """Verify the device token, if there is one, and hand its device to the view instead."""
+    """Verify the device token, and hand its device to the view if it is the account's."""
 
     @wraps(view)
     def verified(body: dict[str, Any]) -> Any:
         device = read_device_token(body.pop("device_token", None))
-        return view({**body, "device": device})
+        own = find_own_device(device, identifier=body["identifier"])
+        return view({**body, "device": own})
 
     return cast(ViewT, verified)
 
@@ -141,7 +144,7 @@ def takes_device_token(view: ViewT) -> ViewT:
     HasherBusyError,
 )
 @takes_device_token
-@limited(SIGN_IN)
+@limited(SIGN_IN, PASSWORDS)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
     require_signing_key()
@@ -195,7 +198,7 @@ def logout_all(_body: dict[str, Any]) -> None:
 @blueprint.arguments(ReauthenticateSchema)
 @blueprint.response(200, AccessTokenSchema)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
-@limited(REAUTHENTICATE)
+@limited(REAUTHENTICATE, PASSWORDS)
 @on_own_account(UserNotFoundError)
 def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
     """Give the password once more, for a fresh access token of the same session."""

@@ -1,12 +1,12 @@
 """Limits on views, and what their answers tell of them.
 
 The headers are those that clients know best (draft-ietf-httpapi-ratelimit-headers-03):
-`RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds, of the limit that has
-the least left.
+`RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds, of the caller's limit
+that has the least left.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import partial, wraps
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -40,12 +40,13 @@ def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
     """Count the calls of a view and refuse what is too much; put it next to the view itself.
 
     What the decorators above it do has happened by then: the caller is known, the body is in
-    order. Nothing has been hashed, looked up or sent.
+    order. Nothing has been hashed or sent.
 
     Args:
         limits: counted in this order; those after one that refuses count nothing. A limit by
             email address or device takes that from the view's first argument.
     """
+    reported = frozenset(limit.name for limit in limits if limit.by.is_of_caller)
 
     def decorator(view: ViewT) -> ViewT:
         counted: Any = view
@@ -56,7 +57,7 @@ def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.limited_arguments = args
             with counting() as windows:
-                after_this_request(partial(_tell, windows))
+                after_this_request(partial(_tell, reported, windows))
                 return counted(*args, **kwargs)
 
         documented = limited_by(limits)(Blueprint.refuses(RateLimitedError)(guarded))
@@ -88,7 +89,7 @@ def _is_without(by: CountedBy) -> bool:
 
 
 def _find_device() -> str | None:
-    """The id in the device token of a view's body, which has been verified by now."""
+    """Return the id of the device, which is known to be the account's by now, or None."""
     device = g.limited_arguments[0].get("device")
     return None if device is None else str(device.id)
 
@@ -106,9 +107,18 @@ def _refuse(limit: RequestLimit) -> NoReturn:
     raise RateLimitedError(retry_after_secs=counted_window(limit.key).remaining_secs)
 
 
-def _tell(windows: Mapping[str, Window], response: Response) -> Response:
-    """Add the headers; none where limits are off, or were while their storage was away."""
-    known = (limit for limit in limiter.current_limits if limit.key in windows)
+def _tell(reported: Set[str], windows: Mapping[str, Window], response: Response) -> Response:
+    """Add the headers; none where limits are off, or were while their storage was away.
+
+    Args:
+        reported: names of the limits that count the caller. Another, by a submitted address,
+            would tell that another client has asked.
+    """
+    known = (
+        limit
+        for limit in limiter.current_limits
+        if limit.key in windows and limit.request_args[-1] in reported
+    )
     response.headers.extend(_headers(known, windows))
     return response
 

@@ -10,7 +10,7 @@ from authserve.core.db import Base, UTCDateTime, key_string
 KEY_MAX_LENGTH = 200
 
 THROTTLE_PREFIX = "failures:"
-"""How the keys of the login throttle begin; all others belong to ordinary limits."""
+"""Begins all keys of the login throttle; all others belong to ordinary limits."""
 
 
 class RateCounter(Base):

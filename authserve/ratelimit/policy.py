@@ -96,6 +96,11 @@ class CountedBy(StrEnum):
     USER = "user"
     DEVICE_OR_ADDRESS = "known device or client address"
 
+    @property
+    def is_of_caller(self) -> bool:
+        """Return True if its counters count nothing but the calls of one caller."""
+        return self is not CountedBy.EMAIL
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -121,8 +126,13 @@ SIGN_UP_OF_EMAIL = Limit("sign_up_of_email", 10, _HOUR, CountedBy.EMAIL)
 """Chosen: room for a few refused passwords, and an end to mails that a stranger causes."""
 
 SIGN_IN = Limit("sign_in", 30, _MINUTE, CountedBy.DEVICE_OR_ADDRESS)
-"""django-allauth's default. The login throttle counts failures besides. A device that somebody has
-signed in with counts by itself: who shares its address cannot keep its owner out."""
+"""django-allauth's default. The login throttle counts failures besides. A device that the account's
+owner has signed in with counts by itself: others at its address cannot keep the owner out."""
+
+PASSWORDS = Limit("passwords", 120, _MINUTE, CountedBy.ADDRESS)
+"""Passwords that one address may have checked, by known devices and signed-in users too (chosen:
+an office signs in within minutes, and 120 hashes take one core some seconds). Each sign-in makes a
+device, so limits by device alone bound nothing."""
 
 FORGOT = Limit("forgot_password", 20, _MINUTE, CountedBy.ADDRESS)
 """django-allauth's default."""
@@ -158,6 +168,7 @@ LIMITS = (
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
     SIGN_IN,
+    PASSWORDS,
     FORGOT,
     FORGOT_OF_EMAIL,
     RESEND,

@@ -32,6 +32,7 @@ from authserve.core.db import (
 )
 from authserve.core.errors import UnavailableError
 from authserve.core.events import emit
+from authserve.core.settings import get_settings
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.events import SignInThrottled
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
@@ -58,6 +59,7 @@ class Counted(StrEnum):
     IDENTIFIER = "identifier"
     ACCOUNT = "account"
     DEVICE = "device"
+    KNOWN_NETWORK = "known_network"
     ADDRESS = "address"
 
 
@@ -71,8 +73,12 @@ class ThrottleKey:
 
     @property
     def is_cleared_by_success(self) -> bool:
-        """All but an address's: one good account would let somebody guess at all others."""
-        return self.counted is not Counted.ADDRESS
+        """Return True for what only the owner counts by.
+
+        A counter that strangers share is cleared by time alone: clearing it would tell them that
+        the owner was there, and an address with one good account could guess at all others.
+        """
+        return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
 
 
 def identifier_key(identifier: str) -> ThrottleKey:
@@ -90,6 +96,62 @@ def device_key(device_id: str) -> ThrottleKey:
     return ThrottleKey(_digest(Counted.DEVICE, device_id), Counted.DEVICE)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownNetwork:
+    """What an attempt is counted by if its network is known to the account.
+
+    Args:
+        mark: the key of the row that makes it known, for as long as that row lives.
+    """
+
+    mark: str
+    key: ThrottleKey
+
+
+KNOWN_NETWORK_TTL = timedelta(hours=1)
+"""How long the network that set a password by a mailed link is known to the account (chosen)."""
+
+
+def known_network(
+    user_id: UUID | None, password_version: int, ip: str | None
+) -> KnownNetwork | None:
+    """Return the keys by which `choose_allowed` finds out if a network is known to an account.
+
+    Args:
+        user_id: None where there is no account; no network is known to none.
+        password_version: a new password makes every network unknown again.
+    """
+    if ip is None:
+        return None
+    value = f"{user_id}:{password_version}:{network_of(ip)}"
+    key = ThrottleKey(_digest(Counted.KNOWN_NETWORK, value), Counted.KNOWN_NETWORK)
+    return KnownNetwork(_digest("mark", value), key)
+
+
+def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
+    """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
+
+    Whoever has just proven to hold the mailbox must be able to sign in although strangers have
+    begun a block.
+    """
+    network = known_network(user_id, password_version, ip)
+    if network is None:
+        return
+    row = {"key": network.mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
+    insert = dialect_insert(RateCounter).values(row)
+    update = {"expires_at": insert.excluded.expires_at}
+    require_transaction().execute(
+        insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update)
+    )
+
+
+def hashing_network(request: RequestInfo) -> str | None:
+    """Return by what a caller's places at the hasher are counted; None where limits are off."""
+    if request.ip is None or not get_settings().ratelimit_enabled:
+        return None
+    return network_of(request.ip)
+
+
 def address_key(ip: str | None) -> list[ThrottleKey]:
     """Count by client address, an IPv6 one by its network; nothing where there is none."""
     if ip is None:
@@ -97,7 +159,7 @@ def address_key(ip: str | None) -> list[ThrottleKey]:
     return [ThrottleKey(_digest(Counted.ADDRESS, network_of(ip)), Counted.ADDRESS, BY_ADDRESS)]
 
 
-def _digest(counted: Counted, value: str) -> str:
+def _digest(counted: str, value: str) -> str:
     mac = get_keyring().mac(PURPOSE, f"{counted}:{value}".encode())
     return f"{THROTTLE_PREFIX}{mac.hex()}"
 
@@ -126,6 +188,32 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
     with _failing_closed():
         rows = read_all(_COUNTERS, _names(keys))
     _refuse_blocked(keys, rows)
+
+
+def choose_allowed(
+    keys: Sequence[ThrottleKey], network: KnownNetwork | None = None
+) -> Sequence[ThrottleKey]:
+    """Return what an attempt is counted by: its network's counter if that is known, or `keys`.
+
+    It is one SELECT, whether or not there is an account.
+
+    Raises:
+        TooManyAttemptsError, UnavailableError: see `require_allowed`.
+    """
+    names = [key.key for key in keys]
+    if network is not None:
+        names += [network.mark, network.key.key]
+    with _failing_closed():
+        rows = read_all(_COUNTERS, {"names": names})
+    if network is not None and _is_marked(network, rows):
+        keys = [network.key]
+    chosen = {key.key for key in keys}
+    _refuse_blocked(keys, [row for row in rows if row.key in chosen])
+    return keys
+
+
+def _is_marked(network: KnownNetwork, rows: Iterable[Row[Any]]) -> bool:
+    return any(row.key == network.mark and row.expires_at > now() for row in rows)
 
 
 def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:

@@ -18,7 +18,7 @@ from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE
+from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE, PASSWORDS
 from authserve.users.errors import (
     LastAdminError,
     UsernameTakenError,
@@ -62,7 +62,7 @@ def patch_me(body: dict[str, Any]) -> Response:
 @blueprint.arguments(PasswordChangeSchema)
 @blueprint.response(204)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
-@limited(CHANGE_PASSWORD)
+@limited(CHANGE_PASSWORD, PASSWORDS)
 @on_own_account(UserNotFoundError)
 def put_password(body: dict[str, Any]) -> None:
     """Replace the caller's password; every other session ends."""

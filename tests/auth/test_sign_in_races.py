@@ -99,7 +99,7 @@ def test_guesses_meanwhile_that_begin_a_block_refuse_the_right_password_too(
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-def test_a_few_guesses_are_forgotten_by_the_right_password(
+def test_a_few_guesses_refuse_no_right_password_and_stay_counted(
     app: Flask, alice: Caller, meanwhile: Meanwhile, when: str
 ) -> None:
     if when == "before":
@@ -107,9 +107,29 @@ def test_a_few_guesses_are_forgotten_by_the_right_password(
     else:
         meanwhile(lambda: guess(app, 4))
     assert login(app.test_client(), "alice").status_code == 200
-    # The address remembers them.
-    assert counted(app) == [4]
-    guess(app, 4)
+    # By identifier and by address: time alone clears what strangers share.
+    assert counted(app) == [4, 4]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_few_guesses_of_a_device_are_forgotten_by_the_right_password(
+    app: Flask, alice: Caller, meanwhile: Meanwhile, when: str
+) -> None:
+    device = alice.tokens["device_token"]
+
+    def sign_in(password: str) -> int:
+        body = {"identifier": "alice", "password": password, "device_token": device}
+        return app.test_client().post("/api/v1/auth/login", json=body).status_code
+
+    def guess_on_it() -> None:
+        assert [sign_in("wrong") for _ in range(4)] == [401] * 4
+
+    if when == "before":
+        guess_on_it()
+    else:
+        meanwhile(guess_on_it)
+    assert sign_in(PASSWORD) == 200
+    assert counted(app) == []
 
 
 def counted(app: Flask) -> list[int]:

@@ -1,5 +1,6 @@
 """Limits: who is counted as whom, what is refused, and what every answer tells of it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,7 @@ from werkzeug.test import TestResponse
 from authserve.core.db import db, transaction
 from authserve.core.passwords import PASSWORD_HASHER_EXTENSION
 from authserve.ratelimit import policy
-from authserve.ratelimit.policy import Limit
+from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.databases import on_postgresql
 from tests.support.marks import on_sqlite
@@ -55,6 +56,16 @@ CALLS = (
     LimitedCall(policy.SIGN_UP, "auth/register", TAKEN, 409),
     LimitedCall(policy.SIGN_UP_OF_EMAIL, "auth/register", TAKEN, 409),
     LimitedCall(policy.SIGN_IN, "auth/login", {"identifier": "alice", "password": WRONG}, 401),
+    LimitedCall(policy.PASSWORDS, "auth/login", {"identifier": "alice", "password": WRONG}, 401),
+    LimitedCall(policy.PASSWORDS, "auth/reauthenticate", {"password": WRONG}, 403, "alice"),
+    LimitedCall(
+        policy.PASSWORDS,
+        "users/me/password",
+        {"current_password": WRONG, "new_password": f"{PASSWORD} anew"},
+        403,
+        "alice",
+        "PUT",
+    ),
     LimitedCall(policy.FORGOT, "auth/password/forgot", ADDRESS, 202),
     LimitedCall(policy.FORGOT_OF_EMAIL, "auth/password/forgot", ADDRESS, 202),
     LimitedCall(policy.RESEND, "auth/email/verify/resend", ADDRESS, 202),
@@ -135,10 +146,14 @@ def test_a_limit_lets_its_number_through_and_no_more(cast: Cast, call: LimitedCa
     run_sql(cast.app, "DELETE FROM rate_counters WHERE key NOT LIKE :own", own=f"%/{limit.name}/%")
     use_up(cast.app, limit, leaving=1)
     last = cast.send(call)
-    assert (last.status_code, rate_limit(last)) == (call.status, (limit.amount, 0, secs))
     refused = cast.send(call)
+    assert last.status_code == call.status
     assert_problem(refused, 429, "rate_limited")
-    assert rate_limit(refused) == (limit.amount, 0, secs)
+    if limit.by is CountedBy.EMAIL:
+        for answer in (last, refused):
+            assert limit.amount not in rate_limit(answer)[:1]
+    else:
+        assert rate_limit(last) == rate_limit(refused) == (limit.amount, 0, secs)
     assert refused.headers["Retry-After"] == str(secs)
 
 
@@ -184,6 +199,73 @@ def test_a_known_device_is_not_kept_out_by_its_address(cast: Cast) -> None:
     device = {"device_token": cast.alice.tokens["device_token"]}
     known = cast.app.test_client().post(LOGIN, json=body | device)
     assert (known.status_code, rate_limit(known)) == (200, (30, 29, 60))
+
+
+@on_sqlite
+def test_a_device_of_another_account_is_not_known(cast: Cast) -> None:
+    """Nor by its old password; strangers have used the address's tries up."""
+    body = {"identifier": "alice", "password": PASSWORD}
+    cast.app.test_client().post(LOGIN, json=body)
+    use_up(cast.app, policy.SIGN_IN, leaving=0)
+    own = {"device_token": cast.alice.tokens["device_token"]}
+    other = {"device_token": cast.admin.tokens["device_token"]}
+    nobodys = {"identifier": "nobody", "password": PASSWORD}
+    refused = ((body, other), (nobodys, own), ({**body, "identifier": "admin"}, own))
+    for called, token in refused:
+        answer = cast.app.test_client().post(LOGIN, json=called | token)
+        assert_problem(answer, 429, "rate_limited")
+    assert cast.app.test_client().post(LOGIN, json=body | own).status_code == 200
+    run_sql(cast.app, "UPDATE users SET password_version = password_version + 1")
+    assert cast.app.test_client().post(LOGIN, json=body | own).status_code == 429
+
+
+@on_sqlite
+def test_no_number_of_devices_passes_the_ceiling_of_an_address(
+    clock: Clock, app: Flask, cast: Cast
+) -> None:
+    """Each sign-in makes one more device, and thirty of them would have 900 tries a minute."""
+    body = {"identifier": "admin", "password": PASSWORD}
+    devices = []
+    for _ in range(30):
+        answer = app.test_client().post(LOGIN, json=body)
+        devices.append({"device_token": answer.get_json()["device_token"]})
+    use_up(app, policy.PASSWORDS, leaving=10)
+    signed_in = [app.test_client().post(LOGIN, json=body | device) for device in devices]
+    assert Counter(answer.status_code for answer in signed_in) == {200: 10, 429: 20}
+    assert_problem(signed_in[-1], 429, "rate_limited")
+    # Against another account they are a stranger's: the throttle counts its ten, and no more.
+    clock.shift(60)
+    guess = {"identifier": "alice", "password": WRONG}
+    answers = [app.test_client().post(LOGIN, json={**guess, **device}) for device in devices]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 25
+    assert_problem(answers[-1], 429, "too_many_attempts")
+    right = {"identifier": "alice", "password": PASSWORD}
+    own = {"device_token": cast.alice.tokens["device_token"]}
+    elsewhere = {"REMOTE_ADDR": "198.51.100.7"}
+    victim = app.test_client().post(LOGIN, json=right | own, environ_overrides=elsewhere)
+    assert victim.status_code == 200
+
+
+@on_sqlite
+@pytest.mark.parametrize("path", [FORGOT, RESEND, "/api/v1/auth/register"])
+def test_no_answer_tells_that_somebody_else_has_asked(
+    clock: Clock, app: Flask, alice: Caller, path: str
+) -> None:
+    """Each address is asked for once from here; for one of them somebody else asked before."""
+
+    def ask(email: str, ip: str) -> TestResponse:
+        body = {"email": email} | ({"password": PASSWORD} if path.endswith("register") else {})
+        environ = {"REMOTE_ADDR": ip}
+        return app.test_client().post(path, json=body, environ_overrides=environ)
+
+    ask("alice@example.com", "198.51.100.7")
+    if path == RESEND:
+        clock.shift(180)
+    told = [
+        rate_limit(ask(email, ip))
+        for email, ip in (("alice@example.com", "192.0.2.1"), ("new@example.com", "192.0.2.2"))
+    ]
+    assert told == [(20, 19, 60)] * 2
 
 
 def forgot(app: Flask, email: str, ip: str = "192.0.2.1", **kwargs: Any) -> TestResponse:
@@ -272,21 +354,26 @@ def test_a_trusted_proxy_tells_the_address(make_app: Callable[..., Flask]) -> No
 @on_sqlite
 def test_nobody_is_counted_by_an_address_that_there_is_not(app: Flask) -> None:
     assert [rate_limit(redeem(app, ip="")) for _ in range(2)] == [(), ()]
-    assert rate_limit(forgot(app, "a@example.com", ip="")) == (5, 4, 3600)
+    assert rate_limit(forgot(app, "a@example.com", ip="")) == ()
 
 
 @on_sqlite
 def test_calls_that_cannot_be_read_are_not_counted(app: Flask) -> None:
     response = app.test_client().post(FORGOT, json={"email": "nobody"})
     assert (response.status_code, rate_limit(response)) == (422, ())
-    assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (5, 4, 3600)
+    assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (20, 19, 60)
 
 
 @on_sqlite
 def test_the_answer_tells_of_the_tightest_limit(clock: Clock, app: Flask) -> None:
-    assert rate_limit(forgot(app, "a@example.com")) == (5, 4, 3600)
-    use_up(app, policy.FORGOT, leaving=2)
-    assert rate_limit(forgot(app, "a@example.com")) == (20, 1, 60)
+    body = {"identifier": "nobody", "password": WRONG}
+
+    def ask() -> tuple[int, ...]:
+        return rate_limit(app.test_client().post(LOGIN, json=body))
+
+    assert ask() == (30, 29, 60)
+    use_up(app, policy.PASSWORDS, leaving=2)
+    assert ask() == (120, 1, 60)
 
 
 @on_sqlite

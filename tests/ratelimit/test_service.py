@@ -134,14 +134,16 @@ def test_a_caller_without_an_address_is_counted_by_none() -> None:
     assert address_key(None) == []
 
 
-def test_a_success_clears_what_it_used_but_no_address(app: Flask) -> None:
-    own, other, address = identifier_key("alice"), identifier_key("bob"), *address_key("192.0.2.1")
+def test_a_success_clears_what_only_its_owner_counts_by(app: Flask) -> None:
+    own, others = device_key("0123"), device_key("4567")
+    account = account_key(new_id())
+    shared = [identifier_key("alice"), *address_key("192.0.2.1")]
     for _ in range(4):
-        fail(own, address)
-        fail(other)
-    record_success([own, address])
-    assert hits(app) == {other.key: 4, address.key: 4}
-    record_success([own, address])
+        fail(own, account, *shared)
+        fail(others)
+    record_success([own, account, *shared])
+    assert hits(app) == {key.key: 4 for key in (others, *shared)}
+    record_success([own, account, *shared])
 
 
 @on_sqlite
@@ -179,7 +181,7 @@ def test_a_success_beside_a_block_of_its_address_is_refused_too(clock: Clock, ap
 
 
 def test_a_success_whose_transaction_fails_clears_nothing(app: Flask) -> None:
-    key = identifier_key("alice")
+    key = device_key("0123")
     fail(key)
     with suppress(ZeroDivisionError), transaction():
         record_success([key])
@@ -237,7 +239,7 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
 ) -> None:
     """The success clears what was counted before it, and is refused after a fifth failure."""
     for attempt in range(5):
-        key = identifier_key(f"alice{attempt}")
+        key = device_key(f"{attempt}")
         for _ in range(3):
             fail(key)
 

@@ -8,11 +8,12 @@ from authserve.auth.service.session_use import (
     reauthenticate,
     refresh,
 )
-from authserve.auth.service.sign_in import login
+from authserve.auth.service.sign_in import find_own_device, login
 
 __all__ = [
     "Device",
     "SignedIn",
+    "find_own_device",
     "get_live_sign_in",
     "login",
     "logout",

@@ -8,6 +8,7 @@ from authserve.core.events import emit
 from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import EmailVerification, get_settings
+from authserve.ratelimit.service import hashing_network
 from authserve.rbac.service import USER_ROLE, assign_initial_roles
 from authserve.users.errors import EmailTakenError, UsernameTakenError
 from authserve.users.events import RegistrationRepeated, UserRegistered
@@ -64,7 +65,7 @@ def register(
     taken = find_ids_by_identifier([word for word in (email, username) if word])
     if taken and not is_silent:
         raise EmailTakenError if email in taken else UsernameTakenError
-    password_hash = get_password_hasher().hash(password)
+    password_hash = get_password_hasher().hash(password, network=hashing_network(request))
     new = NewUser(
         email=email, username=username, display_name=display_name, password_hash=password_hash
     )

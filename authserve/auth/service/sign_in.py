@@ -16,10 +16,14 @@ from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.passwords import get_password_hasher
 from authserve.core.settings import get_settings
 from authserve.ratelimit.service import (
+    Counted,
     ThrottleKey,
     address_key,
+    choose_allowed,
     device_key,
+    hashing_network,
     identifier_key,
+    known_network,
     record_failure,
     require_allowed,
 )
@@ -66,7 +70,8 @@ def login(
     Args:
         identifier: an address or username, as given.
         device: from a valid device token. If it is the account's, failures count on it alone:
-            a stranger's guessing elsewhere never keeps the owner out.
+            a stranger's guessing elsewhere never keeps the owner out. Another account's counts
+            as absent.
 
     Raises:
         TooManyAttemptsError: too many wrong passwords came before, for whatever account.
@@ -77,10 +82,14 @@ def login(
         HasherBusyError: too many passwords wait to be checked.
     """
     attempt = _begin(identifier, device, request)
-    require_allowed(attempt.keys)
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
-    verification = get_password_hasher().verify(password, stored_hash, is_known_caller=is_known)
+    verification = get_password_hasher().verify(
+        password,
+        stored_hash,
+        is_known_caller=is_known or attempt.is_from_known_network,
+        network=hashing_network(request),
+    )
     failure = judge_sign_in(
         credentials,
         is_known_device=is_known,
@@ -120,6 +129,21 @@ class _Attempt:
         """Whether it comes from a device of the account's owner."""
         return self.device is not None
 
+    @property
+    def is_from_known_network(self) -> bool:
+        """Return True if a reset has made its network known to the account."""
+        return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
+
+
+def find_own_device(device: Device | None, *, identifier: str) -> Device | None:
+    """Return the device if it is known to the account that `identifier` names, else None.
+
+    Limits ask this before they count by a device: one of another account is a stranger's.
+    """
+    canonical = canonical_login_identifier(identifier) if device else None
+    credentials = find_credentials(canonical) if canonical else None
+    return device if device is not None and is_device_of(device, credentials) else None
+
 
 def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:
     canonical = canonical_login_identifier(identifier)
@@ -127,10 +151,28 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     known = device if device is not None and is_device_of(device, credentials) else None
     # An identifier that nobody can have is counted all the same, or its 429 would be missing.
     submitted = identifier_key(canonical or identifier.strip().lower())
-    keys = [device_key(known.id)] if known else [submitted, *address_key(request.ip)]
     return _Attempt(
-        identifier=canonical, credentials=credentials, device=known, keys=keys, request=request
+        identifier=canonical,
+        credentials=credentials,
+        device=known,
+        keys=_allowed_keys(submitted, credentials, known, request),
+        request=request,
     )
+
+
+def _allowed_keys(
+    submitted: ThrottleKey,
+    credentials: Credentials | None,
+    device: Device | None,
+    request: RequestInfo,
+) -> Sequence[ThrottleKey]:
+    """Return what failures are counted by, or raise where that blocks."""
+    if device is not None:
+        return choose_allowed([device_key(device.id)])
+    user_id = credentials.ref.id if credentials else None
+    version = credentials.password_version if credentials else 0
+    network = known_network(user_id, version, request.ip)
+    return choose_allowed([submitted, *address_key(request.ip)], network)
 
 
 def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> Start | None:

@@ -18,6 +18,7 @@ from authserve.ratelimit.service import (
     account_key,
     address_key,
     counted_by,
+    hashing_network,
     identifier_key,
     record_failure,
     record_success,
@@ -119,7 +120,12 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     require_allowed(keys)
     credentials = get_credentials(user.id)
     stored_hash = credentials.hash_for(is_known_caller=actor.user is not None)
-    verification = get_password_hasher().verify(password, stored_hash, is_known_caller=True)
+    verification = get_password_hasher().verify(
+        password,
+        stored_hash,
+        is_known_caller=actor.user is not None,
+        network=hashing_network(request),
+    )
     if verification.is_valid:
         record_success(keys)
         return credentials.password_version
@@ -149,7 +155,9 @@ def change_password(
     context = get_credentials(user.id).names
     require_acceptable_password(new_password, context=context, field="new_password")
     version = confirm_password(user, current_password, actor=actor, request=request)
-    new_hash = get_password_hasher().hash(new_password, is_known_caller=True)
+    new_hash = get_password_hasher().hash(
+        new_password, is_known_caller=True, network=hashing_network(request)
+    )
     with transaction() as session:
         result = session.execute(
             update(User)

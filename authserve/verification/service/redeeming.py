@@ -13,6 +13,7 @@ from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
 from authserve.core.events import DomainEvent, emit
 from authserve.core.new_passwords import require_acceptable_password
 from authserve.core.passwords import get_password_hasher
+from authserve.ratelimit.service import hashing_network, remember_network
 from authserve.users.errors import UserNotFoundError
 from authserve.users.events import UserPasswordReset
 from authserve.users.service import (
@@ -92,6 +93,8 @@ def confirm_email_change(
 def reset_password(token: str, *, new_password: str, request: RequestInfo) -> NewPassword:
     """Set a password by a mailed link: every session ends, and what was pending is cancelled.
 
+    The caller's network is known to the account for an hour, so that a sign-in can follow.
+
     Raises:
         InvalidTokenForUseError: the link is dead.
         ValidationFailedError: the password is not acceptable; the link is not spent.
@@ -99,7 +102,9 @@ def reset_password(token: str, *, new_password: str, request: RequestInfo) -> Ne
     """
     found = get_live_token(token, Purpose.RESET_PASSWORD)
     credentials = _owner_of(found)
-    new_hash = _hash_acceptable(new_password, context=credentials.names, field="new_password")
+    new_hash = _hash_acceptable(
+        new_password, context=credentials.names, field="new_password", request=request
+    )
     event = UserPasswordReset(subject=credentials.ref, request=request)
     version = _set_password(found, credentials.ref, new_hash, event)
     return NewPassword(credentials.ref, version)
@@ -127,7 +132,10 @@ def accept_invitation(
     names = {"username": username, "display_name": display_name}
     changes = {name: value for name, value in names.items() if value is not None}
     new_hash = _hash_acceptable(
-        password, context=[*credentials.names, *changes.values()], field="password"
+        password,
+        context=[*credentials.names, *changes.values()],
+        field="password",
+        request=request,
     )
     actor = Actor(user=credentials.ref)
     with transaction():
@@ -151,14 +159,16 @@ def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: Doma
             consume(found)
             supersede(OneTimeToken.user_id == user.id)
             emit(event)
+            remember_network(user.id, version, event.request.ip)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
     return version
 
 
-def _hash_acceptable(password: str, *, context: list[str], field: str) -> str:
+def _hash_acceptable(password: str, *, context: list[str], field: str, request: RequestInfo) -> str:
     require_acceptable_password(password, context=context, field=field)
-    return get_password_hasher().hash(password, is_known_caller=True)
+    hasher = get_password_hasher()
+    return hasher.hash(password, is_known_caller=True, network=hashing_network(request))
 
 
 def _owner_of(found: OneTimeToken) -> Credentials:
