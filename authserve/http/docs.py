@@ -25,16 +25,22 @@ ASSETS = {
 }
 
 INITIALIZER = """\
-window.onload = () => {
+window.onload = async () => {
+  const folder = new URL(".", window.location.href).href;
+  const answer = await fetch(`${folder}openapi.json`);
+  const spec = await answer.json();
+  spec.servers = [{ url: folder.replace(/\\/$/, "") }];
   SwaggerUIBundle({
-    url: "/openapi.json",
+    spec,
     dom_id: "#swagger-ui",
     deepLinking: true,
     validatorUrl: null,
   });
 };
 """
-"""By default the document would be sent to validator.swagger.io."""
+"""The page calls the service where it was found itself, which need not be `PUBLIC_URL`: under
+another port, or behind a proxy that strips a path prefix. By default, the document would be sent
+to validator.swagger.io."""
 
 
 @blueprint.get("/openapi.json")

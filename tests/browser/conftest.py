@@ -155,7 +155,7 @@ class Watch:
         is_refusal = message.text.startswith("Failed to load resource: the server responded")
         is_loss = self.are_losses_expected and message.text.startswith("Failed to load resource:")
         path = urlsplit(message.location["url"]).path
-        if (is_refusal and path.startswith("/api/v1/")) or is_loss:
+        if (is_refusal and "/api/v1/" in path) or is_loss:
             return
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)

@@ -1,9 +1,12 @@
 """What every page owes to every reader, whatever their eyes, hands and windows; and Swagger UI."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 TOKEN = "A" * 64
+
+SLOW_MS = 120_000
+"""How long Swagger UI may take to draw itself; nothing takes nearly as long, unless it fails."""
 
 PATHS = ("/verify-email", "/reset-password", "/confirm-email", "/accept-invitation")
 
@@ -98,11 +101,32 @@ def test_it_takes_a_paste(site, open_page) -> None:
     expect(field).to_have_value(long)
 
 
-def test_swagger_ui_runs_under_its_policy(site, open_page) -> None:
-    page = open_page(f"{site.url}/docs")
-    expect(page.locator(".swagger-ui .info .title")).to_contain_text("authserve")
+def use_swagger_ui(page: Page, url: str) -> None:
+    page.goto(url)
+    title = page.locator(".swagger-ui .info .title")
+    expect(title).to_contain_text("authserve", timeout=SLOW_MS)
     login = page.locator(".opblock", has_text="/api/v1/auth/login").first
     login.click()
     login.get_by_role("button", name="Try it out").click()
     login.get_by_role("button", name="Execute").click()
-    expect(login.locator(".live-responses-table")).to_contain_text("invalid_credentials")
+    answer = login.locator(".live-responses-table")
+    expect(answer).to_contain_text("invalid_credentials", timeout=SLOW_MS)
+
+
+def test_swagger_ui_runs_under_its_policy(site, open_page) -> None:
+    use_swagger_ui(open_page(), f"{site.url}/docs")
+
+
+@pytest.mark.parametrize("prefix", ["/auth", "/a/b"])
+def test_swagger_ui_runs_behind_a_proxy_that_strips_a_prefix(site, open_page, prefix) -> None:
+    page, paths = open_page(), []
+
+    def strip(route: Route) -> None:
+        path = route.request.url.removeprefix(site.url)
+        paths.append(path)
+        route.fulfill(response=route.fetch(url=site.url + path.removeprefix(prefix)))
+
+    page.route(f"{site.url}/**", strip)
+    use_swagger_ui(page, f"{site.url}{prefix}/docs")
+    assert f"{prefix}/api/v1/auth/login" in paths
+    assert all(path.startswith(f"{prefix}/") for path in paths)
