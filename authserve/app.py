@@ -8,7 +8,7 @@ from flask import Flask
 
 from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.routes import blueprint as audit_blueprint
-from authserve.audit.service import erase_details, record
+from authserve.audit.service import erase_details, keep_pseudonym, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
@@ -70,6 +70,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     # Last, so that nothing is recorded that a handler before it refused.
     (DomainEvent, record),
     (UserDeleted, erase_details),
+    (UserDeleted, keep_pseudonym),
 )
 """Who is told of what, in this order, in the transaction of the event."""
 

@@ -1,28 +1,35 @@
 """What is counted where `/metrics` is wanted: nothing of it is loaded without `METRICS_TOKEN`."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from flask import Flask
 
-from authserve.audit.service import count_unsealed_events
+from authserve.audit.service import count_unsealed_events, find_last_verification
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.metrics.routes import SOURCES_EXTENSION, blueprint, count_requests
 from authserve.metrics.service import (
     METRICS_EXTENSION,
     Metrics,
     count_when_committed,
+    read_audit,
     read_keys,
     read_outbox,
-    read_unsealed,
 )
 
 COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
 """Who is told after all others."""
 
+
+def _find_verification() -> tuple[datetime, bool] | None:
+    last = find_last_verification()
+    return None if last is None else (last.at, last.fault is None)
+
+
 METRICS_SOURCES = {
     "outbox": read_outbox,
     "keys": read_keys,
-    "audit": read_unsealed(count_unsealed_events),
+    "audit": read_audit(count_unsealed_events, _find_verification),
 }
 """What `/metrics` reads from the database."""
 

@@ -95,7 +95,7 @@ def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     """Export events as NDJSON, oldest first; `-` is standard output.
 
     Each line is an event as the API shows it, with its batch (null while it is not sealed) and
-    the pseudonyms of its users, which tell events of deleted users apart.
+    the ids of its users as the stored event holds them.
 
     \b
     Examples:
@@ -118,6 +118,7 @@ def _document(exported: ExportedEvent) -> dict[str, Any]:
         "action": event.action,
         "outcome": event.outcome,
         "actor_id": _text(event.actor_id),
+        "actor_client_id": event.actor_client_id,
         "subject_id": _text(event.subject_id),
         "ip": event.ip,
         "user_agent": event.user_agent,

@@ -29,8 +29,8 @@ from authserve.core.ids import new_id
 class AuditEvent(Base):
     """One event; never changed, and deleted by pruning alone.
 
-    Users appear by their pseudonym (`users.audit_id`), without a foreign key: deleting the user
-    takes the pseudonym's meaning away and leaves the event as it was.
+    Users appear by `users.audit_id`, without a foreign key, so an event outlives its users. Since
+    0008 that is the user's own id; for older accounts it is a random id (`AuditPseudonym`).
     """
 
     __tablename__ = "audit_events"
@@ -48,6 +48,7 @@ class AuditEvent(Base):
     outcome: Mapped[str] = mapped_column(String(16))
     actor_audit_id: Mapped[UUID | None] = mapped_column()
     subject_audit_id: Mapped[UUID | None] = mapped_column()
+    actor_client_id: Mapped[str | None] = mapped_column(String(48))
     correlation_id: Mapped[str | None] = mapped_column(String(64))
     details_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
 
@@ -68,6 +69,20 @@ class AuditDetail(Base):
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX_LENGTH))
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class AuditPseudonym(Base):
+    """The id of a deleted user and the one that the user's events hold.
+
+    Accounts made before 0008 have a random `audit_id`. Deleting the account keeps the pair, so
+    that its events are still found by the user's id.
+    """
+
+    __tablename__ = "audit_pseudonyms"
+    __table_args__ = (UniqueConstraint("user_id"),)
+
+    audit_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column()
 
 
 class AuditUnsealed(Base):
@@ -127,7 +142,8 @@ class AuditChain(Base):
     """The one row that says where the chain ends; whoever seals or prunes holds its lock.
 
     `is_pruning` opens `audit_events` for DELETE. It is set and unset in one transaction, so no
-    other one ever sees it set.
+    other one ever sees it set. `verification_begun_at` is when a worker last began to verify the
+    trail: of several workers, the one that moves it on verifies.
     """
 
     __tablename__ = "audit_chain"
@@ -137,3 +153,4 @@ class AuditChain(Base):
     head: Mapped[bytes] = mapped_column(LargeBinary(32))
     mac: Mapped[bytes] = mapped_column(LargeBinary(32))
     is_pruning: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    verification_begun_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -40,6 +40,7 @@ class AuditEventSchema(Schema):
     action = fields.String(required=True, metadata={"enum": ACTIONS})
     outcome = fields.String(required=True, metadata={"enum": OUTCOMES})
     actor_id = fields.UUID(required=True, allow_none=True)
+    actor_client_id = fields.String(required=True, allow_none=True)
     subject_id = fields.UUID(required=True, allow_none=True)
     ip = fields.String(required=True, allow_none=True, metadata={"example": "192.0.2.1"})
     user_agent = fields.String(required=True, allow_none=True, metadata={"example": "curl/8.5"})

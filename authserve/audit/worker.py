@@ -1,6 +1,6 @@
 """What the worker does for the audit trail."""
 
-from authserve.audit.service import prune_events, seal_events
+from authserve.audit.service import prune_events, seal_events, verify_nightly
 from authserve.outbox.worker import Job
 
 SEAL_SECS = 60.0
@@ -9,4 +9,5 @@ SEAL_SECS = 60.0
 JOBS = (
     Job(seal_events, period_secs=SEAL_SECS, trouble="audit events could not be sealed"),
     Job(prune_events, trouble="audit events could not be pruned"),
+    Job(verify_nightly, trouble="the audit trail could not be verified"),
 )

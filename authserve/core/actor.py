@@ -11,8 +11,8 @@ USER_AGENT_MAX_LENGTH = 512
 class UserRef:
     """A user as events name them.
 
-    `audit_id` is the random pseudonym that audit events hold; erasing the user's row makes the
-    events anonymous without touching them.
+    `audit_id` is what audit events hold of the user: the id itself, or a random id for accounts
+    that were made before events held ids.
     """
 
     id: UUID

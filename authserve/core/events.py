@@ -49,6 +49,7 @@ class AuditAction(StrEnum):
     SESSION_REVOKED = "session.revoked"
     SESSION_REUSE_DETECTED = "session.reuse_detected"
     KEY_ROTATED = "key.rotated"
+    AUDIT_VERIFIED = "audit.verified"
 
 
 class Outcome(StrEnum):

@@ -202,12 +202,13 @@ class Worker:
                 continue
             self._begun_at[number] = self._monotonic()
             try:
-                _run(job.run, stop)
+                self._run(job, stop)
             except SQLAlchemyError:
                 logger.exception(job.trouble)
 
-
-def _run(purge: Purge, stop: Stop) -> None:
-    for _ in purge():
-        if stop.is_set():
-            return
+    def _run(self, job: Job, stop: Stop) -> None:
+        """Run a job; after each slice a message that is due goes first, if there is one."""
+        for _ in job.run():
+            if stop.is_set():
+                return
+            self.deliver_one()

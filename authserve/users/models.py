@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -42,8 +42,17 @@ def _cut_address(element: Any, compiler: Any, **options: Any) -> str:
     return f"substr({address}, instr({address}, '@') + 1)"
 
 
+def _own_id(context: Any) -> UUID:
+    """Return the id of the row that is being inserted."""
+    own_id: UUID = context.get_current_parameters()["id"]
+    return own_id
+
+
 class User(Base):
     """One account.
+
+    `audit_id` is what audit events hold of the account: its id, or a random id for an account
+    that was made before migration 0008.
 
     `email` and `username` hold their canonical forms (`core.identifiers`); nothing else is
     stored of them. `name_key` is the display name as a search compares it. `activated_at` is when
@@ -69,7 +78,7 @@ class User(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    audit_id: Mapped[UUID] = mapped_column(default=uuid4)
+    audit_id: Mapped[UUID] = mapped_column(default=_own_id)
     email: Mapped[str] = mapped_column(key_string(EMAIL_MAX_LENGTH))
     email_verified: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
     username: Mapped[str | None] = mapped_column(key_string(32))

@@ -51,8 +51,10 @@ def test_every_event_is_recorded() -> None:
     assert (DomainEvent, record) in SUBSCRIBERS
 
 
-def test_every_action_is_told_by_one_event() -> None:
-    assert Counter(event.action for event in EVENTS) == Counter(AuditAction)
+def test_every_action_is_told_by_one_event_for_each_outcome() -> None:
+    told = Counter((event.action, event.outcome) for event in EVENTS)
+    assert set(told.values()) == {1}
+    assert {action for action, _ in told} == set(AuditAction)
 
 
 def test_every_action_has_the_form_of_a_name() -> None:

@@ -5,11 +5,19 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
+from authserve.core.actor import VISITOR
+from authserve.core.db import transaction
+from authserve.users.models import User
+from authserve.users.service import delete_user, get_user, ref_of
+from tests.factories import REQUEST, make_user
 from tests.support.clients import Caller, login
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
+from tests.support.trail import write_events
 
 ALL = "/api/v1/audit-events"
 OWN = "/api/v1/users/me/events"
@@ -20,6 +28,7 @@ FIELDS = {
     "action",
     "outcome",
     "actor_id",
+    "actor_client_id",
     "subject_id",
     "ip",
     "user_agent",
@@ -207,14 +216,39 @@ def test_the_events_of_a_deleted_user_stay_without_personal_data(
     admin: Caller, alice: Caller
 ) -> None:
     before = {item["id"] for item in items(admin, ALL, subject_id=alice.id)}
+    alices = str(alice.id)
     assert alice.delete("/api/v1/users/me").status_code == 204
     left = [item for item in items(admin, ALL) if item["id"] in before]
     assert len(left) == len(before)
     (deleted,) = items(admin, ALL, action="user.deleted")
     for item in [*left, deleted]:
-        assert (item["actor_id"], item["subject_id"]) == (None, None)
+        assert item["subject_id"] == alices
+        assert item["actor_id"] in (alices, None)
         assert (item["ip"], item["user_agent"], item["details"]) == (None, None, {})
-    assert items(admin, ALL, subject_id=alice.id) == []
+    found = {item["id"] for item in items(admin, ALL, subject_id=alices)}
+    assert found == {*before, deleted["id"]}
+    assert deleted in items(admin, ALL, actor_id=alices)
+
+
+def test_an_account_of_an_earlier_release_is_found_by_its_id_after_its_deletion(
+    app: Flask, admin: Caller
+) -> None:
+    with app.app_context():
+        older = make_user("older")
+        with transaction() as session:
+            session.execute(update(User).where(User.id == older.id).values(audit_id=uuid4()))
+        older = ref_of(get_user(older.id))
+        write_events(user=older)
+        delete_user(older, actor=VISITOR, request=REQUEST)
+    for event in items(admin, ALL, subject_id=older.id):
+        assert event["subject_id"] == str(older.id)
+    found = [event["action"] for event in items(admin, ALL, subject_id=older.id)]
+    assert found == ["user.deleted", "user.registered"]
+
+
+@on_sqlite
+def test_no_event_is_found_by_an_id_that_no_user_had(admin: Caller) -> None:
+    assert items(admin, ALL, subject_id=uuid4()) == []
 
 
 def test_it_filters_by_the_id_of_the_request(admin: Caller, alice: Caller) -> None:

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, insert, select
 
-from authserve.audit.models import AuditBatch, AuditChain, AuditEvent, AuditUnsealed
+from authserve.audit.models import AuditBatch, AuditChain, AuditDetail, AuditEvent, AuditUnsealed
 from authserve.audit.service import record, seal_events, sealing, verify_trail
 from authserve.core.actor import RequestInfo
 from authserve.core.db import db, read_all, transaction
@@ -16,6 +16,7 @@ from authserve.users.events import UserRegistered
 from tests.support.crowd import all_at_once, served
 from tests.support.databases import executed, on_postgresql
 from tests.support.trail import (
+    detail_row,
     event_ids,
     event_row,
     places,
@@ -144,6 +145,7 @@ def test_an_event_with_an_older_id_gets_into_a_later_batch() -> None:
     seal_all()
     with transaction() as session:
         session.execute(insert(AuditEvent), late)
+        session.execute(insert(AuditDetail), detail_row(late["id"]))
     assert seal_all() == [1]
     assert places()[late["id"]] == (2, 0)
     assert verify_trail().events == 3

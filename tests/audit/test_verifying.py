@@ -20,14 +20,16 @@ from authserve.audit.models import (
     AuditSeal,
     AuditUnsealed,
 )
-from authserve.audit.service import TamperedError, erase_details, rewrap_heads, verify_trail
+from authserve.audit.service import TamperedError, rewrap_heads, verify_trail
 from authserve.audit.service.chain import HEAD_COLUMNS, batch_head, batch_mac
 from authserve.audit.service.verifying import LATENESS
+from authserve.core.actor import UserRef
 from authserve.core.clock import now
 from authserve.core.db import read_all, transaction
-from authserve.users.events import UserDeleted
+from tests.factories import make_user
 from tests.support.trail import (
-    ALICE,
+    delete_from_trail,
+    detail_row,
     details_of,
     event_row,
     seal_all,
@@ -78,18 +80,20 @@ def test_an_empty_trail_is_whole() -> None:
 def test_it_tells_its_progress_batch_by_batch(trail: Trail) -> None:
     told: list[int] = []
     verify_trail(progress=told.append)
-    assert told == [1, 1, 1]
+    # The 0 is the slice of the events outside of batches.
+    assert [count for count in told if count] == [1, 1, 1]
 
 
 # What is no tampering
 
 
 def test_erased_details_leave_the_chain_valid(trail: Trail) -> None:
-    with transaction():
-        erase_details(UserDeleted(subject=ALICE))
+    delete_from_trail()
     assert read_all(select(func.count(AuditDetail.event_id)))[0][0] == 0
     found = verify_trail()
-    assert (found.events, found.unsealed) == (6, 1)
+    assert (found.events, found.unsealed) == (6, 2)
+    seal_all()
+    assert verify_trail().events == 8
 
 
 def test_an_event_from_a_clock_that_is_off_is_no_forgery(clock: time_machine.Traveller) -> None:
@@ -128,6 +132,7 @@ EVENT_CHANGES = {
     "actor_audit_id": None,
     "subject_audit_id": uuid4(),
     "correlation_id": "another",
+    "actor_client_id": "an-app",
     "details_digest": bytes(32),
 }
 
@@ -149,8 +154,7 @@ def test_every_column_of_an_event_is_sealed() -> None:
 
 
 def test_it_names_an_event_whose_id_was_changed(trail: Trail) -> None:
-    with unguarded() as session:
-        session.execute(delete(AuditDetail))
+    delete_from_trail()
     change_event(trail.ids[2], id=uuid4())
     assert fault() == f"event {trail.ids[2]} was removed (batch 2, position 0)"
 
@@ -180,8 +184,9 @@ def test_it_names_the_place_of_an_event_that_was_removed_with_its_seal(
 
 def forge(session: Session, **columns: Any) -> UUID:
     row = event_row(**columns)
-    session.execute(insert(AuditEvent), row)
     event_id: UUID = row["id"]
+    session.execute(insert(AuditEvent), row)
+    session.execute(insert(AuditDetail), detail_row(event_id))
     return event_id
 
 
@@ -300,6 +305,44 @@ def test_it_names_an_event_whose_details_were_changed(trail: Trail, is_sealed: b
         with unguarded() as session:
             session.execute(theirs.values({column: getattr(row, column)}))
         assert verify_trail().events == 6
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_it_names_an_event_of_a_living_user_whose_details_were_removed(
+    trail: Trail, is_sealed: bool
+) -> None:
+    event_id = trail.ids[1] if is_sealed else trail.unsealed
+    delete_from_trail(UserRef(uuid4(), uuid4()))
+    with transaction() as session:
+        session.execute(delete(AuditDetail).where(AuditDetail.event_id == event_id))
+    assert fault() == f"the details of event {event_id} were removed"
+
+
+def test_a_made_up_deletion_of_a_living_user_explains_nothing() -> None:
+    user = make_user("dora")
+    (event_id,) = write_events(user=user)
+    delete_from_trail(user)
+    seal_all()
+    assert fault() == f"the details of event {event_id} were removed"
+
+
+def test_it_names_an_event_without_users_whose_details_were_removed(trail: Trail) -> None:
+    with transaction() as session:
+        forged = forge(session, subject_audit_id=None)
+    seal_all()
+    assert verify_trail().events == 8
+    with transaction() as session:
+        session.execute(delete(AuditDetail).where(AuditDetail.event_id == forged))
+    assert fault() == f"the details of event {forged} were removed"
+
+
+def test_a_client_that_acted_is_sealed_with_its_event(trail: Trail) -> None:
+    with transaction() as session:
+        event_id = forge(session, actor_client_id="an-app")
+    seal_all()
+    assert verify_trail().events == 8
+    change_event(event_id, actor_client_id=None)
+    assert fault().startswith(f"event {event_id} was changed")
 
 
 def test_it_notices_other_details_in_the_place_of_erased_ones(trail: Trail) -> None:

@@ -1,14 +1,14 @@
 """What the worker does for the audit trail by itself."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from authserve.audit.models import AuditBatch
+from authserve.audit.models import AuditBatch, AuditChain
 from authserve.audit.worker import JOBS, SEAL_SECS
 from authserve.core.clock import now
 from authserve.core.db import transaction
@@ -45,6 +45,11 @@ class Turns:
 
 @pytest.fixture
 def turns(app: Flask) -> Turns:
+    """Turns of a worker in a night that has been verified already."""
+    with transaction() as session:
+        session.execute(
+            update(AuditChain).values(verification_begun_at=datetime.max.replace(tzinfo=UTC))
+        )
     return Turns(app)
 
 

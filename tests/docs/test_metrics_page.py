@@ -9,8 +9,11 @@ import yaml
 from flask import Flask
 
 import config
+from authserve.audit.events import TrailVerified
 from authserve.core.breakers import all_breakers
+from authserve.core.db import transaction
 from authserve.core.errors import AuthserveError
+from authserve.core.events import emit
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
 from tests.support.marks import on_sqlite
@@ -35,6 +38,8 @@ def found(app: Flask) -> Scrape:
     """A scrape in which every metric has a series."""
     alice = register_caller(app, "alice")
     alice.get("/nowhere")
+    with app.app_context(), transaction():
+        emit(TrailVerified())
     return scrape(alice.client)
 
 

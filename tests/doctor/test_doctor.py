@@ -13,9 +13,11 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from authserve.app import create_app
+from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.audit.service import seal_events
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.core.db import db, transaction
+from authserve.core.events import DomainEvent, emit
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.outbox.service import enqueue
 from tests.conftest import make_settings
@@ -53,6 +55,30 @@ def test_it_renders_every_mail(make_app: MakeApp, tmp_path: Path) -> None:
     status, findings = examine(make_app(mail_templates=tmp_path))
     assert (status, findings["mail templates"]["level"]) == (1, "failure")
     assert "reset_password: 'lifetime' is undefined" in findings["mail templates"]["message"]
+
+
+@on_sqlite
+def test_it_reports_the_last_nightly_verification(
+    app: Flask, clock: time_machine.Traveller
+) -> None:
+    def level() -> str:
+        found: str = examine(app)[1]["audit verification"]["level"]
+        return found
+
+    def record(event: DomainEvent) -> None:
+        with app.app_context(), transaction():
+            emit(event)
+
+    assert level() == "ok"
+    record(TrailVerified())
+    clock.shift(timedelta(days=3))
+    assert level() == "ok"
+    clock.shift(1)
+    assert level() == "warning"
+    record(TrailFaultFound(details={"fault": "event 1 was removed"}))
+    status, findings = examine(app)
+    assert (status, findings["audit verification"]["level"]) == (1, "failure")
+    assert "event 1 was removed" in findings["audit verification"]["message"]
 
 
 @on_sqlite

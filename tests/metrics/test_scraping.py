@@ -10,9 +10,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from authserve.app import service_version
+from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.core.breakers import all_breakers
 from authserve.core.clock import now
-from authserve.core.db import read_all, reading
+from authserve.core.db import read_all, reading, transaction
+from authserve.core.events import emit
 from authserve.metering import METRICS_SOURCES
 from authserve.metrics.routes import SOURCES_EXTENSION
 from authserve.metrics.service import scraping
@@ -99,6 +101,19 @@ def test_it_tells_what_is_not_sealed_yet(app: Flask, alice: Caller, read: Read) 
     with app.app_context():
         seal_all()
     assert read().value("authserve_audit_unsealed_events") == 0
+
+
+def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
+    app: Flask, clock: time_machine.Traveller, read: Read
+) -> None:
+    verified, is_whole = "authserve_audit_verified_timestamp_seconds", "authserve_audit_is_whole"
+    assert not [name for name in read().families if name in (verified, is_whole)]
+    for fault, value in ((None, 1), ("event 1 was removed", 0)):
+        clock.shift(60)
+        with app.app_context(), transaction():
+            emit(TrailFaultFound(details={"fault": fault}) if fault else TrailVerified())
+        found = read()
+        assert (found.value(verified), found.value(is_whole)) == (now().timestamp(), value)
 
 
 def test_without_the_database_the_rest_is_told(

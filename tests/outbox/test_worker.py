@@ -259,6 +259,22 @@ class TestMaintenance:
         assert slices == [0, 1]
 
     @on_sqlite
+    def test_a_message_that_is_due_does_not_wait_for_the_end_of_a_job(
+        self, app: Flask, post: Post, make_worker: MakeWorker
+    ) -> None:
+        stop, seen = StopSignal(), []
+
+        def purge() -> Iterator[int]:
+            for number in range(3):
+                owe(app, str(number))
+                yield 1
+                seen.append(len(post.delivered))
+            stop.set()
+
+        make_worker([purge]).run(stop)
+        assert seen == [1, 2, 3]
+
+    @on_sqlite
     def test_one_purge_that_fails_does_not_keep_the_others(
         self, app: Flask, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
     ) -> None:

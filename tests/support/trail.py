@@ -9,12 +9,18 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from authserve.audit.models import AuditDetail, AuditEvent, AuditSeal
-from authserve.audit.service import details_digest, record, seal_events
+from authserve.audit.service import (
+    details_digest,
+    erase_details,
+    keep_pseudonym,
+    record,
+    seal_events,
+)
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.db import db, read_all, transaction
 from authserve.core.ids import new_id
-from authserve.users.events import UserRegistered
+from authserve.users.events import UserDeleted, UserRegistered
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
 
@@ -44,15 +50,38 @@ def event_row(**columns: Any) -> dict[str, Any]:
         "actor_audit_id": None,
         "subject_audit_id": uuid4(),
         "correlation_id": "forged",
-        "details_digest": details_digest(b"salt", {}),
+        "actor_client_id": None,
+        "details_digest": details_digest(SALT, NO_DETAILS),
         **columns,
     }
 
 
+SALT = b"0123456789abcdef"
+NO_DETAILS: dict[str, Any] = {"ip": None, "user_agent": None, "details": {}}
+
+
+def detail_row(event_id: UUID) -> dict[str, Any]:
+    """The details of an event that `event_row` made."""
+    return {"event_id": event_id, "salt": SALT, **NO_DETAILS}
+
+
+def delete_from_trail(user: UserRef = ALICE) -> UUID:
+    """Do to the trail what deleting a user does; returns the id of the event."""
+    before = set(event_ids())
+    with transaction():
+        event = UserDeleted(actor=Actor(user=user), subject=user, request=REQUEST)
+        for handle in (record, erase_details, keep_pseudonym):
+            handle(event)
+    (event_id,) = set(event_ids()) - before
+    return event_id
+
+
 def write_rows(count: int) -> None:
-    """Write many events at once, without details."""
+    """Write many events at once."""
+    rows = [event_row() for _ in range(count)]
     with transaction() as session:
-        session.execute(insert(AuditEvent), [event_row() for _ in range(count)])
+        session.execute(insert(AuditEvent), rows)
+        session.execute(insert(AuditDetail), [detail_row(row["id"]) for row in rows])
 
 
 def seal_all() -> list[int]:

@@ -62,7 +62,7 @@ def test_a_new_account_is_active_and_has_never_signed_in(
     assert (user.is_active, user.email_verified, user.mfa_enabled) == (True, False, False)
     assert (user.username, user.password_hash, user.last_login_at) == (None, None, None)
     assert user.created_at == user.updated_at == now()
-    assert user.audit_id != user.id
+    assert user.audit_id == user.id
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,13 @@
 
 from authserve.audit.service.addresses import find_shared_address
 from authserve.audit.service.exporting import ExportedEvent, export_events
+from authserve.audit.service.nightly import (
+    Verification,
+    find_last_verification,
+    verify_nightly,
+)
 from authserve.audit.service.pruning import prune_events
+from authserve.audit.service.pseudonyms import keep_pseudonym
 from authserve.audit.service.reading import (
     EventFilters,
     RecordedEvent,
@@ -31,6 +37,7 @@ __all__ = [
     "RecordedEvent",
     "RecordedFailure",
     "TamperedError",
+    "Verification",
     "Verified",
     "chain_length",
     "count_unsealed_events",
@@ -39,12 +46,15 @@ __all__ = [
     "export_events",
     "find_events",
     "find_last_sign_in_failures",
+    "find_last_verification",
     "find_oldest_unsealed",
     "find_shared_address",
+    "keep_pseudonym",
     "position_of",
     "prune_events",
     "record",
     "rewrap_heads",
     "seal_events",
+    "verify_nightly",
     "verify_trail",
 ]

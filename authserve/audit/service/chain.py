@@ -30,7 +30,10 @@ EVENT_COLUMNS = (
     "correlation_id",
     "details_digest",
 )
-"""All of an event: none of them ever changes."""
+"""All of an event but `OPTIONAL_COLUMN`: none of them ever changes."""
+
+OPTIONAL_COLUMN = "actor_client_id"
+"""Part of an event's digest where it is not null, so that older digests still fit."""
 
 HEAD_COLUMNS = (
     "seq",
@@ -47,8 +50,10 @@ HEAD_COLUMNS = (
 
 
 def event_digest(event: Row[Any]) -> bytes:
-    """The digest of one event, over `EVENT_COLUMNS`."""
-    return _digest_of("event", [getattr(event, name) for name in EVENT_COLUMNS])
+    """Return the digest of one event, over `EVENT_COLUMNS` and `OPTIONAL_COLUMN`."""
+    values = [getattr(event, name) for name in EVENT_COLUMNS]
+    optional = getattr(event, OPTIONAL_COLUMN)
+    return _digest_of("event", values if optional is None else [*values, optional])
 
 
 def batch_head(batch: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Reading the audit trail: pseudonyms become users again, as far as there still are any."""
+"""Reading the audit trail: the ids that events hold become the users' own ids."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, false, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.audit.service.pseudonyms import find_user_ids, get_audit_id
 from authserve.core.actor import UserRef
 from authserve.core.db import read_all
 from authserve.core.events import AuditAction
 from authserve.core.sqlite_statistics import is_common_on_sqlite, unindexed
-from authserve.users.service import find_audit_id, find_ids_by_audit_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class RecordedEvent:
     action: str
     outcome: str
     actor_id: UUID | None
+    actor_client_id: str | None
     subject_id: UUID | None
     ip: str | None
     user_agent: str | None
@@ -134,6 +135,7 @@ EVENT_AND_DETAILS: Sequence[InstrumentedAttribute[Any]] = (
     AuditEvent.outcome,
     AuditEvent.actor_audit_id,
     AuditEvent.subject_audit_id,
+    AuditEvent.actor_client_id,
     AuditEvent.correlation_id,
     AuditDetail.ip,
     AuditDetail.user_agent,
@@ -151,9 +153,9 @@ def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
     if filters.action is not None:
         yield _is_action(filters.action, by_time=filters.is_bound_to_time)
     if filters.actor_id is not None:
-        yield _is_user(AuditEvent.actor_audit_id, filters.actor_id)
+        yield AuditEvent.actor_audit_id == get_audit_id(filters.actor_id)
     if filters.subject_id is not None:
-        yield _is_user(AuditEvent.subject_audit_id, filters.subject_id)
+        yield AuditEvent.subject_audit_id == get_audit_id(filters.subject_id)
     if filters.correlation_id is not None:
         yield AuditEvent.correlation_id == filters.correlation_id
     if filters.involving is not None:
@@ -172,18 +174,10 @@ def _is_action(action: AuditAction, *, by_time: bool) -> ColumnElement[bool]:
     return is_action
 
 
-def _is_user(column: Any, user_id: UUID) -> ColumnElement[bool]:
-    audit_id = find_audit_id(user_id)
-    if audit_id is None:
-        return false()
-    matches: ColumnElement[bool] = column == audit_id
-    return matches
-
-
 def recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
-    """Rows of `EVENT_AND_DETAILS` with their users; one look-up serves them all."""
-    pseudonyms = {row.actor_audit_id for row in rows} | {row.subject_audit_id for row in rows}
-    ids = find_ids_by_audit_id(pseudonyms - {None})
+    """Return the events of rows of `EVENT_AND_DETAILS`, with their users' own ids."""
+    audit_ids = {row.actor_audit_id for row in rows} | {row.subject_audit_id for row in rows}
+    ids = find_user_ids(audit_ids - {None})
     return [
         RecordedEvent(
             id=row.id,
@@ -191,6 +185,7 @@ def recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
             action=row.action,
             outcome=row.outcome,
             actor_id=ids.get(row.actor_audit_id),
+            actor_client_id=row.actor_client_id,
             subject_id=ids.get(row.subject_audit_id),
             ip=row.ip,
             user_agent=row.user_agent,

@@ -23,7 +23,7 @@ from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
 from authserve.doctor.service.restores import sessions
 from authserve.doctor.service.server import gunicorn_version
-from authserve.doctor.service.trail import audit_trail
+from authserve.doctor.service.trail import audit_trail, audit_verification
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
 from authserve.mail.service import get_mailer
@@ -67,6 +67,7 @@ def examine() -> Iterator[Finding]:
         yield client_addresses(settings)
         yield sessions()
         yield audit_trail()
+        yield audit_verification()
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
 

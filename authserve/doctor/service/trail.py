@@ -1,13 +1,16 @@
-"""Whether the audit trail is being sealed."""
+"""Checks of the audit trail: it is sealed, and verified every night."""
 
 from datetime import timedelta
 
-from authserve.audit.service import find_oldest_unsealed
-from authserve.core.clock import now
+from authserve.audit.service import find_last_verification, find_oldest_unsealed
+from authserve.core.clock import now, to_rfc3339
 from authserve.doctor.service.finding import Finding, Level
 
 LATE = timedelta(minutes=10)
 """A running worker seals within seconds (chosen, not measured)."""
+
+NIGHTS_MISSED = timedelta(days=3)
+"""The age from which on a last verification is too old (chosen)."""
 
 
 def audit_trail() -> Finding:
@@ -17,3 +20,18 @@ def audit_trail() -> Finding:
         message = "Audit events wait for over ten minutes to be sealed: does `flask worker` run?"
         return Finding("audit", Level.WARNING, message)
     return Finding("audit", Level.OK, "Audit events are sealed as they come.")
+
+
+def audit_verification() -> Finding:
+    """Report the outcome of the last nightly verification."""
+    last = find_last_verification()
+    if last is None:
+        return Finding("audit verification", Level.OK, "No night has passed with a worker yet.")
+    if last.fault is not None:
+        message = f"The audit trail was tampered with: {last.fault}. See docs/audit.md, Verifying."
+        return Finding("audit verification", Level.FAILURE, message)
+    if now() - last.at > NIGHTS_MISSED:
+        message = f"The audit trail was last verified at {to_rfc3339(last.at)}: is a worker killed?"
+        return Finding("audit verification", Level.WARNING, message)
+    at = to_rfc3339(last.at)
+    return Finding("audit verification", Level.OK, f"The audit trail was whole at {at}.")

@@ -10,9 +10,9 @@ from authserve.metrics.service.files import forget_worker
 from authserve.metrics.service.scraping import (
     Source,
     expose,
+    read_audit,
     read_keys,
     read_outbox,
-    read_unsealed,
 )
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "expose",
     "forget_worker",
     "get_metrics",
+    "read_audit",
     "read_keys",
     "read_outbox",
-    "read_unsealed",
 ]

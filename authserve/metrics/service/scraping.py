@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prometheus_client import Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -129,11 +129,32 @@ def read_keys() -> Iterator[Metric]:
         )
 
 
-def read_unsealed(count: Callable[[], int]) -> Source:
-    """A source that tells how many audit events are in no batch yet; `count` counts them."""
-    return lambda: [
-        _gauge("authserve_audit_unsealed_events", "Audit events in no batch yet.", count())
-    ]
+def read_audit(
+    count_unsealed: Callable[[], int],
+    find_verification: Callable[[], tuple[datetime, bool] | None],
+) -> Source:
+    """Return a source of what the audit trail waits for, and of its last verification.
+
+    Args:
+        count_unsealed: returns how many events are in no batch yet.
+        find_verification: returns when the worker last verified the trail, and True if the trail
+            was whole then; None before the first time.
+    """
+
+    def read() -> Iterator[Metric]:
+        unsealed = count_unsealed()
+        yield _gauge("authserve_audit_unsealed_events", "Audit events in no batch yet.", unsealed)
+        if (verification := find_verification()) is None:
+            return
+        at, is_whole = verification
+        yield _gauge(
+            "authserve_audit_verified_timestamp_seconds",
+            "Unix time of the last verification of the audit trail by the worker.",
+            at.timestamp(),
+        )
+        yield _gauge("authserve_audit_is_whole", "1 if the trail was whole then, else 0.", is_whole)
+
+    return read
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

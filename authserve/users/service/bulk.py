@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
@@ -66,9 +66,10 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
 
 def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
     name = user.display_name
+    user_id = user.id or new_id()
     return {
-        "id": user.id or new_id(),
-        "audit_id": uuid4(),
+        "id": user_id,
+        "audit_id": user_id,
         "email": user.email,
         "email_verified": user.email_verified,
         "username": user.username,

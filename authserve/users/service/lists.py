@@ -181,13 +181,13 @@ def page_of_users(
 
 
 def find_ids_by_audit_id(audit_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    """Whose pseudonyms these are; those of deleted accounts are left out."""
+    """Return the ids of living accounts by the ids that audit events hold of them."""
     wanted = list(set(audit_ids))
     statement = select(User.audit_id, User.id).where(User.audit_id.in_(wanted))
     return {row.audit_id: row.id for row in read_all(statement)}
 
 
 def find_audit_id(user_id: UUID) -> UUID | None:
-    """The pseudonym under which the audit trail knows an account."""
+    """Return the id that audit events hold of a living account, or None."""
     rows = read_all(select(User.audit_id).where(User.id == user_id))
     return rows[0].audit_id if rows else None

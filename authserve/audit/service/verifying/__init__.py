@@ -2,7 +2,12 @@
 
 from authserve.audit.service.verifying.batches import find_fault_of_batch
 from authserve.audit.service.verifying.events import LATENESS, TamperedError
-from authserve.audit.service.verifying.trail import Verified, chain_length, verify_trail
+from authserve.audit.service.verifying.trail import (
+    Verified,
+    chain_length,
+    verify_in_slices,
+    verify_trail,
+)
 
 __all__ = [
     "LATENESS",
@@ -10,5 +15,6 @@ __all__ = [
     "Verified",
     "chain_length",
     "find_fault_of_batch",
+    "verify_in_slices",
     "verify_trail",
 ]

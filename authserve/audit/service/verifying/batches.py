@@ -11,11 +11,17 @@ from authserve.audit.service.chain import (
     DIGEST_BYTES,
     EVENT_COLUMNS,
     HEAD_COLUMNS,
+    OPTIONAL_COLUMN,
     batch_head,
     event_digest,
     is_batch_mac,
 )
-from authserve.audit.service.verifying.events import TamperedError, check_age, check_details
+from authserve.audit.service.verifying.events import (
+    TamperedError,
+    check_age,
+    check_details,
+    find_deleted_users,
+)
 from authserve.core.crypto import digest, is_equal
 from authserve.core.db import read_all
 
@@ -77,11 +83,12 @@ def check_content(batch: Row[Any], horizon: datetime | None) -> bool:
 def _check_events(batch: Row[Any], horizon: datetime | None) -> None:
     sealed = _split(batch)
     rows = _read_sealed(batch.seq)
+    deleted = find_deleted_users(rows)
     for place, row in enumerate(rows):
         if row.position > place and place < len(sealed):
             raise TamperedError(f"event {place} of batch {batch.seq} was removed, with its seal")
         _check_event(row, sealed, batch=batch, is_surplus=len(rows) > len(sealed))
-        check_details(row)
+        check_details(row, deleted=deleted)
         check_age(row.id, row.occurred_at, horizon)
     if len(rows) < len(sealed):
         raise TamperedError(f"event {len(rows)} of batch {batch.seq} was removed, with its seal")
@@ -99,7 +106,7 @@ def _read_sealed(seq: int) -> Sequence[Row[Any]]:
         select(
             AuditSeal.event_id,
             AuditSeal.position,
-            *(getattr(AuditEvent, name) for name in EVENT_COLUMNS),
+            *(getattr(AuditEvent, name) for name in (*EVENT_COLUMNS, OPTIONAL_COLUMN)),
             AuditDetail.event_id.label("details_of"),
             AuditDetail.salt,
             AuditDetail.ip,

@@ -1,14 +1,19 @@
-"""What every event is held against, wherever it stands."""
+"""The checks of single events, sealed or not."""
 
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 
+from authserve.audit.models import AuditEvent
 from authserve.audit.service.recording import details_digest
 from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import is_equal
+from authserve.core.db import read_all
+from authserve.core.events import AuditAction
+from authserve.users.service import find_ids_by_audit_id
 
 LATENESS = timedelta(hours=1)
 """How much older than what is sealed already an event may be that comes late. Timeouts end every
@@ -22,13 +27,38 @@ class TamperedError(Exception):
     """
 
 
-def check_details(row: Row[Any]) -> None:
-    """Check details that are still there; erased ones are no tampering.
+def find_deleted_users(rows: Sequence[Row[Any]]) -> Set[UUID]:
+    """Return which users of events without details were deleted, by the ids that events hold.
+
+    Only the event `user.deleted` explains missing details, and only while no account has the id:
+    an event that was put in to cover a removal must not explain anything.
+    """
+    bare = {user for row in rows if row.details_of is None for user in _users_of(row)}
+    if not bare:
+        return frozenset()
+    statement = select(AuditEvent.subject_audit_id).where(
+        AuditEvent.subject_audit_id.in_(bare), AuditEvent.action == AuditAction.USER_DELETED
+    )
+    deleted = {row.subject_audit_id for row in read_all(statement)}
+    return deleted - find_ids_by_audit_id(deleted).keys()
+
+
+def _users_of(row: Row[Any]) -> Set[UUID]:
+    return {row.subject_audit_id, row.actor_audit_id} - {None}
+
+
+def check_details(row: Row[Any], *, deleted: Set[UUID]) -> None:
+    """Check that an event's details are what they were, or were erased with one of its users.
+
+    Args:
+        deleted: what `find_deleted_users` returned for the rows of the event.
 
     Raises:
-        TamperedError: they were changed.
+        TamperedError: the details were changed, or removed.
     """
     if row.details_of is None:
+        if not _users_of(row) & deleted:
+            raise TamperedError(f"the details of event {row.id} were removed")
         return
     details = {"ip": row.ip, "user_agent": row.user_agent, "details": row.details}
     if not is_equal(details_digest(row.salt, details), row.details_digest):

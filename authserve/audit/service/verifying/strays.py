@@ -1,6 +1,6 @@
 """Events outside of all batches: each is either new, or was never written by the service."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,18 +8,29 @@ from uuid import UUID
 from sqlalchemy import Row, select
 
 from authserve.audit.models import AuditBatch, AuditDetail, AuditEvent, AuditSeal, AuditUnsealed
-from authserve.audit.service.verifying.events import TamperedError, check_age, check_details
+from authserve.audit.service.verifying.events import (
+    TamperedError,
+    check_age,
+    check_details,
+    find_deleted_users,
+)
 from authserve.core.db import read_all
 
 STRAY_SLICE = 2_000
 """Events looked at in one statement, when looking for strays (chosen)."""
 
 
-def check_strays(horizon: datetime | None) -> int:
-    """Check that every event is either new or in a batch; returns how many are new.
+def check_strays(horizon: datetime | None) -> Generator[int, None, int]:
+    """Check that every event is either new or in a batch.
 
     Args:
         horizon: how new an event has been sealed, at the least; None if none was.
+
+    Yields:
+        0, no batch, after each slice of `STRAY_SLICE` events.
+
+    Returns:
+        How many events are new.
 
     Raises:
         TamperedError: one was inserted, or removed before it was sealed.
@@ -27,9 +38,10 @@ def check_strays(horizon: datetime | None) -> int:
     _check_none_vanished()
     unsealed, last_id = 0, None
     while rows := _read_places(last_id):
+        deleted = find_deleted_users([row for row in rows if row.unsealed_id is not None])
         for row in rows:
             if row.unsealed_id is not None and row.seal_id is None:
-                check_details(row)
+                check_details(row, deleted=deleted)
                 check_age(row.id, row.occurred_at, horizon)
                 unsealed += 1
             elif not row.is_in_batch:
@@ -37,6 +49,7 @@ def check_strays(horizon: datetime | None) -> int:
             elif row.unsealed_id is not None:
                 raise TamperedError(f"event {row.id} is sealed, and was noted as new once more")
         last_id = rows[-1].id
+        yield 0
     return unsealed
 
 
@@ -58,6 +71,8 @@ def _read_places(after_id: UUID | None) -> Sequence[Row[Any]]:
         select(
             AuditEvent.id,
             AuditEvent.occurred_at,
+            AuditEvent.subject_audit_id,
+            AuditEvent.actor_audit_id,
             AuditEvent.details_digest,
             AuditUnsealed.event_id.label("unsealed_id"),
             AuditSeal.event_id.label("seal_id"),

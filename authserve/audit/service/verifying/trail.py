@@ -1,6 +1,6 @@
 """The trail as a whole: batch after batch, up to the noted end, and what is in none."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,18 +61,43 @@ def verify_trail(
     known_heads: Mapping[int, bytes] | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Verified:
-    """Check every batch, every event and what details there still are, in bounded memory.
-
-    The service may go on meanwhile: batches sealed later are not looked at. Whoever holds
-    `SECRET_KEY`, or puts an older copy of the whole database back, is found by `known_heads`
-    alone.
+    """Run `verify_in_slices` to its end.
 
     Args:
         known_heads: heads by their batch, from the log.
-        progress: told how many batches more are checked.
+        progress: called with the number of batches checked since the call before.
 
     Raises:
-        TamperedError: what was changed, removed or inserted first.
+        TamperedError: the first change, removal or insertion that was found.
+    """
+    slices = verify_in_slices(known_heads=known_heads)
+    while True:
+        try:
+            progress(next(slices))
+        except StopIteration as end:
+            verified: Verified = end.value
+            return verified
+
+
+def verify_in_slices(
+    *, known_heads: Mapping[int, bytes] | None = None
+) -> Generator[int, None, Verified]:
+    """Check every batch, every event and its details, in bounded memory.
+
+    The service may go on meanwhile: batches sealed later are not checked. Only `known_heads` finds
+    what the holder of `SECRET_KEY` forged, and an older copy of the whole database.
+
+    Args:
+        known_heads: heads by their batch, from the log.
+
+    Yields:
+        The number of batches checked since the slice before; 0 for events outside of batches.
+
+    Returns:
+        The extent of the trail, if it is whole.
+
+    Raises:
+        TamperedError: the first change, removal or insertion that was found.
     """
     newest = read_all(select(func.max(AuditBatch.seq)))[0][0] or 0
     end = _read_end()
@@ -86,9 +111,9 @@ def verify_trail(
         _check_link(batch, walk)
         _check_known_head(batch, heads.pop(batch.seq, None))
         _step(batch, walk, is_there=check_content(batch, walk.horizon))
-        progress(1)
+        yield 1
     _check_end(end, walk, heads)
-    unsealed = check_strays(walk.horizon)
+    unsealed = yield from check_strays(walk.horizon)
     return Verified(
         batches=walk.seq,
         events=walk.events,
