@@ -30,6 +30,7 @@ from authserve.core.setting_parsers import (
     parse_brand,
     parse_helo,
     parse_mailbox,
+    parse_optional_line,
     parse_secret,
     parse_secrets,
     parse_switch,
@@ -78,6 +79,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "INVITE_URL": parse_link,
     "PASSWORD_MIN_LENGTH": whole(8, 64),
     "BREACHED_PASSWORDS_URL": parse_range_url,
+    "FLASK_SECURITY_SALT": parse_optional_line,
     "RATELIMIT_STORAGE_URL": parse_limit_storage_url,
     "RATELIMIT_ENABLED": parse_switch,
     "TRUSTED_PROXIES": whole(0, 10),
@@ -109,6 +111,7 @@ SECRETS = (
     "MAIL_URL",
     "RATELIMIT_STORAGE_URL",
     "METRICS_TOKEN",
+    "FLASK_SECURITY_SALT",
 )
 """These can also come from the file that `NAME_FILE` names, as container platforms hand them in."""
 

@@ -178,6 +178,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         # At most half the threads may wait for a hash; the others go on checking tokens.
         queue_size=max(1, settings.web_threads // 2),
         on_hashed=observe_hash,
+        flask_security_salt=settings.flask_security_salt,
     )
     url = settings.breached_passwords_url
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)

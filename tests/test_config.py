@@ -198,6 +198,8 @@ ACCEPTED = [
         "capacitor://localhost tauri://localhost, chrome-extension://abcdefghijklmnop",
         ("capacitor://localhost", "tauri://localhost", "chrome-extension://abcdefghijklmnop"),
     ),
+    ("FLASK_SECURITY_SALT", "", ""),
+    ("FLASK_SECURITY_SALT", "a salt, as it is ", "a salt, as it is "),
     ("METRICS_TOKEN", "", ""),
     ("METRICS_TOKEN", SECRET, SECRET),
     ("METRICS_TOKEN", "-._~+/" * 6 + "==", "-._~+/" * 6 + "=="),
@@ -385,6 +387,7 @@ REFUSED = {
         "chrome-extension://user@abc",
     ],
     "METRICS_TOKEN": ["short", "a b" * 20, "ü" * 40, "x" * 600, "a" * 40 + "\n"],
+    "FLASK_SECURITY_SALT": ["a\nb", "a\x07b"],
     "LOG_LEVEL": ["WARN", "NOTSET", "20"],
     "HOST": [
         ",",
@@ -512,6 +515,8 @@ def test_no_message_repeats_a_value(
 ) -> None:
     if name in {"JWT_AUDIENCE", "BRAND_NAME", "MAIL_HELO"}:
         text += "\n"
+    if name == "FLASK_SECURITY_SALT":
+        text += "\x07"
     assert LEAK not in "".join(faults_of(**{name: text}))
     if name in config.SECRETS:
         file = tmp_path / "secret"
@@ -535,6 +540,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         MAIL_URL=f"smtps://user:{LEAK}@h",
         RATELIMIT_STORAGE_URL=f"redis://user:{LEAK}@h",
         METRICS_TOKEN=f"{LEAK}-and-so-much-longer",
+        FLASK_SECURITY_SALT=LEAK,
     )
     assert LEAK in settings.database_url
     assert LEAK not in repr(settings)
@@ -549,6 +555,7 @@ def test_repr_shows_no_secret(load: Load) -> None:
         ("MAIL_URL", "smtps://u:p@h", "smtps://u:p@h"),
         ("RATELIMIT_STORAGE_URL", "redis://u:p@h", "redis://u:p@h"),
         ("METRICS_TOKEN", OTHER_SECRET, OTHER_SECRET),
+        ("FLASK_SECURITY_SALT", "146585145368132", "146585145368132"),
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

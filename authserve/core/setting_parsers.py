@@ -34,6 +34,13 @@ def parse_text(raw: str) -> str:
     return raw
 
 
+def parse_optional_line(raw: str) -> str:
+    """Return a text that fills one line; empty text means none."""
+    if not raw.isprintable():
+        raise ValidationError("must be on one line, in UTF-8 and without control characters")
+    return raw
+
+
 MAX_BRAND_LENGTH = 60
 """In code points: fits the subject line of a mail beside its other words (chosen)."""
 

@@ -96,6 +96,8 @@ class Settings:
     password_min_length: int = 8
     breached_passwords_url: str = ""
     """Without a slash at the end; empty: no password is looked up."""
+    flask_security_salt: str = field(default="", repr=False)
+    """What Flask-Security mixed into the passwords of imported accounts; empty: nothing."""
     ratelimit_storage_url: str = field(default="database:", repr=False)
     """Where ordinary limits count: `database:`, or `redis://` or `rediss://`."""
     ratelimit_enabled: bool = True

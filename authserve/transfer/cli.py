@@ -1,95 +1,207 @@
 """`flask users import` and `flask users export`."""
 
+import codecs
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 import click
 from flask.cli import with_appcontext
 
-from authserve.core.cli import Command, open_output, print_written
+from authserve.core.cli import (
+    Command,
+    open_output,
+    print_hint,
+    print_result,
+    print_written,
+    progress_bar,
+)
+from authserve.core.settings import get_settings
 from authserve.transfer.errors import TransferFileError
-from authserve.transfer.schemas import FIELDS, load_row
-from authserve.transfer.service import RawRow, Result, RowResult, export_users, import_users
-from authserve.transfer.service import read_rows as read_rows_of
+from authserve.transfer.policy import FIELDS
+from authserve.transfer.schemas import LoadOptions, load_row, source_id_of
+from authserve.transfer.service import (
+    SOURCES,
+    Candidate,
+    FirebaseConfig,
+    ImportOptions,
+    RawRow,
+    ReadOptions,
+    Result,
+    RowResult,
+    export_users,
+    import_users,
+    parse_firebase_config,
+    read_rows,
+)
+
+
+def _check_encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    try:
+        return codecs.lookup(value).name if value else ""
+    except LookupError as error:
+        raise click.BadParameter(f"{value!r} is no encoding, such as windows-1252") from error
+
+
+def _check_delimiter(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(value, value)
+    if len(delimiter) > 1 or delimiter in ('"', "\r", "\n"):
+        raise click.BadParameter("one character is needed, or the word tab")
+    return delimiter
+
+
+def _read_firebase_config(
+    _ctx: click.Context, _param: click.Parameter, value: Path | None
+) -> FirebaseConfig | None:
+    try:
+        return None if value is None else parse_firebase_config(value.read_text("utf-8-sig"))
+    except ValueError as error:
+        raise click.BadParameter(f"{value} has no hash parameters ({error})") from error
 
 
 @click.command("import", cls=Command)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["authserve", "django", "csv"]),
+    type=click.Choice(list(SOURCES)),
     default="authserve",
     show_default=True,
-    help="authserve and django are NDJSON, one account a line.",
+    help="The system that the accounts come from, or csv.",
 )
 @click.option("--map", "maps", multiple=True, metavar="COLUMN=FIELD", help="For CSV; repeatable.")
+@click.option(
+    "--delimiter", default="", callback=_check_delimiter, help="Of CSV; found if left out."
+)
+@click.option(
+    "--encoding",
+    default="",
+    callback=_check_encoding,
+    help="Of the file; UTF-8 or UTF-16 if left out.",
+)
+@click.option(
+    "--firebase-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_read_firebase_config,
+    help="A file with the hash parameters of the Firebase project.",
+)
+@click.option("--update", is_flag=True, help="Fill what accounts that are there already lack.")
+@click.option(
+    "--without-passwords",
+    is_flag=True,
+    help="Import accounts whose hash cannot be taken over without a password.",
+)
+@click.option(
+    "--without-bad-usernames",
+    is_flag=True,
+    help="Import accounts whose username is taken, or not of our form, without it.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
-    "--results", type=click.Path(dir_okay=False, path_type=Path), help="NDJSON, one line a row."
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="NDJSON, one line a row, with the new id and the source's key.",
 )
 @with_appcontext
 def import_command(
-    file: Path, file_format: str, maps: tuple[str, ...], dry_run: bool, results: Path | None
+    file: Path,
+    maps: tuple[str, ...],
+    results: Path | None,
+    update: bool,
+    dry_run: bool,
+    without_passwords: bool,
+    without_bad_usernames: bool,
+    **reading: Any,
 ) -> None:
     """Import accounts with their password hashes; they sign in with the passwords they have.
 
+    FILE is JSON (one object a line, or a list), or CSV with a header; `-` is standard input.
     Accounts that are there already stay as they are, so an import that was cut off is run again.
     Rows that cannot be used are left out and told; then the exit status is 1.
 
     \b
-    Fields: id, email, username, display_name, password_hash, email_verified, is_active,
-    created_at, last_login_at, roles.
+    Fields: id, source_id, email, username, display_name, password_hash, email_verified,
+    is_active, created_at, last_login_at, roles. CSV columns of these names map themselves.
 
     \b
     Examples:
       flask users import users.ndjson --dry-run
-      python manage.py dumpdata auth.user --format jsonl > users.jsonl
-      flask users import users.jsonl --format django --results results.ndjson
       flask users import users.csv --format csv --map mail=email --map hash=password_hash
+      flask users import realm.json --format keycloak --results results.ndjson
     """
-    counts: Counter[Result] = Counter()
+    options = ImportOptions(
+        dry_run=dry_run, update=update, without_bad_usernames=without_bad_usernames
+    )
+    load = _loader(
+        LoadOptions(
+            without_passwords=without_passwords,
+            without_bad_usernames=without_bad_usernames,
+            flask_security_salt=get_settings().flask_security_salt,
+        )
+    )
+    columns = _columns(maps, reading["file_format"])
+    counts = _Counts(is_dry_run=dry_run, is_update=update)
     try:
-        rows = read_rows_of(file, file_format, _columns(maps))
-        with _progress(file) as counted, _result_file(results) as told:
-            for batch in import_users(counted(rows), load=load_row, dry_run=dry_run):
-                counts.update(result.result for result in batch)
-                _tell(batch, told)
+        with click.open_file(str(file), "rb") as source, _result_file(results) as told:
+            rows = read_rows(source, _read_options(reading, columns), report=print_hint)  # type: ignore[arg-type]
+            with progress_bar(_size(source), "Importing") as advance:  # type: ignore[arg-type]
+                for batch in import_users(
+                    rows, load=load, source_id_of=source_id_of, options=options
+                ):
+                    counts.add(batch)
+                    _tell(batch, told)
+                    advance(counts.progress)
     except TransferFileError as error:
-        raise click.ClickException(f"{error}. {_summary(counts, dry_run)}") from error
-    click.echo(_summary(counts, dry_run))
-    if counts[Result.REFUSED]:
+        raise click.ClickException(f"{error}. {counts.summary}") from error
+    print_result(counts.summary, **counts.document)
+    if counts.by_result[Result.REFUSED]:
         raise SystemExit(1)
 
 
-def _columns(maps: Iterable[str]) -> Mapping[str, str]:
-    columns = dict(text.partition("=")[::2] for text in maps)
+def _read_options(reading: Mapping[str, Any], columns: Mapping[str, str]) -> ReadOptions:
+    return ReadOptions(
+        file_format=reading["file_format"],
+        columns=columns,
+        delimiter=reading["delimiter"],
+        encoding=reading["encoding"],
+        firebase=reading["firebase_config"],
+    )
+
+
+def _loader(options: LoadOptions) -> Callable[[RawRow], Candidate]:
+    def load(row: RawRow) -> Candidate:
+        loaded = load_row(row.values, options)
+        return Candidate(
+            row=row, user=loaded.user, source_id=loaded.source_id, without=loaded.without
+        )
+
+    return load
+
+
+def _columns(maps: Iterable[str], file_format: str) -> Mapping[str, str]:
+    columns = dict(text.rpartition("=")[::2] for text in maps)
+    if columns and file_format != "csv":
+        raise click.BadParameter("it needs --format csv", param_hint="--map")
     unknown = sorted(set(columns.values()) - set(FIELDS))
     if unknown:
         message = f"{unknown[0]!r} is no field; the fields are {', '.join(FIELDS)}"
         raise click.BadParameter(message, param_hint="--map")
-    return columns or {"email": "email"}
+    return columns
 
 
-@contextmanager
-def _progress(file: Path) -> Iterator[Callable[[Iterable[RawRow]], Iterator[RawRow]]]:
-    size = file.stat().st_size
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(length=size, label="Importing", file=sys.stderr, hidden=hidden) as bar:
-
-        def count(rows: Iterable[RawRow]) -> Iterator[RawRow]:
-            done = 0
-            for row in rows:
-                bar.update(max(0, row.position - done))
-                done = max(done, row.position)
-                yield row
-
-        yield count
+def _size(source: BinaryIO) -> int:
+    """Return the bytes of a file, or 0 for a pipe, whose length is not known."""
+    if not source.seekable():
+        return 0
+    size = source.seek(0, 2)
+    source.seek(0)
+    return size
 
 
 @contextmanager
@@ -104,18 +216,64 @@ def _result_file(path: Path | None) -> Iterator[TextIO | None]:
 def _tell(batch: Iterable[RowResult], results: TextIO | None) -> None:
     for result in batch:
         if results is not None:
-            line = {"line": result.line, "result": result.result, "reason": result.reason}
-            results.write(json.dumps(line) + "\n")
+            results.write(json.dumps(_line(result), ensure_ascii=False) + "\n")
         elif result.result is Result.REFUSED:
-            click.echo(f"line {result.line}: {result.reason}", err=True)
+            print_hint(f"{result.row.place}: {result.reason}")
+        elif result.without:
+            print_hint(f"{result.row.place}: imported without {'; '.join(result.without)}")
 
 
-def _summary(counts: Counter[Result], dry_run: bool) -> str:
-    verb = "would be made" if dry_run else "made"
-    return (
-        f"{counts[Result.CREATED]} {verb}, {counts[Result.EXISTS]} there already, "
-        f"{counts[Result.REFUSED]} refused."
-    )
+def _line(result: RowResult) -> dict[str, Any]:
+    return {
+        "row": result.row.number,
+        "line": result.row.line,
+        "result": result.result,
+        "id": None if result.id is None else str(result.id),
+        "source_id": result.source_id,
+        "reason": result.reason,
+        "without": list(result.without),
+        "filled": list(result.filled),
+    }
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What became of the rows so far."""
+
+    is_dry_run: bool
+    is_update: bool
+    by_result: Counter[Result] = field(default_factory=Counter)
+    incomplete: int = 0
+    position: int = 0
+    progress: int = 0
+    """Bytes that the last batch took of the file."""
+
+    def add(self, batch: Iterable[RowResult]) -> None:
+        """Count the rows of a batch."""
+        before = self.position
+        for result in batch:
+            self.by_result[result.result] += 1
+            self.incomplete += bool(result.without)
+            self.position = max(self.position, result.row.position)
+        self.progress = self.position - before
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The counts for scripts."""
+        counts = {result.value: self.by_result[result] for result in Result}
+        return {**counts, "incomplete": self.incomplete, "dry_run": self.is_dry_run}
+
+    @property
+    def summary(self) -> str:
+        """The counts for people."""
+        would = "would be " if self.is_dry_run else ""
+        parts = [f"{self.by_result[Result.CREATED]} {would}made"]
+        if self.is_update:
+            parts.append(f"{self.by_result[Result.UPDATED]} {would}updated")
+        parts.append(f"{self.by_result[Result.EXISTS]} there already")
+        parts.append(f"{self.by_result[Result.REFUSED]} refused")
+        text = ", ".join(parts)
+        return f"{text}; {self.incomplete} without a field." if self.incomplete else f"{text}."
 
 
 @click.command("export", cls=Command)

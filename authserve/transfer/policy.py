@@ -4,8 +4,39 @@ A hash is taken as it is, since only its owner's next sign-in can replace it. Th
 verifies it at that sign-in decides here (`core.foreign_hashes`).
 """
 
+import re
+from datetime import UTC, datetime
+from uuid import UUID
+
 from authserve.core.foreign_hashes import UnusableHashError, parse_hash
 from authserve.transfer.errors import UnusableRowError
+
+FIELDS = (
+    "id",
+    "source_id",
+    "email",
+    "username",
+    "display_name",
+    "password_hash",
+    "email_verified",
+    "is_active",
+    "created_at",
+    "last_login_at",
+    "roles",
+)
+"""What a row can hold; all but the address may be missing."""
+
+
+def id_of_source(source_id: str) -> str | None:
+    """Return a source's key as an account's id if it is a UUID, else None."""
+    try:
+        return str(UUID(source_id)) if len(source_id) == _UUID_LENGTH else None
+    except ValueError:
+        return None
+
+
+_UUID_LENGTH = 36
+"""With its hyphens (RFC 9562 §4); Python takes other forms too."""
 
 
 def usable_hash(raw: str | None, *, flask_security_salt: str = "") -> str | None:
@@ -27,3 +58,50 @@ def usable_hash(raw: str | None, *, flask_security_salt: str = "") -> str | None
         return parse_hash(raw, flask_security_salt=flask_security_salt).stored
     except UnusableHashError as error:
         raise UnusableRowError(f"password_hash: {error.reason}") from error
+
+
+def parse_time(text: str) -> datetime | None:
+    """Parse a time as databases print it, in UTC unless it has an offset.
+
+    Accepted are RFC 3339, a space for the T, offsets such as `+00` and ` +00:00`, a fraction of
+    any length, and a date alone. MySQL's `0000-00-00 00:00:00` is no time.
+
+    Raises:
+        ValueError: the text is no time.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("no time")
+    if match["date"] == "0000-00-00":
+        return None
+    sign, hours, minutes = match["sign"], match["hours"], match["minutes"]
+    offset = f"{sign}{hours}:{minutes or '00'}" if sign else "+00:00"
+    fraction = (match["fraction"] or "")[:7]
+    clock = match["clock"] or "00:00:00"
+    parsed = datetime.fromisoformat(f"{match['date']}T{clock}{fraction}{offset}")
+    # Near the ends of the calendar, other zones would not fit.
+    return parsed.astimezone(UTC) if 1 < parsed.year < 9999 else parsed.replace(tzinfo=UTC)
+
+
+_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})(?P<fraction>\.[0-9]+)?"
+    r" ?(?:[Zz]|UTC|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2})?)?)?"
+)
+
+TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y"})
+FALSE_WORDS = frozenset({"0", "false", "f", "no", "n"})
+
+
+def parse_truth(value: object) -> bool:
+    """Parse a truth as databases print it; a time means that something has happened then.
+
+    Raises:
+        ValueError: the value is neither.
+    """
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in TRUE_WORDS or word in FALSE_WORDS:
+        return word in TRUE_WORDS
+    return parse_time(word) is not None

@@ -12,8 +12,9 @@ from flask.testing import FlaskCliRunner
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.transfer.service import importing
 from authserve.users.service import delete_user, get_user_by_reference, page_of_users, ref_of
+from tests.core.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login
-from tests.transfer.test_policy import VECTORS
+from tests.support.marks import on_sqlite
 
 PASSWORD = VECTORS["password"]
 BCRYPT = VECTORS["hashes"]["bcrypt"]
@@ -101,7 +102,7 @@ def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
         None,
         None,
         "username: another account uses it",
-        "line 1 of the file has the same address or name",
+        "email: line 1 of the file has the same",
         "email: Not a valid email address.",
         "password_hash: not in a format that is taken",
         "is_admin: Unknown field.",
@@ -168,16 +169,20 @@ def test_it_reads_csv_by_a_map(app: Flask, runner: FlaskCliRunner, tmp_path: Pat
     result = run(runner, "import", file, "--format", "csv", *arguments)
 
     assert result.stdout == "2 made, 0 there already, 1 refused.\n"
-    assert result.stderr == "line 4: is_active: Not true or false.\n"
+    assert result.stderr.splitlines() == [
+        "Ignored columns: extra. Use them with --map COLUMN=FIELD.",
+        "line 4: is_active: Not true or false.",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("a,b\n1,2\n", ("--format", "csv"), "has no column email"),
+        ("a,b\n1,2\n", ("--format", "csv"), "has no column for email"),
         ("a,b\n1,2\n", ("--format", "csv", "--map", "a=mail"), "'mail' is no field"),
         ('mail\n"x\n', ("--format", "csv", "--map", "mail=email"), "is not CSV"),
-        ("x" * 70_000, (), "line 1 is too long"),
+        ("x" * 70_000, (), "line 1 is no JSON object"),
+        ('{"a": "' + "x" * 70_000, (), "line 1 is too long"),
     ],
 )
 def test_it_says_what_to_do_with_a_file_it_cannot_read(
@@ -199,6 +204,187 @@ def test_a_line_that_is_no_json_does_not_stop_the_others(
     result = run(runner, "import", file)
     assert result.stdout == "1 made, 0 there already, 3 refused.\n"
     assert result.stderr.splitlines()[0] == "line 2: not a JSON object of this format"
+
+
+def told(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_results_map_the_sources_keys_to_new_ids(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller
+) -> None:
+    uuid = "0190a1b2-0000-7000-8000-000000000001"
+    file = tmp_path / "users.csv"
+    file.write_text(
+        f"id,email\n7,ann@example.com\n{uuid},ben@example.com\n9,alice@example.com\n8,nothing\n"
+    )
+    results = tmp_path / "results.ndjson"
+
+    result = run(runner, "import", file, "--format", "csv", "--results", results)
+
+    assert result.exit_code == 1
+    found = {line["source_id"]: (line["result"], line["id"]) for line in told(results)}
+    with app.app_context():
+        ann = str(get_user_by_reference("ann@example.com").id)
+    assert found == {
+        "7": ("created", ann),
+        uuid: ("created", uuid),
+        "9": ("exists", str(alice.id)),
+        "8": ("refused", None),
+    }
+
+
+INCOMPLETE = [
+    {"email": "ann@example.com", "password_hash": "plain"},
+    {"email": "ben@example.com", "username": "Not of our form"},
+    {"email": "cat@example.com", "username": "alice"},
+    {"email": "dan@example.com", "username": "dan"},
+    {"email": "eve@example.com", "username": "DAN", "password_hash": "$2b$04$x"},
+]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_accounts_come_without_what_cannot_be_taken_over(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller, dry_run: bool
+) -> None:
+    file = write(tmp_path / "in.ndjson", INCOMPLETE)
+    flags = ["--without-passwords", "--without-bad-usernames", *(["--dry-run"] if dry_run else [])]
+
+    result = run(runner, "import", file, *flags)
+
+    assert result.exit_code == 0
+    verb = "would be made" if dry_run else "made"
+    assert result.stdout == f"5 {verb}, 0 there already, 0 refused; 4 without a field.\n"
+    damaged = "password_hash: damaged, or not in a format that is taken"
+    ours = "3 to 32 letters, digits, dots, hyphens or underscores, with a letter or digit at"
+    assert result.stderr.splitlines() == [
+        "line 1: imported without password_hash: not in a format that is taken",
+        f"line 2: imported without username: {ours} both ends.",
+        "line 3: imported without username: another account uses it",
+        f"line 5: imported without {damaged}; username: line 4 of the file has the same",
+    ]
+    with app.app_context():
+        assert len(page_of_users(limit=10)) == (1 if dry_run else 6)
+
+
+def test_without_these_flags_the_same_rows_are_refused(
+    runner: FlaskCliRunner, tmp_path: Path, alice: Caller
+) -> None:
+    file = write(tmp_path / "in.ndjson", INCOMPLETE)
+    assert run(runner, "import", file).stdout == "1 made, 0 there already, 4 refused.\n"
+
+
+@on_sqlite
+def test_a_dry_run_tells_what_the_import_does(
+    app: Flask,
+    runner: FlaskCliRunner,
+    tmp_path: Path,
+    alice: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importing, "SLICE", 2)
+    rows: list[Any] = [
+        {"email": "refused@example.com", "roles": ["king"]},
+        {"email": "refused@example.com", "username": "ann"},
+        {"email": "a@example.com", "username": "ann"},
+        {"email": "alice@example.com", "display_name": "Alice"},
+        {"email": "alice@example.com", "display_name": "Alice", "last_login_at": "2020-01-01"},
+        {"email": "b@example.com", "id": "0190a1b2-0000-7000-8000-000000000001"},
+        {"email": "c@example.com", "id": "0190a1b2-0000-7000-8000-000000000001"},
+        {"email": "B@example.com"},
+    ]
+    file = write(tmp_path / "in.ndjson", rows)
+    dry, wet = tmp_path / "dry", tmp_path / "wet"
+
+    run(runner, "import", file, "--update", "--dry-run", "--results", dry)
+    run(runner, "import", file, "--update", "--results", wet)
+
+    assert [{**line, "id": None} for line in told(dry)] == [
+        {**line, "id": None} for line in told(wet)
+    ]
+    assert [line["result"] for line in told(wet)] == [
+        "refused",
+        "created",
+        "refused",
+        "updated",
+        "refused",
+        "created",
+        "refused",
+        "refused",
+    ]
+
+
+def test_a_second_run_fills_what_the_first_left_empty(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller
+) -> None:
+    first = write(tmp_path / "first.ndjson", [{"email": "ann@example.com"}])
+    row = {
+        "email": "ann@example.com",
+        "username": "ann",
+        "display_name": "Ann",
+        "password_hash": BCRYPT,
+        "email_verified": True,
+        "last_login_at": "2020-01-02 03:04:05+00",
+        "roles": ["admin"],
+    }
+    second = write(tmp_path / "second.ndjson", [row, {**row, "email": "alice@example.com"}])
+    results = tmp_path / "results.ndjson"
+    run(runner, "import", first)
+
+    result = run(runner, "import", second, "--update", "--results", results)
+
+    assert result.stdout == "0 made, 2 updated, 0 there already, 0 refused.\n"
+    ann, of_alice = told(results)
+    everything = ["username", "display_name", "password_hash", "last_login_at"]
+    assert ann["filled"] == [*everything, "email_verified", "roles"]
+    assert "password_hash" not in of_alice["filled"]
+    assert "email_verified" not in of_alice["filled"]
+    assert login(app.test_client(), "ann", PASSWORD).status_code == 200
+    assert login(app.test_client(), "alice").status_code == 200
+    again = run(runner, "import", second, "--update")
+    assert again.stdout == "0 made, 0 updated, 2 there already, 0 refused.\n"
+
+
+@on_sqlite
+def test_it_reads_standard_input(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(
+        args=["users", "import", "-", "--json"], input='\ufeff[{"email": "a@example.com"}]'
+    )
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["created"] == 1
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--map", "a=email"), "needs --format csv"),
+        (("--delimiter", "ab"), "one character"),
+        (("--encoding", "nonsense"), "no encoding"),
+        (("--firebase-config", __file__), "no hash parameters"),
+    ],
+)
+def test_bad_options_are_named(
+    runner: FlaskCliRunner, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    file = write(tmp_path / "in.ndjson", [])
+    result = run(runner, "import", file, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@on_sqlite
+def test_flask_security_people_sign_in(make_app: Any, tmp_path: Path) -> None:
+    vectors = VECTORS["flask_security"]
+    app = make_app(flask_security_salt=vectors["salt"])
+    file = tmp_path / "user.csv"
+    file.write_text(
+        "id,email,username,password,active,confirmed_at,create_datetime\n"
+        f"1,ann@example.com,ann,{vectors['hashes']['pbkdf2_sha512']},t,2020-01-02 03:04:05,\n"
+    )
+    result = run(app.test_cli_runner(), "import", file, "--format", "flask-security")
+    assert result.exit_code == 0, result.stderr
+    assert login(app.test_client(), "ann", vectors["password"]).status_code == 200
 
 
 @pytest.mark.parametrize("command", ["import", "export"])

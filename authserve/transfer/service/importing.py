@@ -1,29 +1,41 @@
 """Importing accounts: checked in slices, written in slices, at the speed of the database.
 
 No password is hashed: hashes are stored as they came and replaced at their owners' next sign-in.
-What is there already stays as it is, so an import that was cut off is simply run again.
+An account that exists stays as it is, or gets what it lacks, so an import that was cut off is run
+again.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from uuid import UUID
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.db import transaction
 from authserve.core.errors import AuthserveError
 from authserve.core.events import emit
-from authserve.rbac.service import USER_ROLE, assign_roles_in_bulk, find_missing_roles
+from authserve.rbac.service import (
+    USER_ROLE,
+    assign_roles_in_bulk,
+    find_missing_roles,
+    roles_of_many,
+)
 from authserve.transfer.errors import UnusableRowError
-from authserve.transfer.service.reading import RawRow
+from authserve.transfer.service.rows import RawRow
+from authserve.transfer.service.seen import SeenIdentifiers
 from authserve.users.events import UsersImported
 from authserve.users.service import (
     ImportedUser,
+    StoredUser,
+    UserFill,
     add_users_in_bulk,
+    fill_users_in_bulk,
     find_ids_by_identifier,
     find_known_ids,
+    find_stored_users,
+    plan_fill,
 )
 
 SLICE = 1_000
@@ -34,148 +46,267 @@ class Result(StrEnum):
     """What became of a row: a closed list."""
 
     CREATED = "created"
+    UPDATED = "updated"
     EXISTS = "exists"
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
-    """What became of a row, for the result file."""
+    """What became of a row.
 
-    line: int
+    Args:
+        id: of the account; None where it was refused, or has none yet in a dry run.
+        source_id: the account's key in the other system.
+        reason: of a refusal.
+        without: for each field that was left out, the field and the reason.
+        filled: the fields that an existing account lacked.
+    """
+
+    row: RawRow
     result: Result
+    id: UUID | None = None
+    source_id: str | None = None
     reason: str | None = None
+    without: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How accounts are imported.
+
+    Args:
+        dry_run: check everything and write nothing.
+        update: fill what existing accounts lack.
+        without_bad_usernames: import an account whose username is taken without it.
+    """
+
+    dry_run: bool = False
+    update: bool = False
+    without_bad_usernames: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A row in the stored form.
+
+    Args:
+        without: for each field that was left out, the field and the reason.
+    """
+
     row: RawRow
     user: ImportedUser
+    source_id: str | None
+    without: tuple[str, ...] = ()
+
+    def result(self, result: Result, **more: object) -> RowResult:
+        """Return what became of this row."""
+        return RowResult(
+            row=self.row,
+            result=result,
+            source_id=self.source_id,
+            without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
+            **more,  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    candidate: Candidate
+    user: UserFill
+    roles: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.user.names, *(["roles"] if self.roles else []))
+
+
+_Decision = RowResult | Candidate | _Fill
+"""A result that is final, an account to create, or one to fill."""
+
+Load = Callable[[RawRow], Candidate]
+"""Brings a row into the stored form, or raises UnusableRowError."""
+
+SourceIdOf = Callable[[object], str | None]
 
 
 def import_users(
-    rows: Iterable[RawRow], *, load: Callable[[object], ImportedUser], dry_run: bool
+    rows: Iterable[RawRow], *, load: Load, source_id_of: SourceIdOf, options: ImportOptions
 ) -> Iterator[list[RowResult]]:
-    """Import accounts, slice by slice; each slice is committed before its results are told.
+    """Import accounts, slice by slice; each slice is committed before its results are yielded.
 
     Args:
-        load: checks a row and brings it into the stored form (`transfer.schemas.load_row`).
-        dry_run: check everything and write nothing.
+        load: checks a row and brings it into the stored form.
+        source_id_of: finds the key of a row that is refused.
 
     Yields:
         What became of the rows of a slice, in their order.
     """
-    with closing(_SeenLines()) as seen:
+    with closing(SeenIdentifiers()) as seen:
         source = iter(rows)
         while batch := list(islice(source, SLICE)):
-            results, candidates = _check(batch, load, seen)
-            created = _created(candidates, dry_run=dry_run)
-            results += created
-            yield sorted(results, key=lambda result: result.line)
+            results, candidates = _load_all(batch, load, source_id_of)
+            decisions = _Slice(candidates, seen, options).decide()
+            results += _carry_out(decisions, is_dry_run=options.dry_run)
+            yield sorted(results, key=lambda result: result.row.number)
 
 
-def _check(
-    batch: Sequence[RawRow], load: Callable[[object], ImportedUser], seen: "_SeenLines"
-) -> tuple[list[RowResult], list[_Candidate]]:
-    results: list[RowResult] = []
-    candidates: list[_Candidate] = []
+def _load_all(
+    batch: Sequence[RawRow], load: Load, source_id_of: SourceIdOf
+) -> tuple[list[RowResult], list[Candidate]]:
+    refused: list[RowResult] = []
+    candidates: list[Candidate] = []
     for row in batch:
         try:
             if row.fault is not None:
                 raise UnusableRowError(row.fault)
-            user = load(row.values)
-            seen.add(user, row.line)
-            candidates.append(_Candidate(row, user))
+            candidates.append(load(row))
         except UnusableRowError as error:
-            results.append(RowResult(row.line, Result.REFUSED, error.reason))
-    collisions, free = _find_collisions(candidates)
-    return results + collisions, free
+            key = source_id_of(row.values)
+            refused.append(
+                RowResult(row=row, result=Result.REFUSED, source_id=key, reason=error.reason)
+            )
+    return refused, candidates
 
 
-def _find_collisions(
-    candidates: Sequence[_Candidate],
-) -> tuple[list[RowResult], list[_Candidate]]:
-    users = [candidate.user for candidate in candidates]
-    owners = find_ids_by_identifier([name for user in users for name in user.identifiers])
-    known_ids = find_known_ids([user.id for user in users if user.id is not None])
-    unknown_roles = find_missing_roles({role for user in users for role in user.roles})
-    results: list[RowResult] = []
-    free: list[_Candidate] = []
-    for candidate in candidates:
-        user, line = candidate.user, candidate.row.line
-        missing = sorted(unknown_roles.intersection(user.roles))
-        if user.email in owners:
-            results.append(RowResult(line, Result.EXISTS))
-        elif user.username in owners:
-            results.append(RowResult(line, Result.REFUSED, "username: another account uses it"))
-        elif user.id in known_ids:
-            results.append(RowResult(line, Result.REFUSED, "id: another account has it"))
-        elif missing:
-            results.append(RowResult(line, Result.REFUSED, f"roles: there is no {missing[0]!r}"))
-        else:
-            free.append(candidate)
-    return results, free
+class _Slice:
+    """The rows of a slice, and what the database knows of them."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], seen: SeenIdentifiers, options: ImportOptions
+    ) -> None:
+        users = [candidate.user for candidate in candidates]
+        self._candidates = candidates
+        self._seen = seen
+        self._options = options
+        self._owners = find_ids_by_identifier([name for user in users for name in user.identifiers])
+        self._known_ids = find_known_ids([user.id for user in users if user.id is not None])
+        self._unknown_roles = find_missing_roles({role for user in users for role in user.roles})
+        existing = [self._owners[user.email] for user in users if user.email in self._owners]
+        self._stored: dict[UUID, StoredUser] = {}
+        self._roles: dict[UUID, tuple[str, ...]] = {}
+        if options.update and existing:
+            self._stored = find_stored_users(existing)
+            self._roles = roles_of_many(existing)
+
+    def decide(self) -> list[_Decision]:
+        return [self._decide(candidate) for candidate in self._candidates]
+
+    def _decide(self, candidate: Candidate) -> _Decision:
+        try:
+            # The file first: a dry run, which writes nothing, must find what an import finds.
+            self._require_unseen("email", candidate.user.email)
+            owner = self._owners.get(candidate.user.email)
+            if owner is None:
+                return self._decide_new(candidate)
+            stored = self._stored.get(owner)
+            if stored is None:
+                return candidate.result(Result.EXISTS, id=owner)
+            return self._decide_existing(candidate, stored)
+        except UnusableRowError as error:
+            return candidate.result(Result.REFUSED, reason=error.reason)
+
+    def _decide_new(self, candidate: Candidate) -> Candidate:
+        candidate = self._with_free_username(candidate, owner=None)
+        user = candidate.user
+        if user.id is not None:
+            self._require_unseen("id", str(user.id))
+            if user.id in self._known_ids:
+                raise UnusableRowError("id: another account has it")
+        self._require_known_roles(user)
+        self._seen.add([*user.identifiers, *([str(user.id)] if user.id else [])], candidate.row)
+        return candidate
+
+    def _decide_existing(self, candidate: Candidate, stored: StoredUser) -> _Decision:
+        if stored.username is None:
+            candidate = self._with_free_username(candidate, owner=stored.id)
+        self._require_known_roles(candidate.user)
+        roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
+        fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
+        if not fill.names:
+            return candidate.result(Result.EXISTS, id=stored.id)
+        self._seen.add(candidate.user.identifiers, candidate.row)
+        return fill
+
+    def _with_free_username(self, candidate: Candidate, *, owner: UUID | None) -> Candidate:
+        """Return the candidate, without its username if that is taken and may be left out."""
+        username = candidate.user.username
+        if username is None:
+            return candidate
+        try:
+            self._require_unseen("username", username)
+            if self._owners.get(username, owner) != owner:
+                raise UnusableRowError("username: another account uses it")
+        except UnusableRowError as error:
+            if not self._options.without_bad_usernames:
+                raise
+            user = replace(candidate.user, username=None)
+            return replace(candidate, user=user, without=(*candidate.without, error.reason))
+        return candidate
+
+    def _require_unseen(self, name: str, identifier: str) -> None:
+        place = self._seen.find(identifier)
+        if place is not None:
+            raise UnusableRowError(f"{name}: {place} of the file has the same")
+
+    def _require_known_roles(self, user: ImportedUser) -> None:
+        missing = sorted(self._unknown_roles.intersection(user.roles))
+        if missing:
+            raise UnusableRowError(f"roles: there is no {missing[0]!r}")
 
 
-def _created(candidates: Sequence[_Candidate], *, dry_run: bool) -> list[RowResult]:
-    if not candidates:
-        return []
-    if dry_run:
-        return [RowResult(candidate.row.line, Result.CREATED) for candidate in candidates]
+def _carry_out(decisions: Sequence[_Decision], *, is_dry_run: bool) -> list[RowResult]:
+    final = [decision for decision in decisions if isinstance(decision, RowResult)]
+    open_ones = [decision for decision in decisions if not isinstance(decision, RowResult)]
+    if is_dry_run:
+        return final + [_would_be(decision) for decision in open_ones]
+    if not open_ones:
+        return final
     try:
-        _write([candidate.user for candidate in candidates])
-        return [RowResult(candidate.row.line, Result.CREATED) for candidate in candidates]
+        return final + _write(open_ones)
     except AuthserveError:
-        # Somebody registered in the same moment: find out who, one by one.
-        return [_write_one(candidate) for candidate in candidates]
+        # Another process wrote at the same time: find out by which row, one by one.
+        return final + [_write_one(decision) for decision in open_ones]
 
 
-def _write_one(candidate: _Candidate) -> RowResult:
+def _would_be(decision: Candidate | _Fill) -> RowResult:
+    if isinstance(decision, Candidate):
+        return decision.result(Result.CREATED, id=decision.user.id)
+    return _updated(decision)
+
+
+def _updated(fill: _Fill) -> RowResult:
+    return fill.candidate.result(Result.UPDATED, id=fill.user.id, filled=fill.names)
+
+
+def _write_one(decision: Candidate | _Fill) -> RowResult:
     try:
-        _write([candidate.user])
+        return _write([decision])[0]
     except AuthserveError as error:
-        return RowResult(candidate.row.line, Result.REFUSED, error.detail)
-    return RowResult(candidate.row.line, Result.CREATED)
+        candidate = decision if isinstance(decision, Candidate) else decision.candidate
+        return candidate.result(Result.REFUSED, reason=error.detail)
 
 
-def _write(users: Sequence[ImportedUser]) -> None:
+def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
+    new = [decision for decision in decisions if isinstance(decision, Candidate)]
+    fills = [decision for decision in decisions if isinstance(decision, _Fill)]
     with transaction():
-        ids = add_users_in_bulk(users)
-        assign_roles_in_bulk(
+        ids = add_users_in_bulk([candidate.user for candidate in new]) if new else []
+        fill_users_in_bulk([fill.user for fill in fills])
+        roles = [
             (user_id, role)
-            for user_id, user in zip(ids, users, strict=True)
-            for role in {USER_ROLE, *user.roles}
-        )
+            for user_id, candidate in zip(ids, new, strict=True)
+            for role in {USER_ROLE, *candidate.user.roles}
+        ]
+        roles += [(fill.user.id, role) for fill in fills for role in fill.roles]
+        if roles:
+            assign_roles_in_bulk(roles)
         request = RequestInfo(user_agent="flask users import")
-        emit(UsersImported(actor=VISITOR, request=request, details={"count": len(users)}))
-
-
-class _SeenLines:
-    """Which line had an identifier first, for files of any size: kept on disk, not in memory."""
-
-    def __init__(self) -> None:
-        # An empty name is SQLite's word for a temporary database, gone when it is closed.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute("CREATE TABLE seen (identifier TEXT PRIMARY KEY, line INTEGER)")
-        self._database.execute("BEGIN")
-
-    def add(self, user: ImportedUser, line: int) -> None:
-        """Note a row's identifiers.
-
-        Raises:
-            UnusableRowError: an earlier row of the file has one of them.
-        """
-        identifiers = [*user.identifiers, *([str(user.id)] if user.id else [])]
-        for identifier in identifiers:
-            found = self._database.execute(
-                "SELECT line FROM seen WHERE identifier = ?", (identifier,)
-            ).fetchone()
-            if found is not None:
-                raise UnusableRowError(f"line {found[0]} of the file has the same address or name")
-        self._database.executemany(
-            "INSERT INTO seen VALUES (?, ?)", [(identifier, line) for identifier in identifiers]
-        )
-
-    def close(self) -> None:
-        """Forget it all."""
-        self._database.close()
+        details = {"count": len(new), "updated": len(fills)}
+        emit(UsersImported(actor=VISITOR, request=request, details=details))
+    created = [
+        candidate.result(Result.CREATED, id=user_id)
+        for user_id, candidate in zip(ids, new, strict=True)
+    ]
+    return created + [_updated(fill) for fill in fills]

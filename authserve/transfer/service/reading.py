@@ -1,127 +1,121 @@
 """Reading files of other systems, row by row, in bounded memory."""
 
-import csv
-import json
+import codecs
+import io
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
 
-from authserve.transfer.errors import TransferFileError
-
-MAX_LINE_LENGTH = 64 * 1024
-"""No account needs so much; a file that is no NDJSON is found out before it fills the memory."""
-
-TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y"})
-FALSE_WORDS = frozenset({"0", "false", "f", "no", "n"})
+from authserve.transfer.errors import TransferFileError, UnusableRowError
+from authserve.transfer.service.csv_files import read_csv
+from authserve.transfer.service.json_files import MAX_LINE_LENGTH, read_array, read_ndjson
+from authserve.transfer.service.rows import RawRow, TextFile
+from authserve.transfer.service.sources import SOURCES, FirebaseConfig, Source
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row: its line, how far into the file it ends, and what it says or why it says nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """How a file is read.
 
-    line: int
-    position: int
-    values: Any
-    fault: str | None = None
+    Args:
+        file_format: a key of `sources.SOURCES`.
+        columns: for CSV, our field by the file's column.
+        delimiter: of CSV; found in the header if it is empty.
+        encoding: of the file; found by its first bytes if it is empty.
+        firebase: the project's parameters, for Firebase's hashes.
+    """
+
+    file_format: str = "authserve"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str = ""
+    encoding: str = ""
+    firebase: FirebaseConfig | None = None
 
 
-def read_rows(path: Path, file_format: str, columns: Mapping[str, str]) -> Iterator[RawRow]:
+def read_rows(
+    file: BinaryIO, options: ReadOptions, *, report: Callable[[str], None]
+) -> Iterator[RawRow]:
     """Read a file.
 
     Args:
-        file_format: `authserve` (NDJSON as `flask users export` writes it), `django` (NDJSON of
-            `manage.py dumpdata auth.user --format jsonl`) or `csv`.
-        columns: for CSV, our field by the file's column.
+        report: called with what the operator should know of the file as a whole.
 
     Raises:
         TransferFileError: the file is not of this format.
     """
-    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-        if file_format == "csv":
-            yield from _read_csv(file, columns)
-        else:
-            convert = _from_django if file_format == "django" else _as_it_is
-            yield from _read_ndjson(file, convert)
-
-
-def _read_ndjson(file: TextIO, convert: Callable[[Any], Any]) -> Iterator[RawRow]:
-    line, position = 0, 0
-    while text := file.readline(MAX_LINE_LENGTH):
-        line += 1
-        position += len(text.encode("utf-8", "surrogateescape"))
-        if len(text) == MAX_LINE_LENGTH:
-            raise TransferFileError(f"line {line} is too long: one JSON object a line is needed")
-        if not text.strip():
-            continue
-        try:
-            yield RawRow(line, position, convert(json.loads(text)))
-        except (ValueError, RecursionError):
-            yield RawRow(line, position, None, "not a JSON object of this format")
-
-
-def _as_it_is(row: Any) -> Any:
-    return row
-
-
-def _from_django(row: Any) -> dict[str, Any]:
-    """Django's user model: what it calls what."""
-    if not isinstance(row, dict) or not isinstance(row.get("fields"), dict):
-        raise ValueError("not of dumpdata")  # noqa: TRY004 - bad data, no bug of ours
-    fields = row["fields"]
-    name = " ".join(str(fields.get(part) or "") for part in ("first_name", "last_name")).strip()
-    username = fields.get("username")
-    # Django's usernames may be addresses; ours never are.
-    is_address = isinstance(username, str) and "@" in username
-    return {
-        "email": fields.get("email") or (username if is_address else None),
-        "username": None if is_address else username,
-        "display_name": name or None,
-        "password_hash": fields.get("password"),
-        "is_active": fields.get("is_active", True),
-        "created_at": fields.get("date_joined"),
-        "last_login_at": fields.get("last_login"),
-    }
-
-
-def _read_csv(file: TextIO, columns: Mapping[str, str]) -> Iterator[RawRow]:
-    reader = csv.DictReader(file, strict=True)
-    names = reader.fieldnames or ()
-    missing = sorted(set(columns) - set(names))
-    if missing or "email" not in columns.values():
-        found = ", ".join(names)
+    source = SOURCES[options.file_format]
+    text = _open_text(file, options.encoding)
+    try:
+        first = _first_line(text)
+        for row in _read_records(text, first, source, options, report):
+            yield _converted(row, source, options)
+    except UnicodeError as error:
         raise TransferFileError(
-            f"the header has no column {', '.join(missing) or 'for email'}; it has: {found}. "
-            "Say which is which with --map, for example --map mail=email"
-        )
-    rows = iter(reader)
-    while True:
-        try:
-            record = next(rows, None)
-        except csv.Error as error:
-            raise TransferFileError(f"line {reader.line_num} is not CSV: {error}") from error
-        if record is None:
-            return
-        values = {ours: record.get(theirs) for theirs, ours in columns.items()}
-        yield RawRow(reader.line_num, 0, _from_text(values))
+            f"the file is not {text.stream.encoding}; name its encoding with --encoding"
+        ) from error
+    finally:
+        # The caller closes the file.
+        text.stream.detach()
 
 
-def _from_text(values: Mapping[str, str | None]) -> dict[str, Any]:
-    """CSV knows text alone: empty is nothing, and some words are truths."""
-    typed: dict[str, Any] = {}
-    for name, text in values.items():
-        if text is None or not text.strip():
-            continue
-        if name in ("email_verified", "is_active"):
-            typed[name] = _truth(text.strip().lower())
-        elif name == "roles":
-            typed[name] = text.replace(",", " ").replace(";", " ").split()
-        else:
-            typed[name] = text
-    return typed
+def _read_records(
+    text: TextFile,
+    first: str,
+    source: Source,
+    options: ReadOptions,
+    report: Callable[[str], None],
+) -> Iterator[RawRow]:
+    mark = first.lstrip()[:1]
+    if source.is_csv and not (source.is_json and mark in ("[", "{")):
+        # Other sources know their own columns.
+        columns = options.columns if source.name == "csv" else None
+        return read_csv(text, first, columns=columns, delimiter=options.delimiter, report=report)
+    if mark == "[" or (mark == "{" and source.wrapper):
+        return read_array(text, first, wrapper=source.wrapper)
+    if mark in ("{", ""):
+        return read_ndjson(text, first)
+    raise TransferFileError(
+        f"line 1 is no JSON object, and {options.file_format!r} needs JSON; "
+        "for a table, say --format csv"
+    )
 
 
-def _truth(word: str) -> bool | str:
-    if word in TRUE_WORDS:
-        return True
-    return False if word in FALSE_WORDS else word
+def _converted(row: RawRow, source: Source, options: ReadOptions) -> RawRow:
+    if row.fault is not None:
+        return row
+    try:
+        return replace(row, values=source.convert(row.values, options.firebase))
+    except UnusableRowError as error:
+        return replace(row, values=None, fault=error.reason)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
+        return replace(row, values=None, fault=f"not a row of {source.name}")
+
+
+def _open_text(file: BinaryIO, encoding: str) -> TextFile:
+    buffered: Any = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)
+    name = encoding or _detect_encoding(buffered.peek(4)[:4])
+    stream = io.TextIOWrapper(buffered, encoding=name, errors="surrogateescape", newline="")
+    return TextFile(stream=stream, position=_position_of(buffered))
+
+
+def _detect_encoding(start: bytes) -> str:
+    """Return the encoding by a byte order mark, or by the NULs that UTF-16 has in English text."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if re.match(rb"[^\0]\0", start):
+        return "utf-16-le"
+    return "utf-16-be" if re.match(rb"\0[^\0]", start) else "utf-8-sig"
+
+
+def _position_of(buffered: BinaryIO) -> Callable[[], int]:
+    return buffered.tell if buffered.seekable() else lambda: 0
+
+
+def _first_line(text: TextFile) -> str:
+    """Return the first line that is not empty."""
+    first = text.stream.readline(MAX_LINE_LENGTH)
+    while first and not first.strip():
+        text.skipped_lines += 1
+        first = text.stream.readline(MAX_LINE_LENGTH)
+    return first

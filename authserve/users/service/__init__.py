@@ -26,6 +26,13 @@ from authserve.users.service.accounts import (
 )
 from authserve.users.service.bulk import ImportedUser, add_users_in_bulk, find_known_ids
 from authserve.users.service.credentials import Credentials, find_credentials, get_credentials
+from authserve.users.service.filling import (
+    StoredUser,
+    UserFill,
+    fill_users_in_bulk,
+    find_stored_users,
+    plan_fill,
+)
 from authserve.users.service.guesses import count_wrong_password
 from authserve.users.service.lists import (
     Position,
@@ -53,7 +60,9 @@ __all__ = [
     "Matches",
     "NewUser",
     "Position",
+    "StoredUser",
     "User",
+    "UserFill",
     "UserFilters",
     "activate",
     "add_user",
@@ -64,6 +73,7 @@ __all__ = [
     "count_wrong_password",
     "deactivate",
     "delete_user",
+    "fill_users_in_bulk",
     "find_audit_id",
     "find_by_beginning",
     "find_by_email",
@@ -71,6 +81,7 @@ __all__ = [
     "find_ids_by_audit_id",
     "find_ids_by_identifier",
     "find_known_ids",
+    "find_stored_users",
     "find_user",
     "get_credentials",
     "get_user",
@@ -82,6 +93,7 @@ __all__ = [
     "mark_changed",
     "note_invited",
     "page_of_users",
+    "plan_fill",
     "position_in",
     "position_of",
     "record_login",
