@@ -7,6 +7,7 @@ database in order.
 import re
 import sqlite3
 
+import psycopg2
 from sqlalchemy.exc import DBAPIError
 
 READ_ONLY_SQLSTATE = "25006"
@@ -74,7 +75,7 @@ def is_refusal(error: DBAPIError) -> bool:
         return _is_sqlite_refusal(cause)
     sqlstate = getattr(cause, "pgcode", None)
     if sqlstate is None:
-        return type(cause).__name__ in ("OperationalError", "DatabaseError")
+        return isinstance(cause, psycopg2.OperationalError) or type(cause) is psycopg2.DatabaseError
     return str(sqlstate).startswith(REFUSAL_SQLSTATES)
 
 

@@ -20,6 +20,7 @@ from authserve.core.breakers import Breaker, all_breakers
 from authserve.core.connecting import BREAKER_FAILURES, DatabaseAwayError, is_outage
 from authserve.core.db import db, reading
 from tests.conftest import PostgreSQL, make_settings
+from tests.support.clients import Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.databases import on_postgresql, on_sqlite
 
@@ -127,6 +128,16 @@ def test_sixteen_hanging_connects_hang_together(tmp_path: Path, listener: socket
         thread.join()
         assert len(accepted) == CALLERS
         assert database_breaker().state == "open"
+
+
+@on_postgresql
+def test_a_call_that_reads_is_told_to_come_back(app: Flask, alice: Caller) -> None:
+    with app.app_context():
+        db.engine.dispose()
+        database_breaker().trip()
+    answer = alice.get("/api/v1/users/me")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
 @on_postgresql

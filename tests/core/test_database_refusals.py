@@ -15,8 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from authserve.app import create_app
 from authserve.core import engine as engine_module
 from authserve.core.clock import now
+from authserve.core.connecting import DatabaseAwayError
 from authserve.core.database_refusals import is_refusal
 from authserve.core.db import db, reading, transaction
+from authserve.core.watchdog import ServerFrozenError
 from authserve.core.write_probe import probe_writing
 from authserve.rbac.models import Role
 from tests.conftest import PostgreSQL, make_settings
@@ -89,7 +91,12 @@ def test_postgresql_refuses_by_sqlstate(sqlstate: str, expected: bool) -> None:
 
 
 def test_an_error_of_the_driver_without_a_sqlstate_is_a_refusal() -> None:
-    for cause in (psycopg2.OperationalError("timeout"), psycopg2.DatabaseError("no message")):
+    for cause in (
+        psycopg2.OperationalError("timeout"),
+        psycopg2.DatabaseError("no message"),
+        DatabaseAwayError("not asked"),
+        ServerFrozenError("does not answer"),
+    ):
         assert is_refusal(DBAPIError("SELECT 1", {}, cause))
     assert not is_refusal(DBAPIError("SELECT 1", {}, psycopg2.ProgrammingError("no results")))
 
