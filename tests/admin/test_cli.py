@@ -334,7 +334,7 @@ def test_invite_refuses_what_the_api_refuses(run: Run, alice: UserRef) -> None:
     result = run("invite", "alice@example.com")
     assert (result.exit_code, result.stderr) == (
         1,
-        "Error: This account has a password already.\n",
+        "Error: This account has been activated already.\n",
     )
     assert_refused(
         run("invite", "alice@example.com", "--role", "admin"),

@@ -24,6 +24,7 @@ def account(
         username="alice",
         display_name=None,
         password_hash="a hash" if has_password else None,
+        is_activated=has_password,
         is_active=is_active,
         email_verified=email_verified,
         password_version=0,

@@ -5,6 +5,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import permutations
 
 import pytest
 from hypothesis import example, given
@@ -17,11 +18,14 @@ from authserve.core.identifiers import (
     DISPLAY_NAME_MAX_LENGTH,
     EMAIL_MAX_LENGTH,
     InvalidIdentifierError,
+    canonical_domain,
     canonical_email,
     canonical_login_identifier,
     canonical_username,
     clean_display_name,
+    email_beginnings,
     search_key,
+    unicode_email,
 )
 from authserve.users.models import User
 
@@ -451,6 +455,57 @@ def test_a_search_key_fits_its_column(text: str) -> None:
 )
 def test_the_beginning_of_a_name_finds_it(name: str, beginning: str) -> None:
     assert search_key(name).startswith(search_key(beginning))
+
+
+# Beginnings of addresses
+
+SHOWN = [
+    "alice@example.com",
+    "jürgen@münchen.de",
+    "jürgen@shop.münchen.example",
+    "a@日本語.jp",
+    "a@ü.example",
+    "a@xn.example",
+    "straße@straße.example",
+]
+
+
+def fits(address: str, beginning: str) -> bool:
+    """Return True if a search for a beginning finds a stored address."""
+    return any(
+        address.startswith(stored) and unicode_email(address).startswith(shown)
+        for stored, shown in email_beginnings(beginning)
+    )
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_an_address_is_found_by_each_of_its_beginnings_in_both_forms(shown: str) -> None:
+    stored = canonical_email(shown)
+    assert unicode_email(stored) == shown
+    for form in (shown, stored, shown.upper() if "ß" not in shown else shown):
+        for end in range(form.index("@") + 1, len(form) + 1):
+            assert fits(stored, form[:end]), form[:end]
+
+
+def test_an_address_is_found_by_no_beginning_of_another() -> None:
+    for shown, other in permutations(SHOWN, 2):
+        for end in range(shown.index("@") + 1, len(shown) + 1):
+            beginning = shown[:end]
+            stored = canonical_email(other)
+            begins = any(form.startswith(beginning) for form in (other, stored))
+            assert fits(stored, beginning) is begins, (other, beginning)
+
+
+@pytest.mark.parametrize("domain", ["", " ", "com", "a b.example", "ü" * 70 + ".example", "xn--.x"])
+def test_a_domain_that_no_address_has_is_none(domain: str) -> None:
+    assert canonical_domain(domain) is None
+    assert canonical_domain("MÜNCHEN.example") == "xn--mnchen-3ya.example"
+
+
+@given(st.text(max_size=80))
+def test_any_text_can_be_a_beginning(text: str) -> None:
+    for stored, _ in email_beginnings(f"{text}@{text}"):
+        assert "@" in stored
 
 
 # In the database
