@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+from authserve.audit.schemas import CORRELATION_ID_PATTERN
 from authserve.http.fields import PLAIN_TEXT_PATTERN
 from authserve.http.openapi import API_PREFIX
 from tests.hostile.conftest import MARK, Range, assert_refused
@@ -183,6 +184,8 @@ def wrong_parameters(schema: dict[str, Any]) -> list[str]:
         found = IDS
     elif "enum" in schema:
         found = ["", MARK, "x" * 3_000, schema["enum"][0].upper()]
+    elif schema.get("pattern") == CORRELATION_ID_PATTERN:
+        found = ["", "x" * 65, "x" * 3_000, "a b", "a/b", "a\n", "ä"]
     elif schema.get("pattern", PLAIN_TEXT_PATTERN) != PLAIN_TEXT_PATTERN:
         return list(forged_cursors())
     else:
