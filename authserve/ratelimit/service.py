@@ -98,7 +98,7 @@ def device_key(device_id: str) -> ThrottleKey:
 
 @dataclass(frozen=True, slots=True)
 class KnownNetwork:
-    """What an attempt is counted by if its network is known to the account.
+    """The keys by which a network is known to an account, and failures from it are counted.
 
     Args:
         mark: the key of the row that makes it known, for as long as that row lives.
@@ -109,7 +109,7 @@ class KnownNetwork:
 
 
 KNOWN_NETWORK_TTL = timedelta(hours=1)
-"""How long the network that set a password by a mailed link is known to the account (chosen)."""
+"""Bounds how long the network that set a password by a mailed link is known (chosen)."""
 
 
 def known_network(
@@ -131,8 +131,8 @@ def known_network(
 def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
     """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
 
-    Whoever has just proven to hold the mailbox must be able to sign in although strangers have
-    begun a block.
+    A user who has just proven to hold the mailbox can so sign in although a block holds for
+    strangers.
     """
     network = known_network(user_id, password_version, ip)
     if network is None:
@@ -195,7 +195,7 @@ def choose_allowed(
 ) -> Sequence[ThrottleKey]:
     """Return what an attempt is counted by: its network's counter if that is known, or `keys`.
 
-    It is one SELECT, whether or not there is an account.
+    It sends the same SELECT for known and unknown accounts.
 
     Raises:
         TooManyAttemptsError, UnavailableError: see `require_allowed`.

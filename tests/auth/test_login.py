@@ -172,6 +172,9 @@ def test_sixty_at_once_leave_fifty_sessions(app: Flask, alice: Caller) -> None:
     assert [answer.status_code for answer in answers] == [200] * 60
     assert count_sessions(app, revoked_at=None) == MAX_SESSIONS_PER_USER
     assert count_sessions(app, revoke_reason="evicted") == 61 - MAX_SESSIONS_PER_USER
+    evictions = audit_trail(app, "session.revoked")
+    assert len({event["details"]["session_id"] for event in evictions}) == len(evictions)
+    assert len(evictions) == 61 - MAX_SESSIONS_PER_USER
 
 
 def test_a_deactivation_and_sign_ins_at_once_leave_nobody_in(app: Flask, alice: Caller) -> None:

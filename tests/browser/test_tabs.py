@@ -30,7 +30,7 @@ if (refreshToken !== null) {
   });
 }
 """
-"""What single-page applications do: refresh when they are loaded, with the token of all tabs."""
+"""The script of a single-page application: it refreshes at load, with the token of all tabs."""
 
 
 def age_last_refresh(site: Any) -> None:

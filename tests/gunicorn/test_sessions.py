@@ -112,7 +112,7 @@ def age_last_refresh(site: Site, session_id: str) -> None:
 
 @pytest.mark.parametrize("tabs", [4, 8])
 def test_tabs_that_share_a_session_stay_signed_in(site: Site, tabs: int) -> None:
-    """However their refreshes interleave over the workers, and whichever answers are lost."""
+    """Their refreshes interleave over the workers, and some answers are lost."""
     name = f"tabs{tabs}"
     register_caller(site.app, name)
     tokens = sign_in(site, name)

@@ -209,8 +209,8 @@ def test_a_device_of_another_account_is_not_known(cast: Cast) -> None:
     use_up(cast.app, policy.SIGN_IN, leaving=0)
     own = {"device_token": cast.alice.tokens["device_token"]}
     other = {"device_token": cast.admin.tokens["device_token"]}
-    nobodys = {"identifier": "nobody", "password": PASSWORD}
-    refused = ((body, other), (nobodys, own), ({**body, "identifier": "admin"}, own))
+    unknown = {"identifier": "nobody", "password": PASSWORD}
+    refused = ((body, other), (unknown, own), ({**body, "identifier": "admin"}, own))
     for called, token in refused:
         answer = cast.app.test_client().post(LOGIN, json=called | token)
         assert_problem(answer, 429, "rate_limited")
@@ -248,10 +248,10 @@ def test_no_number_of_devices_passes_the_ceiling_of_an_address(
 
 @on_sqlite
 @pytest.mark.parametrize("path", [FORGOT, RESEND, "/api/v1/auth/register"])
-def test_no_answer_tells_that_somebody_else_has_asked(
+def test_no_answer_tells_that_another_client_has_asked(
     clock: Clock, app: Flask, alice: Caller, path: str
 ) -> None:
-    """Each address is asked for once from here; for one of them somebody else asked before."""
+    """Each address is asked for once from here; for one of them another client asked before."""
 
     def ask(email: str, ip: str) -> TestResponse:
         body = {"email": email} | ({"password": PASSWORD} if path.endswith("register") else {})

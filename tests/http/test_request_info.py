@@ -121,7 +121,7 @@ ENTRIES = st.lists(st.text(st.characters(exclude_characters=","), max_size=120),
 def test_no_claim_of_a_client_changes_what_a_trusted_proxy_saw(
     claims: list[str], address: IPv4Address | IPv6Address, hops: list[str], count: int
 ) -> None:
-    """Whatever stands left of it, and whatever the proxies behind it have written."""
+    """Any text to the left of it, and any that the proxies behind it have written."""
     header = ",".join([*claims, str(address), *hops])
     found = find_forwarded_address(header, count=len(hops) + 1)
     assert found == normalize_address(str(address))
