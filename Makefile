@@ -26,8 +26,11 @@ types: $(VENV)/test.stamp
 contracts: $(VENV)/test.stamp
 	$(BIN)/lint-imports --config setup.cfg
 
+# Each worker process has a PostgreSQL of its own; the tests of one file share a process.
+TEST_WORKERS ?= logical
+
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.
 test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser

@@ -91,9 +91,10 @@ def test_it_hands_out_and_forgets_personal_data(
     assert "family_digest" not in held["sessions"][0]
     assert {event["action"] for event in held["events"]} == {"user.registered", "session.started"}
 
+    alices = alice.user["id"]
     assert alice.delete(f"{USERS}/me").status_code == 204
     events = admin.get("/api/v1/audit-events?action=user.deleted").get_json()["items"]
-    assert (events[0]["subject_id"], events[0]["ip"], events[0]["details"]) == (None, None, {})
+    assert (events[0]["subject_id"], events[0]["ip"], events[0]["details"]) == (alices, None, {})
     with app.app_context():
         topics = [message.topic for message in list_messages(limit=10)]
     assert topics == ["verify_email:admin@example.com"]
