@@ -12,7 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
-from authserve.core.database_refusals import is_read_only
+from authserve.core.database_refusals import is_locked, is_read_only
 from authserve.core.database_url import hosts_of, is_pooled
 from authserve.core.secret_file import make_private_file
 from authserve.core.watchdog import (
@@ -228,8 +228,9 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() >= deadline:
+        except sqlite3.OperationalError as error:
+            # A file that is read-only stays so, however long a caller waits.
+            if not is_locked(error) or time.monotonic() >= deadline:
                 raise
             time.sleep(_WAL_PAUSE_SECS)
         else:

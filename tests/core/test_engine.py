@@ -285,6 +285,19 @@ def test_the_switch_of_a_new_file_to_wal_waits_its_turn(
     assert len(pauses) == 1
 
 
+def test_the_switch_to_wal_does_not_wait_for_a_file_that_is_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new.db").mkdir()
+    # Not `time.sleep` itself: the watchdog of earlier tests sleeps, too.
+    monkeypatch.setattr(engine_module, "time", SimpleNamespace(monotonic=time.monotonic))
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    engine = create_engine(url, **engine_options(url, pool_size=1))
+    with pytest.raises(OperationalError, match="unable to open"):
+        engine.connect()
+    engine.dispose()
+
+
 def test_the_switch_to_wal_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,15 @@
 """What `flask doctor` finds, in order and out of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gunicorn
+import psycopg2
 import pytest
 import time_machine
 from flask import Flask
@@ -20,7 +23,7 @@ from authserve.core.db import db, transaction
 from authserve.core.events import DomainEvent, emit
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
 from authserve.outbox.service import enqueue
-from tests.conftest import make_settings
+from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.ranges import range_server, reply, send
@@ -243,32 +246,49 @@ def test_it_warns_of_events_that_nobody_seals(make_app: MakeApp) -> None:
         assert examine(app)[1]["audit"]["level"] == "ok"
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_it_names_the_tables_that_the_role_may_not_write(app: Flask) -> None:
-    with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("CREATE ROLE half_allowed"))
-        connection.execute(text("GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO half_allowed"))
-        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO half_allowed"))
+@pytest.fixture
+def role(app: Flask, postgresql: PostgreSQL) -> Iterator[str]:
+    """A role that may do nothing yet, as which the application connects from now on."""
+    name = f"stranger_{uuid4().hex}"
+    postgresql.execute(f"CREATE ROLE {name}")
+
+    def become(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.cursor().execute(f"SET ROLE {name}")
+        dbapi_connection.commit()
+
     with app.app_context():
-        event.listen(db.engine, "connect", _become_half_allowed)
         db.engine.dispose()
-    try:
-        status, findings = examine(app)
-    finally:
-        with app.app_context():
-            event.remove(db.engine, "connect", _become_half_allowed)
-            db.engine.dispose()
-            with db.engine.begin() as connection:
-                connection.execute(text("DROP OWNED BY half_allowed"))
-                connection.execute(text("DROP ROLE half_allowed"))
+        event.listen(db.engine, "connect", become)
+    yield name
+    with app.app_context():
+        event.remove(db.engine, "connect", become)
+        db.engine.dispose()
+        with db.engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {name}"))
+    postgresql.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_names_the_tables_that_the_role_may_not_write(
+    app: Flask, database_url: str, role: str
+) -> None:
+    with closing(psycopg2.connect(libpq_url(database_url))) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO {role}")
+            cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        connection.commit()
+    status, findings = examine(app)
     assert (status, findings["writes"]["level"]) == (1, "failure")
     assert "users" in findings["writes"]["message"]
     assert " sessions" not in findings["writes"]["message"]
 
 
-def _become_half_allowed(dbapi_connection: Any, _record: object) -> None:
-    dbapi_connection.cursor().execute("SET ROLE half_allowed")
-    dbapi_connection.commit()
+@pytest.mark.usefixtures("role")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_says_that_the_role_may_not_even_read(app: Flask) -> None:
+    status, findings = examine(app)
+    assert (status, findings["migrations"]["level"]) == (1, "failure")
+    assert "permission denied" in findings["migrations"]["message"]
 
 
 def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:

@@ -9,7 +9,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
 from authserve.app import create_app
-from authserve.core.db import transaction
+from authserve.core.db import db, transaction
 from authserve.core.migration_state import (
     current_revision,
     expected_revision,
@@ -17,7 +17,7 @@ from authserve.core.migration_state import (
     is_of_newer_release,
 )
 from tests.conftest import make_settings
-from tests.support.databases import on_sqlite
+from tests.support.databases import on_postgresql, on_sqlite
 
 
 def test_an_empty_database_is_not_migrated(empty: Flask) -> None:
@@ -95,3 +95,19 @@ def test_a_database_that_is_away_is_told_in_a_line(
     assert ended.value.code == 1
     assert caplog.messages[-1].startswith("Error: The database does not serve (connection to")
     assert "a-password" not in caplog.text
+
+
+@on_postgresql
+def test_a_database_that_is_read_only_is_one_line(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    with app.app_context():
+        downgrade(revision="base")
+        with db.engine.begin() as connection:
+            connection.execute(text("SET default_transaction_read_only = on"))
+        with pytest.raises(SystemExit) as ended:
+            upgrade()
+        db.engine.dispose()
+    assert ended.value.code == 1
+    assert "read-only transaction" in caplog.messages[-1]
+    assert caplog.messages[-1].startswith("Error: The database does not serve (cannot execute")

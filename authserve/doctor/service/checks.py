@@ -59,9 +59,13 @@ def examine() -> Iterator[Finding]:
     migrations = _migrations()
     yield migrations
     yield _clock()
+    is_usable = False
     if migrations.level is not Level.FAILURE:
-        yield database_checks.writes()
+        writes = database_checks.writes()
+        yield writes
         yield from database_checks.file_modes()
+        is_usable = writes.level is not Level.FAILURE
+    if is_usable:
         yield _signing_keys()
         yield _outbox()
         yield client_addresses(settings)
@@ -199,7 +203,13 @@ def _is_local(host: str) -> bool:
 
 
 def _migrations() -> Finding:
-    if is_migrated():
+    try:
+        has_all_migrations = is_migrated()
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        message = f"The database's revision cannot be read ({reason}): grant SELECT on its tables."
+        return Finding("migrations", Level.FAILURE, message)
+    if has_all_migrations:
         return Finding("migrations", Level.OK, "The database has what this release expects.")
     message = "The database is not at this release's revision: run `flask db upgrade`."
     return Finding("migrations", Level.FAILURE, message)
