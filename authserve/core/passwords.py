@@ -28,7 +28,7 @@ _MAX_BYTES = 4096
 """Bytes of a password that is hashed or verified at all: libpass's limit. The policy's 256 code
 points are at most 1,024 bytes."""
 
-_MALFORMED_HASH_ERRORS = (UnusableHashError, ValueError, TypeError)
+_MALFORMED_HASH_ERRORS = (ValueError, TypeError)
 """All that a damaged hash raises (found with 30,000 damaged ones)."""
 
 
@@ -171,6 +171,10 @@ class PasswordHasher:
             if is_current:
                 return Verification(self._argon2.verify(secret, stored_hash))
             is_valid = self._parse(stored_hash).check(secret)
+        except UnusableHashError as error:
+            # Its reason holds no part of the hash.
+            _log.warning("A stored password hash cannot be verified: %s.", error.reason)
+            return self._verify_nothing()
         except _MALFORMED_HASH_ERRORS as error:
             # Neither the message nor the traceback is logged: libraries quote the hash in them.
             _log.warning("A stored password hash is malformed (%s).", type(error).__name__)

@@ -92,6 +92,18 @@ def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
     assert examine(make_app(ratelimit_enabled=False))[1]["limits"]["level"] == "warning"
 
 
+def test_it_misses_the_salt_of_flask_security(make_app: MakeApp) -> None:
+    app = make_app()
+    register_caller(app, "alice")
+    assert examine(app)[1]["imported passwords"]["level"] == "ok"
+    with app.app_context(), transaction() as session:
+        session.execute(text("UPDATE users SET password_hash = '$flask-security$$2b$04$x'"))
+    status, findings = examine(app)
+    assert (status, findings["imported passwords"]["level"]) == (1, "failure")
+    assert "FLASK_SECURITY_SALT" in findings["imported passwords"]["message"]
+    assert examine(make_app(flask_security_salt="salt"))[1]["imported passwords"]["level"] == "ok"
+
+
 @on_sqlite
 def test_it_warns_of_another_gunicorn(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examine(make_app())[1]["gunicorn"]["level"] == "ok"

@@ -93,6 +93,11 @@ def test_csv_has_any_unicode_encoding(encoding: str) -> None:
     assert values(read(text.encode(encoding)))[0]["display_name"] == "Zoë"
 
 
+def test_a_mark_is_no_part_of_the_first_column() -> None:
+    content = "\ufeffemail\na@example.com\n".encode("utf-16-le")
+    assert values(read(content, encoding="utf-16-le")) == [{"email": "a@example.com"}]
+
+
 def test_another_encoding_is_named_and_then_read() -> None:
     content = "email,display_name\na@example.com,Zoë\nb@example.com,Ben\n".encode("cp1252")
     first, second = read(content)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from authserve.core.foreign_hashes import parse_hash
+from authserve.transfer.errors import UnusableRowError
 from authserve.transfer.policy import parse_time, parse_truth
 from authserve.transfer.schemas import LoadedRow, LoadOptions, load_row
 from authserve.transfer.service import ReadOptions, parse_firebase_config, read_rows
@@ -31,11 +32,18 @@ def load_cells(record: dict[str, str], file_format: str, **options: Any) -> Load
     return load_text(text.getvalue(), file_format, **options)
 
 
-def load_text(text: str, file_format: str, *, salt: str = "", **options: Any) -> LoadedRow:
+def load_text(
+    text: str,
+    file_format: str,
+    *,
+    salt: str = "",
+    load: LoadOptions | None = None,
+    **options: Any,
+) -> LoadedRow:
     chosen = ReadOptions(file_format=file_format, **options)
     (row,) = read_rows(io.BytesIO(text.encode()), chosen, report=lambda _: None)
     assert row.fault is None, row.fault
-    return load_row(row.values, LoadOptions(flask_security_salt=salt))
+    return load_row(row.values, load or LoadOptions(flask_security_salt=salt))
 
 
 def verifies(row: LoadedRow, password: str, salt: str = "") -> bool:
@@ -204,11 +212,12 @@ def test_firebase_takes_the_parameters_of_its_api() -> None:
 
 
 def test_firebase_without_parameters_is_refused_by_row() -> None:
-    text = json.dumps({"users": [{"localId": "1", "email": "a@b.c", "passwordHash": "x"}]})
-    (row,) = read_rows(
-        io.BytesIO(text.encode()), ReadOptions(file_format="firebase"), report=lambda _: None
-    )
-    assert row.fault == "password_hash: needs --firebase-config"
+    user = {"localId": "1", "email": "ann@example.com", "passwordHash": "lSrf", "salt": "42xE"}
+    text = json.dumps({"users": [user]})
+    with pytest.raises(UnusableRowError, match="needs the hash parameters"):
+        load_text(text, "firebase")
+    row = load_text(text, "firebase", load=LoadOptions(without_passwords=True))
+    assert row.user.password_hash is None
 
 
 @pytest.mark.parametrize("scheme", VECTORS["flask_security"]["hashes"])

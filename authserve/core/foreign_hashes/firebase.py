@@ -14,6 +14,7 @@ from authserve.core.foreign_hashes.model import (
     MIN_TAG_BYTES,
     NUMBER,
     ForeignHash,
+    UnusableHashError,
     codec,
     decode_base64,
     encode_base64,
@@ -29,6 +30,10 @@ def _fbscrypt(match: re.Match[str]) -> ForeignHash:
     require_undamaged(len(signer_key) == len(tag))
     key_stream = bytes(a ^ b for a, b in zip(signer_key, tag, strict=True))
     return _make(match, salt + separator, key_stream)
+
+
+def _incomplete(_match: re.Match[str]) -> ForeignHash:
+    raise UnusableHashError("needs the hash parameters of the Firebase project")
 
 
 def _stored(match: re.Match[str]) -> ForeignHash:
@@ -59,4 +64,7 @@ _FBSCRYPT = (
 )
 _STORED = rf"\$firebase-scrypt\$ln={_N},r={_R},p={_P}\$(?P<salt>{_BASE64})\$(?P<tag>{_BASE64})"
 
-parse = codec([(_FBSCRYPT, _fbscrypt), (_STORED, _stored)])
+_INCOMPLETE = rf"\$fbscrypt\$\$(?:{_BASE64})?\${_BASE64}"
+"""The form of an account whose project is not known."""
+
+parse = codec([(_FBSCRYPT, _fbscrypt), (_STORED, _stored), (_INCOMPLETE, _incomplete)])

@@ -21,6 +21,7 @@ from authserve.core.settings import Settings, get_settings
 from authserve.doctor.service import database as database_checks
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
+from authserve.doctor.service.imported_passwords import imported_passwords
 from authserve.doctor.service.restores import sessions
 from authserve.doctor.service.server import gunicorn_version
 from authserve.doctor.service.trail import audit_trail, audit_verification
@@ -70,6 +71,7 @@ def examine() -> Iterator[Finding]:
         yield _outbox()
         yield client_addresses(settings)
         yield sessions()
+        yield imported_passwords(settings)
         yield audit_trail()
         yield audit_verification()
     if db.engine.dialect.name == "postgresql":

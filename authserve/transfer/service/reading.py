@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from authserve.transfer.errors import TransferFileError, UnusableRowError
+from authserve.transfer.errors import TransferFileError
+from authserve.transfer.service.columns import FirebaseConfig
 from authserve.transfer.service.csv_files import read_csv
 from authserve.transfer.service.json_files import MAX_LINE_LENGTH, read_array, read_ndjson
 from authserve.transfer.service.rows import RawRow, TextFile
-from authserve.transfer.service.sources import SOURCES, FirebaseConfig, Source
+from authserve.transfer.service.sources import SOURCES, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,6 @@ def _converted(row: RawRow, source: Source, options: ReadOptions) -> RawRow:
         return row
     try:
         return replace(row, values=source.convert(row.values, options.firebase))
-    except UnusableRowError as error:
-        return replace(row, values=None, fault=error.reason)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
         return replace(row, values=None, fault=f"not a row of {source.name}")
 
@@ -118,4 +117,5 @@ def _first_line(text: TextFile) -> str:
     while first and not first.strip():
         text.skipped_lines += 1
         first = text.stream.readline(MAX_LINE_LENGTH)
-    return first
+    # UTF-16 that was named with its byte order leaves its mark.
+    return first.removeprefix("\ufeff")

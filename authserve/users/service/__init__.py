@@ -31,6 +31,7 @@ from authserve.users.service.filling import (
     UserFill,
     fill_users_in_bulk,
     find_stored_users,
+    is_hash_stored,
     plan_fill,
 )
 from authserve.users.service.guesses import count_wrong_password
@@ -88,6 +89,7 @@ __all__ = [
     "get_user_by_reference",
     "get_users_by_reference",
     "is_any_active",
+    "is_hash_stored",
     "is_password_disabled",
     "lock_user",
     "mark_changed",

@@ -75,6 +75,12 @@ def find_stored_users(ids: Sequence[UUID]) -> dict[UUID, StoredUser]:
     return {row.id: StoredUser(**row._mapping) for row in rows}
 
 
+def is_hash_stored(prefix: str) -> bool:
+    """Return True if an account's password hash begins with `prefix`; this reads all accounts."""
+    is_such = TABLE.c.password_hash.startswith(prefix, autoescape=True)
+    return bool(read_all(select(TABLE.c.id).where(is_such).limit(1)))
+
+
 def fill_users_in_bulk(fills: Sequence[UserFill]) -> None:
     """Fill accounts in the open transaction; what they got meanwhile stays.
 
