@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from authserve.core.argon2id import SodiumArgon2
+from authserve.core.argon2id import Argon2id
 from authserve.core.crypto import random_bytes
 from authserve.core.foreign_hashes import ForeignHash, UnusableHashError, parse_hash
 from authserve.core.hashing_queue import MAX_WAIT_SECS, HashingQueue
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _MAX_BYTES = 4096
-"""Bytes of a password that is hashed or verified at all: libpass's limit. The policy's 256 code
+"""Bytes of a password that is verified at all (chosen; libpass's limit too). The policy's 256 code
 points are at most 1,024 bytes."""
 
 _MALFORMED_HASH_ERRORS = (ValueError, TypeError)
@@ -77,7 +77,7 @@ class PasswordHasher:
     ) -> None:
         if queue_size < 1:
             raise ValueError("queue_size must be at least 1")
-        self._argon2 = _make_argon2(cost)
+        self._argon2 = Argon2id(cost)
         self._flask_security_salt = flask_security_salt
         self._dummy_hash = _make_dummy_hash(cost)
         self._niceness = niceness
@@ -185,7 +185,7 @@ class PasswordHasher:
         return parse_hash(stored_hash, flask_security_salt=self._flask_security_salt)
 
     def _verify_nothing(self) -> Verification:
-        # Not the caller's password: some are longer than libpass takes. The cost is the same.
+        # Not the caller's password, which may be of any length. The cost is the same.
         self._argon2.verify(b"", self._dummy_hash)
         return _WRONG
 
@@ -196,13 +196,6 @@ def _time(work: Callable[[], _T], tell: Callable[[float], None]) -> _T:
         return work()
     finally:
         tell(time.perf_counter() - started_at)
-
-
-def _make_argon2(cost: PasswordCost) -> type[SodiumArgon2]:
-    handler: type[SodiumArgon2] = SodiumArgon2.using(
-        memory_cost=cost.memory_kib, rounds=cost.time_cost, parallelism=cost.parallelism
-    )
-    return handler
 
 
 def _make_dummy_hash(cost: PasswordCost) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import argon2
 import pytest
 
 from authserve.core import argon2id
+from authserve.core.foreign_hashes import argon2 as foreign_argon2
 
 Asked = tuple[list[str], list[str]]
 """The parameters of every hash that was checked, and of every one that was made."""
@@ -45,21 +45,17 @@ def sodium_asked() -> Iterator[Asked]:
 
 @contextmanager
 def _reference_asked(asked: Asked) -> Iterator[None]:
-    checked, made = asked
-    verify_secret, hash_secret = argon2.low_level.verify_secret, argon2.low_level.hash_secret
+    checked, _ = asked
+    derive = foreign_argon2.hash_secret_raw
 
-    def verify(stored: bytes, secret: bytes, kind: argon2.Type) -> bool:
-        checked.append(_parameters(stored))
-        return verify_secret(stored, secret, kind)
-
-    def make(*args: Any, **kwargs: Any) -> bytes:
-        stored = hash_secret(*args, **kwargs)
-        made.append(_parameters(stored))
-        return stored
+    def verify(*args: Any) -> bytes:
+        _, _, passes, memory_kib, lanes, _, kind, version = args
+        parameters = f"v={version}$m={memory_kib},t={passes},p={lanes}"
+        checked.append(f"$argon2{kind.name.lower()}${parameters}")
+        return derive(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argon2.low_level, "verify_secret", verify)
-        patch.setattr(argon2.low_level, "hash_secret", make)
+        patch.setattr(foreign_argon2, "hash_secret_raw", verify)
         yield
 
 
