@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, stream_with_context
 
 from authserve.admin.schemas import (
     AccountChangeSchema,
@@ -44,7 +44,7 @@ from authserve.http.pagination import Page, PageQuerySchema, encode_cursor, make
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
-from authserve.ratelimit.policy import ADMIN_MAIL
+from authserve.ratelimit.policy import ADMIN_MAIL, EXPORT
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.service import USER_ROLE, Permission, holders_of, roles_of_many
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
@@ -124,10 +124,11 @@ def post_user(body: dict[str, Any]) -> Response:
 @fresh_login_required
 @blueprint.response(200, PersonalDataSchema)
 @on_own_account(UserNotFoundError)
+@limited(EXPORT)
 def export_me() -> Response:
-    """Everything that is held on the caller."""
-    user = current_actor().signed_in_user
-    return json_response(export_personal_data(user.id))
+    """Send everything that is held on the caller, while it is read."""
+    pieces = export_personal_data(current_actor().signed_in_user.id)
+    return Response(stream_with_context(pieces), mimetype="application/json")
 
 
 @blueprint.get("/<uuid:user_id>")

@@ -1,10 +1,18 @@
 """The API of the audit trail."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
-from authserve.audit.service import EventFilters, find_events, find_shared_address, position_of
+from authserve.audit.service import (
+    EventFilters,
+    RecordedEvent,
+    find_events,
+    find_own_events,
+    find_shared_address,
+    position_of,
+)
 from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import MomentPageQuerySchema, make_page
@@ -32,8 +40,11 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, AuditEventPageSchema)
 def list_own_events(query: dict[str, Any]) -> dict[str, Any]:
     """List what happened to the caller's account and what the caller did, newest first."""
-    filters = EventFilters(involving=current_actor().signed_in_user)
-    return _page(filters, **query)
+    limit, cursor = query["limit"], query["cursor"]
+    found = find_own_events(
+        current_actor().signed_in_user, limit=limit + 1, before=cursor and cursor[1]
+    )
+    return _page_document(found, limit=limit)
 
 
 @blueprint.get("/client-address")
@@ -47,5 +58,9 @@ def read_client_address() -> dict[str, Any]:
 
 def _page(filters: EventFilters, *, limit: int, cursor: Any) -> dict[str, Any]:
     found = find_events(filters, limit=limit + 1, before=cursor)
+    return _page_document(found, limit=limit)
+
+
+def _page_document(found: Sequence[RecordedEvent], *, limit: int) -> dict[str, Any]:
     page = make_page(found, limit=limit, key=position_of)
     return {"items": page.items, "next_cursor": page.next_cursor}

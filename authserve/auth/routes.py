@@ -96,6 +96,7 @@ from authserve.verification.service import (
     Purpose,
     accept_invitation,
     request_by_address,
+    request_password_reset,
     reset_password,
     verify_address,
 )
@@ -250,7 +251,7 @@ def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
 @limited(FORGOT, FORGOT_OF_EMAIL)
 def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
     """Ask for a reset link; the answer is the same for every address."""
-    request_by_address(Purpose.RESET_PASSWORD, body["email"])
+    request_password_reset(body["email"])
     return {}
 
 

@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     USER_PROFILE_CHANGED = "user.profile_changed"
     USER_PASSWORD_CHANGED = "user.password_changed"
     USER_PASSWORD_RESET = "user.password_reset"
+    PASSWORD_RESET_REQUESTED = "password.reset_requested"
     USER_PASSWORD_DISABLED = "user.password_disabled"
     USER_EMAIL_VERIFIED = "user.email_verified"
     USER_EMAIL_CHANGE_REQUESTED = "user.email_change_requested"

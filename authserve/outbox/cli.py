@@ -115,6 +115,7 @@ def _row(message: Row[Any]) -> dict[str, Any]:
         "state": message.state,
         "kind": message.kind,
         "attempts": message.attempts,
+        "correlation_id": message.correlation_id,
         "created_at": to_rfc3339(message.created_at),
         "last_error": message.last_error,
     }

@@ -18,7 +18,8 @@ class OutboxMessage(Base):
 
     `topic` says what the newest of several replaces: a second request for a link makes the first
     one's mail pointless. `payload` holds what the handler needs to build the message at the time
-    of sending; never a secret.
+    of sending; never a secret. `correlation_id` is the id of the request that caused it, `refusals`
+    how often the receiving end has refused it for good.
     """
 
     __tablename__ = "outbox_messages"
@@ -48,3 +49,5 @@ class OutboxMessage(Base):
     lease_id: Mapped[UUID | None] = mapped_column()
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_error: Mapped[str | None] = mapped_column(String(200))
+    correlation_id: Mapped[str | None] = mapped_column(String(64))
+    refusals: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))

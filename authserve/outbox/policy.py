@@ -17,6 +17,13 @@ BACKOFF_CAP = timedelta(seconds=100)
 """Full jitter from 1 s. The cap is low, so that all mail is out two minutes after a mail server
 came back, however long it was away; the circuit breaker is what spares it meanwhile."""
 
+MAX_REFUSALS = 3
+"""Tries of a message that are refused for good before it is given up. More than one, since servers
+answer so while their directory is being repaired, too (chosen)."""
+
+REFUSAL_PAUSE = timedelta(minutes=5)
+"""How long after such a refusal the next try is due (chosen)."""
+
 SENT_RETENTION = timedelta(days=7)
 DEAD_RETENTION = timedelta(days=30)
 """For how long delivered and given-up messages can still be looked at (chosen)."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from authserve.core.logs import correlation_id_var
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import SUPERSEDED
 from authserve.outbox.service import (
@@ -159,7 +160,11 @@ class Worker:
         message = claim(ready) if ready else None
         if message is None:
             return False
-        self._deliver(message)
+        token = correlation_id_var.set(message.correlation_id)
+        try:
+            self._deliver(message)
+        finally:
+            correlation_id_var.reset(token)
         return True
 
     def _deliver(self, message: ClaimedMessage) -> None:
@@ -174,7 +179,8 @@ class Worker:
             logger.info("message dropped", extra={**log, "reason": reason})
         except DeliveryError as failed:
             reason = failed.reason
-            state = self._note(lambda: mark_failed(message, reason))
+            is_permanent = failed.is_permanent
+            state = self._note(lambda: mark_failed(message, reason, is_permanent=is_permanent))
             logger.warning("message failed", extra={**log, "reason": reason, "state": state})
         except Exception:
             # A fault of ours in one message must not keep the others waiting.

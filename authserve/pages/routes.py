@@ -5,6 +5,7 @@ follow links, too. The token is in the link's fragment, which browsers keep to t
 page's script reads it and calls the API as any other client does.
 """
 
+import re
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, render_template, send_from_directory
@@ -16,6 +17,9 @@ from authserve.core.settings import get_settings
 blueprint = Blueprint("pages", __name__, template_folder="templates")
 
 STATIC_FOLDER = Path(__file__).parent / "static"
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{64}")
+"""48 bytes in base64url, as every link carries them."""
 
 ASSETS = {"pages.css", "pages.js", "icon.svg"}
 
@@ -54,6 +58,19 @@ def confirm_email() -> Response:
 def accept_invitation() -> Response:
     """Choose a password, and names, for an invited account."""
     return _page("accept_invitation.html")
+
+
+@blueprint.get(
+    "/<any('verify-email', 'reset-password', 'confirm-email', 'accept-invitation'):page>#<token>"
+)
+def escaped_fragment(page: str, token: str) -> Response:
+    """Lead on to a page whose link a mail program has escaped: `%23` instead of `#`.
+
+    The browser keeps the token to itself from then on. What is no token is left out.
+    """
+    fragment = f"#{token}" if TOKEN.fullmatch(token) else ""
+    # Relative, so that it holds behind a proxy that strips a prefix.
+    return Response(status=303, headers={**HEADERS, "Location": f"{page}{fragment}"})
 
 
 @blueprint.get("/pages/<name>")

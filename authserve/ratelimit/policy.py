@@ -161,6 +161,9 @@ CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
 """Chosen: whether a username is taken can be asked this often."""
 
+EXPORT = Limit("export_own_data", 10, _HOUR, CountedBy.USER)
+"""Chosen: each reads all that is held on the caller."""
+
 ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
 """Chosen: an administrator's calls that send mail to other people."""
 
@@ -178,6 +181,7 @@ LIMITS = (
     CHANGE_PASSWORD,
     CHANGE_EMAIL,
     CHANGE_PROFILE,
+    EXPORT,
     ADMIN_MAIL,
 )
 """In the order of `docs/limits.md`."""

@@ -31,3 +31,9 @@ class InvitationAccepted(DomainEvent):
     """An invited user chose a password."""
 
     action = AuditAction.USER_INVITATION_ACCEPTED
+
+
+class PasswordResetRequested(DomainEvent):
+    """A visitor asked for a reset link of an account that exists."""
+
+    action = AuditAction.PASSWORD_RESET_REQUESTED

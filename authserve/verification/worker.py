@@ -1,15 +1,24 @@
 """How the worker delivers links and notices: the account is looked up here, not in the request."""
 
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.db import transaction
+from authserve.core.events import emit
 from authserve.mail.service import MailKind, get_mailer, plain_name
 from authserve.outbox.errors import DeliveryError, DroppedError
-from authserve.outbox.service import ClaimedMessage, is_given_up, require_held
+from authserve.outbox.service import (
+    ClaimedMessage,
+    assign_user,
+    delete_held,
+    is_given_up,
+    require_held,
+)
 from authserve.outbox.worker import Handler
 from authserve.users.errors import UserNotFoundError
-from authserve.users.service import User, find_by_email, find_user, lock_user
+from authserve.users.service import User, find_by_email, find_user, lock_user, ref_of
+from authserve.verification.events import PasswordResetRequested
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
-from authserve.verification.service import ensure_token, make_link
+from authserve.verification.service import RESET_REQUEST, ensure_token, make_link
 
 NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is not MailKind.TEST)
 
@@ -42,6 +51,7 @@ def _make_token(purpose: Purpose, message: ClaimedMessage, address: str) -> User
         user = _lock(_reader(message, address))
         _require_wanted(purpose, user, address)
         require_held(message)
+        assign_user(message, user.id)
         is_current = ensure_token(
             message.id, purpose, user_id=user.id, email=address, requested_at=message.created_at
         )
@@ -66,6 +76,7 @@ def deliver_notice(message: ClaimedMessage) -> None:
     """
     address = str(message.payload["email"])
     user = _reader(message, address)
+    assign_user(message, user.id)
     get_mailer().send(
         MailKind(message.kind),
         to=address,
@@ -75,10 +86,26 @@ def deliver_notice(message: ClaimedMessage) -> None:
     )
 
 
+def record_reset_request(message: ClaimedMessage) -> None:
+    """Audit a visitor's request for a reset link, if the address has an account.
+
+    The message is gone afterwards, and leaves no trace of the address.
+
+    Raises:
+        DroppedError: another worker has the message.
+    """
+    with transaction():
+        delete_held(message)
+        user = find_by_email(str(message.payload["email"]))
+        if user is not None:
+            request = RequestInfo(correlation_id=message.correlation_id)
+            emit(PasswordResetRequested(subject=ref_of(user), request=request))
+
+
 def _reader(message: ClaimedMessage, address: str) -> User:
     user = find_user(message.user_id) if message.user_id else find_by_email(address)
     if user is None:
-        raise DroppedError("nobody has this address")
+        raise DroppedError("no account has this address")
     return user
 
 
@@ -92,7 +119,7 @@ def _require_wanted(purpose: Purpose, user: User, address: str) -> None:
     if not is_wanted(purpose, recipient, address=address):
         raise DroppedError("the link would make no sense any more")
     if purpose is Purpose.CHANGE_EMAIL and find_by_email(address) is not None:
-        raise DroppedError("somebody else has this address")
+        raise DroppedError("another account has this address")
 
 
 def _is_mail_ready() -> bool:
@@ -102,5 +129,6 @@ def _is_mail_ready() -> bool:
 HANDLERS: dict[str, Handler] = {
     **{kind: Handler(deliver_link, _is_mail_ready) for kind in PURPOSES},
     **{kind: Handler(deliver_notice, _is_mail_ready) for kind in NOTICES},
+    RESET_REQUEST: Handler(record_reset_request, lambda: True),
 }
 """How each kind of mail is delivered."""

@@ -128,8 +128,8 @@ KNOWN = {
     unsafe_sql: {"authserve/core/planning.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/core/foreign_hashes/model.py"},
-    # To a constant of the module.
-    redirects: {"authserve/http/root.py"},
+    # To a constant of the module, and to a page of a closed list.
+    redirects: {"authserve/http/root.py", "authserve/pages/routes.py"},
     # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,
     # and what an error says to do.
     unsafe_formats: {

@@ -15,9 +15,10 @@ from sqlalchemy import text
 
 from authserve.core.clock import now
 from authserve.core.db import db, transaction
+from authserve.core.logs import correlation_id_var
 from authserve.outbox.errors import DeliveryError, DroppedError
-from authserve.outbox.policy import HORIZON
-from authserve.outbox.service import enqueue
+from authserve.outbox.policy import HORIZON, REFUSAL_PAUSE
+from authserve.outbox.service import enqueue, retry
 from authserve.outbox.worker import MAINTENANCE_SECS, StopSignal, Worker
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
@@ -86,6 +87,41 @@ def test_a_fault_in_one_message_does_not_stop_the_others(
     assert post.delivered == ["good"]
     bad = next(row for row in messages(app) if row["payload"] == {"name": "bad"})
     assert (bad["state"], bad["last_error"]) == (state, reason)
+
+
+def test_a_message_refused_for_good_is_given_up_after_three_refusals(
+    app: Flask, post: Post, worker: Worker, clock: time_machine.Traveller
+) -> None:
+    owe(app, "bad")
+    away, refused = DeliveryError("away"), DeliveryError("550 no", is_permanent=True)
+    for refusal in (away, away, away, refused, refused, refused):
+        assert states(app) == {"pending": 1}
+        post.refusals["bad"] = refusal
+        deliver_all(app, worker)
+        clock.shift(REFUSAL_PAUSE)
+    (row,) = messages(app)
+    assert (row["state"], row["attempts"], row["last_error"]) == ("dead", 6, "550 no")
+    # The operator has mended it, and it deserves three more.
+    with app.app_context():
+        retry(row["id"])
+    deliver_all(app, worker)
+    assert states(app) == {"pending": 1}
+
+
+def test_a_message_carries_the_id_of_the_request_that_caused_it(
+    app: Flask, post: Post, worker: Worker
+) -> None:
+    with app.app_context(), transaction():
+        token = correlation_id_var.set("request-1")
+        enqueue(KIND, {"name": "good"})
+        correlation_id_var.reset(token)
+    seen = []
+    post.while_delivering = lambda message: seen.append(
+        (message.correlation_id, correlation_id_var.get())
+    )
+    deliver_all(app, worker)
+    assert seen == [("request-1", "request-1")]
+    assert correlation_id_var.get() is None
 
 
 def test_a_fault_of_the_database_in_one_message_ends_in_the_dead_letters(

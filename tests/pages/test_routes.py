@@ -232,3 +232,26 @@ def test_it_needs_no_database(app: Flask, client: FlaskClient) -> None:
 
     for path in PATHS:
         assert client.get(path).status_code == 200
+
+
+@on_sqlite
+@each_page
+def test_a_link_whose_fragment_was_escaped_leads_to_its_page(
+    client: FlaskClient, path: str
+) -> None:
+    """Some mail programs write `%23` for `#`."""
+    token = "aB3-_x89" * 8
+    response = client.get(f"{path}%23{token}")
+    assert response.status_code == 303
+    # Relative to the page that was asked for, whatever prefix a proxy strips.
+    assert response.headers["Location"] == f"{path[1:]}#{token}"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.get_data() == b""
+
+
+@on_sqlite
+@pytest.mark.parametrize("token", ["x", "x" * 65, "%0d%0aSet-Cookie:a=b", "//evil.example", "é"])
+def test_what_is_no_token_is_not_led_on(client: FlaskClient, token: str) -> None:
+    response = client.get(f"/verify-email%23{token}")
+    assert response.status_code in (303, 404)
+    assert response.headers.get("Location") in (None, "verify-email")

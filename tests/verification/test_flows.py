@@ -107,7 +107,7 @@ class TestAsking:
             desk.client.post(f"/api/v1/auth/{call}", json={"email": "nobody@example.com"})
         work(desk.app)
         assert desk.mailbox.letters == []
-        dropped = messages(desk.app, last_error="nobody has this address")
+        dropped = messages(desk.app, last_error="no account has this address")
         assert [row["state"] for row in dropped] == ["dropped"] * 2
 
 

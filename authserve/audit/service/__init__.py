@@ -15,6 +15,7 @@ from authserve.audit.service.reading import (
     RecordedFailure,
     find_events,
     find_last_sign_in_failures,
+    find_own_events,
     position_of,
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
@@ -48,6 +49,7 @@ __all__ = [
     "find_last_sign_in_failures",
     "find_last_verification",
     "find_oldest_unsealed",
+    "find_own_events",
     "find_shared_address",
     "keep_pseudonym",
     "position_of",

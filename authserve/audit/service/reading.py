@@ -1,12 +1,12 @@
 """Reading the audit trail: the ids that events hold become the users' own ids."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Subquery, select, tuple_, union
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.audit.models import AuditDetail, AuditEvent
@@ -49,7 +49,6 @@ class EventFilters:
     """Which events a list holds; what is None does not narrow it.
 
     Args:
-        involving: as actor or as subject.
         after, before: moments; both bounds are left out.
     """
 
@@ -57,7 +56,6 @@ class EventFilters:
     actor_id: UUID | None = None
     subject_id: UUID | None = None
     correlation_id: str | None = None
-    involving: UserRef | None = None
     after: datetime | None = None
     before: datetime | None = None
 
@@ -87,6 +85,44 @@ def find_events(
     statement = _select_events().where(*_conditions(filters)).limit(limit)
     in_order = _newest_first_by_time if filters.is_bound_to_time else _newest_first_by_id
     return recorded(read_all(in_order(statement, before)))
+
+
+def find_own_events(
+    user: UserRef, *, limit: int, before: UUID | None = None
+) -> Sequence[RecordedEvent]:
+    """At most `limit` events by or about a user, newest first, as that user may see them.
+
+    Where another user acted, from where they did so is left out.
+
+    Args:
+        before: only those with a smaller id, for the next page.
+    """
+    newest = _newest_ids(user.audit_id, limit=limit, before=before)
+    statement = (
+        select(*EVENT_AND_DETAILS)
+        .join_from(newest, AuditEvent, AuditEvent.id == newest.c.id)
+        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        .order_by(AuditEvent.id.desc())
+        .limit(limit)
+    )
+    return [_as_seen_by(user, event) for event in recorded(read_all(statement))]
+
+
+def _newest_ids(audit_id: UUID, *, limit: int, before: UUID | None) -> Subquery:
+    """Select the ids of a user's newest events: one range of one index for each of two columns."""
+    branches = []
+    for column in (AuditEvent.subject_audit_id, AuditEvent.actor_audit_id):
+        branch = select(AuditEvent.id).where(column == audit_id)
+        if before is not None:
+            branch = branch.where(AuditEvent.id < before)
+        branches.append(select(branch.order_by(AuditEvent.id.desc()).limit(limit).subquery()))
+    return union(*branches).subquery()
+
+
+def _as_seen_by(user: UserRef, event: RecordedEvent) -> RecordedEvent:
+    if event.actor_id in (None, user.id):
+        return event
+    return replace(event, ip=None, user_agent=None)
 
 
 _Events = Select[*tuple[Any, ...]]
@@ -158,9 +194,6 @@ def _conditions(filters: EventFilters) -> Iterable[ColumnElement[bool]]:
         yield AuditEvent.subject_audit_id == get_audit_id(filters.subject_id)
     if filters.correlation_id is not None:
         yield AuditEvent.correlation_id == filters.correlation_id
-    if filters.involving is not None:
-        audit_id = filters.involving.audit_id
-        yield or_(AuditEvent.actor_audit_id == audit_id, AuditEvent.subject_audit_id == audit_id)
     if filters.after is not None:
         yield AuditEvent.occurred_at > filters.after
     if filters.before is not None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 
 from authserve.core.clock import now
 from authserve.core.db import read_all, require_transaction, transaction
@@ -14,6 +14,8 @@ from authserve.outbox.errors import DroppedError
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import (
     LEASE,
+    MAX_REFUSALS,
+    REFUSAL_PAUSE,
     SUPERSEDED,
     MessageState,
     is_given_up,
@@ -36,6 +38,8 @@ class ClaimedMessage:
     payload: Mapping[str, Any]
     created_at: datetime
     attempts: int
+    refusals: int = 0
+    correlation_id: str | None = None
 
 
 def claim(kinds: Collection[str]) -> ClaimedMessage | None:
@@ -87,6 +91,8 @@ def _claimed(row: OutboxMessage, lease_id: UUID) -> ClaimedMessage:
         payload=row.payload,
         created_at=row.created_at,
         attempts=row.attempts,
+        refusals=row.refusals,
+        correlation_id=row.correlation_id,
     )
 
 
@@ -124,6 +130,32 @@ def require_held(message: ClaimedMessage) -> None:
         raise DroppedError(SUPERSEDED)
 
 
+def assign_user(message: ClaimedMessage, user_id: UUID) -> None:
+    """Note whom a claimed message is about, where only its handler could look that up."""
+    if message.user_id is not None:
+        return
+    with transaction() as session:
+        session.execute(
+            update(OutboxMessage)
+            .where(_is_held(message))
+            .values(user_id=user_id)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def delete_held(message: ClaimedMessage) -> None:
+    """Delete a claimed message that has done its work, in the open transaction.
+
+    Raises:
+        DroppedError: the lease ran out and another worker has it.
+    """
+    result = require_transaction().execute(
+        delete(OutboxMessage).where(_is_held(message)).execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise DroppedError(SUPERSEDED)
+
+
 def mark_sent(message: ClaimedMessage) -> None:
     """Note that a claimed message was delivered."""
     _finish(message, MessageState.SENT, None)
@@ -134,14 +166,20 @@ def mark_dropped(message: ClaimedMessage, reason: str) -> None:
     _finish(message, MessageState.DROPPED, reason)
 
 
-def mark_failed(message: ClaimedMessage, reason: str) -> MessageState:
+def mark_failed(
+    message: ClaimedMessage, reason: str, *, is_permanent: bool = False
+) -> MessageState:
     """Note that a claimed message could not be delivered.
+
+    Args:
+        reason: for the operator.
+        is_permanent: True if it was refused for good; then only a few more tries follow.
 
     Returns:
         `PENDING` if it will be tried again, `DEAD` if it is given up.
     """
-    moment = now()
-    if is_given_up(message.created_at, moment):
+    moment, refusals = now(), message.refusals + is_permanent
+    if is_given_up(message.created_at, moment) or refusals >= MAX_REFUSALS:
         _finish(message, MessageState.DEAD, reason)
         return MessageState.DEAD
     with transaction() as session:
@@ -151,7 +189,10 @@ def mark_failed(message: ClaimedMessage, reason: str) -> MessageState:
             .values(
                 leased_until=None,
                 lease_id=None,
-                next_attempt_at=next_attempt_at(moment, attempts=message.attempts),
+                next_attempt_at=moment + REFUSAL_PAUSE
+                if is_permanent
+                else next_attempt_at(moment, attempts=message.attempts),
+                refusals=refusals,
                 last_error=reason[:MAX_ERROR_LENGTH],
             )
             .execution_options(synchronize_session=False)

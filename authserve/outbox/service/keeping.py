@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, or_, select, union, update
 
 from authserve.core.clock import now
 from authserve.core.db import delete_in_slices, read_all, require_transaction, transaction
@@ -74,16 +74,41 @@ def _count_by_state(
 def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
     """The newest messages about a user, or of topics that are known to be theirs.
 
+    For operators: it shows what became of each. One range of one index is read for the user and
+    for each topic.
+
     Returns:
         The columns of `OutboxMessage`.
     """
+    owners = [OutboxMessage.user_id == user_id, *(OutboxMessage.topic == each for each in topics)]
+    branches = [
+        select(OutboxMessage.id).where(owner).order_by(OutboxMessage.id.desc()).limit(limit)
+        for owner in owners
+    ]
+    newest = union(*(select(branch.subquery()) for branch in branches)).subquery()
     statement = (
         select(OutboxMessage.__table__)
-        .where(_is_about(user_id, topics))
+        .join_from(newest, OutboxMessage, OutboxMessage.id == newest.c.id)
         .order_by(OutboxMessage.id.desc())
         .limit(limit)
     )
     return read_all(statement)
+
+
+def find_messages_to(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
+    """At most `limit` messages about a user, newest first.
+
+    Those that were asked for by address are among them once the worker has found the user.
+
+    Args:
+        before: only those older than this id, for the next page.
+    """
+    statement = select(OutboxMessage.__table__).where(OutboxMessage.user_id == user_id)
+    if before is not None:
+        statement = statement.where(OutboxMessage.id < before)
+    return read_all(statement.order_by(OutboxMessage.id.desc()).limit(limit))
 
 
 def delete_messages_of(user_id: UUID, *, topics: Collection[str]) -> None:
@@ -126,6 +151,7 @@ def retry(message_id: UUID) -> None:
                 created_at=moment,
                 next_attempt_at=moment,
                 finished_at=None,
+                refusals=0,
             )
             .execution_options(synchronize_session=False)
         )

@@ -1,14 +1,16 @@
 """Writing down what is owed, with the use case that owes it."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from authserve.core.clock import now
 from authserve.core.db import require_transaction
 from authserve.core.ids import new_id
+from authserve.core.logs import correlation_id_var
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import SUPERSEDED, MessageState
 from authserve.outbox.service.delivering import finish_where
@@ -22,6 +24,8 @@ def enqueue(
     user_id: UUID | None = None,
 ) -> UUID:
     """Owe a message, in the open transaction: it is sent if and only if that commits.
+
+    The message carries the id of the request that is being handled, if there is one.
 
     Args:
         kind: which handler builds and delivers it.
@@ -47,9 +51,26 @@ def enqueue(
             "attempts": 0,
             "created_at": moment,
             "next_attempt_at": moment,
+            "correlation_id": correlation_id_var.get(),
         },
     )
     return message_id
+
+
+def close_topic(topic: str, *, since: datetime) -> int:
+    """Take messages out of a topic that is over, whatever became of them, in the open transaction.
+
+    Returns:
+        How many there were since then. It is the same whether or not one could be delivered, so a
+        caller may be told.
+    """
+    result = require_transaction().execute(
+        update(OutboxMessage)
+        .where(OutboxMessage.topic == topic, OutboxMessage.created_at >= since)
+        .values(topic=None)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(int, result.rowcount)  # type: ignore[attr-defined]
 
 
 def drop_topic(topic: str) -> int:

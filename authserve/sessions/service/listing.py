@@ -53,10 +53,14 @@ def page_of_live_sessions(
     return read_all(statement.order_by(Session.id.desc()))
 
 
-def find_all_sessions(user_id: UUID) -> Sequence[Row[Any]]:
-    """Every session of a user whose row is still there, newest first; see `find_live_sessions`."""
+def find_all_sessions(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
+    """Sessions of a user, live or not, whose rows are still there; see `find_live_sessions`."""
     statement = select(Session.__table__).where(Session.user_id == user_id)
-    return read_all(statement.order_by(Session.id.desc()))
+    if before is not None:
+        statement = statement.where(Session.id < before)
+    return read_all(statement.order_by(Session.id.desc()).limit(limit))
 
 
 def is_of_family(session_id: UUID, family_secret: bytes) -> bool:

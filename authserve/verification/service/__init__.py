@@ -11,6 +11,7 @@ from authserve.verification.service.redeeming import (
 )
 from authserve.verification.service.requests import (
     INVITATION_LIFETIME,
+    RESET_REQUEST,
     cancel_pending,
     follow_changed_password,
     follow_disabled_password,
@@ -23,6 +24,7 @@ from authserve.verification.service.requests import (
     notify_of_existing_account,
     request_by_address,
     request_email_change,
+    request_password_reset,
     topics_of,
     withdraw_email_change,
 )
@@ -30,6 +32,7 @@ from authserve.verification.service.tokens import ensure_token, find_links_of, p
 
 __all__ = [
     "INVITATION_LIFETIME",
+    "RESET_REQUEST",
     "NewPassword",
     "Purpose",
     "accept_invitation",
@@ -50,6 +53,7 @@ __all__ = [
     "purge_dead_tokens",
     "request_by_address",
     "request_email_change",
+    "request_password_reset",
     "reset_password",
     "topics_of",
     "verify_address",

@@ -28,7 +28,11 @@ from authserve.users.service import (
 from authserve.verification.events import EmailChanged, EmailVerified, InvitationAccepted
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import Purpose
-from authserve.verification.service.requests import drop_pending, notify_of_changed_email
+from authserve.verification.service.requests import (
+    close_email_change,
+    drop_pending,
+    notify_of_changed_email,
+)
 from authserve.verification.service.tokens import consume, get_live_token, supersede
 
 
@@ -84,6 +88,7 @@ def confirm_email_change(
             old_email = change_email(user, found.email)
             consume(found)
             supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
+            close_email_change(user.id)
             notify_of_changed_email(old_email, user.id)
             emit(EmailChanged(actor=actor, subject=user, request=request))
     except UserNotFoundError as error:

@@ -15,7 +15,13 @@ from authserve.core.db import transaction
 from authserve.core.events import emit
 from authserve.core.ids import new_id
 from authserve.mail.service import MailKind, Values
-from authserve.outbox.service import delete_messages_of, drop_topic, enqueue
+from authserve.outbox.service import (
+    HORIZON,
+    close_topic,
+    delete_messages_of,
+    drop_topic,
+    enqueue,
+)
 from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
 from authserve.users.service import find_user, note_invited
 from authserve.verification.events import EmailChangeRequested, EmailChangeWithdrawn
@@ -37,6 +43,24 @@ def request_by_address(purpose: Purpose, email: str) -> None:
         supersede((OneTimeToken.email == email) & (OneTimeToken.purpose == purpose))
 
 
+RESET_REQUEST = "password_reset_requested"
+"""The kind of message by which the worker audits a request for a reset link."""
+
+
+def request_password_reset(email: str) -> None:
+    """Owe a reset link to an address that a visitor has named, and the audit of the request.
+
+    The worker looks the account up for both. The audit has a message of its own, so that a newer
+    request does not replace it, and a mail server that is away does not delay it.
+
+    Args:
+        email: in canonical form.
+    """
+    with transaction():
+        enqueue(RESET_REQUEST, {"email": email})
+        request_by_address(Purpose.RESET_PASSWORD, email)
+
+
 def request_email_change(
     user: UserRef, *, old_email: str, new_email: str, actor: Actor, request: RequestInfo
 ) -> None:
@@ -53,12 +77,21 @@ def request_email_change(
 def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
     """Withdraw a user's pending change of address, if there is one; its link is dead at once."""
     with transaction():
-        dropped = drop_topic(_topic(Purpose.CHANGE_EMAIL, user.id))
-        is_live = OneTimeToken.expires_at > now()
-        is_theirs = OneTimeToken.user_id == user.id
-        is_change = OneTimeToken.purpose == Purpose.CHANGE_EMAIL
-        if dropped + supersede(is_theirs & is_change & is_live):
+        drop_topic(_topic(Purpose.CHANGE_EMAIL, user.id))
+        _supersede_of(user.id, Purpose.CHANGE_EMAIL)
+        if close_email_change(user.id):
             emit(EmailChangeWithdrawn(actor=actor, subject=user, request=request))
+
+
+def close_email_change(user_id: UUID) -> bool:
+    """Note that no change of address is pending any more, in the open transaction.
+
+    Returns:
+        True if one may have been. For an address of another account, to which no link has gone,
+        it is the same: the user sees what follows from it.
+    """
+    since = now() - LIFETIMES[Purpose.CHANGE_EMAIL] - HORIZON
+    return close_topic(_topic(Purpose.CHANGE_EMAIL, user_id), since=since) > 0
 
 
 def invite(user: UserRef, email: str) -> None:

@@ -107,10 +107,23 @@ def consume(token: OneTimeToken) -> None:
         raise InvalidTokenForUseError
 
 
-def find_links_of(user_id: UUID) -> Sequence[Row[Any]]:
-    """The links that were made for a user, newest first: their columns, which hold no secret."""
-    statement = select(OneTimeToken.__table__).where(OneTimeToken.user_id == user_id)
-    return read_all(statement.order_by(OneTimeToken.id.desc()))
+def find_links_of(user_id: UUID, *, limit: int, before: UUID | None = None) -> Sequence[Row[Any]]:
+    """At most `limit` links that were made for a user, newest first, as that user may see them.
+
+    A link that changes the address is left out until it is used: it is made only if no other
+    account has the new address, which the user must not learn.
+
+    Args:
+        before: only those older than this id, for the next page.
+
+    Returns:
+        The columns of `OneTimeToken`, which hold no secret.
+    """
+    is_known = (OneTimeToken.purpose != Purpose.CHANGE_EMAIL) | OneTimeToken.used_at.is_not(None)
+    statement = select(OneTimeToken.__table__).where(OneTimeToken.user_id == user_id, is_known)
+    if before is not None:
+        statement = statement.where(OneTimeToken.id < before)
+    return read_all(statement.order_by(OneTimeToken.id.desc()).limit(limit))
 
 
 def purge_dead_tokens() -> Iterator[int]:
