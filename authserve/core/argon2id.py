@@ -27,7 +27,7 @@ _SALT_AND_TAG = re.compile(r"([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})")
 
 @contextmanager
 def _memory_permitting() -> Iterator[None]:
-    """Say what it means that libsodium computes nothing; it gives no other reason for that."""
+    """Raise MemoryError where libsodium computes nothing; it has no other reason for that."""
     try:
         yield
     except SodiumError as error:

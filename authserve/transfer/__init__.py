@@ -1,1 +1,1 @@
-"""Moving people in and out: accounts with their password hashes, so that nobody is locked in."""
+"""Moving people in and out: accounts with their password hashes, so that no user is locked in."""

@@ -238,7 +238,7 @@ def _line(result: RowResult) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Counts:
-    """What became of the rows so far."""
+    """The outcomes of the rows so far."""
 
     is_dry_run: bool
     is_update: bool
@@ -282,7 +282,7 @@ class _Counts:
 def export_command(file: Path) -> None:
     """Export every account as NDJSON, password hashes included; `-` is standard output.
 
-    Keep the file like the database: whoever has it can try passwords at leisure.
+    Keep the file like the database: a thief of it can try passwords at leisure.
 
     \b
     Examples:

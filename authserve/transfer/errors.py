@@ -1,4 +1,4 @@
-"""What can be wrong with a file or a row of it."""
+"""The errors of a file and of its rows."""
 
 
 class UnusableRowError(Exception):

@@ -24,7 +24,7 @@ FIELDS = (
     "last_login_at",
     "roles",
 )
-"""What a row can hold; all but the address may be missing."""
+"""The fields of a row; all but the address may be missing."""
 
 
 def id_of_source(source_id: str) -> str | None:

@@ -59,7 +59,7 @@ _SCHEMA = ImportRowSchema()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What a row may lack.
+    """Fields that a row may lack.
 
     Args:
         without_passwords: import an account whose hash cannot be taken over without its password.

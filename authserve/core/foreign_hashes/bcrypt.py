@@ -49,7 +49,7 @@ def _wordpress(match: re.Match[str]) -> ForeignHash:
 
 
 _TRIMMED = b" \n\r\t\v\0"
-"""What PHP's `trim` takes away, which WordPress applies to every password."""
+"""The characters that PHP's `trim` removes; WordPress trims every password."""
 
 
 def _passlib_sha256_1(match: re.Match[str]) -> ForeignHash:

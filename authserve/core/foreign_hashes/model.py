@@ -1,4 +1,4 @@
-"""What the codecs of foreign hashes share: their result, their error, their limits."""
+"""The result, the error and the limits that the codecs of foreign hashes share."""
 
 import re
 from base64 import b64decode, b64encode

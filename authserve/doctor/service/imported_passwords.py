@@ -1,4 +1,4 @@
-"""Whether the passwords of imported accounts can be verified."""
+"""The check that the passwords of imported accounts can be verified."""
 
 from authserve.core.foreign_hashes import FLASK_SECURITY_PREFIX
 from authserve.core.settings import Settings

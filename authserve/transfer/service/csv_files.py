@@ -16,7 +16,7 @@ MAX_CELL_LENGTH = 1024 * 1024
 """Characters; some tables hold a JSON document in a cell."""
 
 NULLS = frozenset({"", "NULL", "\\N"})
-"""How databases write a missing value (psql, MySQL)."""
+"""The forms in which databases write a missing value (psql, MySQL)."""
 
 
 def read_csv(

@@ -14,7 +14,7 @@ def export_users() -> Iterator[dict[str, Any]]:
     """Every account, oldest first, in bounded memory.
 
     Yields:
-        The fields of `transfer.schemas.FIELDS`; whoever holds them can try passwords at leisure,
+        The fields of `transfer.policy.FIELDS`; a thief of them can try passwords at leisure,
         so the file has to be kept like the database.
     """
     after = None

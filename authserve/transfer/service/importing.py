@@ -43,7 +43,7 @@ SLICE = 1_000
 
 
 class Result(StrEnum):
-    """What became of a row: a closed list."""
+    """The outcomes of a row: a closed list."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -53,7 +53,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
-    """What became of a row.
+    """The outcome of a row.
 
     Args:
         id: of the account; None where it was refused, or has none yet in a dry run.
@@ -74,7 +74,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """How accounts are imported.
+    """Options of an import.
 
     Args:
         dry_run: check everything and write nothing.
@@ -101,7 +101,7 @@ class Candidate:
     without: tuple[str, ...] = ()
 
     def result(self, result: Result, **more: object) -> RowResult:
-        """Return what became of this row."""
+        """Return the outcome of this row."""
         return RowResult(
             row=self.row,
             result=result,
@@ -141,7 +141,7 @@ def import_users(
         source_id_of: finds the key of a row that is refused.
 
     Yields:
-        What became of the rows of a slice, in their order.
+        The outcomes of the rows of a slice, in their order.
     """
     with closing(SeenIdentifiers()) as seen:
         source = iter(rows)

@@ -17,7 +17,7 @@ from authserve.transfer.service.sources import SOURCES, Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """How a file is read.
+    """Options of reading a file.
 
     Args:
         file_format: a key of `sources.SOURCES`.

@@ -54,4 +54,4 @@ class TextFile:
 
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
-"""What the error handler `surrogateescape` makes of bytes that are not of the encoding."""
+"""The characters that the error handler `surrogateescape` puts for undecodable bytes."""

@@ -1,4 +1,4 @@
-"""Which row of a file had an identifier first, for files of any size."""
+"""Identifiers that earlier rows of a file have, for files of any size."""
 
 import sqlite3
 from collections.abc import Sequence

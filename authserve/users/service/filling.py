@@ -22,7 +22,7 @@ _FILLABLE = ("username", "display_name", "password_hash", "last_login_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredUser:
-    """What an existing account has."""
+    """An existing account, as far as it can be filled."""
 
     id: UUID
     username: str | None
@@ -34,7 +34,7 @@ class StoredUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFill:
-    """What an account gets; None is left alone."""
+    """Fields to fill in an account; None is left alone."""
 
     id: UUID
     username: str | None = None
