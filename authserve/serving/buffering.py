@@ -53,6 +53,9 @@ MAX_SENDING = 32
 """Limits connections whose client has not taken its response, and so the memory that these take:
 64 MiB a worker (chosen)."""
 
+STOP_SEND_SECS = 10.0
+"""The same while the worker stops, which has 25 s for all that is in flight (chosen)."""
+
 ACCEPT_PAUSE_SECS = 1.0
 """How long no connection is accepted after the system had no file for one (chosen)."""
 
@@ -160,6 +163,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         # A connection that was never used must not hold up the stop either.
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
+        # Nor a client that does not take its answer.
+        send_until = monotonic() + STOP_SEND_SECS
+        self._sending = {conn: min(end, send_until) for conn, end in self._sending.items()}
 
     # On the way in
 
@@ -266,7 +272,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if conn not in self._sending and len(self._sending) >= MAX_SENDING:
             self._close(next(iter(self._sending)))
         handler = partial(self._send_rest, conn, done)
-        self._wait(self._sending, conn, SEND_SECS, EVENT_WRITE, handler)
+        secs = SEND_SECS if self.alive else STOP_SEND_SECS
+        self._wait(self._sending, conn, secs, EVENT_WRITE, handler)
 
     def _linger(self, conn: TConn) -> None:
         """Close a connection once the client has (RFC 9112 §9.6), lest it loses the answer."""

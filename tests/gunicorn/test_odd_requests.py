@@ -5,16 +5,20 @@ hold a thread: afterwards, and beside them, a plain request is answered at once.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
 
+import config
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.serving.buffering import ARRIVAL_SECS
 from tests.conftest import fresh_database, make_settings
+from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.wire import Connections
+from tests.support.worker import wait_until
 
 pytestmark = pytest.mark.gunicorn
 
@@ -194,16 +198,21 @@ def test_no_other_page_reads_them(connections: Connections) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
+KERNEL_BYTES = 8 * 1024 * 1024
+"""More than the kernel keeps for a client that does not read, 4 MiB by default (tcp(7))."""
+
+
 @pytest.mark.parametrize("path", [b"/docs/swagger-ui-bundle.js", b"/openapi.json"])
 def test_clients_that_do_not_read_hold_up_nobody(server: Server, path: bytes) -> None:
     request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path
     whole = server.client().get(path.decode()).content
+    times = KERNEL_BYTES // len(whole) + 1
     with Connections(server, receive_bytes=2_048) as deaf:
-        opened = [deaf.open(request * 3) for _ in range(80)]
+        opened = [deaf.open(request * times) for _ in range(80)]
         assert_answers(server)
         # One that reads after all gets all of it, while only the oldest had to make room.
-        answers = [opened[-1].answer() for _ in range(3)]
-        assert [(answer.status, answer.body) for answer in answers] == [(200, whole)] * 3
+        answers = [opened[-1].answer() for _ in range(times)]
+        assert [(answer.status, answer.body) for answer in answers] == [(200, whole)] * times
     assert_answers(server)
 
 
@@ -244,3 +253,40 @@ def test_without_a_file_for_another_connection_workers_live(
         assert server.client().get("/healthz").status_code == 200
         assert set(server.workers()) == before
         assert server.stop() == 0, server.output()
+
+
+MakeServer = Callable[..., Server]
+
+CONFIGURATION = (config.ROOT / "gunicorn.conf.py").read_text()
+
+
+@on_sqlite
+def test_as_many_silent_clients_as_there_is_room_for_make_room(make_server: MakeServer) -> None:
+    few = f"{CONFIGURATION}\nworker_connections = {2 * THREADS}\n"
+    server = make_server(
+        files={"gunicorn.conf.py": few}, WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS)
+    )
+    with Connections(server) as connections:
+        for _ in range(50):
+            connections.open()
+        assert_answers(server)
+
+
+@on_sqlite
+def test_a_client_that_never_reads_is_given_up(make_server: MakeServer) -> None:
+    brief = "import authserve.serving.buffering\nauthserve.serving.buffering.SEND_SECS = 0.5\n"
+    server = make_server(files={"gunicorn.conf.py": CONFIGURATION + brief}, WEB_CONCURRENCY="1")
+    (worker,) = server.workers()
+    whole = server.client().get("/docs/swagger-ui-bundle.js").content
+    request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    times = KERNEL_BYTES // len(whole) + 1
+    with Connections(server, receive_bytes=2_048) as deaf:
+        connection = deaf.open(request * times)
+        port = connection.socket.getsockname()[1]
+        connections = psutil.Process(worker).net_connections
+        wait_until(lambda: port not in [c.raddr.port for c in connections("tcp") if c.raddr])
+        received = b""
+        with suppress(ConnectionError):
+            while piece := connection.socket.recv(100_000):
+                received += piece
+        assert 0 < len(received) < times * len(whole)

@@ -1,0 +1,72 @@
+"""What a client does not take at once, in memory and not."""
+
+import socket
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+from authserve.serving import client_socket
+from authserve.serving.client_socket import MAX_UNSENT_BYTES, ClientSocket
+
+Ends = tuple[ClientSocket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """A server's end of a connection, and its client's, which takes little at once."""
+    server, client = socket.socketpair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    with ClientSocket(server) as ours, client:
+        yield ours, client
+
+
+def read(client: socket.socket, size: int) -> bytes:
+    """Read so many bytes, which must come."""
+    found = b""
+    while len(found) < size:
+        piece = client.recv(size - len(found))
+        assert piece
+        found += piece
+    return found
+
+
+def test_what_is_not_taken_is_kept_and_sent_in_its_order(ends: Ends) -> None:
+    ours, client = ends
+    pieces = [bytes([n]) * 100_000 for n in range(10)]
+    for piece in pieces:
+        ours.sendall(piece)
+    assert 0 < len(ours.unsent) < 1_000_000
+    received = b""
+    while ours.unsent:
+        received += client.recv(100_000)
+        ours.flush()
+    received += read(client, 1_000_000 - len(received))
+    assert received == b"".join(pieces)
+
+
+def test_only_beyond_what_is_kept_a_thread_waits_for_the_client(ends: Ends) -> None:
+    ours, client = ends
+    data = b"x" * MAX_UNSENT_BYTES
+    ours.sendall(data)
+    sending = Thread(target=ours.sendall, args=(data,))
+    sending.start()
+    assert read(client, 2 * len(data)) == data + data
+    sending.join()
+    assert not ours.unsent
+    assert ours.gettimeout() is None
+
+
+def test_nor_does_it_wait_for_long(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_socket, "SEND_SECS", 0.1)
+    with pytest.raises(BrokenPipeError):
+        ends[0].sendall(b"x" * 2 * MAX_UNSENT_BYTES)
+
+
+def test_a_client_that_hangs_up_is_an_error_at_once(ends: Ends) -> None:
+    ours, client = ends
+    ours.sendall(b"x" * 100_000)
+    client.close()
+    with pytest.raises(OSError, match=r"\[Errno \d+\]"):
+        ours.flush()
