@@ -1,7 +1,8 @@
 """Slow, odd and half requests, all at once, to a real server with few threads.
 
 Each is sent by more connections than there are threads, and nothing more follows. None of them may
-hold a thread: afterwards, and beside them, a plain request is answered at once.
+hold a thread: beside them, a plain request is answered. The time that a request may take to arrive
+is an hour here, so that one that held a thread would hold it for longer than any test waits.
 """
 
 import time
@@ -13,7 +14,6 @@ import pytest
 
 import config
 from authserve.http.json_body import MAX_BODY_BYTES
-from authserve.serving.buffering import ARRIVAL_SECS
 from tests.conftest import fresh_database, make_settings
 from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
@@ -21,6 +21,12 @@ from tests.support.wire import Connections
 from tests.support.worker import wait_until
 
 pytestmark = pytest.mark.gunicorn
+
+MakeServer = Callable[..., Server]
+
+CONFIGURATION = (config.ROOT / "gunicorn.conf.py").read_text()
+
+PATIENT = "import authserve.serving.buffering\nauthserve.serving.buffering.ARRIVAL_SECS = 3600.0\n"
 
 WORKERS, THREADS = 2, 2
 
@@ -110,8 +116,9 @@ def server(
     folder = tmp_path_factory.mktemp("odd")
     environ = {"WEB_CONCURRENCY": str(WORKERS), "WEB_THREADS": str(THREADS)}
     environ["CORS_ORIGINS"] = "https://app.example.com"
+    files = {"gunicorn.conf.py": f"{CONFIGURATION}{PATIENT}"}
     with fresh_database(request, "sqlite", folder) as url:
-        server = Server(make_settings(url, folder), folder / "server", environ)
+        server = Server(make_settings(url, folder), folder / "server", environ, files)
         server.wait_until_healthy()
         before = set(server.workers())
         yield server
@@ -128,25 +135,23 @@ def connections(server: Server) -> Iterator[Connections]:
 
 
 def assert_answers(server: Server) -> None:
-    """Every worker answers a plain request, before any slow one has run out of its time."""
-    client, began = server.client(), time.monotonic()
+    """Every worker answers plain requests."""
+    client = server.client()
     for _ in range(5 * WORKERS):
         assert client.get("/healthz").status_code == 200
-    assert time.monotonic() - began < ARRIVAL_SECS
 
 
 def test_none_of_them_holds_a_thread(server: Server, connections: Connections) -> None:
     for _ in range(COPIES):
         connections.open()
-    begun = [connections.open(start) for start in HALF.values() for _ in range(COPIES)]
+    for start in HALF.values():
+        for _ in range(COPIES):
+            connections.open(start)
     refused = [connections.open(start) for start, _ in REFUSED.values() for _ in range(COPIES)]
     assert_answers(server)
     expected = [status for _, status in REFUSED.values() for _ in range(COPIES)]
     assert [connection.answer().status for connection in refused] == expected
     assert all(connection.is_closed() for connection in refused)
-    assert_answers(server)
-    # Those that have begun are told when their time is up.
-    assert {connection.answer().status for connection in begun} == {408}
     assert_answers(server)
 
 
@@ -175,7 +180,6 @@ PAGE = b"Origin: https://app.example.com\r\nX-Correlation-ID: the-pages-own\r\n"
     ("start", "status"),
     [
         (GET + PAGE + b"X: y\r\n z\r\n\r\n", 400),
-        (GET + PAGE + b"Half: ", 408),
         (POST + PAGE + b"Content-Length: 70000\r\n\r\n", 413),
         (GET + PAGE + b"X: ".ljust(40_000, b"x"), 431),
     ],
@@ -253,11 +257,6 @@ def test_without_a_file_for_another_connection_workers_live(
         assert server.client().get("/healthz").status_code == 200
         assert set(server.workers()) == before
         assert server.stop() == 0, server.output()
-
-
-MakeServer = Callable[..., Server]
-
-CONFIGURATION = (config.ROOT / "gunicorn.conf.py").read_text()
 
 
 @on_sqlite

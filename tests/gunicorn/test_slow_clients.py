@@ -8,6 +8,7 @@ import pytest
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.serving.buffering import ARRIVAL_SECS, LINGER_SECS
 from tests.conftest import fresh_database, make_settings
+from tests.gunicorn.test_odd_requests import HALF
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.wire import Connections
 
@@ -39,6 +40,7 @@ def server(
     """One server with few threads for all of these; it has to end well."""
     folder = tmp_path_factory.mktemp("slow")
     environ = {"WEB_CONCURRENCY": str(WORKERS), "WEB_THREADS": str(THREADS)}
+    environ["CORS_ORIGINS"] = "https://app.example.com"
     with fresh_database(request, "sqlite", folder) as url:
         server = Server(make_settings(url, folder), folder / "server", environ)
         server.wait_until_healthy()
@@ -77,6 +79,15 @@ def test_a_request_that_does_not_end_is_told_so_and_logged_once(
         assert connection.is_closed()
         lines = [x for x in server.log() if x["correlation_id"] == problem["correlation_id"]]
         assert [(line["event"], line["status"]) for line in lines] == [("request refused", 408)]
+
+
+def test_whatever_is_missing_of_a_request_has_its_time(connections: Connections) -> None:
+    """And a listed page reads that it is over."""
+    opened = [connections.open(start) for start in HALF.values()]
+    page = connections.open(GET + b"Origin: https://app.example.com\r\nX-Slow: ").answer()
+    assert page.status == 408
+    assert page.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert [connection.answer().status for connection in opened] == [408] * len(opened)
 
 
 def test_a_trickle_is_no_reason_to_wait_longer(connections: Connections) -> None:
