@@ -16,6 +16,7 @@ from typing import Any, get_args
 from dotenv import dotenv_values
 from marshmallow import ValidationError
 
+from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.database_url import database_url, find_sqlite_file, sqlite_url
 from authserve.core.env_file import find_env_faults, read_env_text
 from authserve.core.production_rules import find_production_faults
@@ -243,7 +244,7 @@ def _parse(raw: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 def _defaults() -> dict[str, Any]:
     defaults = {field.name: field.default for field in fields(Settings)}
     # As many workers as cores were measured to serve best.
-    defaults["web_concurrency"] = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+    defaults["web_concurrency"] = min(count_usable_cores(), _MAX_WORKERS)
     return {name: default for name, default in defaults.items() if default is not MISSING}
 
 

@@ -18,7 +18,7 @@ from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import helo_name, make_transport
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.service import purge_finished_messages
-from authserve.outbox.worker import HANDLERS_EXTENSION, JOBS_EXTENSION, PURGES_EXTENSION
+from authserve.outbox.worker import HANDLERS_EXTENSION, HEARTBEAT, JOBS_EXTENSION, PURGES_EXTENSION
 from authserve.ratelimit.service import purge_dead_counters
 from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
@@ -64,6 +64,6 @@ def add_commands(app: Flask) -> None:
     app.extensions[MAILER_EXTENSION] = Mailer(settings, transport)
     app.extensions[HANDLERS_EXTENSION] = HANDLERS
     app.extensions[PURGES_EXTENSION] = PURGES
-    app.extensions[JOBS_EXTENSION] = JOBS
+    app.extensions[JOBS_EXTENSION] = (HEARTBEAT, *JOBS)
     for command in COMMANDS:
         app.cli.add_command(command)

@@ -20,6 +20,7 @@ import pytest
 from dotenv import dotenv_values
 
 import config
+from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.setting_parsers import find_weakness
 from authserve.core.settings import EmailVerification, Settings, SettingsError
 
@@ -90,7 +91,7 @@ def test_it_starts_with_no_configuration_at_all(load: Load, instance: Path) -> N
     assert settings.session_ttl == timedelta(seconds=2_592_000)
     assert settings.refresh_reuse_grace == timedelta(seconds=10)
     assert settings.fresh_ttl == timedelta(seconds=300)
-    assert settings.web_concurrency == min(len(os.sched_getaffinity(0)), 64)
+    assert settings.web_concurrency == min(count_usable_cores(), 64)
     assert settings.web_threads == 32
 
 

@@ -60,6 +60,10 @@ MAX_WAIT_SECS = 1.0
 have an answer within three). What is no call of the API is answered however late it is."""
 
 
+HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
+"""Load balancers call these every few seconds; what goes well is logged at DEBUG alone."""
+
+
 class NoSessions(SessionInterface):
     """No cookie is read or set: what a caller may do, each request proves anew (ASVS 3.3)."""
 
@@ -213,4 +217,5 @@ def _log(response: Response) -> None:
         line["code"] = g.refusal_code
     if g.outcome is not None:
         line["outcome"] = g.outcome
-    access_logger.info("request", extra=line)
+    is_routine = line["route"] in HEALTH_ROUTES and response.status_code == HTTPStatus.OK
+    access_logger.log(logging.DEBUG if is_routine else logging.INFO, "request", extra=line)

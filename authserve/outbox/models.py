@@ -13,6 +13,18 @@ from authserve.core.ids import new_id
 TOPIC_MAX_LENGTH = 320
 
 
+HEARTBEAT_ID = 1
+
+
+class WorkerHeartbeat(Base):
+    """When a worker was last alive: one row for all workers."""
+
+    __tablename__ = "worker_heartbeats"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
 class OutboxMessage(Base):
     """One message; the row outlives its delivery for a while, to be looked at.
 

@@ -21,6 +21,7 @@ from authserve.outbox.service import (
     mark_dropped,
     mark_failed,
     mark_sent,
+    record_heartbeat,
 )
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,15 @@ class Job:
     period_secs: float = MAINTENANCE_SECS
     trouble: str = "dead rows could not be cleared away"
 
+
+HEARTBEAT_SECS = 60.0
+"""How often a worker says that it is alive (chosen: a tenth of what `flask doctor` waits)."""
+
+HEARTBEAT = Job(
+    record_heartbeat,
+    period_secs=HEARTBEAT_SECS,
+    trouble="the worker could not say that it is alive",
+)
 
 HANDLERS_EXTENSION = "authserve.outbox_handlers"
 PURGES_EXTENSION = "authserve.purges"

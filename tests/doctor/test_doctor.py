@@ -22,7 +22,7 @@ from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.core.db import db, transaction
 from authserve.core.events import DomainEvent, emit
 from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
-from authserve.outbox.service import enqueue
+from authserve.outbox.service import enqueue, record_heartbeat
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
@@ -43,6 +43,8 @@ def examine(app: Flask) -> tuple[int, dict[str, dict[str, Any]]]:
 def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
     app = make_app(ratelimit_enabled=True)
     register_caller(app, "alice")
+    with app.app_context():
+        list(record_heartbeat())
     status, findings = examine(app)
     assert status == 0
     levels = {check: finding["level"] for check, finding in findings.items()}
@@ -322,3 +324,59 @@ def test_it_warns_of_a_database_that_other_users_may_read(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["database file"]["level"]) == (0, "warning")
     assert "chmod 600" in findings["database file"]["message"]
+
+
+def test_it_warns_where_no_worker_runs(app: Flask, clock: time_machine.Traveller) -> None:
+    assert examine(app)[1]["worker"]["level"] == "warning"
+    with app.app_context():
+        list(record_heartbeat())
+        clock.shift(timedelta(minutes=10))
+        list(record_heartbeat())
+    clock.shift(timedelta(minutes=10))
+    assert examine(app)[1]["worker"]["level"] == "ok"
+    clock.shift(timedelta(seconds=1))
+    found = examine(app)[1]["worker"]
+    assert (found["level"], "flask worker" in found["message"]) == ("warning", True)
+
+
+def test_it_holds_the_audit_trail_against_former_secrets(make_app: MakeApp) -> None:
+    old, new = "a former secret, 0123456789 0123456789", "a new secret, 0123456789 0123456789"
+    before = make_app(secret_key=old)
+    register_caller(before, "alice")
+    with before.app_context():
+        list(seal_events())
+    assert examine(before)[1]["former secrets"]["level"] == "ok"
+    changed = make_app(secret_key=new, secret_key_fallbacks=(old,))
+    found = examine(changed)[1]["former secrets"]
+    assert (found["level"], "flask audit rewrap" in found["message"]) == ("warning", True)
+    assert examine(make_app(secret_key=new))[1]["former secrets"]["level"] == "failure"
+    assert changed.test_cli_runner().invoke(args=["audit", "rewrap"]).exit_code == 0
+    assert examine(changed)[1]["former secrets"]["level"] == "ok"
+
+
+@on_sqlite
+def test_it_holds_the_processes_against_the_cpu_quota(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authserve.doctor.service.processes.count_usable_cores", lambda: 2)
+    monkeypatch.setattr("authserve.doctor.service.processes.find_cpu_quota", lambda: 1.5)
+    found = examine(make_app(web_concurrency=3))[1]["cores"]
+    assert found["level"] == "warning"
+    assert "3; this machine lets it use 2 cores (its CPU quota is 1.5)" in found["message"]
+    assert examine(make_app(web_concurrency=2))[1]["cores"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_warns_of_timeouts_that_are_not_in_force(app: Flask) -> None:
+    assert examine(app)[1]["timeouts"]["level"] == "ok"
+
+    def forget(connection: Any, _record: object) -> None:
+        connection.cursor().execute("SET statement_timeout = 0")
+        connection.commit()
+
+    with app.app_context():
+        db.engine.dispose()
+        event.listen(db.engine, "connect", forget)
+    found = examine(app)[1]["timeouts"]
+    assert found["level"] == "warning"
+    assert found["message"].startswith("Not in force: statement_timeout. ")

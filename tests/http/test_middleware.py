@@ -9,6 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from authserve.core.draining import DRAIN_EXTENSION
 from authserve.core.logs import correlation_id_var
 from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.http.conftest import Log
@@ -106,7 +107,7 @@ def test_a_request_knows_nothing_of_the_one_before_in_its_context(
         assert client.post("/api/v1/auth/login", json={}).status_code == 422
         response = client.post("/api/v1/auth/login")
         assert "needs a JSON body" in assert_problem(response, 400, "malformed_request")["detail"]
-        assert client.get("/healthz").status_code == 200
+        assert client.get("/.well-known/jwks.json").status_code == 200
     lines = [line for line in log() if line["event"] == "request"]
     assert [line["user_id"] for line in lines] == [str(alice.id), None, None, None, None]
     assert "code" not in lines[-1]
@@ -232,6 +233,17 @@ class TestAccessLog:
             "status": 200,
             "user_id": str(alice.id),
         }
+
+    def test_health_checks_that_go_well_are_no_lines(
+        self, app: Flask, client: FlaskClient, log: Log
+    ) -> None:
+        log()
+        for path in ("/healthz", "/readyz"):
+            assert client.get(path).status_code == 200
+        assert log() == []
+        app.extensions[DRAIN_EXTENSION].begin()
+        assert client.get("/readyz").status_code == 503
+        assert [line["route"] for line in log()] == ["/readyz"]
 
     def test_a_refusal_has_its_code(self, client: FlaskClient, log: Log) -> None:
         for path, route, status, code in (

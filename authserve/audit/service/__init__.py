@@ -19,7 +19,7 @@ from authserve.audit.service.reading import (
     position_of,
 )
 from authserve.audit.service.recording import details_digest, erase_details, record
-from authserve.audit.service.rewrapping import rewrap_heads
+from authserve.audit.service.rewrapping import count_former_heads, rewrap_heads
 from authserve.audit.service.sealing import (
     count_unsealed_events,
     find_oldest_unsealed,
@@ -41,6 +41,7 @@ __all__ = [
     "Verification",
     "Verified",
     "chain_length",
+    "count_former_heads",
     "count_unsealed_events",
     "details_digest",
     "erase_details",

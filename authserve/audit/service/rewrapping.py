@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, Select, select, update
 
 from authserve.audit.models import CHAIN_ID, AuditBatch, AuditChain
 from authserve.audit.service.chain import (
@@ -14,7 +14,8 @@ from authserve.audit.service.chain import (
     set_chain_end,
 )
 from authserve.audit.service.verifying import TamperedError
-from authserve.core.db import require_transaction, transaction
+from authserve.core.crypto import is_equal
+from authserve.core.db import read_all, require_transaction, transaction
 
 REWRAP_SLICE = 500
 """Batches in one transaction (chosen, not measured)."""
@@ -44,6 +45,17 @@ def rewrap_heads() -> Iterator[int]:
         seq = batches[-1].seq
 
 
+def count_former_heads() -> int:
+    """Return how many batches a former `SECRET_KEY`, or none that is known, vouches for."""
+    count, seq = 0, 0
+    while batches := read_all(_batches_after(seq)):
+        count += sum(
+            not is_equal(batch.mac, batch_mac(batch.head, batch.pruned_at)) for batch in batches
+        )
+        seq = batches[-1].seq
+    return count
+
+
 def _lock_end() -> Row[Any]:
     """Keep sealing and pruning out."""
     statement = select(AuditChain.__table__).where(AuditChain.id == CHAIN_ID).with_for_update()
@@ -54,13 +66,16 @@ def _lock_end() -> Row[Any]:
 
 
 def _next_batches(after_seq: int) -> Sequence[Row[int, bytes, datetime | None, bytes]]:
-    statement = (
+    return require_transaction().execute(_batches_after(after_seq)).all()
+
+
+def _batches_after(seq: int) -> Select[int, bytes, datetime | None, bytes]:
+    return (
         select(AuditBatch.seq, AuditBatch.head, AuditBatch.pruned_at, AuditBatch.mac)
-        .where(AuditBatch.seq > after_seq)
+        .where(AuditBatch.seq > seq)
         .order_by(AuditBatch.seq)
         .limit(REWRAP_SLICE)
     )
-    return require_transaction().execute(statement).all()
 
 
 def _rewrap(batch: Row[int, bytes, datetime | None, bytes]) -> None:

@@ -22,9 +22,11 @@ from authserve.doctor.service import database as database_checks
 from authserve.doctor.service.clients import client_addresses, ordinary_limits
 from authserve.doctor.service.finding import Finding, Level
 from authserve.doctor.service.imported_passwords import imported_passwords
+from authserve.doctor.service.processes import web_workers, worker
 from authserve.doctor.service.restores import sessions
 from authserve.doctor.service.server import gunicorn_version
-from authserve.doctor.service.trail import audit_trail, audit_verification
+from authserve.doctor.service.timeouts import database_timeouts
+from authserve.doctor.service.trail import audit_trail, audit_verification, former_secrets
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.service import KeyState, get_key_store, list_keys
 from authserve.mail.service import get_mailer
@@ -49,6 +51,7 @@ def examine() -> Iterator[Finding]:
     yield _origins(settings)
     yield ordinary_limits(settings)
     yield gunicorn_version()
+    yield web_workers(settings)
     yield _mail(settings)
     yield _mail_templates()
     yield _breached_passwords(settings)
@@ -68,14 +71,17 @@ def examine() -> Iterator[Finding]:
         is_usable = writes.level is not Level.FAILURE
     if is_usable:
         yield _signing_keys()
+        yield worker()
         yield _outbox()
         yield client_addresses(settings)
         yield sessions()
         yield imported_passwords(settings)
         yield audit_trail()
         yield audit_verification()
+        yield former_secrets(settings)
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
+        yield database_timeouts(settings)
 
 
 def _secret(settings: Settings) -> Finding:

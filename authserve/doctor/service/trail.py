@@ -2,8 +2,13 @@
 
 from datetime import timedelta
 
-from authserve.audit.service import find_last_verification, find_oldest_unsealed
+from authserve.audit.service import (
+    count_former_heads,
+    find_last_verification,
+    find_oldest_unsealed,
+)
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.settings import Settings
 from authserve.doctor.service.finding import Finding, Level
 
 LATE = timedelta(minutes=10)
@@ -35,3 +40,22 @@ def audit_verification() -> Finding:
         return Finding("audit verification", Level.WARNING, message)
     at = to_rfc3339(last.at)
     return Finding("audit verification", Level.OK, f"The audit trail was whole at {at}.")
+
+
+def former_secrets(settings: Settings) -> Finding:
+    """Check that no batch of the audit trail needs a former `SECRET_KEY` any more."""
+    name = "former secrets"
+    count = count_former_heads()
+    if not count:
+        return Finding(name, Level.OK, "The audit trail needs no former SECRET_KEY.")
+    if settings.secret_key_fallbacks:
+        message = (
+            f"A former SECRET_KEY vouches for {count} batches of the audit trail: run "
+            "`flask audit rewrap` before it is dropped from SECRET_KEY_FALLBACKS."
+        )
+        return Finding(name, Level.WARNING, message)
+    message = (
+        f"The present SECRET_KEY does not vouch for {count} batches of the audit trail: put the "
+        "former one into SECRET_KEY_FALLBACKS and run `flask audit rewrap`."
+    )
+    return Finding(name, Level.FAILURE, message)

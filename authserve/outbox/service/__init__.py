@@ -13,6 +13,7 @@ from authserve.outbox.service.delivering import (
     mark_sent,
     require_held,
 )
+from authserve.outbox.service.heartbeat import find_last_heartbeat, record_heartbeat
 from authserve.outbox.service.keeping import (
     MessageCount,
     count_finished_messages,
@@ -44,6 +45,7 @@ __all__ = [
     "delete_messages_of",
     "drop_topic",
     "enqueue",
+    "find_last_heartbeat",
     "find_messages_of",
     "find_messages_to",
     "find_oldest_pending",
@@ -55,6 +57,7 @@ __all__ = [
     "mark_failed",
     "mark_sent",
     "purge_finished_messages",
+    "record_heartbeat",
     "require_held",
     "retry",
 ]
