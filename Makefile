@@ -12,6 +12,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
+	$(BIN)/flask ready --timeout 600 &
 	exec env PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -e /dev/null -p "$$($(FIND_PORT))" web worker
 
 test: lint types contracts pytest  ## everything that has to be green
@@ -76,6 +77,9 @@ sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.
 	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file sbom.cdx.json requirements.txt
 
 $(VENV)/run.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "authserve needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name another, for example: make run PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r requirements.txt
 	touch $@

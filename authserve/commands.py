@@ -1,5 +1,6 @@
 """The `flask` commands, and what they alone need: Flask-Migrate, the mailer, the worker's work."""
 
+import click
 from flask import Flask
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations_group
@@ -11,7 +12,7 @@ from authserve.core.cli import reporting_errors
 from authserve.core.db import db
 from authserve.core.migration_state import MIGRATIONS_FOLDER
 from authserve.core.settings import SETTINGS_EXTENSION
-from authserve.doctor.cli import doctor_command
+from authserve.doctor.cli import doctor_command, ready_command, version_command
 from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
 from authserve.mail.service import MAILER_EXTENSION, Mailer
@@ -38,6 +39,8 @@ COMMANDS = (
     worker_command,
     mail_group,
     doctor_command,
+    ready_command,
+    version_command,
     keys_group,
     audit_group,
 )
@@ -67,3 +70,15 @@ def add_commands(app: Flask) -> None:
     app.extensions[JOBS_EXTENSION] = (HEARTBEAT, *JOBS)
     for command in COMMANDS:
         app.cli.add_command(command)
+    _hide_limiter()
+
+
+def _hide_limiter() -> None:
+    """Take Flask-Limiter's own command away: the limits of this service are not in its reach."""
+    context = click.get_current_context(silent=True)
+    root = context.find_root() if context is not None else None
+    if root is None or not isinstance(root.command, click.Group):
+        return
+    root.command.commands.pop("limiter", None)
+    if root.invoked_subcommand == "limiter":
+        raise click.UsageError("No such command 'limiter'.", root)

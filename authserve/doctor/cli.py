@@ -1,12 +1,24 @@
-"""`flask doctor`."""
+"""`flask doctor`, `flask ready` and `flask version`."""
 
+import platform
 from dataclasses import asdict
+from importlib.metadata import version
+from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
 
-from authserve.core.cli import Command, is_json, print_document
-from authserve.doctor.service import EffectiveSetting, Finding, Level, effective_settings, examine
+from authserve.core.cli import Command, is_json, print_document, print_result
+from authserve.core.settings import get_settings
+from authserve.doctor.service import (
+    EffectiveSetting,
+    Finding,
+    Level,
+    effective_settings,
+    examine,
+    wait_until_ready,
+)
+from authserve.http.openapi_document import get_api
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
 
@@ -47,3 +59,55 @@ def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> No
     click.echo("\nSettings in force:")
     for setting in settings:
         click.echo(f"  {setting.name} = {setting.value}  ({setting.source})")
+
+
+@click.command("ready", cls=Command)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait, in seconds.",
+)
+@with_appcontext
+def ready_command(timeout: float) -> None:
+    """Wait until the service on this machine is ready, then say where it answers.
+
+    \b
+    Example:
+      flask ready --timeout 30
+    """
+    settings = get_settings()
+    if not wait_until_ready(settings, timeout_secs=timeout):
+        raise click.ClickException(f"The service was not ready within {timeout:g} s.")
+    url, mails = settings.public_url, _place_of_mails(settings.mail_url)
+    print_result(
+        f"authserve answers at {url}, its API is described at {url}/docs, and mails {mails}.",
+        url=url,
+        docs=f"{url}/docs",
+        mails=mails,
+    )
+
+
+def _place_of_mails(mail_url: str) -> str:
+    parts = urlsplit(mail_url)
+    if parts.scheme == "console":
+        return "are printed by the worker, here with `make run`"
+    return f"are written to {parts.path}" if parts.scheme == "file" else "leave by SMTP"
+
+
+@click.command("version", cls=Command)
+@with_appcontext
+def version_command() -> None:
+    """Show the versions of authserve, and of what it runs on.
+
+    \b
+    Example:
+      flask version
+    """
+    versions = {
+        "authserve": get_api().version,
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("Flask", "Werkzeug", "gunicorn", "SQLAlchemy")},
+    }
+    print_result("\n".join(f"{name} {number}" for name, number in versions.items()), **versions)

@@ -1,0 +1,160 @@
+"""The guides for apps: their code runs, and their commands and settings exist."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+from tests.support.clients import PASSWORD
+from tests.support.marks import on_sqlite
+from tests.support.server import DEADLINE_SECS, Server
+from tests.support.tokens import claims_of
+
+NODE = shutil.which("node")
+
+needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed here")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.+?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def run_node(folder: Path, script: str, **environ: str) -> list[str]:
+    """Run a module of Node and return what it prints."""
+    assert NODE is not None
+    (folder / "main.mjs").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [NODE, "main.mjs"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def register(server: Server) -> dict[str, str]:
+    body = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+    user: dict[str, str] = server.client().post("/api/v1/auth/register", json=body).json()
+    return user
+
+
+@needs_node
+@pytest.mark.gunicorn
+@on_sqlite
+def test_the_module_for_node_takes_access_tokens_alone(server: Server, tmp_path: Path) -> None:
+    user = register(server)
+    login = {"identifier": "ada", "password": PASSWORD}
+    tokens = server.client().post("/api/v1/auth/login", json=login).json()
+    module, express = blocks("node.md", "js")
+    (tmp_path / "access-tokens.mjs").write_text(module, encoding="utf-8")
+    (tmp_path / "express.mjs").write_text(express, encoding="utf-8")
+    header, payload, signature = tokens["access_token"].split(".")
+    others = [tokens["refresh_token"], "", "a.b.c", f"{header}.e30.{signature}"]
+    others += [f"{header}.{payload}.{signature[::-1]}", f"{header}.{payload}."]
+    script = f"""
+        import {{ verify, InvalidAccessToken }} from "./access-tokens.mjs";
+        import {{ requireUser }} from "./express.mjs";
+        const good = {json.dumps(tokens["access_token"])};
+        console.log((await verify(good)).sub);
+        for (const other of {json.dumps(others)}) {{
+          try {{ await verify(other); console.log("taken"); }}
+          catch (error) {{ console.log(error instanceof InvalidAccessToken); }}
+        }}
+        const request = {{ headers: {{ authorization: `bearer ${{good}}` }} }};
+        await requireUser(request, null, () => console.log(request.user.sid));
+        const status = (code) => ({{ set: () => ({{ end: () => console.log(code) }}) }});
+        await requireUser({{ headers: {{}} }}, {{ status }}, () => console.log("let in"));
+    """
+    environ = {
+        "AUTH_ISSUER": claims_of(tokens["access_token"])["iss"],
+        "AUTH_JWKS_URL": f"{server.url}/.well-known/jwks.json",
+    }
+    found = run_node(tmp_path, script, **environ)
+    assert found == [user["id"], *["true"] * len(others), tokens["session_id"], "401"]
+
+
+@needs_node
+@pytest.mark.gunicorn
+@on_sqlite
+def test_the_module_for_pages_signs_in_refreshes_once_and_signs_out(
+    server: Server, tmp_path: Path
+) -> None:
+    user = register(server)
+    module, _ = blocks("spa.md", "js")
+    (tmp_path / "auth.mjs").write_text(module, encoding="utf-8")
+    script = f"""
+        import {{ Auth, AuthError }} from "./auth.mjs";
+        const kept = new Map();
+        const storage = {{
+          getItem: (name) => kept.get(name) ?? null,
+          setItem: (name, value) => kept.set(name, value),
+          removeItem: (name) => kept.delete(name),
+        }};
+        const auth = new Auth({json.dumps(server.url)}, storage);
+        await auth.signIn("ada", {json.dumps(PASSWORD)});
+        console.log((await (await auth.fetch("/users/me")).json()).id);
+        const before = kept.get("refresh_token");
+        auth.accessToken = "a.b.c";
+        const answers = await Promise.all([1, 2, 3].map(() => auth.fetch("/users/me")));
+        console.log(answers.every((answer) => answer.ok), kept.get("refresh_token") !== before);
+        await auth.signOut();
+        console.log(kept.has("refresh_token"), kept.has("device_token"));
+        try {{ await auth.fetch("/users/me"); }}
+        catch (error) {{ console.log(error instanceof AuthError, error.code); }}
+    """
+    assert run_node(tmp_path, script) == [user["id"], "true true", "false true", "true signed_out"]
+
+
+@pytest.mark.gunicorn
+def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
+    (script,) = blocks("testing.md", "bash")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = script.replace("/tmp/authserve-test", str(tmp_path / "s")).replace("8099", port)
+    script += "status=$?\nflask users list --json\nkill %1 %2\nwait\nexit $status\n"
+    done = subprocess.run(
+        ["bash", "-m"],
+        input=script,
+        cwd=config.ROOT,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"authserve answers at http://localhost:{port}, its API is described at" in done.stdout
+    assert f"mails are written to {tmp_path}/s/mails." in done.stdout
+    assert '"username": "' in done.stdout
+
+
+def test_containers_run_what_the_procfile_runs() -> None:
+    procfile = dict(
+        line.split(": ", 1) for line in (config.ROOT / "Procfile").read_text().splitlines()
+    )
+    page = (config.ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+    for command in procfile.values():
+        assert f"`{command}`" in page
+    (dockerfile,) = blocks("containers.md", "dockerfile")
+    (command,) = re.findall(r"^CMD (.+)$", dockerfile, re.MULTILINE)
+    assert " ".join(json.loads(command)) == procfile["web"]
+
+
+@pytest.mark.parametrize("page", ["spa.md", "testing.md", "containers.md", "node.md"])
+def test_settings_that_a_guide_names_exist(page: str) -> None:
+    text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
+    names = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text)) - {"NAME"}
+    assert names <= config.SETTINGS.keys() | {f"{name}_FILE" for name in config.SECRETS}

@@ -1,0 +1,59 @@
+"""`flask ready` and `flask version`."""
+
+import json
+import platform
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from tests.support.commands import run_flask
+from tests.support.marks import on_sqlite
+from tests.support.server import Server
+
+pytestmark = on_sqlite
+
+
+@pytest.mark.gunicorn
+def test_ready_waits_for_the_service_and_says_where_it_is(
+    server: Server, make_app: Callable[..., Flask]
+) -> None:
+    port = int(server.environ["PORT"])
+    app = make_app(port=port, host=("127.0.0.1",), public_url="https://auth.example.com")
+    result = app.test_cli_runner(capture="fd").invoke(args=["ready"])
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "authserve answers at https://auth.example.com, its API is described at "
+        "https://auth.example.com/docs, and mails are printed by the worker, here with "
+        "`make run`.\n"
+    )
+
+
+def test_ready_gives_up(make_app: Callable[..., Flask]) -> None:
+    app = make_app(port=1)
+    result = app.test_cli_runner().invoke(args=["ready", "--timeout", "0"])
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: The service was not ready within 0 s.\n",
+    )
+
+
+def test_version_names_ours_first(runner: FlaskCliRunner) -> None:
+    lines = runner.invoke(args=["version"]).stdout.splitlines()
+    assert re.fullmatch(r"authserve \d+\.\d+\.\d+", lines[0])
+    assert f"Python {platform.python_version()}" in lines
+    document = json.loads(runner.invoke(args=["version", "--json"]).stdout)
+    assert document["Flask"] == version("flask")
+
+
+def test_flask_limiter_is_gone(database_url: str, tmp_path: Path) -> None:
+    listed = run_flask("--help", database_url=database_url, folder=tmp_path)
+    assert b"users" in listed.stdout
+    assert b"limiter" not in listed.stdout
+    used = run_flask("limiter", "limits", database_url=database_url, folder=tmp_path)
+    assert used.returncode == 2
+    assert b"No such command" in used.stderr
