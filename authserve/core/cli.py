@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from flask.cli import AppGroup
@@ -24,7 +24,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from authserve.core.errors import AuthserveError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _AS_JSON = "authserve.cli.as_json"
@@ -397,8 +396,3 @@ class TimeParam(click.ParamType[datetime]):
             return parsed.astimezone(UTC)
         except (ValueError, OverflowError):
             return None
-
-
-def tell_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Report the errors of a command that is no `Command`."""
-    return reporting_errors()(command)
