@@ -12,7 +12,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
-	$(BIN)/flask ready --timeout 600 &
+	$(BIN)/flask ready --timeout 60 &
 	exec env PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -e /dev/null -p "$$($(FIND_PORT))" web worker
 
 test: lint types contracts pytest  ## everything that has to be green
