@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from tests.support.clients import register_caller
 from tests.support.commands import run_flask
 from tests.support.marks import on_sqlite
 from tests.support.server import Server
@@ -31,6 +32,9 @@ def test_ready_waits_for_the_service_and_says_where_it_is(
         "https://auth.example.com/docs, and mails are printed by the worker, here with "
         "`make run`.\n"
     )
+    assert "flask users create you@example.com --role admin" in result.stderr
+    register_caller(app, "alice")
+    assert app.test_cli_runner(capture="fd").invoke(args=["ready"]).stderr == ""
 
 
 def test_ready_gives_up(make_app: Callable[..., Flask]) -> None:
