@@ -141,6 +141,9 @@ def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     yield "/users?q= (all)", f"{USERS}?q=user"
     yield "/users?q= (some)", f"{USERS}?q=user1"
     yield "/users?q= (none)", f"{USERS}?q=nobody"
+    yield "/users?q=@ (all)", f"{USERS}?q=@example.com"
+    yield "/users?updated_after= (the middle)", f"{USERS}?updated_after={moment}"
+    yield "/users?mfa_enabled=true", f"{USERS}?mfa_enabled=true"
     yield "/users?q=&is_active=false", f"{USERS}?q=user1&is_active=false"
     yield "/users?is_active=false", f"{USERS}?is_active=false"
     yield "/users?role= (one)", f"{USERS}?role=admin"
@@ -153,6 +156,7 @@ def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     yield "/audit-events?action=", f"{EVENTS}?action=session.started"
     both = f"action=session.started&before={moment}"
     yield "/audit-events?action=&before=", f"{EVENTS}?{both}"
+    yield "/audit-events?correlation_id=", f"{EVENTS}?correlation_id=nothing"
     yield "/audit-events?subject_id=", f"{EVENTS}?subject_id={scale.somebody}"
 
 

@@ -35,6 +35,9 @@ REMOVING_SQL = re.compile(
 )
 """In capitals, as SQL is written here; what a trigger does is in what its CREATE says."""
 
+DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")
+"""Takes nothing away if the same migration adds the column: the release before does not know it."""
+
 MIGRATIONS = sorted((MIGRATIONS_FOLDER / "versions").glob("*.py"))
 
 
@@ -47,8 +50,15 @@ def removals(source: str) -> Iterator[str]:
         for node in ast.walk(part):
             if isinstance(node, ast.Attribute) and node.attr in REMOVALS:
                 yield node.attr
-            elif isinstance(node, ast.Constant) and REMOVING_SQL.match(str(node.value)):
+            elif isinstance(node, ast.Constant) and removes(str(node.value), source):
                 yield str(node.value)
+
+
+def removes(statement: str, source: str) -> bool:
+    """Return True for SQL that removes, but for the default of a column of the same migration."""
+    found = DROPPED_DEFAULT.fullmatch(statement)
+    is_own = found is not None and f"ALTER TABLE {found[1]} ADD COLUMN {found[2]} " in source
+    return REMOVING_SQL.match(statement) is not None and not is_own
 
 
 def mandatory_columns(source: str) -> Iterator[str]:
@@ -92,9 +102,17 @@ def upgrade():
     op.add_column("a", sa.Column("e", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("a", sa.Column("f", sa.Integer(), nullable=True))
     op.execute(" DROP TABLE a")
+    op.execute("ALTER TABLE a ADD COLUMN g int DEFAULT 1")
+    op.execute("ALTER TABLE a ALTER COLUMN g DROP DEFAULT")
+    op.execute("ALTER TABLE a ALTER COLUMN h DROP DEFAULT")
 
 def downgrade():
     op.drop_column("a", "c")
 """
-    assert sorted(removals(source)) == [" DROP TABLE a", "alter_column", "drop_table"]
+    assert sorted(removals(source)) == [
+        " DROP TABLE a",
+        "ALTER TABLE a ALTER COLUMN h DROP DEFAULT",
+        "alter_column",
+        "drop_table",
+    ]
     assert [column[10:13] for column in mandatory_columns(source)] == ["'d'", "'c'"]

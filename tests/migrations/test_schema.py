@@ -199,11 +199,15 @@ def test_an_account_with_a_password_counts_as_activated(empty: Flask) -> None:
                 insert(BEFORE).values(email=email, password_hash=password_hash, **values)
             )
     upgrade()
-    rows = read_all(select(User.email, User.activated_at, User.invited_at).order_by(User.email))
-    assert [tuple(row) for row in rows] == [
-        ("alice@example.com", created_at, None),
-        ("eve@example.com", None, None),
-    ]
+    alice, eve = read_all(select(User.activated_at, User.invited_at).order_by(User.email))
+    assert alice.activated_at > created_at
+    assert eve.activated_at is alice.invited_at is eve.invited_at is None
+    with db.engine.begin() as connection:
+        values = {**dict.fromkeys(("id", "audit_id"), new_id()), "email": "later@example.com"}
+        values |= dict.fromkeys(("created_at", "updated_at"), created_at)
+        connection.execute(insert(BEFORE).values(**values))
+    # What the release before adds has no default of the upgrade's.
+    assert read_all(select(User.activated_at).where(User.email == "later@example.com")) == [(None,)]
 
 
 def _columns() -> Iterator[Column[Any]]:

@@ -1,6 +1,7 @@
 """Finding accounts by the beginning of an address, username or name."""
 
 import re
+from datetime import timedelta
 from itertools import count
 from uuid import UUID
 
@@ -133,6 +134,18 @@ def test_filters_narrow_a_search() -> None:
         session.execute(text("UPDATE users SET is_active = (email <> 'ann1@example.com')"))
     page = find_by_beginning("ann", UserFilters(is_active=True), limit=10)
     assert [user.id for user in page.users] == [second.id]
+
+
+@on_sqlite
+def test_sqlite_begins_with_a_time_that_few_accounts_have(context: None) -> None:
+    ann = add("ann@example.com")
+    filters = UserFilters(created_after=ann.created_at - timedelta(seconds=1))
+    with executed(db.engine) as sent:
+        page = find_by_beginning("ann", filters, limit=50)
+    assert [user.id for user in page.users] == [ann.id]
+    (statement,) = [sql for sql, _ in sent if "UNION" in sql]
+    assert "users.created_at >" in statement
+    assert "(+ users.email) >=" in statement
 
 
 @on_sqlite

@@ -78,7 +78,7 @@ def _newest_first(
     statement: Select[User], filters: UserFilters, after: Position | None
 ) -> Select[User]:
     # Among the accounts of one domain, SQLite would go through all active ones instead.
-    flags = _as_it_is if filters.domain is None else unindexed_on_sqlite
+    flags = as_it_is if filters.domain is None else unindexed_on_sqlite
     statement = statement.where(*conditions(filters, flags=flags))
     if after is not None:
         statement = statement.where(tuple_(User.created_at, User.id) < after)
@@ -103,13 +103,14 @@ Using = Callable[[Any], ColumnElement[Any]]
 """How a condition names a column: as it is, or so that SQLite uses no index of it."""
 
 
-def _as_it_is(column: Any) -> ColumnElement[Any]:
+def as_it_is(column: Any) -> ColumnElement[Any]:
+    """Return a column whose indexes a condition may use."""
     found: ColumnElement[Any] = column
     return found
 
 
 def conditions(
-    filters: UserFilters, *, flags: Using = _as_it_is, times: Using = _as_it_is
+    filters: UserFilters, *, flags: Using = as_it_is, times: Using = as_it_is
 ) -> Iterable[ColumnElement[bool]]:
     """Yield the filters as SQL.
 

@@ -12,11 +12,15 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, literal, select, tuple_, union_all
 
-from authserve.core.db import read_all, transaction
+from authserve.core.db import db, read_all
 from authserve.core.identifiers import email_beginnings, lower_key, search_key, unicode_email
-from authserve.core.sqlite_statistics import unindexed_on_sqlite
-from authserve.users.models import User
-from authserve.users.service.lists import UserFilters, conditions
+from authserve.core.sqlite_statistics import (
+    is_common_on_sqlite,
+    unindexed,
+    unindexed_on_sqlite,
+)
+from authserve.users.models import TABLE, User
+from authserve.users.service.lists import UserFilters, as_it_is, conditions
 
 MAX_ROUNDS = 8
 """Reads of each index for one page. Accounts fit by two texts or three, and are shown once; a page
@@ -31,10 +35,11 @@ class Matches:
     """A page of a search.
 
     Args:
+        users: the columns of accounts.
         last: the place of the page's end, or None if nothing follows.
     """
 
-    users: Sequence[User]
+    users: Sequence[Row[Any]]
     last: Match | None
 
 
@@ -49,6 +54,11 @@ class _Beginning:
     column: Any
     text: str
     shown: str = ""
+
+    @property
+    def repeats(self) -> bool:
+        """Names repeat, and have an index with the id; addresses and usernames do not."""
+        return self.column is User.name_key
 
     def fits(self, row: Row[Any]) -> bool:
         """Return True if an account begins so."""
@@ -69,15 +79,28 @@ def find_by_beginning(
         after: the end of the page before.
     """
     beginnings = list(_beginnings(text.strip()))
+    is_narrow = _is_narrow_on_sqlite(filters)
     found: list[Match] = []
     for _ in range(MAX_ROUNDS):
-        rows, after = _read(beginnings, filters, limit=limit + 1, after=after)
+        rows, after = _read(beginnings, filters, is_narrow=is_narrow, limit=limit + 1, after=after)
         found += (_match(row) for row in rows if _is_first(row, beginnings))
         if len(found) > limit:
             after = found[limit - 1]
         if len(found) > limit or after is None:
             break
     return Matches(_users_of(found[:limit]), after)
+
+
+def _is_narrow_on_sqlite(filters: UserFilters) -> bool:
+    """Return True if SQLite should begin with the times, which few accounts have."""
+    times = UserFilters(
+        created_after=filters.created_after,
+        created_before=filters.created_before,
+        updated_after=filters.updated_after,
+    )
+    if times == UserFilters() or db.engine.dialect.name != "sqlite":
+        return False
+    return not is_common_on_sqlite(select(User.id).where(*conditions(times)))
 
 
 def _beginnings(text: str) -> Iterable[_Beginning]:
@@ -91,7 +114,12 @@ def _beginnings(text: str) -> Iterable[_Beginning]:
 
 
 def _read(
-    beginnings: Sequence[_Beginning], filters: UserFilters, *, limit: int, after: Match | None
+    beginnings: Sequence[_Beginning],
+    filters: UserFilters,
+    *,
+    is_narrow: bool,
+    limit: int,
+    after: Match | None,
 ) -> tuple[Sequence[Row[Any]], Match | None]:
     """Read the next fits of every beginning, as far as all of them are known.
 
@@ -100,7 +128,7 @@ def _read(
         None if there are no more.
     """
     parts = [
-        _fits_of(beginning, number, filters, after).limit(limit).subquery()
+        _fits_of(beginning, number, filters, is_narrow, after).limit(limit).subquery()
         for number, beginning in enumerate(beginnings)
     ]
     rows = sorted(read_all(union_all(*map(select, parts))), key=_match)
@@ -112,10 +140,10 @@ def _read(
 
 
 def _fits_of(
-    beginning: _Beginning, number: int, filters: UserFilters, after: Match | None
+    beginning: _Beginning, number: int, filters: UserFilters, is_narrow: bool, after: Match | None
 ) -> Select[Any]:
-    column = beginning.column
-    using = unindexed_on_sqlite
+    column = unindexed(beginning.column) if is_narrow else beginning.column
+    times = as_it_is if is_narrow else unindexed_on_sqlite
     return (
         select(
             column.label("text"),
@@ -126,29 +154,25 @@ def _fits_of(
             User.name_key,
         )
         .where(
-            _follows(beginning, number, after),
+            _follows(beginning, column, number, after),
             # The greatest code point follows whatever begins so. Unlike LIKE, a range is served
             # by a plain index on both databases.
             column < beginning.text + "\U0010ffff",
-            *conditions(filters, flags=using, times=using),
+            *conditions(filters, flags=unindexed_on_sqlite, times=times),
         )
-        .order_by(*_order_of(column))
+        .order_by(*((column, User.id) if beginning.repeats else (column,)))
     )
 
 
-def _order_of(column: Any) -> Sequence[Any]:
-    """Names repeat, and have an index with the id; addresses and usernames do not."""
-    return (column, User.id) if column is User.name_key else (column,)
-
-
-def _follows(beginning: _Beginning, number: int, after: Match | None) -> ColumnElement[bool]:
+def _follows(
+    beginning: _Beginning, column: Any, number: int, after: Match | None
+) -> ColumnElement[bool]:
     """Return one lower bound: given two, SQLite may begin at the lower one."""
-    column = beginning.column
     if after is None or after[0] < beginning.text:
         found: ColumnElement[bool] = column >= beginning.text
     elif number > after[1]:
         found = column >= after[0]
-    elif number == after[1] and column is User.name_key:
+    elif number == after[1] and beginning.repeats:
         found = tuple_(column, User.id) > (after[0], after[2])
     else:
         found = column > after[0]
@@ -169,9 +193,8 @@ def _match(row: Row[Any]) -> Match:
     return row.text, row.number, row.id
 
 
-def _users_of(matches: Sequence[Match]) -> Sequence[User]:
+def _users_of(matches: Sequence[Match]) -> Sequence[Row[Any]]:
     ids = [user_id for _, _, user_id in matches]
-    with transaction() as session:
-        users = {user.id: user for user in session.scalars(select(User).where(User.id.in_(ids)))}
+    users = {row.id: row for row in read_all(select(TABLE).where(TABLE.c.id.in_(ids)))}
     # One that was deleted meanwhile is left out.
     return [users[user_id] for user_id in ids if user_id in users]
