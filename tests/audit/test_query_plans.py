@@ -2,18 +2,19 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from authserve.audit.service import EventFilters, find_events
+from authserve.audit.service import EventFilters, find_events, find_own_events
 from authserve.audit.service.reading import Position
 from authserve.core.clock import now
 from authserve.core.db import db, transaction
 from authserve.core.events import AuditAction
 from tests.support.databases import executed
-from tests.support.trail import write_rows
+from tests.support.trail import ALICE, write_rows
 
 COMMON, RARE = AuditAction.USER_REGISTERED, AuditAction.USER_DELETED
 
@@ -35,6 +36,11 @@ def plan_of(filters: EventFilters, before: Position | None) -> str:
     with executed(db.engine) as sent:
         find_events(filters, limit=50, before=before)
     ((statement, values),) = [each for each in sent if "audit_details" in each[0]]
+    return explain(statement, values)
+
+
+def explain(statement: str, values: Any) -> str:
+    """How the database goes about a statement."""
     is_sqlite = db.engine.dialect.name == "sqlite"
     with transaction() as session:
         connection = session.connection()
@@ -76,6 +82,16 @@ def test_a_page_by_time_begins_where_the_index_of_times_has_it(
 def test_the_events_of_a_request_are_looked_up(before: Position | None, by_time: bool) -> None:
     filters = EventFilters(correlation_id="look-for-me", before=LATER if by_time else None)
     assert index_of(plan_of(filters, before)) == "ix_audit_events_correlation_id_id"
+
+
+@pytest.mark.parametrize("before", [None, UUID(int=2**127)])
+def test_own_events_are_two_ranges_of_two_indexes(before: UUID | None) -> None:
+    with executed(db.engine) as sent:
+        find_own_events(ALICE, limit=50, before=before)
+    plan = explain(*next(each for each in sent if "audit_details" in each[0]))
+    for column in ("actor", "subject"):
+        assert f"ix_audit_events_{column}_audit_id_id" in plan, plan
+    assert not re.search(r"Seq Scan on audit_events|SCAN audit_events", plan), plan
 
 
 def test_a_rare_action_is_looked_up_at_any_time() -> None:
