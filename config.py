@@ -29,8 +29,10 @@ from authserve.core.setting_parsers import (
     parse_addresses,
     parse_bearer_token,
     parse_brand,
+    parse_domains,
     parse_helo,
     parse_mailbox,
+    parse_on_off,
     parse_optional_line,
     parse_secret,
     parse_secrets,
@@ -47,7 +49,14 @@ from authserve.core.setting_urls import (
     parse_origins,
     parse_range_url,
 )
-from authserve.core.settings import AppEnv, EmailVerification, LogLevel, Settings, SettingsError
+from authserve.core.settings import (
+    AppEnv,
+    EmailVerification,
+    LogLevel,
+    Registration,
+    Settings,
+    SettingsError,
+)
 
 ROOT = Path(__file__).resolve().parent
 
@@ -63,6 +72,10 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "DATABASE_URL": database_url(ROOT),
     "PUBLIC_URL": parse_origin,
     "BRAND_NAME": parse_brand,
+    "REGISTRATION": choice(Registration),
+    "REGISTRATION_DOMAINS": parse_domains,
+    "USERNAME_HOLD": days(0, 36_500),
+    "NEW_DEVICE_MAIL": parse_on_off,
     "JWT_AUDIENCE": parse_text,
     "ACCESS_TOKEN_TTL": seconds(60, 3600),
     "REFRESH_IDLE_TTL": seconds(1, _TEN_YEARS),

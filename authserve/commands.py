@@ -25,6 +25,7 @@ from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.service import purge_dead_sessions
 from authserve.transfer.cli import export_command, import_command
+from authserve.users.service import purge_released_usernames
 from authserve.verification.service import purge_dead_tokens
 from authserve.verification.worker import HANDLERS
 
@@ -50,6 +51,7 @@ PURGES = (
     purge_dead_tokens,
     purge_finished_messages,
     purge_dead_counters,
+    purge_released_usernames,
 )
 """What the worker clears away, in slices."""
 

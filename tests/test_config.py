@@ -22,7 +22,7 @@ from dotenv import dotenv_values
 import config
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.setting_parsers import find_weakness
-from authserve.core.settings import EmailVerification, Settings, SettingsError
+from authserve.core.settings import EmailVerification, Registration, Settings, SettingsError
 
 SECRET = "kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
 OTHER_SECRET = "Tg5yHnU8jMkI9oLpQ2wEsXdZrFcVv4Ba"
@@ -140,6 +140,17 @@ ACCEPTED = [
     ("BRAND_NAME", "", ""),
     ("BRAND_NAME", " Example Cloud ", "Example Cloud"),
     ("BRAND_NAME", "ü" * 60, "ü" * 60),
+    ("REGISTRATION", "Closed", Registration.CLOSED),
+    ("REGISTRATION_DOMAINS", "", ()),
+    (
+        "REGISTRATION_DOMAINS",
+        "Example.com, bücher.example b.example",
+        ("example.com", "xn--bcher-kva.example", "b.example"),
+    ),
+    ("USERNAME_HOLD", "30 days", timedelta(days=30)),
+    ("USERNAME_HOLD", "0", timedelta(0)),
+    ("NEW_DEVICE_MAIL", "OFF", False),
+    ("NEW_DEVICE_MAIL", "on", True),
     ("JWT_AUDIENCE", "https://api.example.com", "https://api.example.com"),
     ("ACCESS_TOKEN_TTL", "60", timedelta(seconds=60)),
     ("ACCESS_TOKEN_TTL", "3600", timedelta(hours=1)),
@@ -256,6 +267,10 @@ REFUSED = {
         "https://auth.example.com\n",
     ],
     "BRAND_NAME": ["  ", "a\nb", "a" * 61],
+    "REGISTRATION": ["true", "invite"],
+    "REGISTRATION_DOMAINS": ["*.example.com", "@example.com", "a@example.com", "localhost", "a\nb"],
+    "USERNAME_HOLD": ["-1", "1 year", "36501"],
+    "NEW_DEVICE_MAIL": ["true", "yes", "0"],
     "JWT_AUDIENCE": ["  ", "a\nb"],
     "ACCESS_TOKEN_TTL": ["59", "3601", "600s", "600.0", "-600", "+600", " 600", "6_00", "٦٠٠"],
     "REFRESH_IDLE_TTL": ["0", "14 days", "9" * 30],
@@ -732,6 +747,15 @@ def test_production_refuses(faults_of: Faults, name: str, text: str | None) -> N
 )
 def test_production_accepts(load: Load, name: str, text: str) -> None:
     load(**production(**{name: text}))
+
+
+def test_listed_domains_want_proven_addresses_in_production(faults_of: Faults, load: Load) -> None:
+    listed = production(REGISTRATION_DOMAINS="example.com")
+    for verification in ("optional", "off"):
+        (fault,) = faults_of(**listed, EMAIL_VERIFICATION=verification)
+        assert fault.startswith("REGISTRATION_DOMAINS: ")
+    assert faults_of(**listed)
+    load(**listed, EMAIL_VERIFICATION="required")
 
 
 def test_production_names_every_refusal_at_once(faults_of: Faults) -> None:

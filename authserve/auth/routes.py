@@ -81,6 +81,7 @@ from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
     EmailTakenError,
+    RegistrationClosedError,
     UsernameTakenError,
     UserNotFoundError,
     WrongPasswordError,
@@ -112,7 +113,7 @@ blueprint = Blueprint(
 @blueprint.arguments(RegisterSchema)
 @blueprint.response(201, UserSchema)
 @blueprint.alt_response(202, schema=EmptySchema, success=True)
-@blueprint.refuses(EmailTakenError, UsernameTakenError, HasherBusyError)
+@blueprint.refuses(RegistrationClosedError, EmailTakenError, UsernameTakenError, HasherBusyError)
 @limited(SIGN_UP, SIGN_UP_OF_EMAIL)
 def register_user(body: dict[str, Any]) -> Response:
     """Open an account; where addresses must be verified, the answer is always 202."""

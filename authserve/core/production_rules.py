@@ -5,6 +5,7 @@ from typing import Any
 
 from authserve.core.setting_parsers import find_weakness, is_local_mailbox
 from authserve.core.setting_urls import is_mail_exposed, is_plain_http
+from authserve.core.settings import EmailVerification
 
 LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
 
@@ -47,6 +48,12 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
         yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
     if any(map(is_plain_http, values.get("cors_origins", ()))):
         yield "CORS_ORIGINS: each must begin with https:// in production, but on this machine"
+    is_proven = values.get("email_verification", EmailVerification.REQUIRED)
+    if values.get("registration_domains") and is_proven is not EmailVerification.REQUIRED:
+        yield (
+            "REGISTRATION_DOMAINS: needs EMAIL_VERIFICATION=required in production, or anyone may "
+            "claim an address of a listed domain"
+        )
     # Flask's own reading of its variable: whatever is not one of these turns debugging on.
     if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"

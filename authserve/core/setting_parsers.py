@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from marshmallow import ValidationError
 
+from authserve.core.identifiers import InvalidIdentifierError, canonical_email
+
 T = TypeVar("T")
 Parser = Callable[[str], T]
 
@@ -111,6 +113,29 @@ def parse_addresses(raw: str) -> tuple[str, ...]:
 def parse_switch(raw: str) -> bool:
     """`true` or `false`, in any letter case."""
     return _SWITCH(raw) == "true"
+
+
+_ON_OFF = choice(("on", "off"))
+
+
+def parse_on_off(raw: str) -> bool:
+    """`on` or `off`, in any letter case."""
+    return _ON_OFF(raw) == "on"
+
+
+def parse_domains(raw: str) -> tuple[str, ...]:
+    """Domains of addresses, separated by commas or spaces, in IDNA's ASCII; empty text means all.
+
+    Each stands for itself alone: no pattern, and no sub-domain with it.
+    """
+    return tuple(_parse_domain(part) for part in re.split(r"[, ]+", raw) if part)
+
+
+def _parse_domain(raw: str) -> str:
+    try:
+        return canonical_email(f"user@{raw}").rpartition("@")[2]
+    except InvalidIdentifierError:
+        raise ValidationError("must list domains as they stand after the @ of addresses") from None
 
 
 def folder(base: Path) -> Parser[Path | None]:

@@ -28,6 +28,13 @@ class EmailVerification(StrEnum):
     REQUIRED = "required"
 
 
+class Registration(StrEnum):
+    """Whether visitors may open accounts."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 class SettingsError(Exception):
     """The service must not start as it is configured.
 
@@ -76,6 +83,13 @@ class Settings:
     """
     brand_name: str = ""
     """The service's name for people; empty: the host of `public_url` (`core/brand.py`)."""
+    registration: Registration = Registration.OPEN
+    registration_domains: tuple[str, ...] = ()
+    """The domains of the addresses that people may choose, in IDNA's ASCII; empty: all."""
+    username_hold: timedelta = timedelta(days=365)
+    """For how long a released username is kept for its former owner; zero: not at all."""
+    new_device_mail: bool = True
+    """Whether an owner is told of a sign-in from a new device."""
     jwt_audience: str = "authserve"
     access_token_ttl: timedelta = timedelta(minutes=10)
     refresh_idle_ttl: timedelta = timedelta(days=14)

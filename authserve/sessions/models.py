@@ -11,6 +11,26 @@ from authserve.core.db import Base, UTCDateTime
 from authserve.core.ids import new_id
 
 
+class SeenDevice(Base):
+    """A browser family in a network with which an account was signed in to.
+
+    `digest` is the SHA-256 of the three.
+
+    `sightings` counts the days with a sign-in; it is 1 while the device is new.
+    """
+
+    __tablename__ = "seen_devices"
+    __table_args__ = (
+        Index("ix_seen_devices_user_id", "user_id"),
+        Index("ix_seen_devices_last_seen_at", "last_seen_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    sightings: Mapped[int] = mapped_column(Integer)
+
+
 class Session(Base):
     """One sign-in on one device; it never becomes a second row, however often it is refreshed.
 

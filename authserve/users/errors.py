@@ -17,6 +17,13 @@ class UsernameTakenError(ConflictError):
     default_detail = "Another account uses this username."
 
 
+class RegistrationClosedError(ForbiddenError):
+    """Visitors cannot open accounts here; operators invite people."""
+
+    code = "registration_closed"
+    default_detail = "Accounts are opened by invitation alone."
+
+
 class UserNotFoundError(NotFoundError):
     """No account has this id, address or username."""
 

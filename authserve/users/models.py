@@ -7,8 +7,10 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     UniqueConstraint,
     false,
@@ -106,6 +108,27 @@ class User(Base):
 
 
 Index("ix_users_email_domain", email_domain(User.email), User.created_at, User.id)
+
+
+class ReleasedUsername(Base):
+    """A username that an account gave up, held for its former owner.
+
+    One row each time. Only the name's SHA-256 is kept; `user_id` is null once the account is
+    deleted, and then no account may take the name.
+    """
+
+    __tablename__ = "released_usernames"
+    __table_args__ = (
+        Index("ix_released_usernames_digest", "digest"),
+        Index("ix_released_usernames_user_id", "user_id"),
+        Index("ix_released_usernames_released_at", "released_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    released_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
 
 TABLE = table_of(User)
 

@@ -154,9 +154,11 @@ def test_a_taken_username_changes_nothing(alice: UserRef, bob: UserRef) -> None:
     assert events_of(alice, "user.profile_changed") == []
 
 
-def test_a_username_that_was_given_up_is_free(alice: UserRef, bob: UserRef) -> None:
+def test_a_username_that_was_given_up_can_be_taken_back(alice: UserRef, bob: UserRef) -> None:
     change(alice, username=None)
-    assert change(bob, username="alice").username == "alice"
+    with pytest.raises(UsernameTakenError):
+        change(bob, username="alice")
+    assert change(alice, username="alice").username == "alice"
 
 
 def test_the_profile_of_nobody_cannot_change(context: None) -> None:

@@ -68,9 +68,9 @@ def test_its_audit_events_stay_without_details(app: Flask, alice: Caller, charli
 
 
 @on_sqlite
-def test_the_name_is_free_again_for_another_account(app: Flask, alice: Caller) -> None:
+def test_the_address_is_free_again_for_another_account(app: Flask, alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
-    again = register(app.test_client(), "alice")
+    again = register(app.test_client(), "alice", username="alice2")
     assert again.status_code == 201
     assert again.get_json()["id"] != alice.user["id"]
     assert_problem(alice.get(PATH), 401, "session_revoked")

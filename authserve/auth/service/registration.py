@@ -19,6 +19,8 @@ from authserve.users.service import (
     find_by_email,
     find_ids_by_identifier,
     ref_of,
+    require_allowed_domain,
+    require_open_registration,
 )
 from authserve.verification.service import (
     Purpose,
@@ -50,12 +52,15 @@ def register(
         owner is told by mail (ASVS 6.3.8).
 
     Raises:
-        ValidationFailedError: the password is not acceptable, or a username came where a taken
-            one would tell.
+        RegistrationClosedError: visitors may open no accounts.
+        ValidationFailedError: the password or the address's domain is not acceptable, or a
+            username came where a taken one would tell.
         EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster; of both,
             it is the address.
         HasherBusyError: too many passwords wait to be hashed.
     """
+    require_open_registration()
+    require_allowed_domain(email)
     is_silent = get_settings().email_verification is EmailVerification.REQUIRED
     if is_silent and username is not None:
         raise ValidationFailedError({"username": ["Choose it later, in your own account."]})

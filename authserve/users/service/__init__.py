@@ -24,6 +24,7 @@ from authserve.users.service.accounts import (
     update_profile,
     verify_email,
 )
+from authserve.users.service.admission import require_allowed_domain, require_open_registration
 from authserve.users.service.bulk import ImportedUser, add_users_in_bulk, find_known_ids
 from authserve.users.service.credentials import Credentials, find_credentials, get_credentials
 from authserve.users.service.filling import (
@@ -52,6 +53,7 @@ from authserve.users.service.passwords import (
     record_login,
     replace_password,
 )
+from authserve.users.service.released_usernames import purge_released_usernames
 from authserve.users.service.searching import Match, Matches, find_by_beginning
 
 __all__ = [
@@ -98,9 +100,12 @@ __all__ = [
     "plan_fill",
     "position_in",
     "position_of",
+    "purge_released_usernames",
     "record_login",
     "ref_of",
     "replace_password",
+    "require_allowed_domain",
+    "require_open_registration",
     "require_unchanged",
     "search_users",
     "set_email",

@@ -29,6 +29,11 @@ from authserve.users.events import (
     UserProfileChanged,
 )
 from authserve.users.models import User, is_activated
+from authserve.users.service.released_usernames import (
+    release_username,
+    require_may_rename,
+    require_not_held,
+)
 
 _TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenError}
 
@@ -69,6 +74,8 @@ def add_user(new: NewUser) -> User:
     session = require_transaction()
     session.add(user)
     _flush(session)
+    if new.username is not None:
+        require_not_held({new.username: user.id})
     return user
 
 
@@ -160,8 +167,9 @@ def update_profile(
         changes: `username` (canonical) and `display_name` (clean), or either, or neither.
 
     Raises:
-        UsernameTakenError: another account has it.
+        UsernameTakenError: another account has it, or it is held for one.
         UserNotFoundError: the account is gone.
+        RateLimitedError: its owner has changed the username too often today.
     """
     with transaction() as session:
         found = session.get(User, user.id, with_for_update=True)
@@ -177,12 +185,24 @@ def update_profile(
             _set_display_name(found, changes["display_name"])
         mark_changed(found)
         _flush(session)
+        if "username" in changed:
+            _follow_username(user.id, before["username"], found.username, actor=actor)
         emit(
             UserProfileChanged(
                 actor=actor, subject=user, request=request, details={"fields": changed}
             )
         )
     return found
+
+
+def _follow_username(user_id: UUID, old: str | None, new: str | None, *, actor: Actor) -> None:
+    """Hold the username that was given up, and refuse one that is held for another account."""
+    if old is not None:
+        if actor.user is not None and actor.user.id == user_id:
+            require_may_rename(user_id)
+        release_username(old, former_owner=user_id)
+    if new is not None:
+        require_not_held({new: user_id})
 
 
 def verify_email(user: UserRef, email: str) -> None:
@@ -327,9 +347,12 @@ def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
     """
     with transaction() as session:
         # The lock first, so that of two callers the second finds nothing.
-        if session.get(User, user.id, with_for_update=True) is None:
+        found = session.get(User, user.id, with_for_update=True)
+        if found is None:
             raise UserNotFoundError
         emit(UserDeleted(actor=actor, subject=user, request=request))
+        if found.username is not None:
+            release_username(found.username, former_owner=None)
         session.execute(delete(User).where(User.id == user.id))
 
 

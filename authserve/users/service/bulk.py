@@ -16,6 +16,7 @@ from authserve.core.identifiers import search_key
 from authserve.core.ids import new_id
 from authserve.users.errors import EmailTakenError
 from authserve.users.models import User
+from authserve.users.service.released_usernames import require_not_held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
     Raises:
         EmailTakenError: somebody took an address, a username or an id meanwhile; the transaction
             is lost.
+        UsernameTakenError: a username is held for its former owner.
     """
     moment = now()
     rows = [_row(user, moment) for user in users]
@@ -61,6 +63,7 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
     except IntegrityError as error:
         taken: ConflictError = EmailTakenError("Another account took this meanwhile.")
         raise taken from error
+    require_not_held({row["username"]: row["id"] for row in rows if row["username"]})
     return [row["id"] for row in rows]
 
 

@@ -23,7 +23,7 @@ from authserve.outbox.service import (
     enqueue,
 )
 from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
-from authserve.users.service import find_user, note_invited
+from authserve.users.service import find_user, note_invited, require_allowed_domain
 from authserve.verification.events import EmailChangeRequested, EmailChangeWithdrawn
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
@@ -67,7 +67,11 @@ def request_email_change(
     """Owe a link to a new address and a notice to the present one; nothing changes yet.
 
     An address that somebody else has is taken alike; the worker sends no link to it then.
+
+    Raises:
+        ValidationFailedError: addresses of that domain are not accepted.
     """
+    require_allowed_domain(new_email, field="new_email")
     with transaction():
         _owe(Purpose.CHANGE_EMAIL, user, new_email)
         notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
