@@ -28,6 +28,7 @@ from authserve.admin.service import (
     with_roles,
 )
 from authserve.admin.status_text import describe_status
+from authserve.auth.service import FIRST_LINK_LIFETIME, make_first_link
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import (
     YES_OPTION,
@@ -55,6 +56,7 @@ from authserve.users.service import (
     deactivate,
     find_by_email,
     get_users_by_reference,
+    is_any_account,
     is_password_disabled,
     ref_of,
 )
@@ -340,6 +342,28 @@ def reset_link(users: tuple[str, ...]) -> None:
 
     _on_each(_find(users), act)
     print_hint(f"A link is good once, within {minutes} minutes.")
+
+
+@users_group.command("first-link")
+@click.option("--if-empty", is_flag=True, help="Do nothing where there are accounts.")
+def first_link(if_empty: bool) -> None:
+    """Print the link by which the first administrator is made, while there is no account.
+
+    It is good once, within 24 hours; the one before is dead. Without a browser, send its token to
+    POST /api/v1/auth/first-administrator.
+
+    \b
+    Example:
+      flask users first-link
+    """
+    if if_empty and is_any_account():
+        return
+    link = make_first_link()
+    hours = int(FIRST_LINK_LIFETIME.total_seconds()) // 3600
+    print_hint(
+        f"There is no account yet. This link makes the first administrator, once, in {hours} h:"
+    )
+    print_result(link, link=link, lifetime_hours=hours)
 
 
 @users_group.command()

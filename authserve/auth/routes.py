@@ -10,6 +10,7 @@ from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.schemas import (
     AccessTokenSchema,
     DeviceTokenSchema,
+    FirstAdministratorSchema,
     IntrospectionSchema,
     IntrospectSchema,
     LoginSchema,
@@ -24,6 +25,7 @@ from authserve.auth.service import (
     login,
     logout,
     logout_everywhere,
+    make_first_administrator,
     new_device,
     reauthenticate,
     refresh,
@@ -43,6 +45,7 @@ from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
     InvalidTokenForUseError,
+    NotFoundError,
     SessionRevokedError,
     TokenExpiredError,
 )
@@ -274,6 +277,17 @@ def reset(body: dict[str, Any]) -> dict[str, Any]:
 def accept(body: dict[str, Any]) -> dict[str, Any]:
     """Choose a password, and names, with an invitation's token."""
     return _known_device(accept_invitation(**body, request=current_request_info()))
+
+
+@blueprint.post("/first-administrator")
+@blueprint.arguments(FirstAdministratorSchema)
+@blueprint.response(201, UserSchema)
+@blueprint.refuses(NotFoundError, HasherBusyError)
+@limited(REDEEM)
+def post_first_administrator(body: dict[str, Any]) -> Response:
+    """Make the first account, an administrator, with the token of `flask users first-link`."""
+    made = make_first_administrator(**body, request=current_request_info())
+    return json_response(user_document(*made), 201)
 
 
 def _known_device(password: NewPassword) -> dict[str, Any]:

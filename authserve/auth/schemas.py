@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_USER_ID, StrictSchema
+from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
 """More than the longest address; only decomposed letters and spaces could need it."""
@@ -18,6 +19,14 @@ class RegisterSchema(StrictSchema):
     password = Password(required=True)
     username = Username()
     display_name = DisplayName()
+
+
+class FirstAdministratorSchema(StrictSchema):
+    """The first link's token, with an address and a password for the account."""
+
+    token = LinkToken()
+    email = EmailAddress(required=True)
+    password = Password(required=True)
 
 
 class LoginSchema(StrictSchema):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import click
 from flask.cli import with_appcontext
 
+from authserve.auth.service import make_first_link
 from authserve.core.cli import Command, is_json, print_document, print_hint, print_result
 from authserve.core.settings import get_settings
 from authserve.doctor.service import (
@@ -19,7 +20,7 @@ from authserve.doctor.service import (
     wait_until_ready,
 )
 from authserve.http.openapi_document import get_api
-from authserve.users.service import UserFilters, search_users
+from authserve.users.service import is_any_account
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
 
@@ -88,11 +89,9 @@ def ready_command(timeout: float) -> None:
         docs=f"{url}/docs",
         mails=mails,
     )
-    if not search_users(UserFilters(), limit=1):
-        print_hint(
-            "There is no account yet. To make the first administrator: "
-            "flask users create you@example.com --role admin"
-        )
+    if not is_any_account():
+        print_hint("There is no account yet. This link makes the first administrator, once:")
+        print_hint(make_first_link())
 
 
 def _place_of_mails(mail_url: str) -> str:

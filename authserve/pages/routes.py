@@ -60,8 +60,15 @@ def accept_invitation() -> Response:
     return _page("accept_invitation.html")
 
 
+@blueprint.get("/first-administrator")
+def first_administrator() -> Response:
+    """Make the first account, an administrator."""
+    return _page("first_administrator.html")
+
+
 @blueprint.get(
-    "/<any('verify-email', 'reset-password', 'confirm-email', 'accept-invitation'):page>#<token>"
+    "/<any('verify-email', 'reset-password', 'confirm-email', 'accept-invitation', "
+    "'first-administrator'):page>#<token>"
 )
 def escaped_fragment(page: str, token: str) -> Response:
     """Lead on to a page whose link a mail program has escaped: `%23` instead of `#`.

@@ -24,6 +24,13 @@ class RegistrationClosedError(ForbiddenError):
     default_detail = "Accounts are opened by invitation alone."
 
 
+class AccountsExistError(ConflictError):
+    """The first administrator cannot be made by a link: there are accounts."""
+
+    code = "accounts_exist"
+    default_detail = "There are accounts already: an operator grants the role admin to one of them."
+
+
 class UserNotFoundError(NotFoundError):
     """No account has this id, address or username."""
 

@@ -32,7 +32,7 @@ def test_ready_waits_for_the_service_and_says_where_it_is(
         "https://auth.example.com/docs, and mails are printed by the worker, here with "
         "`make run`.\n"
     )
-    assert "flask users create you@example.com --role admin" in result.stderr
+    assert "https://auth.example.com/first-administrator#" in result.stderr
     register_caller(app, "alice")
     assert app.test_cli_runner(capture="fd").invoke(args=["ready"]).stderr == ""
 

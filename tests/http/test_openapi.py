@@ -24,6 +24,7 @@ PUBLIC = {
     "auth_accept",
     "auth_forgot_password",
     "auth_login_user",
+    "auth_post_first_administrator",
     "auth_register_user",
     "auth_resend_verification",
     "auth_reset",

@@ -20,7 +20,13 @@ from tests.support.mail import open_mailbox, work
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 
-PATHS = ("/verify-email", "/reset-password", "/confirm-email", "/accept-invitation")
+PATHS = (
+    "/verify-email",
+    "/reset-password",
+    "/confirm-email",
+    "/accept-invitation",
+    "/first-administrator",
+)
 
 each_page = pytest.mark.parametrize("path", PATHS)
 
@@ -134,7 +140,7 @@ def test_it_suits_password_managers_and_screen_readers(client: FlaskClient, path
         # A paste that is too long has to be told, not cut.
         assert "maxlength" not in field
     (password,) = [field for field in fields if field["type"] == "password"]
-    is_new = path in ("/reset-password", "/accept-invitation")
+    is_new = path in ("/reset-password", "/accept-invitation", "/first-administrator")
     assert password["autocomplete"] == ("new-password" if is_new else "current-password")
     assert password.get("minlength") == ("8" if is_new else None)
     (form,) = page.all("form")

@@ -125,7 +125,7 @@ async function readProblem(response) {
 }
 
 function explain(response, { code, errors }) {
-  if (code === "invalid_or_expired_token") {
+  if (code === "invalid_or_expired_token" || code === "not_found") {
     return finish("dead", ["This link is not good any more", form.dataset.dead]);
   }
   if (Object.hasOwn(FIELD_FAULTS, code)) {

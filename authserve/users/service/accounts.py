@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.constraints import violated_constraint
-from authserve.core.db import require_transaction, transaction
+from authserve.core.db import db, read_all, require_transaction, transaction
 from authserve.core.events import emit
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.core.ids import read_id
@@ -131,6 +131,20 @@ def is_any_active(user_ids: Sequence[UUID]) -> bool:
     """
     condition = User.id.in_(user_ids) & User.is_active & is_activated()
     return bool(require_transaction().scalar(select(exists().where(condition))))
+
+
+def is_any_account() -> bool:
+    """Return True if there is an account, active or not."""
+    return bool(read_all(select(exists(select(User.id))))[0][0])
+
+
+def lock_accounts() -> None:
+    """Keep accounts from being made or changed until the open transaction ends.
+
+    SQLite's transactions lock the whole database anyway.
+    """
+    if db.engine.dialect.name == "postgresql":
+        require_transaction().execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def find_by_email(email: str) -> User | None:
