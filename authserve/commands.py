@@ -23,7 +23,7 @@ from authserve.outbox.worker import HANDLERS_EXTENSION, HEARTBEAT, JOBS_EXTENSIO
 from authserve.ratelimit.service import purge_dead_counters
 from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
-from authserve.sessions.service import purge_dead_sessions
+from authserve.sessions.service import purge_dead_sessions, purge_forgotten_devices
 from authserve.transfer.cli import export_command, import_command
 from authserve.users.service import purge_released_usernames
 from authserve.verification.service import purge_dead_tokens
@@ -52,6 +52,7 @@ PURGES = (
     purge_finished_messages,
     purge_dead_counters,
     purge_released_usernames,
+    purge_forgotten_devices,
 )
 """What the worker clears away, in slices."""
 

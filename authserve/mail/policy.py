@@ -21,6 +21,7 @@ class MailKind(StrEnum):
     PASSWORD_DISABLED = "password_disabled"
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
+    NEW_DEVICE_SIGN_IN = "new_device_sign_in"
     TEST = "test"
 
 
@@ -37,7 +38,13 @@ LINK_KINDS = frozenset(
 Values = Mapping[str, str | int]
 """What the templates of one kind get besides what all get; numbers rather than phrases."""
 
-SAMPLE_VALUES: Mapping[MailKind, Values] = {}
+SAMPLE_VALUES: Mapping[MailKind, Values] = {
+    MailKind.NEW_DEVICE_SIGN_IN: {
+        "browser": "Firefox",
+        "ip": "203.0.113.7",
+        "time": "2026-11-27 09:57 UTC",
+    },
+}
 """The values of each kind that has any, as examples: `flask doctor` and the tests render every
 mail with them, and a mail with other values is refused. A text that a user has chosen goes through
 `plain_name` before it becomes a value."""

@@ -1,7 +1,9 @@
 """What a session is at a moment, and what a refresh token is worth to it: decided from the row."""
 
+import re
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
+from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 MAX_SESSIONS_PER_USER = 50
@@ -120,3 +122,48 @@ def judge_refresh(
     if is_within_grace(rotated_at, now=now, grace=grace):
         return RefreshVerdict.JUST_REPLACED
     return RefreshVerdict.REPLACED_EARLIER
+
+
+DEVICE_MEMORY = timedelta(days=90)
+"""For how long a device stays known to an account after its last sign-in (design)."""
+
+DEVICE_RESOLUTION = timedelta(days=1)
+"""How exactly the last sign-in is kept, so that a device writes one row a day at most (chosen)."""
+
+_NETWORK_PREFIXES = {4: 24, 6: 48}
+"""Of the network within which an address may change: a provider's pool or a site (RFC 6177 §2)."""
+
+_BROWSERS = (
+    ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
+    ("Opera", re.compile(r"\bOPR/|\bOPT/")),
+    ("Samsung Internet", re.compile(r"\bSamsungBrowser/")),
+    ("Firefox", re.compile(r"\bFirefox/|\bFxiOS/")),
+    ("Chrome", re.compile(r"\bChrome/|\bCriOS/|\bChromium/")),
+    ("Safari", re.compile(r"\bVersion/[0-9.]+ (?:Mobile/\w+ )?Safari/")),
+)
+"""By name, in this order: the later ones stand in the earlier ones' User-Agent too."""
+
+_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
+
+
+def find_browser(user_agent: str | None) -> str | None:
+    """Return the name of a well-known browser, fit to be shown; None for anything else."""
+    names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
+    return next(names, None)
+
+
+def find_browser_family(user_agent: str | None) -> str:
+    """Return what stays the same of a User-Agent over versions: a browser, else the first product.
+
+    A program that calls itself otherwise with each version is a new device each time.
+    """
+    product = _PRODUCT.match(user_agent or "")
+    return find_browser(user_agent) or (product[0].lower() if product else "")
+
+
+def find_device_network(ip: str | None) -> str:
+    """Return the /24 or /48 network of a client address; empty behind a Unix socket."""
+    if ip is None:
+        return ""
+    prefix = _NETWORK_PREFIXES[ip_address(ip).version]
+    return str(ip_network((ip, prefix), strict=False))

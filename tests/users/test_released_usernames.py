@@ -61,6 +61,11 @@ def test_no_way_leads_to_a_name_that_is_held_for_another_account(
     )
     result = runner.invoke(args=["users", "import", str(imported)])
     assert "1 made, 0 there already, 1 refused" in result.stdout + result.stderr
+    dry = runner.invoke(args=["users", "import", str(imported), "--dry-run"])
+    assert "1 refused" in dry.stdout + dry.stderr
+    imported.write_text('{"email": "gil@example.com", "username": "alice"}\n')
+    filled = runner.invoke(args=["users", "import", str(imported), "--update"])
+    assert "1 refused" in filled.stdout + filled.stderr
     made = runner.invoke(args=["users", "create", "fay@example.com", "--username", "alice"])
     assert made.exit_code != 0
 

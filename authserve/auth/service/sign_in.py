@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, judge_sign_in
 from authserve.auth.queries import START
+from authserve.auth.service.device_notice import follow_device
 from authserve.auth.service.live import Device, SignedIn, is_device_of, new_device, signed_in
 from authserve.core.actor import RequestInfo
 from authserve.core.db import transaction
@@ -186,7 +187,9 @@ def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) ->
             new_hash=new_hash,
         ):
             return None
-        return start_session(credentials.ref, amr=("pwd",), request=attempt.request, begin=START)
+        start = start_session(credentials.ref, amr=("pwd",), request=attempt.request, begin=START)
+        follow_device(credentials, is_known_device=attempt.is_known, request=attempt.request)
+    return start
 
 
 def _judge_changed(attempt: _Attempt) -> SignInFailure:

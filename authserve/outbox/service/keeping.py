@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, func, or_, select, union, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, union, update
 
 from authserve.core.clock import now
 from authserve.core.db import delete_in_slices, read_all, require_transaction, transaction
@@ -22,6 +22,16 @@ def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[
     if state is not None:
         statement = statement.where(OutboxMessage.state == state)
     return read_all(statement)
+
+
+def is_owed_since(kind: str, user_id: UUID, *, since: datetime) -> bool:
+    """Return True if a message of a kind about a user was written after `since`."""
+    conditions = (
+        OutboxMessage.user_id == user_id,
+        OutboxMessage.kind == kind,
+        OutboxMessage.created_at > since,
+    )
+    return bool(read_all(select(exists().where(*conditions)))[0][0])
 
 
 def find_oldest_pending() -> datetime | None:

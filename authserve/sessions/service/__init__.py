@@ -25,6 +25,11 @@ from authserve.sessions.service.rotation import (
     rotate_session,
 )
 from authserve.sessions.service.rows import IssuedSession, require_live
+from authserve.sessions.service.seen_devices import (
+    has_other_devices,
+    purge_forgotten_devices,
+    record_device,
+)
 from authserve.sessions.service.starting import (
     BEGIN,
     Start,
@@ -50,11 +55,14 @@ __all__ = [
     "end_sessions_of_deactivated",
     "find_all_sessions",
     "find_live_sessions",
+    "has_other_devices",
     "has_restored_sessions",
     "is_of_family",
     "judge_session",
     "page_of_live_sessions",
     "purge_dead_sessions",
+    "purge_forgotten_devices",
+    "record_device",
     "renew_authentication",
     "require_live",
     "rotate_session",

@@ -32,6 +32,7 @@ from authserve.users.service import (
     UserFill,
     add_users_in_bulk,
     fill_users_in_bulk,
+    find_held_usernames,
     find_ids_by_identifier,
     find_known_ids,
     find_stored_users,
@@ -181,6 +182,9 @@ class _Slice:
         self._seen = seen
         self._options = options
         self._owners = find_ids_by_identifier([name for user in users for name in user.identifiers])
+        self._held = find_held_usernames(
+            {user.username: self._owners.get(user.email) for user in users if user.username}
+        )
         self._known_ids = find_known_ids([user.id for user in users if user.id is not None])
         self._unknown_roles = find_missing_roles({role for user in users for role in user.roles})
         existing = [self._owners[user.email] for user in users if user.email in self._owners]
@@ -236,7 +240,7 @@ class _Slice:
             return candidate
         try:
             self._require_unseen("username", username)
-            if self._owners.get(username, owner) != owner:
+            if self._owners.get(username, owner) != owner or username in self._held:
                 raise UnusableRowError("username: another account uses it")
         except UnusableRowError as error:
             if not self._options.without_bad_usernames:

@@ -55,7 +55,10 @@ from authserve.users.service.passwords import (
     record_login,
     replace_password,
 )
-from authserve.users.service.released_usernames import purge_released_usernames
+from authserve.users.service.released_usernames import (
+    find_held_usernames,
+    purge_released_usernames,
+)
 from authserve.users.service.searching import Match, Matches, find_by_beginning
 
 __all__ = [
@@ -83,6 +86,7 @@ __all__ = [
     "find_by_beginning",
     "find_by_email",
     "find_credentials",
+    "find_held_usernames",
     "find_ids_by_audit_id",
     "find_ids_by_identifier",
     "find_known_ids",

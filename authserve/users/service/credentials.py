@@ -1,6 +1,7 @@
 """What an account's password is judged by."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -24,6 +25,7 @@ class Credentials:
     is_active: bool
     email_verified: bool
     password_version: int
+    last_login_at: datetime | None = None
     is_password_disabled: bool
     is_activated: bool
 
@@ -74,6 +76,7 @@ _COLUMNS = (
     User.is_active,
     User.email_verified,
     User.password_version,
+    User.last_login_at,
     User.failed_sign_ins,
     is_activated().label("is_activated"),
 )
@@ -98,6 +101,7 @@ def _find(statement: AnySelect, wanted: UUID | str) -> Credentials | None:
         is_active=row.is_active,
         email_verified=row.email_verified,
         password_version=row.password_version,
+        last_login_at=row.last_login_at,
         is_password_disabled=is_password_disabled(row.failed_sign_ins),
         is_activated=row.is_activated,
     )

@@ -15,6 +15,7 @@ from authserve.core.identifiers import search_key
 from authserve.users.errors import UsernameTakenError
 from authserve.users.models import TABLE
 from authserve.users.service.bulk import ImportedUser
+from authserve.users.service.released_usernames import require_not_held
 
 _FILLABLE = ("username", "display_name", "password_hash", "last_login_at")
 """Fields that are filled where they hold nothing."""
@@ -85,7 +86,8 @@ def fill_users_in_bulk(fills: Sequence[UserFill]) -> None:
     """Fill accounts in the open transaction; what they got meanwhile stays.
 
     Raises:
-        UsernameTakenError: another account took a username meanwhile; the transaction is lost.
+        UsernameTakenError: another account took a username meanwhile, or it is held for one; the
+            transaction is lost.
     """
     if not fills:
         return
@@ -93,6 +95,7 @@ def fill_users_in_bulk(fills: Sequence[UserFill]) -> None:
         require_transaction().execute(_FILL, [_parameters(fill) for fill in fills])
     except IntegrityError as error:
         raise UsernameTakenError from error
+    require_not_held({fill.username: fill.id for fill in fills if fill.username})
 
 
 def _parameters(fill: UserFill) -> dict[str, Any]:

@@ -62,15 +62,28 @@ def require_not_held(owners: Mapping[str, UUID]) -> None:
     Raises:
         UsernameTakenError: one is held; the transaction must not go on.
     """
+    if find_held_usernames(owners):
+        raise UsernameTakenError
+
+
+def find_held_usernames(owners: Mapping[str, UUID | None]) -> set[str]:
+    """Return the usernames that are held for another account than the one that wants them.
+
+    Args:
+        owners: who wants each name, by its canonical form; None for an account to be made.
+    """
     hold = get_settings().username_hold
     if not owners or not hold:
-        return
-    by_digest = {_digest(name): owner for name, owner in owners.items()}
+        return set()
+    names = {_digest(name): name for name in owners}
     held = select(ReleasedUsername.digest, ReleasedUsername.user_id).where(
-        ReleasedUsername.digest.in_(by_digest), ReleasedUsername.released_at > now() - hold
+        ReleasedUsername.digest.in_(names), ReleasedUsername.released_at > now() - hold
     )
-    if any(row.user_id != by_digest[row.digest] for row in read_all(held)):
-        raise UsernameTakenError
+    return {
+        names[row.digest]
+        for row in read_all(held)
+        if row.user_id is None or row.user_id != owners[names[row.digest]]
+    }
 
 
 def require_may_rename(user_id: UUID) -> None:
