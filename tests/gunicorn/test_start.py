@@ -27,7 +27,7 @@ FOR_METRICS = {"authserve.metering", "authserve.metrics", "prometheus_client"}
 FOR_REDIS = {"redis"}
 FOR_NOBODY = {"honcho", "requests", "urllib3", "zxcvbn"}
 
-FOR_REQUESTS = {"argon2", "bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
+FOR_REQUESTS = {"bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
 """Some that a worker must not have to load at its first request, each worker by itself."""
 
 
