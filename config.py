@@ -17,11 +17,17 @@ from dotenv import dotenv_values
 from marshmallow import ValidationError
 
 from authserve.core.cpu_quota import count_usable_cores
-from authserve.core.database_url import database_url, find_sqlite_file, sqlite_url
-from authserve.core.env_file import find_env_faults, read_env_text
-from authserve.core.production_rules import find_production_faults
-from authserve.core.secret_file import make_folder, read_or_make_secret
-from authserve.core.setting_parsers import (
+from authserve.settings.database_url import database_url, find_sqlite_file, sqlite_url
+from authserve.settings.env_file import find_env_faults, read_env_text
+from authserve.settings.model import (
+    AppEnv,
+    EmailVerification,
+    LogLevel,
+    Registration,
+    Settings,
+    SettingsError,
+)
+from authserve.settings.parsers import (
     Parser,
     choice,
     days,
@@ -41,21 +47,15 @@ from authserve.core.setting_parsers import (
     seconds,
     whole,
 )
-from authserve.core.setting_urls import (
+from authserve.settings.production_rules import find_production_faults
+from authserve.settings.secret_files import make_folder, read_or_make_secret
+from authserve.settings.urls import (
     parse_limit_storage_url,
     parse_link,
     parse_mail_url,
     parse_origin,
     parse_origins,
     parse_range_url,
-)
-from authserve.core.settings import (
-    AppEnv,
-    EmailVerification,
-    LogLevel,
-    Registration,
-    Settings,
-    SettingsError,
 )
 
 ROOT = Path(__file__).resolve().parent

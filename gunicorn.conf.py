@@ -18,13 +18,13 @@ from gunicorn.glogging import Logger
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
-from authserve.core import run_folder
-from authserve.core.listening import listen_addresses
 from authserve.core.logs import JSONLineFormatter, LineHandler
-from authserve.core.password_policy import load_common_passwords
-from authserve.core.server_version import GUNICORN_VERSION, find_other_gunicorn
-from authserve.keys.service import KEY_STORE_EXTENSION
+from authserve.database.server_version import GUNICORN_VERSION, find_other_gunicorn
+from authserve.keys.store import KEY_STORE_EXTENSION
+from authserve.metrics import run_folder
+from authserve.passwords.policy import load_common_passwords
 from authserve.serving.open_files import raise_open_file_limit
+from authserve.settings.listening import listen_addresses
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
@@ -39,7 +39,7 @@ if settings.metrics_token:
     # imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(run_folder.claim("authserve-metrics-"))
 
-    from authserve.metrics.service import forget_worker
+    from authserve.metrics.files import forget_worker
     from authserve.metrics.worker import start_sampling
 
 bind = listen_addresses(settings)

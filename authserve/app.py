@@ -7,25 +7,22 @@ import click
 from flask import Flask
 
 from authserve.admin.routes import blueprint as admin_blueprint
+from authserve.audit.pseudonyms import keep_pseudonym
+from authserve.audit.record import erase_details, record
 from authserve.audit.routes import blueprint as audit_blueprint
-from authserve.audit.service import erase_details, keep_pseudonym, record
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
-from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
 from authserve.core.breakers import BREAKERS_EXTENSION
-from authserve.core.connecting import guard_connections
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
-from authserve.core.database_url import driver_url
-from authserve.core.db import db
-from authserve.core.draining import DRAIN_EXTENSION, Drain
-from authserve.core.engine import engine_options
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
-from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher
-from authserve.core.range_service import RangeService
-from authserve.core.settings import SETTINGS_EXTENSION, Settings
+from authserve.database.circuit import guard_connections
+from authserve.database.engine import engine_options
+from authserve.database.transactions import db
 from authserve.extensions import jwt, limiter
-from authserve.http import docs, health, root
+from authserve.health.drain import DRAIN_EXTENSION, Drain
+from authserve.health.routes import blueprint as health_blueprint
+from authserve.http import docs, root
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
 from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
@@ -35,16 +32,18 @@ from authserve.http.middleware import install_middleware
 from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
-from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
 from authserve.pages.routes import blueprint as pages_blueprint
+from authserve.passwords.breached import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
+from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher
+from authserve.passwords.range_service import RangeService
 from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
+from authserve.rbac.assignment import keep_an_admin
 from authserve.rbac.routes import blueprint as roles_blueprint
-from authserve.rbac.service import keep_an_admin
+from authserve.sessions.revoke import end_other_sessions, end_sessions_of_deactivated
 from authserve.sessions.routes import blueprint as sessions_blueprint
-from authserve.sessions.service import (
-    end_other_sessions,
-    end_sessions_of_deactivated,
-)
+from authserve.settings.database_url import driver_url
+from authserve.settings.model import SETTINGS_EXTENSION, Settings
 from authserve.users.events import (
     PasswordDisabled,
     UserDeactivated,
@@ -52,12 +51,12 @@ from authserve.users.events import (
     UserPasswordChanged,
 )
 from authserve.users.routes import blueprint as users_blueprint
-from authserve.verification.routes import blueprint as email_blueprint
-from authserve.verification.service import (
+from authserve.verification.requests import (
     follow_changed_password,
     follow_disabled_password,
     forget_messages,
 )
+from authserve.verification.routes import blueprint as email_blueprint
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeactivated, keep_an_admin),
@@ -83,7 +82,7 @@ BLUEPRINTS = (
     admin_blueprint,
     roles_blueprint,
     keys_blueprint,
-    health.blueprint,
+    health_blueprint,
     root.blueprint,
 )
 

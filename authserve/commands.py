@@ -9,24 +9,25 @@ from authserve.admin.cli import users_group
 from authserve.audit.cli import audit_group
 from authserve.audit.worker import JOBS
 from authserve.core.cli import reporting_errors
-from authserve.core.db import db
-from authserve.core.migration_state import MIGRATIONS_FOLDER
-from authserve.core.settings import SETTINGS_EXTENSION
-from authserve.doctor.cli import doctor_command, ready_command, version_command
+from authserve.database.revision import MIGRATIONS_FOLDER
+from authserve.database.transactions import db
+from authserve.health.cli import doctor_command, ready_command, version_command
 from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
-from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import helo_name, make_transport
 from authserve.outbox.cli import outbox_group, worker_command
-from authserve.outbox.service import purge_finished_messages
+from authserve.outbox.inspect import purge_finished_messages
 from authserve.outbox.worker import HANDLERS_EXTENSION, HEARTBEAT, JOBS_EXTENSION, PURGES_EXTENSION
-from authserve.ratelimit.service import purge_dead_counters
+from authserve.ratelimit.throttle import purge_dead_counters
 from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
-from authserve.sessions.service import purge_dead_sessions, purge_forgotten_devices
+from authserve.sessions.revoke import purge_dead_sessions
+from authserve.sessions.seen_devices import purge_forgotten_devices
+from authserve.settings.model import SETTINGS_EXTENSION
 from authserve.transfer.cli import export_command, import_command
-from authserve.users.service import purge_released_usernames
-from authserve.verification.service import purge_dead_tokens
+from authserve.users.released_usernames import purge_released_usernames
+from authserve.verification.tokens import purge_dead_tokens
 from authserve.verification.worker import HANDLERS
 
 users_group.add_command(import_command)

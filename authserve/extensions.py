@@ -8,7 +8,7 @@ from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-from authserve.core.db import db
+from authserve.database.transactions import db
 
 __all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter"]
 

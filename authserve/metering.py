@@ -5,17 +5,12 @@ from datetime import datetime
 
 from flask import Flask
 
-from authserve.audit.service import count_unsealed_events, find_last_verification
+from authserve.audit.nightly import find_last_verification
+from authserve.audit.seal import count_unsealed_events
 from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
+from authserve.metrics.counting import METRICS_EXTENSION, Metrics, count_when_committed
 from authserve.metrics.routes import SOURCES_EXTENSION, blueprint, count_requests
-from authserve.metrics.service import (
-    METRICS_EXTENSION,
-    Metrics,
-    count_when_committed,
-    read_audit,
-    read_keys,
-    read_outbox,
-)
+from authserve.metrics.scraping import read_audit, read_keys, read_outbox
 
 COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
 """Who is told after all others."""

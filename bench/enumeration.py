@@ -27,11 +27,11 @@ from passlib.hash import bcrypt
 import config
 from authserve.app import create_app
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import db, transaction
-from authserve.core.passwords import get_password_hasher
+from authserve.database.transactions import db, transaction
+from authserve.passwords.hasher import get_password_hasher
+from authserve.users.accounts import NewUser, add_user, deactivate
 from authserve.users.models import User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
-from authserve.users.service import NewUser, add_user, deactivate
 from bench.load import build_request
 from bench.run import KINDS
 from bench.server import AUTHSERVE, ROOT, Gunicorn, database, environment, running, temporary_folder

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from argon2 import PasswordHasher
 from sqlalchemy import Connection, create_engine, text
 
-from authserve.core.settings import PasswordCost
+from authserve.settings.model import PasswordCost
 
 PASSWORD = "correct horse battery staple"
 

@@ -18,7 +18,7 @@ from flask import Flask, Response, jsonify
 from nacl.pwhash import argon2id
 from sqlalchemy import Column, MetaData, String, Table, Uuid, create_engine, select
 
-from authserve.core.settings import PasswordCost
+from authserve.settings.model import PasswordCost
 
 WORKERS = 2
 """Processes, of the floor as of authserve: as many as the gates are written for."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from authserve.core.settings import PasswordCost
+from authserve.settings.model import PasswordCost
 from bench.gates import CALLERS, PASSWORD, PROBES, post
 from bench.load import Caller, always, flowing, run
 from bench.results import Result

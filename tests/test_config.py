@@ -21,8 +21,8 @@ from dotenv import dotenv_values
 
 import config
 from authserve.core.cpu_quota import count_usable_cores
-from authserve.core.setting_parsers import find_weakness
-from authserve.core.settings import EmailVerification, Registration, Settings, SettingsError
+from authserve.settings.model import EmailVerification, Registration, Settings, SettingsError
+from authserve.settings.parsers import find_weakness
 
 SECRET = "kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
 OTHER_SECRET = "Tg5yHnU8jMkI9oLpQ2wEsXdZrFcVv4Ba"
@@ -975,8 +975,8 @@ def test_programs_end_with_the_faults_and_no_traceback(
 STUB_APPLICATION = """
 from contextlib import nullcontext
 
-from authserve.core.draining import DRAIN_EXTENSION, Drain
-from authserve.core.settings import SETTINGS_EXTENSION
+from authserve.health.drain import DRAIN_EXTENSION, Drain
+from authserve.settings.model import SETTINGS_EXTENSION
 from authserve.keys.service import KEY_STORE_EXTENSION
 from config import load_settings_or_exit
 

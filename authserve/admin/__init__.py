@@ -1,1 +1,5 @@
-"""What operators and administrators do with other people's accounts."""
+"""Administration of other people's accounts, through the API and the `flask users` command.
+
+Operators and administrators call it. Begin with `administration.py`; `sign_in_status.py` explains
+why a user can or cannot sign in.
+"""

@@ -6,29 +6,14 @@ from typing import Any
 
 import click
 
+from authserve.admin.accounts import UserWithRoles, create_user, list_users, with_roles
+from authserve.admin.administration import invite_again, invite_user, remove_user
 from authserve.admin.schemas import SignInStatusSchema, sign_in_status_document
-from authserve.admin.seed import (
-    SeedFileError,
-    check_account,
-    prepare_account,
-    read_rows,
-    seed,
-)
-from authserve.admin.service import (
-    RESET_LINK_LIFETIME,
-    UserWithRoles,
-    create_user,
-    invite_again,
-    invite_user,
-    issue_reset_link,
-    list_users,
-    remove_user,
-    sign_in_status,
-    unlock_user,
-    with_roles,
-)
+from authserve.admin.seed import SeedFileError, check_account, prepare_account, read_rows, seed
+from authserve.admin.sign_in_status import sign_in_status
 from authserve.admin.status_text import describe_status
-from authserve.auth.service import FIRST_LINK_LIFETIME, make_first_link
+from authserve.admin.unlock import RESET_LINK_LIFETIME, issue_reset_link, unlock_user
+from authserve.auth.first_administrator import FIRST_LINK_LIFETIME, make_first_link
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import (
     YES_OPTION,
@@ -47,9 +32,8 @@ from authserve.core.cli import (
 )
 from authserve.core.errors import ValidationFailedError
 from authserve.http.schemas import user_document
-from authserve.rbac.service import grant_role, revoke_role
-from authserve.users.errors import EmailTakenError
-from authserve.users.service import (
+from authserve.rbac.assignment import grant_role, revoke_role
+from authserve.users.accounts import (
     NewUser,
     User,
     activate,
@@ -57,10 +41,11 @@ from authserve.users.service import (
     find_by_email,
     get_users_by_reference,
     is_any_account,
-    is_password_disabled,
     ref_of,
 )
-from authserve.verification.service import INVITATION_LIFETIME, make_invitation_link
+from authserve.users.errors import EmailTakenError
+from authserve.users.policy import is_password_disabled
+from authserve.verification.requests import INVITATION_LIFETIME, make_invitation_link
 
 users_group = Group("users", help="Accounts: make, show, switch on and off, roles, seed.")
 

@@ -6,6 +6,18 @@ from uuid import UUID
 
 from flask import Response, stream_with_context
 
+from authserve.admin.accounts import UserWithRoles, with_roles
+from authserve.admin.administration import (
+    AccountChanges,
+    change_account,
+    change_roles,
+    end_all_sessions,
+    invite_again,
+    invite_user,
+    remove_user,
+    trigger_password_reset,
+)
+from authserve.admin.personal_data import export_personal_data
 from authserve.admin.schemas import (
     AccountChangeSchema,
     InvitationRequestSchema,
@@ -16,20 +28,7 @@ from authserve.admin.schemas import (
     UserQuerySchema,
     sign_in_status_document,
 )
-from authserve.admin.service import (
-    AccountChanges,
-    UserWithRoles,
-    change_account,
-    change_roles,
-    end_all_sessions,
-    export_personal_data,
-    invite_again,
-    invite_user,
-    remove_user,
-    sign_in_status,
-    trigger_password_reset,
-    with_roles,
-)
+from authserve.admin.sign_in_status import sign_in_status
 from authserve.core.errors import InsufficientPermissionsError
 from authserve.http.authentication import (
     current_actor,
@@ -45,10 +44,12 @@ from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
 from authserve.ratelimit.policy import ADMIN_MAIL, EXPORT
+from authserve.rbac.assignment import holders_of, roles_of_many
 from authserve.rbac.errors import RoleNotFoundError
-from authserve.rbac.service import USER_ROLE, Permission, holders_of, roles_of_many
+from authserve.rbac.policy import USER_ROLE, Permission
+from authserve.sessions.listing import find_live_sessions
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
-from authserve.sessions.service import find_live_sessions
+from authserve.users.accounts import NewUser, get_user
 from authserve.users.errors import (
     AlreadyActiveError,
     ChangedMeanwhileError,
@@ -58,14 +59,8 @@ from authserve.users.errors import (
     UsernameTakenError,
     UserNotFoundError,
 )
-from authserve.users.service import (
-    NewUser,
-    UserFilters,
-    find_by_beginning,
-    get_user,
-    position_in,
-    search_users,
-)
+from authserve.users.lists import UserFilters, position_in, search_users
+from authserve.users.search import find_by_beginning
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/api/v1/users", description="Other people's accounts."

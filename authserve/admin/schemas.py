@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from authserve.admin.service import SignInObstacle, SignInStatus
+from authserve.admin.sign_in_status import SignInObstacle, SignInStatus
 from authserve.auth.policy import SignInFailure
 from authserve.core.identifiers import EMAIL_MAX_LENGTH, canonical_domain
 from authserve.http.fields import (
@@ -23,8 +23,8 @@ from authserve.http.pagination import (
     page_schema,
 )
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
-from authserve.mail.service import MailKind
-from authserve.outbox.service import MessageState
+from authserve.mail.mailer import MailKind
+from authserve.outbox.policy import MessageState
 
 MAX_ROLES = 50
 

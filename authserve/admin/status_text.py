@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from authserve.admin.service import SignInObstacle, SignInStatus
+from authserve.admin.sign_in_status import SignInObstacle, SignInStatus
 from authserve.auth.policy import SignInFailure
 from authserve.core.clock import to_rfc3339
 

@@ -9,16 +9,11 @@ from uuid import UUID
 
 import click
 
-from authserve.audit.service import (
-    ExportedEvent,
-    TamperedError,
-    chain_length,
-    export_events,
-    prune_events,
-    rewrap_heads,
-    seal_events,
-    verify_trail,
-)
+from authserve.audit.export import ExportedEvent, export_events
+from authserve.audit.prune import prune_events
+from authserve.audit.rewrap import rewrap_heads
+from authserve.audit.seal import seal_events
+from authserve.audit.verifying import TamperedError, chain_length, verify_trail
 from authserve.core.cli import (
     Group,
     TimeParam,
@@ -29,7 +24,7 @@ from authserve.core.cli import (
     progress_bar,
 )
 from authserve.core.clock import to_rfc3339
-from authserve.core.settings import get_settings
+from authserve.settings.model import get_settings
 
 audit_group = Group("audit", help="The audit trail: verify, export, seal, prune.")
 

@@ -22,8 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
-from authserve.core.db import Base, UTCDateTime
 from authserve.core.ids import new_id
+from authserve.database.transactions import Base, UTCDateTime
 
 
 class AuditEvent(Base):

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
-from authserve.audit.service import (
+from authserve.audit.client_addresses import find_shared_address
+from authserve.audit.listing import (
     EventFilters,
     RecordedEvent,
     find_events,
     find_own_events,
-    find_shared_address,
     position_of,
 )
+from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
 from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import MomentPageQuerySchema, make_page
 from authserve.http.request_info import find_address
-from authserve.rbac.service import Permission
+from authserve.rbac.policy import Permission
 
 blueprint = Blueprint(
     "audit", __name__, url_prefix="/api/v1", description="What happened, and who did it."

@@ -1,6 +1,8 @@
 """What the worker does for the audit trail."""
 
-from authserve.audit.service import prune_events, seal_events, verify_nightly
+from authserve.audit.nightly import verify_nightly
+from authserve.audit.prune import prune_events
+from authserve.audit.seal import seal_events
 from authserve.outbox.worker import Job
 
 SEAL_SECS = 60.0

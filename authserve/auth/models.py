@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Integer, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.core.db import Base, UTCDateTime, table_of
+from authserve.database.transactions import Base, UTCDateTime, table_of
 
 ONLY_ID = 1
 """The id of the one row: a new link replaces the one before."""

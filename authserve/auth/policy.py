@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from authserve.core.settings import EmailVerification
-from authserve.users.service import Credentials
+from authserve.settings.model import EmailVerification
+from authserve.users.credentials import Credentials
 
 
 class SignInFailure(StrEnum):

@@ -13,12 +13,13 @@ from uuid import UUID
 from sqlalchemy import Row, ScalarSelect, bindparam, func, select
 
 from authserve.core.actor import Actor, UserRef
-from authserve.core.db import read_all, table_of
-from authserve.core.planning import planned_once
+from authserve.database.prepared import planned_once
+from authserve.database.transactions import read_all, table_of
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
-from authserve.sessions.service import ADVANCE, BEGIN
+from authserve.sessions.rotate import ADVANCE
+from authserve.sessions.start import BEGIN
 from authserve.users.models import User
 
 _SESSIONS, _USERS = table_of(Session), table_of(User)

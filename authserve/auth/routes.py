@@ -6,7 +6,11 @@ from typing import Any, TypeVar, cast
 
 from flask import Response
 
+from authserve.auth.current_session import new_device
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.first_administrator import make_first_administrator
+from authserve.auth.login import find_own_device, login
+from authserve.auth.register import register
 from authserve.auth.schemas import (
     AccessTokenSchema,
     DeviceTokenSchema,
@@ -20,17 +24,7 @@ from authserve.auth.schemas import (
     RegisterSchema,
     TokensSchema,
 )
-from authserve.auth.service import (
-    find_own_device,
-    login,
-    logout,
-    logout_everywhere,
-    make_first_administrator,
-    new_device,
-    reauthenticate,
-    refresh,
-    register,
-)
+from authserve.auth.session_use import logout, logout_everywhere, reauthenticate, refresh
 from authserve.auth.tokens import (
     introspect,
     issue_access_token,
@@ -49,7 +43,6 @@ from authserve.core.errors import (
     SessionRevokedError,
     TokenExpiredError,
 )
-from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
     login_optional,
@@ -65,6 +58,7 @@ from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Bluepr
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
+from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
     FORGOT,
@@ -78,7 +72,7 @@ from authserve.ratelimit.policy import (
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
 )
-from authserve.rbac.service import Permission
+from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
 from authserve.users.errors import (
     AccountDisabledError,
@@ -89,20 +83,19 @@ from authserve.users.errors import (
     UserNotFoundError,
     WrongPasswordError,
 )
+from authserve.verification.policy import Purpose
+from authserve.verification.redeem import (
+    NewPassword,
+    accept_invitation,
+    reset_password,
+    verify_address,
+)
+from authserve.verification.requests import request_by_address, request_password_reset
 from authserve.verification.schemas import (
     AddressSchema,
     InvitationSchema,
     ProvenTokenSchema,
     ResetSchema,
-)
-from authserve.verification.service import (
-    NewPassword,
-    Purpose,
-    accept_invitation,
-    request_by_address,
-    request_password_reset,
-    reset_password,
-    verify_address,
 )
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])

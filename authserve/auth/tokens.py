@@ -14,13 +14,18 @@ from flask_jwt_extended import create_access_token, decode_token
 from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
+from authserve.auth.current_session import Device, SignedIn, get_live_sign_in
 from authserve.auth.queries import TokenHolder
-from authserve.auth.service import Device, SignedIn, get_live_sign_in
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, UnauthenticatedError
 from authserve.core.ids import new_id
-from authserve.core.settings import get_settings
-from authserve.core.signed_tokens import (
+from authserve.extensions import TokenManager
+from authserve.http.authentication import Authentication
+from authserve.keys.rotation import ALGORITHM
+from authserve.keys.store import get_key_store
+from authserve.sessions.rotate import PresentedRefresh
+from authserve.settings.model import get_settings
+from authserve.tokens.signing import (
     LEEWAY_SECS,
     TokenKind,
     decode,
@@ -31,10 +36,6 @@ from authserve.core.signed_tokens import (
     times,
     verify,
 )
-from authserve.extensions import TokenManager
-from authserve.http.authentication import Authentication
-from authserve.keys.service import ALGORITHM, get_key_store
-from authserve.sessions.service import PresentedRefresh
 
 ACCESS = TokenKind(
     name="access",

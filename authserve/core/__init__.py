@@ -1,1 +1,5 @@
-"""The kernel: what every feature stands on. It imports no other package of ours."""
+"""The kernel: small modules that know neither the database nor any feature.
+
+Every package may import it. Begin with `actor.py` (who acts), `events.py` (what happens) and
+`errors.py` (what callers are answered).
+"""

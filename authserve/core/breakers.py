@@ -13,7 +13,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar, cast
 
-from authserve.core.registry import component
+from authserve.core.container import component
 
 # pybreaker imports redis wherever it is installed, for a storage that is not used here: 35 ms of
 # each start, and 7 MB (measured). With None in its place it goes without, as if there were none

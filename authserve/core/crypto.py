@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from authserve.core.registry import component
+from authserve.core.container import component
 
 _NONCE_BYTES = 12
 """AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random, as a key here encrypts few messages."""

@@ -4,14 +4,12 @@ A service emits an event inside its transaction; the handlers that `app.py` wire
 the same transaction. So the audit trail, for one, commits with what it records or not at all.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
-from authserve.core.db import require_transaction
-from authserve.core.registry import component
 
 
 class AuditAction(StrEnum):
@@ -87,15 +85,3 @@ Handler = Callable[[Any], None]
 Subscription = tuple[type[DomainEvent], Handler]
 
 EVENTS_EXTENSION = "authserve.subscriptions"
-
-
-def emit(event: DomainEvent) -> None:
-    """Hand `event` to every handler of its class or of a parent class, in the order of wiring.
-
-    Raises:
-        RuntimeError: outside a transaction, where the effects could not commit together.
-    """
-    require_transaction()
-    for event_type, handler in cast("Iterable[Subscription]", component(EVENTS_EXTENSION)):
-        if isinstance(event, event_type):
-            handler(event)

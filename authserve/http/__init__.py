@@ -1,1 +1,5 @@
-"""What every JSON call shares: how it is read, who makes it, how it is answered and logged."""
+"""What all HTTP calls share: parsing, authentication, errors, headers, limits, OpenAPI.
+
+Routes import it; use cases never do. Begin with `middleware.py` (the hooks around a request),
+`json_body.py` (the one reader of bodies) and `errors.py` (errors as problem+json).
+"""

@@ -9,6 +9,7 @@ from flask import g, request
 
 from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
+from authserve.core.container import component
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -19,9 +20,8 @@ from authserve.core.errors import (
     SessionRevokedError,
     TokenExpiredError,
 )
-from authserve.core.registry import component
-from authserve.core.settings import get_settings
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
+from authserve.settings.model import get_settings
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 

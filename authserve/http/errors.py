@@ -12,8 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from authserve.core.connecting import unheard
-from authserve.core.database_refusals import is_refusal
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -31,6 +29,8 @@ from authserve.core.errors import (
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
+from authserve.database.circuit import unheard
+from authserve.database.refusals import is_refusal
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from authserve.core.identifiers import (
     clean_display_name,
 )
 from authserve.core.ids import read_id
-from authserve.core.password_policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
-from authserve.core.password_policy import normalize_password
+from authserve.passwords.policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
+from authserve.passwords.policy import normalize_password
 
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",

@@ -14,7 +14,6 @@ from flask import Response, after_this_request, g
 from flask_limiter import RequestLimit
 
 from authserve.core.crypto import get_keyring
-from authserve.core.settings import get_settings
 from authserve.extensions import limiter
 from authserve.http.authentication import current_actor
 from authserve.http.openapi import Blueprint, limited_by
@@ -22,6 +21,7 @@ from authserve.http.request_info import client_address
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CountedBy, Limit, network_of
 from authserve.ratelimit.storage import Window, counted_window, counting
+from authserve.settings.model import get_settings
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 

@@ -12,6 +12,7 @@ import flask_smorest
 from apispec import BasePlugin
 from flask import Flask
 
+from authserve.core.container import component
 from authserve.core.errors import (
     AuthserveError,
     MalformedRequestError,
@@ -22,7 +23,6 @@ from authserve.core.errors import (
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
-from authserve.core.registry import component
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
 from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, LIMITED, REFRESH_TOKEN, REFUSALS
 from authserve.http.openapi_examples import add_examples

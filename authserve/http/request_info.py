@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, g, request
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
-from authserve.core.settings import get_settings
 from authserve.ratelimit.policy import network_of
+from authserve.settings.model import get_settings
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -3,11 +3,11 @@
 from flask import Response, request
 from marshmallow import Schema, fields
 
-from authserve.core.brand import brand_name
-from authserve.core.settings import get_settings
 from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import get_api
 from authserve.http.responses import json_response
+from authserve.settings.brand import brand_name
+from authserve.settings.model import get_settings
 
 DOCUMENTATION = "/docs"
 

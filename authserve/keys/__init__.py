@@ -1,1 +1,5 @@
-"""The keys that sign access tokens: made, published, rotated and retired without a restart."""
+"""Signing keys: made on first use, rotated, published as a JWKS.
+
+Tokens are signed and verified with them. Begin with `policy.py` (the states of a key) and
+`store.py` (the keys that a process holds).
+"""

@@ -8,7 +8,8 @@ from authserve.core.actor import RequestInfo
 from authserve.core.cli import Group, print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.keys.errors import SigningKeyUnavailableError
-from authserve.keys.service import ListedKey, RotationCause, list_keys, rewrap, rotate
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import ListedKey, list_keys, rewrap, rotate
 
 keys_group = Group("keys", help="Signing keys: list, rotate, seal anew.")
 

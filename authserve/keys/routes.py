@@ -5,7 +5,7 @@ from flask_smorest import Blueprint
 
 from authserve.keys.policy import JWKS_MAX_AGE
 from authserve.keys.schemas import JWKSetSchema
-from authserve.keys.service import get_key_store
+from authserve.keys.store import get_key_store
 
 blueprint = Blueprint(
     "keys", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere."

@@ -1,1 +1,4 @@
-"""Counting what happens, and `/metrics`, which tells Prometheus of it."""
+"""Counting, and the answer to Prometheus; loaded only with `METRICS_TOKEN`.
+
+`metering.py` wires it. Begin with `counting.py`; `scraping.py` reads what the database knows.
+"""

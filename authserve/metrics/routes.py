@@ -7,12 +7,13 @@ from typing import cast
 from flask import Blueprint, Flask, Response, g, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from authserve.core.container import component
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
-from authserve.core.registry import component
-from authserve.core.settings import get_settings
 from authserve.http.authentication import bearer_token
-from authserve.metrics.service import Metrics, Source, expose, get_metrics
+from authserve.metrics.counting import Metrics, get_metrics
+from authserve.metrics.scraping import Source, expose
+from authserve.settings.model import get_settings
 
 LOGIN = "auth.login_user"
 REFRESH = "auth.refresh_tokens"

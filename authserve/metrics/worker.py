@@ -5,7 +5,7 @@ from threading import Thread
 
 from flask import Flask
 
-from authserve.metrics.service import METRICS_EXTENSION, Metrics
+from authserve.metrics.counting import METRICS_EXTENSION, Metrics
 
 SAMPLE_SECS = 1.0
 """How old what a worker says of itself may be (chosen). To tell it at every change would cost

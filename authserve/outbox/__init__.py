@@ -1,1 +1,5 @@
-"""What is owed to the outside: written with the use case, delivered by the worker, never lost."""
+"""Messages owed: written with what owes them, delivered by `flask worker`.
+
+Use cases call `enqueue.py` inside their transaction. Begin with `worker.py`, the loop that claims,
+delivers and retries.
+"""

@@ -12,14 +12,10 @@ from sqlalchemy import Row
 
 from authserve.core.cli import BaseCommand, Group, print_document, print_result, print_rows
 from authserve.core.clock import to_rfc3339
-from authserve.core.registry import component
-from authserve.outbox.service import (
-    MessageState,
-    OutboxMessage,
-    get_message,
-    list_messages,
-    retry,
-)
+from authserve.core.container import component
+from authserve.outbox.inspect import get_message, list_messages, retry
+from authserve.outbox.models import OutboxMessage
+from authserve.outbox.policy import MessageState
 from authserve.outbox.worker import (
     HANDLERS_EXTENSION,
     JOBS_EXTENSION,

@@ -12,17 +12,17 @@ from typing import Protocol, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.logs import correlation_id_var
-from authserve.outbox.errors import DeliveryError, DroppedError
-from authserve.outbox.policy import SUPERSEDED
-from authserve.outbox.service import (
+from authserve.outbox.delivery import (
     ClaimedMessage,
     claim,
     is_newest_of_topic,
     mark_dropped,
     mark_failed,
     mark_sent,
-    record_heartbeat,
 )
+from authserve.outbox.errors import DeliveryError, DroppedError
+from authserve.outbox.heartbeat import record_heartbeat
+from authserve.outbox.policy import SUPERSEDED
 
 logger = logging.getLogger(__name__)
 

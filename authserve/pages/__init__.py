@@ -1,1 +1,4 @@
-"""The small pages that the links in mails lead to."""
+"""The static pages that mailed links lead to.
+
+Browsers ask for them. Begin with `routes.py`.
+"""

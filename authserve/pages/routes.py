@@ -10,9 +10,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, abort, render_template, send_from_directory
 
-from authserve.core.brand import brand_name
-from authserve.core.password_policy import LONG_LENGTH
-from authserve.core.settings import get_settings
+from authserve.passwords.policy import LONG_LENGTH
+from authserve.settings.brand import brand_name
+from authserve.settings.model import get_settings
 
 blueprint = Blueprint("pages", __name__, template_folder="templates")
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.core.db import Base, UTCDateTime, key_string
+from authserve.database.transactions import Base, UTCDateTime, key_string
 
 KEY_MAX_LENGTH = 200
 

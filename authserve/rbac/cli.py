@@ -10,8 +10,9 @@ from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group, print_document, print_result, print_rows
 from authserve.core.errors import ValidationFailedError
 from authserve.http.openapi import flatten
+from authserve.rbac.models import Role
+from authserve.rbac.roles import create_role, delete_role, get_role, page_of_roles
 from authserve.rbac.schemas import NewRoleSchema, role_document
-from authserve.rbac.service import Role, create_role, delete_role, get_role, page_of_roles
 
 PAGE_SIZE = 200
 """Roles that are read at once (chosen)."""

@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from authserve.http.authentication import (
-    current_actor,
-    fresh_login_required,
-    require_permission,
-)
+from authserve.http.authentication import current_actor, fresh_login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import NamePageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
@@ -16,20 +12,14 @@ from authserve.rbac.errors import (
     RoleInUseError,
     RoleNotFoundError,
 )
+from authserve.rbac.policy import Permission
+from authserve.rbac.roles import create_role, delete_role, get_role, page_of_roles, replace_role
 from authserve.rbac.schemas import (
     NewRoleSchema,
     RoleBodySchema,
     RolePageSchema,
     RoleSchema,
     role_document,
-)
-from authserve.rbac.service import (
-    Permission,
-    create_role,
-    delete_role,
-    get_role,
-    page_of_roles,
-    replace_role,
 )
 
 blueprint = Blueprint(

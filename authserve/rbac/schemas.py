@@ -6,13 +6,13 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from authserve.http.pagination import page_schema
 from authserve.http.schemas import StrictSchema
+from authserve.rbac.models import Role
 from authserve.rbac.policy import (
     PERMISSION_PATTERN,
     ROLE_NAME_PATTERN,
     Permission,
     is_known_permission,
 )
-from authserve.rbac.service import Role
 
 MAX_PERMISSIONS = 100
 MAX_DESCRIPTION_LENGTH = 200

@@ -21,9 +21,8 @@ from gunicorn.config import Config
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from authserve.core.arrival import arrived_at
 from authserve.core.logs import correlation_id_var
-from authserve.core.settings import SETTINGS_EXTENSION
+from authserve.core.queue_time import arrived_at
 from authserve.http.request_info import normalize_address
 from authserve.serving.client_socket import SEND_SECS, ClientSocket
 from authserve.serving.refusals import (
@@ -37,6 +36,7 @@ from authserve.serving.refusals import (
     told_by_request,
 )
 from authserve.serving.request_buffer import RequestBuffer
+from authserve.settings.model import SETTINGS_EXTENSION
 
 ARRIVAL_SECS = 10.0
 """From a request's first byte to its last (chosen: 64 KiB at 50 kbit/s)."""

@@ -4,7 +4,7 @@ import signal
 
 from gunicorn.arbiter import Arbiter
 
-from authserve.core.draining import DRAIN_EXTENSION, Drain
+from authserve.health.drain import DRAIN_EXTENSION, Drain
 
 
 def drain_on_sigterm(arbiter: Arbiter, *, seconds: int) -> None:

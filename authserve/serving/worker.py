@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from authserve.core.draining import DRAIN_EXTENSION, Drain
+from authserve.health.drain import DRAIN_EXTENSION, Drain
 from authserve.serving.sharing import SharingWorker
 
 

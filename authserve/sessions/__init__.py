@@ -1,1 +1,4 @@
-"""Sessions: one row for each sign-in, from its start to its end."""
+"""Sessions: one row a sign-in, moved on by refreshes, ended by revocation.
+
+`auth` starts and rotates them. Begin with `policy.py` (when a session is live) and `rotate.py`.
+"""

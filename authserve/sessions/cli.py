@@ -19,12 +19,9 @@ from authserve.core.cli import (
     print_rows,
 )
 from authserve.core.clock import now, to_rfc3339
-from authserve.sessions.service import (
-    end_sessions_issued_before,
-    page_of_live_sessions,
-    purge_dead_sessions,
-)
-from authserve.users.service import get_users_by_reference, ref_of
+from authserve.sessions.listing import page_of_live_sessions
+from authserve.sessions.revoke import end_sessions_issued_before, purge_dead_sessions
+from authserve.users.accounts import get_users_by_reference, ref_of
 
 sessions_group = Group("sessions", help="Sessions: list them, end them, delete the dead ones.")
 

@@ -7,8 +7,8 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
-from authserve.core.db import Base, UTCDateTime
 from authserve.core.ids import new_id
+from authserve.database.transactions import Base, UTCDateTime
 
 
 class SeenDevice(Base):

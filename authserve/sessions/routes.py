@@ -8,13 +8,10 @@ from authserve.http.openapi import Blueprint
 from authserve.http.pagination import PageQuerySchema
 from authserve.http.request_info import current_request_info
 from authserve.sessions.errors import SessionNotFoundError
+from authserve.sessions.listing import find_live_sessions
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.revoke import end_session, end_sessions
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
-from authserve.sessions.service import (
-    RevokeReason,
-    end_session,
-    end_sessions,
-    find_live_sessions,
-)
 
 blueprint = Blueprint(
     "sessions",

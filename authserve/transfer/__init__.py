@@ -1,1 +1,5 @@
-"""Moving people in and out: accounts with their password hashes, so that no user is locked in."""
+"""Import and export of accounts, with their password hashes.
+
+Operators call it by `flask users import` and `export`. Begin with `cli.py`; `sources.py` knows the
+exports of other systems.
+"""

@@ -20,24 +20,23 @@ from authserve.core.cli import (
     print_written,
     progress_bar,
 )
-from authserve.core.settings import get_settings
+from authserve.settings.model import get_settings
+from authserve.transfer.columns import FirebaseConfig
 from authserve.transfer.errors import TransferFileError
-from authserve.transfer.policy import FIELDS
-from authserve.transfer.schemas import LoadOptions, load_row, source_id_of
-from authserve.transfer.service import (
-    SOURCES,
+from authserve.transfer.export import export_users
+from authserve.transfer.firebase import parse_firebase_config
+from authserve.transfer.import_users import (
     Candidate,
-    FirebaseConfig,
     ImportOptions,
-    RawRow,
-    ReadOptions,
     Result,
     RowResult,
-    export_users,
     import_users,
-    parse_firebase_config,
-    read_rows,
 )
+from authserve.transfer.policy import FIELDS
+from authserve.transfer.reading import ReadOptions, read_rows
+from authserve.transfer.rows import RawRow
+from authserve.transfer.schemas import LoadOptions, load_row, source_id_of
+from authserve.transfer.sources import SOURCES
 
 
 def _check_encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from uuid import UUID
 
-from authserve.core.foreign_hashes import UnusableHashError, parse_hash
+from authserve.passwords.foreign_hashes import UnusableHashError, parse_hash
 from authserve.transfer.errors import UnusableRowError
 
 FIELDS = (

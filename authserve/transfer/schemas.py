@@ -12,7 +12,7 @@ from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
 from authserve.transfer.errors import UnusableRowError
 from authserve.transfer.policy import parse_time, parse_truth, usable_hash
-from authserve.users.service import ImportedUser
+from authserve.users.bulk import ImportedUser
 
 SOURCE_ID_MAX_LENGTH = 255
 """Characters of another system's key."""

@@ -1,1 +1,5 @@
-"""Accounts: who they are, and their own profile."""
+"""Accounts: making, finding, changing, deleting them, and their passwords.
+
+Other features call its use cases and subscribe to its events. Begin with `accounts.py`;
+`lists.py` and `search.py` answer lists.
+"""

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
     current_authentication,
@@ -17,16 +16,18 @@ from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import UserSchema, user_document
+from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE, PASSWORDS
+from authserve.users.accounts import delete_user, update_profile
 from authserve.users.errors import (
     LastAdminError,
     UsernameTakenError,
     UserNotFoundError,
     WrongPasswordError,
 )
+from authserve.users.passwords import change_password
 from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
-from authserve.users.service import change_password, delete_user, update_profile
 
 blueprint = Blueprint(
     "users", __name__, url_prefix="/api/v1/users", description="Accounts and their owners."

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from authserve.mail.service import MailKind
+from authserve.mail.mailer import MailKind
 
 
 class Purpose(StrEnum):

@@ -3,7 +3,6 @@
 from typing import Any
 
 from authserve.core.errors import InvalidTokenForUseError
-from authserve.core.hashing_queue import HasherBusyError
 from authserve.http.authentication import (
     current_actor,
     current_authentication,
@@ -16,15 +15,13 @@ from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema
+from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE, REDEEM
 from authserve.users.errors import EmailTakenError, WrongPasswordError
+from authserve.verification.redeem import confirm_email_change
+from authserve.verification.requests import request_email_change, withdraw_email_change
 from authserve.verification.schemas import NewEmailSchema, ProvenTokenSchema
-from authserve.verification.service import (
-    confirm_email_change,
-    request_email_change,
-    withdraw_email_change,
-)
 
 blueprint = Blueprint(
     "email", __name__, url_prefix="/api/v1/users/me/email", description="Changing an address."

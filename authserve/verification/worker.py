@@ -2,23 +2,20 @@
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import transaction
-from authserve.core.events import emit
-from authserve.mail.service import MailKind, get_mailer, plain_name
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.mail.mailer import MailKind, get_mailer, plain_name
+from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
-from authserve.outbox.service import (
-    ClaimedMessage,
-    assign_user,
-    delete_held,
-    is_given_up,
-    require_held,
-)
+from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler
+from authserve.users.accounts import User, find_by_email, find_user, lock_user, ref_of
 from authserve.users.errors import UserNotFoundError
-from authserve.users.service import User, find_by_email, find_user, lock_user, ref_of
 from authserve.verification.events import PasswordResetRequested
+from authserve.verification.links import make_link
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
-from authserve.verification.service import RESET_REQUEST, ensure_token, make_link
+from authserve.verification.requests import RESET_REQUEST
+from authserve.verification.tokens import ensure_token
 
 NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is not MailKind.TEST)
 

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.rbac.policy import Permission
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller, sign_in

@@ -10,13 +10,14 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from sqlalchemy import update
 
-from authserve.admin.service import SignInObstacle, accounts
+from authserve.admin import accounts
+from authserve.admin.sign_in_status import SignInObstacle
 from authserve.admin.status_text import FAILURES, OBSTACLES
 from authserve.auth.policy import SignInFailure
 from authserve.core.actor import UserRef
-from authserve.core.db import transaction
 from authserve.core.ids import new_id
-from authserve.users.service import User
+from authserve.database.transactions import transaction
+from authserve.users.models import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.mail import open_mailbox, work

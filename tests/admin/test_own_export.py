@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from authserve.admin.service import export_personal_data, personal_data
+from authserve.admin import personal_data
+from authserve.admin.personal_data import export_personal_data
 from authserve.core.clock import now
-from authserve.core.db import db
+from authserve.database.transactions import db
 from authserve.outbox.policy import SENT_RETENTION
 from authserve.ratelimit import policy
-from authserve.users.service import get_user, ref_of
+from authserve.users.accounts import get_user, ref_of
 from authserve.verification.policy import Purpose
 from tests.support.clients import Caller
 from tests.support.databases import executed

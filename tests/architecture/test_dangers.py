@@ -125,16 +125,16 @@ CASES: list[tuple[Finder, list[str]]] = [
 
 KNOWN = {
     # A statement that SQLAlchemy has compiled, with the names of its parameters.
-    unsafe_sql: {"authserve/core/planning.py"},
+    unsafe_sql: {"authserve/database/prepared.py"},
     # Constants of the module, gone through in a loop.
-    unsafe_patterns: {"authserve/core/foreign_hashes/model.py"},
+    unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # To a constant of the module, and to a page of a closed list.
     redirects: {"authserve/http/root.py", "authserve/pages/routes.py"},
     # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,
     # and what an error says to do.
     unsafe_formats: {
         "authserve/core/logs.py",
-        "authserve/keys/service/rows.py",
+        "authserve/keys/statements.py",
         "authserve/outbox/worker.py",
     },
 }
@@ -168,7 +168,7 @@ def importers(*names: str) -> set[str]:
 def test_chance_that_can_be_guessed_only_spreads_retries() -> None:
     """Everything that nobody may guess comes from `secrets` (ASVS 11.5.1)."""
     assert importers("random") == {"http/errors.py", "outbox/policy.py"}
-    assert importers("secrets") == {"core/crypto.py", "core/secret_file.py"}
+    assert importers("secrets") == {"core/crypto.py", "settings/secret_files.py"}
 
 
 def test_digests_and_macs_are_made_in_known_places() -> None:
@@ -176,19 +176,19 @@ def test_digests_and_macs_are_made_in_known_places() -> None:
 
     Mail servers may ask for CRAM-MD5 (RFC 2195), which TLS or the loopback protects.
     """
-    codecs = "core/foreign_hashes/"
+    codecs = "passwords/foreign_hashes/"
     assert {name for name in importers("hashlib") if not name.startswith(codecs)} == {
         "core/crypto.py",
-        "core/breached_passwords.py",
+        "passwords/breached.py",
     }
     assert {name for name in importers("hmac") if not name.startswith(codecs)} == {
         "core/crypto.py",
         "mail/transports/smtp.py",
-        "verification/service/links.py",
+        "verification/links.py",
     }
     sources = {path: path.read_text(encoding="utf-8") for path in source_files()}
     weak = {path.name for path, source in sources.items() if re.search(r"md5\(|sha1\(", source)}
-    assert weak == {"breached_passwords.py"}
+    assert weak == {"breached.py"}
 
 
 SECRET_BYTES = re.compile(r"digest|mac|token|secret|head$")
@@ -212,7 +212,7 @@ def test_secrets_are_compared_in_constant_time() -> None:
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Every regular expression that a module of the service keeps for what callers send."""
     for module in pkgutil.walk_packages(authserve.__path__, "authserve."):
-        if module.name.startswith("authserve.core.setting_"):
+        if module.name.startswith("authserve.settings."):
             continue  # What operators write is theirs to wait for.
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, re.Pattern) and isinstance(value.pattern, str):

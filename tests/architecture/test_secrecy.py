@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 import authserve
 from authserve.core.crypto import Keyring
-from authserve.core.db import Base
-from authserve.core.passwords import PasswordHasher
-from authserve.core.settings import Settings
+from authserve.database.transactions import Base
+from authserve.passwords.hasher import PasswordHasher
+from authserve.settings.model import Settings
 from tests.conftest import CHEAP, make_settings
 
 SECRET = "0123456789-of-all-secrets-the-one-abcdef"

@@ -11,7 +11,7 @@ import pytest
 
 import authserve
 from authserve.app import SUBSCRIBERS
-from authserve.audit.service import record
+from authserve.audit.record import record
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.http.errors import status_of

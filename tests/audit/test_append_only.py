@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from authserve.audit.models import AuditChain, AuditDetail, AuditEvent
-from authserve.core.db import db, read_all, transaction
+from authserve.database.transactions import db, read_all, transaction
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.trail import details_of, event_ids, event_row, write_events
 

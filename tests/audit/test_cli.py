@@ -14,7 +14,7 @@ from flask.testing import FlaskCliRunner
 from sqlalchemy import select
 
 from authserve.audit.models import AuditBatch, AuditEvent
-from authserve.core.db import read_all
+from authserve.database.transactions import read_all
 from tests.support.clients import Caller
 from tests.support.trail import ALICE, event_ids, seal_all, unguarded, write_events
 

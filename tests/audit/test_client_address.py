@@ -9,10 +9,10 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.audit.service import find_shared_address
+from authserve.audit.client_addresses import find_shared_address
 from authserve.core.actor import RequestInfo
-from authserve.core.db import transaction
-from authserve.core.events import emit
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
 from authserve.ratelimit.events import SignInThrottled
 from tests.factories import make_user
 from tests.support.clients import Caller, register_caller

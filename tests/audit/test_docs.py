@@ -4,7 +4,7 @@ import re
 
 import config
 from authserve.core.events import AuditAction
-from authserve.core.settings import Settings
+from authserve.settings.model import Settings
 
 PAGE = (config.ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
 

@@ -6,10 +6,12 @@ import pytest
 import time_machine
 from sqlalchemy import delete
 
+from authserve.audit import export
+from authserve.audit.export import export_events
+from authserve.audit.listing import EventFilters, find_events
 from authserve.audit.models import AuditDetail
-from authserve.audit.service import EventFilters, export_events, exporting, find_events
 from authserve.core.clock import now
-from authserve.core.db import db, transaction
+from authserve.database.transactions import db, transaction
 from tests.support.databases import executed
 from tests.support.trail import ALICE, event_ids, seal_all, write_events, write_rows
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("clock", "context")
 
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "EXPORT_SLICE", 2)
+    monkeypatch.setattr(export, "EXPORT_SLICE", 2)
 
 
 @pytest.mark.usefixtures("two_at_once")

@@ -8,8 +8,7 @@ from flask import Flask
 from sqlalchemy import delete
 
 from authserve.audit.models import AuditEvent
-from authserve.audit.service import find_last_verification, verify_nightly
-from authserve.audit.service.nightly import claim_night
+from authserve.audit.nightly import claim_night, find_last_verification, verify_nightly
 from authserve.core.clock import now
 from tests.support.audit import all_events
 from tests.support.crowd import all_at_once, served

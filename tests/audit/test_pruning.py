@@ -10,9 +10,9 @@ from flask import Flask
 from sqlalchemy import delete, func, insert, select, update
 
 from authserve.audit.models import AuditBatch, AuditDetail, AuditEvent, AuditSeal
-from authserve.audit.service import TamperedError, prune_events, verify_trail
-from authserve.audit.service.verifying import find_fault_of_batch
-from authserve.core.db import read_all, transaction
+from authserve.audit.prune import prune_events
+from authserve.audit.verifying import TamperedError, find_fault_of_batch, verify_trail
+from authserve.database.transactions import read_all, transaction
 from tests.support.crowd import all_at_once, served
 from tests.support.trail import (
     event_ids,

@@ -8,11 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from authserve.audit.service import EventFilters, find_events, find_own_events
-from authserve.audit.service.reading import Position
+from authserve.audit.listing import EventFilters, Position, find_events, find_own_events
 from authserve.core.clock import now
-from authserve.core.db import db, transaction
 from authserve.core.events import AuditAction
+from authserve.database.transactions import db, transaction
 from tests.support.databases import executed
 from tests.support.trail import ALICE, write_rows
 

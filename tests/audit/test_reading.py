@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from authserve.audit.service import EventFilters, find_events, position_of
-from authserve.audit.service.reading import Position
+from authserve.audit.listing import EventFilters, Position, find_events, position_of
 from authserve.core.clock import now
 from tests.support.trail import event_ids, write_events
 

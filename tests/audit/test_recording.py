@@ -7,13 +7,15 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from authserve.audit.service import details_digest
+from authserve.audit.record import details_digest
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
-from authserve.core.db import transaction
-from authserve.core.events import AuditAction, DomainEvent, emit
-from authserve.keys.service import RotationCause, rotate
-from authserve.rbac.service import set_roles
-from authserve.users.service import activate, deactivate, get_user_by_reference, ref_of
+from authserve.core.events import AuditAction, DomainEvent
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import rotate
+from authserve.rbac.assignment import set_roles
+from authserve.users.accounts import activate, deactivate, get_user_by_reference, ref_of
 from tests.support.audit import Recorded, all_events
 from tests.support.clients import PASSWORD
 from tests.support.people import make_user

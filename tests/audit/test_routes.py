@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from authserve.core.actor import VISITOR
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
+from authserve.users.accounts import delete_user, get_user, ref_of
 from authserve.users.models import User
-from authserve.users.service import delete_user, get_user, ref_of
 from tests.factories import REQUEST, make_user
 from tests.support.clients import Caller, login
 from tests.support.marks import on_sqlite

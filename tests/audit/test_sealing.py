@@ -7,11 +7,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, insert, select
 
+from authserve.audit import seal
 from authserve.audit.models import AuditBatch, AuditChain, AuditDetail, AuditEvent, AuditUnsealed
-from authserve.audit.service import record, seal_events, sealing, verify_trail
+from authserve.audit.record import record
+from authserve.audit.seal import seal_events
+from authserve.audit.verifying import verify_trail
 from authserve.core.actor import RequestInfo
-from authserve.core.db import db, read_all, transaction
 from authserve.core.ids import new_id
+from authserve.database.transactions import db, read_all, transaction
 from authserve.users.events import UserRegistered
 from tests.support.crowd import all_at_once, served
 from tests.support.databases import executed, on_postgresql
@@ -89,15 +92,15 @@ def test_without_new_events_it_takes_no_lock() -> None:
 def test_of_twenty_sealers_none_doubles_or_skips(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "SEAL_SLICE", 7)
+    monkeypatch.setattr(seal, "SEAL_SLICE", 7)
     app = make_app(database_pool_size=SEALERS)
     write_rows(100)
 
-    def seal() -> int:
+    def seal_some() -> int:
         with app.app_context():
             return sum(served(seal_all))
 
-    sealed = sum(all_at_once([seal] * SEALERS)) + sum(seal_all())
+    sealed = sum(all_at_once([seal_some] * SEALERS)) + sum(seal_all())
 
     # A crowded-out sealer that tries again no longer tells what it had sealed before.
     assert sealed <= 100

@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from authserve.audit.chain import HEAD_COLUMNS, batch_head, batch_mac
 from authserve.audit.models import (
     AuditBatch,
     AuditChain,
@@ -20,12 +21,11 @@ from authserve.audit.models import (
     AuditSeal,
     AuditUnsealed,
 )
-from authserve.audit.service import TamperedError, rewrap_heads, verify_trail
-from authserve.audit.service.chain import HEAD_COLUMNS, batch_head, batch_mac
-from authserve.audit.service.verifying import LATENESS
+from authserve.audit.rewrap import rewrap_heads
+from authserve.audit.verifying import LATENESS, TamperedError, verify_trail
 from authserve.core.actor import UserRef
 from authserve.core.clock import now
-from authserve.core.db import read_all, transaction
+from authserve.database.transactions import read_all, transaction
 from tests.factories import make_user
 from tests.support.trail import (
     delete_from_trail,

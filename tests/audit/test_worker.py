@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from authserve.audit.models import AuditBatch, AuditChain
 from authserve.audit.worker import JOBS, SEAL_SECS
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.outbox.worker import JOBS_EXTENSION, MAINTENANCE_SECS, Worker
 from tests.support.trail import event_ids, places, seal_all, write_events
 

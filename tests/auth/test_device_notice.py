@@ -9,10 +9,10 @@ from flask import Flask
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from authserve.core.db import read_all, transaction
+from authserve.database.transactions import read_all, transaction
 from authserve.outbox.models import OutboxMessage
 from authserve.sessions.models import SeenDevice
-from authserve.sessions.service import purge_forgotten_devices
+from authserve.sessions.seen_devices import purge_forgotten_devices
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, register
 from tests.support.crowd import all_at_once, persistently

@@ -13,14 +13,14 @@ from flask import Flask
 from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
-from authserve.auth.service.registration import SILENT_SECS
+from authserve.auth.register import SILENT_SECS
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import transaction
-from authserve.core.settings import EmailVerification
+from authserve.database.transactions import transaction
 from authserve.ratelimit.models import RateCounter
+from authserve.settings.model import EmailVerification
+from authserve.users.accounts import deactivate
 from authserve.users.models import User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
-from authserve.users.service import deactivate
 from tests.support.clients import PASSWORD
 from tests.support.hashing import argon2_asked
 from tests.support.observing import observed

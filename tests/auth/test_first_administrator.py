@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from authserve.auth.models import FirstLink
-from authserve.core.db import read_all
-from authserve.core.settings import EmailVerification, Registration
+from authserve.database.transactions import read_all
+from authserve.settings.model import EmailVerification, Registration
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, login, register, sign_in
 from tests.support.crowd import all_at_once, persistently

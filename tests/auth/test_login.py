@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import read_all, transaction
-from authserve.core.settings import EmailVerification
+from authserve.database.transactions import read_all, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
+from authserve.settings.model import EmailVerification
+from authserve.users.accounts import deactivate
 from authserve.users.models import User
-from authserve.users.service import deactivate
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import on_sqlite

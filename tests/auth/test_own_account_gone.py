@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.http.authentication import AUTHENTICATOR_EXTENSION
-from authserve.users.service import delete_user
+from authserve.users.accounts import delete_user
 from tests.support.clients import PASSWORD, Caller
 from tests.support.problems import assert_problem
 

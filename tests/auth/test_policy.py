@@ -5,8 +5,8 @@ import pytest
 from authserve.auth.policy import SignInFailure, judge_sign_in
 from authserve.core.actor import UserRef
 from authserve.core.ids import new_id
-from authserve.core.settings import EmailVerification
-from authserve.users.service import Credentials
+from authserve.settings.model import EmailVerification
+from authserve.users.credentials import Credentials
 
 OFF, OPTIONAL, REQUIRED = EmailVerification
 

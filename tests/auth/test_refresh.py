@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, update
 from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.rbac.models import Role, UserRole
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login, register_caller

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from authserve.app import create_app
-from authserve.core.db import read_all
-from authserve.core.password_policy import MAX_LENGTH
-from authserve.core.settings import EmailVerification
+from authserve.database.transactions import read_all
+from authserve.passwords.policy import MAX_LENGTH
+from authserve.settings.model import EmailVerification
 from authserve.users.models import User
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD, login, register

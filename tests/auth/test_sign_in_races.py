@@ -10,11 +10,12 @@ from passlib.hash import argon2, bcrypt
 from sqlalchemy import select, update
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo
-from authserve.core.db import read_all, transaction
-from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, Verification
+from authserve.database.transactions import read_all, transaction
+from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, Verification
 from authserve.ratelimit.models import RateCounter
+from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
 from authserve.users.models import User
-from authserve.users.service import change_password, deactivate, delete_user, get_user, ref_of
+from authserve.users.passwords import change_password
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, live_session_row

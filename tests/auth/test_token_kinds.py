@@ -18,7 +18,7 @@ from flask import Flask
 from jwt.algorithms import ECAlgorithm
 from werkzeug.test import TestResponse
 
-from authserve.keys.service import get_key_store
+from authserve.keys.store import get_key_store
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem

@@ -15,7 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from authserve.core.settings import Settings
+from authserve.settings.model import Settings
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.mail import Letter

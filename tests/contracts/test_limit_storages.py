@@ -10,7 +10,7 @@ from limits.storage import MemoryStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from authserve.core.clock import now
-from authserve.core.db import reading
+from authserve.database.transactions import reading
 from authserve.ratelimit.models import THROTTLE_PREFIX
 from authserve.ratelimit.storage import TABLE, RedisStorage, SQLStorage, WindowStorage
 from tests.support.crowd import all_at_once, served

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from authserve.core.crypto import KEYRING_EXTENSION, Keyring
-from authserve.core.settings import SETTINGS_EXTENSION
+from authserve.settings.model import SETTINGS_EXTENSION
 from tests.conftest import make_settings
 
 SECRET = "the present secret, 0123456789 0123456789"

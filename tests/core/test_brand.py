@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from authserve.core.brand import brand_name, brand_words
-from authserve.core.settings import Settings
+from authserve.settings.brand import brand_name, brand_words
+from authserve.settings.model import Settings
 from tests.conftest import make_settings
 from tests.support.marks import on_sqlite
 

@@ -28,10 +28,11 @@ from authserve.core.cli import (
     print_rows,
     read_line,
 )
-from authserve.core.db import transaction
 from authserve.core.errors import NotFoundError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
-from authserve.outbox.service import enqueue, list_messages
+from authserve.database.transactions import transaction
+from authserve.outbox.enqueue import enqueue
+from authserve.outbox.inspect import list_messages
 from tests.conftest import make_settings
 from tests.support.commands import run_flask
 from tests.support.marks import on_sqlite

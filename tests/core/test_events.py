@@ -8,7 +8,6 @@ from flask import Flask
 from sqlalchemy import insert, select
 
 from authserve.core.clock import now
-from authserve.core.db import read_all, require_transaction, transaction
 from authserve.core.events import (
     EVENTS_EXTENSION,
     AuditAction,
@@ -16,8 +15,9 @@ from authserve.core.events import (
     Handler,
     Outcome,
     Subscription,
-    emit,
 )
+from authserve.database.emit import emit
+from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.rbac.models import Role
 from tests.support.databases import on_sqlite
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from authserve.core.clock import now
-from authserve.core.db import read_all, transaction
 from authserve.core.identifiers import (
     DISPLAY_NAME_MAX_LENGTH,
     EMAIL_MAX_LENGTH,
@@ -27,6 +26,7 @@ from authserve.core.identifiers import (
     search_key,
     unicode_email,
 )
+from authserve.database.transactions import read_all, transaction
 from authserve.users.models import User
 
 ANY_TEXT = st.text(st.characters())  # half surrogate pairs and NUL included

@@ -10,8 +10,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from authserve.app import create_app
-from authserve.core.database_url import database_url as parser_of
-from authserve.core.db import db, reading, transaction
+from authserve.database.transactions import db, reading, transaction
+from authserve.settings.database_url import database_url as parser_of
 from tests.conftest import PostgreSQL, make_settings, migrate
 from tests.support.clients import login, register_caller
 from tests.support.crowd import all_at_once

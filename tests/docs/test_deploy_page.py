@@ -13,7 +13,7 @@ from psycopg2.errors import InsufficientPrivilege
 
 import config
 from authserve.app import create_app
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import register_caller
 from tests.support.mail import open_mailbox, work

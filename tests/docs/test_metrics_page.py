@@ -11,9 +11,9 @@ from flask import Flask
 import config
 from authserve.audit.events import TrailVerified
 from authserve.core.breakers import all_breakers
-from authserve.core.db import transaction
 from authserve.core.errors import AuthserveError
-from authserve.core.events import emit
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
 from tests.support.marks import on_sqlite

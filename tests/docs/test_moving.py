@@ -8,7 +8,7 @@ import pytest
 
 import config
 from authserve.transfer.cli import import_command
-from authserve.transfer.service import SOURCES
+from authserve.transfer.sources import SOURCES
 
 PAGE = (config.ROOT / "docs/moving.md").read_text(encoding="utf-8")
 

@@ -17,9 +17,10 @@ from sqlalchemy import func, select, update
 import config
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.keys.models import SigningKey
-from authserve.keys.service import RotationCause, rotate
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import rotate
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import persistently
 from tests.support.marks import on_sqlite

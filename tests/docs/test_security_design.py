@@ -8,15 +8,15 @@ import pytest
 from flask import Flask
 
 import config
-from authserve.audit.service import chain
+from authserve.audit import chain
 from authserve.auth.tokens import DEVICE, REFRESH
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
-from authserve.keys.service import rows
-from authserve.ratelimit import service as throttle
-from authserve.rbac.service import Permission
+from authserve.keys import statements
+from authserve.ratelimit import throttle
+from authserve.rbac.policy import Permission
 from authserve.users.models import User
-from authserve.verification.service import links
+from authserve.verification import links
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
 
@@ -121,7 +121,7 @@ def test_it_has_every_field_of_an_account() -> None:
 def test_it_has_every_key_that_is_derived() -> None:
     told = set(re.findall(r"purpose `([\w-]+)`", section("Cryptography")))
     assert told == {
-        rows.SEAL_PURPOSE,
+        statements.SEAL_PURPOSE,
         REFRESH.purpose,
         DEVICE.purpose,
         links.KEY_PURPOSE,

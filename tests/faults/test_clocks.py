@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.sessions.models import Session
 from tests.support.clients import Caller, login, register_caller, sign_in
 from tests.support.databases import on_postgresql

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from authserve.app import create_app
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import make_settings
 from tests.support.clients import register_caller
 from tests.support.crowd import DEADLINE_SECS

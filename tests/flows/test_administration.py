@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from authserve.outbox.service import list_messages
+from authserve.outbox.inspect import list_messages
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.mail import Mailbox, open_mailbox, work
 

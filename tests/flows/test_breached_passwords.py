@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authserve.core.breached_passwords import BREACHED_PASSWORDS_EXTENSION
-from authserve.core.db import db
-from authserve.core.new_passwords import BREACHED as MESSAGE
-from authserve.core.range_service import TOTAL_TIMEOUT_SECS
-from authserve.verification.service import invite
+from authserve.database.transactions import db
+from authserve.passwords.breached import BREACHED_PASSWORDS_EXTENSION
+from authserve.passwords.range_service import TOTAL_TIMEOUT_SECS
+from authserve.passwords.validation import BREACHED as MESSAGE
+from authserve.verification.requests import invite
 from tests.support.clients import PASSWORD, login, register, register_caller
 from tests.support.crowd import all_at_once
 from tests.support.mail import open_mailbox, work

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.events import AuditAction
 from authserve.http.openapi_document import get_api
-from authserve.rbac.service import Permission
+from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work

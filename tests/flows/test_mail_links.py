@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from authserve.core.settings import EmailVerification
+from authserve.settings.model import EmailVerification
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.mail import Mailbox, open_mailbox, work
 

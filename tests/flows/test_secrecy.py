@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from authserve.core.db import read_all
+from authserve.database.transactions import read_all
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, register
 from tests.support.marks import on_sqlite

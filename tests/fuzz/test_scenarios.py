@@ -23,7 +23,7 @@ from schemathesis.core.transport import Response
 from schemathesis.schemas import BaseSchema
 
 from authserve.app import create_app
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import DATABASES, fresh_database, make_settings
 from tests.fuzz.callers import FuzzCaller
 from tests.support.fuzzing import TAKES_NOTHING, excluded_checks, operations, read_schema

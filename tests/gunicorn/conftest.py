@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 
 from authserve.app import create_app
-from authserve.core.db import db
-from authserve.core.settings import Settings
+from authserve.database.transactions import db
+from authserve.settings.model import Settings
 from tests.conftest import DATABASES, fresh_database, make_settings
 from tests.support.server import Server
 

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy.pool import QueuePool
 
 import config
-from authserve.core.db import db
-from authserve.core.password_policy import load_common_passwords
+from authserve.database.transactions import db
+from authserve.passwords.policy import load_common_passwords
 
 
 def test_making_an_application_connects_to_nothing(make_app: Callable[..., Flask]) -> None:

@@ -13,8 +13,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
-from authserve.core.db import read_all
-from authserve.core.passwords import get_password_hasher
+from authserve.database.transactions import read_all
+from authserve.passwords.hasher import get_password_hasher
 from authserve.sessions.models import Session
 from authserve.users.models import User
 from authserve.verification.models import OneTimeToken

@@ -12,8 +12,8 @@ import pytest
 import requests
 from sqlalchemy import func, make_url, select, update
 
-from authserve.core.db import read_all, transaction
-from authserve.mail.service import MailKind
+from authserve.database.transactions import read_all, transaction
+from authserve.mail.mailer import MailKind
 from authserve.outbox.models import OutboxMessage
 from authserve.ratelimit.models import RateCounter
 from authserve.users.models import User

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from authserve.metrics.service.files import ENDED
+from authserve.metrics.files import ENDED
 from tests.support.crowd import all_at_once
 from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape

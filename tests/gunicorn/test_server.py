@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.keys.models import SigningKey
 from tests.support.clients import PASSWORD
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently

@@ -18,9 +18,10 @@ from sqlalchemy import func, select, update
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.keys.models import SigningKey
-from authserve.keys.service import RotationCause, list_keys, rotate
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import list_keys, rotate
 from authserve.sessions.models import Session
 from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD, Caller, login, register_caller

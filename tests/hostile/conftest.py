@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from authserve.core.db import Base, read_all
+from authserve.database.transactions import Base, read_all
 from authserve.ratelimit.models import RateCounter
 from tests.support.clients import Caller, register_caller
 from tests.support.operations import Operation, read_operations

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import make_url
 
-from authserve.core.db import db
+from authserve.database.transactions import db
 
 Log = Callable[[], list[dict[str, Any]]]
 

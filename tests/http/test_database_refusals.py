@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from flask_migrate import downgrade
 from sqlalchemy import event
 
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import PostgreSQL
 from tests.support.clients import Caller
 from tests.support.databases import on_postgresql

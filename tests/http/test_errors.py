@@ -6,8 +6,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import QueuePool, create_engine, text
 from sqlalchemy.exc import IntegrityError, InterfaceError
 
-from authserve.core.db import db
 from authserve.core.errors import AuthserveError, ThrottledError, UnavailableError
+from authserve.database.transactions import db
 from authserve.http.errors import RETRY_AFTER_RANGE_SECS, status_of
 from tests.http.conftest import Log
 from tests.support.clients import PASSWORD, Caller, register

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from authserve.core.db import db, transaction
-from authserve.core.passwords import PASSWORD_HASHER_EXTENSION
+from authserve.database.transactions import db, transaction
+from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller

@@ -9,8 +9,8 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from authserve.core.draining import DRAIN_EXTENSION
 from authserve.core.logs import correlation_id_var
+from authserve.health.drain import DRAIN_EXTENSION
 from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.http.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
 
 
 @pytest.fixture

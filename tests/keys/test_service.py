@@ -16,11 +16,13 @@ from sqlalchemy import event, select, text, update
 from authserve.app import create_app
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import db, transaction
+from authserve.database.transactions import db, transaction
+from authserve.keys import store
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
 from authserve.keys.policy import CACHE_TTL, ROTATION_PERIOD, KeyState, RotationCause
-from authserve.keys.service import get_key_store, list_keys, rewrap, rotate, store
+from authserve.keys.rotation import list_keys, rewrap, rotate
+from authserve.keys.store import get_key_store
 from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
 from tests.support.crowd import DEADLINE_SECS, all_at_once, served

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import make_transport
 from tests.support.marks import on_sqlite
 from tests.support.smtp import faulty_server, mail_server

@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from authserve.core.db import transaction
-from authserve.mail.service import MAILER_EXTENSION, Mailer
+from authserve.database.transactions import transaction
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer
 from authserve.mail.transports import make_transport
 from authserve.users.models import User
 from tests.support.clients import PASSWORD

@@ -11,14 +11,15 @@ import time_machine
 from flask import Flask, g
 from flask.testing import FlaskClient
 
-from authserve.core.db import transaction
-from authserve.core.events import AuditAction, emit
-from authserve.core.passwords import get_password_hasher
-from authserve.core.settings import EmailVerification
-from authserve.metrics.service.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.metrics.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
+from authserve.passwords.hasher import get_password_hasher
 from authserve.ratelimit.policy import SIGN_IN
+from authserve.settings.model import EmailVerification
+from authserve.users.accounts import get_user_by_reference, ref_of
 from authserve.users.events import UserRegistered
-from authserve.users.service import get_user_by_reference, ref_of
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from authserve.metrics.service import files
-from authserve.metrics.service.files import ENDED, forget_worker, read_all_workers
+from authserve.metrics import files
+from authserve.metrics.files import ENDED, forget_worker, read_all_workers
 
 NAME = "authserve_tests"
 

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from authserve.core.events import EVENTS_EXTENSION
-from authserve.metrics.service import METRICS_EXTENSION
+from authserve.metrics.counting import METRICS_EXTENSION
 from tests.support.clients import Caller
 from tests.support.marks import on_sqlite
 from tests.support.metrics import BEARER, METRICS_TOKEN, Scrape

@@ -13,12 +13,12 @@ from authserve.app import service_version
 from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.core.breakers import all_breakers
 from authserve.core.clock import now
-from authserve.core.db import read_all, reading, transaction
-from authserve.core.events import emit
+from authserve.database.emit import emit
+from authserve.database.transactions import read_all, reading, transaction
 from authserve.metering import METRICS_SOURCES
+from authserve.metrics import scraping
+from authserve.metrics.families import BREAKER_STATES
 from authserve.metrics.routes import SOURCES_EXTENSION
-from authserve.metrics.service import scraping
-from authserve.metrics.service.families import BREAKER_STATES
 from tests.support.clients import Caller, register
 from tests.support.databases import on_postgresql
 from tests.support.mail import work

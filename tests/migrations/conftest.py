@@ -11,7 +11,7 @@ from flask import Flask
 
 import config
 from authserve.app import create_app
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import DATABASES, PostgreSQL, make_settings
 
 

@@ -12,8 +12,8 @@ import pytest
 from flask_migrate import upgrade
 
 from authserve.app import create_app
-from authserve.core.db import db
-from authserve.core.migration_state import expected_revision
+from authserve.database.revision import expected_revision
+from authserve.database.transactions import db
 from tests.conftest import make_settings
 from tests.migrations.test_starters import look_at
 from tests.support.crowd import DEADLINE_SECS

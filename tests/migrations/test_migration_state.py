@@ -9,13 +9,13 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
 from authserve.app import create_app
-from authserve.core.db import db, transaction
-from authserve.core.migration_state import (
+from authserve.database.revision import (
     current_revision,
     expected_revision,
     is_migrated,
     is_of_newer_release,
 )
+from authserve.database.transactions import db, transaction
 from tests.conftest import make_settings
 from tests.support.databases import on_postgresql, on_sqlite
 

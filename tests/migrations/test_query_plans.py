@@ -18,15 +18,10 @@ from sqlalchemy import text
 
 from authserve.app import create_app
 from authserve.auth.queries import _TOKEN_CHECK
-from authserve.core.db import db, transaction
-from authserve.users.service import (
-    Match,
-    UserFilters,
-    find_by_beginning,
-    find_credentials,
-    page_of_users,
-    search_users,
-)
+from authserve.database.transactions import db, transaction
+from authserve.users.credentials import find_credentials
+from authserve.users.lists import UserFilters, page_of_users, search_users
+from authserve.users.search import Match, find_by_beginning
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.databases import executed
 

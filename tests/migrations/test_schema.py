@@ -23,14 +23,14 @@ from sqlalchemy import (
     text,
 )
 
-from authserve.core.db import Base, db, read_all
 from authserve.core.ids import new_id
-from authserve.core.migration_state import (
+from authserve.database.revision import (
     MIGRATIONS_FOLDER,
     current_revision,
     expected_revision,
     is_of_newer_release,
 )
+from authserve.database.transactions import Base, db, read_all
 from authserve.rbac.models import Role
 from authserve.rbac.policy import BUILT_IN_ROLES, Permission, from_scopes
 from authserve.users.models import User

@@ -18,9 +18,9 @@ import psycopg2
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from authserve.core.db import Base
-from authserve.core.engine import engine_options
-from authserve.core.migration_state import expected_revision
+from authserve.database.engine import engine_options
+from authserve.database.revision import expected_revision
+from authserve.database.transactions import Base
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.schema import VERSION_TABLE, describe_tables
 

@@ -7,7 +7,7 @@ from threading import Lock
 import pytest
 from flask import Flask
 
-from authserve.outbox.service import ClaimedMessage
+from authserve.outbox.delivery import ClaimedMessage
 from authserve.outbox.worker import Handler, Purge, Worker
 
 KIND = "letter"

@@ -7,8 +7,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from authserve.core.db import transaction
-from authserve.outbox.service import claim, enqueue, mark_dropped
+from authserve.database.transactions import transaction
+from authserve.outbox.delivery import claim, mark_dropped
+from authserve.outbox.enqueue import enqueue
 from tests.outbox.conftest import KIND
 from tests.support.marks import on_sqlite
 from tests.support.messages import change_messages, messages

@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
-from authserve.mail.service import MailKind
-from authserve.outbox.service import enqueue
+from authserve.database.transactions import transaction
+from authserve.mail.mailer import MailKind
+from authserve.outbox.enqueue import enqueue
 from tests.conftest import make_settings
 from tests.factories import make_user
 from tests.support.databases import on_postgresql

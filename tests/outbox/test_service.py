@@ -11,36 +11,27 @@ import time_machine
 from flask import Flask
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
-from authserve.outbox.errors import (
-    DroppedError,
-    MessageNotFoundError,
-    MessageNotRetryableError,
-)
-from authserve.outbox.policy import (
-    DEAD_RETENTION,
-    HORIZON,
-    LEASE,
-    SENT_RETENTION,
-    MessageState,
-)
-from authserve.outbox.service import (
+from authserve.database.transactions import transaction
+from authserve.outbox.delivery import (
     ClaimedMessage,
     claim,
-    delete_messages_of,
-    drop_topic,
-    enqueue,
-    find_messages_of,
-    get_message,
     is_newest_of_topic,
-    list_messages,
     mark_dropped,
     mark_failed,
     mark_sent,
-    purge_finished_messages,
     require_held,
+)
+from authserve.outbox.enqueue import drop_topic, enqueue
+from authserve.outbox.errors import DroppedError, MessageNotFoundError, MessageNotRetryableError
+from authserve.outbox.inspect import (
+    delete_messages_of,
+    find_messages_of,
+    get_message,
+    list_messages,
+    purge_finished_messages,
     retry,
 )
+from authserve.outbox.policy import DEAD_RETENTION, HORIZON, LEASE, SENT_RETENTION, MessageState
 from tests.outbox.conftest import KIND
 from tests.support.crowd import all_at_once
 from tests.support.messages import change_messages, messages, states
@@ -282,7 +273,7 @@ class TestKeeping:
         assert states(app) == {"pending": 1}
 
     def test_it_clears_away_in_slices(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("authserve.core.db.PURGE_SLICE", 2)
+        monkeypatch.setattr("authserve.database.transactions.PURGE_SLICE", 2)
         for _ in range(5):
             owe()
         change_messages(app, state="sent", finished_at=now() - timedelta(days=8))

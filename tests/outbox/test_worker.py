@@ -14,11 +14,12 @@ from flask import Flask
 from sqlalchemy import text
 
 from authserve.core.clock import now
-from authserve.core.db import db, transaction
 from authserve.core.logs import correlation_id_var
+from authserve.database.transactions import db, transaction
+from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DeliveryError, DroppedError
+from authserve.outbox.inspect import retry
 from authserve.outbox.policy import HORIZON, REFUSAL_PAUSE
-from authserve.outbox.service import enqueue, retry
 from authserve.outbox.worker import MAINTENANCE_SECS, StopSignal, Worker
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post

@@ -9,12 +9,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from authserve.core.db import db
 from authserve.core.ids import new_id
+from authserve.database.transactions import db
 from authserve.pages.routes import ASSETS
+from authserve.verification.links import PAGES, make_link
 from authserve.verification.policy import Purpose
-from authserve.verification.service import make_link
-from authserve.verification.service.links import PAGES
 from tests.support.clients import PASSWORD, Caller
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import on_sqlite

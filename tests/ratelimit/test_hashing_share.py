@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
+from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, register_caller
 from tests.support.crowd import DEADLINE_SECS

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import RequestInfo
-from authserve.core.db import transaction
-from authserve.core.passwords import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
-from authserve.ratelimit.service import identifier_key, record_failure
+from authserve.database.transactions import transaction
+from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
+from authserve.ratelimit.throttle import identifier_key, record_failure
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently

@@ -10,10 +10,10 @@ from flask import Flask
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import TransactionNestingError, transaction
 from authserve.core.ids import new_id
+from authserve.database.transactions import TransactionNestingError, transaction
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.service import (
+from authserve.ratelimit.throttle import (
     ThrottleKey,
     account_key,
     address_key,

@@ -7,11 +7,9 @@ import pytest
 from flask import Flask
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
-from authserve.core.db import read_all
 from authserve.core.ids import new_id
-from authserve.rbac.errors import RoleNotFoundError
-from authserve.rbac.service import (
-    create_role,
+from authserve.database.transactions import read_all
+from authserve.rbac.assignment import (
     find_missing_roles,
     grant_role,
     holders_of,
@@ -21,8 +19,9 @@ from authserve.rbac.service import (
     roles_of_many,
     set_roles,
 )
-from authserve.users.errors import LastAdminError, UserNotFoundError
-from authserve.users.service import (
+from authserve.rbac.errors import RoleNotFoundError
+from authserve.rbac.roles import create_role
+from authserve.users.accounts import (
     activate,
     deactivate,
     delete_user,
@@ -30,6 +29,7 @@ from authserve.users.service import (
     get_user_by_reference,
     ref_of,
 )
+from authserve.users.errors import LastAdminError, UserNotFoundError
 from tests.support.audit import events_of
 from tests.support.crowd import all_at_once, served
 from tests.support.people import make_user

@@ -3,7 +3,7 @@
 import pytest
 
 from authserve.core.actor import UserRef
-from authserve.sessions.service import IssuedSession
+from authserve.sessions.statements import IssuedSession
 from tests.factories import make_session, make_user
 
 

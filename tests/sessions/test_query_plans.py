@@ -6,10 +6,11 @@ import pytest
 from flask import Flask
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import db, transaction
+from authserve.database.transactions import db, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
-from authserve.sessions.service import BEGIN, end_sessions, start_session
-from authserve.users.service import get_user_by_reference, ref_of
+from authserve.sessions.revoke import end_sessions
+from authserve.sessions.start import BEGIN, start_session
+from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.factories import make_user
 from tests.support.databases import executed, on_sqlite
 

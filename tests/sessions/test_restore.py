@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from authserve.app import create_app
 from authserve.core.clock import now
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller, login
 from tests.support.crowd import DEADLINE_SECS

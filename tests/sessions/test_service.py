@@ -15,32 +15,31 @@ from sqlalchemy import insert
 
 from authserve.core.actor import VISITOR, Actor, UserRef
 from authserve.core.clock import now
-from authserve.core.db import PURGE_SLICE, TransactionNestingError, transaction
 from authserve.core.errors import (
     InvalidTokenError,
     SessionRevokedError,
     TokenExpiredError,
     UnauthenticatedError,
 )
+from authserve.database.transactions import PURGE_SLICE, TransactionNestingError, transaction
 from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
+from authserve.sessions.listing import find_live_sessions, is_of_family
 from authserve.sessions.models import Session
-from authserve.sessions.policy import CLOCK_TOLERANCE, MAX_SESSIONS_PER_USER, RefreshVerdict
-from authserve.sessions.service import (
-    ADVANCE,
-    BEGIN,
-    IssuedSession,
-    PresentedRefresh,
+from authserve.sessions.policy import (
+    CLOCK_TOLERANCE,
+    MAX_SESSIONS_PER_USER,
+    RefreshVerdict,
     RevokeReason,
+)
+from authserve.sessions.revoke import (
     end_session,
     end_sessions,
     end_sessions_issued_before,
-    find_live_sessions,
-    is_of_family,
     purge_dead_sessions,
-    renew_authentication,
-    rotate_session,
-    start_session,
 )
+from authserve.sessions.rotate import ADVANCE, PresentedRefresh, rotate_session
+from authserve.sessions.start import BEGIN, renew_authentication, start_session
+from authserve.sessions.statements import IssuedSession
 from tests.factories import REQUEST, make_session
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import on_sqlite

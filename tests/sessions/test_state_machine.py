@@ -32,11 +32,13 @@ from werkzeug.test import TestResponse
 from authserve.app import create_app
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import db, read_all
-from authserve.core.settings import SETTINGS_EXTENSION
-from authserve.keys.service import KEY_STORE_EXTENSION, KeyStore, RotationCause, rotate
+from authserve.database.transactions import db, read_all
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import rotate
+from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
 from authserve.sessions.models import Session
-from authserve.sessions.service import purge_dead_sessions
+from authserve.sessions.revoke import purge_dead_sessions
+from authserve.settings.model import SETTINGS_EXTENSION
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import login, register
 from tests.support.tokens import claims_of

@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.actor import UserRef
-from authserve.core.db import read_all
+from authserve.database.transactions import read_all
 
 
 @dataclass(frozen=True)

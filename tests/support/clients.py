@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.rbac.service import set_roles
-from authserve.users.service import get_user_by_reference, ref_of
+from authserve.rbac.assignment import set_roles
+from authserve.users.accounts import get_user_by_reference, ref_of
 
 PASSWORD = "correct horse battery staple"
 

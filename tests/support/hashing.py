@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from authserve.core import argon2id
-from authserve.core.foreign_hashes import argon2 as foreign_argon2
+from authserve.passwords import argon2id
+from authserve.passwords.foreign_hashes import argon2 as foreign_argon2
 
 Asked = tuple[list[str], list[str]]
 """The parameters of every hash that was checked, and of every one that was made."""

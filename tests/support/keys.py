@@ -7,7 +7,8 @@ from flask import Flask
 from jwt import PyJWKSet
 
 from authserve.core.actor import RequestInfo
-from authserve.keys.service import RotationCause, rotate
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import rotate
 from tests.support.clients import Caller
 from tests.support.crowd import persistently
 

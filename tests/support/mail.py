@@ -10,8 +10,8 @@ from uuid import UUID
 
 from flask import Flask
 
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer
 from authserve.mail.message import OutgoingMail, Sender, write_mail
-from authserve.mail.service import MAILER_EXTENSION, Mailer
 from authserve.outbox.worker import HANDLERS_EXTENSION, Worker
 from tests.support.secrecy import SECRETS
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select, update
 
-from authserve.core.db import Base, read_all, transaction
+from authserve.database.transactions import Base, read_all, transaction
 from authserve.outbox.models import OutboxMessage
 from authserve.verification.models import OneTimeToken
 

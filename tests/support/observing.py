@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authserve.core.db import db
+from authserve.database.transactions import db
 from tests.support.databases import executed
 
 

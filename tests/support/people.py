@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from authserve.admin.service import create_user
+from authserve.admin.accounts import create_user
 from authserve.core.actor import VISITOR, RequestInfo, UserRef
-from authserve.core.passwords import get_password_hasher
-from authserve.users.service import NewUser, ref_of
+from authserve.passwords.hasher import get_password_hasher
+from authserve.users.accounts import NewUser, ref_of
 from tests.support.clients import PASSWORD
 
 

@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from authserve.audit.models import AuditDetail, AuditEvent
-from authserve.core.db import read_all, transaction
+from authserve.database.transactions import read_all, transaction
 from authserve.ratelimit.models import RateCounter
 from authserve.sessions.models import Session
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authserve.core.logs import JSONLineFormatter
-from authserve.core.settings import Settings
+from authserve.settings.model import Settings
 
 MIN_LENGTH = 12
 """Shorter ones are words like any other; what a test sends to be refused is often one."""

@@ -16,7 +16,7 @@ import psutil
 import requests
 
 import config
-from authserve.core.settings import Settings
+from authserve.settings.model import Settings
 from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300

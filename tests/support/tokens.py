@@ -11,7 +11,7 @@ from flask import Flask
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm
 
 from authserve.core.crypto import get_keyring
-from authserve.keys.service import get_key_store
+from authserve.keys.store import get_key_store
 
 Signer = Callable[[bytes], bytes]
 

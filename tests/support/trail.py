@@ -9,17 +9,13 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from authserve.audit.models import AuditDetail, AuditEvent, AuditSeal
-from authserve.audit.service import (
-    details_digest,
-    erase_details,
-    keep_pseudonym,
-    record,
-    seal_events,
-)
+from authserve.audit.pseudonyms import keep_pseudonym
+from authserve.audit.record import details_digest, erase_details, record
+from authserve.audit.seal import seal_events
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import db, read_all, transaction
 from authserve.core.ids import new_id
+from authserve.database.transactions import db, read_all, transaction
 from authserve.users.events import UserDeleted, UserRegistered
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")

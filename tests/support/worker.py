@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import config
-from authserve.core.settings import Settings
+from authserve.settings.model import Settings
 from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300

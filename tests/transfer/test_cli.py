@@ -12,9 +12,10 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.transfer.service import importing
-from authserve.users.service import delete_user, get_user_by_reference, page_of_users, ref_of
-from tests.core.test_foreign_hashes import VECTORS
+from authserve.transfer import import_users
+from authserve.users.accounts import delete_user, get_user_by_reference, ref_of
+from authserve.users.lists import page_of_users
+from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import on_sqlite
 
@@ -122,7 +123,7 @@ def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
 def test_it_goes_on_where_it_was_cut_off(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "SLICE", 10)
+    monkeypatch.setattr(import_users, "SLICE", 10)
     rows: list[Any] = [{"email": f"user{n}@example.com"} for n in range(35)]
     file = write(tmp_path / "in.ndjson", rows)
     cut_off = write(tmp_path / "cut.ndjson", rows[:17])
@@ -287,7 +288,7 @@ def test_a_dry_run_tells_what_the_import_does(
     alice: Caller,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(importing, "SLICE", 2)
+    monkeypatch.setattr(import_users, "SLICE", 2)
     rows: list[Any] = [
         {"email": "refused@example.com", "roles": ["king"]},
         {"email": "refused@example.com", "username": "ann"},

@@ -2,11 +2,11 @@
 
 import pytest
 
-from authserve.core.passwords import PasswordHasher
-from authserve.core.settings import PasswordCost
+from authserve.passwords.hasher import PasswordHasher
+from authserve.settings.model import PasswordCost
 from authserve.transfer.errors import UnusableRowError
 from authserve.transfer.policy import usable_hash
-from tests.core.test_foreign_hashes import EXPENSIVE, REAL, VECTORS
+from tests.passwords.test_foreign_hashes import EXPENSIVE, REAL, VECTORS
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from authserve.transfer import json_files
 from authserve.transfer.errors import TransferFileError
-from authserve.transfer.service import RawRow, ReadOptions, read_rows
-from authserve.transfer.service import json_files as json_files
+from authserve.transfer.reading import ReadOptions, read_rows
+from authserve.transfer.rows import RawRow
 
 
 def read(content: bytes, file_format: str = "csv", **options: Any) -> list[RawRow]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from authserve.core.foreign_hashes import parse_hash
+from authserve.passwords.foreign_hashes import parse_hash
 from authserve.transfer.errors import UnusableRowError
+from authserve.transfer.firebase import parse_firebase_config
 from authserve.transfer.policy import parse_time, parse_truth
+from authserve.transfer.reading import ReadOptions, read_rows
 from authserve.transfer.schemas import LoadedRow, LoadOptions, load_row
-from authserve.transfer.service import ReadOptions, parse_firebase_config, read_rows
-from tests.core.test_foreign_hashes import REAL, VECTORS
+from tests.passwords.test_foreign_hashes import REAL, VECTORS
 
 UUID = "0190a1b2-0000-7000-8000-000000000001"
 

@@ -7,24 +7,22 @@ import time_machine
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.db import transaction
 from authserve.core.ids import new_id
-from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
-from authserve.users.service import (
+from authserve.database.transactions import transaction
+from authserve.users.accounts import (
     NewUser,
-    User,
-    UserFilters,
     activate,
     add_user,
     deactivate,
     find_by_email,
-    find_ids_by_identifier,
     get_user,
     get_user_by_reference,
     is_any_active,
-    search_users,
     update_profile,
 )
+from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
+from authserve.users.lists import UserFilters, find_ids_by_identifier, search_users
+from authserve.users.models import User
 from tests.support.audit import events_of
 from tests.support.people import make_user
 

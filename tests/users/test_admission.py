@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from authserve.core.settings import EmailVerification, Registration
+from authserve.settings.model import EmailVerification, Registration
 from tests.support.clients import PASSWORD, register, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem

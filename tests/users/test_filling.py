@@ -7,16 +7,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
+from authserve.users.accounts import get_user
+from authserve.users.bulk import ImportedUser
 from authserve.users.errors import UsernameTakenError
+from authserve.users.filling import fill_users_in_bulk, find_stored_users, plan_fill
 from authserve.users.models import User
-from authserve.users.service import (
-    ImportedUser,
-    fill_users_in_bulk,
-    find_stored_users,
-    get_user,
-    plan_fill,
-)
 from tests.support.people import make_user
 
 IMPORTED = ImportedUser(

@@ -8,25 +8,22 @@ import pytest
 import time_machine
 from sqlalchemy import text
 
-from authserve.core import sqlite_statistics
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
-from authserve.core.db import db, transaction
-from authserve.rbac.service import holders_of
-from authserve.users.service import (
-    ImportedUser,
+from authserve.database import sqlite_hints
+from authserve.database.transactions import db, transaction
+from authserve.rbac.assignment import holders_of
+from authserve.users.accounts import get_user_by_reference, ref_of, update_profile
+from authserve.users.bulk import ImportedUser, add_users_in_bulk
+from authserve.users.lists import (
     Position,
-    User,
     UserFilters,
-    add_users_in_bulk,
-    get_user_by_reference,
     page_of_users,
     position_in,
     position_of,
-    ref_of,
     search_users,
-    update_profile,
 )
+from authserve.users.models import User
 from tests.factories import make_user
 from tests.support.databases import executed, on_sqlite
 
@@ -45,7 +42,7 @@ def people(context: None) -> list[str]:
 @pytest.fixture(params=[2, 1_000], ids=["common", "rare"])
 def few_are_common(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """From how many accounts on something is common."""
-    monkeypatch.setattr(sqlite_statistics, "COMMON", request.param)
+    monkeypatch.setattr(sqlite_hints, "COMMON", request.param)
 
 
 def names_of(users: Sequence[User]) -> list[str]:

@@ -4,7 +4,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from authserve.core.db import read_all
+from authserve.database.transactions import read_all
 from authserve.rbac.models import UserRole
 from authserve.sessions.models import Session
 from authserve.users.models import User

@@ -8,7 +8,7 @@ from passlib.hash import bcrypt
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from authserve.core.db import transaction
+from authserve.database.transactions import transaction
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.crowd import all_at_once, persistently

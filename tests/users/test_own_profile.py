@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.users.service import activate, deactivate
+from authserve.users.accounts import activate, deactivate
 from tests.support.clients import Caller, login, register_caller
 from tests.support.problems import assert_problem
 

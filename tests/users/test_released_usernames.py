@@ -11,9 +11,9 @@ from flask.testing import FlaskCliRunner
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from authserve.core.db import read_all
+from authserve.database.transactions import read_all
 from authserve.users.models import ReleasedUsername
-from authserve.users.service import purge_released_usernames
+from authserve.users.released_usernames import purge_released_usernames
 from tests.support.clients import PASSWORD, Caller, register, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import open_mailbox, work

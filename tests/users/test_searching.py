@@ -8,16 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from authserve.core.db import db, transaction
+from authserve.database.transactions import db, transaction
+from authserve.users import search
+from authserve.users.accounts import NewUser, add_user
+from authserve.users.lists import UserFilters
 from authserve.users.models import User
-from authserve.users.service import (
-    Match,
-    NewUser,
-    UserFilters,
-    add_user,
-    find_by_beginning,
-    searching,
-)
+from authserve.users.search import Match, find_by_beginning
 from tests.support.databases import executed, on_sqlite
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -76,7 +72,7 @@ def test_every_account_comes_once_however_many_of_its_texts_fit(limit: int) -> N
 
 
 def test_a_page_of_repetitions_alone_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "MAX_ROUNDS", 2)
+    monkeypatch.setattr(search, "MAX_ROUNDS", 2)
     for number in range(20):
         add(f"user{number:02}@example.com", f"user{number:02}", f"user {number:02}")
     sizes: list[int] = []

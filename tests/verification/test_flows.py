@@ -8,16 +8,19 @@ import time_machine
 from flask import Flask
 
 from authserve.core.clock import now
-from authserve.core.db import transaction
-from authserve.core.settings import EmailVerification
+from authserve.database.transactions import transaction
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer, MailKind
 from authserve.mail.message import OutgoingMail
-from authserve.mail.service import MAILER_EXTENSION, Mailer, MailKind
 from authserve.mail.transports import TransportError
+from authserve.outbox.delivery import claim
+from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DroppedError
-from authserve.outbox.service import claim, enqueue
-from authserve.users.service import get_user, ref_of, replace_password
+from authserve.settings.model import EmailVerification
+from authserve.users.accounts import get_user, ref_of
+from authserve.users.passwords import replace_password
 from authserve.verification.policy import LIFETIMES, Purpose
-from authserve.verification.service import invite, make_invitation_link, purge_dead_tokens
+from authserve.verification.requests import invite, make_invitation_link
+from authserve.verification.tokens import purge_dead_tokens
 from authserve.verification.worker import deliver_link
 from tests.support.clients import PASSWORD, Caller, login, register, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work

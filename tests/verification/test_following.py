@@ -7,7 +7,7 @@ import time_machine
 from flask import Flask
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.users.service import deactivate
+from authserve.users.accounts import deactivate
 from authserve.verification.policy import LIFETIMES, Purpose
 from tests.support.clients import Caller
 from tests.support.mail import work

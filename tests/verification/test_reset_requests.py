@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Flask
 
-from authserve.mail.service import MAILER_EXTENSION
+from authserve.mail.mailer import MAILER_EXTENSION
 from authserve.verification.policy import Purpose
-from authserve.verification.service import RESET_REQUEST
+from authserve.verification.requests import RESET_REQUEST
 from tests.support.clients import Caller
 from tests.support.mail import work
 from tests.support.messages import messages

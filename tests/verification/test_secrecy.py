@@ -11,11 +11,11 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import Base, read_all
-from authserve.core.settings import EmailVerification
+from authserve.database.transactions import Base, read_all
+from authserve.mail.mailer import MAILER_EXTENSION, Mailer
 from authserve.mail.message import OutgoingMail
-from authserve.mail.service import MAILER_EXTENSION, Mailer
-from authserve.users.service import deactivate
+from authserve.settings.model import EmailVerification
+from authserve.users.accounts import deactivate
 from authserve.verification.policy import Purpose
 from tests.support.clients import PASSWORD, Caller
 from tests.support.mail import Mailbox, open_mailbox, work

@@ -6,19 +6,20 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from authserve.admin.accounts import create_user
 from authserve.admin.seed.reading import Row, RowFault, SeedFileError
-from authserve.admin.service import create_user
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.core.db import transaction
 from authserve.core.errors import ValidationFailedError
-from authserve.core.new_passwords import require_acceptable_password
-from authserve.core.passwords import get_password_hasher
-from authserve.core.settings import get_settings
+from authserve.database.transactions import transaction
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
-from authserve.rbac.service import find_missing_roles
-from authserve.users.service import NewUser, find_ids_by_identifier
+from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.validation import require_acceptable_password
+from authserve.rbac.assignment import find_missing_roles
+from authserve.settings.model import get_settings
+from authserve.users.accounts import NewUser
+from authserve.users.lists import find_ids_by_identifier
 
 DEMO_PASSWORD_PREFIX = "demo only: "
 """How the passwords of the example file begin. Anybody can read them; production refuses them."""

@@ -5,10 +5,10 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import url2pathname
 
-from authserve.core.settings import Settings
 from authserve.mail.transports.base import Transport
 from authserve.mail.transports.local import ConsoleTransport, FileTransport
 from authserve.mail.transports.smtp import SMTPTransport
+from authserve.settings.model import Settings
 
 
 def make_transport(url: str, *, helo: str) -> Transport:

@@ -15,7 +15,7 @@ from typing import cast
 
 from limits.storage import Storage
 
-from authserve.core.registry import component
+from authserve.core.container import component
 from authserve.ratelimit.storage.window import Window, WindowStorage
 
 logger = logging.getLogger(__name__)

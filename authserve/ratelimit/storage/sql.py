@@ -11,7 +11,7 @@ from sqlalchemy import case, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from authserve.core.clock import now
-from authserve.core.db import dialect_insert, reading, table_of
+from authserve.database.transactions import dialect_insert, reading, table_of
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 from authserve.ratelimit.storage.window import Window
 

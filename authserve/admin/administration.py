@@ -1,0 +1,229 @@
+"""What an administrator does with somebody else's account.
+
+Nobody acts on a user who may do more than they may themselves. That is judged with the user's
+row locked, so nothing that would forbid it can slip in between.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from authserve.admin.accounts import UserWithRoles
+from authserve.core.actor import Actor, RequestInfo
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.rbac.assignment import (
+    assign_initial_roles,
+    require_may_act_on,
+    require_may_grant,
+    roles_of,
+    set_roles,
+)
+from authserve.rbac.policy import USER_ROLE
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.revoke import end_sessions
+from authserve.users.accounts import (
+    NewUser,
+    User,
+    activate,
+    add_user,
+    deactivate,
+    delete_user,
+    lock_user,
+    ref_of,
+    require_unchanged,
+    set_email,
+    update_profile,
+)
+from authserve.users.errors import AlreadyActiveError, OwnAccountError
+from authserve.users.events import PasswordResetTriggered, UserInvited
+from authserve.verification.events import EmailChanged, EmailVerified
+from authserve.verification.policy import Purpose
+from authserve.verification.requests import (
+    cancel_pending,
+    invite,
+    notify_of_changed_email,
+    request_by_address,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChanges:
+    """What an administrator wants of an account; what is not given stays.
+
+    Args:
+        profile: `username` and `display_name`, as `users.service.update_profile` takes them.
+        expected_updated_at: of the account as the administrator has seen it.
+    """
+
+    profile: dict[str, str | None]
+    email: str | None = None
+    email_verified: bool | None = None
+    is_active: bool | None = None
+    expected_updated_at: datetime | None = None
+
+    @property
+    def is_for_others_only(self) -> bool:
+        """True if an owner must use the calls under `/me` for a part of it, or have no call."""
+        switches = (self.email, self.email_verified, self.is_active)
+        return any(value is not None for value in switches)
+
+
+def invite_user(
+    new: NewUser, *, roles: Sequence[str], actor: Actor, request: RequestInfo
+) -> UserWithRoles:
+    """Open an account for somebody, who chooses the password by a mailed link.
+
+    Raises:
+        InsufficientPermissionsError: a role allows more than the actor may do.
+        EmailTakenError, UsernameTakenError, RoleNotFoundError: nothing was made.
+    """
+    names = sorted({USER_ROLE, *roles})
+    with transaction():
+        user = add_user(new)
+        assign_initial_roles(ref_of(user), names)
+        require_may_grant(actor, names)
+        _invite(user, {"roles": names}, actor=actor, request=request)
+    return UserWithRoles(user, names)
+
+
+def invite_again(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """Send an invitation anew; the link of the one before is dead.
+
+    Raises:
+        UserNotFoundError, InsufficientPermissionsError: see `change_account`.
+        AlreadyActiveError: the user has activated the account.
+    """
+    with _acting_on(user_id, actor) as user:
+        if user.is_activated:
+            raise AlreadyActiveError
+        _invite(user, {}, actor=actor, request=request)
+
+
+def _invite(
+    user: User, details: dict[str, list[str]], *, actor: Actor, request: RequestInfo
+) -> None:
+    invite(ref_of(user), user.email)
+    emit(UserInvited(actor=actor, subject=ref_of(user), request=request, details=details))
+
+
+def change_account(
+    user_id: UUID, changes: AccountChanges, *, actor: Actor, request: RequestInfo
+) -> UserWithRoles:
+    """Change somebody's account: all of it, or nothing.
+
+    A new address counts as unverified unless said otherwise; the old one is told, and links that
+    went to it are dead. Deactivation ends every session in the same transaction.
+
+    Raises:
+        UserNotFoundError: there is no such account.
+        InsufficientPermissionsError: its user may do more than the actor.
+        OwnAccountError: it is the actor's, whose address changes by a link to the new one alone.
+        ChangedMeanwhileError: it is not as expected any more.
+        EmailTakenError, UsernameTakenError, LastAdminError: nothing has changed.
+    """
+    if changes.is_for_others_only:
+        _require_other_account(actor, user_id)
+    with _acting_on(user_id, actor, changes.expected_updated_at) as user:
+        _change_email(user, changes, actor=actor, request=request)
+        if changes.profile:
+            update_profile(ref_of(user), changes.profile, actor=actor, request=request)
+        if changes.is_active is not None:
+            switch = activate if changes.is_active else deactivate
+            switch(user_id, actor=actor, request=request)
+        return UserWithRoles(lock_user(user_id), roles_of(user_id))
+
+
+def _change_email(
+    user: User, changes: AccountChanges, *, actor: Actor, request: RequestInfo
+) -> None:
+    ref, old_email = ref_of(user), user.email
+    is_new = changes.email is not None and changes.email != old_email
+    email_verified = changes.email_verified
+    if is_new and changes.email is not None:
+        set_email(ref, changes.email, email_verified=bool(email_verified))
+        cancel_pending(user.id, old_email)
+        notify_of_changed_email(old_email, user.id)
+        emit(EmailChanged(actor=actor, subject=ref, request=request))
+    elif email_verified is not None and email_verified != user.email_verified:
+        set_email(ref, old_email, email_verified=email_verified)
+        details = {"email_verified": email_verified}
+        emit(EmailVerified(actor=actor, subject=ref, request=request, details=details))
+
+
+def change_roles(
+    user_id: UUID,
+    roles: Sequence[str],
+    *,
+    expected_updated_at: datetime | None = None,
+    actor: Actor,
+    request: RequestInfo,
+) -> UserWithRoles:
+    """Give a user exactly these roles.
+
+    Args:
+        expected_updated_at: of the account as the administrator has seen it.
+
+    Raises:
+        UserNotFoundError, ChangedMeanwhileError, RoleNotFoundError, LastAdminError: nothing has
+            changed.
+        InsufficientPermissionsError: the user may do more than the actor, before or after.
+    """
+    with _acting_on(user_id, actor, expected_updated_at) as user:
+        names = set_roles(ref_of(user), roles, actor=actor, request=request)
+        require_may_grant(actor, names)
+    return UserWithRoles(user, names)
+
+
+def end_all_sessions(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """Sign somebody out everywhere.
+
+    Raises:
+        UserNotFoundError, InsufficientPermissionsError: see `change_account`.
+    """
+    with _acting_on(user_id, actor) as user:
+        end_sessions(ref_of(user), RevokeReason.ENDED_BY_ADMIN, actor=actor, request=request)
+
+
+def remove_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """Delete somebody's account, for good.
+
+    Raises:
+        OwnAccountError: it is the actor's; `users.service.delete_user` is for owners.
+        UserNotFoundError, InsufficientPermissionsError, LastAdminError: it stays.
+    """
+    _require_other_account(actor, user_id)
+    with _acting_on(user_id, actor) as user:
+        delete_user(ref_of(user), actor=actor, request=request)
+
+
+def trigger_password_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """Have a reset link sent, and end every session; nobody but the user sees the link.
+
+    Raises:
+        UserNotFoundError, InsufficientPermissionsError: see `change_account`.
+    """
+    with _acting_on(user_id, actor) as user:
+        ref = ref_of(user)
+        request_by_address(Purpose.RESET_PASSWORD, user.email)
+        end_sessions(ref, RevokeReason.ENDED_BY_ADMIN, actor=actor, request=request)
+        emit(PasswordResetTriggered(actor=actor, subject=ref, request=request))
+
+
+def _require_other_account(actor: Actor, user_id: UUID) -> None:
+    if actor.user is not None and actor.user.id == user_id:
+        raise OwnAccountError
+
+
+@contextmanager
+def _acting_on(
+    user_id: UUID, actor: Actor, expected_updated_at: datetime | None = None
+) -> Iterator[User]:
+    with transaction():
+        user = lock_user(user_id)
+        require_may_act_on(actor, user_id)
+        if expected_updated_at is not None:
+            require_unchanged(user_id, expected_updated_at)
+        yield user

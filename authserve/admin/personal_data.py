@@ -1,0 +1,137 @@
+"""Everything that is held on one user, for that user (GDPR articles 15 and 20).
+
+It is read in slices while it is sent, so neither time nor memory grows with what is held. What
+would tell of other accounts is left out: see `_mails` and `verification.service.find_links_of`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from authserve.audit.listing import find_own_events
+from authserve.core.clock import now, to_rfc3339
+from authserve.http.schemas import user_document
+from authserve.mail.mailer import MailKind
+from authserve.outbox.inspect import find_messages_to
+from authserve.outbox.policy import SENT_RETENTION, MessageState
+from authserve.rbac.assignment import roles_of
+from authserve.sessions.listing import find_all_sessions
+from authserve.users.accounts import User, get_user, ref_of
+from authserve.verification.tokens import find_links_of
+
+SLICE_ROWS = 500
+"""Rows read at once, so that one statement never takes long (chosen)."""
+
+PIECE_CHARACTERS = 16_384
+"""Characters that are sent at once, at the least (chosen)."""
+
+SECRET_COLUMNS = frozenset({"family_digest"})
+"""What only the service can use; it says nothing about the user."""
+
+RowT = TypeVar("RowT")
+
+
+def export_personal_data(user_id: UUID) -> Iterator[str]:
+    """Return all that is held on a user as the pieces of one JSON object; no hash, no secret.
+
+    Raises:
+        UserNotFoundError: there is no such account (any more); at once, not while it is sent.
+    """
+    user = get_user(user_id)
+    head = {"exported_at": to_rfc3339(now()), "user": _account(user)}
+    lists: Mapping[str, Iterable[dict[str, Any]]] = {
+        "sessions": _documents(lambda **page: find_all_sessions(user.id, **page)),
+        "links": _documents(lambda **page: find_links_of(user.id, **page)),
+        "mails": _mails(user.id),
+        "events": map(_event, _paged(lambda **page: find_own_events(ref_of(user), **page))),
+    }
+    return _in_pieces(_as_json(head, lists))
+
+
+def _account(user: User) -> dict[str, Any]:
+    return {
+        **user_document(user, roles_of(user.id)),
+        "has_password": user.password_hash is not None,
+        "failed_sign_ins": user.failed_sign_ins,
+        "invited_at": _plain_value(user.invited_at),
+        "activated_at": _plain_value(user.activated_at),
+    }
+
+
+def _documents(find: Callable[..., Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    return (_plain(row._asdict()) for row in _paged(find))
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return _plain(asdict(event))
+
+
+def _mails(user_id: UUID) -> Iterator[dict[str, Any]]:
+    """Yield what the user knows of each mail.
+
+    Whether a link left for a new address depends on whether another account has it. So of those
+    mails only the request is shown, for as long as any of them is kept.
+    """
+    kept_since = now() - SENT_RETENTION
+    for row in _paged(lambda **page: find_messages_to(user_id, **page)):
+        is_change = row.kind == MailKind.CHANGE_EMAIL
+        if is_change and row.created_at <= kept_since:
+            continue
+        is_sent = row.state == MessageState.SENT and not is_change
+        yield {
+            "id": str(row.id),
+            "kind": row.kind,
+            "email": row.payload["email"],
+            "requested_at": to_rfc3339(row.created_at),
+            "sent_at": _plain_value(row.finished_at) if is_sent else None,
+        }
+
+
+def _paged(find: Callable[..., Sequence[RowT]]) -> Iterator[RowT]:
+    """Yield what `find(limit=…, before=…)` finds, newest first, page by page."""
+    before: UUID | None = None
+    while page := find(limit=SLICE_ROWS, before=before):
+        yield from page
+        before = page[-1].id  # type: ignore[attr-defined]
+
+
+def _as_json(
+    head: Mapping[str, Any], lists: Mapping[str, Iterable[dict[str, Any]]]
+) -> Iterator[str]:
+    yield json.dumps(head).removesuffix("}")
+    for name, items in lists.items():
+        yield f', "{name}": ['
+        separator = ""
+        for item in items:
+            yield separator + json.dumps(item)
+            separator = ", "
+        yield "]"
+    yield "}"
+
+
+def _in_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the same text in pieces that are worth sending."""
+    waiting: list[str] = []
+    size = 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= PIECE_CHARACTERS:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain_value(value) for name, value in values.items() if name not in SECRET_COLUMNS
+    }
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_rfc3339(value)
+    return str(value) if isinstance(value, UUID) else value

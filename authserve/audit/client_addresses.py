@@ -1,0 +1,59 @@
+"""Where recent events came from: clients, or a proxy that is taken for all of them?"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.core.clock import now
+from authserve.database.transactions import read_all
+
+RECENT = timedelta(days=1)
+MAX_EVENTS = 200
+"""How far back to look; by then a wrong setting shows, and a right one has shown again."""
+
+MIN_EVENTS = 20
+MIN_USERS = 5
+"""Below these it may be one household (all four chosen, not measured)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAddress:
+    """The one address that all recent events came from."""
+
+    ip: str
+    events: int
+    users: int
+
+    @property
+    def warning(self) -> str:
+        """What an operator should know."""
+        return (
+            f"The last {self.events} events, of {self.users} users, all came from {self.ip}. If "
+            "that is a proxy, its clients share one limit and one throttle: set TRUSTED_PROXIES "
+            "to the number of proxies."
+        )
+
+
+def find_shared_address() -> SharedAddress | None:
+    """The address of all recent events with one, if it is one and several users share it."""
+    recent = (
+        select(AuditDetail.ip, AuditEvent.subject_audit_id)
+        .join(AuditEvent, AuditEvent.id == AuditDetail.event_id)
+        .where(AuditDetail.ip.is_not(None), AuditEvent.occurred_at > now() - RECENT)
+        .order_by(AuditEvent.occurred_at.desc())
+        .limit(MAX_EVENTS)
+        .subquery()
+    )
+    statement = select(
+        func.min(recent.c.ip).label("first"),
+        func.max(recent.c.ip).label("last"),
+        func.count().label("events"),
+        func.count(recent.c.subject_audit_id.distinct()).label("users"),
+    )
+    (found,) = read_all(statement)
+    is_shared = found.first == found.last and found.users >= MIN_USERS
+    if not is_shared or found.events < MIN_EVENTS:
+        return None
+    return SharedAddress(found.first, found.events, found.users)

@@ -1,0 +1,97 @@
+"""Verifying the trail every night: once, however many workers run."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from authserve.audit.events import TrailFaultFound, TrailVerified
+from authserve.audit.models import CHAIN_ID, AuditChain, AuditDetail, AuditEvent
+from authserve.audit.verifying import TamperedError, verify_in_slices
+from authserve.core.clock import now
+from authserve.core.events import AuditAction, DomainEvent, Outcome
+from authserve.database.emit import emit
+from authserve.database.transactions import read_all, transaction
+
+logger = logging.getLogger(__name__)
+
+NIGHT_HOUR = 2
+"""Hour of the day, in UTC, from which on the trail is verified (chosen)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The outcome of the last nightly verification.
+
+    Args:
+        fault: the first fault that was found; None if the trail was whole.
+    """
+
+    at: datetime
+    fault: str | None
+
+
+def verify_nightly() -> Iterator[int]:
+    """Verify the trail unless a worker has begun to since the last night's hour.
+
+    A worker that ends meanwhile leaves this night without an outcome; `flask doctor` warns when
+    nights are missing.
+
+    Yields:
+        The number of batches of each slice that was checked.
+    """
+    if not claim_night(now()):
+        return
+    try:
+        verified = yield from verify_in_slices()
+    except TamperedError as error:
+        logger.error("audit trail was tampered with", extra={"fault": str(error)})
+        _record(TrailFaultFound(details={"fault": str(error)}))
+        return
+    extent = {
+        "batches": verified.batches,
+        "events": verified.events,
+        "pruned": verified.pruned,
+        "unsealed": verified.unsealed,
+    }
+    logger.info("audit trail verified", extra=extent)
+    _record(TrailVerified(details=extent))
+
+
+def find_last_verification() -> Verification | None:
+    """Return the outcome of the newest nightly verification, or None before the first."""
+    statement = (
+        select(AuditEvent.occurred_at, AuditEvent.outcome, AuditDetail.details)
+        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        .where(AuditEvent.action == AuditAction.AUDIT_VERIFIED)
+        .order_by(AuditEvent.id.desc())
+        .limit(1)
+    )
+    for row in read_all(statement):
+        is_whole = row.outcome == Outcome.SUCCESS
+        fault = None if is_whole else (row.details or {}).get("fault", "unknown")
+        return Verification(at=row.occurred_at, fault=fault)
+    return None
+
+
+def claim_night(moment: datetime) -> bool:
+    """Return True to one of any number of callers in a night: the one that verifies."""
+    begun_at = AuditChain.verification_begun_at
+    statement = update(AuditChain).where(
+        AuditChain.id == CHAIN_ID, or_(begun_at.is_(None), begun_at < _last_night(moment))
+    )
+    with transaction() as session:
+        result = session.execute(statement.values(verification_begun_at=moment))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _last_night(moment: datetime) -> datetime:
+    night = moment.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+    return night if night <= moment else night - timedelta(days=1)
+
+
+def _record(event: DomainEvent) -> None:
+    with transaction():
+        emit(event)

@@ -1,0 +1,63 @@
+"""Writing the audit trail."""
+
+import json
+from typing import Any
+
+from sqlalchemy import delete, insert, or_, select
+
+from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.core.clock import now
+from authserve.core.crypto import digest, random_bytes
+from authserve.core.events import DomainEvent
+from authserve.core.ids import new_id
+from authserve.database.transactions import require_transaction, table_of
+from authserve.users.events import UserDeleted
+
+SALT_BYTES = 16
+
+_INSERT_EVENT = insert(table_of(AuditEvent))
+_INSERT_DETAIL = insert(table_of(AuditDetail))
+"""Of the tables: the ORM's bulk insert takes twice as long for a row (measured)."""
+
+
+def record(event: DomainEvent) -> None:
+    """Handle any domain event: write it down, in the transaction of what it tells."""
+    session = require_transaction()
+    event_id, salt = new_id(), random_bytes(SALT_BYTES)
+    details: dict[str, Any] = {
+        "ip": event.request.ip,
+        "user_agent": event.request.user_agent,
+        "details": dict(event.details),
+    }
+    session.execute(
+        _INSERT_EVENT,
+        {
+            "id": event_id,
+            "occurred_at": now(),
+            "action": event.action,
+            "outcome": event.outcome,
+            "actor_audit_id": event.actor.user.audit_id if event.actor.user else None,
+            "subject_audit_id": event.subject.audit_id if event.subject else None,
+            "correlation_id": event.request.correlation_id,
+            "details_digest": details_digest(salt, details),
+        },
+    )
+    session.execute(_INSERT_DETAIL, {"event_id": event_id, "salt": salt, **details})
+
+
+def erase_details(event: UserDeleted) -> None:
+    """Handle the end of an account: take what is personal out of the events about and by it."""
+    if event.subject is None:
+        return
+    audit_id = event.subject.audit_id
+    theirs = select(AuditEvent.id).where(
+        or_(AuditEvent.subject_audit_id == audit_id, AuditEvent.actor_audit_id == audit_id)
+    )
+    statement = delete(AuditDetail).where(AuditDetail.event_id.in_(theirs))
+    require_transaction().execute(statement.execution_options(synchronize_session=False))
+
+
+def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:
+    """What the event keeps of its details: a change shows, and nothing can be read from it."""
+    canonical = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest(salt + canonical.encode())

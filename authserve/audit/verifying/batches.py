@@ -1,0 +1,135 @@
+"""A batch by itself: its seal, and that it holds the events that were put into it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from authserve.audit.chain import (
+    DIGEST_BYTES,
+    EVENT_COLUMNS,
+    HEAD_COLUMNS,
+    OPTIONAL_COLUMN,
+    batch_head,
+    event_digest,
+    is_batch_mac,
+)
+from authserve.audit.models import AuditBatch, AuditDetail, AuditEvent, AuditSeal
+from authserve.audit.verifying.checks import (
+    TamperedError,
+    check_age,
+    check_details,
+    find_deleted_users,
+)
+from authserve.core.crypto import digest, is_equal
+from authserve.database.transactions import read_all
+
+NO_MAC = (
+    "was changed, or was made under a secret that is neither SECRET_KEY nor one of "
+    "SECRET_KEY_FALLBACKS"
+)
+
+
+def find_fault_of_batch(seq: int) -> str | None:
+    """What is wrong with one batch, its place in the chain left aside; None if nothing is."""
+    (batch,) = read_all(select(AuditBatch.__table__).where(AuditBatch.seq == seq))
+    try:
+        check_seal(batch)
+        check_content(batch, None)
+    except TamperedError as error:
+        return str(error)
+    return None
+
+
+def check_seal(batch: Row[Any]) -> None:
+    """Check that a batch says what it said when it was sealed.
+
+    Raises:
+        TamperedError: it does not.
+    """
+    columns = {name: getattr(batch, name) for name in HEAD_COLUMNS}
+    if not is_equal(batch_head(columns), batch.head):
+        raise TamperedError(f"batch {batch.seq} was changed or moved: its head does not fit it")
+    if not is_batch_mac(batch.mac, batch.head, batch.pruned_at):
+        raise TamperedError(f"batch {batch.seq} {NO_MAC}")
+
+
+def check_content(batch: Row[Any], horizon: datetime | None) -> bool:
+    """Check a batch's events, unless they were pruned, be it while they are being read.
+
+    Args:
+        horizon: how new an event had been sealed before, at the least; None for the first batch.
+
+    Returns:
+        Whether they are still there.
+
+    Raises:
+        TamperedError: an event was changed, removed or inserted.
+    """
+    if batch.pruned_at is not None:
+        return False
+    try:
+        _check_events(batch, horizon)
+    except TamperedError:
+        (again,) = read_all(select(AuditBatch.__table__).where(AuditBatch.seq == batch.seq))
+        if again.pruned_at is None:
+            raise
+        check_seal(again)
+        return False
+    return True
+
+
+def _check_events(batch: Row[Any], horizon: datetime | None) -> None:
+    sealed = _split(batch)
+    rows = _read_sealed(batch.seq)
+    deleted = find_deleted_users(rows)
+    for place, row in enumerate(rows):
+        if row.position > place and place < len(sealed):
+            raise TamperedError(f"event {place} of batch {batch.seq} was removed, with its seal")
+        _check_event(row, sealed, batch=batch, is_surplus=len(rows) > len(sealed))
+        check_details(row, deleted=deleted)
+        check_age(row.id, row.occurred_at, horizon)
+    if len(rows) < len(sealed):
+        raise TamperedError(f"event {len(rows)} of batch {batch.seq} was removed, with its seal")
+
+
+def _split(batch: Row[Any]) -> Sequence[bytes]:
+    joined = batch.event_digests or b""
+    if not is_equal(digest(joined), batch.events_digest):
+        raise TamperedError(f"batch {batch.seq} was changed: its digests of events do not fit it")
+    return [joined[at : at + DIGEST_BYTES] for at in range(0, len(joined), DIGEST_BYTES)]
+
+
+def _read_sealed(seq: int) -> Sequence[Row[Any]]:
+    return read_all(
+        select(
+            AuditSeal.event_id,
+            AuditSeal.position,
+            *(getattr(AuditEvent, name) for name in (*EVENT_COLUMNS, OPTIONAL_COLUMN)),
+            AuditDetail.event_id.label("details_of"),
+            AuditDetail.salt,
+            AuditDetail.ip,
+            AuditDetail.user_agent,
+            AuditDetail.details,
+        )
+        .outerjoin_from(AuditSeal, AuditEvent, AuditEvent.id == AuditSeal.event_id)
+        .outerjoin(AuditDetail, AuditDetail.event_id == AuditSeal.event_id)
+        .where(AuditSeal.batch_seq == seq)
+        .order_by(AuditSeal.position)
+    )
+
+
+def _check_event(
+    row: Row[Any], sealed: Sequence[bytes], *, batch: Row[Any], is_surplus: bool
+) -> None:
+    where = f"(batch {batch.seq}, position {row.position})"
+    if row.id is None:
+        raise TamperedError(f"event {row.event_id} was removed {where}")
+    found = event_digest(row)
+    is_in_place = 0 <= row.position < len(sealed) and is_equal(found, sealed[row.position])
+    if is_in_place:
+        return
+    if is_surplus and found not in sealed:
+        raise TamperedError(f"event {row.id} was inserted {where}")
+    raise TamperedError(f"event {row.id} was changed, or put into another's place {where}")

@@ -1,0 +1,115 @@
+"""The first administrator: made once, by a link that only the operator can print.
+
+The link's token is a random value of which one row holds the SHA-256. Using it and finding that
+there is no account yet happen under a lock, so any number of callers make one administrator.
+"""
+
+from base64 import urlsafe_b64encode
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, select, update
+
+from authserve.auth.models import ONLY_ID, TABLE, FirstLink
+from authserve.core.actor import RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest, random_bytes
+from authserve.core.errors import NotFoundError
+from authserve.database.emit import emit
+from authserve.database.transactions import (
+    dialect_insert,
+    read_all,
+    require_transaction,
+    transaction,
+)
+from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.validation import require_acceptable_password
+from authserve.rbac.assignment import assign_initial_roles
+from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE
+from authserve.settings.model import get_settings
+from authserve.users.accounts import NewUser, User, add_user, is_any_account, lock_accounts, ref_of
+from authserve.users.errors import AccountsExistError
+from authserve.users.events import UserCreated
+
+FIRST_LINK_LIFETIME = timedelta(hours=24)
+"""Of a link (chosen: a day to hand it over)."""
+
+TOKEN_BYTES = 48
+"""More than the 256 bits of opaque tokens (ASVS 11.5.1); 64 characters, as in every other link."""
+
+PAGE = "/first-administrator"
+
+ROLES = sorted((ADMIN_ROLE, USER_ROLE))
+
+
+def make_first_link() -> str:
+    """Return a link that makes the first administrator, once; the one before is dead.
+
+    Raises:
+        AccountsExistError: it would do nothing.
+    """
+    token = urlsafe_b64encode(random_bytes(TOKEN_BYTES)).decode()
+    values = {
+        "digest": _digest(token),
+        "expires_at": now() + FIRST_LINK_LIFETIME,
+        "used_at": None,
+    }
+    with transaction() as session:
+        if is_any_account():
+            raise AccountsExistError
+        statement = dialect_insert(FirstLink).values(id=ONLY_ID, **values)
+        session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    return f"{get_settings().public_url}{PAGE}#{token}"
+
+
+def make_first_administrator(
+    token: str, *, email: str, password: str, request: RequestInfo
+) -> tuple[User, list[str]]:
+    """Make the first account, an administrator whose address counts as verified.
+
+    Returns:
+        The account, and the names of its roles.
+
+    Raises:
+        NotFoundError: the token is not the newest link's, is spent or expired, or there is an
+            account.
+        ValidationFailedError: the password is not acceptable; the link is not spent.
+        HasherBusyError: too many passwords wait to be hashed; the link is not spent.
+    """
+    _require_live(token)
+    require_acceptable_password(password, context=[email])
+    password_hash = get_password_hasher().hash(password)
+    new = NewUser(email=email, password_hash=password_hash, email_verified=True)
+    with transaction():
+        lock_accounts()
+        if is_any_account() or not _consume(token):
+            raise NotFoundError
+        user = add_user(new)
+        assign_initial_roles(ref_of(user), ROLES)
+        emit(UserCreated(subject=ref_of(user), request=request, details={"roles": ROLES}))
+    return user, ROLES
+
+
+def _require_live(token: str) -> None:
+    """Refuse a token before anything is hashed for it."""
+    if is_any_account() or not read_all(select(TABLE.c.id).where(*_is_live(token))):
+        raise NotFoundError
+
+
+def _consume(token: str) -> bool:
+    """Spend the link, in the open transaction; True if this caller did."""
+    result = require_transaction().execute(
+        update(TABLE).where(*_is_live(token)).values(used_at=now())
+    )
+    return bool(result.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _is_live(token: str) -> list[ColumnElement[bool]]:
+    return [
+        TABLE.c.digest == _digest(token),
+        TABLE.c.used_at.is_(None),
+        TABLE.c.expires_at > now(),
+    ]
+
+
+def _digest(token: str) -> bytes:
+    return digest(token.encode())

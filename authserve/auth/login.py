@@ -1,0 +1,221 @@
+"""Signing in with a password."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authserve.auth.current_session import Device, SignedIn, is_device_of, new_device, signed_in
+from authserve.auth.device_notice import follow_device
+from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.policy import SignInFailure, judge_sign_in
+from authserve.auth.queries import START
+from authserve.core.actor import RequestInfo
+from authserve.core.errors import AuthserveError
+from authserve.core.identifiers import canonical_login_identifier
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.passwords.hasher import get_password_hasher
+from authserve.ratelimit.throttle import (
+    Counted,
+    ThrottleKey,
+    address_key,
+    choose_allowed,
+    device_key,
+    hashing_network,
+    identifier_key,
+    known_network,
+    record_failure,
+    require_allowed,
+)
+from authserve.sessions.events import SignInFailed
+from authserve.sessions.start import Start, start_session
+from authserve.settings.model import get_settings
+from authserve.users.credentials import Credentials, find_credentials
+from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
+from authserve.users.lockout import count_wrong_password
+from authserve.users.passwords import record_login
+
+logger = logging.getLogger(__name__)
+
+_GUESSES = frozenset(
+    {
+        SignInFailure.UNKNOWN_IDENTIFIER,
+        SignInFailure.NO_PASSWORD,
+        SignInFailure.WRONG_PASSWORD,
+        SignInFailure.PASSWORD_DISABLED,
+    }
+)
+"""What is answered and counted as a wrong password is, or the difference would tell."""
+
+_REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
+    SignInFailure.UNKNOWN_IDENTIFIER: InvalidCredentialsError,
+    SignInFailure.NO_PASSWORD: InvalidCredentialsError,
+    SignInFailure.WRONG_PASSWORD: InvalidCredentialsError,
+    SignInFailure.PASSWORD_DISABLED: InvalidCredentialsError,
+    SignInFailure.ACCOUNT_DISABLED: AccountDisabledError,
+    SignInFailure.EMAIL_NOT_VERIFIED: EmailNotVerifiedError,
+}
+
+
+def login(
+    *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
+) -> SignedIn:
+    """Sign somebody in with a password.
+
+    Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no connection is
+    held meanwhile.
+
+    Args:
+        identifier: an address or username, as given.
+        device: from a valid device token. If it is the account's, failures count on it alone:
+            a stranger's guessing elsewhere never keeps the owner out. Another account's counts
+            as absent.
+
+    Raises:
+        TooManyAttemptsError: too many wrong passwords came before, for whatever account.
+        InvalidCredentialsError: nobody has it, or the password is wrong; or it is switched off
+            for devices that nobody knows, after too many wrong ones in a row. Only the owner is
+            told, by mail: to a stranger, 403 would say that there is an account.
+        AccountDisabledError, EmailNotVerifiedError: the password was right.
+        HasherBusyError: too many passwords wait to be checked.
+    """
+    attempt = _begin(identifier, device, request)
+    credentials, is_known = attempt.credentials, attempt.is_known
+    stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
+    verification = get_password_hasher().verify(
+        password,
+        stored_hash,
+        is_known_caller=is_known or attempt.is_from_known_network,
+        network=hashing_network(request),
+    )
+    failure = judge_sign_in(
+        credentials,
+        is_known_device=is_known,
+        is_password_right=verification.is_valid,
+        verification=get_settings().email_verification,
+    )
+    if failure is None:
+        assert credentials is not None
+        start = _start(attempt, credentials, verification.replacement_hash)
+        if start is not None:
+            device = attempt.device or new_device(credentials.ref.id, credentials.password_version)
+            return signed_in(start.session, start.row, device)
+        failure = _judge_changed(attempt)
+    _record_failure(failure, attempt)
+    raise _REFUSALS[failure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """A sign-in under way.
+
+    Args:
+        identifier: in canonical form; None if nobody can have it.
+        credentials: of the account that has it, if one has.
+        device: if it is known to that account.
+        keys: what a wrong password is counted by.
+    """
+
+    identifier: str | None
+    credentials: Credentials | None
+    device: Device | None
+    keys: Sequence[ThrottleKey]
+    request: RequestInfo
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it comes from a device of the account's owner."""
+        return self.device is not None
+
+    @property
+    def is_from_known_network(self) -> bool:
+        """Return True if a reset has made its network known to the account."""
+        return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
+
+
+def find_own_device(device: Device | None, *, identifier: str) -> Device | None:
+    """Return the device if it is known to the account that `identifier` names, else None.
+
+    Limits ask this before they count by a device: one of another account is a stranger's.
+    """
+    canonical = canonical_login_identifier(identifier) if device else None
+    credentials = find_credentials(canonical) if canonical else None
+    return device if device is not None and is_device_of(device, credentials) else None
+
+
+def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:
+    canonical = canonical_login_identifier(identifier)
+    credentials = find_credentials(canonical) if canonical else None
+    known = device if device is not None and is_device_of(device, credentials) else None
+    # An identifier that nobody can have is counted all the same, or its 429 would be missing.
+    submitted = identifier_key(canonical or identifier.strip().lower())
+    return _Attempt(
+        identifier=canonical,
+        credentials=credentials,
+        device=known,
+        keys=_allowed_keys(submitted, credentials, known, request),
+        request=request,
+    )
+
+
+def _allowed_keys(
+    submitted: ThrottleKey,
+    credentials: Credentials | None,
+    device: Device | None,
+    request: RequestInfo,
+) -> Sequence[ThrottleKey]:
+    """Return what failures are counted by, or raise where that blocks."""
+    if device is not None:
+        return choose_allowed([device_key(device.id)])
+    user_id = credentials.ref.id if credentials else None
+    version = credentials.password_version if credentials else 0
+    network = known_network(user_id, version, request.ip)
+    return choose_allowed([submitted, *address_key(request.ip)], network)
+
+
+def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> Start | None:
+    """Start a session, unless the account changed while the password was checked."""
+    with transaction():
+        if not record_login(
+            credentials.ref.id,
+            verified_version=credentials.password_version,
+            is_known_device=attempt.is_known,
+            keys=attempt.keys,
+            new_hash=new_hash,
+        ):
+            return None
+        start = start_session(credentials.ref, amr=("pwd",), request=attempt.request, begin=START)
+        follow_device(credentials, is_known_device=attempt.is_known, request=attempt.request)
+    return start
+
+
+def _judge_changed(attempt: _Attempt) -> SignInFailure:
+    """Why what was good a moment ago is not now: the account or its password is off, or another."""
+    credentials = find_credentials(attempt.identifier) if attempt.identifier else None
+    if credentials is not None and not credentials.is_active:
+        return SignInFailure.ACCOUNT_DISABLED
+    if credentials is not None and credentials.is_password_disabled and not attempt.is_known:
+        return SignInFailure.PASSWORD_DISABLED
+    return SignInFailure.WRONG_PASSWORD
+
+
+def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
+    """Count and commit the failure before it is answered (ASVS 16.3.1).
+
+    Raises:
+        TooManyAttemptsError: a block has begun meanwhile; then this is not a failure more.
+    """
+    credentials, request = attempt.credentials, attempt.request
+    subject = credentials.ref if credentials else None
+    is_guess = failure in _GUESSES
+    logger.info("sign-in failed", extra={"reason": failure})
+    if is_guess:
+        record_failure(attempt.keys, subject=subject, request=request)
+    else:
+        # The password was right, so there is nothing to count. But a block that guesses beside
+        # this one have begun holds for it as well, or its answer would tell that it was right.
+        require_allowed(attempt.keys)
+    with transaction(durable=True):
+        if is_guess and not attempt.is_known:
+            count_wrong_password(credentials, request=request)
+        emit(SignInFailed(subject=subject, request=request, details={"reason": failure}))

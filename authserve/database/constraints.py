@@ -1,0 +1,32 @@
+"""Which constraint a write ran into."""
+
+from typing import cast
+
+from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
+
+from authserve.database.transactions import Base
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """The name of the unique constraint or primary key that a write ran into.
+
+    It is the same on every database: PostgreSQL names it, SQLite names its columns. Of other
+    violations SQLite says too little, so nothing should depend on their names.
+    """
+    diagnostics = getattr(error.orig, "diag", None)
+    if diagnostics is not None:
+        return cast("str | None", diagnostics.constraint_name)
+    # For example "UNIQUE constraint failed: users.email", with ", " between several columns.
+    _, _, listed = str(error.orig).partition("UNIQUE constraint failed: ")
+    table_name, _, _ = listed.partition(".")
+    table = Base.metadata.tables.get(table_name)
+    return None if table is None else _find_unique_name(table, set(listed.split(", ")))
+
+
+def _find_unique_name(table: Table, columns: set[str]) -> str | None:
+    unique: list[PrimaryKeyConstraint | UniqueConstraint | Index] = [table.primary_key]
+    unique += [found for found in table.constraints if isinstance(found, UniqueConstraint)]
+    unique += [index for index in table.indexes if index.unique]
+    names = (found.name for found in unique if set(map(str, found.columns)) == columns)
+    return next((str(name) for name in names), None)

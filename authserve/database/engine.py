@@ -1,0 +1,278 @@
+"""How connections to the database behave: pool, timeouts, and where SQLite differs."""
+
+import re
+import sqlite3
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+
+from authserve.database.refusals import is_locked, is_read_only
+from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
+from authserve.settings.database_url import hosts_of, is_pooled
+from authserve.settings.secret_files import make_private_file
+
+_AUTOCOMMIT_VIEW = "authserve.autocommit_view"
+_IS_AUTOCOMMIT = "authserve.is_autocommit"
+
+
+def autocommit_view(engine: Engine) -> Engine:
+    """The same pool; on its connections, each statement stands alone."""
+    view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
+    if view is None:
+        view = engine.execution_options(**{_IS_AUTOCOMMIT: True})
+        setattr(engine, _AUTOCOMMIT_VIEW, view)
+    return view
+
+
+CONNECT_TIMEOUT_SECS = 3
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 2_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_SECS = 2
+"""The timeouts of `docs/operating.md`: a caller hears of trouble long before gunicorn's 30 s."""
+
+POOL_RECYCLE_SECS = 1_800
+"""Connections are renewed before the idle limits of common poolers and firewalls (chosen)."""
+
+
+def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
+    """What `SQLALCHEMY_ENGINE_OPTIONS` should hold for `database_url`.
+
+    The pool has no overflow, so its size is the bound on concurrent use of the database.
+    """
+    options: dict[str, Any] = {
+        # Or the text of every database error would tell password hashes to the log.
+        "hide_parameters": True,
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_SECS,
+        "pool_recycle": POOL_RECYCLE_SECS,
+    }
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        options |= _postgresql_options(url)
+    else:
+        # The driver would begin transactions by itself, too late and without the write lock.
+        options["isolation_level"] = "AUTOCOMMIT"
+        if "timeout" not in url.query:
+            options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
+    return options
+
+
+_SESSION_SETTINGS = {
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    "timezone": "UTC",
+}
+
+_LOCAL_SETTINGS = "authserve.local_settings"
+"""Of an engine behind a pooler: the statements that go before the first one of a transaction."""
+
+
+def _postgresql_options(url: URL) -> dict[str, Any]:
+    """Return the options of an engine; what the operator's URL says wins over each of them."""
+    operators = str(url.query.get("options", ""))
+    settings = {
+        name: value
+        for name, value in _SESSION_SETTINGS.items()
+        if name not in _names_in_options(operators)
+    }
+    limit_secs = find_statement_limit(operators)
+    connect_args: dict[str, Any] = {
+        "connection_factory": partial(WatchedConnection, limit_secs=limit_secs),
+        "fallback_application_name": "authserve",
+    }
+    if "connect_timeout" not in url.query:
+        connect_args["connect_timeout"] = CONNECT_TIMEOUT_SECS
+    if len(hosts_of(url)) > 1 and "target_session_attrs" not in url.query:
+        connect_args["target_session_attrs"] = "read-write"
+    if is_pooled(url):
+        local = "".join(f"SET LOCAL {name} = '{value}'; " for name, value in settings.items())
+        return {"connect_args": connect_args, "execution_options": {_LOCAL_SETTINGS: local}}
+    ours = [f"-c {name}={value}" for name, value in settings.items()]
+    connect_args["options"] = " ".join([*ours, operators]).strip()
+    return {"connect_args": connect_args}
+
+
+_OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_.-]+)\s*=")
+"""`-c name=value` or `--name=value` (PostgreSQL 17, §19.1.3)."""
+
+
+def _names_in_options(options: str) -> set[str]:
+    return {name.replace("-", "_").lower() for name in _OPTION.findall(options)}
+
+
+_STATEMENT_TIMEOUT = re.compile(r"(?:-c\s*|--)statement[_-]timeout\s*=\s*([0-9]+)(ms|s|min)?(?!\S)")
+
+_UNIT_SECS = {"": 0.001, "ms": 0.001, "s": 1, "min": 60}
+
+
+def find_statement_limit(options: str) -> float | None:
+    """Return after how many seconds the watchdog ends a statement; None for no limit.
+
+    It follows a `statement_timeout` in the operator's `options`, since it must not end what the
+    server still allows.
+    """
+    found = _STATEMENT_TIMEOUT.findall(options)
+    if not found:
+        has_other_form = "statement_timeout" in _names_in_options(options)
+        return None if has_other_form else STATEMENT_LIMIT_SECS
+    number, unit = found[-1]
+    return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
+
+
+def has_session_settings(connection: Connection) -> bool:
+    """Return True if settings and prepared statements of a session last as long as it does.
+
+    Behind a pooler in transaction mode they do not.
+    """
+    return _LOCAL_SETTINGS not in connection.get_execution_options()
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _set_limits_behind_a_pooler(
+    connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    _many: bool,
+) -> tuple[str, Any]:
+    """Send the timeouts with the first statement of a transaction, in the same round trip.
+
+    A statement in AUTOCOMMIT is a transaction of its own; several statements in one message are
+    one transaction, too (PostgreSQL 17, §53.2.2.1).
+    """
+    settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
+    if settings is None:
+        return statement, parameters
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        return statement, parameters
+    if context is not None and context._is_server_side:
+        # Its text becomes a part of DECLARE.
+        with driver.cursor() as cursor:
+            cursor.execute(settings)
+        return statement, parameters
+    return settings + statement, parameters
+
+
+@event.listens_for(Engine, "do_connect")
+def _make_sqlite_file_private(
+    dialect: Dialect, _record: Any, args: tuple[Any, ...], _parameters: dict[str, Any]
+) -> None:
+    """Make a new SQLite file for the service's user alone; SQLite itself would follow the umask.
+
+    Its `-wal` and `-shm` files get the mode of the file (sqlite.org/src, `findCreateFileMode`).
+    """
+    if dialect.name == "sqlite" and args and args[0] != ":memory:":
+        # SQLite then reports why the file cannot be made.
+        with suppress(OSError):
+            make_private_file(Path(args[0]))
+
+
+_CONNECTED_AT = "authserve.connected_at"
+
+READ_ONLY_REST_SECS = 2.0
+"""How long a new connection that takes no writes is kept, in seconds (chosen). Without a limit each
+write to a server that is still read-only would cost a connect."""
+
+
+@event.listens_for(Engine, "connect")
+def _note_age(_dbapi_connection: Any, record: Any) -> None:
+    record.info[_CONNECTED_AT] = time.monotonic()
+
+
+@event.listens_for(Engine, "handle_error")
+def _discard_read_only_connections(context: ExceptionContext) -> None:
+    """Replace all pooled connections when an older one turns out to be read-only.
+
+    After a failover the address may lead to another server, which takes writes, while open
+    connections still lead to the former one.
+    """
+    connection = context.connection
+    if connection is None or not is_read_only(context.original_exception):
+        return
+    age_secs = time.monotonic() - connection.info[_CONNECTED_AT]
+    if age_secs >= READ_ONLY_REST_SECS:
+        context.is_disconnect = True
+
+
+@event.listens_for(Engine, "connect")
+def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    """WAL lets readers go on while one writes; foreign keys are off unless asked for."""
+    if not isinstance(dbapi_connection, sqlite3.Connection):
+        return
+    _switch_to_wal(dbapi_connection)
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Ask again while somebody is in the way: SQLite's own timeout does not cover this switch.
+
+    A file is switched once, for all who open it later, so only the first users of a new one can
+    be in each other's way, and only for an instant.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # A file that is read-only stays so, however long a caller waits.
+            if not is_locked(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(_WAL_PAUSE_SECS)
+        else:
+            return
+
+
+_WAL_PAUSE_SECS = 0.01
+
+
+@event.listens_for(Engine, "begin")
+def _begin_as_the_database_should(connection: Connection) -> None:
+    """Begin a transaction, or none on a connection of `autocommit_view`.
+
+    SQLAlchemy announces a "begin" for both.
+    """
+    options = connection.get_execution_options()
+    is_autocommit = options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
+    if connection.dialect.name == "postgresql":
+        # Each use says what it needs. SQLAlchemy's option would set the driver's isolation level
+        # back after each use, for which psycopg2 sends a statement: a second round trip.
+        driver: Any = connection.connection.dbapi_connection
+        if not driver.closed:
+            driver.autocommit = bool(is_autocommit)
+    elif not is_autocommit:
+        # Take SQLite's write lock now: a later upgrade could fail at once, whatever the timeout.
+        # A token check must not, or it would wait for every write.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class TransactionLostError(RuntimeError):
+    """A part of the transaction failed, and whoever caught its error went on as if it had not.
+
+    To commit would keep half of what that part meant to do; everything was rolled back instead.
+    """
+
+
+@event.listens_for(Engine, "commit")
+def _refuse_to_commit_what_failed(connection: Connection) -> None:
+    """PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
+
+    Raises:
+        TransactionLostError: a statement of it failed, and its error was swallowed.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    psycopg2: Any = connection.dialect.loaded_dbapi
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+        raise TransactionLostError

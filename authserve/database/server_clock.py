@@ -1,0 +1,82 @@
+"""One clock for several machines: the database's, where it can be trusted to be about right."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BindParameter
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from authserve.database.transactions import UTCDateTime
+
+MAX_DISTANCE = timedelta(seconds=35)
+"""A little more than two machines' clocks may differ (30 s), for the statement takes its time."""
+
+
+class shared_moment(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
+    """The present moment for intervals that begin on one machine and end on another.
+
+    On PostgreSQL it is the server's, unless that is further than `MAX_DISTANCE` from the caller's
+    own: then somebody's clock is wrong, and the caller's counts, as it does on SQLite, whose
+    callers share a machine.
+
+    Args:
+        moment: the caller's present.
+    """
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+    def __init__(self, moment: BindParameter[datetime]) -> None:
+        super().__init__(moment)
+
+
+@compiles(shared_moment)
+def _own(element: shared_moment, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return str(compiler.process(element.clauses, **kwargs))
+
+
+@compiles(shared_moment, "postgresql")
+def _servers(element: shared_moment, compiler: SQLCompiler, **kwargs: Any) -> str:
+    (moment,) = element.clauses
+    return _shared(_cast(moment, compiler, **kwargs))
+
+
+def _cast(moment: Any, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"CAST({compiler.process(moment, **kwargs)} AS timestamptz)"
+
+
+def _shared(own: str) -> str:
+    distance = f"INTERVAL '{int(MAX_DISTANCE.total_seconds())} seconds'"
+    return (
+        f"CASE WHEN clock_timestamp() BETWEEN {own} - {distance} AND {own} + {distance} "
+        f"THEN clock_timestamp() ELSE {own} END"
+    )
+
+
+class shared_time(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
+    """A time that the caller computed from its own present, moved to the clock of `shared_moment`.
+
+    Args:
+        time: for example the caller's present less ten seconds.
+        moment: the caller's present.
+    """
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+    def __init__(self, time: BindParameter[datetime], moment: BindParameter[datetime]) -> None:
+        super().__init__(time, moment)
+
+
+@compiles(shared_time)
+def _own_time(element: shared_time, compiler: SQLCompiler, **kwargs: Any) -> str:
+    time, _ = element.clauses
+    return str(compiler.process(time, **kwargs))
+
+
+@compiles(shared_time, "postgresql")
+def _servers_time(element: shared_time, compiler: SQLCompiler, **kwargs: Any) -> str:
+    time, own = (_cast(each, compiler, **kwargs) for each in element.clauses)
+    return f"({time} + ({_shared(own)} - {own}))"

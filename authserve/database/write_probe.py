@@ -1,0 +1,26 @@
+"""A cheap check that the database takes writes."""
+
+from sqlalchemy import false, update
+from sqlalchemy.exc import DBAPIError
+
+from authserve.database.refusals import is_locked
+from authserve.database.transactions import Base, reading
+
+
+def probe_writing() -> None:
+    """Send an UPDATE of no row, which both databases refuse where they would refuse a write.
+
+    Nothing is written, not even to the log of transactions. On SQLite it takes the write lock for
+    an instant; a file that is locked by another writer counts as one that takes writes.
+
+    Raises:
+        SQLAlchemyError: the database is read-only, the role lacks the privilege, or it is away.
+    """
+    sessions = Base.metadata.tables["sessions"]
+    statement = update(sessions).where(false()).values(generation=sessions.c.generation)
+    try:
+        with reading() as connection:
+            connection.execute(statement)
+    except DBAPIError as error:
+        if not is_locked(error.orig):
+            raise

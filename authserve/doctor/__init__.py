@@ -1,1 +1,0 @@
-"""Is this deployment in order? What is set, from where, and what does not fit together."""

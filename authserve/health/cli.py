@@ -1,0 +1,114 @@
+"""`flask doctor`, `flask ready` and `flask version`."""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import click
+from flask.cli import with_appcontext
+
+from authserve.auth.first_administrator import make_first_link
+from authserve.core.cli import Command, is_json, print_document, print_hint, print_result
+from authserve.health.doctor import examine
+from authserve.health.effective import EffectiveSetting, effective_settings
+from authserve.health.finding import Finding, Level
+from authserve.health.waiting import wait_until_ready
+from authserve.http.openapi_document import get_api
+from authserve.settings.model import get_settings
+from authserve.users.accounts import is_any_account
+
+MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
+
+
+@click.command("doctor", cls=Command)
+@with_appcontext
+def doctor_command() -> None:
+    """Check this deployment, and show the settings in force and where each came from.
+
+    No secret is shown, and nothing is changed. The exit status is 1 if something has failed;
+    warnings alone leave it at 0.
+
+    \b
+    Examples:
+      flask doctor
+      flask doctor --json
+    """
+    findings, settings = list(examine()), effective_settings()
+    if is_json():
+        _print_json(findings, settings)
+    else:
+        _print_text(findings, settings)
+    if any(finding.level is Level.FAILURE for finding in findings):
+        raise SystemExit(1)
+
+
+def _print_json(findings: list[Finding], settings: list[EffectiveSetting]) -> None:
+    document = {
+        "findings": [asdict(finding) for finding in findings],
+        "settings": [asdict(setting) for setting in settings],
+    }
+    print_document(document)
+
+
+def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> None:
+    for finding in findings:
+        click.echo(f"{MARKS[finding.level]}  {finding.check}: {finding.message}")
+    click.echo("\nSettings in force:")
+    for setting in settings:
+        click.echo(f"  {setting.name} = {setting.value}  ({setting.source})")
+
+
+@click.command("ready", cls=Command)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait, in seconds.",
+)
+@with_appcontext
+def ready_command(timeout: float) -> None:
+    """Wait until the service on this machine is ready, then say where it answers.
+
+    \b
+    Example:
+      flask ready --timeout 30
+    """
+    settings = get_settings()
+    if not wait_until_ready(settings, timeout_secs=timeout):
+        raise click.ClickException(f"The service was not ready within {timeout:g} s.")
+    url, mails = settings.public_url, _place_of_mails(settings.mail_url)
+    print_result(
+        f"authserve answers at {url}, its API is described at {url}/docs, and mails {mails}.",
+        url=url,
+        docs=f"{url}/docs",
+        mails=mails,
+    )
+    if not is_any_account():
+        print_hint("There is no account yet. This link makes the first administrator, once:")
+        print_hint(make_first_link())
+
+
+def _place_of_mails(mail_url: str) -> str:
+    parts = urlsplit(mail_url)
+    if parts.scheme == "console":
+        return "are printed by the worker, here with `make run`"
+    return f"are written to {parts.path}" if parts.scheme == "file" else "leave by SMTP"
+
+
+@click.command("version", cls=Command)
+@with_appcontext
+def version_command() -> None:
+    """Show the versions of authserve, and of what it runs on.
+
+    \b
+    Example:
+      flask version
+    """
+    versions = {
+        "authserve": get_api().version,
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("Flask", "Werkzeug", "gunicorn", "SQLAlchemy")},
+    }
+    print_result("\n".join(f"{name} {number}" for name, number in versions.items()), **versions)

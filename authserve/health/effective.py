@@ -1,0 +1,37 @@
+"""The settings in force, and where each came from."""
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from authserve.settings.model import Settings, get_settings
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """A setting as it is in force; secrets are shown as `set` or `not set`."""
+
+    name: str
+    value: str
+    source: str
+
+
+def effective_settings() -> list[EffectiveSetting]:
+    """Every setting that can be set, its value and where that came from."""
+    settings = get_settings()
+    by_name = {field.name.upper(): field for field in fields(settings)}
+    return [
+        EffectiveSetting(name, _shown(settings, by_name[name]), source)
+        for name, source in settings.sources.items()
+    ]
+
+
+def _shown(settings: Settings, field: Any) -> str:
+    value = getattr(settings, field.name)
+    if not field.repr:
+        return "set" if value else "not set"
+    if isinstance(value, timedelta):
+        return f"{int(value.total_seconds())} s"
+    if isinstance(value, tuple):
+        return " ".join(value)
+    return "" if value is None else str(value)

@@ -1,0 +1,18 @@
+"""Whether a backup was restored, and what has to follow was not done yet."""
+
+from authserve.health.finding import Finding, Level
+from authserve.sessions.restored import has_restored_sessions
+
+
+def sessions() -> Finding:
+    """Whether sessions live that a dump has brought back."""
+    is_restored = has_restored_sessions()
+    if is_restored:
+        message = (
+            "Live sessions came from a backup, and some of them may have been ended since it was "
+            "taken: run `flask sessions revoke --issued-before` with the time of the restore."
+        )
+        return Finding("sessions", Level.WARNING, message)
+    if is_restored is None:
+        return Finding("sessions", Level.OK, "Only of PostgreSQL can one tell if it was restored.")
+    return Finding("sessions", Level.OK, "No live session came from a dump.")

@@ -1,0 +1,101 @@
+"""Is the process alive, and is it ready to serve?"""
+
+import logging
+from datetime import timedelta
+
+from flask import Response
+from marshmallow import Schema, fields
+from sqlalchemy.exc import SQLAlchemyError
+
+from authserve.core.clock import now
+from authserve.database.circuit import unheard
+from authserve.database.refusals import is_read_only
+from authserve.database.revision import is_migrated
+from authserve.database.write_probe import probe_writing
+from authserve.health.drain import is_draining
+from authserve.http.openapi import Blueprint
+from authserve.http.responses import json_response
+from authserve.outbox.inspect import find_oldest_pending
+
+MAIL_DELAY = timedelta(minutes=10)
+"""Longer than any retry takes while the mail server answers (chosen)."""
+
+logger = logging.getLogger(__name__)
+
+blueprint = Blueprint("health", __name__, description="For load balancers and monitors.")
+
+
+class HealthSchema(Schema):
+    """The process answers."""
+
+    status = fields.String(required=True, metadata={"example": "ok"})
+
+
+class ReadinessSchema(HealthSchema):
+    """What the process stands on, by name."""
+
+    checks = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"example": {"database": "ok", "migrations": "ok", "mail": "ok"}},
+    )
+
+
+@blueprint.get("/healthz")
+@blueprint.response(200, HealthSchema)
+def healthz() -> Response:
+    """The process answers; nothing else is touched."""
+    return json_response({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@blueprint.response(200, ReadinessSchema)
+@blueprint.alt_response(503, schema=ReadinessSchema)
+def readyz() -> Response:
+    """Whether requests can be served now: send traffic here while it says 200."""
+    results = _check_database()
+    can_serve = all(result == "ok" for result in results.values())
+    is_ready = can_serve and not is_draining()
+    checks = {**results, "mail": _check_mail() if can_serve else "unknown"}
+    document = {"status": _name_status(can_serve=can_serve, is_ready=is_ready), "checks": checks}
+    response = json_response(document, 200 if is_ready else 503)
+    response.headers["Cache-Control"] = "no-store"
+    if not is_ready:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def _name_status(*, can_serve: bool, is_ready: bool) -> str:
+    if is_ready:
+        return "ok"
+    # About to stop, and serving to the end.
+    return "draining" if can_serve else "unavailable"
+
+
+def _check_mail() -> str:
+    """Whether mail leaves in time; it never keeps requests from being served.
+
+    The mail server is the workers' business, so what they have not delivered is what tells.
+    """
+    try:
+        oldest = find_oldest_pending()
+    except SQLAlchemyError:
+        logger.warning("the outbox cannot be read", exc_info=True)
+        return "unknown"
+    return "ok" if oldest is None or now() - oldest < MAIL_DELAY else "delayed"
+
+
+def _check_database() -> dict[str, str]:
+    """What a request would find; the words say no more than a stranger may know."""
+    migrations = "unknown"
+    try:
+        migrations = "ok" if is_migrated() else "pending"
+        if migrations == "ok":
+            probe_writing()
+    except SQLAlchemyError as error:
+        logger.warning("database not ready", exc_info=unheard(error))
+        cause = getattr(error, "orig", None)
+        state = "read-only" if is_read_only(cause) else "unavailable"
+        return {"database": state, "migrations": migrations}
+    return {"database": "ok", "migrations": migrations}

@@ -1,0 +1,114 @@
+"""The rows of the keys: how they are read, and how their private parts are sealed."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import ColumnElement, or_, select
+
+from authserve.core.clock import now
+from authserve.core.crypto import UndecryptableError, get_keyring
+from authserve.database.transactions import read_all, table_of
+from authserve.keys.errors import SigningKeyUnavailableError
+from authserve.keys.models import SigningKey
+from authserve.keys.policy import ROTATION_PERIOD, find_signing_key
+
+SEAL_PURPOSE = "signing-key"
+
+logger = logging.getLogger(__name__)
+
+TABLE = table_of(SigningKey)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedKey:
+    """A key as a worker holds it: public part ready to verify, private part still sealed."""
+
+    kid: str
+    serial: int
+    public_key: ec.EllipticCurvePublicKey
+    private_sealed: bytes
+    published_at: datetime
+    active_from: datetime
+    retire_at: datetime | None
+
+
+def is_usable() -> ColumnElement[bool]:
+    """`not is_over` as SQL."""
+    return or_(TABLE.c.retire_at.is_(None), TABLE.c.retire_at > now())
+
+
+def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
+    """The keys in the order of their serials, without those whose time is over unless wanted."""
+    statement = select(TABLE).order_by(TABLE.c.serial)
+    if not with_retired:
+        statement = statement.where(is_usable())
+    return [
+        LoadedKey(
+            kid=row.kid,
+            serial=row.serial,
+            public_key=cast(
+                ec.EllipticCurvePublicKey,
+                serialization.load_pem_public_key(row.public_pem.encode()),
+            ),
+            private_sealed=row.private_sealed,
+            published_at=row.published_at,
+            active_from=row.active_from,
+            retire_at=row.retire_at,
+        )
+        for row in read_all(statement)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDates:
+    """Since when the present key signs, and from when on the next one is made.
+
+    The second is in the past when a rotation is overdue.
+    """
+
+    signing_since: datetime
+    rotation_due: datetime
+
+
+def find_key_dates() -> KeyDates | None:
+    """The dates of the keys as they are, or None while no key signs."""
+    columns = (SigningKey.serial, SigningKey.active_from, SigningKey.retire_at)
+    keys = read_all(select(*columns).where(is_usable()).order_by(SigningKey.serial))
+    signing = find_signing_key(keys, now())
+    if signing is None:
+        return None
+    return KeyDates(signing.active_from, keys[-1].active_from + ROTATION_PERIOD)
+
+
+def seal(kid: str, private_der: bytes) -> bytes:
+    """Encrypt a private key (PKCS #8, DER) under the current `SECRET_KEY`, bound to its `kid`."""
+    return get_keyring().encrypt(SEAL_PURPOSE, private_der, context=kid.encode())
+
+
+def unseal(key: LoadedKey) -> ec.EllipticCurvePrivateKey:
+    """The private key, ready to sign.
+
+    Raises:
+        SigningKeyUnavailableError: see `unseal_bytes`.
+    """
+    private_der = unseal_bytes(key.kid, key.private_sealed)
+    return cast(
+        ec.EllipticCurvePrivateKey, serialization.load_der_private_key(private_der, password=None)
+    )
+
+
+def unseal_bytes(kid: str, sealed: bytes) -> bytes:
+    """Open what `seal` made, under the current `SECRET_KEY` or a fallback.
+
+    Raises:
+        SigningKeyUnavailableError: no secret opens it; the log has told what to do.
+    """
+    try:
+        return get_keyring().decrypt(SEAL_PURPOSE, sealed, context=kid.encode())
+    except UndecryptableError as error:
+        logger.error(SigningKeyUnavailableError.remedy, extra={"kid": kid})
+        raise SigningKeyUnavailableError from error

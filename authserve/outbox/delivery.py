@@ -1,0 +1,227 @@
+"""Claiming messages, and saying what became of them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+
+from authserve.core.clock import now
+from authserve.database.transactions import read_all, require_transaction, transaction
+from authserve.outbox.errors import DroppedError
+from authserve.outbox.models import OutboxMessage
+from authserve.outbox.policy import (
+    LEASE,
+    MAX_REFUSALS,
+    REFUSAL_PAUSE,
+    SUPERSEDED,
+    MessageState,
+    is_given_up,
+    next_attempt_at,
+)
+
+MAX_ERROR_LENGTH = 200
+"""What the column holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedMessage:
+    """A message that is this worker's for the length of a lease."""
+
+    id: UUID
+    lease_id: UUID
+    kind: str
+    topic: str | None
+    user_id: UUID | None
+    payload: Mapping[str, Any]
+    created_at: datetime
+    attempts: int
+    refusals: int = 0
+    correlation_id: str | None = None
+
+
+def claim(kinds: Collection[str]) -> ClaimedMessage | None:
+    """Take the message that has been due for longest, for the length of a lease.
+
+    The claim is one conditional UPDATE: any number of workers on any number of machines never
+    hold one message at the same time. PostgreSQL's workers pass each other's rows by.
+
+    Args:
+        kinds: those that the caller can deliver now.
+    """
+    moment, lease_id = now(), uuid4()
+    due = (
+        select(OutboxMessage.id)
+        .where(
+            OutboxMessage.state == MessageState.PENDING,
+            OutboxMessage.kind.in_(kinds),
+            OutboxMessage.next_attempt_at <= moment,
+            or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until <= moment),
+        )
+        .order_by(OutboxMessage.next_attempt_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    statement = (
+        update(OutboxMessage)
+        .where(OutboxMessage.id == due)
+        .values(
+            lease_id=lease_id,
+            leased_until=moment + LEASE,
+            attempts=OutboxMessage.attempts + 1,
+        )
+        .returning(OutboxMessage)
+        .execution_options(synchronize_session=False)
+    )
+    with transaction() as session:
+        row = session.scalar(statement)
+    return None if row is None else _claimed(row, lease_id)
+
+
+def _claimed(row: OutboxMessage, lease_id: UUID) -> ClaimedMessage:
+    return ClaimedMessage(
+        id=row.id,
+        lease_id=lease_id,
+        kind=row.kind,
+        topic=row.topic,
+        user_id=row.user_id,
+        payload=row.payload,
+        created_at=row.created_at,
+        attempts=row.attempts,
+        refusals=row.refusals,
+        correlation_id=row.correlation_id,
+    )
+
+
+def is_newest_of_topic(message: ClaimedMessage) -> bool:
+    """Whether no later message of its topic is owed as well.
+
+    Simultaneous requests cannot see each other, so more than one can be pending. One that is
+    sent or dropped already does not count: where the clocks of two machines differ, it may well
+    be the older one.
+    """
+    if message.topic is None:
+        return True
+    newer = select(OutboxMessage.id).where(
+        OutboxMessage.topic == message.topic,
+        OutboxMessage.id > message.id,
+        OutboxMessage.state == MessageState.PENDING,
+    )
+    return not read_all(newer.limit(1))
+
+
+def require_held(message: ClaimedMessage) -> None:
+    """Make sure, in the open transaction, that a claimed message is still to be delivered.
+
+    Whoever would drop it waits for this transaction, and sees what it wrote.
+
+    Raises:
+        DroppedError: it was dropped meanwhile, or the lease ran out and another worker has it.
+    """
+    held = (
+        select(OutboxMessage.id)
+        .where(OutboxMessage.id == message.id, OutboxMessage.lease_id == message.lease_id)
+        .with_for_update()
+    )
+    if require_transaction().scalar(held) is None:
+        raise DroppedError(SUPERSEDED)
+
+
+def assign_user(message: ClaimedMessage, user_id: UUID) -> None:
+    """Note whom a claimed message is about, where only its handler could look that up."""
+    if message.user_id is not None:
+        return
+    with transaction() as session:
+        session.execute(
+            update(OutboxMessage)
+            .where(_is_held(message))
+            .values(user_id=user_id)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def delete_held(message: ClaimedMessage) -> None:
+    """Delete a claimed message that has done its work, in the open transaction.
+
+    Raises:
+        DroppedError: the lease ran out and another worker has it.
+    """
+    result = require_transaction().execute(
+        delete(OutboxMessage).where(_is_held(message)).execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise DroppedError(SUPERSEDED)
+
+
+def mark_sent(message: ClaimedMessage) -> None:
+    """Note that a claimed message was delivered."""
+    _finish(message, MessageState.SENT, None)
+
+
+def mark_dropped(message: ClaimedMessage, reason: str) -> None:
+    """Note that a claimed message has become pointless."""
+    _finish(message, MessageState.DROPPED, reason)
+
+
+def mark_failed(
+    message: ClaimedMessage, reason: str, *, is_permanent: bool = False
+) -> MessageState:
+    """Note that a claimed message could not be delivered.
+
+    Args:
+        reason: for the operator.
+        is_permanent: True if it was refused for good; then only a few more tries follow.
+
+    Returns:
+        `PENDING` if it will be tried again, `DEAD` if it is given up.
+    """
+    moment, refusals = now(), message.refusals + is_permanent
+    if is_given_up(message.created_at, moment) or refusals >= MAX_REFUSALS:
+        _finish(message, MessageState.DEAD, reason)
+        return MessageState.DEAD
+    with transaction() as session:
+        session.execute(
+            update(OutboxMessage)
+            .where(_is_held(message))
+            .values(
+                leased_until=None,
+                lease_id=None,
+                next_attempt_at=moment + REFUSAL_PAUSE
+                if is_permanent
+                else next_attempt_at(moment, attempts=message.attempts),
+                refusals=refusals,
+                last_error=reason[:MAX_ERROR_LENGTH],
+            )
+            .execution_options(synchronize_session=False)
+        )
+    return MessageState.PENDING
+
+
+def _finish(message: ClaimedMessage, state: MessageState, reason: str | None) -> None:
+    with transaction():
+        finish_where(_is_held(message), state, reason)
+
+
+def _is_held(message: ClaimedMessage) -> ColumnElement[bool]:
+    """Whoever has lost a lease has no say any more: another worker may be at it."""
+    return (OutboxMessage.id == message.id) & (OutboxMessage.lease_id == message.lease_id)
+
+
+def finish_where(condition: ColumnElement[bool], state: MessageState, reason: str | None) -> int:
+    """Give messages their last state, in the open transaction; return how many."""
+    result = require_transaction().execute(
+        update(OutboxMessage)
+        .where(condition)
+        .values(
+            state=state,
+            finished_at=now(),
+            leased_until=None,
+            lease_id=None,
+            last_error=reason and reason[:MAX_ERROR_LENGTH],
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,192 @@
+"""Looking at messages, trying them again, and clearing them away."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, union, update
+
+from authserve.core.clock import now
+from authserve.database.transactions import (
+    delete_in_slices,
+    read_all,
+    require_transaction,
+    transaction,
+)
+from authserve.outbox.errors import MessageNotFoundError, MessageNotRetryableError
+from authserve.outbox.models import OutboxMessage
+from authserve.outbox.policy import DEAD_RETENTION, SENT_RETENTION, MessageState
+
+
+def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[Any]]:
+    """The newest messages, without their payload."""
+    columns = (column for column in OutboxMessage.__table__.c if column.name != "payload")
+    statement = select(*columns).order_by(OutboxMessage.id.desc()).limit(limit)
+    if state is not None:
+        statement = statement.where(OutboxMessage.state == state)
+    return read_all(statement)
+
+
+def is_owed_since(kind: str, user_id: UUID, *, since: datetime) -> bool:
+    """Return True if a message of a kind about a user was written after `since`."""
+    conditions = (
+        OutboxMessage.user_id == user_id,
+        OutboxMessage.kind == kind,
+        OutboxMessage.created_at > since,
+    )
+    return bool(read_all(select(exists().where(*conditions)))[0][0])
+
+
+def find_oldest_pending() -> datetime | None:
+    """When the message was written that has been waiting for longest, or None if none waits."""
+    pending = OutboxMessage.state == MessageState.PENDING
+    ((oldest,),) = read_all(select(func.min(OutboxMessage.created_at)).where(pending))
+    return cast("datetime | None", oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCount:
+    """How many messages are in a state, and when the oldest of them was written."""
+
+    count: int = 0
+    oldest: datetime | None = None
+
+
+def count_unfinished_messages() -> dict[MessageState, MessageCount]:
+    """All messages that wait or were given up: what an operator may have to act on."""
+    return _count_by_state((MessageState.PENDING, MessageState.DEAD))
+
+
+def count_finished_messages(*, since: datetime) -> dict[MessageState, MessageCount]:
+    """The messages written since then that were delivered, or dropped for good reasons."""
+    return _count_by_state(
+        (MessageState.SENT, MessageState.DROPPED), OutboxMessage.created_at >= since
+    )
+
+
+def _count_by_state(
+    states: Collection[MessageState], *conditions: ColumnElement[bool]
+) -> dict[MessageState, MessageCount]:
+    """One range of an index for each state; a state without messages is there with 0."""
+    statement = (
+        select(
+            OutboxMessage.state,
+            func.count().label("messages"),
+            func.min(OutboxMessage.created_at).label("oldest"),
+        )
+        .where(OutboxMessage.state.in_(states), *conditions)
+        .group_by(OutboxMessage.state)
+    )
+    found = {
+        MessageState(row.state): MessageCount(row.messages, row.oldest)
+        for row in read_all(statement)
+    }
+    return {state: found.get(state, MessageCount()) for state in states}
+
+
+def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
+    """The newest messages about a user, or of topics that are known to be theirs.
+
+    For operators: it shows what became of each. One range of one index is read for the user and
+    for each topic.
+
+    Returns:
+        The columns of `OutboxMessage`.
+    """
+    owners = [OutboxMessage.user_id == user_id, *(OutboxMessage.topic == each for each in topics)]
+    branches = [
+        select(OutboxMessage.id).where(owner).order_by(OutboxMessage.id.desc()).limit(limit)
+        for owner in owners
+    ]
+    newest = union(*(select(branch.subquery()) for branch in branches)).subquery()
+    statement = (
+        select(OutboxMessage.__table__)
+        .join_from(newest, OutboxMessage, OutboxMessage.id == newest.c.id)
+        .order_by(OutboxMessage.id.desc())
+        .limit(limit)
+    )
+    return read_all(statement)
+
+
+def find_messages_to(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
+    """At most `limit` messages about a user, newest first.
+
+    Those that were asked for by address are among them once the worker has found the user.
+
+    Args:
+        before: only those older than this id, for the next page.
+    """
+    statement = select(OutboxMessage.__table__).where(OutboxMessage.user_id == user_id)
+    if before is not None:
+        statement = statement.where(OutboxMessage.id < before)
+    return read_all(statement.order_by(OutboxMessage.id.desc()).limit(limit))
+
+
+def delete_messages_of(user_id: UUID, *, topics: Collection[str]) -> None:
+    """Forget the messages about a user, sent or not, in the open transaction."""
+    statement = delete(OutboxMessage).where(_is_about(user_id, topics))
+    require_transaction().execute(statement.execution_options(synchronize_session=False))
+
+
+def _is_about(user_id: UUID, topics: Collection[str]) -> ColumnElement[bool]:
+    return or_(OutboxMessage.user_id == user_id, OutboxMessage.topic.in_(topics))
+
+
+def get_message(message_id: UUID) -> OutboxMessage:
+    """One message.
+
+    Raises:
+        MessageNotFoundError: there is none, or it has been cleared away.
+    """
+    with transaction() as session:
+        found = session.get(OutboxMessage, message_id)
+    if found is None:
+        raise MessageNotFoundError
+    return found
+
+
+def retry(message_id: UUID) -> None:
+    """Let the worker try a given-up message again, for another 24 hours.
+
+    Raises:
+        MessageNotFoundError: there is none.
+        MessageNotRetryableError: it is not given up.
+    """
+    moment = now()
+    with transaction() as session:
+        result = session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id == message_id, OutboxMessage.state == MessageState.DEAD)
+            .values(
+                state=MessageState.PENDING,
+                created_at=moment,
+                next_attempt_at=moment,
+                finished_at=None,
+                refusals=0,
+            )
+            .execution_options(synchronize_session=False)
+        )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        get_message(message_id)
+        raise MessageNotRetryableError
+
+
+def purge_finished_messages() -> Iterator[int]:
+    """Delete the messages that nobody will look at any more, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    moment = now()
+    is_given_up_long_ago = (OutboxMessage.state == MessageState.DEAD) & (
+        OutboxMessage.finished_at < moment - DEAD_RETENTION
+    )
+    is_done_long_ago = OutboxMessage.state.in_([MessageState.SENT, MessageState.DROPPED]) & (
+        OutboxMessage.finished_at < moment - SENT_RETENTION
+    )
+    is_dead = is_given_up_long_ago | is_done_long_ago
+    return delete_in_slices(OutboxMessage, OutboxMessage.id, is_dead)

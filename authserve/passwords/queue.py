@@ -1,0 +1,109 @@
+"""One thread that hashes, and the bounded crowd of callers that wait for it."""
+
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from typing import TypeVar
+
+from authserve.core.errors import UnavailableError
+from authserve.core.queue_time import waited_secs
+
+_T = TypeVar("_T")
+
+MAX_WAIT_SECS = 2.0
+"""How long a caller waits, for a thread and then for its hash, before it is told `busy` (chosen;
+docs/operating.md, "Timeouts")."""
+
+
+class HasherBusyError(UnavailableError):
+    """More callers want a password hashed than this process gets through in time."""
+
+    code = "busy"
+    default_detail = "Too many passwords are being checked right now. Try again shortly."
+
+
+class HashingQueue:
+    """The hashing thread of one process, and the bounded crowd of callers that wait for it.
+
+    One thread, because more of them hash no faster on busy cores, take the processor away from
+    token checks, and each take 19 MiB (measured).
+    """
+
+    def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
+        self.waiting = 0
+        self._waiting_unknown = 0
+        self._held: Counter[str] = Counter()
+        self._size = size
+        self._size_unknown = size - size // 4
+        self._max_wait_secs = max_wait_secs
+        self._lock = threading.Lock()
+        # The executor starts its thread at the first job.
+        self._executor = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix="hashing",
+            initializer=_make_thread_nice,
+            initargs=(niceness,),
+        )
+
+    def run(
+        self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None = None
+    ) -> _T:
+        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id).
+
+        Args:
+            network: where the caller comes from. A network may hold no more places than are
+                still free, so that one alone leaves half of them to others, and the fuller the
+                queue is, the less each may hold. None is not counted.
+        """
+        patience_secs = self._max_wait_secs - waited_secs()
+        if patience_secs <= 0:
+            raise HasherBusyError
+        with self._place(is_known_caller=is_known_caller, network=network):
+            future = self._executor.submit(copy_context().run, work)
+            wait([future], timeout=patience_secs)
+            # False once the work has begun: then the rest is awaited rather than thrown away.
+            if future.cancel():
+                raise HasherBusyError
+            try:
+                return future.result()
+            except MemoryError as error:
+                raise HasherBusyError from error
+
+    @contextmanager
+    def _place(self, *, is_known_caller: bool, network: str | None) -> Iterator[None]:
+        unknown = 0 if is_known_caller else 1
+        with self._lock:
+            held = self._held[network] if network is not None else 0
+            if self._count_free(is_known_caller=is_known_caller) <= held:
+                raise HasherBusyError
+            self._count(1, unknown, network)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count(-1, -unknown, network)
+
+    def _count_free(self, *, is_known_caller: bool) -> int:
+        free = self._size - self.waiting
+        return free if is_known_caller else min(free, self._size_unknown - self._waiting_unknown)
+
+    def _count(self, places: int, unknown: int, network: str | None) -> None:
+        self.waiting += places
+        self._waiting_unknown += unknown
+        if network is not None:
+            self._held[network] += places
+            if not self._held[network]:
+                del self._held[network]
+
+
+def _make_thread_nice(niceness: int) -> None:
+    # Elsewhere the same call would mean a process, and some other one at that.
+    if sys.platform == "linux":
+        # Refused if the process was started nicer than this; then it stays that way.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

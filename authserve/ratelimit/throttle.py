@@ -1,0 +1,378 @@
+"""The login throttle: wrong passwords, counted by what was submitted and by address.
+
+What is counted is a keyed digest: the table tells nobody who tried to sign in, nor whether two
+identifiers belong together. Known and unknown ones are counted alike.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import ceil
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, exists, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.crypto import get_keyring
+from authserve.core.errors import UnavailableError
+from authserve.database.circuit import unheard
+from authserve.database.emit import emit
+from authserve.database.transactions import (
+    delete_in_slices,
+    dialect_insert,
+    read_all,
+    reading,
+    require_no_transaction,
+    require_transaction,
+    transaction,
+)
+from authserve.ratelimit.errors import TooManyAttemptsError
+from authserve.ratelimit.events import SignInThrottled
+from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
+from authserve.ratelimit.policy import (
+    BLOCKS,
+    BY_ADDRESS,
+    BY_IDENTIFIER,
+    ThrottleRule,
+    blocked_until,
+    expiry_after,
+    network_of,
+)
+from authserve.ratelimit.storage import TABLE
+from authserve.settings.model import get_settings
+
+PURPOSE = "throttle"
+
+
+logger = logging.getLogger(__name__)
+
+
+class Counted(StrEnum):
+    """What failures are counted by."""
+
+    IDENTIFIER = "identifier"
+    ACCOUNT = "account"
+    DEVICE = "device"
+    KNOWN_NETWORK = "known_network"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleKey:
+    """One thing that failures are counted by."""
+
+    key: str
+    counted: Counted
+    rule: ThrottleRule = BY_IDENTIFIER
+
+    @property
+    def is_cleared_by_success(self) -> bool:
+        """Return True for what only the owner counts by.
+
+        A counter that strangers share is cleared by time alone: clearing it would tell them that
+        the owner was there, and an address with one good account could guess at all others.
+        """
+        return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
+
+
+def identifier_key(identifier: str) -> ThrottleKey:
+    """Count by what was submitted as an address or username, in canonical form if it has one."""
+    return ThrottleKey(_digest(Counted.IDENTIFIER, identifier), Counted.IDENTIFIER)
+
+
+def account_key(user_id: UUID) -> ThrottleKey:
+    """Count by the account of somebody whose token has proven who they are."""
+    return ThrottleKey(_digest(Counted.ACCOUNT, str(user_id)), Counted.ACCOUNT)
+
+
+def device_key(device_id: str) -> ThrottleKey:
+    """Count by a device that the account's owner has signed in with, and by nothing else."""
+    return ThrottleKey(_digest(Counted.DEVICE, device_id), Counted.DEVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNetwork:
+    """The keys by which a network is known to an account, and failures from it are counted.
+
+    Args:
+        mark: the key of the row that makes it known, for as long as that row lives.
+    """
+
+    mark: str
+    key: ThrottleKey
+
+
+KNOWN_NETWORK_TTL = timedelta(hours=1)
+"""Bounds how long the network that set a password by a mailed link is known (chosen)."""
+
+
+def known_network(
+    user_id: UUID | None, password_version: int, ip: str | None
+) -> KnownNetwork | None:
+    """Return the keys by which `choose_allowed` finds out if a network is known to an account.
+
+    Args:
+        user_id: None where there is no account; no network is known to none.
+        password_version: a new password makes every network unknown again.
+    """
+    if ip is None:
+        return None
+    value = f"{user_id}:{password_version}:{network_of(ip)}"
+    key = ThrottleKey(_digest(Counted.KNOWN_NETWORK, value), Counted.KNOWN_NETWORK)
+    return KnownNetwork(_digest("mark", value), key)
+
+
+def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
+    """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
+
+    A user who has just proven to hold the mailbox can so sign in although a block holds for
+    strangers.
+    """
+    network = known_network(user_id, password_version, ip)
+    if network is None:
+        return
+    row = {"key": network.mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
+    insert = dialect_insert(RateCounter).values(row)
+    update = {"expires_at": insert.excluded.expires_at}
+    require_transaction().execute(
+        insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update)
+    )
+
+
+def hashing_network(request: RequestInfo) -> str | None:
+    """Return by what a caller's places at the hasher are counted; None where limits are off."""
+    if request.ip is None or not get_settings().ratelimit_enabled:
+        return None
+    return network_of(request.ip)
+
+
+def address_key(ip: str | None) -> list[ThrottleKey]:
+    """Count by client address, an IPv6 one by its network; nothing where there is none."""
+    if ip is None:
+        return []
+    return [ThrottleKey(_digest(Counted.ADDRESS, network_of(ip)), Counted.ADDRESS, BY_ADDRESS)]
+
+
+def _digest(counted: str, value: str) -> str:
+    mac = get_keyring().mac(PURPOSE, f"{counted}:{value}".encode())
+    return f"{THROTTLE_PREFIX}{mac.hex()}"
+
+
+@contextmanager
+def _failing_closed() -> Iterator[None]:
+    """Without its counters the throttle lets nobody try: a 503, whatever the database says.
+
+    Raises:
+        UnavailableError: the counters could not be read or written.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        logger.error("the login throttle has no storage", exc_info=unheard(error))
+        raise UnavailableError from error
+
+
+def require_allowed(keys: Sequence[ThrottleKey]) -> None:
+    """Refuse an attempt before anything is hashed, if one of its counters blocks.
+
+    Raises:
+        TooManyAttemptsError: with the seconds until the longest block ends.
+        UnavailableError: the counters cannot be read.
+    """
+    with _failing_closed():
+        rows = read_all(_COUNTERS, _names(keys))
+    _refuse_blocked(keys, rows)
+
+
+def choose_allowed(
+    keys: Sequence[ThrottleKey], network: KnownNetwork | None = None
+) -> Sequence[ThrottleKey]:
+    """Return what an attempt is counted by: its network's counter if that is known, or `keys`.
+
+    It sends the same SELECT for known and unknown accounts.
+
+    Raises:
+        TooManyAttemptsError, UnavailableError: see `require_allowed`.
+    """
+    names = [key.key for key in keys]
+    if network is not None:
+        names += [network.mark, network.key.key]
+    with _failing_closed():
+        rows = read_all(_COUNTERS, {"names": names})
+    if network is not None and _is_marked(network, rows):
+        keys = [network.key]
+    chosen = {key.key for key in keys}
+    _refuse_blocked(keys, [row for row in rows if row.key in chosen])
+    return keys
+
+
+def _is_marked(network: KnownNetwork, rows: Iterable[Row[Any]]) -> bool:
+    return any(row.key == network.mark and row.expires_at > now() for row in rows)
+
+
+def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
+    """When the longest block of these counters ends, or None if none is on."""
+    return _block_end(keys, read_all(_COUNTERS, _names(keys)), now())
+
+
+def end_blocks(keys: Sequence[ThrottleKey]) -> None:
+    """Forget the failures that these counters hold, in the open transaction."""
+    names = [key.key for key in keys]
+    require_transaction().execute(delete(TABLE).where(TABLE.c.key.in_(names)))
+
+
+def record_success(keys: Sequence[ThrottleKey]) -> None:
+    """Clear the counters that a right password clears, unless they block by now.
+
+    Guesses that ran beside this one may have begun a block; then the right password is refused
+    like any other, so that a hundred parallel guesses learn no more than five in a row.
+
+    Raises:
+        TooManyAttemptsError: a block has begun; an open transaction must not go on.
+        UnavailableError: the counters cannot be read or written.
+    """
+    with transaction() as session, _failing_closed():
+        rows = session.execute(_COUNTERS, _names(keys)).all()
+        _refuse_blocked(keys, rows)
+        counted = {row.key for row in rows}
+        done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
+        if not done:
+            return
+        moment = now()
+        clear = or_(*((TABLE.c.key == key.key) & ~_is_blocking(key, moment) for key in done))
+        cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
+        if cleared < len(done):
+            # One more guess was counted in between; it may have begun a block.
+            _refuse_blocked(keys, session.execute(_COUNTERS, _names(keys)).all())
+
+
+def record_failure(
+    keys: Sequence[ThrottleKey],
+    *,
+    also: Sequence[ThrottleKey] = (),
+    actor: Actor = VISITOR,
+    subject: UserRef | None,
+    request: RequestInfo,
+) -> None:
+    """Count a wrong password, for good, whatever becomes of the request; audit begun blocks.
+
+    Args:
+        keys: the counters that `require_allowed` asked, the narrowest first. Where one blocks by
+            now, those after it count nothing.
+        also: counters that take this failure along, though they have no say in the answer.
+        actor, subject: who gave it, and whose password it should have been.
+
+    Raises:
+        TooManyAttemptsError: a block was on already, so the answer must not tell that the
+            password was wrong. The counter that blocks stays as it is.
+        UnavailableError: the counters cannot be written.
+    """
+    require_no_transaction()
+    moment = now()
+    refused: ThrottleKey | None = None
+    begun: list[ThrottleKey] = []
+    with _failing_closed():
+        for key in keys:
+            hits = _count(key, moment)
+            if hits is None:
+                refused = key
+                break
+            begun += [key] if hits >= key.rule.limit else []
+        if refused is None:
+            begun += [key for key in also if (_count(key, moment) or 0) >= key.rule.limit]
+    if begun:
+        _report_blocks(begun, actor, subject, request)
+    if refused is not None:
+        # What was just a block may be over by now; then the caller may come back at once.
+        require_allowed([refused])
+        raise TooManyAttemptsError(retry_after_secs=0)
+
+
+def _report_blocks(
+    keys: Sequence[ThrottleKey], actor: Actor, subject: UserRef | None, request: RequestInfo
+) -> None:
+    with transaction(durable=True):
+        for key in keys:
+            # Many accounts are tried from one address; the last of them has no part in it.
+            of = None if key.counted is Counted.ADDRESS else subject
+            details = {"counted_by": key.counted}
+            emit(SignInThrottled(actor=actor, subject=of, request=request, details=details))
+
+
+_COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=True)))
+
+
+def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
+    return {"names": [key.key for key in keys]}
+
+
+NOTHING_COUNTED = ~exists().where(TABLE.c.key.in_(bindparam("counted", expanding=True)))
+"""That no counter has anything to clear or to refuse by: a condition of the UPDATE that follows a
+right password, which so spares `record_success` where there is nothing for it to do."""
+
+
+def counted_by(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
+    """The parameters of `NOTHING_COUNTED`."""
+    return {"counted": [key.key for key in keys]}
+
+
+def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> None:
+    moment = now()
+    end = _block_end(keys, rows, moment)
+    if end is not None:
+        raise TooManyAttemptsError(retry_after_secs=ceil((end - moment).total_seconds()))
+
+
+def _block_end(
+    keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]], moment: datetime
+) -> datetime | None:
+    rules = {key.key: key.rule for key in keys}
+    ends = (blocked_until(row.hits, row.expires_at, rules[row.key], moment) for row in rows)
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _is_blocking(key: ThrottleKey, moment: datetime) -> ColumnElement[bool]:
+    """`policy.blocked_until` as SQL."""
+    return (TABLE.c.hits >= key.rule.limit) & (TABLE.c.expires_at > moment + key.rule.window)
+
+
+def _count(key: ThrottleKey, moment: datetime) -> int | None:
+    """Add a failure in one statement; None if the counter blocks, which leaves it as it is."""
+    rule = key.rule
+    insert = dialect_insert(RateCounter).values(
+        key=key.key, hits=1, expires_at=moment + rule.window
+    )
+    is_over = TABLE.c.expires_at <= moment
+    failures = TABLE.c.hits + 1
+    last = rule.limit + len(BLOCKS) - 1
+    upsert = insert.on_conflict_do_update(
+        index_elements=[TABLE.c.key],
+        set_={
+            "hits": case((is_over, 1), else_=failures),
+            "expires_at": case(
+                (is_over, insert.excluded.expires_at),
+                (failures < rule.limit, TABLE.c.expires_at),
+                *((failures == n, expiry_after(n, rule, moment)) for n in range(rule.limit, last)),
+                else_=expiry_after(last, rule, moment),
+            ),
+        },
+        where=~_is_blocking(key, moment),
+    ).returning(TABLE.c.hits)
+    with reading() as connection:
+        return connection.execute(upsert).scalar_one_or_none()
+
+
+def purge_dead_counters() -> Iterator[int]:
+    """Delete the counters whose windows are over, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    is_dead = RateCounter.expires_at < now() - timedelta(hours=1)
+    return delete_in_slices(RateCounter, RateCounter.key, is_dead)

@@ -1,0 +1,228 @@
+"""Who holds which role."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import Select, delete, select
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.errors import InsufficientPermissionsError
+from authserve.database.emit import emit
+from authserve.database.transactions import (
+    insert_if_absent,
+    read_all,
+    require_transaction,
+    transaction,
+)
+from authserve.rbac.errors import RoleNotFoundError
+from authserve.rbac.events import UserRolesChanged
+from authserve.rbac.models import Role, UserRole
+from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
+from authserve.users.accounts import is_any_active, lock_user, mark_changed
+from authserve.users.errors import LastAdminError
+from authserve.users.events import UserDeactivated, UserDeleted
+
+
+def roles_of(user_id: UUID) -> tuple[str, ...]:
+    """The names of a user's roles, sorted."""
+    with transaction() as session:
+        names = session.scalars(
+            select(UserRole.role_name)
+            .where(UserRole.user_id == user_id)
+            .order_by(UserRole.role_name)
+        )
+        return tuple(names)
+
+
+def roles_of_many(user_ids: Sequence[UUID]) -> dict[UUID, tuple[str, ...]]:
+    """The sorted names of each user's roles, in one statement."""
+    held: dict[UUID, list[str]] = {user_id: [] for user_id in user_ids}
+    statement = (
+        select(UserRole.user_id, UserRole.role_name)
+        .where(UserRole.user_id.in_(user_ids))
+        .order_by(UserRole.role_name)
+    )
+    for row in read_all(statement):
+        held[row.user_id].append(row.role_name)
+    return {user_id: tuple(names) for user_id, names in held.items()}
+
+
+def find_missing_roles(names: Iterable[str]) -> set[str]:
+    """Those of `names` that no role has."""
+    wanted = set(names)
+    return wanted - {row.name for row in read_all(_among(wanted))}
+
+
+def _among(names: Iterable[str]) -> Select[str]:
+    """Those of `names` that are roles; text that no database takes is left out of the question."""
+    return select(Role.name).where(Role.name.in_(filter(is_role_name, names)))
+
+
+def require_role(name: str) -> None:
+    """Refuse the name of a role that does not exist.
+
+    Raises:
+        RoleNotFoundError: it does not.
+    """
+    if find_missing_roles([name]):
+        raise RoleNotFoundError(f"There is no role named {name!r}.")
+
+
+def holders_of(role: str) -> Select[UUID]:
+    """A subquery of the ids of a role's holders, for the conditions of other features."""
+    return select(UserRole.user_id).where(UserRole.role_name == role)
+
+
+def require_may_act_on(actor: Actor, user_id: UUID) -> None:
+    """Refuse to act on somebody who may do more than the actor.
+
+    Otherwise a helper could take an administrator's account over by its address.
+
+    Raises:
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
+    """
+    require_may_grant(actor, roles_of(user_id))
+
+
+def require_may_grant(actor: Actor, roles: Iterable[str]) -> None:
+    """Refuse to grant what the actor does not hold; only administrators make administrators.
+
+    Raises:
+        InsufficientPermissionsError: one of the roles carries a permission that the actor lacks.
+    """
+    names = set(roles)
+    rows = read_all(select(Role.permissions).where(Role.name.in_(names)))
+    allowed = from_scopes(row.permissions for row in rows)
+    is_admin_needed = ADMIN_ROLE in names and not actor.holds_everything
+    if is_admin_needed or not actor.has_permissions(allowed):
+        raise InsufficientPermissionsError
+
+
+def set_roles(
+    user: UserRef, wanted: Iterable[str], *, actor: Actor, request: RequestInfo
+) -> tuple[str, ...]:
+    """Give a user exactly the roles `wanted`.
+
+    Returns:
+        The names that the user holds now, sorted.
+
+    Raises:
+        UserNotFoundError: the account is gone.
+        RoleNotFoundError: one of them does not exist; nothing changes.
+        LastAdminError: it would leave nobody to administer the service.
+    """
+    names = set(wanted)
+    with transaction():
+        # Whoever judges what this user may do waits, so that nothing is granted in between.
+        account = lock_user(user.id)
+        held = set(roles_of(user.id))
+        granted, revoked = names - held, held - names
+        _insert(user, granted)
+        _delete(user, revoked)
+        if granted or revoked:
+            mark_changed(account)
+            emit(
+                UserRolesChanged(
+                    actor=actor,
+                    subject=user,
+                    request=request,
+                    details={"granted": sorted(granted), "revoked": sorted(revoked)},
+                )
+            )
+    return tuple(sorted(names))
+
+
+def grant_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo) -> tuple[str, ...]:
+    """Give a user one more role; see `set_roles`."""
+    with transaction():
+        # Before the roles are read, or a grant beside this one would be lost.
+        lock_user(user.id)
+        return set_roles(user, {*roles_of(user.id), role}, actor=actor, request=request)
+
+
+def revoke_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo) -> tuple[str, ...]:
+    """Take one role from a user; see `set_roles`.
+
+    Raises:
+        RoleNotFoundError: there is no such role, so a slip of the pen does not pass in silence.
+    """
+    require_role(role)
+    with transaction():
+        lock_user(user.id)
+        return set_roles(user, set(roles_of(user.id)) - {role}, actor=actor, request=request)
+
+
+def assign_initial_roles(user: UserRef, names: Iterable[str]) -> None:
+    """Give a new account its first roles, in the transaction that creates it.
+
+    Raises:
+        RoleNotFoundError: one of them does not exist.
+    """
+    require_transaction()
+    _insert(user, set(names))
+
+
+def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
+    """Give many new accounts their roles, in the transaction that creates them.
+
+    Args:
+        pairs: ids of users, and names of roles that are known to exist.
+    """
+    rows = [{"user_id": user_id, "role_name": name} for user_id, name in pairs]
+    require_transaction().execute(insert_if_absent(UserRole), rows)
+
+
+def keep_an_admin(event: UserDeactivated | UserDeleted) -> None:
+    """Handle the end of an account: refuse it if it is the last active administrator.
+
+    Raises:
+        LastAdminError: so that the transaction rolls back.
+    """
+    if event.subject is not None and ADMIN_ROLE in roles_of(event.subject.id):
+        _require_other_admin(event.subject.id)
+
+
+def _insert(user: UserRef, names: set[str]) -> None:
+    if not names:
+        return
+    _require_roles(names)
+    require_transaction().execute(
+        insert_if_absent(UserRole),
+        [{"user_id": user.id, "role_name": name} for name in sorted(names)],
+    )
+
+
+def _require_roles(names: set[str]) -> None:
+    session = require_transaction()
+    # The share lock keeps a role from being deleted between this check and the insert.
+    found = session.scalars(_among(names).with_for_update(read=True))
+    missing = sorted(names - set(found))
+    if missing:
+        raise RoleNotFoundError(f"There is no role named {missing[0]!r}.")
+
+
+def _delete(user: UserRef, names: set[str]) -> None:
+    if not names:
+        return
+    if ADMIN_ROLE in names:
+        _require_other_admin(user.id)
+    require_transaction().execute(
+        delete(UserRole).where(UserRole.user_id == user.id, UserRole.role_name.in_(names))
+    )
+
+
+def _require_other_admin(user_id: UUID) -> None:
+    """Raise unless somebody else is an active administrator.
+
+    The lock on the role's row makes all such checks queue: of two administrators who strip each
+    other at once, the second sees what the first has done.
+    """
+    session = require_transaction()
+    session.execute(select(Role.name).where(Role.name == ADMIN_ROLE).with_for_update())
+    others = session.scalars(
+        select(UserRole.user_id).where(
+            UserRole.role_name == ADMIN_ROLE, UserRole.user_id != user_id
+        )
+    )
+    if not is_any_active(others.all()):
+        raise LastAdminError

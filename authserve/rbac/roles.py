@@ -1,0 +1,143 @@
+"""Roles themselves: looked at, made, changed, deleted.
+
+Nobody makes or touches a role that allows more than they may do themselves: editing a role one
+holds would otherwise be a way up.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.exc import IntegrityError
+
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.core.errors import InsufficientPermissionsError
+from authserve.database.emit import emit
+from authserve.database.transactions import insert_if_absent, transaction
+from authserve.rbac.errors import (
+    BuiltInRoleError,
+    RoleExistsError,
+    RoleInUseError,
+    RoleNotFoundError,
+)
+from authserve.rbac.events import RoleChanged, RoleCreated, RoleDeleted
+from authserve.rbac.models import Role, UserRole
+from authserve.rbac.policy import from_scopes, to_scope
+
+
+def page_of_roles(*, limit: int, after: str | None = None) -> Sequence[Role]:
+    """At most `limit` roles with names beyond `after`, by name."""
+    statement = select(Role).order_by(Role.name).limit(limit)
+    if after is not None:
+        statement = statement.where(Role.name > after)
+    with transaction() as session:
+        return session.scalars(statement).all()
+
+
+def get_role(name: str) -> Role:
+    """One role.
+
+    Raises:
+        RoleNotFoundError: there is none of this name.
+    """
+    with transaction() as session:
+        found = session.get(Role, name)
+    if found is None:
+        raise RoleNotFoundError
+    return found
+
+
+def create_role(
+    name: str,
+    *,
+    description: str,
+    permissions: Iterable[str],
+    actor: Actor,
+    request: RequestInfo,
+) -> Role:
+    """Make a role.
+
+    Raises:
+        InsufficientPermissionsError: it would allow more than the actor may do.
+        RoleExistsError: there is one of this name, or somebody was a moment faster.
+    """
+    wanted = frozenset(permissions)
+    _require_holds(actor, wanted)
+    moment = now()
+    row = {
+        "name": name,
+        "description": description,
+        "permissions": to_scope(wanted),
+        "is_built_in": False,
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    with transaction() as session:
+        if not session.execute(insert_if_absent(Role), row).rowcount:  # type: ignore[attr-defined]
+            raise RoleExistsError
+        details = {"role": name, "permissions": sorted(wanted)}
+        emit(RoleCreated(actor=actor, request=request, details=details))
+    return get_role(name)
+
+
+def replace_role(
+    name: str,
+    *,
+    description: str,
+    permissions: Iterable[str],
+    actor: Actor,
+    request: RequestInfo,
+) -> Role:
+    """Give a role another description and other permissions; its holders have them at once.
+
+    Raises:
+        RoleNotFoundError, BuiltInRoleError: there is none of this name to change.
+        InsufficientPermissionsError: before or after it allows more than the actor may do.
+    """
+    wanted = frozenset(permissions)
+    with transaction():
+        role = _lock(name)
+        before = from_scopes([role.permissions])
+        _require_holds(actor, before | wanted)
+        role.description = description
+        role.permissions = to_scope(wanted)
+        role.updated_at = now()
+        details = {"role": name, "before": sorted(before), "after": sorted(wanted)}
+        emit(RoleChanged(actor=actor, request=request, details=details))
+    return role
+
+
+def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
+    """Delete a role that nobody holds.
+
+    Raises:
+        RoleNotFoundError, BuiltInRoleError: there is none of this name to delete.
+        InsufficientPermissionsError: it allows more than the actor may do.
+        RoleInUseError: somebody holds it, or was given it at this moment.
+    """
+    try:
+        with transaction() as session:
+            role = _lock(name)
+            _require_holds(actor, from_scopes([role.permissions]))
+            if session.scalar(select(exists().where(UserRole.role_name == name))):
+                raise RoleInUseError
+            session.execute(delete(Role).where(Role.name == name))
+            emit(RoleDeleted(actor=actor, request=request, details={"role": name}))
+    except IntegrityError as error:
+        raise RoleInUseError from error
+
+
+def _lock(name: str) -> Role:
+    """The role, with everybody else who would change or grant it waiting."""
+    with transaction() as session:
+        role = session.get(Role, name, with_for_update=True)
+    if role is None:
+        raise RoleNotFoundError
+    if role.is_built_in:
+        raise BuiltInRoleError
+    return role
+
+
+def _require_holds(actor: Actor, permissions: frozenset[str]) -> None:
+    if not actor.has_permissions(permissions):
+        raise InsufficientPermissionsError

@@ -1,0 +1,78 @@
+"""Looking at sessions."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select
+
+from authserve.core.clock import now
+from authserve.core.crypto import digest, is_equal
+from authserve.database.transactions import read_all
+from authserve.sessions.models import Session
+from authserve.sessions.statements import is_live
+
+
+def find_live_sessions(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
+    """The live sessions of a user, newest first.
+
+    Args:
+        limit: at most so many.
+        before: only those older than this id, for the next page.
+
+    Returns:
+        The columns of `Session`.
+    """
+    statement = (
+        select(Session.__table__)
+        .where(Session.user_id == user_id, is_live(now()))
+        .order_by(Session.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(Session.id < before)
+    return read_all(statement)
+
+
+def page_of_live_sessions(
+    *, limit: int, before: UUID | None = None, user_ids: Sequence[UUID] | None = None
+) -> Sequence[Row[Any]]:
+    """Return at most `limit` live sessions of some users or of all, newest first.
+
+    Args:
+        before: only those older than this id, for the next page.
+        user_ids: all users if None.
+    """
+    statement = select(Session.__table__).where(is_live(now())).limit(limit)
+    if user_ids is not None:
+        statement = statement.where(Session.user_id.in_(user_ids))
+    if before is not None:
+        statement = statement.where(Session.id < before)
+    return read_all(statement.order_by(Session.id.desc()))
+
+
+def find_all_sessions(
+    user_id: UUID, *, limit: int, before: UUID | None = None
+) -> Sequence[Row[Any]]:
+    """Sessions of a user, live or not, whose rows are still there; see `find_live_sessions`."""
+    statement = select(Session.__table__).where(Session.user_id == user_id)
+    if before is not None:
+        statement = statement.where(Session.id < before)
+    return read_all(statement.order_by(Session.id.desc()).limit(limit))
+
+
+def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
+    """Whether this secret, which a refresh token carries, is the session's own.
+
+    Whoever has only the key that signs refresh tokens cannot know it.
+    """
+    rows = read_all(select(Session.family_digest).where(Session.id == session_id))
+    return any(is_equal(row.family_digest, digest(family_secret)) for row in rows)
+
+
+def count_live_sessions(user_id: UUID) -> int:
+    """How many live sessions a user has."""
+    statement = select(func.count()).where(Session.user_id == user_id, is_live(now()))
+    return int(read_all(statement)[0][0])

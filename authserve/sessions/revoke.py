@@ -1,0 +1,126 @@
+"""The end of sessions, and the end of their rows."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import or_
+
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import now, to_rfc3339
+from authserve.database.emit import emit
+from authserve.database.transactions import delete_in_slices, transaction
+from authserve.sessions.errors import SessionNotFoundError
+from authserve.sessions.events import SessionRevoked
+from authserve.sessions.models import Session
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.statements import is_live, revocation
+from authserve.users.events import UserDeactivated, UserPasswordChanged
+
+
+def end_session(
+    user: UserRef,
+    session_id: UUID,
+    reason: RevokeReason,
+    *,
+    actor: Actor,
+    request: RequestInfo,
+) -> None:
+    """End one live session of a user; its tokens are refused from now on.
+
+    Raises:
+        SessionNotFoundError: it is not theirs, is unknown, or has ended already.
+    """
+    moment = now()
+    statement = revocation(reason, moment).where(
+        Session.id == session_id, Session.user_id == user.id, is_live(moment)
+    )
+    with transaction() as session:
+        result = session.execute(statement)
+        if result.rowcount != 1:  # type: ignore[attr-defined]
+            raise SessionNotFoundError
+        details = {"reason": reason, "session_id": str(session_id)}
+        emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
+
+
+def end_sessions(
+    user: UserRef,
+    reason: RevokeReason,
+    *,
+    actor: Actor,
+    request: RequestInfo,
+    keep: UUID | None = None,
+) -> int:
+    """End every session of a user, but for the one to `keep`.
+
+    Those past their limits too, for another machine's clock may be behind this one's.
+
+    Returns:
+        How many had not been ended before.
+    """
+    with transaction() as session:
+        statement = revocation(reason, now()).where(Session.user_id == user.id)
+        if keep is not None:
+            statement = statement.where(Session.id != keep)
+        count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
+        if count:
+            details = {"reason": reason, "count": count}
+            emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
+    return count
+
+
+def end_sessions_of_deactivated(event: UserDeactivated) -> None:
+    """Handle a deactivation: no token of the account is good after it (ASVS 7.4.2)."""
+    if event.subject is not None:
+        end_sessions(
+            event.subject, RevokeReason.DEACTIVATED, actor=event.actor, request=event.request
+        )
+
+
+def end_other_sessions(event: UserPasswordChanged) -> None:
+    """Handle a new password: whoever knew the old one is out, the one who set it stays."""
+    if event.subject is not None:
+        end_sessions(
+            event.subject,
+            RevokeReason.PASSWORD_CHANGED,
+            actor=event.actor,
+            request=event.request,
+            keep=event.actor.session_id,
+        )
+
+
+def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None) -> int:
+    """End all sessions that began before `moment`, of one user or of everybody.
+
+    For the time after a restored backup, in which sessions live that had been ended.
+
+    Returns:
+        How many had not been ended before.
+    """
+    reason = RevokeReason.ENDED_BY_ADMIN
+    statement = revocation(reason, now()).where(Session.created_at < moment)
+    if user is not None:
+        statement = statement.where(Session.user_id == user.id)
+    with transaction() as session:
+        count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
+        if count:
+            details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
+            emit(SessionRevoked(subject=user, details=details))
+    return count
+
+
+PURGE_DELAY = timedelta(hours=1)
+"""Dead sessions stay this long, far beyond any difference between the machines' clocks."""
+
+
+def purge_dead_sessions() -> Iterator[int]:
+    """Delete the sessions that can never count again, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    cutoff = now() - PURGE_DELAY
+    is_dead = or_(
+        Session.revoked_at < cutoff, Session.expires_at < cutoff, Session.idle_expires_at < cutoff
+    )
+    return delete_in_slices(Session, Session.id, is_dead)

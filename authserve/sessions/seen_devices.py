@@ -1,0 +1,90 @@
+"""The browsers and networks that accounts are signed in with: they tell a new device from a known.
+
+A row's digest covers the account, a browser family and a network, and nothing else is kept of
+them. It is no secret: all can be guessed, and the sessions name them in clear.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, exists, select
+
+from authserve.core.actor import RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest
+from authserve.database.transactions import (
+    AnyReturning,
+    UTCDateTime,
+    db,
+    delete_in_slices,
+    dialect_insert,
+    read_all,
+    require_transaction,
+    table_of,
+)
+from authserve.sessions.models import SeenDevice
+from authserve.sessions.policy import (
+    DEVICE_MEMORY,
+    DEVICE_RESOLUTION,
+    find_browser_family,
+    find_device_network,
+)
+
+_TABLE = table_of(SeenDevice)
+
+
+def record_device(user_id: UUID, request: RequestInfo) -> bool:
+    """Note the device of a sign-in, in the open transaction, with one statement.
+
+    Returns:
+        True if the account was not signed in with it within `DEVICE_MEMORY`.
+    """
+    moment = now()
+    parameters = {
+        "user_id": user_id,
+        "digest": _digest(user_id, request),
+        "last_seen_at": moment,
+        "sightings": 1,
+        "forgotten": moment - DEVICE_MEMORY,
+        "due": moment - DEVICE_RESOLUTION,
+    }
+    row = require_transaction().execute(_record(db.engine.dialect.name), parameters).one_or_none()
+    return row is not None and row.sightings == 1
+
+
+@cache
+def _record(_dialect: str) -> AnyReturning:
+    """Return the statement of a dialect: it returns no row for a device that was seen today."""
+    insert = dialect_insert(SeenDevice)
+    last_seen_at = _TABLE.c.last_seen_at
+    is_forgotten = last_seen_at <= bindparam("forgotten", type_=UTCDateTime)
+    return insert.on_conflict_do_update(
+        index_elements=[_TABLE.c.digest],
+        set_={
+            "last_seen_at": insert.excluded.last_seen_at,
+            "sightings": case((is_forgotten, 1), else_=_TABLE.c.sightings + 1),
+        },
+        where=last_seen_at <= bindparam("due", type_=UTCDateTime),
+    ).returning(_TABLE.c.sightings)
+
+
+def has_other_devices(user_id: UUID, request: RequestInfo) -> bool:
+    """Return True if the account was signed in with another device than this one, as recorded."""
+    others = _TABLE.c.user_id == user_id, _TABLE.c.digest != _digest(user_id, request)
+    return bool(read_all(select(exists().where(*others)))[0][0])
+
+
+def purge_forgotten_devices() -> Iterator[int]:
+    """Delete the devices that are no longer known, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    is_forgotten = SeenDevice.last_seen_at <= now() - DEVICE_MEMORY
+    return delete_in_slices(SeenDevice, SeenDevice.digest, is_forgotten)
+
+
+def _digest(user_id: UUID, request: RequestInfo) -> bytes:
+    family, network = find_browser_family(request.user_agent), find_device_network(request.ip)
+    return digest(f"{user_id}\n{family}\n{network}".encode())

@@ -1,0 +1,43 @@
+"""Where the server listens: at the addresses of `HOST`, or at those that suit the system."""
+
+import socket
+
+from authserve.settings.model import Settings
+
+EVERY_IPV6, EVERY_IPV4 = "::", "0.0.0.0"
+
+LOOPBACKS = ("127.0.0.1", "::1")
+"""Both, since `localhost` is either of them, as the client's system has it."""
+
+
+def listen_addresses(settings: Settings) -> list[str]:
+    """Return each address with the port, as gunicorn's `bind` takes them."""
+    hosts = settings.host or _default_hosts(is_production=settings.is_production)
+    if EVERY_IPV6 in hosts and _takes_ipv4():
+        # The port of the other would be in use.
+        hosts = tuple(host for host in hosts if host != EVERY_IPV4)
+    bracketed = (f"[{host}]" if ":" in host else host for host in hosts)
+    return [f"{host}:{settings.port}" for host in bracketed]
+
+
+def _default_hosts(*, is_production: bool) -> tuple[str, ...]:
+    wanted = (EVERY_IPV6, EVERY_IPV4) if is_production else LOOPBACKS
+    return tuple(filter(_is_usable, wanted))
+
+
+def _is_usable(host: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _takes_ipv4() -> bool:
+    """Return True if a socket of every IPv6 address takes IPv4 connections as well."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return False

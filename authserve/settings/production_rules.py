@@ -1,0 +1,71 @@
+"""What production refuses to start with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from authserve.settings.model import EmailVerification
+from authserve.settings.parsers import find_weakness, is_local_mailbox
+from authserve.settings.urls import is_mail_exposed, is_plain_http
+
+LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
+
+_MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
+
+def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    """What is fine on a workstation and dangerous where strangers can reach it.
+
+    Args:
+        values: the parsed settings by field; what is at fault already is left out.
+        given: the variables.
+
+    Yields:
+        One sentence each, beginning with the variable's name and holding no value.
+    """
+    if not {"SECRET_KEY", "SECRET_KEY_FILE"} & given.keys():
+        yield f"SECRET_KEY: must be set in production; make one with {_MAKE_SECRET}"
+    yield from _find_weak_secrets(values)
+    if not {"DATABASE_URL", "DATABASE_URL_FILE"} & given.keys():
+        yield (
+            "DATABASE_URL: must be set in production; name a server with postgresql://, or a file "
+            "with sqlite:///"
+        )
+    if not values.get("public_url", "https:").startswith("https:"):
+        yield "PUBLIC_URL: must begin with https:// in production; give the address clients use"
+    for name in LINKS:
+        if is_plain_http(values.get(name.lower(), "")):
+            yield f"{name}: must begin with https:// in production, or its token can be read"
+    mail_url = values.get("mail_url", "")
+    if mail_url == "console:":
+        yield "MAIL_URL: must not be console: in production; name a server with smtp:// or smtps://"
+    if is_mail_exposed(mail_url):
+        yield "MAIL_URL: must use TLS in production; write smtps://, or end it in ?tls=starttls"
+    if is_local_mailbox(values.get("mail_from", "")):
+        yield "MAIL_FROM: must not be at localhost in production; give an address of your domain"
+    if values.get("breached_passwords_url", "").startswith("http:"):
+        yield "BREACHED_PASSWORDS_URL: must begin with https:// in production"
+    if "TRUSTED_PROXIES" not in given:
+        yield "TRUSTED_PROXIES: must be set in production; give the number of proxies, 0 included"
+    if any(map(is_plain_http, values.get("cors_origins", ()))):
+        yield "CORS_ORIGINS: each must begin with https:// in production, but on this machine"
+    is_proven = values.get("email_verification", EmailVerification.REQUIRED)
+    if values.get("registration_domains") and is_proven is not EmailVerification.REQUIRED:
+        yield (
+            "REGISTRATION_DOMAINS: needs EMAIL_VERIFICATION=required in production, or anyone may "
+            "claim an address of a listed domain"
+        )
+    # Flask's own reading of its variable: whatever is not one of these turns debugging on.
+    if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
+        yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"
+
+
+def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
+    if weakness := find_weakness(values["secret_key"]) if values.get("secret_key") else None:
+        yield f"SECRET_KEY: {weakness}; make one with {_MAKE_SECRET}"
+    # A retired secret still verifies signatures, so a guessable one forges tokens all the same.
+    for fallback in values.get("secret_key_fallbacks", ()):
+        if weakness := find_weakness(fallback):
+            yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"
+    token = values.get("metrics_token")
+    if weakness := find_weakness(token) if token else None:
+        yield f"METRICS_TOKEN: {weakness}; make one with {_MAKE_SECRET}"

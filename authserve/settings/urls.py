@@ -1,0 +1,194 @@
+"""The settings that are URLs: of servers, and those that people follow.
+
+The database's is read in `database_url.py`.
+
+Like every parser of a setting, these take a variable's text and raise `ValidationError` with what
+it must be; no message repeats the text.
+"""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from marshmallow import ValidationError
+from marshmallow.validate import URL as URLSyntax
+
+from authserve.settings.parsers import parse_text
+
+_MAX_PORT = 65_535
+
+_check_http_url = URLSyntax(
+    schemes={"http", "https"},
+    require_tld=False,
+    error="must be a URL that begins with https:// or http:// and a host name",
+)
+
+
+def _split_http_url(raw: str) -> SplitResult:
+    _check_http_url(parse_text(raw))
+    parts = _split_url(raw)
+    if parts.username is not None or parts.password is not None:
+        raise ValidationError("must not hold a user or password")
+    return parts
+
+
+def _split_url(raw: str) -> SplitResult:
+    """Split a URL; `urlsplit` itself looks at the port no earlier than on access."""
+    try:
+        parts = urlsplit(raw)
+        usable = parts.port != 0 and " " not in raw
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValidationError(f"is not a URL, or its port is not from 1 to {_MAX_PORT}")
+    return parts
+
+
+def parse_origin(raw: str) -> str:
+    """An http or https URL of scheme, host and port alone; a slash at its end is taken away."""
+    parts = _split_http_url(raw)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValidationError("must have no path, query or fragment: https://host or with :port")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse_origins(raw: str) -> tuple[str, ...]:
+    """Origins separated by commas or spaces, each as browsers send it; empty text means none.
+
+    They are compared as they are, so one that no browser sends would only seem to be allowed; and
+    no pattern stands for many (ASVS 3.4.2).
+    """
+    return tuple(_check_origin(part) for part in re.split(r"[, ]+", raw) if part)
+
+
+_APP_ORIGIN = re.compile(
+    r"(?!(?:about|blob|data|file|ftp|https?|javascript|wss?):)[a-z][a-z0-9+.-]*"
+    r"://[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{1,5})?"
+)
+"""Of an app or extension, whose scheme is its own: `capacitor://localhost`. Those schemes that are
+left out send `null`, or belong to no page."""
+
+
+def _check_origin(raw: str) -> str:
+    if _APP_ORIGIN.fullmatch(raw):
+        return raw
+    parts = _split_http_url(raw)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    if raw != f"{parts.scheme}://{host}{port}" or "*" in raw or not raw.isascii():
+        raise ValidationError(
+            "must list origins as browsers send them: https://app.example.com, in lower case, with "
+            "no path, no slash at the end, no default port, and none for all"
+        )
+    return raw
+
+
+def parse_link(raw: str) -> str:
+    """An http or https URL with `{token}` once, in its fragment; empty text means our own page.
+
+    A fragment is not sent to servers, so the token stays out of their logs and out of `Referer`
+    (ASVS 14.2.1).
+    """
+    if not raw:
+        return ""
+    _split_http_url(raw.replace("{token}", "token"))
+    if raw.count("{token}") != 1 or "{token}" not in urlsplit(raw).fragment:
+        raise ValidationError("must hold {token} once, after a #: https://host/page#token={token}")
+    return raw
+
+
+def parse_range_url(raw: str) -> str:
+    """Where breached passwords are looked up, without a slash at the end; empty text means nowhere.
+
+    Over https, since whoever answers decides which passwords pass; http only to this machine. The
+    host is the operator's choice alone, so no request can lead a look-up elsewhere (ASVS 1.3.6).
+    """
+    if not raw:
+        return ""
+    _split_http_url(raw)
+    if "?" in raw or "#" in raw or not raw.isascii():
+        raise ValidationError("must be ASCII without a query or fragment: https://host/path")
+    if is_plain_http(raw):
+        raise ValidationError("must begin with https://, unless the service is on this machine")
+    return raw.rstrip("/")
+
+
+def parse_mail_url(raw: str) -> str:
+    """How mail leaves: `console:`, `file:///folder`, `smtp://…[?tls=starttls]` or `smtps://…`."""
+    if parse_text(raw) == "console:":
+        return raw
+    parts = _split_url(raw)
+    if parts.scheme == "file":
+        _check_mail_folder(parts)
+    elif parts.scheme in ("smtp", "smtps"):
+        _check_smtp(parts)
+    else:
+        raise ValidationError("must begin with smtp://, smtps:// or file:///, or be console:")
+    return raw
+
+
+def _check_mail_folder(parts: SplitResult) -> None:
+    is_absolute = parts.path.startswith("/") and parts.path != "/"
+    if parts.netloc or not is_absolute or parts.query or parts.fragment:
+        raise ValidationError("must name a folder after three slashes: file:///folder")
+
+
+def _check_smtp(parts: SplitResult) -> None:
+    if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
+        raise ValidationError(
+            "must be smtp://user:password@host:port, with special characters percent-encoded"
+        )
+    if bool(parts.username) != bool(parts.password):
+        raise ValidationError("must have both a user and a password, or neither")
+    if parts.query not in (("", "tls=starttls") if parts.scheme == "smtp" else ("",)):
+        raise ValidationError("may end in ?tls=starttls with smtp://, and in nothing else")
+
+
+def is_mail_exposed(mail_url: str) -> bool:
+    """Whether mail would cross a network unencrypted: SMTP without TLS, but not to this machine.
+
+    Args:
+        mail_url: what `parse_mail_url` accepted.
+    """
+    parts = urlsplit(mail_url)
+    return parts.scheme == "smtp" and not parts.query and not _is_loopback(parts.hostname or "")
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether an http URL leads to another machine, unencrypted.
+
+    Args:
+        url: what one of the parsers accepted.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parse_limit_storage_url(raw: str) -> str:
+    """Where ordinary limits count: `database:`, `redis://…` or, with TLS, `rediss://…`."""
+    if parse_text(raw) == "database:":
+        return raw
+    parts = _split_url(raw)
+    if parts.scheme not in ("redis", "rediss"):
+        raise ValidationError("must be database:, or begin with redis:// or rediss://")
+    # The client would take its own timeouts from a query, and any text for the number 0.
+    is_number = not parts.path.strip("/") or _REDIS_DATABASE.fullmatch(parts.path)
+    if not parts.hostname or not is_number or parts.query or parts.fragment:
+        raise ValidationError(
+            "must be redis://user:password@host:port/number, with special characters "
+            "percent-encoded"
+        )
+    return raw
+
+
+_REDIS_DATABASE = re.compile(r"/[0-9]{1,4}")

@@ -1,0 +1,233 @@
+"""Tokens that the service gives to itself: HS256 under a key of their own kind.
+
+Nobody else verifies a refresh or a device token, so neither needs a public key. Each kind has its
+own purpose key, `typ` and audience: one can never pass for another (RFC 8725 §3.11, §3.12).
+"""
+
+import json
+import re
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from jwt import PyJWS, PyJWT
+from jwt.exceptions import DecodeError, InvalidSignatureError, PyJWTError
+from jwt.utils import base64url_decode, base64url_encode
+
+from authserve.core.clock import now
+from authserve.core.crypto import get_keyring
+from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.settings.model import get_settings
+
+ALGORITHM = "HS256"
+
+LEEWAY_SECS = 30
+"""How far two machines' clocks may differ (chosen; RFC 7519 §4.1.4 grants "no more
+than a few minutes")."""
+
+COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
+
+_TIMES = ("iat", "nbf", "exp")
+_IDS = ("sub", "sid")
+
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z, the end of what `datetime` can say."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_CANONICAL_ENDS = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+"""Last letters of unpadded base64url that leave no bit unused, by length modulo 4."""
+
+_MAX_HEADER_LENGTH = 256
+"""Of the encoded header; ours take about a hundred. Longer ones would only fill the cache."""
+
+_BASE64URL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+class _WholePartsJWS(PyJWS):
+    """PyJWT's, with each part of a token looked at as a whole instead of letter by letter.
+
+    That loop takes longer than the rest of PyJWT, the signature aside, and made a quarter of all
+    the calls of a token check (measured). What decodes and encodes to itself again is canonical
+    base64url: the loop would find nothing more. The hook is private; should it move, PyJWT's own
+    is back, and a test tells.
+    """
+
+    @staticmethod
+    def _decode_base64url_segment(segment: bytes, name: str) -> bytes:
+        try:
+            decoded = base64url_decode(segment)
+        except Base64Error as error:
+            raise DecodeError(f"Invalid {name} padding") from error
+        if base64url_encode(decoded) != segment:
+            raise DecodeError(f"Invalid {name} padding")
+        return decoded
+
+
+class _JWT(PyJWT):
+    def __init__(self) -> None:
+        super().__init__()
+        self._jws = _WholePartsJWS()
+
+
+_jwt = _JWT()
+
+decode = _jwt.decode
+"""PyJWT's `decode` for all tokens of the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKind:
+    """What sets one kind of token apart from all others.
+
+    Args:
+        name: its `type` claim, and the end of its audience and purpose.
+        header_type: its `typ` header (RFC 8725 §3.11).
+        claims: those that it has beside `COMMON_CLAIMS`.
+    """
+
+    name: str
+    header_type: str
+    claims: tuple[str, ...]
+
+    @property
+    def purpose(self) -> str:
+        """The name of its signing key."""
+        return f"{self.name}-token"
+
+
+def audience_of(kind: TokenKind) -> str:
+    """Who a token of this kind is for: this service's own calls, and of those, its own."""
+    return f"{get_settings().public_url}/{kind.name}"
+
+
+def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
+    """Make a token of `kind`.
+
+    Args:
+        claims: all but `iss`, `aud` and `type`; times as whole seconds since 1970.
+    """
+    payload = {
+        **claims,
+        "iss": get_settings().public_url,
+        "aud": audience_of(kind),
+        "type": kind.name,
+    }
+    key = get_keyring().keys(kind.purpose)[0]
+    return _jwt.encode(payload, key, ALGORITHM, headers={"typ": kind.header_type})
+
+
+def verify(kind: TokenKind, token: str) -> dict[str, Any]:
+    """The claims of a token of `kind`, signed under the current secret or a fallback.
+
+    Raises:
+        InvalidTokenError: anything else, whatever it is.
+        TokenExpiredError: its signature is good and its time is over.
+    """
+    if require_form(token, ALGORITHM, kind.header_type) is not None:
+        raise InvalidTokenError
+    for key in get_keyring().keys(kind.purpose):
+        try:
+            claims = decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=audience_of(kind),
+                issuer=get_settings().public_url,
+                leeway=LEEWAY_SECS,
+                options=decode_options(kind),
+            )
+        except InvalidSignatureError:
+            continue
+        except PyJWTError as error:
+            raise InvalidTokenError from error
+        require_claims(kind, claims)
+        return claims
+    raise InvalidTokenError
+
+
+def decode_options(kind: TokenKind) -> Any:
+    """What PyJWT has to check of a token of `kind`; the rest is `require_claims`."""
+    return {
+        "require": [*COMMON_CLAIMS, *kind.claims],
+        "strict_aud": True,
+        # It would be judged before the issuer and the audience, and as a string too.
+        "verify_exp": False,
+    }
+
+
+def require_claims(
+    kind: TokenKind, claims: Mapping[str, Any], *, allow_expired: bool = False
+) -> None:
+    """Check of claims that PyJWT has passed what it leaves open, the end of their time last.
+
+    Raises:
+        InvalidTokenError: another kind, or a time or an id in a form that we never write.
+        TokenExpiredError: all is good but the time.
+    """
+    if claims["type"] != kind.name:
+        raise InvalidTokenError
+    for name in _TIMES:
+        # No subclass: in Python a bool is an int.
+        if type(claims[name]) is not int or claims[name] > _LAST_SECOND:
+            raise InvalidTokenError
+    for name in _IDS:
+        if name in claims and not _is_uuid(claims[name]):
+            raise InvalidTokenError
+    if not allow_expired and claims["exp"] <= now().timestamp() - LEEWAY_SECS:
+        raise TokenExpiredError
+
+
+def _is_uuid(value: Any) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def require_form(token: str, algorithm: str, header_type: str) -> str | None:
+    """Check all of a token that needs no key, and return the `kid` of its header.
+
+    The header must be exactly what this service writes: nothing in it is ever followed (`jwk`,
+    `jku`, `x5u`) or could change the meaning (`crit`). One token has one spelling: padding and
+    unused bits, which decoders pass over, are refused.
+
+    Raises:
+        InvalidTokenError: it has another form.
+    """
+    header, dot, rest = token.partition(".")
+    payload, second_dot, signature = rest.partition(".")
+    if not (dot and second_dot and header and payload and signature):
+        raise InvalidTokenError
+    if len(header) > _MAX_HEADER_LENGTH:
+        raise InvalidTokenError
+    if "." in signature or not _BASE64URL.issuperset(token):
+        raise InvalidTokenError
+    ends = _CANONICAL_ENDS.get(len(signature) % 4, frozenset())
+    if ends is not None and signature[-1] not in ends:
+        raise InvalidTokenError
+    found = _parse_header(header)
+    if found is None or found[:2] != (algorithm, header_type):
+        raise InvalidTokenError
+    return found[2]
+
+
+@lru_cache(maxsize=256)
+def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
+    """`(alg, typ, kid)` of a header; cached, as all tokens of one key share theirs."""
+    try:
+        header = json.loads(base64url_decode(segment))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict):
+        return None
+    kid = header.pop("kid", None)
+    if set(header) != {"alg", "typ"} or not isinstance(kid, str | None):
+        return None
+    return header["alg"], header["typ"], kid
+
+
+def times(issued_at: datetime, expires_at: datetime) -> dict[str, int]:
+    """The claims of time (RFC 7519 §4.1), in whole seconds since 1970."""
+    issued = int(issued_at.timestamp())
+    return {"iat": issued, "nbf": issued, "exp": int(expires_at.timestamp())}

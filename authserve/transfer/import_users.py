@@ -1,0 +1,310 @@
+"""Importing accounts: checked in slices, written in slices, at the speed of the database.
+
+No password is hashed: hashes are stored as they came and replaced at their owners' next sign-in.
+An account that exists stays as it is, or gets what it lacks, so an import that was cut off is run
+again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from uuid import UUID
+
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.errors import AuthserveError
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
+from authserve.rbac.policy import USER_ROLE
+from authserve.transfer.errors import UnusableRowError
+from authserve.transfer.rows import RawRow
+from authserve.transfer.seen import SeenIdentifiers
+from authserve.users.bulk import ImportedUser, add_users_in_bulk, find_known_ids
+from authserve.users.events import UsersImported
+from authserve.users.filling import (
+    StoredUser,
+    UserFill,
+    fill_users_in_bulk,
+    find_stored_users,
+    plan_fill,
+)
+from authserve.users.lists import find_ids_by_identifier
+from authserve.users.released_usernames import find_held_usernames
+
+SLICE = 1_000
+"""Rows checked and written at once (chosen: larger ones were not measured)."""
+
+
+class Result(StrEnum):
+    """The outcomes of a row: a closed list."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    EXISTS = "exists"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowResult:
+    """The outcome of a row.
+
+    Args:
+        id: of the account; None where it was refused, or has none yet in a dry run.
+        source_id: the account's key in the other system.
+        reason: of a refusal.
+        without: for each field that was left out, the field and the reason.
+        filled: the fields that an existing account lacked.
+    """
+
+    row: RawRow
+    result: Result
+    id: UUID | None = None
+    source_id: str | None = None
+    reason: str | None = None
+    without: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """Options of an import.
+
+    Args:
+        dry_run: check everything and write nothing.
+        update: fill what existing accounts lack.
+        without_bad_usernames: import an account whose username is taken without it.
+    """
+
+    dry_run: bool = False
+    update: bool = False
+    without_bad_usernames: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A row in the stored form.
+
+    Args:
+        without: for each field that was left out, the field and the reason.
+    """
+
+    row: RawRow
+    user: ImportedUser
+    source_id: str | None
+    without: tuple[str, ...] = ()
+
+    def result(self, result: Result, **more: object) -> RowResult:
+        """Return the outcome of this row."""
+        return RowResult(
+            row=self.row,
+            result=result,
+            source_id=self.source_id,
+            without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
+            **more,  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    candidate: Candidate
+    user: UserFill
+    roles: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.user.names, *(["roles"] if self.roles else []))
+
+
+_Decision = RowResult | Candidate | _Fill
+"""A result that is final, an account to create, or one to fill."""
+
+Load = Callable[[RawRow], Candidate]
+"""Brings a row into the stored form, or raises UnusableRowError."""
+
+SourceIdOf = Callable[[object], str | None]
+
+
+def import_users(
+    rows: Iterable[RawRow], *, load: Load, source_id_of: SourceIdOf, options: ImportOptions
+) -> Iterator[list[RowResult]]:
+    """Import accounts, slice by slice; each slice is committed before its results are yielded.
+
+    Args:
+        load: checks a row and brings it into the stored form.
+        source_id_of: finds the key of a row that is refused.
+
+    Yields:
+        The outcomes of the rows of a slice, in their order.
+    """
+    with closing(SeenIdentifiers()) as seen:
+        source = iter(rows)
+        while batch := list(islice(source, SLICE)):
+            results, candidates = _load_all(batch, load, source_id_of)
+            decisions = _Slice(candidates, seen, options).decide()
+            results += _carry_out(decisions, is_dry_run=options.dry_run)
+            yield sorted(results, key=lambda result: result.row.number)
+
+
+def _load_all(
+    batch: Sequence[RawRow], load: Load, source_id_of: SourceIdOf
+) -> tuple[list[RowResult], list[Candidate]]:
+    refused: list[RowResult] = []
+    candidates: list[Candidate] = []
+    for row in batch:
+        try:
+            if row.fault is not None:
+                raise UnusableRowError(row.fault)
+            candidates.append(load(row))
+        except UnusableRowError as error:
+            key = source_id_of(row.values)
+            refused.append(
+                RowResult(row=row, result=Result.REFUSED, source_id=key, reason=error.reason)
+            )
+    return refused, candidates
+
+
+class _Slice:
+    """The rows of a slice, and what the database knows of them."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], seen: SeenIdentifiers, options: ImportOptions
+    ) -> None:
+        users = [candidate.user for candidate in candidates]
+        self._candidates = candidates
+        self._seen = seen
+        self._options = options
+        self._owners = find_ids_by_identifier([name for user in users for name in user.identifiers])
+        self._held = find_held_usernames(
+            {user.username: self._owners.get(user.email) for user in users if user.username}
+        )
+        self._known_ids = find_known_ids([user.id for user in users if user.id is not None])
+        self._unknown_roles = find_missing_roles({role for user in users for role in user.roles})
+        existing = [self._owners[user.email] for user in users if user.email in self._owners]
+        self._stored: dict[UUID, StoredUser] = {}
+        self._roles: dict[UUID, tuple[str, ...]] = {}
+        if options.update and existing:
+            self._stored = find_stored_users(existing)
+            self._roles = roles_of_many(existing)
+
+    def decide(self) -> list[_Decision]:
+        return [self._decide(candidate) for candidate in self._candidates]
+
+    def _decide(self, candidate: Candidate) -> _Decision:
+        try:
+            # The file first: a dry run, which writes nothing, must find what an import finds.
+            self._require_unseen("email", candidate.user.email)
+            owner = self._owners.get(candidate.user.email)
+            if owner is None:
+                return self._decide_new(candidate)
+            stored = self._stored.get(owner)
+            if stored is None:
+                return candidate.result(Result.EXISTS, id=owner)
+            return self._decide_existing(candidate, stored)
+        except UnusableRowError as error:
+            return candidate.result(Result.REFUSED, reason=error.reason)
+
+    def _decide_new(self, candidate: Candidate) -> Candidate:
+        candidate = self._with_free_username(candidate, owner=None)
+        user = candidate.user
+        if user.id is not None:
+            self._require_unseen("id", str(user.id))
+            if user.id in self._known_ids:
+                raise UnusableRowError("id: another account has it")
+        self._require_known_roles(user)
+        self._seen.add([*user.identifiers, *([str(user.id)] if user.id else [])], candidate.row)
+        return candidate
+
+    def _decide_existing(self, candidate: Candidate, stored: StoredUser) -> _Decision:
+        if stored.username is None:
+            candidate = self._with_free_username(candidate, owner=stored.id)
+        self._require_known_roles(candidate.user)
+        roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
+        fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
+        if not fill.names:
+            return candidate.result(Result.EXISTS, id=stored.id)
+        self._seen.add(candidate.user.identifiers, candidate.row)
+        return fill
+
+    def _with_free_username(self, candidate: Candidate, *, owner: UUID | None) -> Candidate:
+        """Return the candidate, without its username if that is taken and may be left out."""
+        username = candidate.user.username
+        if username is None:
+            return candidate
+        try:
+            self._require_unseen("username", username)
+            if self._owners.get(username, owner) != owner or username in self._held:
+                raise UnusableRowError("username: another account uses it")
+        except UnusableRowError as error:
+            if not self._options.without_bad_usernames:
+                raise
+            user = replace(candidate.user, username=None)
+            return replace(candidate, user=user, without=(*candidate.without, error.reason))
+        return candidate
+
+    def _require_unseen(self, name: str, identifier: str) -> None:
+        place = self._seen.find(identifier)
+        if place is not None:
+            raise UnusableRowError(f"{name}: {place} of the file has the same")
+
+    def _require_known_roles(self, user: ImportedUser) -> None:
+        missing = sorted(self._unknown_roles.intersection(user.roles))
+        if missing:
+            raise UnusableRowError(f"roles: there is no {missing[0]!r}")
+
+
+def _carry_out(decisions: Sequence[_Decision], *, is_dry_run: bool) -> list[RowResult]:
+    final = [decision for decision in decisions if isinstance(decision, RowResult)]
+    open_ones = [decision for decision in decisions if not isinstance(decision, RowResult)]
+    if is_dry_run:
+        return final + [_would_be(decision) for decision in open_ones]
+    if not open_ones:
+        return final
+    try:
+        return final + _write(open_ones)
+    except AuthserveError:
+        # Another process wrote at the same time: find out by which row, one by one.
+        return final + [_write_one(decision) for decision in open_ones]
+
+
+def _would_be(decision: Candidate | _Fill) -> RowResult:
+    if isinstance(decision, Candidate):
+        return decision.result(Result.CREATED, id=decision.user.id)
+    return _updated(decision)
+
+
+def _updated(fill: _Fill) -> RowResult:
+    return fill.candidate.result(Result.UPDATED, id=fill.user.id, filled=fill.names)
+
+
+def _write_one(decision: Candidate | _Fill) -> RowResult:
+    try:
+        return _write([decision])[0]
+    except AuthserveError as error:
+        candidate = decision if isinstance(decision, Candidate) else decision.candidate
+        return candidate.result(Result.REFUSED, reason=error.detail)
+
+
+def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
+    new = [decision for decision in decisions if isinstance(decision, Candidate)]
+    fills = [decision for decision in decisions if isinstance(decision, _Fill)]
+    with transaction():
+        ids = add_users_in_bulk([candidate.user for candidate in new]) if new else []
+        fill_users_in_bulk([fill.user for fill in fills])
+        roles = [
+            (user_id, role)
+            for user_id, candidate in zip(ids, new, strict=True)
+            for role in {USER_ROLE, *candidate.user.roles}
+        ]
+        roles += [(fill.user.id, role) for fill in fills for role in fill.roles]
+        if roles:
+            assign_roles_in_bulk(roles)
+        request = RequestInfo(user_agent="flask users import")
+        details = {"count": len(new), "updated": len(fills)}
+        emit(UsersImported(actor=VISITOR, request=request, details=details))
+    created = [
+        candidate.result(Result.CREATED, id=user_id)
+        for user_id, candidate in zip(ids, new, strict=True)
+    ]
+    return created + [_updated(fill) for fill in fills]

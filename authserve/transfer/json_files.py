@@ -1,0 +1,157 @@
+"""JSON files: one object a line, or one array, alone or as a member of an object."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from authserve.transfer.errors import TransferFileError
+from authserve.transfer.rows import RawRow, TextFile
+
+MAX_LINE_LENGTH = 64 * 1024
+"""Characters. No account needs so many; a file that is no NDJSON is found out before it fills the
+memory."""
+
+MAX_VALUE_LENGTH = 16 * 1024 * 1024
+"""Characters of one value of an array, or of a member beside it (chosen)."""
+
+CHUNK_LENGTH = 64 * 1024
+"""Characters that are read at once."""
+
+_NO_OBJECT = "not a JSON object of this format"
+
+
+def read_ndjson(text: TextFile, first: str) -> Iterator[RawRow]:
+    """Read one JSON value a line; a line that is none is a fault of its row.
+
+    Raises:
+        TransferFileError: a line is too long to be an account.
+    """
+    line, number, content = text.skipped_lines, 0, first
+    while content:
+        line += 1
+        if len(content) >= MAX_LINE_LENGTH:
+            raise TransferFileError(f"line {line} is too long: one JSON object a line is needed")
+        if content.strip():
+            number += 1
+            values, fault = _parse_line(text, content)
+            yield RawRow(
+                number=number,
+                line=line,
+                place=f"line {line}",
+                position=text.position(),
+                values=values,
+                fault=fault,
+            )
+        content = text.stream.readline(MAX_LINE_LENGTH)
+
+
+def _parse_line(text: TextFile, content: str) -> tuple[Any, str | None]:
+    if not text.is_decoded(content):
+        return None, text.encoding_fault
+    try:
+        return json.loads(content), None
+    except (ValueError, RecursionError):
+        return None, _NO_OBJECT
+
+
+def read_array(text: TextFile, first: str, *, wrapper: str) -> Iterator[RawRow]:
+    """Read the elements of an array: the whole file, or the member `wrapper` of its object.
+
+    Raises:
+        TransferFileError: the file is no JSON, or has no such array.
+    """
+    document = _Document(text, first)
+    if document.next_mark() == "{":
+        document.enter(wrapper)
+    number = 0
+    document.take("[")
+    while document.next_mark() != "]":
+        number, line = number + 1, document.line
+        values = document.decode()
+        fault = None if document.is_decoded else text.encoding_fault
+        yield RawRow(
+            number=number,
+            line=line,
+            place=f"entry {number}",
+            position=text.position(),
+            values=values,
+            fault=fault,
+        )
+        if document.next_mark() != "]":
+            document.take(",")
+
+
+class _Document:
+    """A JSON text that is decoded value by value, of which only the current part is in memory."""
+
+    def __init__(self, text: TextFile, first: str) -> None:
+        self.line = text.skipped_lines + 1
+        self.is_decoded = True
+        """False if the last value holds bytes that are not of the file's encoding."""
+        self._text = text
+        self._buffer = first
+        self._at = 0
+        self._decoder = json.JSONDecoder()
+
+    def enter(self, member: str) -> None:
+        """Skip the members of an object up to the value of `member`."""
+        self.take("{")
+        while self.next_mark() != "}":
+            name = self.decode()
+            self.take(":")
+            if name == member and self.next_mark() == "[":
+                return
+            self.decode()
+            if self.next_mark() != "}":
+                self.take(",")
+        raise TransferFileError(f"the file's object has no list {member!r}")
+
+    def next_mark(self) -> str:
+        """Return the next character that is no white space, without taking it."""
+        while True:
+            rest = self._buffer[self._at : self._at + 1]
+            if rest and not rest.isspace():
+                return rest
+            if rest:
+                self._advance(self._at + 1)
+            elif not self._fill():
+                raise TransferFileError(f"line {self.line}: the file ends too early")
+
+    def take(self, mark: str) -> None:
+        """Take one character."""
+        if self.next_mark() != mark:
+            raise TransferFileError(f"line {self.line}: no JSON, {mark!r} is needed here")
+        self._advance(self._at + 1)
+
+    def decode(self) -> Any:
+        """Take one value."""
+        self.next_mark()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
+                # A number at the end of the buffer may go on after it.
+                if end < len(self._buffer) or not self._fill():
+                    self.is_decoded = self._text.is_decoded(self._buffer[self._at : end])
+                    self._advance(end)
+                    return value
+            except RecursionError as error:
+                raise TransferFileError(f"line {self.line}: nested too deeply") from error
+            except ValueError as error:
+                if not self._fill():
+                    reason = f"line {self.line}: no JSON from here on"
+                    raise TransferFileError(reason) from error
+
+    def _advance(self, end: int) -> None:
+        self.line += self._buffer.count("\n", self._at, end)
+        self._at = end
+
+    def _fill(self) -> bool:
+        """Read on; return False at the end of the file."""
+        self._buffer = self._buffer[self._at :]
+        self._at = 0
+        if len(self._buffer) > MAX_VALUE_LENGTH:
+            return False
+        # As much again as there is, so that a long value is parsed a few times only.
+        chunk = self._text.stream.read(max(CHUNK_LENGTH, len(self._buffer)))
+        self._buffer += chunk
+        return bool(chunk)

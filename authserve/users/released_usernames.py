@@ -1,0 +1,121 @@
+"""Usernames that were given up: held for their former owner, since apps trust names.
+
+Every way to a name checks after its write, in its transaction. A write waits for a transaction
+that is giving the name up (the unique index makes it), so its check sees that name held.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select
+
+from authserve.core.clock import now
+from authserve.core.crypto import digest
+from authserve.database.transactions import delete_in_slices, read_all, require_transaction
+from authserve.ratelimit.errors import RateLimitedError
+from authserve.settings.model import get_settings
+from authserve.users.errors import UsernameTakenError
+from authserve.users.models import ReleasedUsername
+
+MAX_HELD_PER_USER = 5
+"""Usernames held for one account; the oldest are let go."""
+
+MAX_RENAMES_A_DAY = 5
+"""Usernames that an owner may give up in `RENAME_WINDOW`: no more than are held at once."""
+
+RENAME_WINDOW = timedelta(days=1)
+
+
+def release_username(username: str, *, former_owner: UUID | None) -> None:
+    """Hold a username that an account gives up, in the open transaction.
+
+    Args:
+        username: in canonical form.
+        former_owner: who may take it back; None for an account that is being deleted.
+    """
+    if not get_settings().username_hold:
+        return
+    execute = require_transaction().execute
+    row = {"digest": _digest(username), "user_id": former_owner, "released_at": now()}
+    execute(insert(ReleasedUsername), row)
+    if former_owner is not None:
+        newest = (
+            select(ReleasedUsername.id)
+            .where(ReleasedUsername.user_id == former_owner)
+            .order_by(ReleasedUsername.released_at.desc(), ReleasedUsername.id.desc())
+            .limit(MAX_HELD_PER_USER)
+        )
+        is_old = ReleasedUsername.user_id == former_owner, ReleasedUsername.id.not_in(newest)
+        execute(delete(ReleasedUsername).where(*is_old), execution_options=_NO_SYNC)
+
+
+_NO_SYNC = {"synchronize_session": False}
+
+
+def require_not_held(owners: Mapping[str, UUID]) -> None:
+    """Refuse usernames that are held for another account, in the transaction that wrote them.
+
+    Args:
+        owners: who has each name now, by its canonical form.
+
+    Raises:
+        UsernameTakenError: one is held; the transaction must not go on.
+    """
+    if find_held_usernames(owners):
+        raise UsernameTakenError
+
+
+def find_held_usernames(owners: Mapping[str, UUID | None]) -> set[str]:
+    """Return the usernames that are held for another account than the one that wants them.
+
+    Args:
+        owners: who wants each name, by its canonical form; None for an account to be made.
+    """
+    hold = get_settings().username_hold
+    if not owners or not hold:
+        return set()
+    names = {_digest(name): name for name in owners}
+    held = select(ReleasedUsername.digest, ReleasedUsername.user_id).where(
+        ReleasedUsername.digest.in_(names), ReleasedUsername.released_at > now() - hold
+    )
+    return {
+        names[row.digest]
+        for row in read_all(held)
+        if row.user_id is None or row.user_id != owners[names[row.digest]]
+    }
+
+
+def require_may_rename(user_id: UUID) -> None:
+    """Refuse an owner's next change of username for a while, in the open transaction.
+
+    Raises:
+        RateLimitedError: `MAX_RENAMES_A_DAY` names were given up within a day.
+    """
+    moment = now()
+    recent = (
+        select(ReleasedUsername.released_at)
+        .where(
+            ReleasedUsername.user_id == user_id,
+            ReleasedUsername.released_at > moment - RENAME_WINDOW,
+        )
+        .order_by(ReleasedUsername.released_at)
+    )
+    times = [row.released_at for row in read_all(recent)]
+    if get_settings().username_hold and len(times) >= MAX_RENAMES_A_DAY:
+        wait = times[0] + RENAME_WINDOW - moment
+        raise RateLimitedError(retry_after_secs=int(wait.total_seconds()) + 1)
+
+
+def purge_released_usernames() -> Iterator[int]:
+    """Delete the usernames that are held no more, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    is_over = ReleasedUsername.released_at <= now() - get_settings().username_hold
+    return delete_in_slices(ReleasedUsername, ReleasedUsername.id, is_over)
+
+
+def _digest(username: str) -> bytes:
+    return digest(username.encode())

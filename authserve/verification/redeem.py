@@ -1,0 +1,202 @@
+"""Following a link: each is good once, for one purpose, and for the account that it was made for.
+
+Every check that needs no hashing comes before any that does, and whatever is refused leaves the
+link as it was. The user's row is written first and the link's after it, as everywhere (see
+`requests`); what was written is rolled back if the link turns out to be spent.
+"""
+
+from dataclasses import dataclass
+
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
+from authserve.core.events import DomainEvent
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.validation import require_acceptable_password
+from authserve.ratelimit.throttle import hashing_network, remember_network
+from authserve.users.accounts import change_email, update_profile, verify_email
+from authserve.users.credentials import Credentials, get_credentials
+from authserve.users.errors import UserNotFoundError
+from authserve.users.events import UserPasswordReset
+from authserve.users.passwords import confirm_password, replace_password
+from authserve.verification.events import EmailChanged, EmailVerified, InvitationAccepted
+from authserve.verification.models import OneTimeToken
+from authserve.verification.policy import Purpose
+from authserve.verification.requests import (
+    close_email_change,
+    drop_pending,
+    notify_of_changed_email,
+)
+from authserve.verification.tokens import consume, get_live_token, supersede
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """Whose password was set, and its version: what a device token is made of."""
+
+    user: UserRef
+    password_version: int
+
+
+def verify_address(token: str, *, password: str | None, actor: Actor, request: RequestInfo) -> None:
+    """Prove the address of an account.
+
+    Holding the mailbox is not enough: whoever opened an account in somebody else's name must
+    not have it verified by the owner's click.
+
+    Args:
+        password: the account's; not needed if `actor` is its user.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead, or another user's.
+        ValidationFailedError: neither a session nor a password came along.
+        WrongPasswordError, TooManyAttemptsError, HasherBusyError: see `confirm_password`.
+    """
+    found = get_live_token(token, Purpose.VERIFY_EMAIL)
+    user = _require_proof(found, password, actor=actor, request=request)
+    try:
+        with transaction():
+            verify_email(user, found.email)
+            consume(found)
+            emit(EmailVerified(actor=actor, subject=user, request=request))
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+
+
+def confirm_email_change(
+    token: str, *, password: str | None, actor: Actor, request: RequestInfo
+) -> None:
+    """Change an address to the one that the link went to.
+
+    Every live link that went to the old address is dead then, and that address is told.
+
+    Raises:
+        EmailTakenError: another account has it by now; the link is not spent.
+        InvalidTokenForUseError, ValidationFailedError, WrongPasswordError, TooManyAttemptsError,
+            HasherBusyError: see `verify_address`.
+    """
+    found = get_live_token(token, Purpose.CHANGE_EMAIL)
+    user = _require_proof(found, password, actor=actor, request=request)
+    try:
+        with transaction():
+            old_email = change_email(user, found.email)
+            consume(found)
+            supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
+            close_email_change(user.id)
+            notify_of_changed_email(old_email, user.id)
+            emit(EmailChanged(actor=actor, subject=user, request=request))
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+
+
+def reset_password(token: str, *, new_password: str, request: RequestInfo) -> NewPassword:
+    """Set a password by a mailed link: every session ends, and what was pending is cancelled.
+
+    The caller's network is known to the account for an hour, so that a sign-in can follow.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead.
+        ValidationFailedError: the password is not acceptable; the link is not spent.
+        HasherBusyError: too many passwords wait to be hashed; the link is not spent.
+    """
+    found = get_live_token(token, Purpose.RESET_PASSWORD)
+    credentials = _owner_of(found)
+    new_hash = _hash_acceptable(
+        new_password, context=credentials.names, field="new_password", request=request
+    )
+    event = UserPasswordReset(subject=credentials.ref, request=request)
+    version = _set_password(found, credentials.ref, new_hash, event)
+    return NewPassword(credentials.ref, version)
+
+
+def accept_invitation(
+    token: str,
+    *,
+    password: str,
+    username: str | None = None,
+    display_name: str | None = None,
+    request: RequestInfo,
+) -> NewPassword:
+    """Let an invited user choose a password and names; the address is verified by it.
+
+    Raises:
+        InvalidTokenForUseError: the link is dead, or the account has been activated.
+        UsernameTakenError: the link is not spent.
+        ValidationFailedError, HasherBusyError: see `reset_password`.
+    """
+    found = get_live_token(token, Purpose.INVITATION)
+    credentials = _owner_of(found)
+    if credentials.is_activated:
+        raise InvalidTokenForUseError
+    names = {"username": username, "display_name": display_name}
+    changes = {name: value for name, value in names.items() if value is not None}
+    new_hash = _hash_acceptable(
+        password,
+        context=[*credentials.names, *changes.values()],
+        field="password",
+        request=request,
+    )
+    actor = Actor(user=credentials.ref)
+    with transaction():
+        if changes:
+            update_profile(credentials.ref, changes, actor=actor, request=request)
+        event = InvitationAccepted(actor=actor, subject=credentials.ref, request=request)
+        version = _set_password(found, credentials.ref, new_hash, event)
+    return NewPassword(credentials.ref, version)
+
+
+def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: DomainEvent) -> int:
+    try:
+        with transaction():
+            version = replace_password(
+                user,
+                email=found.email,
+                new_hash=new_hash,
+                only_unactivated=found.purpose == Purpose.INVITATION,
+            )
+            drop_pending(user.id, found.email)
+            consume(found)
+            supersede(OneTimeToken.user_id == user.id)
+            emit(event)
+            remember_network(user.id, version, event.request.ip)
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+    return version
+
+
+def _hash_acceptable(password: str, *, context: list[str], field: str, request: RequestInfo) -> str:
+    require_acceptable_password(password, context=context, field=field)
+    hasher = get_password_hasher()
+    return hasher.hash(password, is_known_caller=True, network=hashing_network(request))
+
+
+def _owner_of(found: OneTimeToken) -> Credentials:
+    """The account that a link was made for.
+
+    Raises:
+        InvalidTokenForUseError: it is gone, deactivated, or has another address by now.
+    """
+    try:
+        credentials = get_credentials(found.user_id)
+    except UserNotFoundError as error:
+        raise InvalidTokenForUseError from error
+    is_for_new_address = found.purpose == Purpose.CHANGE_EMAIL
+    if not credentials.is_active or not (is_for_new_address or credentials.email == found.email):
+        raise InvalidTokenForUseError
+    return credentials
+
+
+def _require_proof(
+    found: OneTimeToken, password: str | None, *, actor: Actor, request: RequestInfo
+) -> UserRef:
+    if actor.user is not None and actor.user.id != found.user_id:
+        raise InvalidTokenForUseError
+    user = _owner_of(found).ref
+    if actor.user is not None:
+        return user
+    if password is None:
+        message = "Give the account's password, or send an access token of its user."
+        raise ValidationFailedError({"password": [message]})
+    confirm_password(user, password, actor=VISITOR, request=request)
+    return user

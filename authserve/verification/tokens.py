@@ -1,0 +1,136 @@
+"""The rows of one-time tokens: made once, superseded by newer ones, spent once."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, select, update
+
+from authserve.core.clock import now
+from authserve.core.errors import InvalidTokenForUseError
+from authserve.database.transactions import (
+    delete_in_slices,
+    insert_if_absent,
+    read_all,
+    require_transaction,
+    transaction,
+)
+from authserve.verification.links import read_token
+from authserve.verification.models import OneTimeToken
+from authserve.verification.policy import LIFETIMES, TOKEN_RETENTION, Purpose, is_live
+
+
+def ensure_token(
+    token_id: UUID, purpose: Purpose, *, user_id: UUID, email: str, requested_at: datetime
+) -> bool:
+    """Make the token of a message, or make it last anew for one that is tried again.
+
+    It takes the place of older ones of its purpose and user. A unique index lets one live, so
+    simultaneous workers cannot leave two.
+
+    Returns:
+        False if the link has become pointless: it was spent, or a newer one took its place.
+    """
+    moment = now()
+    expires_at = moment + LIFETIMES[purpose]
+    with transaction() as session:
+        found = session.get(OneTimeToken, token_id, with_for_update=True)
+        if found is not None:
+            found.expires_at = expires_at
+            return is_live(found, moment)
+        supersede(
+            (OneTimeToken.user_id == user_id)
+            & (OneTimeToken.purpose == purpose)
+            & (OneTimeToken.id < token_id)
+        )
+        result = session.execute(
+            insert_if_absent(OneTimeToken),
+            {
+                "id": token_id,
+                "purpose": purpose,
+                "user_id": user_id,
+                "email": email,
+                "requested_at": requested_at,
+                "expires_at": expires_at,
+            },
+        )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def supersede(condition: ColumnElement[bool]) -> int:
+    """Make tokens worthless that are not spent yet, in the open transaction; return how many."""
+    result = require_transaction().execute(
+        update(OneTimeToken)
+        .where(OneTimeToken.used_at.is_(None), OneTimeToken.superseded_at.is_(None), condition)
+        .values(superseded_at=now())
+        .execution_options(synchronize_session=False)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def get_live_token(token: str, purpose: Purpose) -> OneTimeToken:
+    """The row of a token that can still be spent; nothing is spent yet.
+
+    Raises:
+        InvalidTokenForUseError: it is not one of ours, of another purpose, spent, superseded or
+            expired.
+    """
+    token_id = read_token(token)
+    if token_id is not None:
+        with transaction() as session:
+            found = session.get(OneTimeToken, token_id)
+        if found is not None and found.purpose == purpose and is_live(found, now()):
+            return found
+    raise InvalidTokenForUseError
+
+
+def consume(token: OneTimeToken) -> None:
+    """Spend a token, in the open transaction: one of any number of callers does.
+
+    Raises:
+        InvalidTokenForUseError: somebody was a moment faster, or a newer one took its place.
+    """
+    moment = now()
+    result = require_transaction().execute(
+        update(OneTimeToken)
+        .where(
+            OneTimeToken.id == token.id,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.superseded_at.is_(None),
+            OneTimeToken.expires_at > moment,
+        )
+        .values(used_at=moment)
+        .execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise InvalidTokenForUseError
+
+
+def find_links_of(user_id: UUID, *, limit: int, before: UUID | None = None) -> Sequence[Row[Any]]:
+    """At most `limit` links that were made for a user, newest first, as that user may see them.
+
+    A link that changes the address is left out until it is used: it is made only if no other
+    account has the new address, which the user must not learn.
+
+    Args:
+        before: only those older than this id, for the next page.
+
+    Returns:
+        The columns of `OneTimeToken`, which hold no secret.
+    """
+    is_known = (OneTimeToken.purpose != Purpose.CHANGE_EMAIL) | OneTimeToken.used_at.is_not(None)
+    statement = select(OneTimeToken.__table__).where(OneTimeToken.user_id == user_id, is_known)
+    if before is not None:
+        statement = statement.where(OneTimeToken.id < before)
+    return read_all(statement.order_by(OneTimeToken.id.desc()).limit(limit))
+
+
+def purge_dead_tokens() -> Iterator[int]:
+    """Delete the tokens that have been dead for long, slice by slice.
+
+    Yields:
+        How many rows each committed slice deleted.
+    """
+    is_dead = OneTimeToken.expires_at < now() - TOKEN_RETENTION
+    return delete_in_slices(OneTimeToken, OneTimeToken.id, is_dead)

@@ -1,0 +1,81 @@
+"""Statements that PostgreSQL plans once a connection."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import bindparam, select, text
+
+from authserve.database.prepared import planned_once
+from authserve.database.transactions import read_all, reading, transaction
+from authserve.rbac.models import Role
+from tests.support.clients import Caller
+from tests.support.databases import on_postgresql
+
+pytestmark = pytest.mark.usefixtures("context")
+
+ROLE = planned_once(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
+
+END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def has_role(name: str) -> bool:
+    return bool(read_all(ROLE, {"name": name}))
+
+
+def plans() -> dict[str, int]:
+    """The statements that a pooled connection has planned, and how often each has run."""
+    counted = "SELECT name, generic_plans + custom_plans FROM pg_prepared_statements"
+    with reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(text(counted))}
+
+
+def alter_pooled_connection(statement: str) -> None:
+    with reading() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_it_reads_what_an_unmarked_statement_reads() -> None:
+    assert [has_role(name) for name in ("user", "nobody", "admin")] == [True, False, True]
+
+
+@on_postgresql
+def test_a_connection_plans_it_once() -> None:
+    for _ in range(3):
+        has_role("user")
+    assert plans() == {"role_check": 3}
+
+
+@on_postgresql
+def test_the_token_check_is_such_a_statement(app: Flask, alice: Caller) -> None:
+    alice.get("/api/v1/users/me")
+    assert "token_check" in plans()
+
+
+def test_it_takes_part_in_a_transaction() -> None:
+    with transaction() as session:
+        session.execute(text("UPDATE roles SET description = 'x'"))
+        assert has_role("user")
+        session.rollback()
+    assert has_role("user")
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "accident", ["DEALLOCATE ALL", "ALTER TABLE roles ALTER COLUMN name TYPE text", END_OTHERS]
+)
+def test_a_lost_plan_is_made_anew(accident: str) -> None:
+    """As after a migration under a running service: on all connections at once."""
+    with reading() as one, reading() as other:
+        for connection in (one, other):
+            connection.execute(ROLE, {"name": "user"})
+    alter_pooled_connection(accident)
+    assert [has_role("user") for _ in range(4)] == [True] * 4
+
+
+@on_postgresql
+def test_a_plan_that_is_there_already_is_no_obstacle() -> None:
+    """As behind a pooler that hands the connections of others on."""
+    alter_pooled_connection("PREPARE role_check (text) AS SELECT 'somebody else''s'")
+    assert [has_role("user") for _ in range(2)] == [True] * 2

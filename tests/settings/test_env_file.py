@@ -1,0 +1,63 @@
+"""What a line of `.env` means, and which lines mean nothing."""
+
+import pytest
+
+from authserve.settings.env_file import find_env_faults, read_env_text
+
+NAMES = {"APP_ENV", "PORT"}
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("NAME=plain", "plain"),
+        ("export NAME=plain", "plain"),
+        ("NAME = plain  # a comment", "plain"),
+        ('NAME="two words"', "two words"),
+        ("NAME=", ""),
+        ("NAME='${HOME}/x'", "${HOME}/x"),
+        ("NAME = '${HOME}'  # a comment", "${HOME}"),
+        ("NAME='it''s'", None),
+        ('NAME="${HOME}/x"', "/home/auth/x"),
+        ("NAME=${HOME}/x", "/home/auth/x"),
+        ("NAME=${OTHER:-default}", "default"),
+        ("NAME=${EARLIER}", "1"),
+        ('NAME="line\nline"', "line\nline"),
+        ("NAME: value", None),
+        ("NAME:", None),
+        ("NAME", None),
+        ("NAME:=value", None),
+        ('NAME="unterminated', None),
+        ("NAME='unterminated", None),
+        ('NAME="a" b', None),
+        ("two words=value", None),
+        ("=value", None),
+        ('NAME="\nAPP_ENV=production\nX="', None),
+    ],
+)
+def test_a_line_is_understood_or_a_fault(line: str, value: str | None) -> None:
+    text = f"# a comment\n\nEARLIER=1\n\n{line}\nLAST=2\n"
+    faults = list(find_env_faults(text, NAMES))
+    if value is None:
+        assert faults
+        assert "line 5" in faults[0]
+        return
+    assert faults == []
+    found = read_env_text(text, {"HOME": "/home/auth"})
+    assert found == {"EARLIER": "1", "NAME": value, "LAST": "2"}
+
+
+def test_a_fault_names_a_hidden_setting_and_repeats_nothing_else() -> None:
+    text = 'SECRET_KEY="hunter2\nAPP_ENV=production\nMAIL_FROM="a@b"\n'
+    (fault,) = list(find_env_faults('A="hunter2\nAPP_ENV=production\nX=1"\n', NAMES))
+    assert fault == ".env: the value that begins on line 1 hides APP_ENV; close its quote"
+    assert "hunter2" not in "".join(find_env_faults(text, NAMES))
+    assert list(find_env_faults(text, NAMES))
+
+
+def test_the_beginning_of_a_value_may_look_like_an_assignment() -> None:
+    assert list(find_env_faults('OPTIONS="PORT=1"\nKEY="a\nb=c"\n', NAMES)) == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name() -> None:
+    assert read_env_text("\ufeffPORT=1\r\n", {}) == {"PORT": "1"}
