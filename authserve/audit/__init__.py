@@ -1,5 +1,5 @@
-"""The audit trail: every security event, recorded in the transaction of what it reports.
+"""The audit trail: every security event, recorded in the transaction that causes it.
 
-`app.py` subscribes `record.record` to all domain events, so no feature calls this package. Begin
-with `record.py`; `seal.py` and `verifying/` make changes of the trail visible.
+`app.py` subscribes `record.record` to all domain events, so features need not call this package.
+Begin with `record.py`; `seal.py` and `verifying/` make tampering detectable.
 """

@@ -1,4 +1,4 @@
-"""The chain of batches: digests, heads, and what vouches for them."""
+"""The chain of batches: digests, heads and the MACs that authenticate them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ KEY_PURPOSE = "audit-chain"
 DIGEST_BYTES = 32
 
 NO_HEAD = bytes(DIGEST_BYTES)
-"""What the first batch follows."""
+"""The `previous_head` of the first batch."""
 
 EVENT_COLUMNS = (
     "id",
@@ -30,10 +30,10 @@ EVENT_COLUMNS = (
     "correlation_id",
     "details_digest",
 )
-"""All of an event but `OPTIONAL_COLUMN`: none of them ever changes."""
+"""The columns of an event that are always digested; none of them ever changes."""
 
 OPTIONAL_COLUMN = "actor_client_id"
-"""Part of an event's digest where it is not null, so that older digests still fit."""
+"""The column that is digested only if it is not null, so that older digests still match."""
 
 HEAD_COLUMNS = (
     "seq",
@@ -46,7 +46,7 @@ HEAD_COLUMNS = (
     "events_digest",
     "previous_head",
 )
-"""All of a batch that outlives pruning unchanged."""
+"""The columns of a batch that pruning leaves unchanged."""
 
 
 def event_digest(event: Row[Any]) -> bytes:
@@ -57,27 +57,27 @@ def event_digest(event: Row[Any]) -> bytes:
 
 
 def batch_head(batch: Mapping[str, Any]) -> bytes:
-    """The digest of a batch over `HEAD_COLUMNS`: of its events, and of all batches before it."""
+    """Return the digest over `HEAD_COLUMNS`, which covers the batch and all batches before it."""
     return _digest_of("batch", [batch[name] for name in HEAD_COLUMNS])
 
 
 def batch_mac(head: bytes, pruned_at: datetime | None) -> bytes:
-    """What vouches for a batch, and for its having been pruned if it was."""
+    """Return the MAC of a batch, which also covers the time of its pruning, if any."""
     return get_keyring().mac(KEY_PURPOSE, _batch_message(head, pruned_at))
 
 
 def is_batch_mac(mac: bytes, head: bytes, pruned_at: datetime | None) -> bool:
-    """Whether the current secret, or a former one, vouches for a batch."""
+    """Return True if a batch's MAC was made under the current secret or a former one."""
     return get_keyring().is_mac(KEY_PURPOSE, _batch_message(head, pruned_at), mac)
 
 
 def is_chain_mac(mac: bytes, seq: int, head: bytes) -> bool:
-    """Whether the current secret, or a former one, vouches for the chain's end."""
+    """Return True if the chain end's MAC was made under the current secret or a former one."""
     return get_keyring().is_mac(KEY_PURPOSE, _end_message(seq, head), mac)
 
 
 def set_chain_end(seq: int, head: bytes) -> None:
-    """Write down where the chain ends, in the open transaction."""
+    """Store the chain's last batch and head, with a MAC, in the open transaction."""
     mac = get_keyring().mac(KEY_PURPOSE, _end_message(seq, head))
     statement = update(AuditChain).where(AuditChain.id == CHAIN_ID)
     require_transaction().execute(statement.values(seq=seq, head=head, mac=mac))
@@ -96,7 +96,7 @@ def _digest_of(kind: str, values: Sequence[Any]) -> bytes:
 
 
 def _canonical(kind: str, values: Sequence[Any]) -> bytes:
-    """One spelling of each list of values, and no two lists with the same.
+    """Return a unique serialization: equal lists give equal bytes, different lists never do.
 
     For example `["event","01932f5e-…","2026-11-23T06:49:48.123456Z","session.started",…]`.
     """

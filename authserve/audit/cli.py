@@ -30,12 +30,12 @@ audit_group = Group("audit", help="The audit trail: verify, export, seal, prune.
 
 
 class HeadParam(click.ParamType[tuple[int, bytes]]):
-    """A batch and its head as the log has them: `17:9f86d0…`."""
+    """A batch number and its head, joined by a colon: `17:9f86d0…`."""
 
     name = "batch:head"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, bytes]:
-        """Read the number and the 64 hexadecimal digits."""
+        """Parse the number and the 64 hexadecimal digits."""
         found = re.fullmatch(r"([0-9]{1,9}):([0-9a-f]{64})", str(value), re.ASCII)
         if found is None:
             self.fail("write it as BATCH:HEAD, with the numbers of a logged line", param, ctx)
@@ -51,10 +51,11 @@ class HeadParam(click.ParamType[tuple[int, bytes]]):
     help="A batch that the log tells of (`audit batch sealed`); repeatable.",
 )
 def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
-    """Check that no event was changed, removed or inserted; if one was, name it and exit with 1.
+    """Verify that no event was changed, removed or inserted.
 
-    The service can go on meanwhile. A chain that was made anew as a whole, or an older copy of
-    the database, shows only against a head from the log: give the newest one with --head.
+    If one was, the command names the first and exits with 1. The service can keep running
+    meanwhile. Only a head from the log reveals a chain that was rebuilt as a whole, or an older
+    copy of the database: give the newest head with --head.
 
     \b
     Examples:
@@ -89,8 +90,8 @@ def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
 def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     """Export events as NDJSON, oldest first; `-` is standard output.
 
-    Each line is an event as the API shows it, with its batch (null while it is not sealed) and
-    the ids of its users as the stored event holds them.
+    Each line is an event as the API shows it, plus its batch (null until it is sealed) and the
+    ids of its users as the event stores them (actor_audit_id, subject_audit_id).
 
     \b
     Examples:
@@ -133,7 +134,7 @@ def _text(value: UUID | None) -> str | None:
 def seal() -> None:
     """Seal the events that are in no batch yet.
 
-    The worker does so by itself, every minute; this is for a deployment without one.
+    The worker does this every minute; the command is for deployments without a worker.
 
     \b
     Example:
@@ -149,9 +150,9 @@ def seal() -> None:
 
 @audit_group.command()
 def prune() -> None:
-    """Delete the sealed events that are older than AUDIT_RETENTION; the rest still verifies.
+    """Delete the events of batches older than AUDIT_RETENTION; the trail still verifies.
 
-    The worker does so by itself; this is for a deployment without one.
+    The worker does this by itself; the command is for deployments without a worker.
 
     \b
     Example:
@@ -168,10 +169,9 @@ def prune() -> None:
 
 @audit_group.command()
 def rewrap() -> None:
-    """Vouch for all batches under the current SECRET_KEY.
+    """Authenticate all batches under the current SECRET_KEY.
 
-    After this a former secret can be dropped from SECRET_KEY_FALLBACKS, as far as the audit trail
-    is concerned.
+    After this, the audit trail no longer needs the former secrets in SECRET_KEY_FALLBACKS.
 
     \b
     Example:

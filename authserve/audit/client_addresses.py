@@ -1,4 +1,4 @@
-"""Where recent events came from: clients, or a proxy that is taken for all of them?"""
+"""Detection of a proxy whose address is taken for the address of all clients."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,16 +11,16 @@ from authserve.database.transactions import read_all
 
 RECENT = timedelta(days=1)
 MAX_EVENTS = 200
-"""How far back to look; by then a wrong setting shows, and a right one has shown again."""
+"""The newest events that are checked: enough to show a wrong setting, or its correction."""
 
 MIN_EVENTS = 20
 MIN_USERS = 5
-"""Below these it may be one household (all four chosen, not measured)."""
+"""Fewer events or users may be one household (all four numbers chosen, not measured)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedAddress:
-    """The one address that all recent events came from."""
+    """An address that all recent events came from."""
 
     ip: str
     events: int
@@ -28,7 +28,7 @@ class SharedAddress:
 
     @property
     def warning(self) -> str:
-        """What an operator should know."""
+        """The warning for the operator."""
         return (
             f"The last {self.events} events, of {self.users} users, all came from {self.ip}. If "
             "that is a proxy, its clients share one limit and one throttle: set TRUSTED_PROXIES "
@@ -37,7 +37,10 @@ class SharedAddress:
 
 
 def find_shared_address() -> SharedAddress | None:
-    """The address of all recent events with one, if it is one and several users share it."""
+    """Return the address of all recent events if several users share it, else None.
+
+    Events without an address are ignored.
+    """
     recent = (
         select(AuditDetail.ip, AuditEvent.subject_audit_id)
         .join(AuditEvent, AuditEvent.id == AuditDetail.event_id)

@@ -4,7 +4,7 @@ from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
 class TrailVerified(DomainEvent):
-    """The worker found the trail as it was written; the details hold its extent."""
+    """The worker verified the trail and found no fault; the details hold its extent."""
 
     action = AuditAction.AUDIT_VERIFIED
 

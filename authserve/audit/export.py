@@ -1,4 +1,4 @@
-"""Exporting: the whole trail, oldest first, a bounded part of it in memory at a time."""
+"""Export of the whole trail, oldest first, in bounded memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,18 @@ from authserve.audit.models import AuditDetail, AuditEvent, AuditSeal
 from authserve.database.transactions import read_all
 
 EXPORT_SLICE = 1_000
-"""Events read at once (chosen, not measured)."""
+"""Events read by one statement (chosen, not measured)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedEvent:
-    """An event, and what ties it to the chain and to others of a person who is gone."""
+    """An event with its batch and the user ids that it stores.
+
+    The stored ids connect the events of a deleted user.
+
+    Args:
+        batch: the number of the batch; None until the event is sealed.
+    """
 
     event: RecordedEvent
     actor_audit_id: UUID | None
@@ -29,13 +35,13 @@ class ExportedEvent:
 def export_events(
     *, after: datetime | None = None, before: datetime | None = None
 ) -> Iterator[ExportedEvent]:
-    """Every event, in the order of their times.
+    """Yield every event in the order of `occurred_at`.
 
-    An event whose transaction is still open is not among them, so an export up to some minutes
-    ago is whole, and one up to now may lack the newest.
+    Events of transactions that are still open are missing, so an export up to now may lack the
+    newest events. An export that ends some minutes ago is complete.
 
     Args:
-        after, before: moments; both bounds are left out.
+        after, before: exclusive bounds of the time.
     """
     last: Row[Any] | None = None
     while rows := _read_slice(last, after=after, before=before):
@@ -64,7 +70,7 @@ def _read_slice(
     if before is not None:
         statement = statement.where(AuditEvent.occurred_at < before)
     if last is not None:
-        # The first condition is what the index answers, the second leaves out what was read.
+        # The index answers the first condition; the second skips the rows already read.
         is_later = or_(AuditEvent.occurred_at > last.occurred_at, AuditEvent.id > last.id)
         statement = statement.where(AuditEvent.occurred_at >= last.occurred_at, is_later)
     return read_all(statement)

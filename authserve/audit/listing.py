@@ -1,4 +1,4 @@
-"""Reading the audit trail: the ids that events hold become the users' own ids."""
+"""Lists of audit events, with the stored user ids translated to the users' own ids."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from authserve.database.transactions import read_all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEvent:
-    """One event as the API shows it; what was erased is None or empty."""
+    """One event as the API shows it; erased fields are None or empty."""
 
     id: UUID
     occurred_at: datetime
@@ -46,10 +46,10 @@ class RecordedFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilters:
-    """Which events a list holds; what is None does not narrow it.
+    """The filters of a list of events; a filter that is None is not applied.
 
     Args:
-        after, before: moments; both bounds are left out.
+        after, before: exclusive bounds of the time.
     """
 
     action: AuditAction | None = None
@@ -61,26 +61,26 @@ class EventFilters:
 
     @property
     def is_bound_to_time(self) -> bool:
-        """Whether only events of a certain time fit."""
+        """True if the list has a bound of time."""
         return self.after is not None or self.before is not None
 
 
 Position = tuple[datetime, UUID]
-"""Where an event stands in every list: when it happened, and its id."""
+"""The position of an event in a list: its time and its id."""
 
 
 def position_of(event: RecordedEvent) -> Position:
-    """Where an event stands, for the page after it."""
+    """Return the position of an event, from which the next page continues."""
     return event.occurred_at, event.id
 
 
 def find_events(
     filters: EventFilters, *, limit: int, before: Position | None = None
 ) -> Sequence[RecordedEvent]:
-    """At most `limit` events that fit, newest first.
+    """Return at most `limit` matching events, newest first.
 
     Args:
-        before: only those that stand before this, for the next page.
+        before: return only events older than this position, for the next page.
     """
     statement = _select_events().where(*_conditions(filters)).limit(limit)
     in_order = _newest_first_by_time if filters.is_bound_to_time else _newest_first_by_id
@@ -90,12 +90,12 @@ def find_events(
 def find_own_events(
     user: UserRef, *, limit: int, before: UUID | None = None
 ) -> Sequence[RecordedEvent]:
-    """At most `limit` events by or about a user, newest first, as that user may see them.
+    """Return at most `limit` events by or about a user, newest first, as that user may see them.
 
-    Where another user acted, from where they did so is left out.
+    If another user acted, the event's IP address and user agent are omitted.
 
     Args:
-        before: only those with a smaller id, for the next page.
+        before: return only events with a smaller id, for the next page.
     """
     newest = _newest_ids(user.audit_id, limit=limit, before=before)
     statement = (
@@ -109,7 +109,7 @@ def find_own_events(
 
 
 def _newest_ids(audit_id: UUID, *, limit: int, before: UUID | None) -> Subquery:
-    """Select the ids of a user's newest events: one range of one index for each of two columns."""
+    """Select the ids of a user's newest events, by one index range for each of two columns."""
     branches = []
     for column in (AuditEvent.subject_audit_id, AuditEvent.actor_audit_id):
         branch = select(AuditEvent.id).where(column == audit_id)
@@ -129,17 +129,17 @@ _Events = Select[*tuple[Any, ...]]
 
 
 def _newest_first_by_id(statement: _Events, before: Position | None) -> _Events:
-    """Ids grow with time, and the indexes of actions, actors and subjects hold them."""
+    """Order by id: ids grow with time and are part of the other indexes."""
     if before is not None:
         statement = statement.where(AuditEvent.id < before[1])
     return statement.order_by(AuditEvent.id.desc())
 
 
 def _newest_first_by_time(statement: _Events, before: Position | None) -> _Events:
-    """By the time that a filter asks about: a page begins where the index of times has it.
+    """Order by time, so that a page begins at a position of the index of times.
 
-    Ids cannot tell where that is, since theirs is another look at a clock that may have been set
-    meanwhile, and an event that is left out of an inquiry is worse than a slow one.
+    An id is no substitute: it reads the clock separately, and the clock may have been set in
+    between. A slow query is better than one that misses an event.
     """
     if before is not None:
         statement = statement.where(tuple_(AuditEvent.occurred_at, AuditEvent.id) < before)
@@ -147,7 +147,7 @@ def _newest_first_by_time(statement: _Events, before: Position | None) -> _Event
 
 
 def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[RecordedFailure]:
-    """The newest failed sign-ins of a user."""
+    """Return at most `limit` failed sign-ins of a user, newest first."""
     statement = _select_events().where(
         AuditEvent.subject_audit_id == user.audit_id,
         AuditEvent.action == AuditAction.SESSION_SIGN_IN_FAILED,
@@ -177,7 +177,7 @@ EVENT_AND_DETAILS: Sequence[InstrumentedAttribute[Any]] = (
     AuditDetail.user_agent,
     AuditDetail.details,
 )
-"""What `recorded` needs to know of each event."""
+"""The columns that `recorded` needs."""
 
 
 def _select_events() -> _Events:
@@ -208,7 +208,7 @@ def _is_action(action: AuditAction, *, by_time: bool) -> ColumnElement[bool]:
 
 
 def recorded(rows: Sequence[Row[Any]]) -> Sequence[RecordedEvent]:
-    """Return the events of rows of `EVENT_AND_DETAILS`, with their users' own ids."""
+    """Convert rows of `EVENT_AND_DETAILS` to events with the users' own ids."""
     audit_ids = {row.actor_audit_id for row in rows} | {row.subject_audit_id for row in rows}
     ids = find_user_ids(audit_ids - {None})
     return [

@@ -1,7 +1,7 @@
 """The tables of the audit trail.
 
-Triggers of the database (in the migration `0004_audit_chain`) keep events as they were written,
-and note each new one in `audit_unsealed`.
+Database triggers (migration `0004_audit_chain`) prevent changes of events and add each new event
+to `audit_unsealed`.
 """
 
 from datetime import datetime
@@ -27,10 +27,11 @@ from authserve.database.transactions import Base, UTCDateTime
 
 
 class AuditEvent(Base):
-    """One event; never changed, and deleted by pruning alone.
+    """One event; it never changes, and only pruning deletes it.
 
-    Users appear by `users.audit_id`, without a foreign key, so an event outlives its users. Since
-    0008 that is the user's own id; for older accounts it is a random id (`AuditPseudonym`).
+    The user columns hold `users.audit_id` without a foreign key, so an event outlives its users.
+    That is the user's own id since migration 0008, and a random id for older accounts
+    (`AuditPseudonym`).
     """
 
     __tablename__ = "audit_events"
@@ -54,10 +55,10 @@ class AuditEvent(Base):
 
 
 class AuditDetail(Base):
-    """What an event holds of a person; the only part that may be erased.
+    """The personal data of an event; the only part that may be erased.
 
-    The event keeps a salted digest of it, so that a change shows while erasure leaves no trace
-    that could be guessed back.
+    The event keeps a salted digest of it, which reveals a change. Erasure deletes the salt too, so
+    the erased data cannot be guessed from the digest.
     """
 
     __tablename__ = "audit_details"
@@ -72,10 +73,10 @@ class AuditDetail(Base):
 
 
 class AuditPseudonym(Base):
-    """The id of a deleted user and the one that the user's events hold.
+    """A deleted user's id and the `audit_id` that the user's events hold.
 
-    Accounts made before 0008 have a random `audit_id`. Deleting the account keeps the pair, so
-    that its events are still found by the user's id.
+    Accounts made before migration 0008 have a random `audit_id`. The pair outlives the account,
+    so its events can still be found by the user's id.
     """
 
     __tablename__ = "audit_pseudonyms"
@@ -86,11 +87,11 @@ class AuditPseudonym(Base):
 
 
 class AuditUnsealed(Base):
-    """An event that is in no batch yet; a trigger of `audit_events` writes it.
+    """An event that is in no batch yet; a trigger of `audit_events` adds the row.
 
-    So an event whose transaction commits late is found whatever its id, with no scan of old
-    events, and the release before this one notes its events too. No foreign key: an event that
-    was removed must leave its name behind.
+    The row finds an event of a late commit whatever its id, without a scan of old events. The
+    trigger also works while the previous release still runs. There is no foreign key: the id of a
+    removed event must remain, so that verification can name it.
     """
 
     __tablename__ = "audit_unsealed"
@@ -99,7 +100,11 @@ class AuditUnsealed(Base):
 
 
 class AuditSeal(Base):
-    """Where a sealed event stands. No foreign keys: what was removed must be named."""
+    """The batch and position of a sealed event.
+
+    There is no foreign key: the id of a removed event must remain, so that verification can name
+    it.
+    """
 
     __tablename__ = "audit_seals"
     __table_args__ = (UniqueConstraint("batch_seq", "position"),)
@@ -110,11 +115,11 @@ class AuditSeal(Base):
 
 
 class AuditBatch(Base):
-    """Events sealed together; each batch is chained to the one before.
+    """A group of events sealed together; each batch is chained to the one before.
 
-    `head` is a digest of every column above it in this list, `mac` vouches for `head` and
-    `pruned_at` under a purpose key. `event_digests` are 32 bytes an event, in order, so that a
-    changed event can be named; pruning drops them, as `events_digest` stands for them.
+    `head` is a digest of all columns above it; `mac` authenticates `head` and `pruned_at` under a
+    purpose key. `event_digests` holds 32 bytes an event, in order, so that verification can name a
+    changed event; pruning deletes it and keeps `events_digest`, its digest.
     """
 
     __tablename__ = "audit_batches"
@@ -139,11 +144,11 @@ CHAIN_ID = 1
 
 
 class AuditChain(Base):
-    """The one row that says where the chain ends; whoever seals or prunes holds its lock.
+    """The single row with the chain's end; sealing and pruning lock it.
 
-    `is_pruning` opens `audit_events` for DELETE. It is set and unset in one transaction, so no
-    other one ever sees it set. `verification_begun_at` is when a worker last began to verify the
-    trail: of several workers, the one that moves it on verifies.
+    `is_pruning` allows DELETE on `audit_events`. It is set and unset in one transaction, so no
+    other transaction sees it set. `verification_begun_at` is the time when a worker last began to
+    verify the trail: the worker that updates it is the one that verifies.
     """
 
     __tablename__ = "audit_chain"

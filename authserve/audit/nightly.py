@@ -1,4 +1,4 @@
-"""Verifying the trail every night: once, however many workers run."""
+"""Nightly verification of the trail, by one worker even if several run."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from authserve.database.transactions import read_all, transaction
 logger = logging.getLogger(__name__)
 
 NIGHT_HOUR = 2
-"""Hour of the day, in UTC, from which on the trail is verified (chosen)."""
+"""The hour of the day, in UTC, after which the trail is verified (chosen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Verification:
     """The outcome of the last nightly verification.
 
     Args:
-        fault: the first fault that was found; None if the trail was whole.
+        fault: the first fault that was found; None if there was none.
     """
 
     at: datetime
@@ -34,13 +34,13 @@ class Verification:
 
 
 def verify_nightly() -> Iterator[int]:
-    """Verify the trail unless a worker has begun to since the last night's hour.
+    """Verify the trail unless a worker has already begun to since the last `NIGHT_HOUR`.
 
-    A worker that ends meanwhile leaves this night without an outcome; `flask doctor` warns when
-    nights are missing.
+    If the worker stops before the end, the night has no outcome; `flask doctor` warns if nights
+    are missing.
 
     Yields:
-        The number of batches of each slice that was checked.
+        The number of batches checked in each slice; 0 for a slice of unsealed events.
     """
     if not claim_night(now()):
         return
@@ -77,7 +77,7 @@ def find_last_verification() -> Verification | None:
 
 
 def claim_night(moment: datetime) -> bool:
-    """Return True to one of any number of callers in a night: the one that verifies."""
+    """Return True to the first caller of a night, which must verify, and False to all others."""
     begun_at = AuditChain.verification_begun_at
     statement = update(AuditChain).where(
         AuditChain.id == CHAIN_ID, or_(begun_at.is_(None), begun_at < _last_night(moment))

@@ -1,4 +1,4 @@
-"""Pruning: whole batches older than the retention lose their events and keep their heads."""
+"""Pruning: batches older than the retention lose their events and keep their heads."""
 
 import logging
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 def prune_events() -> Iterator[int]:
-    """Delete the events of every batch that is older than `AUDIT_RETENTION` as a whole.
+    """Delete the events of every batch whose newest event is older than `AUDIT_RETENTION`.
 
-    A batch that has been tampered with goes too, as its time is over; but what is wrong is
-    logged, and no new word is given for it, so that verification goes on failing.
+    A batch that does not verify is pruned too, because its retention is over. Its fault is logged
+    and it gets no new MAC, so verification continues to fail.
 
     Yields:
-        How many events each committed slice, one batch, deleted.
+        The number of events deleted with each batch, after its commit.
     """
     cutoff = now() - get_settings().audit_retention
     while rows := read_all(_oldest_batch(cutoff)):
@@ -43,7 +43,7 @@ def _oldest_batch(cutoff: datetime) -> Select[Any]:
 def _prune_batch(seq: int) -> int:
     with transaction():
         _set_pruning(True)
-        # Another worker may have been at it while this one waited.
+        # Another worker may have pruned the batch while this one waited for the lock.
         head = _find_unpruned_head(seq)
         count = 0 if head is None else _delete_events(seq, head)
         _set_pruning(False)
@@ -51,7 +51,7 @@ def _prune_batch(seq: int) -> int:
 
 
 def _set_pruning(is_pruning: bool) -> None:
-    """Open or close `audit_events` for this transaction's DELETE; its lock keeps others out."""
+    """Allow or forbid DELETE on `audit_events`; the row lock keeps other transactions out."""
     statement = update(AuditChain).where(AuditChain.id == CHAIN_ID).values(is_pruning=is_pruning)
     require_transaction().execute(statement)
 

@@ -1,4 +1,7 @@
-"""The ids that events hold of users, and the users' own ids; a deleted user's pair is kept."""
+"""Translation between the user ids that events hold and the users' own ids.
+
+The pair of a deleted user is kept.
+"""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -12,7 +15,7 @@ from authserve.users.lists import find_audit_id, find_ids_by_audit_id
 
 
 def keep_pseudonym(event: UserDeleted) -> None:
-    """Handle the deletion of an account: keep its id beside the one that its events hold."""
+    """Handle the deletion of an account: store its id with the id that its events hold."""
     if event.subject is None:
         return
     pair = {"audit_id": event.subject.audit_id, "user_id": event.subject.id}
@@ -20,9 +23,9 @@ def keep_pseudonym(event: UserDeleted) -> None:
 
 
 def find_user_ids(audit_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    """Return user ids by the ids that events hold, of living and of deleted users.
+    """Return the user ids, also of deleted users, by the ids that events hold.
 
-    Users that a release before 0008 deleted have no pair and are left out.
+    Users that a release before migration 0008 deleted have no stored pair and are omitted.
     """
     wanted = set(audit_ids)
     living = find_ids_by_audit_id(wanted)
@@ -30,9 +33,9 @@ def find_user_ids(audit_ids: Iterable[UUID]) -> dict[UUID, UUID]:
 
 
 def get_audit_id(user_id: UUID) -> UUID:
-    """Return the id that events hold of a user, living or deleted.
+    """Return the id that events hold of a user, existing or deleted.
 
-    An id without a pair is returned as it is: no event holds the id of a user who never was.
+    An unknown id is returned unchanged: it matches no event.
     """
     living = find_audit_id(user_id)
     if living is not None:

@@ -1,4 +1,4 @@
-"""Writing the audit trail."""
+"""Writes to the audit trail: recording events and erasing their details."""
 
 import json
 from typing import Any
@@ -17,11 +17,11 @@ SALT_BYTES = 16
 
 _INSERT_EVENT = insert(table_of(AuditEvent))
 _INSERT_DETAIL = insert(table_of(AuditDetail))
-"""Of the tables: the ORM's bulk insert takes twice as long for a row (measured)."""
+"""Inserts into the tables: the ORM's bulk insert takes twice as long a row (measured)."""
 
 
 def record(event: DomainEvent) -> None:
-    """Handle any domain event: write it down, in the transaction of what it tells."""
+    """Handle any domain event: record it in the transaction that emitted it."""
     session = require_transaction()
     event_id, salt = new_id(), random_bytes(SALT_BYTES)
     details: dict[str, Any] = {
@@ -46,7 +46,7 @@ def record(event: DomainEvent) -> None:
 
 
 def erase_details(event: UserDeleted) -> None:
-    """Handle the end of an account: take what is personal out of the events about and by it."""
+    """Handle the deletion of an account: delete the details of all events by or about it."""
     if event.subject is None:
         return
     audit_id = event.subject.audit_id
@@ -58,6 +58,9 @@ def erase_details(event: UserDeleted) -> None:
 
 
 def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:
-    """What the event keeps of its details: a change shows, and nothing can be read from it."""
+    """Return the salted digest that an event keeps of its details.
+
+    It reveals a change of the details, but not the details themselves.
+    """
     canonical = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return digest(salt + canonical.encode())

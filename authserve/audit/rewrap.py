@@ -1,4 +1,4 @@
-"""Rewrapping: heads vouched for under a former secret are vouched for under the current one."""
+"""Rewrapping: new MACs of all batches under the current secret."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,13 +17,14 @@ REWRAP_SLICE = 500
 
 
 def rewrap_heads() -> Iterator[int]:
-    """Vouch for every batch under the current `SECRET_KEY`, so that a former one can go.
+    """Make every batch's MAC anew under the current `SECRET_KEY`, so a former one can be dropped.
 
     Yields:
-        How many batches each committed slice holds.
+        The number of batches in each committed slice.
 
     Raises:
-        TamperedError: no known secret vouches for a batch; those before it are done.
+        TamperedError: no known secret made a batch's MAC, or the chain's end is missing. Slices
+            committed before stay rewrapped.
     """
     seq = 0
     while True:
@@ -41,7 +42,7 @@ def rewrap_heads() -> Iterator[int]:
 
 
 def count_former_heads() -> int:
-    """Return how many batches a former `SECRET_KEY`, or none that is known, vouches for."""
+    """Return the number of batches whose MAC was not made under the current `SECRET_KEY`."""
     count, seq = 0, 0
     while batches := read_all(_batches_after(seq)):
         count += sum(
@@ -52,7 +53,7 @@ def count_former_heads() -> int:
 
 
 def _lock_end() -> Row[Any]:
-    """Keep sealing and pruning out."""
+    """Lock and return the chain's end, which keeps sealing and pruning out."""
     statement = select(AuditChain.__table__).where(AuditChain.id == CHAIN_ID).with_for_update()
     end = require_transaction().execute(statement).one_or_none()
     if end is None:

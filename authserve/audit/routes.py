@@ -51,7 +51,7 @@ def list_own_events(query: dict[str, Any]) -> dict[str, Any]:
 @require_permission(Permission.AUDIT_READ)
 @blueprint.response(200, ClientAddressSchema)
 def read_client_address() -> dict[str, Any]:
-    """Show the address that this request is taken to come from, and by which rule."""
+    """Show the client address that the service sees for this request, and the rule it used."""
     shared = find_shared_address()
     return {**asdict(find_address()), "warning": shared.warning if shared else None}
 

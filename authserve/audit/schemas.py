@@ -1,4 +1,4 @@
-"""The forms of the audit trail."""
+"""The request and response schemas of the audit trail."""
 
 from marshmallow import Schema, fields, validate
 
@@ -15,11 +15,13 @@ OUTCOMES = [outcome.value for outcome in Outcome]
 EXAMPLE_CORRELATION_ID = "0b9c6c2f3d5e4a7c8f6d1e2b3a4c5d6e"
 
 CORRELATION_ID_PATTERN = "^[A-Za-z0-9._-]{1,64}$"
-"""What the service takes and makes (contract); no event has another."""
+"""The form of the correlation ids that the service accepts and makes (contract).
+
+No event has an id of another form."""
 
 
 class EventQuerySchema(MomentPageQuerySchema):
-    """Which events to list."""
+    """The filters of a list of events."""
 
     action = fields.Enum(AuditAction, by_value=True)
     actor_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
@@ -33,7 +35,7 @@ class EventQuerySchema(MomentPageQuerySchema):
 
 
 class AuditEventSchema(Schema):
-    """The contract's Audit event."""
+    """An audit event, as in the contract."""
 
     id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
     occurred_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
@@ -49,7 +51,7 @@ class AuditEventSchema(Schema):
 
 
 class ClientAddressSchema(Schema):
-    """Where a request is taken to come from, and by which rule."""
+    """The client address of a request, and the rule that found it."""
 
     address = fields.String(required=True, allow_none=True, metadata={"example": "203.0.113.7"})
     network = fields.String(

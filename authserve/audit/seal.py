@@ -1,4 +1,4 @@
-"""Sealing: new events into batches, each chained to the one before."""
+"""Sealing: new events are put into batches, each chained to the one before."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,42 +23,42 @@ from authserve.database.transactions import read_all, require_transaction, trans
 logger = logging.getLogger(__name__)
 
 SEAL_SLICE = 500
-"""Events in one batch at most, so that no transaction is long (chosen, not measured)."""
+"""The maximum of events in a batch, which keeps transactions short (chosen, not measured)."""
 
 
 def seal_events() -> Iterator[int]:
-    """Seal every event that is committed, batch by batch.
+    """Seal every committed event, batch by batch.
 
-    An event whose transaction commits later gets into a later batch. Of several callers at once
-    one seals; the others leave it the work.
+    An event that is committed later gets into a later batch. If several callers run at once, one
+    seals and the others return.
 
     Yields:
-        How many events each committed batch holds.
+        The number of events in each committed batch.
     """
     while read_all(_next_events(1)):
         batch = _seal_batch()
         if batch is None:
             return
-        # The log is kept elsewhere, so it tells of a chain that was made anew as a whole.
+        # The log is stored elsewhere, so its heads reveal a chain that was rebuilt as a whole.
         logger.info("audit batch sealed", extra=batch)
         yield batch["events"]
 
 
 def count_unsealed_events() -> int:
-    """How many events are in no batch yet: few, while a worker runs."""
+    """Return the number of events in no batch yet: small while a worker runs."""
     ((count,),) = read_all(select(func.count()).select_from(AuditUnsealed))
     return int(count)
 
 
 def find_oldest_unsealed() -> datetime | None:
-    """When the oldest event happened that is in no batch yet, or None if all are."""
+    """Return the time of the oldest event in no batch yet, or None if all are sealed."""
     rows = read_all(_next_events(1))
     return rows[0].occurred_at if rows else None
 
 
 def _seal_batch() -> dict[str, Any] | None:
     with transaction() as session:
-        # On SQLite the transaction itself is the lock.
+        # On SQLite, the write transaction itself is the lock.
         end = session.execute(
             select(AuditChain.seq, AuditChain.head)
             .where(AuditChain.id == CHAIN_ID)
@@ -73,7 +73,10 @@ def _seal_batch() -> dict[str, Any] | None:
 
 
 def _next_events(limit: int) -> Any:
-    """The oldest unsealed events; one that has gone stays noted, for verification to name."""
+    """Select the oldest unsealed events.
+
+    The id of a removed event stays in `audit_unsealed`, for verification to name it.
+    """
     return (
         select(AuditEvent.__table__)
         .join(AuditUnsealed, AuditUnsealed.event_id == AuditEvent.id)

@@ -1,4 +1,4 @@
-"""What the worker does for the audit trail."""
+"""The worker's jobs for the audit trail."""
 
 from authserve.audit.nightly import verify_nightly
 from authserve.audit.prune import prune_events
@@ -6,7 +6,8 @@ from authserve.audit.seal import seal_events
 from authserve.outbox.worker import Job
 
 SEAL_SECS = 60.0
-"""For about so long a new event can be tampered with and no one the wiser (chosen)."""
+"""Seconds between two runs of sealing; until then, tampering with a new event stays undetected
+(chosen)."""
 
 JOBS = (
     Job(seal_events, period_secs=SEAL_SECS, trouble="audit events could not be sealed"),

@@ -1,4 +1,4 @@
-"""Verifying: whether the trail is what was written, and if not, where that shows first."""
+"""Verification of the trail; the first fault is named."""
 
 from authserve.audit.verifying.batches import find_fault_of_batch
 from authserve.audit.verifying.checks import LATENESS, TamperedError

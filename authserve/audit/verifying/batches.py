@@ -1,4 +1,4 @@
-"""A batch by itself: its seal, and that it holds the events that were put into it."""
+"""Checks of a single batch: its seal and its events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ NO_MAC = (
 
 
 def find_fault_of_batch(seq: int) -> str | None:
-    """What is wrong with one batch, its place in the chain left aside; None if nothing is."""
+    """Return the first fault of one batch, or None; its place in the chain is not checked."""
     (batch,) = read_all(select(AuditBatch.__table__).where(AuditBatch.seq == seq))
     try:
         check_seal(batch)
@@ -43,10 +43,10 @@ def find_fault_of_batch(seq: int) -> str | None:
 
 
 def check_seal(batch: Row[Any]) -> None:
-    """Check that a batch says what it said when it was sealed.
+    """Check that a batch's head matches its columns, and that its MAC matches its head.
 
     Raises:
-        TamperedError: it does not.
+        TamperedError: one of the two does not match.
     """
     columns = {name: getattr(batch, name) for name in HEAD_COLUMNS}
     if not is_equal(batch_head(columns), batch.head):
@@ -56,13 +56,13 @@ def check_seal(batch: Row[Any]) -> None:
 
 
 def check_content(batch: Row[Any], horizon: datetime | None) -> bool:
-    """Check a batch's events, unless they were pruned, be it while they are being read.
+    """Check a batch's events, unless they were pruned before the check or during it.
 
     Args:
-        horizon: how new an event had been sealed before, at the least; None for the first batch.
+        horizon: a time that the events of earlier batches had reached; None if there is none.
 
     Returns:
-        Whether they are still there.
+        True if the events are there, False if they were pruned.
 
     Raises:
         TamperedError: an event was changed, removed or inserted.

@@ -1,4 +1,4 @@
-"""The checks of single events, sealed or not."""
+"""Checks of single events, sealed or not."""
 
 from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
@@ -16,22 +16,22 @@ from authserve.database.transactions import read_all
 from authserve.users.lists import find_ids_by_audit_id
 
 LATENESS = timedelta(hours=1)
-"""How much older than what is sealed already an event may be that comes late. Timeouts end every
-transaction far sooner, and clocks may be half a minute off; chosen, not measured."""
+"""How much older than the events already sealed a late event may be. Timeouts end every transaction
+far sooner, and clocks may be half a minute off (chosen, not measured)."""
 
 
 class TamperedError(Exception):
-    """The trail is not what was written; the text names what shows it first.
+    """The trail was tampered with; the message names the first fault.
 
-    It is for the operator's eyes alone: no request ever verifies the trail.
+    Only operators see the message: no request verifies the trail.
     """
 
 
 def find_deleted_users(rows: Sequence[Row[Any]]) -> Set[UUID]:
-    """Return which users of events without details were deleted, by the ids that events hold.
+    """Return the deleted users among those of events without details, as the ids in the events.
 
-    Only the event `user.deleted` explains missing details, and only while no account has the id:
-    an event that was put in to cover a removal must not explain anything.
+    Only the event `user.deleted` explains missing details, and only if no account has the id:
+    otherwise an attacker could insert that event to hide a removal.
     """
     bare = {user for row in rows if row.details_of is None for user in _users_of(row)}
     if not bare:
@@ -48,10 +48,10 @@ def _users_of(row: Row[Any]) -> Set[UUID]:
 
 
 def check_details(row: Row[Any], *, deleted: Set[UUID]) -> None:
-    """Check that an event's details are what they were, or were erased with one of its users.
+    """Check that an event's details are unchanged, or were erased with one of its users.
 
     Args:
-        deleted: what `find_deleted_users` returned for the rows of the event.
+        deleted: the result of `find_deleted_users` for rows that include this one.
 
     Raises:
         TamperedError: the details were changed, or removed.
@@ -66,13 +66,13 @@ def check_details(row: Row[Any], *, deleted: Set[UUID]) -> None:
 
 
 def check_age(event_id: UUID, occurred_at: datetime, horizon: datetime | None) -> None:
-    """Check that an event came when it says.
+    """Check that an event is not much older than the events sealed before it.
 
     Args:
-        horizon: how new an event had been sealed by then, at the least; None if none was.
+        horizon: a time that the events sealed before had reached; None if there are none.
 
     Raises:
-        TamperedError: it claims to be far older.
+        TamperedError: the event is older than `horizon` by more than `LATENESS`.
     """
     if horizon is not None and occurred_at < horizon - LATENESS:
         raise TamperedError(

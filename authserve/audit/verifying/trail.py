@@ -1,4 +1,4 @@
-"""The trail as a whole: batch after batch, up to the noted end, and what is in none."""
+"""Verification of the whole trail: every batch up to the chain's end, then unsealed events."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from authserve.core.crypto import is_equal
 from authserve.database.transactions import read_all
 
 BATCH_SLICE = 100
-"""Batches read at once, with the digests of up to 500 events each (chosen)."""
+"""Batches read by one statement, each with the digests of up to 500 events (chosen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was found to be as it was written.
+    """The extent of a verified trail.
 
     Args:
-        batches: the chain's length.
-        events: in batches, and still there.
-        pruned: in batches that retention took; their heads alone were checked.
-        unsealed: so new that they are in no batch yet.
-        head: of the last batch; 32 zero bytes before the first.
+        batches: the number of batches.
+        events: the number of events in batches that are not pruned.
+        pruned: the number of events in pruned batches, of which only the heads were checked.
+        unsealed: the number of events in no batch yet.
+        head: the head of the last batch; 32 zero bytes if there is none.
     """
 
     batches: int
@@ -40,18 +40,18 @@ class Verified:
 
 @dataclass(slots=True)
 class _Walk:
-    """How far the chain has been followed."""
+    """The progress of a verification along the chain."""
 
     seq: int = 0
     head: bytes = NO_HEAD
     events: int = 0
     pruned: int = 0
     horizon: datetime | None = None
-    """How new an event had been sealed, at the least, before the next batch."""
+    """A time that the events of the batches so far had reached."""
 
 
 def chain_length() -> int:
-    """How many batches the chain has; for the length of a progress bar."""
+    """Return the number of batches in the chain, for a progress bar."""
     rows = read_all(select(AuditChain.seq).where(AuditChain.id == CHAIN_ID))
     return rows[0].seq if rows else 0
 
@@ -64,8 +64,8 @@ def verify_trail(
     """Run `verify_in_slices` to its end.
 
     Args:
-        known_heads: heads by their batch, from the log.
-        progress: called with the number of batches checked since the call before.
+        known_heads: heads from the log, by batch number.
+        progress: called with the number of batches checked since the previous call.
 
     Raises:
         TamperedError: the first change, removal or insertion that was found.
@@ -84,17 +84,17 @@ def verify_in_slices(
 ) -> Generator[int, None, Verified]:
     """Check every batch, every event and its details, in bounded memory.
 
-    The service may go on meanwhile: batches sealed later are not checked. Only `known_heads` finds
-    what the holder of `SECRET_KEY` forged, and an older copy of the whole database.
+    The service may run meanwhile: batches sealed later are not checked. Only `known_heads` reveals
+    a forgery by the holder of `SECRET_KEY`, or an older copy of the whole database.
 
     Args:
-        known_heads: heads by their batch, from the log.
+        known_heads: heads from the log, by batch number.
 
     Yields:
-        The number of batches checked since the slice before; 0 for events outside of batches.
+        The number of batches checked since the previous slice; 0 for a slice of unsealed events.
 
     Returns:
-        The extent of the trail, if it is whole.
+        The extent of the trail, if no fault was found.
 
     Raises:
         TamperedError: the first change, removal or insertion that was found.
@@ -175,7 +175,7 @@ def _step(batch: Row[Any], walk: _Walk, *, is_there: bool) -> None:
         walk.events += batch.event_count
     else:
         walk.pruned += batch.event_count
-    # A clock that was wrong for a moment must not make all that follows look late.
+    # A clock that was fast for a short time must not make all later events look too old.
     reached = min(batch.newest_at, batch.sealed_at)
     walk.horizon = max(walk.horizon or reached, reached)
 

@@ -1,4 +1,4 @@
-"""Events outside of all batches: each is either new, or was never written by the service."""
+"""Checks of events in no batch: each is either new, or was inserted by an attacker."""
 
 from collections.abc import Generator, Sequence
 from datetime import datetime
@@ -17,23 +17,23 @@ from authserve.audit.verifying.checks import (
 from authserve.database.transactions import read_all
 
 STRAY_SLICE = 2_000
-"""Events looked at in one statement, when looking for strays (chosen)."""
+"""Events read by one statement (chosen)."""
 
 
 def check_strays(horizon: datetime | None) -> Generator[int, None, int]:
     """Check that every event is either new or in a batch.
 
     Args:
-        horizon: how new an event has been sealed, at the least; None if none was.
+        horizon: a time that the sealed events had reached; None if there are none.
 
     Yields:
-        0, no batch, after each slice of `STRAY_SLICE` events.
+        0, for no batch, after each slice of `STRAY_SLICE` events.
 
     Returns:
-        How many events are new.
+        The number of new events.
 
     Raises:
-        TamperedError: one was inserted, or removed before it was sealed.
+        TamperedError: an event was inserted, or was removed before it was sealed.
     """
     _check_none_vanished()
     unsealed, last_id = 0, None
@@ -65,7 +65,10 @@ def _check_none_vanished() -> None:
 
 
 def _read_places(after_id: UUID | None) -> Sequence[Row[Any]]:
-    """Where events are noted; one statement sees an event either sealed or not."""
+    """Return events with their unsealed note and their seal, in the order of ids.
+
+    One statement reads both, so it sees each event either as sealed or as new.
+    """
     is_in_batch = AuditBatch.seq.is_not(None) & AuditBatch.pruned_at.is_(None)
     statement = (
         select(
