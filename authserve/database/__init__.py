@@ -1,5 +1,5 @@
-"""The database: engine, transactions, circuit breaker, and what both kinds spell differently.
+"""The database: engine, transactions, circuit breaker, differences of PostgreSQL and SQLite.
 
 Every package above may import it. Begin with `transactions.py`: `transaction()` writes,
-`read_all()` reads. `circuit.py` and `watchdog.py` keep an absent server from holding up callers.
+`read_all()` reads. `circuit.py` and `watchdog.py` make callers fail fast during an outage.
 """

@@ -1,4 +1,4 @@
-"""Connecting to a database that may be away: callers are told at once, not one timeout later."""
+"""The circuit breaker of database connections: during an outage callers fail at once."""
 
 import re
 import time
@@ -17,38 +17,38 @@ from authserve.database.watchdog import WatchedConnection
 
 BREAKER_FAILURES = 3
 BREAKER_RESET_SECS = 2.0
-"""Low, since a connect may take its whole 3 s to fail (both chosen, not measured)."""
+"""Both are low, since a failing connect may take its whole 3 s (both chosen, not measured)."""
 
 _REFUSAL = re.compile(r"\bFATAL: +(?! |the database system is )")
-"""What a server says to a wrong password or name, or when it has no connection left to give.
+"""A server's refusal: wrong password or database name, or no connection left.
 
-Of a server that is just starting up, shutting down or recovering, it says "the database system
-is …" (SQLSTATE 57P03); libpq keeps no SQLSTATE of a failed connect.
+A server that starts up, shuts down or recovers answers "the database system is …" (SQLSTATE
+57P03) and does not match. The text is matched since libpq keeps no SQLSTATE of a failed connect.
 """
 
 
 class DatabaseAwayError(psycopg2.OperationalError):  # type: ignore[misc]
-    """The database was away a moment ago, and has not been asked."""
+    """The breaker is open: no connect was tried, since the last ones failed."""
 
 
 def unheard(error: Exception) -> Exception | None:
-    """The error, for a log that would show where it came from; None if the log has heard of it.
+    """Return the error to log with its traceback, or None if the breaker has logged the outage.
 
-    That is so of a breaker that is open: a traceback a request would drown everything else.
+    One traceback per request would drown all other log lines.
     """
     return None if isinstance(getattr(error, "orig", None), DatabaseAwayError) else error
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether a failed connect means that the server is away; one that refuses is there."""
+    """Return True if a failed connect means an outage; a server that refuses is up."""
     return isinstance(error, psycopg2.OperationalError) and not _REFUSAL.search(str(error))
 
 
 class _Door:
-    """What an engine's connects go through.
+    """The breaker around an engine's connects.
 
-    While the breaker is not closed, no caller has to try, which could take the connect's whole
-    timeout: a thread looks, so a process to which nobody comes heals as well.
+    While the breaker is not closed, a thread tries to connect. So no caller waits for the
+    connect's timeout, and a process without requests recovers too.
     """
 
     def __init__(self, breaker: Breaker) -> None:
@@ -60,10 +60,10 @@ class _Door:
     def connect(
         self, dialect: Dialect, _record: object, args: tuple[Any, ...], parameters: dict[str, Any]
     ) -> Any:
-        """SQLAlchemy's event `do_connect`.
+        """Connect through the breaker; handles SQLAlchemy's event `do_connect`.
 
         Raises:
-            DatabaseAwayError: the breaker is open.
+            DatabaseAwayError: the breaker is open, or a thread probes the server.
         """
         self._attempt = lambda: dialect.connect(*args, **parameters)
         if self._is_looked_after():
@@ -90,16 +90,16 @@ class _Door:
         with self._lock:
             if self.breaker.is_closed or self._is_looked_after():
                 return
-            # It holds on to nothing: an engine that nobody uses any more needs no lookout.
+            # The thread keeps only a weak reference: it ends once the engine is unused.
             self._lookout = Thread(
                 target=_look_until_closed, args=[weakref.ref(self)], name="database", daemon=True
             )
-            # Where no thread can be had, callers look themselves.
+            # If no thread can be started, callers try to connect themselves.
             with suppress(RuntimeError):
                 self._lookout.start()
 
     def look(self) -> bool:
-        """Try to connect, if the breaker has rested; returns whether to go on looking."""
+        """Try to connect if the breaker admits a call; return True while it is not closed."""
         with suppress(Exception):
             self.breaker.call(self._attempt, is_failure=is_outage).close()
         return not self.breaker.is_closed
@@ -112,17 +112,17 @@ def _look_until_closed(found: "weakref.ref[_Door]") -> None:
 
 
 _LOOK_SECS = 0.25
-"""How often the lookout asks whether the breaker has rested (chosen, not measured)."""
+"""Seconds between two attempts of the probing thread (chosen, not measured)."""
 
 
 def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
-    """Let `engine` connect through a circuit breaker.
+    """Make `engine` connect through a circuit breaker; a SQLite file needs none.
 
-    A statement that finds the server frozen opens it, too: what waits for a connection then is
-    told at once. A file of SQLite is never away, and needs none.
+    A statement that finds the server frozen opens the breaker too: callers that need a new
+    connection then fail at once.
 
     Returns:
-        The breaker, if there is one. A process that is forked has a copy of its own.
+        The breaker, or an empty tuple for SQLite. A forked process has its own copy.
     """
     if engine.dialect.name != "postgresql":
         return ()
@@ -133,10 +133,13 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
 
 
 def _replace_ended(connection: WatchedConnection, _record: object, _fairy: object) -> None:
-    """Have the pool open another connection for one that ended while nobody used it.
+    """Make the pool replace a connection that ended while it was idle.
 
-    Reads are tried again; but of a transaction nobody knows how to repeat it. This costs no round
-    trip, as SQLAlchemy's `pool_pre_ping` does.
+    Reads are retried anyway, but a transaction cannot be repeated. SQLAlchemy's `pool_pre_ping`
+    would cost a round trip; this costs none.
+
+    Raises:
+        DisconnectionError: the connection has ended; the pool opens another.
     """
     if connection.has_ended():
         raise DisconnectionError

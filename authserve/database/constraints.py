@@ -1,4 +1,4 @@
-"""Which constraint a write ran into."""
+"""The name of the constraint that a write violated."""
 
 from typing import cast
 
@@ -9,10 +9,13 @@ from authserve.database.transactions import Base
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the unique constraint or primary key that a write ran into.
+    """Return the name of the unique constraint or primary key that a write violated.
 
-    It is the same on every database: PostgreSQL names it, SQLite names its columns. Of other
-    violations SQLite says too little, so nothing should depend on their names.
+    PostgreSQL reports the name, SQLite the columns, from which the name is found. Callers must
+    not depend on names of other constraints, since SQLite does not report those.
+
+    Returns:
+        The same name on both databases; None if none is found.
     """
     diagnostics = getattr(error.orig, "diag", None)
     if diagnostics is not None:

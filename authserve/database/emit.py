@@ -1,4 +1,4 @@
-"""Emitting domain events inside the transaction of what they report."""
+"""Emitting domain events inside the transaction of the change that they report."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -9,10 +9,10 @@ from authserve.database.transactions import require_transaction
 
 
 def emit(event: DomainEvent) -> None:
-    """Hand `event` to every handler of its class or of a parent class, in the order of wiring.
+    """Call every handler of the event's class or of a parent class, in the order of wiring.
 
     Raises:
-        RuntimeError: outside a transaction, where the effects could not commit together.
+        RuntimeError: no transaction is open, so the effects could not commit together.
     """
     require_transaction()
     for event_type, handler in cast("Iterable[Subscription]", component(EVENTS_EXTENSION)):

@@ -1,4 +1,4 @@
-"""How connections to the database behave: pool, timeouts, and where SQLite differs."""
+"""The engine's settings and events: pool, timeouts, failover, and what SQLite needs."""
 
 import re
 import sqlite3
@@ -22,7 +22,7 @@ _IS_AUTOCOMMIT = "authserve.is_autocommit"
 
 
 def autocommit_view(engine: Engine) -> Engine:
-    """The same pool; on its connections, each statement stands alone."""
+    """Return a view of `engine` with the same pool, whose connections use AUTOCOMMIT."""
     view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
     if view is None:
         view = engine.execution_options(**{_IS_AUTOCOMMIT: True})
@@ -35,19 +35,20 @@ STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_SECS = 2
-"""The timeouts of `docs/operating.md`: a caller hears of trouble long before gunicorn's 30 s."""
+"""The timeouts of `docs/operating.md`: a caller gets an error long before gunicorn's 30 s."""
 
 POOL_RECYCLE_SECS = 1_800
-"""Connections are renewed before the idle limits of common poolers and firewalls (chosen)."""
+"""Age of a connection that the pool replaces, in seconds: below the idle limits of common poolers
+and firewalls (chosen)."""
 
 
 def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
-    """What `SQLALCHEMY_ENGINE_OPTIONS` should hold for `database_url`.
+    """Return the `SQLALCHEMY_ENGINE_OPTIONS` for `database_url`.
 
-    The pool has no overflow, so its size is the bound on concurrent use of the database.
+    The pool has no overflow, so `pool_size` limits the connections in use.
     """
     options: dict[str, Any] = {
-        # Or the text of every database error would tell password hashes to the log.
+        # Without this, the text of a database error would put password hashes into the log.
         "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": 0,
@@ -58,7 +59,7 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
         options |= _postgresql_options(url)
     else:
-        # The driver would begin transactions by itself, too late and without the write lock.
+        # Otherwise the driver begins transactions itself, too late and without the write lock.
         options["isolation_level"] = "AUTOCOMMIT"
         if "timeout" not in url.query:
             options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
@@ -73,11 +74,14 @@ _SESSION_SETTINGS = {
 }
 
 _LOCAL_SETTINGS = "authserve.local_settings"
-"""Of an engine behind a pooler: the statements that go before the first one of a transaction."""
+"""Name of the option with the SET statements that precede a transaction's first statement.
+
+Only engines behind a pooler have it.
+"""
 
 
 def _postgresql_options(url: URL) -> dict[str, Any]:
-    """Return the options of an engine; what the operator's URL says wins over each of them."""
+    """Return the options of an engine; the operator's URL overrides each of them."""
     operators = str(url.query.get("options", ""))
     settings = {
         name: value
@@ -115,10 +119,10 @@ _UNIT_SECS = {"": 0.001, "ms": 0.001, "s": 1, "min": 60}
 
 
 def find_statement_limit(options: str) -> float | None:
-    """Return after how many seconds the watchdog ends a statement; None for no limit.
+    """Return the watchdog's limit of a statement in seconds; None for no limit.
 
-    It follows a `statement_timeout` in the operator's `options`, since it must not end what the
-    server still allows.
+    The limit follows a `statement_timeout` in the operator's `options`, since the watchdog must
+    not end a statement that the server still allows. Another notation of it means no limit.
     """
     found = _STATEMENT_TIMEOUT.findall(options)
     if not found:
@@ -129,7 +133,7 @@ def find_statement_limit(options: str) -> float | None:
 
 
 def has_session_settings(connection: Connection) -> bool:
-    """Return True if settings and prepared statements of a session last as long as it does.
+    """Return True if settings and prepared statements last as long as the connection.
 
     Behind a pooler in transaction mode they do not.
     """
@@ -147,8 +151,8 @@ def _set_limits_behind_a_pooler(
 ) -> tuple[str, Any]:
     """Send the timeouts with the first statement of a transaction, in the same round trip.
 
-    A statement in AUTOCOMMIT is a transaction of its own; several statements in one message are
-    one transaction, too (PostgreSQL 17, §53.2.2.1).
+    A statement in AUTOCOMMIT is a transaction of its own. Several statements in one message are
+    also one transaction (PostgreSQL 17, §53.2.2.1).
     """
     settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
     if settings is None:
@@ -157,7 +161,7 @@ def _set_limits_behind_a_pooler(
     if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
         return statement, parameters
     if context is not None and context._is_server_side:
-        # Its text becomes a part of DECLARE.
+        # A server-side cursor puts the text into DECLARE, so the settings go first, separately.
         with driver.cursor() as cursor:
             cursor.execute(settings)
         return statement, parameters
@@ -168,12 +172,12 @@ def _set_limits_behind_a_pooler(
 def _make_sqlite_file_private(
     dialect: Dialect, _record: Any, args: tuple[Any, ...], _parameters: dict[str, Any]
 ) -> None:
-    """Make a new SQLite file for the service's user alone; SQLite itself would follow the umask.
+    """Make a new SQLite file private to the service's user; SQLite itself would use the umask.
 
     Its `-wal` and `-shm` files get the mode of the file (sqlite.org/src, `findCreateFileMode`).
     """
     if dialect.name == "sqlite" and args and args[0] != ":memory:":
-        # SQLite then reports why the file cannot be made.
+        # If the file cannot be made, SQLite's connect reports why.
         with suppress(OSError):
             make_private_file(Path(args[0]))
 
@@ -181,8 +185,8 @@ def _make_sqlite_file_private(
 _CONNECTED_AT = "authserve.connected_at"
 
 READ_ONLY_REST_SECS = 2.0
-"""How long a new connection that takes no writes is kept, in seconds (chosen). Without a limit each
-write to a server that is still read-only would cost a connect."""
+"""Age in seconds below which a read-only connection is kept (chosen). Without it, each write to a
+server that is still read-only would cost a connect."""
 
 
 @event.listens_for(Engine, "connect")
@@ -194,8 +198,8 @@ def _note_age(_dbapi_connection: Any, record: Any) -> None:
 def _discard_read_only_connections(context: ExceptionContext) -> None:
     """Replace all pooled connections when an older one turns out to be read-only.
 
-    After a failover the address may lead to another server, which takes writes, while open
-    connections still lead to the former one.
+    After a failover the address may lead to a new primary, while open connections still lead to
+    the former one. Connections younger than `READ_ONLY_REST_SECS` are kept.
     """
     connection = context.connection
     if connection is None or not is_read_only(context.original_exception):
@@ -207,7 +211,7 @@ def _discard_read_only_connections(context: ExceptionContext) -> None:
 
 @event.listens_for(Engine, "connect")
 def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    """WAL lets readers go on while one writes; foreign keys are off unless asked for."""
+    """Switch SQLite to WAL, where a writer does not block readers, and enforce foreign keys."""
     if not isinstance(dbapi_connection, sqlite3.Connection):
         return
     _switch_to_wal(dbapi_connection)
@@ -215,17 +219,17 @@ def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Ask again while somebody is in the way: SQLite's own timeout does not cover this switch.
+    """Switch to WAL; retry while the file is locked, which SQLite's own timeout does not cover.
 
-    A file is switched once, for all who open it later, so only the first users of a new one can
-    be in each other's way, and only for an instant.
+    The mode is stored in the file. So only the first connections to a new file can collide, and
+    only for an instant.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT_MS / 1000
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # A file that is read-only stays so, however long a caller waits.
+            # Only a lock is worth a retry: a read-only file, for example, stays read-only.
             if not is_locked(error) or time.monotonic() >= deadline:
                 raise
             time.sleep(_WAL_PAUSE_SECS)
@@ -238,37 +242,37 @@ _WAL_PAUSE_SECS = 0.01
 
 @event.listens_for(Engine, "begin")
 def _begin_as_the_database_should(connection: Connection) -> None:
-    """Begin a transaction, or none on a connection of `autocommit_view`.
+    """Begin a transaction, except on a connection of `autocommit_view`.
 
-    SQLAlchemy announces a "begin" for both.
+    SQLAlchemy sends the event "begin" for both.
     """
     options = connection.get_execution_options()
     is_autocommit = options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
     if connection.dialect.name == "postgresql":
-        # Each use says what it needs. SQLAlchemy's option would set the driver's isolation level
-        # back after each use, for which psycopg2 sends a statement: a second round trip.
+        # Set at each use. SQLAlchemy's option would reset the driver's isolation level after each
+        # use, for which psycopg2 sends a statement: a second round trip.
         driver: Any = connection.connection.dbapi_connection
         if not driver.closed:
             driver.autocommit = bool(is_autocommit)
     elif not is_autocommit:
-        # Take SQLite's write lock now: a later upgrade could fail at once, whatever the timeout.
-        # A token check must not, or it would wait for every write.
+        # Take SQLite's write lock now: a later upgrade could fail at once despite the timeout.
+        # A token check uses AUTOCOMMIT: with the lock it would wait for every write.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class TransactionLostError(RuntimeError):
-    """A part of the transaction failed, and whoever caught its error went on as if it had not.
+    """A part of the transaction failed, and its error was swallowed.
 
-    To commit would keep half of what that part meant to do; everything was rolled back instead.
+    A commit would keep only half of that part's writes, so everything was rolled back.
     """
 
 
 @event.listens_for(Engine, "commit")
 def _refuse_to_commit_what_failed(connection: Connection) -> None:
-    """PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
+    """Refuse to commit a failed transaction: PostgreSQL would roll it back and report no error.
 
     Raises:
-        TransactionLostError: a statement of it failed, and its error was swallowed.
+        TransactionLostError: a statement failed, and its error was swallowed.
     """
     if connection.dialect.name != "postgresql":
         return

@@ -1,7 +1,6 @@
 """Errors by which the database refuses to serve, as opposed to faults in a statement of ours.
 
-A refusal is answered with 503: the same request succeeds once the operator, or time, has put the
-database in order.
+A refusal is answered with 503: the same request succeeds once the database is in order again.
 """
 
 import re
@@ -11,7 +10,7 @@ import psycopg2
 from sqlalchemy.exc import DBAPIError
 
 READ_ONLY_SQLSTATE = "25006"
-"""`read_only_sql_transaction`: a standby, or one that became so (PostgreSQL, appendix A)."""
+"""`read_only_sql_transaction`: the server is a standby, or became one (PostgreSQL, appendix A)."""
 
 REFUSAL_SQLSTATES = (
     "08",  # the connection, or a pooler
@@ -35,7 +34,7 @@ REFUSAL_SQLSTATES = (
     "F0",  # its configuration files
     "XX",  # its own data or code
 )
-"""SQLSTATEs and classes of them (two characters) by which PostgreSQL refuses (appendix A)."""
+"""SQLSTATEs, and classes of them (two characters), of PostgreSQL's refusals (appendix A)."""
 
 REFUSAL_SQLITE_CODES = frozenset(
     {
@@ -56,10 +55,11 @@ REFUSAL_SQLITE_CODES = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
-"""Primary result codes by which SQLite refuses (sqlite.org/rescode.html)."""
+"""Primary result codes of SQLite's refusals (sqlite.org/rescode.html)."""
 
 _NOT_MIGRATED = re.compile(r"no such (table|column|index)|has no column named|ON CONFLICT clause")
-"""SQLite has one code, 1, for these and for faults in a statement."""
+"""Messages of a database that is not migrated: SQLite has one code, 1, for these and for faults in
+a statement."""
 
 
 def is_refusal(error: DBAPIError) -> bool:
@@ -80,14 +80,14 @@ def is_refusal(error: DBAPIError) -> bool:
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Return True if a driver's error says that the database takes no writes."""
+    """Return True if a driver's error means that the database is read-only."""
     if isinstance(error, sqlite3.Error):
         return _primary_code(error) == sqlite3.SQLITE_READONLY
     return getattr(error, "pgcode", None) == READ_ONLY_SQLSTATE
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Return True if another connection holds the lock of a SQLite file for too long."""
+    """Return True if another connection held the lock of a SQLite file for too long."""
     return isinstance(error, sqlite3.Error) and _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
@@ -99,5 +99,5 @@ def _is_sqlite_refusal(error: sqlite3.Error) -> bool:
 
 
 def _primary_code(error: sqlite3.Error) -> int:
-    # The driver raises some errors itself, without a code: those are faults of ours.
+    # Errors that the driver itself raises have no code: they are faults of ours.
     return getattr(error, "sqlite_errorcode", -1) & 0xFF

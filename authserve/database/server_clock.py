@@ -1,4 +1,4 @@
-"""One clock for several machines: the database's, where it can be trusted to be about right."""
+"""One clock for several machines: the database server's, while it is plausible."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,18 +11,19 @@ from sqlalchemy.sql.functions import FunctionElement
 from authserve.database.transactions import UTCDateTime
 
 MAX_DISTANCE = timedelta(seconds=35)
-"""A little more than two machines' clocks may differ (30 s), for the statement takes its time."""
+"""Largest plausible difference to the server's clock. Two machines' clocks may differ by 30 s; the
+rest is for the time that the statement takes."""
 
 
 class shared_moment(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
-    """The present moment for intervals that begin on one machine and end on another.
+    """The current time for intervals that begin on one machine and end on another.
 
-    On PostgreSQL it is the server's, unless that is further than `MAX_DISTANCE` from the caller's
-    own: then somebody's clock is wrong, and the caller's counts, as it does on SQLite, whose
-    callers share a machine.
+    On PostgreSQL it is the server's time. If that differs from the caller's by more than
+    `MAX_DISTANCE`, one of the clocks is wrong, and the caller's time is used. It is always used
+    on SQLite, whose callers share a machine.
 
     Args:
-        moment: the caller's present.
+        moment: the caller's current time.
     """
 
     type = UTCDateTime()
@@ -56,11 +57,11 @@ def _shared(own: str) -> str:
 
 
 class shared_time(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
-    """A time that the caller computed from its own present, moved to the clock of `shared_moment`.
+    """A time that the caller computed by its own clock, moved to the clock of `shared_moment`.
 
     Args:
-        time: for example the caller's present less ten seconds.
-        moment: the caller's present.
+        time: for example the caller's current time minus ten seconds.
+        moment: the caller's current time.
     """
 
     type = UTCDateTime()

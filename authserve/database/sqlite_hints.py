@@ -1,4 +1,4 @@
-"""What PostgreSQL's planner knows of the rows by its statistics, SQLite has to be told."""
+"""Hints for SQLite's planner, which lacks the statistics that PostgreSQL's planner has."""
 
 from typing import Any
 
@@ -8,15 +8,18 @@ from sqlalchemy.sql.operators import custom_op
 from authserve.database.transactions import db, read_all
 
 COMMON = 1_000
-"""Rows that are alike from which on reading all in the order of a list finds a page sooner than
-finding and sorting those (chosen: either takes some 50 ms at a million rows)."""
+"""From this many matches on, scanning in list order beats filter-and-sort (chosen: either takes
+some 50 ms at a million rows)."""
 
 
 def is_common_on_sqlite(alike: Select[Any]) -> bool:
-    """Whether SQLite should not look rows up by what they have in common; PostgreSQL can tell.
+    """Return True if SQLite should scan in list order, since `COMMON` or more rows match.
 
-    It would find and sort every one of them, for each page of a list; a condition on what is
-    `unindexed` keeps it from that.
+    By an index, SQLite would find and sort every match for each page of a list; a condition on an
+    `unindexed` column prevents that. PostgreSQL decides by its statistics, so False is returned.
+
+    Args:
+        alike: selects the matching rows.
     """
     if db.engine.dialect.name != "sqlite":
         return False
@@ -25,15 +28,15 @@ def is_common_on_sqlite(alike: Select[Any]) -> bool:
 
 
 def unindexed_on_sqlite(column: Any) -> ColumnElement[Any]:
-    """Return a column that SQLite uses no index for; PostgreSQL chooses by its statistics."""
+    """Return `unindexed(column)` on SQLite, and `column` itself on PostgreSQL."""
     is_sqlite = db.engine.dialect.name == "sqlite"
     return unindexed(column) if is_sqlite else column
 
 
 def unindexed(column: Any) -> ColumnElement[Any]:
-    """A column that SQLite uses no index for: with a plus in front, which changes nothing else.
+    """Return the column with a unary plus, so that SQLite uses no index for it.
 
-    That is its own word for it (sqlite.org/optoverview.html, on the unary plus); an expression
-    that is computed, such as a text with nothing appended, makes reading half as fast (measured).
+    SQLite documents the plus for this purpose (sqlite.org/optoverview.html). A computed
+    expression, such as the text with nothing appended, would make reading half as fast (measured).
     """
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)

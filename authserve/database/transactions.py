@@ -1,7 +1,7 @@
-"""The database: one declarative base, two ways to talk to it.
+"""The declarative base, and the two ways to use the database: transactions and AUTOCOMMIT.
 
-`transaction()` is how anything is written; `reading()` is an AUTOCOMMIT connection for statements
-that stand alone, mostly reads, and so cost one round trip each. Nothing else opens a connection.
+`transaction()` is for writes. `reading()` opens an AUTOCOMMIT connection for single statements,
+mostly reads, which so cost one round trip each. No other code opens a connection.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-"""Every constraint has a name that follows from its columns, so migrations can speak of it."""
+"""Naming rules that give every constraint a fixed name, so that migrations can refer to it."""
 
 
 class Base(DeclarativeBase):
@@ -52,13 +52,13 @@ class Base(DeclarativeBase):
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware moment in UTC; a naive one is refused, since nobody could say what it means."""
+    """An aware time in UTC; a naive one is rejected, since its zone is unknown."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: UTC, and without the zone where the column cannot hold one."""
+        """Convert to UTC for the database; drop the zone where the column cannot hold one."""
         if value is None:
             return None
         if value.utcoffset() is None:
@@ -67,17 +67,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database: always aware."""
+        """Return the database's value as an aware time in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def key_string(length: int) -> String:
-    """A column for text that is compared byte by byte on every database.
+    """Return the type of a text column that is compared byte by byte on every database.
 
-    PostgreSQL's own collations would order and fold by locale; under "C" a plain index serves
-    equality and prefix ranges alike, as SQLite's do.
+    PostgreSQL's default collation may order by locale. Under "C" a plain index serves equality
+    and prefix ranges, as SQLite's does.
     """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
@@ -86,16 +86,16 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table itself, for statements that want nothing of the ORM.
+    """Return the model's table, for statements without the ORM.
 
-    A statement with as much as a column of the ORM's is made anew by SQLAlchemy at each use, which
-    takes half as long again (measured); so what is sent often is made of tables.
+    SQLAlchemy processes a statement with an ORM column anew at each use, which takes half as long
+    again (measured). So statements that run often use tables.
     """
     return cast(Table, model.__table__)
 
 
 def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that knows `ON CONFLICT`, which both databases spell alike."""
+    """Return an INSERT that supports `ON CONFLICT`, for the database in use."""
     table = table_of(model)
     if db.engine.dialect.name == "postgresql":
         return postgresql.insert(table)
@@ -103,29 +103,29 @@ def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
 
 
 def insert_if_absent(model: type[Base]) -> Insert:
-    """An INSERT that leaves an existing row alone instead of failing.
+    """Return an INSERT that leaves an existing row unchanged instead of failing.
 
-    Its row count tells who was first.
+    Its row count is 1 if the row is new, else 0.
     """
     return dialect_insert(model).on_conflict_do_nothing()
 
 
 PURGE_SLICE = 1_000
-"""Rows deleted in one transaction, so that no lock is held for long (chosen, not measured)."""
+"""Most rows deleted in one transaction, so that locks are held briefly (chosen, not measured)."""
 
 
 def delete_in_slices(
     model: type[Base], key: InstrumentedAttribute[Any], is_dead: ColumnElement[bool]
 ) -> Iterator[int]:
-    """Delete all rows that are dead, a bounded number in each transaction.
+    """Delete all dead rows, at most `PURGE_SLICE` in each transaction.
 
     Args:
         model: the table.
         key: its primary key.
-        is_dead: what dead means; it must stay true of a row once it is.
+        is_dead: the condition of dead rows; once true of a row, it must stay true.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     while True:
         with transaction() as session:
@@ -144,28 +144,28 @@ _AFTER_COMMIT = "authserve.after_commit"
 
 
 class TransactionNestingError(RuntimeError):
-    """A durable transaction was opened inside another, which could still roll it back."""
+    """A block that commits by itself was opened inside an open transaction."""
 
 
 @contextmanager
 def transaction(*, durable: bool = False) -> Iterator[Session]:
-    """Open a transaction, or join the one that is open; the outermost exit commits.
+    """Open a transaction, or join the open one; the outermost exit commits.
 
-    A block that joined and failed takes the whole transaction with it, whoever catches its
-    error: there are no savepoints, so half of its writes would be committed.
+    If a joined block fails, the whole transaction is rolled back, even if its error is caught:
+    without savepoints, half of the block's writes would be committed.
 
     Args:
-        durable: what is written must be committed when the block ends, because an error will be
-            raised after it (a failed sign-in is counted, then refused). Such a block cannot be
-            nested, as the outer one could still roll back.
+        durable: True if the writes must be committed when the block ends, because an error is
+            raised after it (a failed login is counted, then refused). Such a block cannot be
+            nested, since the outer one could still roll back.
 
     Yields:
         The session to write with.
 
     Raises:
         TransactionNestingError: a durable transaction inside another one.
-        TransactionLostError: at the outermost exit, after a nested block or a statement failed
-            and its error was swallowed; nothing is committed.
+        TransactionLostError: at the outermost exit: a nested block or a statement failed, and its
+            error was swallowed. Nothing is committed.
     """
     session = db.session()
     depth = session.info.get(_DEPTH, 0)
@@ -195,10 +195,10 @@ def transaction(*, durable: bool = False) -> Iterator[Session]:
 
 
 def after_commit(action: Callable[[], None]) -> None:
-    """Do `action` when the open transaction has committed, and never if it does not.
+    """Call `action` once the open transaction has committed; never if it rolls back.
 
     Args:
-        action: what is no part of the transaction and cannot fail, such as counting.
+        action: work outside the transaction that cannot fail, such as counting.
 
     Raises:
         RuntimeError: no transaction is open.
@@ -207,10 +207,10 @@ def after_commit(action: Callable[[], None]) -> None:
 
 
 def require_transaction() -> Session:
-    """The session of the open transaction.
+    """Return the session of the open transaction.
 
     Raises:
-        RuntimeError: none is open; what the caller is about to write would belong to nothing.
+        RuntimeError: no transaction is open.
     """
     session = _open_session()
     if session is None:
@@ -219,10 +219,9 @@ def require_transaction() -> Session:
 
 
 def require_no_transaction() -> None:
-    """Refuse to go on inside a transaction.
+    """Raise an error inside a transaction, for callers that commit on their own connection.
 
-    What follows commits by itself, on a connection of its own; on SQLite it would wait for the
-    caller's own lock.
+    On SQLite such a caller would wait for the lock of its own transaction.
 
     Raises:
         TransactionNestingError: a transaction is open.
@@ -232,7 +231,7 @@ def require_no_transaction() -> None:
 
 
 def _open_session() -> Session | None:
-    """The session of the open transaction, or None; no session is made just to be asked."""
+    """Return the session of the open transaction, or None; do not create a session for it."""
     if not db.session.registry.has():
         return None
     session = db.session()
@@ -241,7 +240,7 @@ def _open_session() -> Session | None:
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """A connection in AUTOCOMMIT: each statement stands alone, with no BEGIN and no ROLLBACK."""
+    """Open a connection in AUTOCOMMIT: each statement runs without BEGIN and ROLLBACK."""
     with autocommit_view(db.engine).connect() as connection:
         yield connection
 
@@ -251,14 +250,14 @@ AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
 def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> list[Row[Any]]:
-    """Run one SELECT in AUTOCOMMIT and fetch its rows; on a dead pooled connection, once more.
+    """Run one SELECT in AUTOCOMMIT and fetch its rows; retry once if its connection was dead.
 
-    This is instead of a ping before every use, which would double the round trips of the token
-    check (the connection pool drops its dead connections when the first one fails). A server that
-    is frozen is not asked again: the caller has waited for long enough.
+    Inside a transaction it uses that transaction's connection and sees its writes. A second
+    connection could exhaust the pool: every transaction would wait for one.
 
-    Inside a transaction it reads what that has written, on its connection: a second one could
-    wait for ever when every transaction wants one.
+    The retry replaces a ping before every use, which would double the round trips of the token
+    check. The pool drops all its dead connections when the first one fails. A frozen server is
+    not retried: the caller has waited long enough.
     """
     session = _open_session()
     if session is not None:
@@ -267,10 +266,10 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
 
 
 def write_repeatably(statement: AnyReturning, parameters: dict[str, Any]) -> list[Row[Any]]:
-    """Run one UPDATE that is committed by itself, and fetch what it returns.
+    """Run one UPDATE or INSERT in AUTOCOMMIT and fetch its rows; retry once like `read_all`.
 
-    On a dead pooled connection it runs once more, like a read; so it must be one that does no
-    harm where the first has been done after all, and only its answer was lost.
+    The statement must be safe to repeat: the first run may have been committed, and only its
+    answer lost.
 
     Raises:
         TransactionNestingError: a transaction is open.

@@ -1,11 +1,11 @@
-"""What ends a statement that the database server does not: the server itself may be frozen.
+"""The watchdog: it ends statements that a frozen database server does not end.
 
-`statement_timeout` is the server's own, and the kernel of a paused machine goes on acknowledging,
-so neither it nor TCP keepalives ever end such a wait. One thread a process looks at the statements
-that run, and shuts the sockets of those that have run for too long.
+A frozen server does not apply its `statement_timeout`, and its kernel may still acknowledge TCP
+keepalives, so neither ends the wait. One thread per process checks the running statements, and
+shuts the sockets of those that run too long.
 
-psycopg2's wait callbacks could do the same without a thread, and would cost as much (measured: a
-microsecond a statement). But libpq's timeout of a connect, which goes on to a host's next address,
+psycopg2's wait callbacks could do the same without a thread, at the same cost (measured: a
+microsecond a statement). But libpq's connect timeout, which moves on to a host's next address,
 does not work with them.
 """
 
@@ -26,30 +26,31 @@ import psycopg2.extensions
 logger = logging.getLogger(__name__)
 
 WATCHDOG_DELAY_SECS = 0.5
-"""How long after the server's own timeout a statement is ended, in seconds (chosen)."""
+"""Seconds from the server's own timeout until the watchdog ends a statement (chosen)."""
 
 STATEMENT_LIMIT_SECS = 5 + WATCHDOG_DELAY_SECS
-"""Past the server's own 5 s, of which it would have told; callers hear of it within 6 s."""
+"""Limit of a statement in seconds: later than the server's own 5 s, so that a working server
+reports the timeout itself. Callers get the error within 6 s."""
 
 _ROUND_SECS = 0.25
-"""How often the running statements are looked at (chosen, not measured)."""
+"""Seconds between two checks of the running statements (chosen, not measured)."""
 
 _REST_SECS = 0.1
-"""A server takes longer to restart (chosen, not measured)."""
+"""Idle time in seconds below which a connection counts as alive; a server takes longer to restart
+(chosen, not measured)."""
 
 
 class ServerFrozenError(psycopg2.OperationalError):  # type: ignore[misc]
-    """The server neither answered a statement nor ended it; its connection has been cut."""
+    """The server neither answered a statement nor ended it; the connection was cut."""
 
 
 class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
-    """A connection that tells since when it waits for the server.
+    """A connection that the watchdog cuts if a statement runs too long.
 
-    What goes on longer than the server would let it is cut. Callers that raise
-    `statement_timeout` for a statement of theirs must set `is_limited` to False.
+    Callers that raise `statement_timeout` must set `is_limited = False`.
 
     Args:
-        limit_secs: after how many seconds a statement is cut; None for never.
+        limit_secs: seconds after which the connection of a statement is cut; None for never.
     """
 
     is_limited = True
@@ -63,8 +64,8 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.limit_secs = limit_secs
         self.cursor_factory = _WatchedCursor
-        # A descriptor of its own for the same socket: libpq may close its one at any moment, and
-        # whatever is opened next would have that number.
+        # A second descriptor of the same socket: libpq may close its own at any time, and the
+        # next file opened would get that number.
         self._line = os.dup(self.fileno())
         weakref.finalize(self, os.close, self._line)
         self._readable = select.poll()
@@ -73,29 +74,29 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]
         _WATCHDOG.watch(self)
 
     def commit(self) -> None:
-        """Commit, watched."""
+        """Commit under the watchdog."""
         with _Wait(self):
             super().commit()
 
     def rollback(self) -> None:
-        """Roll back, watched."""
+        """Roll back under the watchdog."""
         with _Wait(self):
             super().rollback()
 
     def has_ended(self) -> bool:
-        """Whether the server has hung up since the last statement; the server is not asked.
+        """Return True if the server closed the connection while it was idle; costs no round trip.
 
-        A connection at rest has nothing to read, unless its end.
+        The socket of an idle connection is readable only at its end.
         """
-        # One in constant use would pay for the look each time, and shows its end soon anyway.
+        # A connection in constant use would pay for each check, and its end shows soon anyway.
         if time.monotonic() - self.rests_since < _REST_SECS:
             return False
         return bool(self._readable.poll(0))
 
     def cut(self) -> None:
-        """Shut the socket: whoever waits for the server gets an error at once."""
+        """Shut the socket, so that the waiting caller gets an error at once."""
         self.was_cut = True
-        # First, so that whoever the error wakes finds it done.
+        # Called before the shutdown, so that it is done when the caller gets the error.
         self.on_cut()
         with socket.socket(fileno=os.dup(self._line)) as line, suppress(OSError):
             line.shutdown(socket.SHUT_RDWR)
@@ -105,7 +106,7 @@ class _Wait:
     """A wait for the server that the watchdog may end.
 
     Raises:
-        ServerFrozenError: it did.
+        ServerFrozenError: the watchdog ended the wait.
     """
 
     __slots__ = ("_connection",)
@@ -138,7 +139,7 @@ class _WatchedCursor(psycopg2.extensions.cursor):  # type: ignore[misc]
 
 
 class _Watchdog:
-    """Looks at all connections of the process; its thread begins with the first of them."""
+    """The check of all connections of a process; its thread starts with the first connection."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -148,7 +149,7 @@ class _Watchdog:
     def watch(self, connection: WatchedConnection) -> None:
         with self._lock:
             self._connections.add(connection)
-            # In a forked process its parent's thread is not alive.
+            # A forked process does not have its parent's thread.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name="database-watchdog", daemon=True)
                 self._thread.start()
@@ -160,7 +161,7 @@ class _Watchdog:
                 connections = list(self._connections)
             for connection in connections:
                 _cut_if_frozen(connection)
-            # Or the last one would live on here until the next round.
+            # Otherwise the list would keep closed connections alive until the next round.
             del connections
 
 

@@ -1,4 +1,4 @@
-"""A cheap check that the database takes writes."""
+"""A cheap check that the database accepts writes."""
 
 from sqlalchemy import false, update
 from sqlalchemy.exc import DBAPIError
@@ -8,10 +8,10 @@ from authserve.database.transactions import Base, reading
 
 
 def probe_writing() -> None:
-    """Send an UPDATE of no row, which both databases refuse where they would refuse a write.
+    """Send an UPDATE of no row, which both databases refuse if they would refuse a write.
 
-    Nothing is written, not even to the log of transactions. On SQLite it takes the write lock for
-    an instant; a file that is locked by another writer counts as one that takes writes.
+    Nothing is written, not even to the transaction log. On SQLite it takes the write lock for an
+    instant; a file that another writer has locked counts as writable.
 
     Raises:
         SQLAlchemyError: the database is read-only, the role lacks the privilege, or it is away.
