@@ -1,5 +1,5 @@
-"""How gunicorn serves: requests and responses in memory, refusals, shared connections, the stop.
+"""gunicorn's worker for authserve: buffered requests, refusals, shared connections, draining.
 
-Every override of gunicorn is here, for the version that `core.server_version` names;
-`gunicorn.conf.py` imports none of it with another one.
+Every override of gunicorn is here, for the version that `database.server_version` names. With
+another version, `gunicorn.conf.py` imports only `open_files`.
 """

@@ -1,10 +1,12 @@
-"""gunicorn's threaded worker, in which waiting for a client costs no thread.
+"""gunicorn's threaded worker, changed so that waiting for a client takes no thread.
 
-gunicorn gives a connection a thread when its first byte has come, and there waits for the rest,
-and for the client to take the answer, without a limit; and for a client that does not hang up after
-its answer, it waits up to two seconds in the one thread that accepts connections. So a hundred slow
-clients stop a service of two workers with 32 threads each (measured). Here all these waits are the
-poller's, and all end: a thread reads and writes memory.
+gunicorn gives a connection a thread once its first byte has arrived. That thread waits without
+limit for the rest, and for the client to read the response. If the client then does not close the
+connection, gunicorn waits up to two seconds in the one thread that accepts connections. So a
+hundred slow clients stop a service of two workers with 32 threads each (measured).
+
+Here the poller does all this waiting, and each wait has a limit: threads only read and write
+memory.
 """
 
 import errno
@@ -39,46 +41,47 @@ from authserve.serving.request_buffer import RequestBuffer
 from authserve.settings.model import SETTINGS_EXTENSION
 
 ARRIVAL_SECS = 10.0
-"""From a request's first byte to its last (chosen: 64 KiB at 50 kbit/s)."""
+"""Limits the time from a request's first byte to its last (chosen: 64 KiB at 50 kbit/s)."""
 
 LINGER_SECS = 2.0
-"""How long a client may take to hang up after its answer; gunicorn's own figure."""
+"""Limits the time that a client takes to close after its last response; gunicorn's own figure."""
 
 LINGER_BYTES = 1024 * 1024
-"""What may still come meanwhile, and is thrown away (chosen)."""
+"""Limits the bytes that are received and discarded during that time (chosen)."""
 
 RECV_BYTES = 64 * 1024
 
 MAX_SENDING = 32
-"""Limits connections whose client has not taken its response, and so the memory that these take:
-64 MiB a worker (chosen)."""
+"""Limits connections whose client has not read its whole response, and so their memory: 64 MiB a
+worker (chosen)."""
 
 STOP_SEND_SECS = 10.0
-"""The same while the worker stops, which has 25 s for all that is in flight (chosen)."""
+"""Replaces `SEND_SECS` while the worker stops, which has 25 s for all requests in progress
+(chosen)."""
 
 ACCEPT_PAUSE_SECS = 1.0
-"""How long no connection is accepted after the system had no file for one (chosen)."""
+"""Pause before the next `accept` after one failed with an error of `NO_ROOM` (chosen)."""
 
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-"""What `accept` fails with while the process or the system is at a limit (accept(2))."""
+"""Errors of `accept` while the process or the system is at a limit (accept(2))."""
 
 Waits = dict[TConn, float]
-"""Connections in the poller, with the time when their wait ends, soonest first."""
+"""Connections in the poller, with the time when their wait ends; the earliest is first."""
 
 
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
-    """A worker whose threads are given whole requests, and wait for no client.
+    """A worker whose threads get whole requests and wait for no client.
 
-    All methods but `handle_request`, `handle_error` and `_keepalive_after` run in its main thread,
-    so that nothing here needs a lock.
+    Of the methods here, gunicorn calls only `handle_request`, `handle_error` and `_keepalive_after`
+    in threads of the pool. The main thread alone changes the worker's state, so no lock is needed.
     """
 
     @classmethod
     def check_config(cls, cfg: Config, log: Any) -> None:
-        """Refuse to serve TLS, which ends at the proxy: what arrives must be readable as it is.
+        """Refuse to start with TLS: the proxy ends it, and the buffers here need plain text.
 
         Raises:
-            RuntimeError: gunicorn was given a certificate.
+            RuntimeError: gunicorn's settings name a certificate.
         """
         super().check_config(cfg, log)
         if cfg.is_ssl:
@@ -91,12 +94,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._leaving: Waits = {}
         self._accept_again_at: float | None = None
         self.requests_under_way = 0
-        """Those that have a thread, and those that wait for one."""
+        """Number of requests that have a thread or wait for one."""
 
     # Connections
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; where there is no file for one, accept none for a while."""
+        """Accept a connection; if the system has no room for it, pause accepting."""
         try:
             sock, address = listener.accept()
         except OSError as error:
@@ -114,7 +117,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self.log.warning("Accepting no connections for a while: %s", error.strerror)
         self._accept_again_at = monotonic() + ACCEPT_PAUSE_SECS
         self._close_idle()
-        # gunicorn's loop accepts none while it has as many as it may have.
+        # gunicorn's loop accepts nothing while `nr_conns` has reached this limit.
         self.worker_connections = self.nr_conns
 
     def _accept_again(self) -> None:
@@ -123,7 +126,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self.worker_connections = self.cfg.worker_connections
 
     def _close_idle(self) -> None:
-        """Close the connection that has been idle for longest, in favour of a new one."""
+        """Close the connection that has been idle for longest, to make room for a new one."""
         waits: list[deque[TConn]] = [self.pending_conns, self.keepalived_conns]
         longest = min(filter(None, waits), key=lambda conns: conns[0].timeout, default=None)
         if longest:
@@ -148,7 +151,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def murder_pending(self) -> None:
-        """End the waits whose time is up; gunicorn calls this each second at the least."""
+        """End the waits whose time is over; gunicorn calls this at least once a second."""
         super().murder_pending()
         for conn in _expired(self._arriving):
             self._turn_away(conn, TIMED_OUT, reason=None)
@@ -160,19 +163,19 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _cap_keepalive(self, deadline: float) -> None:
         super()._cap_keepalive(deadline)
-        # A connection that was never used must not hold up the stop either.
+        # A connection that was never used must not delay the stop either.
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
-        # Nor a client that does not take its answer.
+        # Nor must a client that does not read its response.
         send_until = monotonic() + STOP_SEND_SECS
         self._sending = {conn: min(end, send_until) for conn, end in self._sending.items()}
 
-    # On the way in
+    # Receiving requests
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Give a connection a thread, when a whole request is there.
+        """Start to receive a request; the connection gets a thread once all of it has arrived.
 
-        gunicorn calls this for new connections and for those that have something to read.
+        gunicorn calls this for new connections and for those that have data to read.
         """
         before: RequestBuffer | None = conn.parser
         conn.initialized = True
@@ -180,7 +183,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self.cfg, conn.client, number=before.number + 1 if before is not None else 1
         )
         conn.sock.setblocking(False)
-        # What came along with the request before.
+        # Bytes of this request that arrived together with the previous one.
         buffered = before.unreader.take_buffered() if before is not None else b""
         if buffered:
             self._take(conn, buffered)
@@ -221,7 +224,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
                 conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _await_first_byte(self, conn: TConn) -> None:
-        """Let a client that has sent nothing yet take as long as one between two requests."""
+        """Wait for a new client's first byte as long as for one between two requests."""
         secs = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
         conn.timeout = monotonic() + secs
         self.pending_conns.append(conn)
@@ -235,24 +238,24 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
-        """Answer a request."""
+        """Handle a request, and note when all of it had arrived."""
         arrived_at.set(conn.parser.whole_at)
         is_kept: bool = super().handle_request(req, conn)
         return is_kept
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        # What the application did not read of the body is in memory, and belongs to no request.
+        # gunicorn would read the rest of the body from the socket; here it is in memory already.
         return keepalive
 
-    # On the way out
+    # Sending responses
 
     def finish_request(self, conn: TConn, done: Future[Any]) -> None:
-        """Go on with a connection after a thread is through with it."""
+        """Send the rest of a response, after its thread has finished."""
         self.requests_under_way -= 1
         self._send_rest(conn, done)
 
     def _send_rest(self, conn: TConn, done: Future[Any] | None, _sock: Any = None) -> None:
-        """Send what the client has not taken, before another request or the end."""
+        """Send the unsent part of a response; then keep the connection or close it."""
         try:
             conn.sock.setblocking(False)
             conn.sock.flush()
@@ -276,7 +279,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._wait(self._sending, conn, secs, EVENT_WRITE, handler)
 
     def _linger(self, conn: TConn) -> None:
-        """Close a connection once the client has (RFC 9112 §9.6), lest it loses the answer."""
+        """Close a connection after the client has closed its side (RFC 9112 §9.6).
+
+        Closing earlier could reset the connection, and the client would lose the response.
+        """
         conn.lingered = 0
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -305,13 +311,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._send_rest(conn, None)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer what gunicorn refuses as the application would, and quote none of it.
+        """Send the refusal that the application would send, without quoting the request.
 
         Args:
-            req: what was read of the request.
+            req: the request as far as it was read, or None.
             client: the socket.
-            addr: where it leads to.
-            exc: why.
+            addr: the client's address.
+            exc: the error to answer.
         """
         self._refuse(client, addr, refusal_of(exc), told_by_request(req), reason=exc)
 
@@ -332,13 +338,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if refusal is INTERNAL:
             self.log.error("unhandled error", exc_info=reason, extra=line)
         else:
-            # Without the exception's text, which quotes the request.
+            # The exception's text is left out: it quotes the request.
             self.log.warning("request refused", extra=line)
         correlation_id_var.reset(token)
 
 
 def _plain_address(address: Any) -> Any:
-    """Return an IPv4 client's own address where it is mapped into IPv6 (RFC 4291 §2.5.5.2)."""
+    """Return the address, with IPv4 instead of IPv4-mapped IPv6 (RFC 4291 §2.5.5.2)."""
     if isinstance(address, tuple):
         return (normalize_address(address[0]) or address[0], *address[1:])
     return address

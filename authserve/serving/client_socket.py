@@ -1,23 +1,23 @@
-"""A client's connection, in which a response waits for the client and not its thread."""
+"""A client's socket that keeps unsent bytes in memory, so that no thread waits for the client."""
 
 import errno
 import socket
 from typing import Any
 
 MAX_UNSENT_BYTES = 2 * 1024 * 1024
-"""Limits what is kept of a response for a client that does not take it: more than any file of
-`/docs` and any page of a list (chosen)."""
+"""Limits the unsent bytes of a response that are kept: more than any file of `/docs` and any page
+of a list (chosen)."""
 
 SEND_SECS = 60.0
-"""From a response's first byte that a client does not take at once to its last; 2 MiB at
-280 kbit/s (chosen)."""
+"""Limits the time that a client takes to read the unsent part of a response: 2 MiB at 280 kbit/s
+(chosen)."""
 
 
 class ClientSocket(socket.socket):
-    """A socket that keeps what its client does not take at once.
+    """A socket that keeps the bytes that it cannot send at once.
 
-    Only beyond `MAX_UNSENT_BYTES`, as long exports are, a thread waits for the client: at most
-    `SEND_SECS` for so many bytes.
+    Only a response with more than `MAX_UNSENT_BYTES` unsent, such as a long export, makes its
+    thread wait for the client: at most `SEND_SECS` each time.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -25,10 +25,11 @@ class ClientSocket(socket.socket):
         self.unsent = bytearray()
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        """Send what the client takes at once, and keep the rest.
+        """Send what can be sent at once, and keep the rest.
 
         Raises:
-            BrokenPipeError: the client has taken too little for too long.
+            BrokenPipeError: more than `MAX_UNSENT_BYTES` were unsent, and the client did not read
+                them within `SEND_SECS`.
         """
         self.unsent += data
         self.flush()
@@ -36,7 +37,7 @@ class ClientSocket(socket.socket):
             self._send_waiting(flags)
 
     def flush(self) -> None:
-        """Send what the client takes at once of what was kept."""
+        """Send as many of the kept bytes as can be sent at once."""
         try:
             while self.unsent:
                 del self.unsent[: self.send(self.unsent, socket.MSG_DONTWAIT)]

@@ -1,4 +1,4 @@
-"""How gunicorn stops: it says so beforehand, and answers whatever it has accepted."""
+"""SIGTERM with a draining period: `/readyz` answers 503 before gunicorn stops."""
 
 import signal
 
@@ -8,21 +8,21 @@ from authserve.health.drain import DRAIN_EXTENSION, Drain
 
 
 def drain_on_sigterm(arbiter: Arbiter, *, seconds: int) -> None:
-    """Have SIGTERM wait before it closes the listener; for gunicorn's hook `on_starting`.
+    """Make SIGTERM wait before it closes the listener; called in gunicorn's hook `on_starting`.
 
-    Until then `/readyz` answers 503, everything else is served as always, and each response
-    closes its connection. A second SIGTERM ends the wait; SIGINT and SIGQUIT know none.
+    During the wait `/readyz` answers 503, all other calls are served as usual, and each response
+    closes its connection. A second SIGTERM ends the wait; SIGINT and SIGQUIT do not wait.
 
     Args:
         arbiter: gunicorn's master, with its application preloaded.
-        seconds: how long proxies need to notice; with 0, gunicorn stops at once, as it always does.
+        seconds: the time that proxies need to notice; with 0, SIGTERM is gunicorn's own.
     """
     if seconds == 0:
         return
     drain: Drain = arbiter.app.wsgi().extensions[DRAIN_EXTENSION]
 
     def stop() -> None:
-        # What gunicorn's own handler of SIGTERM does.
+        # gunicorn's own SIGTERM handler does the same.
         raise StopIteration
 
     def begin() -> None:
@@ -32,7 +32,7 @@ def drain_on_sigterm(arbiter: Arbiter, *, seconds: int) -> None:
         arbiter.log.info("Draining for %s s", seconds)
         signal.alarm(seconds)
 
-    # The master looks its handlers up by the signals' names. An alarm needs no thread, with
-    # which it could not fork safely.
+    # The master finds its handlers by the signals' names. An alarm needs no thread; with threads,
+    # the master could not fork safely.
     arbiter.handle_term, arbiter.handle_alrm = begin, stop
     signal.signal(signal.SIGALRM, arbiter.signal)

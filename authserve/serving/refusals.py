@@ -1,4 +1,4 @@
-"""Requests that the application never sees: what they are told, which is what it would say."""
+"""Refusals of requests that never reach the application, in the form that it would use."""
 
 import json
 import re
@@ -64,7 +64,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
         "The only expectation that can be met is 100-continue.",
     ),
 }
-"""What gunicorn refuses by itself, before the application sees anything, and not as `MALFORMED`."""
+"""Refusals by error of gunicorn's parser; any other error of the parser becomes `MALFORMED`."""
 
 
 _TOLD = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\r", re.I)
@@ -72,11 +72,11 @@ _TOLD = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a refusal repeats of its request; neither decides what that means.
+    """The headers of a refused request that its refusal needs.
 
     Args:
         correlation_id: the caller's own if it is harmless, else a new one.
-        origin: the page's that sent it, as far as is known.
+        origin: the `Origin` header, or None if there is none or it has not arrived.
     """
 
     correlation_id: str
@@ -84,13 +84,13 @@ class Told:
 
 
 def told_by_bytes(received: bytes | bytearray) -> Told:
-    """Return what a request tells that is malformed or has not arrived."""
+    """Return the headers that a refusal needs from the bytes of an unparsed request."""
     found = _TOLD.findall(received, 0, MAX_HEAD_BYTES)
     return _told({name.decode().upper(): value.decode("latin-1") for name, value in found})
 
 
 def told_by_request(request: Any) -> Told:
-    """Return what a request tells that gunicorn's parser has read, if it has."""
+    """Return the headers that a refusal needs from gunicorn's parsed request, or from None."""
     return _told(dict(request.headers if request is not None else ()))
 
 
@@ -100,7 +100,7 @@ def _told(headers: dict[str, str]) -> Told:
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What to answer to an error of gunicorn's parser, or of whatever came after it."""
+    """Return the refusal for an error in parsing a request; for any other error, `INTERNAL`."""
     is_ours = isinstance(error, InvalidResponseHeader | InvalidResponseHeaderName)
     if is_ours or not isinstance(error, ParseException | NoMoreData):
         return INTERNAL
@@ -108,10 +108,10 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def problem_bytes(refusal: Refusal, told: Told, *, origins: Collection[str]) -> bytes:
-    """A whole response, as the application would give it, after which the connection closes.
+    """Return a whole response in the application's form; it closes the connection.
 
     Args:
-        origins: whose pages may read it (`CORS_ORIGINS`).
+        origins: origins whose pages may read it (`CORS_ORIGINS`).
     """
     status, code, detail = refusal
     document = problem_document(status, code, detail, correlation_id=told.correlation_id)

@@ -1,10 +1,12 @@
-"""A request that is arriving, which gunicorn's parser reads from memory alone.
+"""A buffer for a request that is arriving; gunicorn's parser reads it from memory only.
 
-There is no second parser: a request is whole when gunicorn's can read its head and its body from
-the bytes that have arrived. A parser that needs more raises `IncompleteError`, the poller waits for
-more, and the parser starts again: with the head from its first byte, with chunks from the last one
-that began. `RequestBuffer` lets it try only where that can succeed, or where as much again has
-arrived, so that a client that sends single bytes causes no more work than one that sends them all.
+There is no second parser: a request is whole when gunicorn's parser can read its head and body from
+the bytes that have arrived. If the parser needs more, `IncompleteError` is raised and the poller
+waits. Then the parser starts again: a head from its first byte, chunks from the last one that
+began.
+
+`RequestBuffer` starts the parser only when it can succeed or when the received bytes have doubled.
+So a client that sends single bytes causes about as much work as one that sends all at once.
 """
 
 import io
@@ -24,27 +26,27 @@ from gunicorn.http.unreader import Unreader
 from authserve.http.json_body import MAX_BODY_BYTES
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Limits request line and headers together; four times what common proxies pass on (chosen)."""
+"""Limits request line and headers together: four times what common proxies pass on (chosen)."""
 
 MAX_RAW_BYTES = MAX_HEAD_BYTES + 2 * MAX_BODY_BYTES
-"""Limits everything that is kept, the framing of chunks included (chosen)."""
+"""Limits the bytes that are kept of a request, including the framing of chunks (chosen)."""
 
 PIECE_BYTES = 8 * 1024
-"""Limits what the parser is given at once where it names no size; gunicorn's own figure."""
+"""Limits the bytes that the parser gets at once if it names no size; gunicorn's own figure."""
 
 HEAD_END = b"\r\n\r\n"
-"""Ends a head, and a body of chunks (RFC 9112 §2.1, §7.1)."""
+"""The end of a head and of a chunked body (RFC 9112 §2.1, §7.1)."""
 
 
 class LimitBodyError(ParseException):  # type: ignore[misc]
-    """The body is larger than any that is read."""
+    """A body that is larger than `MAX_BODY_BYTES`, or a request larger than `MAX_RAW_BYTES`."""
 
 
 class IncompleteError(Exception):
-    """The parser needs bytes that have not arrived.
+    """A need for bytes that have not arrived.
 
     Args:
-        needed: how many must have been received in all, where the parser knows.
+        needed: how many bytes must have been received in total, or None if unknown.
     """
 
     def __init__(self, needed: int | None) -> None:
@@ -53,36 +55,36 @@ class IncompleteError(Exception):
 
 
 class MemoryUnreader(Unreader):  # type: ignore[misc]
-    """A source for gunicorn's parser that holds what has arrived, and waits for nothing."""
+    """A source for gunicorn's parser that holds the received bytes and never waits."""
 
     def __init__(self) -> None:
         super().__init__()
         self.received = bytearray()
         self.position = 0
-        """Of the next byte that `chunk` returns."""
+        """Position in `received` of the next byte that `chunk` returns."""
         self.has_ended = False
         """True once the client has closed its side: nothing more will arrive."""
 
     @property
     def consumed(self) -> int:
-        """How many bytes the parser has used, without what it has put back."""
+        """The number of bytes that the parser has used, without those that it has put back."""
         return self.position - len(self.buf.getbuffer())
 
     def rewind(self, position: int) -> None:
-        """Go on with the byte at `position` next."""
+        """Continue with the byte at `position`."""
         self.buf = io.BytesIO()
         self.position = position
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """Return the next bytes; gunicorn's parser calls this when it has used up the last ones.
+        """Return the next bytes; gunicorn's parser calls this when it has used all others.
 
         Args:
-            size_hint: how much is left of a body of known length, or of a chunk.
+            size_hint: the number of bytes left of a body of known length, or of a chunk.
 
         Raises:
-            IncompleteError: they have not arrived.
-            NoMoreData: they will not arrive.
-            LimitBodyError: that body or chunk is too large to be read.
+            IncompleteError: the bytes have not arrived yet.
+            NoMoreData: the bytes will never arrive: the client has closed its side.
+            LimitBodyError: the body or chunk is larger than `MAX_BODY_BYTES`.
         """
         wanted = size_hint or 1
         if wanted > MAX_BODY_BYTES:
@@ -98,7 +100,7 @@ class MemoryUnreader(Unreader):  # type: ignore[misc]
 
 
 class ResumableChunks(ChunkedReader):  # type: ignore[misc]
-    """gunicorn's reader of chunks, which starts again at the last chunk that began."""
+    """gunicorn's reader of chunks, changed so that it can resume at the last chunk that began."""
 
     def __init__(self, request: Request, unreader: MemoryUnreader) -> None:
         self._unreader = unreader
@@ -106,15 +108,15 @@ class ResumableChunks(ChunkedReader):  # type: ignore[misc]
         super().__init__(request, unreader)
 
     def parse_chunk_size(self, unreader: MemoryUnreader, data: bytes | None = None) -> Any:
-        """Note where a chunk begins, and read its size."""
+        """Record where a chunk begins, and read its size."""
         self._resume_at = (unreader.consumed - len(data or b""), self.buf.tell())
         return super().parse_chunk_size(unreader, data)
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes, or all there are.
+        """Return `size` bytes of the body, or all of it if it is shorter.
 
         Raises:
-            IncompleteError: the last chunk has not arrived; `read` can be called again.
+            IncompleteError: a chunk has not arrived as a whole; call `read` again later.
         """
         try:
             data: bytes = super().read(size)
@@ -129,19 +131,19 @@ class ResumableChunks(ChunkedReader):  # type: ignore[misc]
 
 
 class RequestBuffer:
-    """A request that is arriving; gunicorn takes it for the connection's parser.
+    """A request that is arriving; gunicorn uses it as the connection's parser.
 
     Args:
         cfg: gunicorn's settings.
         client: the client's address.
-        number: how many requests the connection has brought, this one included.
+        number: the request's number on its connection, from 1.
     """
 
     def __init__(self, cfg: Config, client: Any, *, number: int) -> None:
         self.number = number
         self.unreader = MemoryUnreader()
         self.whole_at: float | None = None
-        """When a thread could begin, by the monotonic clock; set by whoever hands it over."""
+        """Time when all of it had arrived, by the monotonic clock; `BufferingWorker` sets it."""
         self._cfg = cfg
         self._client = client
         self._request: Request | None = None
@@ -151,28 +153,28 @@ class RequestBuffer:
 
     @property
     def has_head(self) -> bool:
-        """True once the head has been read."""
+        """Return True once the head has been read."""
         return self._request is not None
 
     @property
     def awaits_continue(self) -> bool:
-        """True if the client waits for a 100 before it sends the body (RFC 9110 §10.1.1)."""
+        """Return True if the client waits for a 100 before it sends the body (RFC 9110 §10.1.1)."""
         return self._request is not None and self._request._expected_100_continue
 
     def note_continue(self) -> None:
-        """Note that a 100 has been sent, or is not needed."""
+        """Record that a 100 has been sent or is not needed."""
         if self._request is not None:
             self._request._expected_100_continue = False
 
     def add(self, data: bytes) -> bool:
-        """Take what has arrived, and return True once the request is whole.
+        """Add received bytes, and return True once the request is whole.
 
         Args:
-            data: empty if the client has closed its side.
+            data: the bytes; empty if the client has closed its side.
 
         Raises:
             NoMoreData: the client has closed its side in the middle of the request.
-            LimitBodyError: the body is too large.
+            LimitBodyError: the body, or all of the request, is too large.
             ParseException: the request is malformed, or its head is too large.
         """
         received = self.unreader.received
@@ -218,19 +220,19 @@ class RequestBuffer:
     def _read_body(self) -> None:
         assert self._request is not None
         assert self._reader is not None
-        # One byte more tells that there is more.
+        # One byte more than the limit shows that the body is too large.
         body = self._reader.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise LimitBodyError
         self._request.body = io.BytesIO(body)
         self.note_continue()
-        # What belongs to the next request is all that is kept.
+        # Keep only the bytes of the next request.
         rest = bytes(self.unreader.received[self.unreader.consumed :])
         self.unreader.received = bytearray()
         self.unreader.rewind(0)
         self.unreader.unread(rest)
 
     def __next__(self) -> Request:
-        """Return the whole request, and keep it no longer."""
+        """Return the whole request and drop it here; gunicorn calls this."""
         request, self._request = self._request, None
         return request

@@ -1,10 +1,11 @@
-"""Workers that share connections evenly, where the kernel would give them to whoever is first.
+"""Workers that share connections evenly; the kernel gives each to the first worker that accepts.
 
-All workers are woken for a new connection. With clients and proxies that keep theirs, what one of
-them is given by chance stays with it, and so do the sign-ins that come that way: of eight callers,
-two workers had up to seven and one, and the hashing thread of the other rested (measured: a third
-less sign-ins). So a worker that has more than another leaves the next one to it, for an instant:
-whoever has stopped answering must not be waited for.
+A new connection wakes all workers. Clients and proxies keep their connections, so an uneven
+distribution stays, and with it that of the sign-ins. Of eight callers, one worker had up to seven
+and the other one, whose hashing thread was then idle (measured: a third fewer sign-ins).
+
+So a worker that has more connections than another leaves the next one to it, but waits only
+`INSTANT_SECS`: the other worker may have stopped responding.
 """
 
 from array import array
@@ -15,37 +16,39 @@ from typing import Any
 from authserve.serving.buffering import BufferingWorker
 
 PLACES = 256
-"""More than there are workers, ended ones included that have not been noticed (chosen)."""
+"""Number of places for counts: more than there are workers, including exited ones that gunicorn
+has not noticed (chosen)."""
 
 LEAD, LEAD_SHARE = 1, 8
-"""By how many connections a worker may be ahead: one, and an eighth of what the other has (chosen:
-such a difference comes and goes, and where there are many it is none)."""
+"""Limit of a worker's lead in connections: one, plus an eighth of what the other has (chosen: such
+a difference comes and goes, and among many connections it does not matter)."""
 
 INSTANT_SECS = 0.001
-"""For how long a connection is left to others (chosen: a worker that rests needs a tenth of it)."""
+"""Time for which a connection is left to other workers (chosen: an idle one needs a tenth)."""
 
 _ABSENT = -1
 
 _shared = memoryview(mmap(-1, PLACES * array("i").itemsize)).cast("i")
-"""How many connections each worker has that accepts any, in memory that forks share."""
+"""Connection counts of the workers, in memory that forks share; `_ABSENT` for a worker that does
+not accept connections."""
 
 _shared[:] = memoryview(array("i", [_ABSENT] * PLACES))
 
 
 def forget_connections(worker: Any) -> None:
-    """Wait for a worker no more that has ended, however that was."""
+    """Forget an exited worker's connection count."""
     _shared[worker.age % PLACES] = _ABSENT
 
 
 class SharingWorker(BufferingWorker):
-    """A worker that leaves a connection to another that has fewer."""
+    """A worker that leaves a new connection to another worker that has fewer."""
 
     _connections = 0
     _accepting = False
 
     @property
     def nr_conns(self) -> int:
-        """How many connections it has; gunicorn counts them, in its main thread alone."""
+        """The number of its connections; gunicorn counts them, in the main thread only."""
         return self._connections
 
     @nr_conns.setter
@@ -54,12 +57,12 @@ class SharingWorker(BufferingWorker):
         self._tell()
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Accept connections from now on, or no more."""
+        """Start or stop accepting connections, and publish the count."""
         super().set_accept_enabled(enabled)
         self._tell()
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection, unless another worker that has fewer takes it meanwhile."""
+        """Accept a connection, unless a worker that has fewer accepts it first."""
         if self.alive and self._is_ahead() and not self._is_saturated():
             sleep(INSTANT_SECS)
         super().accept(listener)
@@ -68,7 +71,7 @@ class SharingWorker(BufferingWorker):
         _shared[self.age % PLACES] = self._connections if self._accepting else _ABSENT
 
     def _is_saturated(self) -> bool:
-        """Whether there is no time to lose, as requests wait for a thread."""
+        """Return True if requests wait for a thread, so that its main thread must not pause."""
         return self.requests_under_way > int(self.cfg.threads)
 
     def _is_ahead(self) -> bool:

@@ -1,4 +1,4 @@
-"""The worker that serves: patient with clients, fair to other workers, careful when it stops."""
+"""The worker class that `gunicorn.conf.py` names: it buffers, shares connections and drains."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from authserve.serving.sharing import SharingWorker
 
 
 class Worker(SharingWorker):
-    """gunicorn's threaded worker, patient and fair, which loses no connection when it stops."""
+    """A buffering and sharing worker that loses no accepted connection when it stops."""
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Answer one request; while the server drains, it is its connection's last."""
+        """Handle a request; while the server drains, close its connection afterwards."""
         drain: Drain = self.wsgi.extensions[DRAIN_EXTENSION]
         if drain.is_on:
             req.force_close()
@@ -18,11 +18,11 @@ class Worker(SharingWorker):
         return is_kept
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Accept connections from now on, or no more.
+        """Start or stop accepting connections.
 
-        A stopping worker first takes those that wait in the listener's queue, for clients regard
-        them as accepted; and then gives the listener up, so that nobody queues there in vain.
-        gunicorn's own worker does neither: it resets them all when its last request is done.
+        A stopping worker first accepts the connections in the listener's queue, because to their
+        clients they are open. Then it closes the listener, so that no client waits there in vain.
+        gunicorn's own worker does neither: it resets them all after its last request.
         """
         is_stopping = not (enabled or self.alive)
         if is_stopping:
