@@ -1,7 +1,8 @@
-"""Tokens that the service gives to itself: HS256 under a key of their own kind.
+"""Tokens that only this service verifies: HS256, with one purpose key for each kind.
 
-Nobody else verifies a refresh or a device token, so neither needs a public key. Each kind has its
-own purpose key, `typ` and audience: one can never pass for another (RFC 8725 §3.11, §3.12).
+No other service verifies a refresh or a device token, so neither needs a public key. Each kind has
+its own purpose key, `typ` and audience, so one kind is never accepted as another
+(RFC 8725 §3.11, §3.12).
 """
 
 import json
@@ -25,8 +26,8 @@ from authserve.settings.model import get_settings
 ALGORITHM = "HS256"
 
 LEEWAY_SECS = 30
-"""How far two machines' clocks may differ (chosen; RFC 7519 §4.1.4 grants "no more
-than a few minutes")."""
+"""Accepted difference between two machines' clocks, in seconds (chosen; RFC 7519 §4.1.4 allows
+"no more than a few minutes")."""
 
 COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
 
@@ -34,26 +35,27 @@ _TIMES = ("iat", "nbf", "exp")
 _IDS = ("sub", "sid")
 
 _LAST_SECOND = 253_402_300_799
-"""9999-12-31T23:59:59Z, the end of what `datetime` can say."""
+"""9999-12-31T23:59:59Z, the last second that `datetime` can represent."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CANONICAL_ENDS = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
-"""Last letters of unpadded base64url that leave no bit unused, by length modulo 4."""
+"""Allowed last letters of unpadded base64url, by length modulo 4: those whose unused bits are 0."""
 
 _MAX_HEADER_LENGTH = 256
-"""Of the encoded header; ours take about a hundred. Longer ones would only fill the cache."""
+"""Limits the encoded header, in characters. Ours take about 100; longer ones would only fill the
+cache."""
 
 _BASE64URL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class _WholePartsJWS(PyJWS):
-    """PyJWT's, with each part of a token looked at as a whole instead of letter by letter.
+    """PyJWT's JWS class, but it checks each part of a token as a whole, not letter by letter.
 
-    That loop takes longer than the rest of PyJWT, the signature aside, and made a quarter of all
-    the calls of a token check (measured). What decodes and encodes to itself again is canonical
-    base64url: the loop would find nothing more. The hook is private; should it move, PyJWT's own
-    is back, and a test tells.
+    PyJWT's loop over letters takes longer than the rest of PyJWT without the signature, and made a
+    quarter of all calls in a token check (measured). The result is the same: a part that encodes
+    back to itself after decoding is canonical base64url. The overridden method is private; if
+    PyJWT renames it, PyJWT's own runs again and a test fails.
     """
 
     @staticmethod
@@ -76,17 +78,17 @@ class _JWT(PyJWT):
 _jwt = _JWT()
 
 decode = _jwt.decode
-"""PyJWT's `decode` for all tokens of the service."""
+"""PyJWT's `decode`, for all tokens of the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenKind:
-    """What sets one kind of token apart from all others.
+    """A kind of token, with the values that distinguish it from all others.
 
     Args:
-        name: its `type` claim, and the end of its audience and purpose.
+        name: its `type` claim, the last part of its audience, and the first part of `purpose`.
         header_type: its `typ` header (RFC 8725 §3.11).
-        claims: those that it has beside `COMMON_CLAIMS`.
+        claims: required claims in addition to `COMMON_CLAIMS`.
     """
 
     name: str
@@ -100,15 +102,15 @@ class TokenKind:
 
 
 def audience_of(kind: TokenKind) -> str:
-    """Who a token of this kind is for: this service's own calls, and of those, its own."""
+    """Return the `aud` claim of this kind of token: the service's URL and the kind's name."""
     return f"{get_settings().public_url}/{kind.name}"
 
 
 def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
-    """Make a token of `kind`.
+    """Return a signed token of `kind`.
 
     Args:
-        claims: all but `iss`, `aud` and `type`; times as whole seconds since 1970.
+        claims: all claims except `iss`, `aud` and `type`; times in whole seconds since 1970.
     """
     payload = {
         **claims,
@@ -121,11 +123,11 @@ def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
 
 
 def verify(kind: TokenKind, token: str) -> dict[str, Any]:
-    """The claims of a token of `kind`, signed under the current secret or a fallback.
+    """Verify a token of `kind`, signed with the current secret or a fallback; return its claims.
 
     Raises:
-        InvalidTokenError: anything else, whatever it is.
-        TokenExpiredError: its signature is good and its time is over.
+        InvalidTokenError: the token is not one of `kind`, or its signature or a claim is wrong.
+        TokenExpiredError: all is valid except that the token has expired.
     """
     if require_form(token, ALGORITHM, kind.header_type) is not None:
         raise InvalidTokenError
@@ -150,11 +152,11 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
 
 
 def decode_options(kind: TokenKind) -> Any:
-    """What PyJWT has to check of a token of `kind`; the rest is `require_claims`."""
+    """Return PyJWT's options for a token of `kind`; `require_claims` checks the rest."""
     return {
         "require": [*COMMON_CLAIMS, *kind.claims],
         "strict_aud": True,
-        # It would be judged before the issuer and the audience, and as a string too.
+        # PyJWT would check `exp` before the issuer and the audience, and accept a string.
         "verify_exp": False,
     }
 
@@ -162,16 +164,16 @@ def decode_options(kind: TokenKind) -> Any:
 def require_claims(
     kind: TokenKind, claims: Mapping[str, Any], *, allow_expired: bool = False
 ) -> None:
-    """Check of claims that PyJWT has passed what it leaves open, the end of their time last.
+    """Check what PyJWT does not check in claims that it has accepted; the expiry comes last.
 
     Raises:
         InvalidTokenError: another kind, or a time or an id in a form that we never write.
-        TokenExpiredError: all is good but the time.
+        TokenExpiredError: all is valid except that the token has expired.
     """
     if claims["type"] != kind.name:
         raise InvalidTokenError
     for name in _TIMES:
-        # No subclass: in Python a bool is an int.
+        # Not `isinstance`: in Python a bool is an int.
         if type(claims[name]) is not int or claims[name] > _LAST_SECOND:
             raise InvalidTokenError
     for name in _IDS:
@@ -186,14 +188,14 @@ def _is_uuid(value: Any) -> bool:
 
 
 def require_form(token: str, algorithm: str, header_type: str) -> str | None:
-    """Check all of a token that needs no key, and return the `kid` of its header.
+    """Check everything in a token that needs no key, and return the `kid` of its header.
 
-    The header must be exactly what this service writes: nothing in it is ever followed (`jwk`,
-    `jku`, `x5u`) or could change the meaning (`crit`). One token has one spelling: padding and
-    unused bits, which decoders pass over, are refused.
+    The header must be exactly what this service writes, so `jwk`, `jku`, `x5u` (keys from
+    elsewhere) and `crit` are refused. A token has one spelling: padding and unused bits, which
+    decoders ignore, are refused.
 
     Raises:
-        InvalidTokenError: it has another form.
+        InvalidTokenError: the token has another form.
     """
     header, dot, rest = token.partition(".")
     payload, second_dot, signature = rest.partition(".")
@@ -214,7 +216,7 @@ def require_form(token: str, algorithm: str, header_type: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
-    """`(alg, typ, kid)` of a header; cached, as all tokens of one key share theirs."""
+    """Return `(alg, typ, kid)` of a header; cached, because all tokens of one key share it."""
     try:
         header = json.loads(base64url_decode(segment))
     except (ValueError, RecursionError):
@@ -228,6 +230,6 @@ def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
 
 
 def times(issued_at: datetime, expires_at: datetime) -> dict[str, int]:
-    """The claims of time (RFC 7519 §4.1), in whole seconds since 1970."""
+    """Return the claims `iat`, `nbf` and `exp` (RFC 7519 §4.1), in whole seconds since 1970."""
     issued = int(issued_at.timestamp())
     return {"iat": issued, "nbf": issued, "exp": int(expires_at.timestamp())}
