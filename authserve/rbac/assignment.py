@@ -1,4 +1,4 @@
-"""Who holds which role."""
+"""Assignment of roles to users."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -24,7 +24,7 @@ from authserve.users.events import UserDeactivated, UserDeleted
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:
-    """The names of a user's roles, sorted."""
+    """Return the names of a user's roles, sorted."""
     with transaction() as session:
         names = session.scalars(
             select(UserRole.role_name)
@@ -35,7 +35,7 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
 
 
 def roles_of_many(user_ids: Sequence[UUID]) -> dict[UUID, tuple[str, ...]]:
-    """The sorted names of each user's roles, in one statement."""
+    """Return the sorted names of each user's roles, read in one statement."""
     held: dict[UUID, list[str]] = {user_id: [] for user_id in user_ids}
     statement = (
         select(UserRole.user_id, UserRole.role_name)
@@ -48,35 +48,35 @@ def roles_of_many(user_ids: Sequence[UUID]) -> dict[UUID, tuple[str, ...]]:
 
 
 def find_missing_roles(names: Iterable[str]) -> set[str]:
-    """Those of `names` that no role has."""
+    """Return those of `names` that no role has."""
     wanted = set(names)
     return wanted - {row.name for row in read_all(_among(wanted))}
 
 
 def _among(names: Iterable[str]) -> Select[str]:
-    """Those of `names` that are roles; text that no database takes is left out of the question."""
+    """Return a query for those of `names` that are roles; it omits text that no role can have."""
     return select(Role.name).where(Role.name.in_(filter(is_role_name, names)))
 
 
 def require_role(name: str) -> None:
-    """Refuse the name of a role that does not exist.
+    """Refuse a name that no role has.
 
     Raises:
-        RoleNotFoundError: it does not.
+        RoleNotFoundError: no role has this name.
     """
     if find_missing_roles([name]):
         raise RoleNotFoundError(f"There is no role named {name!r}.")
 
 
 def holders_of(role: str) -> Select[UUID]:
-    """A subquery of the ids of a role's holders, for the conditions of other features."""
+    """Return a subquery of the ids of a role's holders, for conditions of other features."""
     return select(UserRole.user_id).where(UserRole.role_name == role)
 
 
 def require_may_act_on(actor: Actor, user_id: UUID) -> None:
-    """Refuse to act on somebody who may do more than the actor.
+    """Refuse to act on a user who has more permissions than the actor.
 
-    Otherwise a helper could take an administrator's account over by its address.
+    Otherwise a support user could change an administrator's address and take the account over.
 
     Raises:
         InsufficientPermissionsError: the user holds a permission that the actor lacks.
@@ -85,10 +85,11 @@ def require_may_act_on(actor: Actor, user_id: UUID) -> None:
 
 
 def require_may_grant(actor: Actor, roles: Iterable[str]) -> None:
-    """Refuse to grant what the actor does not hold; only administrators make administrators.
+    """Refuse to grant permissions that the actor lacks; only administrators grant `admin`.
 
     Raises:
-        InsufficientPermissionsError: one of the roles carries a permission that the actor lacks.
+        InsufficientPermissionsError: a role carries a permission that the actor lacks, or is
+            `admin` and the actor is no administrator.
     """
     names = set(roles)
     rows = read_all(select(Role.permissions).where(Role.name.in_(names)))
@@ -108,12 +109,12 @@ def set_roles(
 
     Raises:
         UserNotFoundError: the account is gone.
-        RoleNotFoundError: one of them does not exist; nothing changes.
-        LastAdminError: it would leave nobody to administer the service.
+        RoleNotFoundError: one of the roles does not exist; nothing changes.
+        LastAdminError: the service would have no active administrator.
     """
     names = set(wanted)
     with transaction():
-        # Whoever judges what this user may do waits, so that nothing is granted in between.
+        # Transactions that lock this user to check their roles wait, so no grant comes in between.
         account = lock_user(user.id)
         held = set(roles_of(user.id))
         granted, revoked = names - held, held - names
@@ -135,7 +136,7 @@ def set_roles(
 def grant_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo) -> tuple[str, ...]:
     """Give a user one more role; see `set_roles`."""
     with transaction():
-        # Before the roles are read, or a grant beside this one would be lost.
+        # Lock before the roles are read, or a concurrent grant would be lost.
         lock_user(user.id)
         return set_roles(user, {*roles_of(user.id), role}, actor=actor, request=request)
 
@@ -144,7 +145,7 @@ def revoke_role(user: UserRef, role: str, *, actor: Actor, request: RequestInfo)
     """Take one role from a user; see `set_roles`.
 
     Raises:
-        RoleNotFoundError: there is no such role, so a slip of the pen does not pass in silence.
+        RoleNotFoundError: there is no such role, so a typing mistake is reported.
     """
     require_role(role)
     with transaction():
@@ -156,7 +157,7 @@ def assign_initial_roles(user: UserRef, names: Iterable[str]) -> None:
     """Give a new account its first roles, in the transaction that creates it.
 
     Raises:
-        RoleNotFoundError: one of them does not exist.
+        RoleNotFoundError: one of the roles does not exist.
     """
     require_transaction()
     _insert(user, set(names))
@@ -166,17 +167,17 @@ def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
     """Give many new accounts their roles, in the transaction that creates them.
 
     Args:
-        pairs: ids of users, and names of roles that are known to exist.
+        pairs: user id and role name; each role must exist.
     """
     rows = [{"user_id": user_id, "role_name": name} for user_id, name in pairs]
     require_transaction().execute(insert_if_absent(UserRole), rows)
 
 
 def keep_an_admin(event: UserDeactivated | UserDeleted) -> None:
-    """Handle the end of an account: refuse it if it is the last active administrator.
+    """Handle a deactivation or deletion: refuse it for the last active administrator.
 
     Raises:
-        LastAdminError: so that the transaction rolls back.
+        LastAdminError: no other active administrator exists; the transaction rolls back.
     """
     if event.subject is not None and ADMIN_ROLE in roles_of(event.subject.id):
         _require_other_admin(event.subject.id)
@@ -212,10 +213,10 @@ def _delete(user: UserRef, names: set[str]) -> None:
 
 
 def _require_other_admin(user_id: UUID) -> None:
-    """Raise unless somebody else is an active administrator.
+    """Raise `LastAdminError` unless another user is an active administrator.
 
-    The lock on the role's row makes all such checks queue: of two administrators who strip each
-    other at once, the second sees what the first has done.
+    The lock on the role's row serializes these checks: if two administrators revoke each other's
+    role at once, the second sees the first change.
     """
     session = require_transaction()
     session.execute(select(Role.name).where(Role.name == ADMIN_ROLE).with_for_update())

@@ -15,7 +15,7 @@ from authserve.rbac.roles import create_role, delete_role, get_role, page_of_rol
 from authserve.rbac.schemas import NewRoleSchema, role_document
 
 PAGE_SIZE = 200
-"""Roles that are read at once (chosen)."""
+"""Roles read per query (chosen)."""
 
 roles_group = Group("roles", help="Roles: list, show, make, delete; see `users grant`.")
 
@@ -63,7 +63,7 @@ def show(name: str) -> None:
 @click.option("--description", default="", help="What the role is for.")
 @click.option("--permission", "permissions", multiple=True, help="For example users:read.")
 def create(name: str, description: str, permissions: tuple[str, ...]) -> None:
-    """Make a role.
+    """Create a role.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What can be wrong with roles."""
+"""Errors of roles."""
 
 from authserve.core.errors import ConflictError, NotFoundError
 
@@ -11,21 +11,21 @@ class RoleNotFoundError(NotFoundError):
 
 
 class RoleExistsError(ConflictError):
-    """A role has this name already."""
+    """Another role has this name already."""
 
     code = "role_exists"
     default_detail = "There is a role of this name already."
 
 
 class RoleInUseError(ConflictError):
-    """Somebody holds the role."""
+    """At least one user holds the role."""
 
     code = "role_in_use"
     default_detail = "Somebody holds this role. Take it from everybody first."
 
 
 class BuiltInRoleError(ConflictError):
-    """The service itself relies on the role."""
+    """The service relies on this role, so it can be neither changed nor deleted."""
 
     code = "role_built_in"
     default_detail = "The roles admin and user can be neither changed nor deleted."

@@ -1,27 +1,27 @@
-"""What happens to roles."""
+"""Events of roles."""
 
 from authserve.core.events import AuditAction, DomainEvent
 
 
 class UserRolesChanged(DomainEvent):
-    """A user holds other roles than before; the details name those granted and revoked."""
+    """A change of a user's roles; the details name the roles granted and revoked."""
 
     action = AuditAction.USER_ROLES_CHANGED
 
 
 class RoleCreated(DomainEvent):
-    """There is a new role; the details name it and its permissions."""
+    """Creation of a role; the details name it and its permissions."""
 
     action = AuditAction.ROLE_CREATED
 
 
 class RoleChanged(DomainEvent):
-    """A role has another description or other permissions; the details hold both sets."""
+    """A change of a role; the details hold its permissions before and after."""
 
     action = AuditAction.ROLE_CHANGED
 
 
 class RoleDeleted(DomainEvent):
-    """A role is gone."""
+    """Deletion of a role."""
 
     action = AuditAction.ROLE_DELETED

@@ -1,4 +1,4 @@
-"""The tables of roles and their holders."""
+"""Tables of roles and their holders."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ class Role(Base):
     """A named set of permissions.
 
     `permissions` is a list in scope form (RFC 6749 §3.3): sorted, separated by single spaces.
-    They are always read and written whole, and the token check reads them in one column.
+    It is always read and written whole, so the token check reads one column.
     """
 
     __tablename__ = "roles"
@@ -29,11 +29,11 @@ class Role(Base):
 
 
 class UserRole(Base):
-    """One user holds one role."""
+    """One role of one user."""
 
     __tablename__ = "user_roles"
     __table_args__ = (
-        # From a role to its holders: lists by role, "is it in use?", the last administrator.
+        # Finds a role's holders: for lists by role, before a deletion, for the last administrator.
         Index("ix_user_roles_role_name_user_id", "role_name", "user_id"),
     )
 

@@ -1,4 +1,4 @@
-"""The service's own permissions, and the form in which roles keep theirs."""
+"""The service's own permissions, and the form in which a role stores permissions."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,10 @@ BUILT_IN_ROLES = (ADMIN_ROLE, USER_ROLE)
 
 
 class Permission(StrEnum):
-    """What the service's own calls ask for: a closed list. Other services may define more."""
+    """Permissions that the service's own calls require: a closed list.
+
+    Other services may define their own.
+    """
 
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
@@ -23,31 +26,34 @@ class Permission(StrEnum):
 
 
 def to_scope(permissions: Iterable[str]) -> str:
-    """The stored form of a set of permissions: sorted, with single spaces between."""
+    """Return the stored form of a set of permissions: sorted, separated by single spaces."""
     return " ".join(sorted(set(permissions)))
 
 
 def from_scopes(scopes: Iterable[str]) -> frozenset[str]:
-    """All permissions of several stored forms together."""
+    """Return the union of several stored sets of permissions."""
     return frozenset(permission for scope in scopes for permission in scope.split())
 
 
 ROLE_NAME_PATTERN = r"^[a-z0-9_.-]{1,64}$"
 PERMISSION_PATTERN = r"^[a-z0-9_.-]{1,64}:[a-z0-9_.-]{1,64}$"
-"""The contract's forms; the lengths are chosen."""
+"""Patterns from the API contract; the lengths are chosen."""
 
 _OWN_NAMESPACES = frozenset(permission.partition(":")[0] for permission in Permission)
 
 
 def is_role_name(name: str) -> bool:
-    """Whether a role can have this name; no other needs to be looked for, nor could all be."""
+    """Return True if a role can have this name.
+
+    Other text is not looked up: no role has it, and a database may refuse such text.
+    """
     return re.fullmatch(ROLE_NAME_PATTERN.strip("^$"), name) is not None
 
 
 def is_known_permission(permission: str) -> bool:
-    """Whether a role may carry it: one of ours, or another service's.
+    """Return True if a role may carry this permission: one of ours or another service's.
 
-    What begins like ours but is none of ours is a slip of the pen, and refused.
+    An unknown permission in one of our namespaces is refused as a typing mistake.
     """
     if re.fullmatch(PERMISSION_PATTERN.strip("^$"), permission) is None:
         return False

@@ -1,7 +1,7 @@
-"""Roles themselves: looked at, made, changed, deleted.
+"""Roles: list, get, create, replace, delete.
 
-Nobody makes or touches a role that allows more than they may do themselves: editing a role one
-holds would otherwise be a way up.
+An actor cannot create, change or delete a role with a permission that the actor lacks. Otherwise
+actors could gain permissions by editing a role that they hold.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ from authserve.rbac.policy import from_scopes, to_scope
 
 
 def page_of_roles(*, limit: int, after: str | None = None) -> Sequence[Role]:
-    """At most `limit` roles with names beyond `after`, by name."""
+    """Return at most `limit` roles, sorted by name, whose names follow `after`."""
     statement = select(Role).order_by(Role.name).limit(limit)
     if after is not None:
         statement = statement.where(Role.name > after)
@@ -35,10 +35,10 @@ def page_of_roles(*, limit: int, after: str | None = None) -> Sequence[Role]:
 
 
 def get_role(name: str) -> Role:
-    """One role.
+    """Return the role of this name.
 
     Raises:
-        RoleNotFoundError: there is none of this name.
+        RoleNotFoundError: no role has this name.
     """
     with transaction() as session:
         found = session.get(Role, name)
@@ -55,11 +55,11 @@ def create_role(
     actor: Actor,
     request: RequestInfo,
 ) -> Role:
-    """Make a role.
+    """Create a role.
 
     Raises:
-        InsufficientPermissionsError: it would allow more than the actor may do.
-        RoleExistsError: there is one of this name, or somebody was a moment faster.
+        InsufficientPermissionsError: the role would carry a permission that the actor lacks.
+        RoleExistsError: a role has this name, or another caller has just created it.
     """
     wanted = frozenset(permissions)
     _require_holds(actor, wanted)
@@ -88,11 +88,13 @@ def replace_role(
     actor: Actor,
     request: RequestInfo,
 ) -> Role:
-    """Give a role another description and other permissions; its holders have them at once.
+    """Replace a role's description and permissions; they apply to its holders at once.
 
     Raises:
-        RoleNotFoundError, BuiltInRoleError: there is none of this name to change.
-        InsufficientPermissionsError: before or after it allows more than the actor may do.
+        RoleNotFoundError: no role has this name.
+        BuiltInRoleError: the role is `admin` or `user`.
+        InsufficientPermissionsError: the role carries, before or after, a permission that the
+            actor lacks.
     """
     wanted = frozenset(permissions)
     with transaction():
@@ -108,12 +110,13 @@ def replace_role(
 
 
 def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
-    """Delete a role that nobody holds.
+    """Delete a role that no user holds.
 
     Raises:
-        RoleNotFoundError, BuiltInRoleError: there is none of this name to delete.
-        InsufficientPermissionsError: it allows more than the actor may do.
-        RoleInUseError: somebody holds it, or was given it at this moment.
+        RoleNotFoundError: no role has this name.
+        BuiltInRoleError: the role is `admin` or `user`.
+        InsufficientPermissionsError: the role carries a permission that the actor lacks.
+        RoleInUseError: a user holds the role, or was granted it at the same time.
     """
     try:
         with transaction() as session:
@@ -128,7 +131,7 @@ def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
 
 
 def _lock(name: str) -> Role:
-    """The role, with everybody else who would change or grant it waiting."""
+    """Return a role that can be changed, locked against other changes and grants."""
     with transaction() as session:
         role = session.get(Role, name, with_for_update=True)
     if role is None:

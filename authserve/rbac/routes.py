@@ -1,4 +1,4 @@
-"""The API of roles."""
+"""API routes of roles."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, RoleSchema)
 @blueprint.refuses(RoleExistsError)
 def post_role(body: dict[str, Any]) -> dict[str, Any]:
-    """Make a role, of permissions that the caller holds."""
+    """Create a role from permissions that the caller holds."""
     role = create_role(**body, actor=current_actor(), request=current_request_info())
     return role_document(role)
 
@@ -67,7 +67,7 @@ def read_role(name: str) -> dict[str, Any]:
 @blueprint.response(200, RoleSchema)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError)
 def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
-    """Replace what a role says and allows; its holders have it at once."""
+    """Replace a role's description and permissions; they apply to its holders at once."""
     role = replace_role(name, **body, actor=current_actor(), request=current_request_info())
     return role_document(role)
 
@@ -78,5 +78,5 @@ def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
 @blueprint.response(204)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError, RoleInUseError)
 def remove_role(name: str) -> None:
-    """Delete a role that nobody holds."""
+    """Delete a role that no user holds."""
     delete_role(name, actor=current_actor(), request=current_request_info())

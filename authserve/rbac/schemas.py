@@ -1,4 +1,4 @@
-"""The forms of roles."""
+"""Schemas of roles."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def _require_known(permission: str) -> None:
 
 
 class RoleBodySchema(StrictSchema):
-    """What a role says and allows."""
+    """A role's description and permissions."""
 
     description = fields.String(
         load_default="",
@@ -45,7 +45,7 @@ class RoleBodySchema(StrictSchema):
 
 
 class NewRoleSchema(RoleBodySchema):
-    """A role that is to be made."""
+    """A role to create."""
 
     name = fields.String(
         required=True,
@@ -55,7 +55,7 @@ class NewRoleSchema(RoleBodySchema):
 
 
 class RoleSchema(Schema):
-    """The contract's Role."""
+    """A role as the API returns it."""
 
     name = fields.String(required=True, metadata={"example": "support"})
     description = fields.String(required=True, metadata={"example": "May look at accounts."})
@@ -63,7 +63,7 @@ class RoleSchema(Schema):
 
 
 def role_document(role: Role) -> dict[str, Any]:
-    """Return the contract's Role."""
+    """Return a role in the form of `RoleSchema`."""
     return {
         "name": role.name,
         "description": role.description,
