@@ -1,4 +1,4 @@
-"""`flask worker`, and `flask outbox` to look at what it does."""
+"""The command `flask worker`, and the group `flask outbox` to inspect and retry messages."""
 
 import logging
 import signal
@@ -32,10 +32,10 @@ outbox_group = Group("outbox", help="Messages: those owed, sent and given up.")
 @click.command("worker", cls=BaseCommand)
 @with_appcontext
 def worker_command() -> None:
-    """Deliver mail, seal the audit trail and clear dead rows away, until stopped.
+    """Deliver mail, seal the audit trail and delete dead rows, until stopped.
 
-    Any number of workers can run, on any number of machines. SIGTERM and Ctrl-C let the present
-    delivery finish.
+    Any number of workers can run, on any number of machines. On SIGTERM or Ctrl-C a worker
+    finishes the current delivery, then stops.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def worker_command() -> None:
 @click.option("--state", type=click.Choice([state.value for state in MessageState]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 def list_(state: str | None, limit: int) -> None:
-    """List messages, newest first: id, state, kind, attempts, when asked for, last error.
+    """List messages, newest first: id, state, kind, attempts, creation time, last error.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def show(message_id: UUID) -> None:
 @outbox_group.command("retry")
 @click.argument("message_id", type=click.UUID)
 def retry_(message_id: UUID) -> None:
-    """Let the worker try a message again that was given up, for another 24 hours.
+    """Let the worker retry a message that was given up, for another 24 hours.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Claiming messages, and saying what became of them."""
+"""Claiming messages, and recording the outcome of each delivery."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from authserve.outbox.policy import (
 )
 
 MAX_ERROR_LENGTH = 200
-"""What the column holds."""
+"""Characters that the column `last_error` holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedMessage:
-    """A message that is this worker's for the length of a lease."""
+    """A message that one worker has claimed for the length of a lease."""
 
     id: UUID
     lease_id: UUID
@@ -43,13 +43,16 @@ class ClaimedMessage:
 
 
 def claim(kinds: Collection[str]) -> ClaimedMessage | None:
-    """Take the message that has been due for longest, for the length of a lease.
+    """Claim the message that has been due for longest, for the length of a lease.
 
-    The claim is one conditional UPDATE: any number of workers on any number of machines never
-    hold one message at the same time. PostgreSQL's workers pass each other's rows by.
+    The claim is one conditional UPDATE, so two workers never hold one message at the same time,
+    even on different machines. On PostgreSQL workers skip rows that another worker is claiming.
 
     Args:
-        kinds: those that the caller can deliver now.
+        kinds: the kinds that the caller can deliver now.
+
+    Returns:
+        The message, or None if none is due.
     """
     moment, lease_id = now(), uuid4()
     due = (
@@ -97,11 +100,11 @@ def _claimed(row: OutboxMessage, lease_id: UUID) -> ClaimedMessage:
 
 
 def is_newest_of_topic(message: ClaimedMessage) -> bool:
-    """Whether no later message of its topic is owed as well.
+    """Return True if no later message of its topic is pending.
 
-    Simultaneous requests cannot see each other, so more than one can be pending. One that is
-    sent or dropped already does not count: where the clocks of two machines differ, it may well
-    be the older one.
+    Simultaneous requests cannot see each other's messages, so several can be pending. A message
+    that was sent or dropped does not count: if the clocks of two machines differ, it may be the
+    older one.
     """
     if message.topic is None:
         return True
@@ -114,12 +117,12 @@ def is_newest_of_topic(message: ClaimedMessage) -> bool:
 
 
 def require_held(message: ClaimedMessage) -> None:
-    """Make sure, in the open transaction, that a claimed message is still to be delivered.
+    """Lock a claimed message, in the open transaction; raise if the worker no longer holds it.
 
-    Whoever would drop it waits for this transaction, and sees what it wrote.
+    A transaction that wants to drop the message waits for this one, and then sees its writes.
 
     Raises:
-        DroppedError: it was dropped meanwhile, or the lease ran out and another worker has it.
+        DroppedError: it was dropped meanwhile, or the lease expired and another worker has it.
     """
     held = (
         select(OutboxMessage.id)
@@ -131,7 +134,7 @@ def require_held(message: ClaimedMessage) -> None:
 
 
 def assign_user(message: ClaimedMessage, user_id: UUID) -> None:
-    """Note whom a claimed message is about, where only its handler could look that up."""
+    """Record which user a claimed message is about, if the message does not name one yet."""
     if message.user_id is not None:
         return
     with transaction() as session:
@@ -147,7 +150,7 @@ def delete_held(message: ClaimedMessage) -> None:
     """Delete a claimed message that has done its work, in the open transaction.
 
     Raises:
-        DroppedError: the lease ran out and another worker has it.
+        DroppedError: the worker no longer holds it: the lease expired and another worker has it.
     """
     result = require_transaction().execute(
         delete(OutboxMessage).where(_is_held(message)).execution_options(synchronize_session=False)
@@ -157,26 +160,27 @@ def delete_held(message: ClaimedMessage) -> None:
 
 
 def mark_sent(message: ClaimedMessage) -> None:
-    """Note that a claimed message was delivered."""
+    """Record that a claimed message was delivered."""
     _finish(message, MessageState.SENT, None)
 
 
 def mark_dropped(message: ClaimedMessage, reason: str) -> None:
-    """Note that a claimed message has become pointless."""
+    """Record that a claimed message was dropped because it has become pointless."""
     _finish(message, MessageState.DROPPED, reason)
 
 
 def mark_failed(
     message: ClaimedMessage, reason: str, *, is_permanent: bool = False
 ) -> MessageState:
-    """Note that a claimed message could not be delivered.
+    """Record that a claimed message could not be delivered.
 
     Args:
-        reason: for the operator.
-        is_permanent: True if it was refused for good; then only a few more tries follow.
+        reason: for the operator; cut to 200 characters.
+        is_permanent: True if the server refused it for good; a message gets `MAX_REFUSALS` such
+            tries.
 
     Returns:
-        `PENDING` if it will be tried again, `DEAD` if it is given up.
+        `PENDING` if it will be retried, `DEAD` if it is given up.
     """
     moment, refusals = now(), message.refusals + is_permanent
     if is_given_up(message.created_at, moment) or refusals >= MAX_REFUSALS:
@@ -206,12 +210,12 @@ def _finish(message: ClaimedMessage, state: MessageState, reason: str | None) ->
 
 
 def _is_held(message: ClaimedMessage) -> ColumnElement[bool]:
-    """Whoever has lost a lease has no say any more: another worker may be at it."""
+    """Return the condition that the worker still holds the lease; another may have claimed it."""
     return (OutboxMessage.id == message.id) & (OutboxMessage.lease_id == message.lease_id)
 
 
 def finish_where(condition: ColumnElement[bool], state: MessageState, reason: str | None) -> int:
-    """Give messages their last state, in the open transaction; return how many."""
+    """Move messages to a final state, in the open transaction; return how many."""
     result = require_transaction().execute(
         update(OutboxMessage)
         .where(condition)

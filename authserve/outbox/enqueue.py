@@ -1,4 +1,4 @@
-"""Writing down what is owed, with the use case that owes it."""
+"""Enqueueing messages in the transaction of a use case."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,15 +23,15 @@ def enqueue(
     topic: str | None = None,
     user_id: UUID | None = None,
 ) -> UUID:
-    """Owe a message, in the open transaction: it is sent if and only if that commits.
+    """Enqueue a message, in the open transaction: it is sent if and only if that commits.
 
-    The message carries the id of the request that is being handled, if there is one.
+    The message carries the correlation id of the current request, if there is one.
 
     Args:
-        kind: which handler builds and delivers it.
-        payload: what the handler needs; never a secret.
-        topic: older messages of the same topic that are not sent yet are dropped.
-        user_id: whom it is about, where that is known.
+        kind: selects the handler that builds and delivers it.
+        payload: the data that the handler needs; never a secret.
+        topic: pending messages of the same topic are dropped.
+        user_id: the user that it is about, if known.
 
     Returns:
         The message's id.
@@ -58,11 +58,11 @@ def enqueue(
 
 
 def close_topic(topic: str, *, since: datetime) -> int:
-    """Take messages out of a topic that is over, whatever became of them, in the open transaction.
+    """Remove the topic from messages written since a time, in the open transaction.
 
     Returns:
-        How many there were since then. It is the same whether or not one could be delivered, so a
-        caller may be told.
+        The number of messages, in every state. It does not depend on whether one was delivered,
+        so callers may act on it without revealing that.
     """
     result = require_transaction().execute(
         update(OutboxMessage)
@@ -74,10 +74,10 @@ def close_topic(topic: str, *, since: datetime) -> int:
 
 
 def drop_topic(topic: str) -> int:
-    """Drop what is pending of a topic, in the open transaction; return how many messages.
+    """Drop the pending messages of a topic, in the open transaction; return how many.
 
-    A worker that is about to deliver such a message waits for this transaction or is waited for:
-    see `delivering.require_held`.
+    A worker that is about to deliver such a message locks it (`delivery.require_held`), so either
+    the worker waits for this transaction or this transaction waits for the worker.
     """
     is_pending = (OutboxMessage.topic == topic) & (OutboxMessage.state == MessageState.PENDING)
     return finish_where(is_pending, MessageState.DROPPED, SUPERSEDED)

@@ -1,28 +1,28 @@
-"""What can go wrong with messages."""
+"""Errors of the outbox."""
 
 from authserve.core.errors import ConflictError, NotFoundError
 
 
 class MessageNotFoundError(NotFoundError):
-    """No message has this id."""
+    """Error for an id that no message has."""
 
     code = "message_not_found"
     default_detail = "There is no such message."
 
 
 class MessageNotRetryableError(ConflictError):
-    """Only a message that was given up can be tried again."""
+    """Error for retrying a message that was not given up."""
 
     code = "message_not_retryable"
     default_detail = "Only a message that was given up can be tried again."
 
 
 class DeliveryError(Exception):
-    """A message could not be delivered now; it is tried again later.
+    """Error of a delivery that failed; the worker retries it later.
 
     Args:
         reason: for the operator; it names no address and no secret.
-        is_permanent: True if more tries are unlikely to help; only a few follow.
+        is_permanent: True if more tries are unlikely to help; then only a few follow.
     """
 
     def __init__(self, reason: str, *, is_permanent: bool = False) -> None:
@@ -32,7 +32,7 @@ class DeliveryError(Exception):
 
 
 class DroppedError(Exception):
-    """A message has become pointless: its link is superseded, its reader is gone.
+    """Error for a message that has become pointless: link superseded, account deleted.
 
     Args:
         reason: for the operator.

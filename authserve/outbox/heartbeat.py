@@ -1,4 +1,4 @@
-"""The sign of life that workers leave, and who reads it."""
+"""The heartbeat of the workers: the time at which one was last alive."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +11,11 @@ from authserve.outbox.models import HEARTBEAT_ID, WorkerHeartbeat
 
 
 def record_heartbeat() -> Iterator[int]:
-    """Note that a worker is alive; a slice of work like the worker's others."""
+    """Record that a worker is alive, as a job of one slice.
+
+    Yields:
+        1, once the heartbeat is committed.
+    """
     insert = dialect_insert(WorkerHeartbeat).values(id=HEARTBEAT_ID, seen_at=now())
     upsert = insert.on_conflict_do_update(
         index_elements=["id"], set_={"seen_at": insert.excluded.seen_at}

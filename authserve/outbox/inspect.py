@@ -1,4 +1,4 @@
-"""Looking at messages, trying them again, and clearing them away."""
+"""Listing, counting, retrying and deleting messages."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from authserve.outbox.policy import DEAD_RETENTION, SENT_RETENTION, MessageState
 
 
 def list_messages(*, state: MessageState | None = None, limit: int) -> list[Row[Any]]:
-    """The newest messages, without their payload."""
+    """Return the newest messages, newest first, without their payload."""
     columns = (column for column in OutboxMessage.__table__.c if column.name != "payload")
     statement = select(*columns).order_by(OutboxMessage.id.desc()).limit(limit)
     if state is not None:
@@ -40,7 +40,7 @@ def is_owed_since(kind: str, user_id: UUID, *, since: datetime) -> bool:
 
 
 def find_oldest_pending() -> datetime | None:
-    """When the message was written that has been waiting for longest, or None if none waits."""
+    """Return when the oldest pending message was created, or None if none is pending."""
     pending = OutboxMessage.state == MessageState.PENDING
     ((oldest,),) = read_all(select(func.min(OutboxMessage.created_at)).where(pending))
     return cast("datetime | None", oldest)
@@ -48,19 +48,19 @@ def find_oldest_pending() -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class MessageCount:
-    """How many messages are in a state, and when the oldest of them was written."""
+    """The number of messages in a state, and when the oldest of them was created."""
 
     count: int = 0
     oldest: datetime | None = None
 
 
 def count_unfinished_messages() -> dict[MessageState, MessageCount]:
-    """All messages that wait or were given up: what an operator may have to act on."""
+    """Count pending and given-up messages by state: those an operator may have to act on."""
     return _count_by_state((MessageState.PENDING, MessageState.DEAD))
 
 
 def count_finished_messages(*, since: datetime) -> dict[MessageState, MessageCount]:
-    """The messages written since then that were delivered, or dropped for good reasons."""
+    """Count the messages created since a time that were sent or dropped, by state."""
     return _count_by_state(
         (MessageState.SENT, MessageState.DROPPED), OutboxMessage.created_at >= since
     )
@@ -69,7 +69,7 @@ def count_finished_messages(*, since: datetime) -> dict[MessageState, MessageCou
 def _count_by_state(
     states: Collection[MessageState], *conditions: ColumnElement[bool]
 ) -> dict[MessageState, MessageCount]:
-    """One range of an index for each state; a state without messages is there with 0."""
+    """Count messages by state, reading one index range a state; 0 for a state without any."""
     statement = (
         select(
             OutboxMessage.state,
@@ -87,13 +87,13 @@ def _count_by_state(
 
 
 def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> Sequence[Row[Any]]:
-    """The newest messages about a user, or of topics that are known to be theirs.
+    """Return the newest messages about a user, or of topics that belong to them.
 
-    For operators: it shows what became of each. One range of one index is read for the user and
-    for each topic.
+    For operators: the rows show the state of each message. The query reads one index range for
+    the user and one for each topic.
 
     Returns:
-        The columns of `OutboxMessage`.
+        At most `limit` rows with the columns of `OutboxMessage`, newest first.
     """
     owners = [OutboxMessage.user_id == user_id, *(OutboxMessage.topic == each for each in topics)]
     branches = [
@@ -113,12 +113,12 @@ def find_messages_of(user_id: UUID, *, topics: Collection[str], limit: int) -> S
 def find_messages_to(
     user_id: UUID, *, limit: int, before: UUID | None = None
 ) -> Sequence[Row[Any]]:
-    """At most `limit` messages about a user, newest first.
+    """Return at most `limit` messages about a user, newest first.
 
-    Those that were asked for by address are among them once the worker has found the user.
+    A message that was requested by address is included once the worker has found its user.
 
     Args:
-        before: only those older than this id, for the next page.
+        before: only messages older than this id, for the next page.
     """
     statement = select(OutboxMessage.__table__).where(OutboxMessage.user_id == user_id)
     if before is not None:
@@ -127,7 +127,7 @@ def find_messages_to(
 
 
 def delete_messages_of(user_id: UUID, *, topics: Collection[str]) -> None:
-    """Forget the messages about a user, sent or not, in the open transaction."""
+    """Delete all messages about a user, in every state, in the open transaction."""
     statement = delete(OutboxMessage).where(_is_about(user_id, topics))
     require_transaction().execute(statement.execution_options(synchronize_session=False))
 
@@ -137,10 +137,10 @@ def _is_about(user_id: UUID, topics: Collection[str]) -> ColumnElement[bool]:
 
 
 def get_message(message_id: UUID) -> OutboxMessage:
-    """One message.
+    """Return one message.
 
     Raises:
-        MessageNotFoundError: there is none, or it has been cleared away.
+        MessageNotFoundError: it does not exist, or it has been purged.
     """
     with transaction() as session:
         found = session.get(OutboxMessage, message_id)
@@ -150,10 +150,10 @@ def get_message(message_id: UUID) -> OutboxMessage:
 
 
 def retry(message_id: UUID) -> None:
-    """Let the worker try a given-up message again, for another 24 hours.
+    """Let the worker retry a given-up message, for another 24 hours.
 
     Raises:
-        MessageNotFoundError: there is none.
+        MessageNotFoundError: it does not exist.
         MessageNotRetryableError: it is not given up.
     """
     moment = now()
@@ -176,10 +176,10 @@ def retry(message_id: UUID) -> None:
 
 
 def purge_finished_messages() -> Iterator[int]:
-    """Delete the messages that nobody will look at any more, slice by slice.
+    """Delete finished messages whose retention has passed, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     moment = now()
     is_given_up_long_ago = (OutboxMessage.state == MessageState.DEAD) & (

@@ -1,4 +1,4 @@
-"""The table of messages."""
+"""The tables of messages and of the workers' heartbeat."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ HEARTBEAT_ID = 1
 
 
 class WorkerHeartbeat(Base):
-    """When a worker was last alive: one row for all workers."""
+    """The time at which a worker was last alive: one row for all workers."""
 
     __tablename__ = "worker_heartbeats"
 
@@ -26,17 +26,17 @@ class WorkerHeartbeat(Base):
 
 
 class OutboxMessage(Base):
-    """One message; the row outlives its delivery for a while, to be looked at.
+    """One message; the row is kept for some days after delivery, for inspection.
 
-    `topic` says what the newest of several replaces: a second request for a link makes the first
-    one's mail pointless. `payload` holds what the handler needs to build the message at the time
-    of sending; never a secret. `correlation_id` is the id of the request that caused it, `refusals`
-    how often the receiving end has refused it for good.
+    Of the messages with one `topic` only the newest is delivered: a second request for a link
+    makes the first mail pointless. `payload` holds the data from which the handler builds the
+    message when it is sent; never a secret. `correlation_id` is the id of the request that caused
+    the message; `refusals` counts how often the server refused it for good.
     """
 
     __tablename__ = "outbox_messages"
     __table_args__ = (
-        # What the worker asks for all day: the due ones among the few that are pending.
+        # For the worker's poll: the due messages among the few that are pending.
         Index(
             "ix_outbox_messages_due",
             "next_attempt_at",

@@ -1,36 +1,39 @@
-"""The life of a message, and when the next try is due."""
+"""The states of a message, its retries and its retention."""
 
 import random
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 LEASE = timedelta(seconds=45)
-"""For how long a claimed message is one worker's: far more than a delivery may take (10 s), so
-two never deliver it at once; and a killed worker's messages go on within a minute."""
+"""How long one worker holds a claimed message. It is far longer than a delivery may take (10 s),
+so two workers never deliver one message at once; a killed worker's message is claimed again within
+a minute."""
 
 HORIZON = timedelta(hours=24)
-"""After this a message that nobody took is given up (chosen: a mail server may be away for a
-night)."""
+"""How long an undelivered message is retried before it is given up (chosen: a mail server may be
+down for a night)."""
 
 BACKOFF_BASE = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(seconds=100)
-"""Full jitter from 1 s. The cap is low, so that all mail is out two minutes after a mail server
-came back, however long it was away; the circuit breaker is what spares it meanwhile."""
+"""Bounds of the pause between retries, with full jitter. The cap is low, so that all mail is sent
+within two minutes after a mail server recovers, however long it was down. The circuit breaker
+protects the server meanwhile."""
 
 MAX_REFUSALS = 3
-"""Tries of a message that are refused for good before it is given up. More than one, since servers
-answer so while their directory is being repaired, too (chosen)."""
+"""Permanent refusals after which a message is given up (chosen). More than one, since servers also
+answer so while their directory is being repaired."""
 
 REFUSAL_PAUSE = timedelta(minutes=5)
-"""How long after such a refusal the next try is due (chosen)."""
+"""Pause between a permanent refusal and the next try (chosen)."""
 
 SENT_RETENTION = timedelta(days=7)
 DEAD_RETENTION = timedelta(days=30)
-"""For how long delivered and given-up messages can still be looked at (chosen)."""
+"""How long finished messages are kept for inspection (chosen): sent and dropped ones for
+`SENT_RETENTION`, given-up ones for `DEAD_RETENTION`."""
 
 
 class MessageState(StrEnum):
-    """What became of a message: a closed list."""
+    """The states of a message: a closed list. `DEAD` means given up."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -39,15 +42,15 @@ class MessageState(StrEnum):
 
 
 SUPERSEDED = "superseded by a newer request"
-"""Why a message is dropped whose topic has moved on."""
+"""Reason for dropping a message when a newer one of its topic replaces it."""
 
 
 def next_attempt_at(now: datetime, *, attempts: int) -> datetime:
-    """When to try again after the `attempts`-th failure: full jitter, so retries never march."""
+    """Return when to retry after `attempts` failures; full jitter keeps retries apart."""
     ceiling = min(BACKOFF_CAP, BACKOFF_BASE * (1 << min(attempts, 16)))
     return now + ceiling * random.random()  # noqa: S311 - spreads load
 
 
 def is_given_up(created_at: datetime, now: datetime) -> bool:
-    """Whether a message has been tried for long enough."""
+    """Return True if the message is at least as old as `HORIZON`, so retries end."""
     return now - created_at >= HORIZON

@@ -1,4 +1,4 @@
-"""The worker: claims, delivers, retries, and clears away what is dead."""
+"""The worker: claims, delivers and retries messages, and deletes dead rows."""
 
 import logging
 import os
@@ -29,28 +29,28 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_SECS = 1.0
-"""How long an idle worker waits before it looks again; a mail may start that late (chosen)."""
+"""Seconds between two polls of an idle worker (chosen); a mail may start that much late."""
 
 TROUBLE_SECS = 5.0
-"""How long it waits when the database is away (chosen)."""
+"""Seconds that a worker pauses after an error, mostly an unavailable database (chosen)."""
 
 NOTE_SECS = 30.0
 NOTE_PAUSE_SECS = 0.5
-"""For how long, and how often, it tries to write down what became of a message. A mail whose
-sending is not noted is sent once more; so it does not give up while the lease (45 s, of which
-the delivery takes 10 s at most) keeps others from it."""
+"""Seconds for which, and pause after which, a worker retries to record an outcome. A mail that was
+sent but not recorded is sent once more; so the worker keeps trying while its lease (45 s, of which
+the delivery takes 10 s at most) keeps other workers from the message."""
 
 MAINTENANCE_SECS = 600.0
-"""How often dead rows are cleared away (chosen)."""
+"""Seconds between two runs that delete dead rows (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How one kind of message is delivered.
+    """The delivery of one kind of message.
 
     Args:
         deliver: builds and delivers it; raises `DroppedError` or `DeliveryError`.
-        is_ready: whether deliveries make sense now; False while a circuit breaker is open.
+        is_ready: returns True if deliveries make sense now, False while a circuit breaker is open.
     """
 
     deliver: Callable[[ClaimedMessage], None]
@@ -62,12 +62,12 @@ Purge = Callable[[], Iterator[int]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something else that the worker does from time to time, in slices.
+    """Periodic work of the worker besides deliveries, done in slices.
 
     Args:
         run: yields after each slice.
-        period_secs: from the beginning of one run to that of the next, at the least.
-        trouble: what the log says when the database refuses.
+        period_secs: least time between the starts of two runs.
+        trouble: the log message for a database error.
     """
 
     run: Purge
@@ -76,7 +76,7 @@ class Job:
 
 
 HEARTBEAT_SECS = 60.0
-"""How often a worker says that it is alive (chosen: a tenth of what `flask doctor` waits)."""
+"""Seconds between two heartbeats (chosen: a tenth of the silence that `flask doctor` allows)."""
 
 HEARTBEAT = Job(
     record_heartbeat,
@@ -90,19 +90,19 @@ JOBS_EXTENSION = "authserve.jobs"
 
 
 class Stop(Protocol):
-    """What ends a worker's loop; `threading.Event` is one."""
+    """The signal that ends a worker's loop; a `threading.Event` satisfies it."""
 
     def is_set(self) -> bool:
-        """Whether the worker has to stop."""
+        """Return True if the worker must stop."""
 
     def wait(self, timeout: float, /) -> object:
-        """Wait that many seconds, or until it is set."""
+        """Wait for `timeout` seconds, or until the signal is set."""
 
 
 class StopSignal:
     """A `Stop` that signal handlers can set.
 
-    An Event is none: its lock may be held by the very code that the signal interrupts.
+    A `threading.Event` is unsafe there: the code that the signal interrupts may hold its lock.
     """
 
     def __init__(self) -> None:
@@ -111,29 +111,29 @@ class StopSignal:
         os.set_blocking(self._writer, False)
 
     def set(self, *_signal: object) -> None:
-        """Stop the worker; the arguments are those of a signal handler."""
+        """Ask the worker to stop; accepts and ignores the arguments of a signal handler."""
         self._is_set = True
         with suppress(BlockingIOError):
             os.write(self._writer, b".")
 
     def is_set(self) -> bool:
-        """Whether the worker has to stop."""
+        """Return True if the worker must stop."""
         return self._is_set
 
     def wait(self, timeout: float, /) -> None:
-        """Wait that many seconds, or until it is set."""
+        """Wait for `timeout` seconds, or until the signal is set."""
         select.select([self._reader], [], [], timeout)
 
 
 class Worker:
-    """One worker's loop.
+    """The loop of one worker.
 
     Args:
-        handlers: by kind of message; kinds without one are left to other workers.
-        purges: what clears dead rows away.
-        jobs: what else is to be done, each at its own pace.
-        context: opened around every step, so that nothing outlives it.
-        monotonic: seconds that only grow.
+        handlers: by kind of message; kinds without a handler are left to other workers.
+        purges: delete dead rows, every `MAINTENANCE_SECS`.
+        jobs: other periodic work, each with its own period.
+        context: opened around every step, so that no resource outlives the step.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
@@ -152,20 +152,20 @@ class Worker:
         self._begun_at = [float("-inf")] * len(self._jobs)
 
     def run(self, stop: Stop) -> None:
-        """Work until `stop` is set; a delivery that has begun is finished first."""
+        """Work until `stop` is set, then finish the current delivery and return."""
         while not stop.is_set():
             try:
                 with self._context():
                     pause = 0.0 if self.deliver_one() else POLL_SECS
                     self._maintain(stop)
             except Exception:
-                # Mostly the database is away; whatever it is, mail must go on afterwards.
+                # Mostly the database is unavailable. After any error, deliveries must go on.
                 logger.exception("the worker is in trouble and pauses")
                 pause = TROUBLE_SECS
             stop.wait(pause)
 
     def deliver_one(self) -> bool:
-        """Claim and deliver the message that is due; False if there is none."""
+        """Claim and deliver one due message; return False if there is none."""
         ready = [kind for kind, handler in self._handlers.items() if handler.is_ready()]
         message = claim(ready) if ready else None
         if message is None:
@@ -193,7 +193,7 @@ class Worker:
             state = self._note(lambda: mark_failed(message, reason, is_permanent=is_permanent))
             logger.warning("message failed", extra={**log, "reason": reason, "state": state})
         except Exception:
-            # A fault of ours in one message must not keep the others waiting.
+            # A bug that one message triggers must not block the others.
             logger.exception("message failed", extra=log)
             self._note(lambda: mark_failed(message, "internal error; see the log"))
         else:
@@ -201,7 +201,7 @@ class Worker:
             logger.info("message sent", extra=log)
 
     def _note(self, outcome: Callable[[], T]) -> T:
-        """Write down what became of a message, over any trouble that ends in time."""
+        """Record the outcome of a message; retry database errors for `NOTE_SECS`."""
         give_up = self._monotonic() + NOTE_SECS
         while True:
             try:
@@ -223,7 +223,7 @@ class Worker:
                 logger.exception(job.trouble)
 
     def _run(self, job: Job, stop: Stop) -> None:
-        """Run a job; after each slice a message that is due goes first, if there is one."""
+        """Run a job; after each slice, deliver one due message if there is one."""
         for _ in job.run():
             if stop.is_set():
                 return
