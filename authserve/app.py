@@ -66,12 +66,12 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserPasswordChanged, follow_changed_password),
     (PasswordDisabled, follow_disabled_password),
     (UserDeleted, forget_messages),
-    # Last, so that nothing is recorded that a handler before it refused.
+    # After the handlers above, so that an event that one of them refuses is not recorded.
     (DomainEvent, record),
     (UserDeleted, erase_details),
     (UserDeleted, keep_pseudonym),
 )
-"""Who is told of what, in this order, in the transaction of the event."""
+"""The handlers of each event, called in this order in the event's transaction."""
 
 BLUEPRINTS = (
     auth_blueprint,
@@ -88,17 +88,17 @@ BLUEPRINTS = (
 
 COMMANDS = "authserve.commands"
 METERING = "authserve.metering"
-"""Imported where they are wanted. They stand right below this file, which may import all there
-is; so no arrow that should not be there can hide in these names."""
+"""Modules that are imported only when needed. They are in the layer directly below this file, which
+may import everything, so these late imports cannot hide a forbidden dependency."""
 
 
 def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     """Build the service.
 
     Args:
-        settings: what it was told; `config.load_settings()` reads them from the environment.
-        with_commands: whether the `flask` command can drive it. A web worker does without, and
-            starts sooner without what commands alone need.
+        settings: `config.load_settings()` reads them from the environment.
+        with_commands: False leaves out the `flask` commands; a web worker starts faster without
+            their imports.
     """
     configure_logging(
         settings.log_level, is_command=click.get_current_context(silent=True) is not None
@@ -122,7 +122,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
 
 
 def service_version() -> str:
-    """The version of the installed package, or of a checkout that is none."""
+    """Return the version of the installed package, or `0.1.0` in a checkout."""
     try:
         return version("authserve")
     except PackageNotFoundError:
@@ -148,7 +148,7 @@ def _flask_config(settings: Settings) -> dict[str, object]:
 
 
 def _refuse_path_variants(app: Flask) -> None:
-    """One call, one path: no redirect turns `//` or a trailing slash into another."""
+    """Give each call exactly one path: no redirect accepts `//` or a trailing slash."""
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
@@ -174,7 +174,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(
         cost=settings.password_cost,
         niceness=settings.hash_niceness,
-        # At most half the threads may wait for a hash; the others go on checking tokens.
+        # At most half the threads may wait for a hash; the others keep verifying tokens.
         queue_size=max(1, settings.web_threads // 2),
         on_hashed=observe_hash,
         flask_security_salt=settings.flask_security_salt,

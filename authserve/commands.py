@@ -1,4 +1,4 @@
-"""The `flask` commands, and what they alone need: Flask-Migrate, the mailer, the worker's work."""
+"""The `flask` commands and their own parts: Flask-Migrate, the mailer, the worker's jobs."""
 
 import click
 from flask import Flask
@@ -55,7 +55,7 @@ PURGES = (
     purge_released_usernames,
     purge_forgotten_devices,
 )
-"""What the worker clears away, in slices."""
+"""The functions with which the worker deletes obsolete rows, in slices."""
 
 
 for migration_command in migrations_group.commands.values():
@@ -64,7 +64,7 @@ for migration_command in migrations_group.commands.values():
 
 
 def add_commands(app: Flask) -> None:
-    """Let the `flask` command drive `app`: our commands, and `flask db`."""
+    """Add authserve's commands and `flask db` to `app`."""
     Migrate(app, db, directory=str(MIGRATIONS_FOLDER))
     settings = app.extensions[SETTINGS_EXTENSION]
     transport = make_transport(settings.mail_url, helo=helo_name(settings))
@@ -78,7 +78,7 @@ def add_commands(app: Flask) -> None:
 
 
 def _hide_limiter() -> None:
-    """Take Flask-Limiter's own command away: the limits of this service are not in its reach."""
+    """Remove Flask-Limiter's own command: it cannot see the limits of this service."""
     context = click.get_current_context(silent=True)
     root = context.find_root() if context is not None else None
     if root is None or not isinstance(root.command, click.Group):

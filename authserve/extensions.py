@@ -14,12 +14,12 @@ __all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter"]
 
 
 class TokenManager(JWTManager):
-    """Flask-JWT-Extended with its decoding replaced, and nothing else.
+    """Flask-JWT-Extended with only its decoding replaced.
 
-    The library parses a token four times and accepts one without `exp` or `type`. Its one hook
-    that decodes is overridden, so that `flask_jwt_extended.decode_token` and `jwt_required` mean
-    the verification of `auth/tokens.py`: once, with a ready key and every claim required. The
-    hook is private: the version is pinned and a test fails the day it moves.
+    The library parses a token four times and accepts one without `exp` or `type`. Its decoding
+    hook is overridden, so `flask_jwt_extended.decode_token` and `jwt_required` use the
+    verification of `auth/tokens.py`: it parses once, with a prepared key, and requires every
+    claim. The hook is private: the version is pinned, and a test fails if the hook moves.
     """
 
     def _decode_jwt_from_config(
@@ -28,22 +28,25 @@ class TokenManager(JWTManager):
         return self.decoder(encoded_token, allow_expired)
 
     decoder: Callable[[str, bool], dict[str, Any]]
-    """Verifies an access token, expired ones if told so; `auth.tokens` puts itself here."""
+    """The function that verifies an access token; `auth.tokens` sets it.
+
+    Its second argument is True to accept an expired token."""
 
 
 class ViewLimiter(Limiter):
-    """Flask-Limiter for the views that have limits, without its hooks around every request.
+    """Flask-Limiter for limited views only, without its hooks around every request.
 
-    Those hooks are a quarter of what a look at the own account calls, to find that it has no
-    limit; so they go on an application that serves nothing. What else they do, `http/limits.py`
-    does for limited views alone.
+    On `GET /users/me`, which has no limit, the hooks make a quarter of all function calls, so they
+    are installed on an application that serves no requests. `http/limits.py` does their other work
+    for limited views.
     """
 
     def init_app(self, app: Flask) -> None:
-        """Make it ready; which storage counts, each application says (`ratelimit.storage`)."""
+        """Initialize the limiter; each application has its own storage (`ratelimit.storage`)."""
         super().init_app(Flask(app.import_name))
 
 
 limiter = ViewLimiter(get_remote_address, storage_uri="current:", strategy="fixed-window")
-"""Each limit brings a key of its own (`http/limits.py`); the one here is required, not used."""
+"""The limiter of all views. Flask-Limiter requires the key function, but it is never used: each
+limit has its own (`http/limits.py`)."""
 jwt = TokenManager()

@@ -1,4 +1,4 @@
-"""What is counted where `/metrics` is wanted: nothing of it is loaded without `METRICS_TOKEN`."""
+"""Wiring of `/metrics`; loaded only if `METRICS_TOKEN` is set."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +13,7 @@ from authserve.metrics.routes import SOURCES_EXTENSION, blueprint, count_request
 from authserve.metrics.scraping import read_audit, read_keys, read_outbox
 
 COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
-"""Who is told after all others."""
+"""The handlers that are called after all others."""
 
 
 def _find_verification() -> tuple[datetime, bool] | None:
@@ -26,14 +26,14 @@ METRICS_SOURCES = {
     "keys": read_keys,
     "audit": read_audit(count_unsealed_events, _find_verification),
 }
-"""What `/metrics` reads from the database."""
+"""The metrics that are read from the database at each scrape, by name."""
 
 
 def add_metrics(app: Flask, *, version: str) -> Callable[[float], None]:
-    """Count what happens in `app`, and answer `/metrics`.
+    """Count the requests and events of `app`, and add `/metrics` to it.
 
     Returns:
-        What wants to be told how many seconds each password took.
+        A callback to call with the seconds that each password hash took.
     """
     metrics = Metrics(version=version)
     app.extensions[METRICS_EXTENSION] = metrics
