@@ -1,5 +1,5 @@
 """Readiness, draining, and `flask doctor`.
 
-Probes and operators call it. Begin with `routes.py` for `/healthz` and `/readyz`, with `doctor.py`
-for the checks of a deployment.
+Probes and operators use it. Begin with `routes.py` for `/healthz` and `/readyz`, or with
+`doctor.py` for the checks of a deployment.
 """

@@ -24,9 +24,9 @@ MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"
 @click.command("doctor", cls=Command)
 @with_appcontext
 def doctor_command() -> None:
-    """Check this deployment, and show the settings in force and where each came from.
+    """Check this deployment, and show the settings in force and the source of each.
 
-    No secret is shown, and nothing is changed. The exit status is 1 if something has failed;
+    The command shows no secret and changes nothing. The exit status is 1 if a check failed;
     warnings alone leave it at 0.
 
     \b
@@ -69,7 +69,7 @@ def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> No
 )
 @with_appcontext
 def ready_command(timeout: float) -> None:
-    """Wait until the service on this machine is ready, then say where it answers.
+    """Wait until the service on this machine is ready, then print its URL.
 
     \b
     Example:
@@ -100,7 +100,7 @@ def _place_of_mails(mail_url: str) -> str:
 @click.command("version", cls=Command)
 @with_appcontext
 def version_command() -> None:
-    """Show the versions of authserve, and of what it runs on.
+    """Show the versions of authserve, Python and the main libraries.
 
     \b
     Example:

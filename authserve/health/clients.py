@@ -1,4 +1,4 @@
-"""Who is taken for whom, and whether anybody is limited."""
+"""Checks of client addresses and of rate limits."""
 
 from authserve.audit.client_addresses import find_shared_address
 from authserve.health.finding import Finding, Level
@@ -7,7 +7,7 @@ from authserve.settings.model import Settings
 
 
 def client_addresses(settings: Settings) -> Finding:
-    """Say by which rule addresses are found, and whether all clients seem to be one."""
+    """Report the rule for client addresses; warn if all clients seem to share one address."""
     name, count = "client addresses", settings.trusted_proxies
     shared = find_shared_address()
     if shared is not None:
@@ -19,7 +19,7 @@ def client_addresses(settings: Settings) -> Finding:
 
 
 def ordinary_limits(settings: Settings) -> Finding:
-    """Say whether ordinary limits are on, and where they are counted."""
+    """Report if the ordinary limits are on, and the storage that counts them."""
     name = "limits"
     if not settings.ratelimit_enabled:
         message = "RATELIMIT_ENABLED is false: only wrong passwords are limited."

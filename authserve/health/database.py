@@ -1,4 +1,4 @@
-"""Checks of what the database lets the service do."""
+"""Checks of the database: privileges, writes, timeouts and file modes."""
 
 import re
 import stat
@@ -28,7 +28,7 @@ _LACKING = text(
 
 
 def writes() -> Finding:
-    """Check that the database takes writes from this service's role."""
+    """Check that the database accepts writes from this service's role."""
     name = "writes"
     if lacking := _find_tables_without_privileges():
         message = (
@@ -44,7 +44,7 @@ def writes() -> Finding:
 
 
 def timeouts(url: URL) -> Iterator[Finding]:
-    """Check that PostgreSQL ends what takes too long; a pooler may drop what a session sets."""
+    """Warn if a PostgreSQL timeout is off: a pooler may drop the settings of a session."""
     if url.get_backend_name() != "postgresql":
         return
     with reading() as connection:
@@ -64,18 +64,18 @@ def _is_off(connection: Connection, name: str) -> bool:
 
 
 POOLER_REFUSAL = re.compile("unsupported startup parameter")
-"""What PgBouncer says to a client that sets something for its session."""
+"""PgBouncer's error for a client that changes a setting of its session."""
 
 
 def explain_connect_error(reason: str) -> str:
-    """Return what to do about an error of connecting."""
+    """Return the remedy for a connection error."""
     if POOLER_REFUSAL.search(reason):
         return f"A pooler refuses settings of a session: add {POOLER}=true to DATABASE_URL."
     return "Look at DATABASE_URL and at the server."
 
 
 def file_modes() -> Iterator[Finding]:
-    """Warn of a SQLite file that other users of this machine may read."""
+    """Warn of a SQLite file that other users of this machine may open."""
     path = Path(db.engine.url.database or "")
     if db.engine.dialect.name != "sqlite" or not path.stat().st_mode & OTHERS:
         return

@@ -1,6 +1,6 @@
-"""The checks of `flask doctor`: each looks at one thing and says what to do about it.
+"""The checks of `flask doctor`: each examines one thing and names the remedy for a fault.
 
-None prints a secret, and none changes anything.
+No check prints a secret or changes anything.
 """
 
 from collections.abc import Iterator
@@ -38,16 +38,16 @@ from authserve.settings.model import Settings, get_settings
 
 CLOCK_WARNING = timedelta(seconds=5)
 CLOCK_FAILURE = timedelta(seconds=30)
-"""Tokens allow for 30 s between machines; beyond that, good ones are refused."""
+"""Token verification allows 30 s between clocks; beyond that, it rejects valid tokens."""
 
 KEY_AGE_WARNING = timedelta(days=97)
-"""A week after the rotation that workers make by themselves: then something keeps them from it."""
+"""A week after the automatic rotation by workers was due: an older key shows that it fails."""
 
 MAX_LISTED_MESSAGES = 1_000
 
 
 def examine() -> Iterator[Finding]:
-    """Run every check; those that need the database are left out while it is away."""
+    """Run every check; without the database, checks that need it are skipped."""
     settings = get_settings()
     yield _secret(settings)
     yield from _addresses(settings)
@@ -243,7 +243,7 @@ def _database_time() -> datetime:
         with reading() as connection:
             found: datetime = connection.execute(text("SELECT now()")).scalar_one()
         return found
-    # SQLite runs in this process, by this clock.
+    # SQLite runs in this process and uses its clock.
     return now()
 
 

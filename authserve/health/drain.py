@@ -1,4 +1,4 @@
-"""Whether this server is about to stop, known to all of its processes."""
+"""The drain flag: it tells all processes of a server that the server is about to stop."""
 
 from mmap import mmap
 
@@ -6,18 +6,18 @@ from authserve.core.container import component
 
 
 class Drain:
-    """One byte that a master shares with the workers that it forks after making this."""
+    """A flag of one byte that a master shares with the workers that it forks afterwards."""
 
     def __init__(self) -> None:
         self._shared = mmap(-1, 1)
 
     @property
     def is_on(self) -> bool:
-        """Whether whoever sends requests here had better send them elsewhere."""
+        """True once the server is draining: new requests should go to another server."""
         return self._shared[0] == 1
 
     def begin(self) -> None:
-        """Say so, in every process; nothing takes it back."""
+        """Set the flag for every process; it cannot be unset."""
         self._shared[0] = 1
 
 
@@ -25,6 +25,6 @@ DRAIN_EXTENSION = "authserve.drain"
 
 
 def is_draining() -> bool:
-    """Whether the server that handles the current request is about to stop."""
+    """Return True if the server that handles the current request is about to stop."""
     drain: Drain = component(DRAIN_EXTENSION)
     return drain.is_on

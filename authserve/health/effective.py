@@ -1,4 +1,4 @@
-"""The settings in force, and where each came from."""
+"""The settings in force, and the source of each."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -9,7 +9,7 @@ from authserve.settings.model import Settings, get_settings
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """A setting as it is in force; secrets are shown as `set` or `not set`."""
+    """A setting in force; the value of a secret is `set` or `not set`."""
 
     name: str
     value: str
@@ -17,7 +17,7 @@ class EffectiveSetting:
 
 
 def effective_settings() -> list[EffectiveSetting]:
-    """Every setting that can be set, its value and where that came from."""
+    """Return every setting with its value and the source of the value."""
     settings = get_settings()
     by_name = {field.name.upper(): field for field in fields(settings)}
     return [

@@ -1,11 +1,11 @@
-"""What every check answers."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,11 +14,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
     Args:
-        check: its name.
-        message: what is so, and if it is not well, what to do.
+        check: the name of the check.
+        message: the state that was found, with the remedy if there is a fault.
     """
 
     check: str

@@ -1,4 +1,4 @@
-"""Checks of the processes that run: the worker, and how many of the server."""
+"""Checks of the running processes: the worker, and the number of server processes."""
 
 from datetime import timedelta
 
@@ -9,11 +9,12 @@ from authserve.outbox.heartbeat import find_last_heartbeat
 from authserve.settings.model import Settings
 
 MAX_SILENCE = timedelta(minutes=10)
-"""A running worker says every minute that it is alive (chosen)."""
+"""The age of the last heartbeat at which a worker counts as stopped; a running worker writes one
+every minute (chosen)."""
 
 
 def worker() -> Finding:
-    """Warn if no worker has been alive lately: then no mail is sent and no event is sealed."""
+    """Warn if no worker has run lately: without one, no mail is sent and no event is sealed."""
     name = "worker"
     seen_at = find_last_heartbeat()
     if seen_at is None:
@@ -27,7 +28,7 @@ def worker() -> Finding:
 
 
 def web_workers(settings: Settings) -> Finding:
-    """Warn of more server processes than the cores that this machine's quota allows."""
+    """Warn if there are more server processes than usable cores."""
     name = "cores"
     cores, wanted = count_usable_cores(), settings.web_concurrency
     quota = find_cpu_quota()

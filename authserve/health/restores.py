@@ -1,11 +1,11 @@
-"""Whether a backup was restored, and what has to follow was not done yet."""
+"""Check for live sessions that came from a restored backup."""
 
 from authserve.health.finding import Finding, Level
 from authserve.sessions.restored import has_restored_sessions
 
 
 def sessions() -> Finding:
-    """Whether sessions live that a dump has brought back."""
+    """Warn of live sessions from a restored dump: some may have been ended since it was made."""
     is_restored = has_restored_sessions()
     if is_restored:
         message = (

@@ -1,4 +1,4 @@
-"""Is the process alive, and is it ready to serve?"""
+"""The probes `/healthz` and `/readyz`."""
 
 import logging
 from datetime import timedelta
@@ -18,7 +18,8 @@ from authserve.http.responses import json_response
 from authserve.outbox.inspect import find_oldest_pending
 
 MAIL_DELAY = timedelta(minutes=10)
-"""Longer than any retry takes while the mail server answers (chosen)."""
+"""The age of the oldest pending mail at which mail counts as delayed: longer than any retry takes
+while the mail server answers (chosen)."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +27,13 @@ blueprint = Blueprint("health", __name__, description="For load balancers and mo
 
 
 class HealthSchema(Schema):
-    """The process answers."""
+    """The state of the process."""
 
     status = fields.String(required=True, metadata={"example": "ok"})
 
 
 class ReadinessSchema(HealthSchema):
-    """What the process stands on, by name."""
+    """The state of the process and of the parts that it depends on, by name."""
 
     checks = fields.Dict(
         keys=fields.String(),
@@ -45,7 +46,7 @@ class ReadinessSchema(HealthSchema):
 @blueprint.get("/healthz")
 @blueprint.response(200, HealthSchema)
 def healthz() -> Response:
-    """The process answers; nothing else is touched."""
+    """Return 200 while the process answers; nothing else is checked."""
     return json_response({"status": "ok"})
 
 
@@ -53,7 +54,7 @@ def healthz() -> Response:
 @blueprint.response(200, ReadinessSchema)
 @blueprint.alt_response(503, schema=ReadinessSchema)
 def readyz() -> Response:
-    """Whether requests can be served now: send traffic here while it says 200."""
+    """Return 200 while the service can serve requests: send traffic only then."""
     results = _check_database()
     can_serve = all(result == "ok" for result in results.values())
     is_ready = can_serve and not is_draining()
@@ -69,14 +70,14 @@ def readyz() -> Response:
 def _name_status(*, can_serve: bool, is_ready: bool) -> str:
     if is_ready:
         return "ok"
-    # About to stop, and serving to the end.
+    # A draining server serves requests until it stops.
     return "draining" if can_serve else "unavailable"
 
 
 def _check_mail() -> str:
-    """Whether mail leaves in time; it never keeps requests from being served.
+    """Return the state of mail delivery, which never affects readiness.
 
-    The mail server is the workers' business, so what they have not delivered is what tells.
+    Only workers connect to the mail server, so the age of the oldest pending mail decides.
     """
     try:
         oldest = find_oldest_pending()
@@ -87,7 +88,7 @@ def _check_mail() -> str:
 
 
 def _check_database() -> dict[str, str]:
-    """What a request would find; the words say no more than a stranger may know."""
+    """Return the state of the database and its migrations, in words that are safe to publish."""
     migrations = "unknown"
     try:
         migrations = "ok" if is_migrated() else "pending"

@@ -1,11 +1,11 @@
-"""The server that `gunicorn.conf.py` starts."""
+"""Check of the server that `gunicorn.conf.py` starts."""
 
 from authserve.database.server_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.health.finding import Finding, Level
 
 
 def gunicorn_version() -> Finding:
-    """Warn of another gunicorn than the one that the service's worker is made for."""
+    """Warn if gunicorn's version is not the one that the service's worker is made for."""
     other = find_other_gunicorn()
     if other is None:
         return Finding("gunicorn", Level.OK, f"gunicorn is {GUNICORN_VERSION}, as expected.")

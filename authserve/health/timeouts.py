@@ -13,7 +13,7 @@ _IN_FORCE = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)
 
 
 def database_timeouts(settings: Settings) -> Finding:
-    """Warn of timeouts that a pooler between the service and the server does not pass on."""
+    """Warn of timeouts that are not in force because a pooler does not pass them on."""
     name = "timeouts"
     wanted = _wanted_timeouts(settings)
     with reading() as connection:

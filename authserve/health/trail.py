@@ -1,4 +1,4 @@
-"""Checks of the audit trail: it is sealed, and verified every night."""
+"""Checks that the audit trail is sealed, verified every night, and under the current secret."""
 
 from datetime import timedelta
 
@@ -10,14 +10,15 @@ from authserve.health.finding import Finding, Level
 from authserve.settings.model import Settings
 
 LATE = timedelta(minutes=10)
-"""A running worker seals within seconds (chosen, not measured)."""
+"""The age at which an unsealed event is late; a running worker seals about every minute (chosen,
+not measured)."""
 
 NIGHTS_MISSED = timedelta(days=3)
-"""The age from which on a last verification is too old (chosen)."""
+"""The age above which the last verification is too old (chosen)."""
 
 
 def audit_trail() -> Finding:
-    """Warn of events that nobody seals: until then, changing them would not show."""
+    """Warn of events that stay unsealed: a change of them would not be detected."""
     oldest = find_oldest_unsealed()
     if oldest is not None and now() - oldest > LATE:
         message = "Audit events wait for over ten minutes to be sealed: does `flask worker` run?"
@@ -41,7 +42,7 @@ def audit_verification() -> Finding:
 
 
 def former_secrets(settings: Settings) -> Finding:
-    """Check that no batch of the audit trail needs a former `SECRET_KEY` any more."""
+    """Check that no batch of the audit trail still needs a former `SECRET_KEY`."""
     name = "former secrets"
     count = count_former_heads()
     if not count:

@@ -7,16 +7,16 @@ from http.client import HTTPConnection, HTTPException
 from authserve.settings.model import Settings
 
 PAUSE_SECS = 0.2
-"""Between two attempts (chosen)."""
+"""Seconds between two attempts (chosen)."""
 
 ATTEMPT_SECS = 5.0
-"""How long one attempt waits for an answer (chosen)."""
+"""Seconds that one attempt waits for an answer (chosen)."""
 
 EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 
 
 def wait_until_ready(settings: Settings, *, timeout_secs: float) -> bool:
-    """Return True as soon as `/readyz` answers 200 on this machine, False if it does not in time.
+    """Return True as soon as `/readyz` answers 200 on this machine, or False after the timeout.
 
     Args:
         timeout_secs: how long to try, in seconds.
