@@ -16,10 +16,10 @@ keys_group = Group("keys", help="Signing keys: list, rotate, seal anew.")
 
 @keys_group.command("list")
 def list_() -> None:
-    """List every key, newest first: kid, state, and when it signs and is believed.
+    """List every key, newest first: kid, state, and its times.
 
-    A key is published before it is active; retiring while tokens that it signed may live; and
-    retired.
+    The states: published (not signing yet), active (signs now), retiring (its tokens are still
+    accepted) and retired (its tokens are rejected).
 
     \b
     Example:
@@ -45,11 +45,13 @@ def list_() -> None:
     help="Believe no older key any more: the private key may be in wrong hands.",
 )
 def rotate_(emergency: bool) -> None:
-    """Make the next signing key; running workers follow within seconds.
+    """Make the next signing key; running workers load it within seconds.
 
-    It is published now and signs some minutes later, and the old key stays until its last token
-    has expired, so nobody notices. With --emergency it signs at once, and every access token
-    ends: clients go on with their refresh tokens.
+    The new key is published now and signs some minutes later. The old key stays valid until its
+    last token has expired, so clients are not affected.
+
+    With --emergency the new key signs at once, and every access token becomes invalid. Clients
+    then use their refresh tokens.
 
     \b
     Examples:
@@ -69,10 +71,10 @@ def rotate_(emergency: bool) -> None:
 
 @keys_group.command("rewrap")
 def rewrap_() -> None:
-    """Seal the private keys anew under the current SECRET_KEY.
+    """Encrypt the private keys anew under the current SECRET_KEY.
 
-    After this and `flask audit rewrap`, and once the last refresh tokens of the former secret
-    have expired, it can be dropped from SECRET_KEY_FALLBACKS.
+    Run `flask audit rewrap` too. Once the last refresh tokens of the former secret have expired,
+    remove that secret from SECRET_KEY_FALLBACKS.
 
     \b
     Example:

@@ -1,12 +1,12 @@
-"""What can be wrong with the signing keys."""
+"""Errors of the signing keys."""
 
 from authserve.core.errors import UnavailableError
 
 
 class SigningKeyUnavailableError(UnavailableError):
-    """No signing key can be used; callers are told no more than that.
+    """No signing key can be used; clients get no further detail.
 
-    `remedy` is for the operator: commands print it, and the log has it.
+    `remedy` is for the operator: commands print it, and it is logged.
     """
 
     remedy = (

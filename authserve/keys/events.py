@@ -1,4 +1,4 @@
-"""What happens to the signing keys."""
+"""Events of the signing keys."""
 
 from authserve.core.events import AuditAction, DomainEvent
 

@@ -9,10 +9,10 @@ from authserve.database.transactions import Base, UTCDateTime, key_string
 
 
 class SigningKey(Base):
-    """One key pair; what may be done with it at a moment follows from its three times.
+    """One key pair; its state follows from its three times (`policy.py`).
 
-    `serial` numbers the keys without gaps. Whoever makes the next one takes the next number, and
-    the unique constraint lets one of many win.
+    `serial` numbers the keys without gaps. Every process that makes a key inserts the next number,
+    and the unique constraint lets one process win.
     """
 
     __tablename__ = "signing_keys"

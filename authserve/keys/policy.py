@@ -1,4 +1,4 @@
-"""What may be done with a signing key at a moment: it follows from its three times alone."""
+"""The rules of signing keys: a key's times decide whether it is published, signs or verifies."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -6,20 +6,20 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 ROTATION_PERIOD = timedelta(days=90)
-"""How long a key signs before the next one is made (chosen; ASVS 11.1.1 wants a period)."""
+"""Time that a key signs before the next one is made (chosen; ASVS 11.1.1 requires a period)."""
 
 JWKS_MAX_AGE = timedelta(seconds=300)
-"""For how long others may cache the key set (the contract's `Cache-Control`)."""
+"""Time for which clients may cache the key set (`Cache-Control` in the API contract)."""
 
 LEEWAY = timedelta(seconds=30)
-"""How far two machines' clocks may differ."""
+"""Largest accepted difference between two machines' clocks."""
 
 CACHE_TTL = timedelta(seconds=2)
-"""For how long a worker goes on with the keys that it read; a rotation is seen by then."""
+"""Time for which a worker uses the keys that it read; after it, the worker sees a rotation."""
 
 
 class KeyState(StrEnum):
-    """The life of a key."""
+    """The states of a key, in the order of its life."""
 
     PUBLISHED = "published"
     ACTIVE = "active"
@@ -28,7 +28,7 @@ class KeyState(StrEnum):
 
 
 class RotationCause(StrEnum):
-    """Why a new key may be due: a closed list, which the audit trail shows."""
+    """The reasons for a new key: a closed list, shown in the audit trail."""
 
     DUE = "due"
     ORDER = "order"
@@ -36,7 +36,7 @@ class RotationCause(StrEnum):
 
 
 class KeyTimes(Protocol):
-    """The columns of a key by which it is judged."""
+    """The columns of a key that the rules read."""
 
     @property
     def serial(self) -> int:
@@ -44,34 +44,40 @@ class KeyTimes(Protocol):
 
     @property
     def active_from(self) -> datetime:
-        """From when on it signs."""
+        """Start of signing."""
 
     @property
     def retire_at(self) -> datetime | None:
-        """From when on nothing that it signed is believed; None while there is no successor."""
+        """Time from which its tokens are rejected; None while it has no successor."""
 
 
 KeyT = TypeVar("KeyT", bound=KeyTimes)
 
 
 def is_over(key: KeyTimes, now: datetime) -> bool:
-    """Whether nothing that this key signed is believed any more."""
+    """Return True if tokens of this key are no longer accepted."""
     return key.retire_at is not None and now >= key.retire_at
 
 
 def usable_keys(keys: Iterable[KeyT], now: datetime) -> list[KeyT]:
-    """The keys that may verify a token now, and the next one: what the JWKS shows."""
+    """Return the keys of the JWKS: those that verify tokens now, and the next one."""
     return [key for key in keys if not is_over(key, now)]
 
 
 def find_signing_key(keys: Iterable[KeyT], now: datetime) -> KeyT | None:
-    """The key that signs now: the newest that is active."""
+    """Return the key that signs now: the newest active one; None if no key is active."""
     active = [key for key in usable_keys(keys, now) if key.active_from <= now]
     return max(active, key=lambda key: key.serial, default=None)
 
 
 def key_state(key: KeyTimes, signing: KeyTimes | None, now: datetime) -> KeyState:
-    """What `flask keys list` calls the state of `key`, `signing` being the one that signs."""
+    """Return the state of `key`, for `flask keys list`.
+
+    Args:
+        key: the key in question.
+        signing: the key that signs now; None if no key does.
+        now: the current time.
+    """
     if is_over(key, now):
         return KeyState.RETIRED
     if now < key.active_from:
@@ -80,12 +86,13 @@ def key_state(key: KeyTimes, signing: KeyTimes | None, now: datetime) -> KeyStat
 
 
 def is_key_needed(newest: KeyTimes | None, cause: RotationCause, now: datetime) -> bool:
-    """Whether a new key has to be made.
+    """Return True if a new key has to be made.
 
     Args:
-        newest: the key with the greatest serial, None before the first.
-        cause: what asks for it. An order is already served while the next key waits for its
-            time to sign, so that two orders in a row, or two operators, make one key.
+        newest: the key with the greatest serial; None before the first.
+        cause: the reason. An ORDER needs no further key while the next key does not sign yet, so
+            two orders in a row, or two operators, make one key.
+        now: the current time.
     """
     if newest is None or is_over(newest, now) or cause is RotationCause.EMERGENCY:
         return True
@@ -94,16 +101,22 @@ def is_key_needed(newest: KeyTimes | None, cause: RotationCause, now: datetime) 
 
 
 def first_signature(now: datetime, *, is_urgent: bool) -> datetime:
-    """From when on a key that is made now signs.
+    """Return the time from which a key made now signs.
 
     Args:
-        is_urgent: there is no key before it, or none that may sign on. Then it begins in the
-            past, so that it counts at once also on a machine whose clock is behind. Otherwise it
-            is shown first, for so long that no verifier meets an unknown key.
+        now: the current time.
+        is_urgent: True if no earlier key may go on signing. The time is then in the past, so that
+            a machine whose clock is slow uses the key at once too. Otherwise the key is published
+            first, until every verifier's cached key set has it.
     """
     return now - LEEWAY if is_urgent else now + JWKS_MAX_AGE + CACHE_TTL + LEEWAY
 
 
 def retirement(successor_active_from: datetime, access_token_ttl: timedelta) -> datetime:
-    """When the last token that a key signed has expired, its successor taking over as given."""
+    """Return the time at which the last token of a key has expired.
+
+    Args:
+        successor_active_from: start of signing of the next key.
+        access_token_ttl: lifetime of an access token.
+    """
     return successor_active_from + CACHE_TTL + access_token_ttl + 2 * LEEWAY

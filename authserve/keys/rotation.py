@@ -1,4 +1,4 @@
-"""Making the next key, ending those before it, and what an operator may see of them."""
+"""Rotation: making the next key, retiring the older ones, and listing keys for the operator."""
 
 import logging
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ ALGORITHM = "ES256"
 """ECDSA on P-256 with SHA-256 (RFC 7518 §3.4): 128-bit security (ASVS 11.2.3), short tokens."""
 
 KID_BYTES = 16
-"""Of the public key's SHA-256: no two keys ever share them."""
+"""Bytes of the public key's SHA-256 in a `kid`: enough that no two keys share one."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A key as an operator sees it."""
+    """A key as shown to the operator; the private part is left out."""
 
     kid: str
     state: KeyState
@@ -53,11 +53,12 @@ class ListedKey:
 
 @dataclass(frozen=True, slots=True)
 class NewestKey:
-    """What came of a rotation.
+    """The newest key after a call of `rotate`.
 
     Args:
-        active_from: from when on it signs.
-        is_new: whether this call made it.
+        kid: its id.
+        active_from: start of signing.
+        is_new: True if this call made the key.
     """
 
     kid: str
@@ -66,7 +67,7 @@ class NewestKey:
 
 
 def list_keys() -> list[ListedKey]:
-    """Every key that is kept, newest first."""
+    """Return every stored key, newest first."""
     moment, keys = now(), read_keys(with_retired=True)
     signing = find_signing_key(keys, moment)
     return [
@@ -82,16 +83,17 @@ def list_keys() -> list[ListedKey]:
 
 
 def rotate(cause: RotationCause, *, request: RequestInfo) -> NewestKey:
-    """Make a new signing key if `cause` needs one, and set the end of those before it.
+    """Make a new signing key if `cause` needs one, and set the retirement of the older keys.
 
-    Of simultaneous callers one makes the key, and the others are given it. Only an emergency is
-    not content with a key that others made and that does not sign yet.
+    Of simultaneous callers one makes the key, and the others get it. An emergency retries if
+    another caller's key does not sign yet.
 
     Args:
-        cause: an EMERGENCY has the new key sign at once and the older ones believed no more:
-            every access token ends, and clients go on with their refresh tokens. Otherwise the
-            new key is only shown at first, and the old one stays until its last token has
+        cause: with EMERGENCY the new key signs at once, and older keys verify no more: every
+            access token becomes invalid, and clients use their refresh tokens. Otherwise the new
+            key is only published at first, and the old one verifies until its last token has
             expired.
+        request: recorded with the audit event.
     """
     while True:
         with transaction() as session:
@@ -110,16 +112,16 @@ def rotate(cause: RotationCause, *, request: RequestInfo) -> NewestKey:
 
 
 def rewrap() -> int:
-    """Seal the private keys anew under the current `SECRET_KEY`, so a fallback can be dropped.
+    """Encrypt the private keys anew under the current `SECRET_KEY`, so a fallback can be removed.
 
-    Those that are retired are left: nothing opens them again, and one whose secret was lost must
-    not stand in the way for ever.
+    Retired keys are skipped: they are never decrypted again, and one whose secret is lost must
+    not make this fail for ever.
 
     Returns:
-        How many keys were sealed.
+        The number of keys encrypted anew.
 
     Raises:
-        SigningKeyUnavailableError: one of them opens under no secret; nothing is changed.
+        SigningKeyUnavailableError: no secret decrypts one of the keys; nothing is changed.
     """
     with transaction() as session:
         rows = session.scalars(select(SigningKey).where(is_usable()).with_for_update()).all()
@@ -135,7 +137,7 @@ def _find_newest(session: Session) -> SigningKey | None:
 def _make_key(
     session: Session, newest: SigningKey | None, cause: RotationCause, request: RequestInfo
 ) -> str | None:
-    """Insert the key after `newest`; None if somebody else was faster to."""
+    """Insert the key after `newest`; return its `kid`, or None if another caller was faster."""
     is_emergency = cause is RotationCause.EMERGENCY
     serial = newest.serial + 1 if newest is not None else 1
     is_urgent = is_emergency or newest is None or is_over(newest, now())
@@ -176,7 +178,7 @@ def _set_retirement(
 ) -> None:
     older = update(SigningKey).where(SigningKey.serial < serial)
     if is_emergency:
-        # As the new key's beginning: at once, also on a machine whose clock is behind.
+        # The same time as the new key's start, in the past: effective at once on slow clocks too.
         session.execute(older.where(is_usable()).values(retire_at=active_from))
         return
     end = retirement(active_from, get_settings().access_token_ttl)

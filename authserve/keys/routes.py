@@ -15,7 +15,7 @@ blueprint = Blueprint(
 @blueprint.get("/jwks.json")
 @blueprint.response(200, JWKSetSchema)
 def jwks() -> Response:
-    """The public keys that verify access tokens: the present, the next, and those still needed."""
+    """Return the public keys that verify access tokens: current, next and still needed ones."""
     response = jsonify(get_key_store().jwks())
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     return response

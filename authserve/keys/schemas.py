@@ -1,4 +1,4 @@
-"""The form of a public key set."""
+"""Schemas of the public key set."""
 
 from marshmallow import Schema, fields
 
@@ -8,7 +8,7 @@ class JWKSchema(Schema):
 
     kty = fields.String(required=True, metadata={"example": "EC"})
     crv = fields.String(metadata={"example": "P-256"})
-    # The numbers of RFC 7517's own example (appendix A.1).
+    # The coordinates of RFC 7517's example (appendix A.1).
     x = fields.String(metadata={"example": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"})
     y = fields.String(metadata={"example": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
     kid = fields.String(required=True, metadata={"example": "p9qcBWxWJCx9wb9evUx1gA"})
@@ -17,6 +17,6 @@ class JWKSchema(Schema):
 
 
 class JWKSetSchema(Schema):
-    """RFC 7517 §5."""
+    """A set of public keys (RFC 7517 §5)."""
 
     keys = fields.List(fields.Nested(JWKSchema), required=True)

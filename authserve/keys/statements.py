@@ -1,4 +1,4 @@
-"""The rows of the keys: how they are read, and how their private parts are sealed."""
+"""Statements that read the keys, and the encryption of the private keys."""
 
 import logging
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TABLE = table_of(SigningKey)
 
 @dataclass(frozen=True, slots=True)
 class LoadedKey:
-    """A key as a worker holds it: public part ready to verify, private part still sealed."""
+    """A key as a worker holds it: public key ready to verify, private key still encrypted."""
 
     kid: str
     serial: int
@@ -37,12 +37,12 @@ class LoadedKey:
 
 
 def is_usable() -> ColumnElement[bool]:
-    """`not is_over` as SQL."""
+    """Return the SQL condition for `not is_over`."""
     return or_(TABLE.c.retire_at.is_(None), TABLE.c.retire_at > now())
 
 
 def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
-    """The keys in the order of their serials, without those whose time is over unless wanted."""
+    """Return the keys by ascending serial; retired keys only if `with_retired`."""
     statement = select(TABLE).order_by(TABLE.c.serial)
     if not with_retired:
         statement = statement.where(is_usable())
@@ -65,9 +65,9 @@ def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
 
 @dataclass(frozen=True, slots=True)
 class KeyDates:
-    """Since when the present key signs, and from when on the next one is made.
+    """The times of the current key's first signature and of the next rotation.
 
-    The second is in the past when a rotation is overdue.
+    `rotation_due` is in the past when a rotation is overdue.
     """
 
     signing_since: datetime
@@ -75,7 +75,7 @@ class KeyDates:
 
 
 def find_key_dates() -> KeyDates | None:
-    """The dates of the keys as they are, or None while no key signs."""
+    """Return the dates of the stored keys, or None while no key signs."""
     columns = (SigningKey.serial, SigningKey.active_from, SigningKey.retire_at)
     keys = read_all(select(*columns).where(is_usable()).order_by(SigningKey.serial))
     signing = find_signing_key(keys, now())
@@ -90,7 +90,7 @@ def seal(kid: str, private_der: bytes) -> bytes:
 
 
 def unseal(key: LoadedKey) -> ec.EllipticCurvePrivateKey:
-    """The private key, ready to sign.
+    """Return the decrypted private key, ready to sign.
 
     Raises:
         SigningKeyUnavailableError: see `unseal_bytes`.
@@ -102,10 +102,10 @@ def unseal(key: LoadedKey) -> ec.EllipticCurvePrivateKey:
 
 
 def unseal_bytes(kid: str, sealed: bytes) -> bytes:
-    """Open what `seal` made, under the current `SECRET_KEY` or a fallback.
+    """Decrypt a result of `seal` with the current `SECRET_KEY` or a fallback.
 
     Raises:
-        SigningKeyUnavailableError: no secret opens it; the log has told what to do.
+        SigningKeyUnavailableError: no secret decrypts it; the remedy has been logged.
     """
     try:
         return get_keyring().decrypt(SEAL_PURPOSE, sealed, context=kid.encode())

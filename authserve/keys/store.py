@@ -1,4 +1,4 @@
-"""One process's copy of the keys."""
+"""Each process's copy of the signing keys."""
 
 import logging
 import threading
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class KeyStore:
     """One process's copy of the keys. Safe for threads.
 
-    While the database is away the last copy goes on serving, so tokens can still be verified.
+    During a database outage the last copy stays in use, so tokens can still be verified.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -42,16 +42,16 @@ class KeyStore:
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Read the keys before anybody asks, so that they are there when the database is not."""
+        """Read the keys before the first request, so that a later outage finds them loaded."""
         try:
             self._follow()
         except SQLAlchemyError as error:
             logger.warning("signing keys not read", extra={"reason": type(error).__name__})
 
     def find_public_key(self, kid: str) -> ec.EllipticCurvePublicKey | None:
-        """The key that verifies tokens with this `kid`, or None if none may (any more).
+        """Return the key that verifies tokens with this `kid`; None if unknown or retired.
 
-        An unknown `kid` may have been published a moment ago, so it is looked up afresh.
+        An unknown `kid` may be newer than this copy, so the keys are read again.
         """
         self._follow()
         key = self._keys.get(kid)
@@ -63,11 +63,11 @@ class KeyStore:
         return key.public_key
 
     def signing_key(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
-        """The `kid` and private key to sign with now.
+        """Return the `kid` and the private key to sign with now.
 
         Raises:
-            SigningKeyUnavailableError: the secret that sealed it is gone, or by this machine's
-                clock no key signs yet; the log says which.
+            SigningKeyUnavailableError: no configured secret decrypts the key, or no key is active
+                by this machine's clock; the log says which.
         """
         self._follow()
         key = find_signing_key(self._keys.values(), now())
@@ -80,13 +80,13 @@ class KeyStore:
         return key.kid, private
 
     def jwks(self) -> dict[str, Any]:
-        """The public key set (RFC 7517): all that may verify a live token, and the next one."""
+        """Return the public key set (RFC 7517): the keys that verify tokens now, and the next."""
         self._follow()
         keys = sorted(usable_keys(self._keys.values(), now()), key=lambda key: key.serial)
         return {"keys": [_public_jwk(key) for key in keys]}
 
     def _follow(self) -> None:
-        """Read the keys again if this copy is old; one thread does, the others go on meanwhile."""
+        """Read the keys again if this copy is old; one thread reads, others use the old copy."""
         if self._monotonic() - self._loaded_at < CACHE_TTL.total_seconds():
             return
         if not self._keys:
@@ -101,7 +101,7 @@ class KeyStore:
                 self._lock.release()
 
     def _reload(self, *, asked_at: float) -> None:
-        """Read the keys now, unless another thread has begun to since `asked_at`."""
+        """Read the keys, unless another thread has begun a read since `asked_at`."""
         with self._lock:
             if self._loaded_at <= asked_at:
                 self._load()
@@ -109,7 +109,7 @@ class KeyStore:
     def _load(self) -> None:
         began_at = self._monotonic()
         keys = self._take(read_keys())
-        # What was read is taken first: it counts even if no new key can be made now.
+        # Store the keys first: they are valid even if no new key can be made now.
         if is_key_needed(keys[-1] if keys else None, RotationCause.DUE, now()):
             rotate(RotationCause.DUE, request=RequestInfo())
             self._take(read_keys())
@@ -125,7 +125,7 @@ KEY_STORE_EXTENSION = "authserve.key_store"
 
 
 def get_key_store() -> KeyStore:
-    """The key store of the running application."""
+    """Return the key store of the running application."""
     return cast(KeyStore, component(KEY_STORE_EXTENSION))
 
 
