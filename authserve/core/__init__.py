@@ -1,5 +1,5 @@
-"""The kernel: small modules that know neither the database nor any feature.
+"""The kernel: small modules that depend on neither the database package nor any feature.
 
-Every package may import it. Begin with `actor.py` (who acts), `events.py` (what happens) and
-`errors.py` (what callers are answered).
+Every package may import it. Begin with `actor.py` (the caller of a use case), `events.py` (facts
+that the audit trail records) and `errors.py` (refusals that clients receive).
 """

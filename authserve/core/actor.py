@@ -1,18 +1,18 @@
-"""Who acts, and from where: plain values that services take instead of a request."""
+"""The actor of a call and the origin of its request, as plain values for use cases."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 USER_AGENT_MAX_LENGTH = 512
-"""Longer ones are cut; they are shown to people, never compared (chosen)."""
+"""In characters; longer user agents are cut, as they are displayed but never compared (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserRef:
-    """A user as events name them.
+    """A reference to a user, for events.
 
-    `audit_id` is what audit events hold of the user: the id itself, or a random id for accounts
-    that were made before events held ids.
+    `audit_id` identifies the user in audit events: it is the id itself, or a random id for
+    accounts that are older than ids in events.
     """
 
     id: UUID
@@ -21,15 +21,15 @@ class UserRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts: a signed-in user, or nobody that the service can name (a visitor, an operator).
+    """The actor of a call: a signed-in user, an unidentified visitor, or the operator.
 
     Args:
         user: None for a visitor and for the command line.
         session_id: the session that the access token belongs to.
         roles: names of the user's roles.
-        permissions: what those roles allow, read with the token check, so never stale.
-        holds_everything: whether the actor is an administrator, who may also do and grant what
-            only other services give a meaning to.
+        permissions: the permissions of those roles, read during the token check, so never stale.
+        holds_everything: True for administrators and the operator. They have and may grant every
+            permission, including those that only other services use.
     """
 
     user: UserRef | None = None
@@ -40,41 +40,41 @@ class Actor:
 
     @property
     def signed_in_user(self) -> UserRef:
-        """The user, where a token check has proven that there is one.
+        """The user, for callers behind a token check.
 
         Raises:
-            LookupError: the actor is a visitor; the caller forgot to ask for a token.
+            LookupError: the actor has no user; the route does not require a token.
         """
         if self.user is None:
             raise LookupError("nobody is signed in")
         return self.user
 
     def has_permission(self, permission: str) -> bool:
-        """Whether one of the actor's roles carries `permission`."""
+        """Return True if the actor has `permission`."""
         return self.holds_everything or permission in self.permissions
 
     def has_permissions(self, permissions: frozenset[str]) -> bool:
-        """Whether the actor's roles carry all of `permissions`."""
+        """Return True if the actor has all of `permissions`."""
         return self.holds_everything or permissions <= self.permissions
 
 
 VISITOR = Actor()
 
 OPERATOR = Actor(holds_everything=True)
-"""The operator at the command line, who may do what every permission allows.
+"""The operator at the command line, who has every permission.
 
-Audit events name no user as actor then; their user agent is the command.
+Audit events of the operator have no actor; their user agent is the command.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """Where a call comes from, for sessions, limits and audit events.
+    """The origin of a call, for sessions, limits and audit events.
 
     Args:
-        ip: the client's address as the trusted proxies tell it; None off the network.
+        ip: the client's address as the trusted proxies report it; None at the command line.
         user_agent: at most `USER_AGENT_MAX_LENGTH` characters, without control characters.
-        correlation_id: ties log lines, problem bodies and audit events together.
+        correlation_id: links the log lines, problem body and audit events of one request.
     """
 
     ip: str | None = None

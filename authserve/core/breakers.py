@@ -1,7 +1,7 @@
-"""Circuit breakers: a dependency that is away is not asked again and again.
+"""Circuit breakers: while a dependency is down, calls to it are refused at once.
 
-pybreaker keeps the state; but it runs what it guards under its own lock, where hanging calls
-would queue behind each other. So the call is made outside, and only its outcome is reported.
+pybreaker keeps the state, but it would run each call under its own lock, where hanging calls
+block each other. So `Breaker` makes the call outside the lock and reports only the outcome.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from typing import Any, TypeVar, cast
 
 from authserve.core.container import component
 
-# pybreaker imports redis wherever it is installed, for a storage that is not used here: 35 ms of
-# each start, and 7 MB (measured). With None in its place it goes without, as if there were none
-# (the language reference, 5.3.1).
+# pybreaker imports redis if it is installed, for a storage that is not used here. That costs 35 ms
+# of each start and 7 MB (measured). None in `sys.modules` makes the import fail, as if redis were
+# not installed (the language reference, 5.3.1).
 sys.modules.setdefault("redis", None)  # type: ignore[arg-type]
 import pybreaker  # noqa: E402
 
@@ -30,18 +30,18 @@ T = TypeVar("T")
 
 
 class BreakerOpenError(Exception):
-    """The dependency was away a moment ago, and has not been asked."""
+    """A call refused because the dependency failed recently; the call was not made."""
 
 
 class Breaker:
-    """Guards calls to one dependency. Safe for threads.
+    """A thread-safe guard for calls to one dependency.
 
     Args:
-        name: what it guards, in logs and metrics.
-        failures: consecutive ones that open it.
-        reset_secs: after this long one call is let through, to see; the others wait for what
-            comes of it, but no longer than this once more.
-        monotonic: seconds that only grow.
+        name: the dependency's name in logs and metrics.
+        failures: consecutive failures that open the breaker.
+        reset_secs: seconds after opening until one probe call is allowed. Other calls are refused
+            until the probe ends, or for `reset_secs` more; then another probe is allowed.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Breaker:
         self._monotonic = monotonic
         self._lock = Lock()
         self._rests_until = float("-inf")
-        # Nothing is reported to it while it is open, so its own clock, which a change of the
-        # system's time would mislead, is never asked.
+        # pybreaker's own clock follows changes of the system's time. It is never used, because no
+        # outcome is reported to pybreaker while it is open.
         self._state = pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=0,
@@ -68,12 +68,12 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether a call would be refused now."""
+        """True if a call would be refused now."""
         return self.state != pybreaker.STATE_CLOSED and self._monotonic() < self._rests_until
 
     @property
     def is_closed(self) -> bool:
-        """Whether the dependency is there, as far as anybody knows."""
+        """True if the dependency is up, as far as is known."""
         return self.state == str(pybreaker.STATE_CLOSED)
 
     @property
@@ -84,15 +84,15 @@ class Breaker:
     def call(
         self, action: Callable[[], T], *, is_failure: Callable[[Exception], bool] = lambda _: True
     ) -> T:
-        """Do `action`, unless the breaker is open.
+        """Call `action` and return its result, unless the breaker is open.
 
         Args:
             action: the call to the dependency.
-            is_failure: whether an error means that the dependency is away; others pass through
-                and count as an answer.
+            is_failure: True for an error that means the dependency is down. Other errors count as
+                an answer. Every error is raised again.
 
         Raises:
-            BreakerOpenError: it is open; nothing was done.
+            BreakerOpenError: the breaker is open; `action` was not called.
         """
         is_probe = self._admit()
         try:
@@ -104,19 +104,19 @@ class Breaker:
         return result
 
     def trip(self) -> None:
-        """Open it now: what was seen elsewhere leaves no doubt that the dependency is away."""
+        """Open the breaker now, when other evidence proves that the dependency is down."""
         with self._lock:
             if not self.is_open:
                 self._state.open()
 
     def _admit(self) -> bool:
-        """Let a call through, or not; True if it is the one that looks whether all is well."""
+        """Return True if the call is the probe, False if the breaker is closed; else refuse it."""
         with self._lock:
             if self.state == pybreaker.STATE_CLOSED:
                 return False
             if self.is_open:
                 raise BreakerOpenError(self.name)
-            # Should this call never come back, another one may look after as long again.
+            # If this probe never ends, another one is allowed after `reset_secs`.
             self._rests_until = self._monotonic() + self._reset_secs
             if self.state == pybreaker.STATE_OPEN:
                 self._state.half_open()
@@ -128,19 +128,19 @@ class Breaker:
                 raise error
 
         with self._lock:
-            # What began before the breaker opened says nothing of how things are since.
+            # A call that began before the breaker opened proves nothing about the time since.
             is_probing = self.state == pybreaker.STATE_HALF_OPEN and is_probe
             if self.state != pybreaker.STATE_CLOSED and not is_probing:
                 return
-            # What comes back is the error reported.
+            # pybreaker raises the reported error again.
             with contextlib.suppress(Exception):
                 self._state.call(outcome)
 
     def note_state(self, state: str) -> None:
-        """Log a change of state, and rest from when the breaker opened."""
+        """Log a change of state; if the breaker opened, refuse calls for `reset_secs`."""
         if state == pybreaker.STATE_OPEN:
             self._rests_until = self._monotonic() + self._reset_secs
-        # Each process has breakers of its own.
+        # The process id belongs in the log because each process has its own breakers.
         extra = {"breaker": self.name, "state": state, "pid": os.getpid()}
         logger.warning("breaker changed", extra=extra)
 
@@ -157,5 +157,5 @@ BREAKERS_EXTENSION = "authserve.breakers"
 
 
 def all_breakers() -> tuple[Breaker, ...]:
-    """The breakers of a web process, for whoever watches them: each has a `name` and a `state`."""
+    """Return the breakers of this web process, for metrics of their `name` and `state`."""
     return cast("tuple[Breaker, ...]", component(BREAKERS_EXTENSION))

@@ -1,7 +1,7 @@
 """The parts that every `flask` command shares: output, errors, confirmation, standard input.
 
-Standard output carries the answer alone: text for people, JSON with `--json`. Hints, progress and
-errors go to standard error. A command that fails ends with status 1 and one line there.
+Standard output carries the result alone: text for people, JSON with `--json`. Hints, progress and
+errors go to standard error. A command that fails writes its error there and exits with status 1.
 """
 
 import codecs
@@ -31,7 +31,7 @@ _AS_JSON = "authserve.cli.as_json"
 
 
 class BaseCommand(click.Command):
-    """A command that writes UTF-8 and reports what the service refuses in one line."""
+    """A command that writes UTF-8 and reports refusals without a traceback."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Prepare the streams before anything is written, `--help` included."""
@@ -92,11 +92,10 @@ def use_utf8() -> None:
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
-    """Report what a command's work raises as one line on standard error, with exit status 1.
+    """Report errors of a command's work on standard error, with exit status 1.
 
-    Bugs keep their traceback, and so does a row that the database does not take. Output is
-    flushed here, so that a closed pipe or a full disk fails the command instead of the
-    interpreter's exit.
+    Bugs, and rows that the database rejects, keep their traceback. Output is flushed here, so
+    that a closed pipe or a full disk fails the command instead of the interpreter's exit.
     """
     try:
         try:
@@ -129,7 +128,7 @@ def _describe(error: OSError) -> str:
 
 
 def _drop_unwritable_output() -> None:
-    """Discard what standard output does not take, or the interpreter's exit would fail on it."""
+    """Discard output that cannot be written, because the interpreter's exit would fail on it."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -141,12 +140,12 @@ def _drop_unwritable_output() -> None:
 
 
 def print_hint(text: str) -> None:
-    """Write a sentence that is no part of the answer to standard error."""
+    """Write a sentence that is not part of the result to standard error."""
     click.echo(text, err=True)
 
 
 def print_result(text: str, **document: Any) -> None:
-    """Write what a command did: `text` for people, `document` with `--json`."""
+    """Write a command's result: `text` for people, `document` with `--json`."""
     if is_json():
         print_document(document)
     else:
@@ -154,23 +153,23 @@ def print_result(text: str, **document: Any) -> None:
 
 
 def print_line(text: str) -> None:
-    """Write a line for people that may hold what strangers sent."""
+    """Write a line for people, with control characters from untrusted input escaped."""
     click.echo(escape_controls(text))
 
 
 def escape_controls(text: str) -> str:
-    """Return the text on one line, without characters that could steer a terminal."""
+    """Return the text on one line, with characters that could control a terminal escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_document(document: Any, *, is_one_of_many: bool = False) -> None:
-    """Write one object as JSON, on a line of its own where others follow it."""
+    """Write one object as JSON, on a single line if it is one of many."""
     indent = None if is_one_of_many else 2
     click.echo(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
 WIDTH_ROWS = 200
-"""Rows that are read before a table's first line is written, to measure its columns (chosen)."""
+"""Rows read before the first line of a table is written, to measure its columns (chosen)."""
 
 
 def print_rows(
@@ -182,8 +181,8 @@ def print_rows(
 
     Args:
         rows: documents that JSON can express.
-        columns: the key of each column of the table by its header.
-        empty: the hint for people where there are no rows.
+        columns: maps each header of the table to the key of its column.
+        empty: the hint for people if there are no rows.
     """
     if is_json():
         for row in rows:
@@ -221,7 +220,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes (UAX #11: wide characters take two)."""
+    """Return the terminal columns that a text takes (UAX #11: wide characters take two)."""
     return sum(
         0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
         for c in text
@@ -230,7 +229,7 @@ def _width(text: str) -> int:
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error where that is a terminal; yields its update."""
+    """Show a progress bar if standard error is a terminal; yield its update function."""
     is_hidden = not sys.stderr.isatty()
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=is_hidden) as bar:
         yield bar.update
@@ -238,12 +237,12 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def open_output(file: Path) -> Iterator[TextIO]:
-    """Open a new file that only its owner can read, or standard output for `-`.
+    """Open a new file that only its owner can read (0600), or standard output for `-`.
 
     An existing file is never overwritten. A file that could not be completed is deleted.
 
     Raises:
-        click.ClickException: the file cannot be made.
+        click.ClickException: the file exists already or cannot be created.
     """
     if _is_stdout(file):
         yield sys.stdout
@@ -262,7 +261,9 @@ def open_output(file: Path) -> Iterator[TextIO]:
 
 
 def print_written(file: Path, what: str, count: int) -> None:
-    """Say how much an export wrote into a file; standard output gets nothing but the export.
+    """Report the number of things that an export wrote to a file.
+
+    Nothing is reported if the export itself went to standard output.
 
     Args:
         what: the plural of what was written, for example `events`.
@@ -286,10 +287,10 @@ YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on standard error before access ends; `yes` answers in advance.
+    """Ask the operator for confirmation on standard error; `yes` skips the question.
 
     Raises:
-        click.ClickException: the answer is no, or there is none.
+        click.ClickException: the answer is no, or there is no answer.
     """
     if yes:
         return
@@ -302,10 +303,10 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def expand_stdin(values: Iterable[str]) -> list[str]:
-    """Return the values without repetitions, with the lines of standard input in place of `-`.
+    """Return the values without duplicates, with `-` replaced by the lines of standard input.
 
     Raises:
-        click.ClickException: standard input was asked for, and holds no line.
+        click.ClickException: `-` was given, and standard input holds no line.
     """
     found: dict[str, None] = {}
     for value in values:
@@ -323,9 +324,9 @@ def _read_lines() -> list[str]:
 
 
 def read_line() -> str:
-    """Return the first line of standard input, without its end; empty if there is none.
+    """Return the first line of standard input without its line end, or empty text if none.
 
-    Bytes that are no text become surrogates, which every check of text refuses.
+    Bytes that are not text become surrogates, which every check of text refuses.
     """
     stream = sys.stdin.buffer
     raw = stream.readline()
@@ -338,7 +339,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode_text(raw: bytes) -> str:
-    """Decode UTF-8, or UTF-16 with a byte order mark; the mark is no part of the text.
+    """Decode UTF-8, or UTF-16 with a byte order mark; the mark is removed.
 
     PowerShell writes such marks into its pipes.
     """
@@ -349,11 +350,16 @@ def decode_text(raw: bytes) -> str:
 
 
 def act_on_each(items: Sequence[T], act: Callable[[T], None], *, name: Callable[[T], str]) -> None:
-    """Do something to each of several things; one that is refused does not keep the others back.
+    """Call `act` for each item; a refused item does not stop the others.
+
+    Args:
+        items: the things to act on.
+        act: raises `AuthserveError` to refuse an item.
+        name: returns the item's name for error lines.
 
     Raises:
-        AuthserveError: there is one thing, and it is refused.
-        SystemExit: one of several was refused, which standard error has said.
+        AuthserveError: there is only one item, and it was refused.
+        SystemExit: at least one of several was refused; standard error names each.
     """
     if len(items) == 1:
         act(items[0])
@@ -370,10 +376,10 @@ def act_on_each(items: Sequence[T], act: Callable[[T], None], *, name: Callable[
 
 
 class TimeParam(click.ParamType[datetime]):
-    """A time in RFC 3339 form, with its offset.
+    """A time in RFC 3339 form, with an offset.
 
     Args:
-        is_utc_implied: accept a time without an offset, and take it as UTC.
+        is_utc_implied: accept a time without an offset and treat it as UTC.
     """
 
     name = "time"

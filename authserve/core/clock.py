@@ -1,7 +1,7 @@
-"""The time, from one place and in UTC.
+"""The only source of the time of day, in UTC.
 
-Nothing else in the service asks the operating system for the time of day, so a test that freezes
-`now()` freezes the service.
+No other module reads the time of day from the operating system. So a test that freezes `now()`
+freezes the service.
 """
 
 import time
@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC, with microseconds."""
+    """Return the current time: aware, in UTC, with microseconds."""
     return datetime.now(UTC)
 
 
 def to_rfc3339(moment: datetime) -> str:
-    """The contract's form of a time, for example `2026-11-23T06:49:48.123456Z`.
+    """Return a time in the API's form, for example `2026-11-23T06:49:48.123456Z`.
 
     Raises:
-        ValueError: a naive moment, which Python would take to be in the machine's own zone.
+        ValueError: the time is naive; Python would treat it as local time.
     """
     if moment.utcoffset() is None:
         raise ValueError("naive datetime: use core.clock.now()")
@@ -28,7 +28,10 @@ def to_rfc3339(moment: datetime) -> str:
 
 @contextmanager
 def taking_at_least(seconds: float) -> Iterator[None]:
-    """Let a block end no sooner than that, however it ends, so that its time tells less of it."""
+    """Sleep at the end of a block until `seconds` have passed, also if it raises.
+
+    This hides from a client which path a block took, unless the block takes longer.
+    """
     ends_at = time.monotonic() + seconds
     try:
         yield

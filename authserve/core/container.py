@@ -1,4 +1,4 @@
-"""Where the parts of the running application are found: the one bridge to Flask's context."""
+"""Access to the components of the running application: the only bridge to Flask's context."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from flask import current_app
 
 
 def component(name: str) -> Any:
-    """The part that `app.py` registered as `name` in the application at work.
+    """Return the component that is registered as `name` in the current application.
 
     Raises:
-        RuntimeError: no application is at work.
-        KeyError: it has no such part.
+        RuntimeError: there is no application context.
+        KeyError: the application has no such component.
     """
     return current_app.extensions[name]

@@ -1,7 +1,7 @@
-"""How many cores this process may use: the scheduler's affinity, and the quota of its cgroup.
+"""The number of cores that this process may use, from CPU affinity and the cgroup's quota.
 
-A container's quota does not show in the number of cores. More processes than it allows are
-stopped in the middle of requests until the next period begins.
+The number of cores does not include a container's quota. If processes use more than the quota,
+the kernel stops them in the middle of requests until the next period begins.
 """
 
 import os
@@ -14,7 +14,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def count_usable_cores() -> int:
-    """Return the cores that this process may use at once, 1 at the least; a part counts as one."""
+    """Return the number of cores that this process may use: at least 1, fractions rounded up."""
     cores = len(os.sched_getaffinity(0))
     quota = find_cpu_quota()
     return cores if quota is None else max(1, min(cores, ceil(quota)))
@@ -24,8 +24,8 @@ def find_cpu_quota(*, cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) 
     """Return the smallest CPU quota of this process's cgroups in cores, or None without one.
 
     Args:
-        cgroups: where the hierarchies are mounted.
-        own_cgroups: the file that names this process's place in each (cgroups(7)).
+        cgroups: the folder where the cgroup hierarchies are mounted.
+        own_cgroups: the file with this process's path in each hierarchy (cgroups(7)).
     """
     quotas = [
         quota
@@ -37,14 +37,14 @@ def find_cpu_quota(*, cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) 
 
 
 def _own_folders(cgroups: Path, own_cgroups: Path) -> Iterator[Path]:
-    """Yield every folder from this process's cgroups up to where they are mounted.
+    """Yield every folder from this process's cgroups up to their mount points.
 
-    Inside a container the mounted root is often the container's own cgroup, so that it counts
-    even where the named path does not exist below it.
+    Inside a container the mount point is often the container's own cgroup, so it counts even if
+    the named path does not exist below it.
     """
     for line in _read(own_cgroups).splitlines():
         _, controllers, path = line.split(":", 2)
-        # The single hierarchy of version 2 names no controller.
+        # The line of version 2's single hierarchy names no controller.
         for mount in {cgroups} if not controllers else {cgroups / controllers, cgroups / "cpu"}:
             if controllers and "cpu" not in controllers.split(","):
                 continue
@@ -59,7 +59,7 @@ def _read_v2(folder: Path) -> float | None:
 
 
 def _read_v1(folder: Path) -> float | None:
-    """Read the two files of version 1; a quota of -1 is none (sched-bwc.rst)."""
+    """Read the two files of version 1; a quota of -1 means no limit (sched-bwc.rst)."""
     return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
 
 

@@ -14,35 +14,38 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from authserve.core.container import component
 
 _NONCE_BYTES = 12
-"""AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random, as a key here encrypts few messages."""
+"""AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random is safe as a key encrypts few messages."""
 
 
 def random_bytes(count: int = 16) -> bytes:
-    """`count` bytes nobody can guess; 16 are the 128 bits that ASVS 11.5.1 asks for."""
+    """Return `count` unguessable bytes; 16 are the 128 bits that ASVS 11.5.1 requires."""
     return secrets.token_bytes(count)
 
 
 def digest(secret: bytes) -> bytes:
-    """SHA-256, for high-entropy secrets only; passwords go through `core.passwords`."""
+    """Return the SHA-256 digest of a high-entropy secret; for passwords use `passwords.hasher`."""
     return hashlib.sha256(secret).digest()
 
 
 def is_equal(left: bytes, right: bytes) -> bool:
-    """Compare in constant time (ASVS 11.2.4)."""
+    """Return True if both are equal, compared in constant time (ASVS 11.2.4)."""
     return hmac.compare_digest(left, right)
 
 
 class UndecryptableError(Exception):
-    """No key of the ring opens the ciphertext: the secret key was changed without a fallback."""
+    """A ciphertext that no key of the ring decrypts.
+
+    Usually `SECRET_KEY` was changed without a fallback.
+    """
 
 
 class Keyring:
     """Keys derived from `SECRET_KEY` and its fallbacks, one set per purpose (HKDF, RFC 5869).
 
-    Two purposes share no key, so what is made for one can never pass for the other.
+    Purposes share no key, so a MAC or ciphertext of one purpose is never valid for another.
 
     Args:
-        secrets_newest_first: the current secret, then those still accepted.
+        secrets_newest_first: the current secret, then the fallbacks that are still accepted.
     """
 
     def __init__(self, secrets_newest_first: Sequence[str]) -> None:
@@ -50,7 +53,7 @@ class Keyring:
         self._derived: dict[str, tuple[bytes, ...]] = {}
 
     def keys(self, purpose: str) -> tuple[bytes, ...]:
-        """The 32-byte keys of `purpose`, the current one first."""
+        """Return the 32-byte keys of `purpose`, the current one first."""
         found = self._derived.get(purpose)
         if found is None:
             found = tuple(_derive(secret, purpose) for secret in self._secrets)
@@ -58,24 +61,34 @@ class Keyring:
         return found
 
     def mac(self, purpose: str, message: bytes) -> bytes:
-        """HMAC-SHA-256 of `message` under the current key of `purpose`."""
+        """Return the HMAC-SHA-256 of `message` under the current key of `purpose`."""
         return hmac.digest(self.keys(purpose)[0], message, "sha256")
 
     def is_mac(self, purpose: str, message: bytes, mac: bytes) -> bool:
-        """Whether `mac` is one of `message` under the current secret or a fallback."""
+        """Return True if `mac` verifies for `message` with the current secret or a fallback."""
         candidates = (hmac.digest(key, message, "sha256") for key in self.keys(purpose))
         return any(is_equal(candidate, mac) for candidate in candidates)
 
     def encrypt(self, purpose: str, plaintext: bytes, *, context: bytes) -> bytes:
-        """AES-256-GCM under the current key; `context` must be given again to decrypt."""
+        """Encrypt with AES-256-GCM under the current key.
+
+        Args:
+            purpose: selects the key.
+            plaintext: the secret data.
+            context: authenticated but not stored; decryption needs the same context.
+
+        Returns:
+            The nonce, then the ciphertext with its tag.
+        """
         nonce = random_bytes(_NONCE_BYTES)
         return nonce + AESGCM(self.keys(purpose)[0]).encrypt(nonce, plaintext, context)
 
     def decrypt(self, purpose: str, ciphertext: bytes, *, context: bytes) -> bytes:
-        """Open what `encrypt` sealed, under the current secret or a fallback.
+        """Decrypt a result of `encrypt` with the current secret or a fallback.
 
         Raises:
-            UndecryptableError: changed or cut data, another context, or a secret that is gone.
+            UndecryptableError: the data was changed or cut, the context or the purpose differs,
+                or the secret is no longer in the ring.
         """
         if len(ciphertext) < _NONCE_BYTES:
             raise UndecryptableError
@@ -97,5 +110,5 @@ KEYRING_EXTENSION = "authserve.keyring"
 
 
 def get_keyring() -> Keyring:
-    """The keyring of the running application."""
+    """Return the keyring of the running application."""
     return cast(Keyring, component(KEYRING_EXTENSION))

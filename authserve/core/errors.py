@@ -1,8 +1,8 @@
 """The one error hierarchy.
 
-A class says what kind of refusal it is by its parent, and which one by its `code`, the stable
-name that clients switch on. Codes are public API: one is never renamed and never used for a
-second fact. HTTP statuses are none of this module's business; `http/errors.py` maps the kinds.
+The parent class is the kind of refusal; the `code` is the stable name that clients switch on.
+Codes are public API: a code is never renamed and never reused for a second fact. HTTP statuses
+are not defined here; `http/errors.py` maps the kinds to them.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from typing import ClassVar
 
 
 class AuthserveError(Exception):
-    """Something the service refuses or cannot do, in words fit for whoever called.
+    """A refusal or failure that the service reports to the caller.
 
     Args:
-        detail: what the caller is told; the class's own sentence when left out. It never holds
-            a library's or a database's words; those go to the log, as `__cause__`.
+        detail: the sentence that the caller receives; the class's default if None. It never
+            holds a library's or a database's message; that goes to the log, as `__cause__`.
     """
 
     code: ClassVar[str]
@@ -26,28 +26,28 @@ class AuthserveError(Exception):
 
 
 class MalformedRequestError(AuthserveError):
-    """The request cannot be read at all."""
+    """A request that cannot be read at all."""
 
     code = "malformed_request"
     default_detail = "The request could not be read."
 
 
 class PayloadTooLargeError(AuthserveError):
-    """The body is larger than any call of ours needs."""
+    """A body that is larger than any endpoint needs."""
 
     code = "payload_too_large"
     default_detail = "The body is larger than 64 KiB."
 
 
 class UnsupportedMediaTypeError(AuthserveError):
-    """The body is not in a format that the call reads."""
+    """A body in a format that the endpoint does not read."""
 
     code = "unsupported_media_type"
     default_detail = "Send the body as application/json in UTF-8."
 
 
 class ValidationFailedError(AuthserveError):
-    """Fields were readable but not acceptable.
+    """A request with readable but unacceptable fields.
 
     Args:
         errors: field name to messages, for example `{"email": ["Not a valid address."]}`.
@@ -62,7 +62,7 @@ class ValidationFailedError(AuthserveError):
 
 
 class UnauthenticatedError(AuthserveError):
-    """The caller has not proven who they are.
+    """A call without a valid proof of the caller's identity.
 
     `challenge` is the parameter list of the `WWW-Authenticate: Bearer` header (RFC 6750 §3).
     """
@@ -71,9 +71,9 @@ class UnauthenticatedError(AuthserveError):
 
 
 class AuthenticationRequiredError(UnauthenticatedError):
-    """The call needs an access token, and there was none.
+    """A call without the access token that it needs.
 
-    RFC 6750 §3.1: without credentials the challenge carries no error code.
+    Without credentials, the challenge carries no error code (RFC 6750 §3.1).
     """
 
     code = "authentication_required"
@@ -82,28 +82,28 @@ class AuthenticationRequiredError(UnauthenticatedError):
 
 
 class InvalidTokenError(UnauthenticatedError):
-    """The token is malformed, unsigned, signed by somebody else, or of another kind."""
+    """A token that is malformed, unsigned, signed by another party, or of another kind."""
 
     code = "invalid_token"
     default_detail = "The token is not valid."
 
 
 class TokenExpiredError(UnauthenticatedError):
-    """The token, or the session that it belongs to, has reached its end."""
+    """A token that has expired, or whose session has expired."""
 
     code = "token_expired"
     default_detail = "The token has expired."
 
 
 class SessionRevokedError(UnauthenticatedError):
-    """The session was ended: by logout, by an administrator, by a new password, or by reuse."""
+    """A session revoked by logout, an administrator, a new password, or reuse of a token."""
 
     code = "session_revoked"
     default_detail = "The session has ended. Sign in again."
 
 
 class ReauthenticationRequiredError(UnauthenticatedError):
-    """The call wants a password given within the last `max_age_secs` seconds (RFC 9470 §3)."""
+    """A call that needs a password entered within the last `max_age_secs` (RFC 9470 §3)."""
 
     code = "reauthentication_required"
     default_detail = "Confirm your password first: POST /api/v1/auth/reauthenticate."
@@ -114,39 +114,40 @@ class ReauthenticationRequiredError(UnauthenticatedError):
 
 
 class ForbiddenError(AuthserveError):
-    """The caller is known, and may not do this."""
+    """A call that its identified caller may not make."""
 
 
 class InsufficientPermissionsError(ForbiddenError):
-    """The caller lacks a permission that the call needs."""
+    """A call that needs a permission which the caller lacks."""
 
     code = "insufficient_permissions"
     default_detail = "You do not have the permission that this needs."
 
 
 class NotFoundError(AuthserveError):
-    """There is no such thing, or none that the caller may know of."""
+    """A resource that does not exist, or whose existence the caller may not learn."""
 
     code = "not_found"
     default_detail = "There is no such resource."
 
 
 class ConflictError(AuthserveError):
-    """The request is fine, but does not fit the present state."""
+    """A valid request that conflicts with the current state."""
 
 
 class InvalidTokenForUseError(AuthserveError):
-    """A one-time token is unknown, spent, superseded or expired."""
+    """A one-time token that is unknown, used, superseded or expired."""
 
     code = "invalid_or_expired_token"
     default_detail = "This link is not valid any more. Ask for a new one."
 
 
 class RetryableError(AuthserveError):
-    """The same request may succeed later.
+    """A refusal of a request that may succeed later.
 
     Args:
-        retry_after_secs: whole seconds after which to try again; None lets the HTTP layer choose.
+        retry_after_secs: whole seconds until the client should retry; if None, the HTTP layer
+            chooses.
     """
 
     def __init__(self, detail: str | None = None, *, retry_after_secs: int | None = None) -> None:
@@ -155,11 +156,11 @@ class RetryableError(AuthserveError):
 
 
 class ThrottledError(RetryableError):
-    """The caller does this too often."""
+    """A call that the caller makes too often."""
 
 
 class UnavailableError(RetryableError):
-    """The service, or something that it stands on, cannot answer now."""
+    """A service, or a dependency of it, that cannot answer now."""
 
     code = "service_unavailable"
     default_detail = "The service cannot answer at the moment. Try again shortly."

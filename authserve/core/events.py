@@ -1,7 +1,8 @@
-"""Domain events: how an effect reaches a feature above without importing it.
+"""Domain events: they let a feature notify a higher layer without importing it.
 
-A service emits an event inside its transaction; the handlers that `app.py` wired run at once, in
-the same transaction. So the audit trail, for one, commits with what it records or not at all.
+A use case emits an event inside its transaction (`database/emit.py`). The handlers that `app.py`
+registered run at once, in the same transaction. So an audit record, for example, commits together
+with the change that it records, or not at all.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 
 
 class AuditAction(StrEnum):
-    """Everything that the audit trail can say happened: a closed list, published to clients."""
+    """The closed list of actions in the audit trail, published to clients."""
 
     USER_REGISTERED = "user.registered"
     USER_REGISTRATION_REPEATED = "user.registration_repeated"
@@ -52,7 +53,7 @@ class AuditAction(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt ended."""
+    """The result of an attempt."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -60,15 +61,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainEvent:
-    """Something that happened, in the past tense.
+    """A fact that happened; subclasses are named in the past tense.
 
-    What an event tells beyond these fields goes into its details. So the classes of events add no
-    field, and need no decorator of their own.
+    Further facts of an event go into `details`. So subclasses add no fields and need no
+    `dataclass` decorator.
 
     Args:
-        actor: who did it; a visitor where nobody is signed in.
-        subject: the user whom it happened to, if any is known.
-        request: where it came from.
+        actor: the actor of the call; a visitor if no user is signed in.
+        subject: the affected user, if one is known.
+        request: the origin of the call.
         details: small facts for the audit trail; never a secret, an address or a name.
     """
 

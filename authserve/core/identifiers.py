@@ -1,7 +1,7 @@
-"""Addresses and usernames: one stored form each, computed here and nowhere else.
+"""The canonical forms of email addresses, usernames and display names, computed only here.
 
-Databases disagree on lower case (PostgreSQL by locale, SQLite by ASCII alone), so the form is made
-in Python, stored, and compared byte by byte.
+Databases disagree on lower case (PostgreSQL uses the locale, SQLite ASCII alone). So the form is
+computed in Python, stored, and compared byte by byte.
 """
 
 import re
@@ -10,10 +10,10 @@ import unicodedata
 from email_validator import EmailNotValidError, validate_email
 
 EMAIL_MAX_LENGTH = 254
-"""RFC 5321 §4.5.3.1.3 allows a path of 256 octets, of which two are the angle brackets."""
+"""In octets: RFC 5321 §4.5.3.1.3 allows a path of 256, two of them for the angle brackets."""
 
 LOCAL_PART_MAX_LENGTH = 64
-"""RFC 5321 §4.5.3.1.1, in octets: some servers refuse mail to longer ones, or cut them off."""
+"""In octets (RFC 5321 §4.5.3.1.1): some servers refuse or truncate longer local parts."""
 
 USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{1,30}[a-z0-9]$"
 _USERNAME = re.compile(USERNAME_PATTERN.strip("^$"))
@@ -24,37 +24,38 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
-"""Unicode's property Bidi_Control (UAX #9): they can make a name read as another."""
+"""Unicode's property Bidi_Control (UAX #9): these can make a name look like another one."""
 
 _VISIBLE_KINDS = frozenset("LNPS")
 """First letters of the categories of letters, numbers, punctuation and symbols."""
 
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols that show nothing: the Hangul fillers, and Braille without dots."""
+"""Letters and symbols that are invisible: the Hangul fillers, and Braille without dots."""
 
 _DECOMPOSITION_FACTOR = 4
-"""No character decomposes into more, so what is longer in any form is too long in NFC."""
+"""The most code points that NFC composes into one: text longer than the limit times this is too
+long in NFC, too."""
 
 
 class InvalidIdentifierError(ValueError):
-    """The text is no address, username or name that the service takes; the message says why."""
+    """A text that is not an acceptable address, username or name; the message gives the rule."""
 
 
 def canonical_email(address: str) -> str:
-    """The one form of an address that is stored, compared and written to.
+    """Return the canonical form of an address, for storage, comparison and mail.
 
-    Trimmed, NFC, lower-cased by Unicode's rules, the domain in IDNA's ASCII. Applying it twice
-    changes nothing.
+    The form is trimmed, NFC and lower case by Unicode's rules, with the domain in IDNA's ASCII.
+    The canonical form of a canonical form is itself.
 
     Raises:
-        InvalidIdentifierError: no address that mail could reach (no domain, a literal address,
-            a quoted local part, too long, ...), or one that is not plain (`is_plain_address`).
+        InvalidIdentifierError: mail cannot reach the address (no domain, a literal address, a
+            quoted local part, too long, ...), or the address is not plain (`is_plain_address`).
     """
     local_part, at, domain = address.strip().partition("@")
     if len(local_part) > _DECOMPOSITION_FACTOR * LOCAL_PART_MAX_LENGTH:
         raise InvalidIdentifierError(_NO_EMAIL)
     try:
-        # IDNA has a lower case of its own, which knows no final sigma; so the domain waits for it.
+        # The domain is left to IDNA, whose own lower case does not produce the final sigma.
         parsed = validate_email(
             f"{_lower(local_part)}{at}{domain}", check_deliverability=False, test_environment=True
         )
@@ -67,27 +68,26 @@ def canonical_email(address: str) -> str:
         len(local_part.encode()) > LOCAL_PART_MAX_LENGTH
         or len(canonical.encode()) > EMAIL_MAX_LENGTH
     )
-    # The library lets "test" alone be a domain when it lets names end in ".test".
+    # `test_environment` allows domains that end in ".test", but also "test" alone.
     if is_too_long or "." not in domain or not is_plain_address(canonical):
         raise InvalidIdentifierError(_NO_EMAIL)
     return canonical
 
 
 _SPECIALS = frozenset('"(),:;<>@[\\]')
-"""Characters that need quoting in a local part (RFC 5322 §3.2.3), but for the dot."""
+"""Characters that need quoting in a local part (RFC 5322 §3.2.3), without the dot."""
 
 _ENCODED_WORD_START = "=?"
-"""Begins an encoded word (RFC 2047 §2); some programs decode one even inside an address."""
+"""The start of an encoded word (RFC 2047 §2), which some programs decode even in an address."""
 
 _PLAIN_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 def is_plain_address(address: str) -> bool:
-    """Return True if an address can stand in headers and envelopes as it is.
+    """Return True if an address is safe in mail headers and envelopes without quoting.
 
-    No mail program can read such an address as more than one address: its local part needs no
-    quoting, holds no encoded word, no space and nothing invisible. The same holds for its
-    compatibility form, since some servers normalise by NFKC.
+    No mail program can read it as several addresses: the local part, and its NFKC form, which
+    some servers compute, hold no character to quote, no encoded word, space or invisible character.
 
     Args:
         address: in canonical form, or as an older release stored it.
@@ -109,12 +109,13 @@ _NO_EMAIL = "Not a valid email address."
 
 
 def _lower(text: str) -> str:
-    # Lower-casing can leave a decomposed sequence (U+0130), and composing can leave a capital.
+    # NFC before and after: lower-casing can produce a decomposed sequence (U+0130), and composing
+    # can produce a capital.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def canonical_domain(domain: str) -> str | None:
-    """Return the stored form of an address's domain, or None if no address can have it.
+    """Return the canonical form of an address's domain, or None if no address can have it.
 
     Args:
         domain: in Unicode or in IDNA's ASCII, in any letter case.
@@ -126,23 +127,23 @@ def canonical_domain(domain: str) -> str | None:
 
 
 _PUNYCODE = "xn--"
-"""Begins a label that stands for Unicode (RFC 5890 §2.3.2.5)."""
+"""The start of a label that encodes Unicode (RFC 5890 §2.3.2.5)."""
 
 _ANY_TLD = ".example"
 
 
 def email_beginnings(text: str) -> tuple[tuple[str, str], ...]:
-    """Return what stored addresses begin with if they begin with a text as people write it.
+    """Return the prefixes of stored addresses that match a prefix as people type it.
 
-    The last label of the domain may be unfinished, and nothing unfinished has an ASCII form; but
-    the ASCII letters of a label come first in its punycode, in their order (RFC 3492 §3.1).
+    The domain's last label may be incomplete, and then has no ASCII form. But a label's punycode
+    begins with its ASCII letters, in their order (RFC 3492 §3.1).
 
     Args:
-        text: a beginning with an `@` in it, the domain in Unicode or in IDNA's ASCII.
+        text: a prefix that contains `@`, the domain in Unicode or in IDNA's ASCII.
 
     Returns:
-        Pairs: the beginning of the stored form, and the beginning that `unicode_email` of such an
-        address must have besides, as the first alone lets others through.
+        Pairs of prefixes: of the stored form, and of `unicode_email` of the same address. Both
+        must match, because the first alone also matches other addresses.
     """
     local_part, _, domain = _lower(text).partition("@")
     finished, dot, unfinished = domain.rpartition(".")
@@ -173,12 +174,12 @@ def _unicode_label(label: str) -> str:
 
 
 def canonical_username(username: str) -> str:
-    """The stored form of a username: lower case, 3 to 32 of `a-z 0-9 . _ -`.
+    """Return the canonical form of a username: lower case, 3 to 32 of `a-z 0-9 . _ -`.
 
     Raises:
         InvalidIdentifierError: other characters, another length, or punctuation at an end.
     """
-    # isascii() first: the Kelvin sign, for one, would lower-case into an innocent "k".
+    # isascii() first: the Kelvin sign, for example, becomes an ordinary "k" in lower case.
     lowered = username.lower() if username.isascii() else ""
     if not _USERNAME.fullmatch(lowered):
         raise InvalidIdentifierError(
@@ -189,9 +190,9 @@ def canonical_username(username: str) -> str:
 
 
 def canonical_login_identifier(identifier: str) -> str | None:
-    """The stored form of whatever someone signs in with, or None if no account can have it.
+    """Return the canonical form of a login identifier, or None if no account can have it.
 
-    A username holds no `@`, so the two never mix.
+    A text with `@` is an address, because usernames hold no `@`.
     """
     try:
         if "@" in identifier:
@@ -202,14 +203,14 @@ def canonical_login_identifier(identifier: str) -> str | None:
 
 
 def clean_display_name(name: str) -> str:
-    """A name to show: NFC, trimmed, 1 to 100 code points, nothing invisible that could mislead.
+    """Return a display name in NFC, trimmed, with 1 to 100 code points.
 
     Raises:
-        InvalidIdentifierError: empty, too long, with control or bidirectional characters, or
-            with nothing to see.
+        InvalidIdentifierError: the name is empty or too long, has control characters or
+            bidirectional controls, or has no visible character.
     """
     stripped = name.strip()
-    # Normalising is quadratic, so it never sees more than could compose into a good name.
+    # Normalising is quadratic, so text that must be too long is refused before.
     if len(stripped) > _DECOMPOSITION_FACTOR * DISPLAY_NAME_MAX_LENGTH:
         raise InvalidIdentifierError("1 to 100 characters.")
     cleaned = unicodedata.normalize("NFC", stripped)
@@ -223,10 +224,10 @@ def clean_display_name(name: str) -> str:
 
 
 def lower_key(text: str) -> str:
-    """Return the form in which the beginning of an address or username is searched."""
+    """Return the form for a prefix search of addresses and usernames: lower case, NFC."""
     return _lower(text)
 
 
 def search_key(text: str) -> str:
-    """The form in which the beginning of a name is searched: case folded, NFC."""
+    """Return the form for a prefix search of display names: case folded, NFC."""
     return unicodedata.normalize("NFC", text.casefold())

@@ -11,15 +11,15 @@ from typing import Any, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 correlation_id_var: ContextVar[str | None] = ContextVar("correlation_id", default=None)
-"""The id of the request that this thread is handling."""
+"""The correlation id of the request that this thread handles."""
 
 FIELDS = {"levelname": "level", "name": "logger", "message": "event"}
 
 
 class JSONLineFormatter(JsonFormatter):
-    """Time, level, logger, event, correlation id, and whatever the call gave as `extra`.
+    """A formatter for time, level, logger, event, correlation id and the call's `extra`.
 
-    JSON escapes control characters, so nothing that is logged can forge a line (ASVS 16.4.1).
+    JSON escapes control characters, so no logged value can forge a line (ASVS 16.4.1).
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,10 @@ class JSONLineFormatter(JsonFormatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each line with one system call, so that lines of several workers never mix.
+    """A handler that writes each line with one system call, so that workers' lines do not mix.
 
-    In a file opened for appending they never do; in a pipe up to PIPE_BUF bytes (4096 on Linux,
-    pipe(7)), and longer ones as long as whoever reads the pipe keeps up.
+    In a file opened for appending, lines never mix. In a pipe, lines up to PIPE_BUF bytes (4096 on
+    Linux, pipe(7)) never mix, and longer ones do not while the reader keeps up.
     """
 
     def __init__(self, stream: Callable[[], TextIO] = lambda: sys.stdout) -> None:
@@ -47,12 +47,12 @@ class LineHandler(logging.Handler):
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; a log that cannot be written never fails whoever logs."""
+        """Write a line; an error while writing never reaches the code that logs."""
         with suppress(Exception):
             _write(self._stream(), f"{self._format_any(record)}\n")
 
     def _format_any(self, record: logging.LogRecord) -> str:
-        """The record's line; if its arguments do not fit its text, the text and the reason."""
+        """Return the record's line, or the bare text and the error if formatting fails."""
         try:
             return self.format(record)
         except Exception:  # noqa: BLE001 - arguments may raise anything
@@ -73,16 +73,16 @@ def _write(stream: TextIO, line: str) -> None:
 
 
 def configure_logging(level: str, *, is_command: bool = False) -> None:
-    """Send everything that is logged in this process to standard output, as JSON lines.
+    """Write all log records of this process to standard output, as JSON lines.
 
     Args:
         level: the name of the least severe level to keep.
-        is_command: a `flask` command runs, whose standard output is its answer; it logs to
-            standard error.
+        is_command: True for a `flask` command; it logs to standard error, because its standard
+            output carries its result.
     """
     root = logging.getLogger()
     root.setLevel(level)
-    # Alembic announces each of its own plugins when it is imported, which every command does.
+    # Alembic logs each of its plugins when it is imported, and every command imports it.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     if not any(isinstance(handler, LineHandler) for handler in root.handlers):
         handler = LineHandler((lambda: sys.stderr) if is_command else (lambda: sys.stdout))

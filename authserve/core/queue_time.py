@@ -1,13 +1,13 @@
-"""How long the request under way has waited before a thread could begin with it."""
+"""The time that the current request has waited since it arrived."""
 
 import time
 from contextvars import ContextVar
 
 arrived_at: ContextVar[float | None] = ContextVar("arrived_at", default=None)
-"""When all of it had come, by the monotonic clock, where its server tells."""
+"""The monotonic time at which the whole request had arrived; None if the server does not set it."""
 
 
 def waited_secs() -> float:
-    """Seconds since then; none where nobody knows."""
+    """Return the seconds since the request arrived, or 0 if the arrival time is unknown."""
     since = arrived_at.get()
     return 0.0 if since is None else time.monotonic() - since
