@@ -1,12 +1,12 @@
-"""What happens at the login throttle."""
+"""Events of the login throttle."""
 
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
 class SignInThrottled(DomainEvent):
-    """Wrong passwords have begun a block; one event for each block (what follows is counted).
+    """The beginning of a block by wrong passwords, one event for each block.
 
-    The details say by what it was counted: identifier, account or address.
+    The details name the kind of the counter that blocks (`throttle.Counted`).
     """
 
     action = AuditAction.SESSION_SIGN_IN_THROTTLED

@@ -1,4 +1,4 @@
-"""The table of counters."""
+"""Table of counters."""
 
 from datetime import datetime
 
@@ -10,11 +10,11 @@ from authserve.database.transactions import Base, UTCDateTime, key_string
 KEY_MAX_LENGTH = 200
 
 THROTTLE_PREFIX = "failures:"
-"""Begins all keys of the login throttle; all others belong to ordinary limits."""
+"""Prefix of all keys of the login throttle; all other keys belong to ordinary limits."""
 
 
 class RateCounter(Base):
-    """How often something happened since its window began; dead from `expires_at` on."""
+    """Number of hits since a window began; the row is void from `expires_at` on."""
 
     __tablename__ = "rate_counters"
     __table_args__ = (Index("ix_rate_counters_expires_at", "expires_at"),)

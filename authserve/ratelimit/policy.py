@@ -1,4 +1,4 @@
-"""The numbers: of the login throttle, with what a counter means by them, and of every limit."""
+"""Numbers of the login throttle and of every limit, and the meaning of a throttle counter."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,17 +6,17 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 IPV6_PREFIX = 64
-"""What one customer of a provider is given at least (RFC 6177 §2)."""
+"""Prefix length, in bits, of the smallest network that a provider's customer gets (RFC 6177 §2)."""
 
 NAT64_PREFIX = IPv6Network("64:ff9b::/96")
-"""IPv4 addresses as IPv6 networks write them (RFC 6052 §2.1): the last 32 bits are the address."""
+"""IPv4 addresses written as IPv6 (RFC 6052 §2.1): the last 32 bits are the address."""
 
 
 def network_of(ip: str) -> str:
-    """Return what counts as one client address: an IPv4 address itself, an IPv6 one's network.
+    """Return the unit that limits count as one client: an IPv4 address, or an IPv6 /64 network.
 
-    An IPv4 address that is written as IPv6, mapped or by NAT64, counts as itself: all of them
-    would else share one network.
+    An IPv4 address written as IPv6 (mapped or NAT64) counts as the IPv4 address; otherwise all
+    of them would share one network.
 
     Args:
         ip: in the spelling of `http.request_info`.
@@ -36,10 +36,10 @@ def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
 
 @dataclass(frozen=True, slots=True)
 class ThrottleRule:
-    """How many failures in what time begin a block.
+    """Number of failures within a window that begins a block.
 
-    After the block every further failure begins a longer one; a window without any failure
-    forgets it all.
+    After the block each further failure begins a longer one. A window without a failure resets
+    the counter.
     """
 
     limit: int
@@ -48,28 +48,29 @@ class ThrottleRule:
 
 BY_IDENTIFIER = ThrottleRule(limit=5, window=timedelta(minutes=5))
 BY_ADDRESS = ThrottleRule(limit=10, window=timedelta(minutes=1))
-"""django-allauth's defaults: 5 failures in 5 minutes an account, 10 in one minute an address. An
-address gets more, since a whole office can stand behind one."""
+"""django-allauth's defaults: 5 failures in 5 minutes per account, 10 in 1 minute per address. An
+address gets more because a whole office can share one."""
 
 BLOCKS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 240, 480, 900))
-"""From 30 s, doubling to 15 minutes (chosen; NIST SP 800-63B-4 §3.2.2 wants waits that grow)."""
+"""Lengths of successive blocks: 30 s, doubled up to 15 minutes (chosen; NIST SP 800-63B-4 §3.2.2
+suggests waits that grow)."""
 
 
 def block_after(failures: int, rule: ThrottleRule) -> timedelta | None:
-    """How long a failure blocks that is the `failures`-th, or None if it does not yet."""
+    """Return how long the `failures`-th failure blocks, or None below the limit."""
     if failures < rule.limit:
         return None
     return BLOCKS[min(failures - rule.limit, len(BLOCKS) - 1)]
 
 
 def expiry_after(failures: int, rule: ThrottleRule, now: datetime) -> datetime:
-    """When a counter dies whose `failures`-th failure is now, and is not the first of its window.
+    """Return when a counter expires whose `failures`-th failure, now, begins a block.
 
-    A counter that blocks lives one window longer than its block, so that the block's end follows
-    from the counter's: one row and one write hold both.
+    The counter lives one window longer than its block, so one column holds both ends:
+    `blocked_until` computes the block's end from the counter's.
 
     Raises:
-        ValueError: it begins no block; then the window goes on as it began.
+        ValueError: the failure begins no block; then the counter's expiry does not change.
     """
     block = block_after(failures, rule)
     if block is None:
@@ -80,16 +81,16 @@ def expiry_after(failures: int, rule: ThrottleRule, now: datetime) -> datetime:
 def blocked_until(
     count: int, expires_at: datetime, rule: ThrottleRule, now: datetime
 ) -> datetime | None:
-    """When the block ends that a counter stands for, or None if there is none now.
+    """Return when a counter's block ends, or None if it does not block now; see `expiry_after`.
 
-    See `expiry_after`; the end of a block is the first moment that is free again.
+    At that time an attempt is allowed again.
     """
     end = expires_at - rule.window
     return end if count >= rule.limit and end > now else None
 
 
 class CountedBy(StrEnum):
-    """What an ordinary limit counts by."""
+    """Properties of a call that an ordinary limit counts by."""
 
     ADDRESS = "client address"
     EMAIL = "submitted email address"
@@ -98,17 +99,19 @@ class CountedBy(StrEnum):
 
     @property
     def is_of_caller(self) -> bool:
-        """Return True if its counters count nothing but the calls of one caller."""
+        """True if each counter counts the calls of one caller only."""
         return self is not CountedBy.EMAIL
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How often something may be asked for, before anything is hashed or sent.
+    """Number of calls allowed in a window, checked before anything is hashed or sent.
 
     Args:
-        name: of its counters; calls that share one share them.
-        amount: calls in a window, which begins with the first of them.
+        name: scope of its counters; routes that declare the same limit share them.
+        amount: calls in a window.
+        window: length of a window, which begins with its first call.
+        by: the property of a call that has a counter of its own.
     """
 
     name: str
@@ -123,22 +126,23 @@ SIGN_UP = Limit("sign_up", 20, _MINUTE, CountedBy.ADDRESS)
 """django-allauth's default."""
 
 SIGN_UP_OF_EMAIL = Limit("sign_up_of_email", 10, _HOUR, CountedBy.EMAIL)
-"""Chosen: room for a few refused passwords, and an end to mails that a stranger causes."""
+"""Chosen: allows a few refused passwords, and bounds the mails that a stranger can cause."""
 
 SIGN_IN = Limit("sign_in", 30, _MINUTE, CountedBy.DEVICE_OR_ADDRESS)
-"""django-allauth's default. The login throttle counts failures besides. A device that the account's
-owner has signed in with counts by itself: others at its address cannot keep the owner out."""
+"""django-allauth's default; the login throttle counts failures in addition. A device that the
+account's owner has signed in with has its own counter, so other clients at its address cannot lock
+the owner out."""
 
 PASSWORDS = Limit("passwords", 120, _MINUTE, CountedBy.ADDRESS)
-"""Passwords that one address may have checked, by known devices and signed-in users too (chosen:
-an office signs in within minutes, and 120 hashes take one core some seconds). Each sign-in makes a
-device, so limits by device alone bound nothing."""
+"""Passwords that one address may have checked, those of known devices and signed-in users included
+(chosen: a whole office can sign in within minutes, and 120 hashes take one core some seconds). Each
+sign-in can create a device, so limits by device alone bound nothing."""
 
 FORGOT = Limit("forgot_password", 20, _MINUTE, CountedBy.ADDRESS)
 """django-allauth's default."""
 
 FORGOT_OF_EMAIL = Limit("forgot_password_of_email", 5, _HOUR, CountedBy.EMAIL)
-"""django-allauth has 5 a minute; each is a mail to somebody, so it is 5 an hour here."""
+"""django-allauth allows 5 a minute; here it is 5 an hour, because each call can send a mail."""
 
 RESEND = Limit("resend_verification", 20, _MINUTE, CountedBy.ADDRESS)
 """As `FORGOT`."""
@@ -156,16 +160,16 @@ CHANGE_PASSWORD = Limit("change_password", 5, _MINUTE, CountedBy.USER)
 """django-allauth's default."""
 
 CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
-"""As `FORGOT_OF_EMAIL`: each is a mail to an address of the caller's choice."""
+"""As `FORGOT_OF_EMAIL`: each call sends a mail to an address that the caller chooses."""
 
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
-"""Chosen: whether a username is taken can be asked this often."""
+"""Chosen: bounds how often a caller can test whether a username is taken."""
 
 EXPORT = Limit("export_own_data", 10, _HOUR, CountedBy.USER)
-"""Chosen: each reads all that is held on the caller."""
+"""Chosen: each call reads all data that is stored about the caller."""
 
 ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
-"""Chosen: an administrator's calls that send mail to other people."""
+"""Chosen: limits an administrator's calls that send mail to other people."""
 
 LIMITS = (
     SIGN_UP,
@@ -184,4 +188,4 @@ LIMITS = (
     EXPORT,
     ADMIN_MAIL,
 )
-"""In the order of `docs/limits.md`."""
+"""All limits, in the order of `docs/limits.md`."""

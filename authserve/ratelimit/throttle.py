@@ -1,7 +1,7 @@
-"""The login throttle: wrong passwords, counted by what was submitted and by address.
+"""Login throttle: counts wrong passwords and blocks attempts after too many.
 
-What is counted is a keyed digest: the table tells nobody who tried to sign in, nor whether two
-identifiers belong together. Known and unknown ones are counted alike.
+Each counter's key is a keyed digest, so the table reveals neither who tried to sign in nor which
+identifiers belong together. Known and unknown identifiers are counted alike.
 """
 
 import logging
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 
 class Counted(StrEnum):
-    """What failures are counted by."""
+    """Kinds of counters of failures."""
 
     IDENTIFIER = "identifier"
     ACCOUNT = "account"
@@ -65,7 +65,7 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ThrottleKey:
-    """One thing that failures are counted by."""
+    """Key of one counter of failures, with the rule that it follows."""
 
     key: str
     counted: Counted
@@ -73,35 +73,39 @@ class ThrottleKey:
 
     @property
     def is_cleared_by_success(self) -> bool:
-        """Return True for what only the owner counts by.
+        """True for a counter that only the account's owner uses.
 
-        A counter that strangers share is cleared by time alone: clearing it would tell them that
-        the owner was there, and an address with one good account could guess at all others.
+        A counter that strangers share only expires. Clearing it would reveal that the owner signed
+        in, and would let an address with one account of its own guess passwords of all others.
         """
         return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
 
 
 def identifier_key(identifier: str) -> ThrottleKey:
-    """Count by what was submitted as an address or username, in canonical form if it has one."""
+    """Return the key of a submitted address or username, in canonical form if it has one."""
     return ThrottleKey(_digest(Counted.IDENTIFIER, identifier), Counted.IDENTIFIER)
 
 
 def account_key(user_id: UUID) -> ThrottleKey:
-    """Count by the account of somebody whose token has proven who they are."""
+    """Return the key of an account, for callers whose token identifies it."""
     return ThrottleKey(_digest(Counted.ACCOUNT, str(user_id)), Counted.ACCOUNT)
 
 
 def device_key(device_id: str) -> ThrottleKey:
-    """Count by a device that the account's owner has signed in with, and by nothing else."""
+    """Return the key of a device that the account's owner has signed in with.
+
+    Sign-in failures of such a device are counted by this key alone.
+    """
     return ThrottleKey(_digest(Counted.DEVICE, device_id), Counted.DEVICE)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownNetwork:
-    """The keys by which a network is known to an account, and failures from it are counted.
+    """Keys of a network that may be known to an account.
 
     Args:
-        mark: the key of the row that makes it known, for as long as that row lives.
+        mark: key of the row that makes the network known until the row expires.
+        key: key of the counter of failures from the network.
     """
 
     mark: str
@@ -109,17 +113,18 @@ class KnownNetwork:
 
 
 KNOWN_NETWORK_TTL = timedelta(hours=1)
-"""Bounds how long the network that set a password by a mailed link is known (chosen)."""
+"""Time for which the network that set a password by a mailed link stays known (chosen)."""
 
 
 def known_network(
     user_id: UUID | None, password_version: int, ip: str | None
 ) -> KnownNetwork | None:
-    """Return the keys by which `choose_allowed` finds out if a network is known to an account.
+    """Return the keys of a network and an account, for `choose_allowed`; None without an address.
 
     Args:
-        user_id: None where there is no account; no network is known to none.
+        user_id: None if there is no account; then the network is never known.
         password_version: a new password makes every network unknown again.
+        ip: the client address.
     """
     if ip is None:
         return None
@@ -131,8 +136,7 @@ def known_network(
 def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
     """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
 
-    A user who has just proven to hold the mailbox can so sign in although a block holds for
-    strangers.
+    So a user who has just proven access to the mailbox can sign in while strangers are blocked.
     """
     network = known_network(user_id, password_version, ip)
     if network is None:
@@ -146,14 +150,17 @@ def remember_network(user_id: UUID, password_version: int, ip: str | None) -> No
 
 
 def hashing_network(request: RequestInfo) -> str | None:
-    """Return by what a caller's places at the hasher are counted; None where limits are off."""
+    """Return the network by which the hasher counts a caller's places in its queue.
+
+    None without a client address, or if limits are off.
+    """
     if request.ip is None or not get_settings().ratelimit_enabled:
         return None
     return network_of(request.ip)
 
 
 def address_key(ip: str | None) -> list[ThrottleKey]:
-    """Count by client address, an IPv6 one by its network; nothing where there is none."""
+    """Return the key of a client address (of its network for IPv6), or no key without one."""
     if ip is None:
         return []
     return [ThrottleKey(_digest(Counted.ADDRESS, network_of(ip)), Counted.ADDRESS, BY_ADDRESS)]
@@ -166,7 +173,7 @@ def _digest(counted: str, value: str) -> str:
 
 @contextmanager
 def _failing_closed() -> Iterator[None]:
-    """Without its counters the throttle lets nobody try: a 503, whatever the database says.
+    """Refuse an attempt with 503 if the throttle's counters cannot be read or written.
 
     Raises:
         UnavailableError: the counters could not be read or written.
@@ -179,7 +186,7 @@ def _failing_closed() -> Iterator[None]:
 
 
 def require_allowed(keys: Sequence[ThrottleKey]) -> None:
-    """Refuse an attempt before anything is hashed, if one of its counters blocks.
+    """Refuse an attempt before its password is hashed, if one of its counters blocks.
 
     Raises:
         TooManyAttemptsError: with the seconds until the longest block ends.
@@ -193,9 +200,9 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
 def choose_allowed(
     keys: Sequence[ThrottleKey], network: KnownNetwork | None = None
 ) -> Sequence[ThrottleKey]:
-    """Return what an attempt is counted by: its network's counter if that is known, or `keys`.
+    """Return the keys that count an attempt: its network's if that is known, otherwise `keys`.
 
-    It sends the same SELECT for known and unknown accounts.
+    The SELECT is the same for known and unknown accounts.
 
     Raises:
         TooManyAttemptsError, UnavailableError: see `require_allowed`.
@@ -217,21 +224,21 @@ def _is_marked(network: KnownNetwork, rows: Iterable[Row[Any]]) -> bool:
 
 
 def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
-    """When the longest block of these counters ends, or None if none is on."""
+    """Return when the longest block of these counters ends, or None if none blocks."""
     return _block_end(keys, read_all(_COUNTERS, _names(keys)), now())
 
 
 def end_blocks(keys: Sequence[ThrottleKey]) -> None:
-    """Forget the failures that these counters hold, in the open transaction."""
+    """Delete these counters, and with them their blocks, in the open transaction."""
     names = [key.key for key in keys]
     require_transaction().execute(delete(TABLE).where(TABLE.c.key.in_(names)))
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:
-    """Clear the counters that a right password clears, unless they block by now.
+    """Clear the counters that a right password clears, or refuse it if one blocks by now.
 
-    Guesses that ran beside this one may have begun a block; then the right password is refused
-    like any other, so that a hundred parallel guesses learn no more than five in a row.
+    Concurrent guesses may have begun a block. It applies to the right password too, so a hundred
+    parallel guesses learn no more than five in a row.
 
     Raises:
         TooManyAttemptsError: a block has begun; an open transaction must not go on.
@@ -260,17 +267,19 @@ def record_failure(
     subject: UserRef | None,
     request: RequestInfo,
 ) -> None:
-    """Count a wrong password, for good, whatever becomes of the request; audit begun blocks.
+    """Count a wrong password, committed even if the request fails; audit blocks that begin.
 
     Args:
-        keys: the counters that `require_allowed` asked, the narrowest first. Where one blocks by
-            now, those after it count nothing.
-        also: counters that take this failure along, though they have no say in the answer.
-        actor, subject: who gave it, and whose password it should have been.
+        keys: the counters that `require_allowed` or `choose_allowed` checked, narrowest first. If
+            one blocks by now, those after it count nothing.
+        also: counters that count this failure too, but never refuse it.
+        actor: the caller who gave the password.
+        subject: the account that the password was for.
+        request: for the audit event.
 
     Raises:
-        TooManyAttemptsError: a block was on already, so the answer must not tell that the
-            password was wrong. The counter that blocks stays as it is.
+        TooManyAttemptsError: a counter of `keys` blocks already, so the answer must not reveal
+            that the password was wrong. That counter does not change.
         UnavailableError: the counters cannot be written.
     """
     require_no_transaction()
@@ -289,7 +298,7 @@ def record_failure(
     if begun:
         _report_blocks(begun, actor, subject, request)
     if refused is not None:
-        # What was just a block may be over by now; then the caller may come back at once.
+        # The block may have ended since; then the caller may retry at once.
         require_allowed([refused])
         raise TooManyAttemptsError(retry_after_secs=0)
 
@@ -299,7 +308,7 @@ def _report_blocks(
 ) -> None:
     with transaction(durable=True):
         for key in keys:
-            # Many accounts are tried from one address; the last of them has no part in it.
+            # An address can try many accounts, so its block is not about the last one.
             of = None if key.counted is Counted.ADDRESS else subject
             details = {"counted_by": key.counted}
             emit(SignInThrottled(actor=actor, subject=of, request=request, details=details))
@@ -313,12 +322,12 @@ def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
 
 
 NOTHING_COUNTED = ~exists().where(TABLE.c.key.in_(bindparam("counted", expanding=True)))
-"""That no counter has anything to clear or to refuse by: a condition of the UPDATE that follows a
-right password, which so spares `record_success` where there is nothing for it to do."""
+"""SQL condition that none of the given counters exists. In the UPDATE that follows a right password
+it lets login skip `record_success` when no counter exists."""
 
 
 def counted_by(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
-    """The parameters of `NOTHING_COUNTED`."""
+    """Return the parameters of `NOTHING_COUNTED`."""
     return {"counted": [key.key for key in keys]}
 
 
@@ -338,12 +347,12 @@ def _block_end(
 
 
 def _is_blocking(key: ThrottleKey, moment: datetime) -> ColumnElement[bool]:
-    """`policy.blocked_until` as SQL."""
+    """Return the SQL condition that a counter blocks; see `policy.blocked_until`."""
     return (TABLE.c.hits >= key.rule.limit) & (TABLE.c.expires_at > moment + key.rule.window)
 
 
 def _count(key: ThrottleKey, moment: datetime) -> int | None:
-    """Add a failure in one statement; None if the counter blocks, which leaves it as it is."""
+    """Add a failure in one statement and return the sum; None, unchanged, if the counter blocks."""
     rule = key.rule
     insert = dialect_insert(RateCounter).values(
         key=key.key, hits=1, expires_at=moment + rule.window
@@ -369,10 +378,10 @@ def _count(key: ThrottleKey, moment: datetime) -> int | None:
 
 
 def purge_dead_counters() -> Iterator[int]:
-    """Delete the counters whose windows are over, slice by slice.
+    """Delete the counters that expired over an hour ago, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     is_dead = RateCounter.expires_at < now() - timedelta(hours=1)
     return delete_in_slices(RateCounter, RateCounter.key, is_dead)

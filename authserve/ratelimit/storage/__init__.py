@@ -1,4 +1,4 @@
-"""Where ordinary limits are counted: in the database or in Redis, failing open."""
+"""Storage for the counters of ordinary limits, in the database or in Redis; it fails open."""
 
 from authserve.ratelimit.storage.current import (
     LIMIT_COUNTERS_EXTENSION,
@@ -14,7 +14,11 @@ from authserve.ratelimit.storage.window import Window, WindowStorage
 
 
 def make_counters(url: str) -> LimitCounters:
-    """Counters where `RATELIMIT_STORAGE_URL` says: `database:`, `redis://` or `rediss://`."""
+    """Return counters in the storage that `RATELIMIT_STORAGE_URL` names.
+
+    Args:
+        url: `database:`, `redis://…` or `rediss://…`.
+    """
     return LimitCounters(SQLStorage() if url == "database:" else RedisStorage(url))
 
 

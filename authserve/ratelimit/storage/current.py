@@ -1,8 +1,8 @@
-"""The storage that Flask-Limiter is given: it counts where the running application says.
+"""Flask-Limiter's storage: it counts in the storage of the current application.
 
-Flask-Limiter keeps one storage for good; ours finds that of the application at work. It fails
-open: an outage of the storage refuses nobody. (The login throttle does not go this way; see
-`ratelimit.service`.)
+Flask-Limiter never changes its storage object, so this one looks up the current application's
+counters at each hit. It fails open: no call is refused because the storage is away. The login
+throttle does not use it and fails closed (`ratelimit.throttle`).
 """
 
 import logging
@@ -21,8 +21,8 @@ from authserve.ratelimit.storage.window import Window, WindowStorage
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECS = 1
-"""A storage that kept a request longer than this ends it, instead of failing open: it is the
-database, and the request would wait for it once more (chosen, not measured)."""
+"""Seconds after which a failed hit ends the request instead of letting it pass: a storage this slow
+is the database, and the request would wait for it again (chosen, not measured)."""
 
 LIMIT_COUNTERS_EXTENSION = "authserve.limit_counters"
 
@@ -31,7 +31,7 @@ _windows: ContextVar[dict[str, Window] | None] = ContextVar("windows", default=N
 
 @contextmanager
 def counting() -> Iterator[dict[str, Window]]:
-    """Collect the windows of what is counted in the block, by key."""
+    """Collect, by key, the windows of all hits in the `with` block."""
     windows: dict[str, Window] = {}
     token = _windows.set(windows)
     try:
@@ -41,18 +41,18 @@ def counting() -> Iterator[dict[str, Window]]:
 
 
 def counted_window(key: str) -> Window:
-    """The window of a hit in this `counting` block.
+    """Return the window of a hit in this `counting` block.
 
     Raises:
-        KeyError: there was none, or it could not be counted.
+        KeyError: there was no hit of this key, or the storage could not count it.
     """
     return (_windows.get() or {})[key]
 
 
 class LimitCounters:
-    """Counts hits, or lets them pass while the storage is away. Safe for threads.
+    """Counters of hits, which let calls pass while the storage is away. Safe for threads.
 
-    The way into an outage and out of it is logged, and not each request within it.
+    The start and the end of an outage are logged, not each request during it.
     """
 
     def __init__(self, storage: WindowStorage) -> None:
@@ -61,7 +61,10 @@ class LimitCounters:
         self._is_away = False
 
     def hit(self, key: str, expiry: int, amount: int) -> Window | None:
-        """Count, and tell the window; None if the storage is away."""
+        """Count `amount` and return the window, or None if the storage is away.
+
+        An outage that took longer than `PATIENCE_SECS` to fail is raised instead.
+        """
         started_at = time.monotonic()
         try:
             window = self._storage.hit(key, expiry, amount)
@@ -74,7 +77,7 @@ class LimitCounters:
         return window
 
     def is_reachable(self) -> bool:
-        """Whether the storage answers now."""
+        """Return True if the storage answers now; see the storage's `check`."""
         return self._storage.check()
 
     def _note(self, error: Exception | None) -> None:
@@ -88,22 +91,25 @@ class LimitCounters:
 
 
 def get_limit_counters() -> LimitCounters:
-    """The counters of the application at work."""
+    """Return the counters of the current application."""
     return cast(LimitCounters, component(LIMIT_COUNTERS_EXTENSION))
 
 
 class CurrentStorage(Storage):
-    """Hands hits to the application's `LimitCounters`; nothing is read back from it."""
+    """Storage that passes hits to the application's `LimitCounters`; it cannot be read."""
 
     STORAGE_SCHEME = ["current"]  # noqa: RUF012 - the library's own declaration
 
     @property
     def base_exceptions(self) -> tuple[type[Exception], ...]:
-        """What the library may wrap; there is nothing."""
+        """Exceptions that the library may wrap: none."""
         return ()
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount`; 0, which exceeds no limit, if the storage is away."""
+        """Count `amount` and return the window's sum, or 0 if the storage is away.
+
+        0 exceeds no limit.
+        """
         window = get_limit_counters().hit(key, expiry, amount)
         if window is None:
             return 0
@@ -113,21 +119,21 @@ class CurrentStorage(Storage):
         return window.hits
 
     def get(self, key: str) -> int:
-        """Not offered, like all below: what a request needs, its own hits have told."""
+        """Raise NotImplementedError: a request needs only the windows that its hits return."""
         raise NotImplementedError
 
     def get_expiry(self, key: str) -> float:
-        """See `get`."""
+        """Raise NotImplementedError; see `get`."""
         raise NotImplementedError
 
     def check(self) -> bool:
-        """See `get`."""
+        """Raise NotImplementedError; see `get`."""
         raise NotImplementedError
 
     def reset(self) -> int | None:
-        """See `get`."""
+        """Raise NotImplementedError; see `get`."""
         raise NotImplementedError
 
     def clear(self, key: str) -> None:
-        """See `get`."""
+        """Raise NotImplementedError; see `get`."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
-"""Counters for the `limits` library, in the service's own database (its `Storage` extension).
+"""Counters in the service's own database, as a `Storage` of the `limits` library.
 
-Every change is one atomic upsert in AUTOCOMMIT: exact over all workers, and committed whatever
-becomes of the request that made it.
+Every hit is one atomic upsert in AUTOCOMMIT. So counts are exact across all workers, and stay
+committed if the request fails.
 """
 
 from datetime import timedelta
@@ -25,26 +25,26 @@ class SQLStorage(Storage):
 
     @property
     def outages(self) -> tuple[type[Exception], ...]:
-        """What `hit` raises while the database is away.
+        """Exceptions that `hit` raises while the database is away.
 
-        A pool that is used up is none: a flood must not switch the limits off that should end it.
+        An exhausted pool is no outage: a flood must not switch off the limits that should stop it.
         """
         return (DBAPIError,)
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What the library may wrap."""
+        """Exceptions that the library may wrap."""
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` and return the sum of the window, one round trip; see `hit`."""
+        """Count `amount` and return the sum of the window, in one round trip; see `hit`."""
         return self.hit(key, expiry, amount).hits
 
     def hit(self, key: str, expiry: int, amount: int = 1) -> Window:
-        """Count `amount` and return the window, one round trip.
+        """Count `amount` and return the window, in one round trip.
 
         Args:
-            key: what is counted.
+            key: the counter.
             expiry: seconds that a window lasts.
             amount: how much to count.
         """
@@ -64,13 +64,13 @@ class SQLStorage(Storage):
         return Window(hits, expires_at.timestamp())
 
     def get(self, key: str) -> int:
-        """The sum of the present window, 0 without one."""
+        """Return the sum of the current window, or 0 without one."""
         statement = select(TABLE.c.hits).where(TABLE.c.key == key, TABLE.c.expires_at > now())
         with reading() as connection:
             return int(connection.execute(statement).scalar() or 0)
 
     def get_expiry(self, key: str) -> float:
-        """When the present window ends, as seconds since 1970; now without one."""
+        """Return the end of the current window, or now without one, in seconds since 1970."""
         moment = now()
         statement = select(TABLE.c.expires_at).where(
             TABLE.c.key == key, TABLE.c.expires_at > moment
@@ -80,18 +80,18 @@ class SQLStorage(Storage):
         return float((expires_at or moment).timestamp())
 
     def check(self) -> bool:
-        """Whether the database answers."""
+        """Return True if the database answers; otherwise its error is raised."""
         with reading() as connection:
             connection.execute(select(1))
         return True
 
     def reset(self) -> int | None:
-        """Forget every counter but the login throttle's; returns how many there were."""
+        """Delete every counter but the login throttle's, and return their number."""
         ordinary = ~TABLE.c.key.startswith(THROTTLE_PREFIX, autoescape=True)
         with reading() as connection:
             return int(connection.execute(delete(TABLE).where(ordinary)).rowcount)
 
     def clear(self, key: str) -> None:
-        """Forget one counter."""
+        """Delete one counter."""
         with reading() as connection:
             connection.execute(delete(TABLE).where(TABLE.c.key == key))

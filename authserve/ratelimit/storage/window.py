@@ -1,4 +1,4 @@
-"""What one hit tells: the sum of its window, and when that ends."""
+"""Result of one hit: its window's sum and end."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -9,10 +9,10 @@ from authserve.core.clock import now
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The window that a hit was counted in.
+    """The window that counted a hit.
 
     Args:
-        hits: all that it has counted, this one included.
+        hits: the window's sum, this hit included.
         ends_at: seconds since 1970.
     """
 
@@ -21,19 +21,19 @@ class Window:
 
     @property
     def remaining_secs(self) -> int:
-        """Whole seconds after which the next window can begin, at least one."""
+        """Whole seconds until the next window can begin, at least 1."""
         return max(1, ceil(self.ends_at - now().timestamp()))
 
 
 class WindowStorage(Protocol):
-    """A storage that answers a hit with its whole window, in one round trip."""
+    """Interface of a storage that answers a hit with its window, in one round trip."""
 
     @property
     def outages(self) -> tuple[type[Exception], ...]:
-        """What `hit` raises while the storage is away."""
+        """Exceptions that `hit` raises while the storage is away."""
 
     def hit(self, key: str, expiry: int, amount: int = 1) -> Window:
-        """Count `amount` in the present window, or in a new one of `expiry` seconds."""
+        """Count `amount` in the current window, or in a new one of `expiry` seconds."""
 
     def check(self) -> bool:
-        """Whether it answers."""
+        """Return True if the storage answers."""
