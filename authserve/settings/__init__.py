@@ -1,4 +1,4 @@
-"""What `config.py` needs to read the environment: the model, parsers, production's rules.
+"""The settings: their model, their parsers, and the rules for production; for `config.py`.
 
-Every package above may read `model.get_settings()`. Begin with `model.py`.
+Every higher package may call `model.get_settings()`. Begin with `model.py`.
 """

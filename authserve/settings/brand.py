@@ -1,4 +1,4 @@
-"""The service's name for people: in mails and pages, and refused as a password."""
+"""The service's name for people: shown in mails and pages, refused in passwords."""
 
 from urllib.parse import urlsplit
 
@@ -6,15 +6,15 @@ from authserve.settings.model import Settings
 
 
 def brand_name(settings: Settings) -> str:
-    """Return `BRAND_NAME`, or the host of `PUBLIC_URL` where it is not set."""
+    """Return `BRAND_NAME`, or the host of `PUBLIC_URL` if it is not set."""
     return settings.brand_name or urlsplit(settings.public_url).hostname or "localhost"
 
 
 def brand_words(settings: Settings) -> tuple[str, ...]:
-    """Return the words by which people know this service, for the password policy.
+    """Return the words that identify this service, for the password policy.
 
-    A person who guesses passwords of this service knows its name and its host (ASVS 6.1.2). Each
-    is refused as a whole, without its spaces, and by each of its parts.
+    An attacker who guesses passwords knows the service's name and host (ASVS 6.1.2). The words
+    are the name and the host, each whole and in parts, and the name without spaces.
     """
     brand, host = settings.brand_name, urlsplit(settings.public_url).hostname or ""
     return (brand, "".join(brand.split()), *brand.split(), host, *host.split("."))

@@ -1,8 +1,7 @@
-"""`DATABASE_URL`: each of its parameters is honoured, or refused at start by name.
+"""The parser of `DATABASE_URL`: each parameter is used, or refused by name at start.
 
-libpq itself reads the URL of a PostgreSQL server, so what `psql` takes is taken here: several
-hosts, folders of sockets, TLS files and `options`. The result is the same URL as SQLAlchemy
-writes it.
+libpq parses the URL of a PostgreSQL server, so this accepts what `psql` accepts: several hosts,
+socket folders, TLS files and `options`. The result is the equivalent URL in SQLAlchemy's form.
 """
 
 import re
@@ -20,8 +19,8 @@ from sqlalchemy.exc import ArgumentError
 from authserve.settings.parsers import Parser, parse_text
 
 POOLER = "pgbouncer"
-"""The one parameter that is ours. `true`: a pooler stands between that may give each transaction
-another connection, so nothing is prepared and no setting of a session is relied upon."""
+"""The only parameter that libpq does not define. `true` means that a pooler may give each
+transaction another connection: no statement is prepared, and no session setting is relied on."""
 
 _MAX_PORT = 65_535
 
@@ -56,7 +55,7 @@ _HINTS = {
     "client_encoding": "remove it; UTF-8 is used",
     "replication": "remove it",
 }
-"""What to write instead of parameters that other programs have, in lower case."""
+"""Replacements for parameters of other programs; the keys are in lower case."""
 
 _CHOICES = {
     POOLER: ("true", "false"),
@@ -74,7 +73,7 @@ _CHOICES = {
         "prefer-standby",
     ),
 }
-"""The values of parameters that have a closed list (PostgreSQL 17, §34.1.2)."""
+"""The allowed values of parameters with a closed list (PostgreSQL 17, §34.1.2)."""
 
 _NUMBERS = (
     "connect_timeout",
@@ -87,11 +86,11 @@ _NUMBERS = (
 
 
 def database_url(base: Path) -> Parser[str]:
-    """A parser of a database's URL for SQLAlchemy.
+    """Return a parser of a database URL; its result is a URL for SQLAlchemy.
 
     Args:
-        base: the absolute folder to which a relative `sqlite:///` path belongs, so that the
-            database is the same one whatever folder a command is started in.
+        base: the absolute folder that a relative `sqlite:///` path starts from, so that the
+            database does not depend on a command's working folder.
     """
 
     def parse(raw: str) -> str:
@@ -108,10 +107,10 @@ def database_url(base: Path) -> Parser[str]:
 
 
 def _parse_postgresql(rest: str) -> URL:
-    """Parse what stands behind `postgresql://`."""
+    """Parse the part of the URL after `postgresql://`."""
     address, _, query = rest.partition("?")
     if "@" in query:
-        # A password with a question mark looks like this; no part of it may be repeated.
+        # The password probably holds a question mark; the message must not quote any part of it.
         raise ValidationError(_NO_URL)
     ours, libpqs = _split_query(query)
     try:
@@ -124,7 +123,7 @@ def _parse_postgresql(rest: str) -> URL:
 
 
 def _split_query(query: str) -> tuple[dict[str, str], str]:
-    """Return our own parameter, and the query that is left for libpq."""
+    """Return this service's own parameter, and the rest of the query for libpq."""
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
     for name, count in Counter(unquote(name) for name, _ in pairs).items():
         _check_name(name)
@@ -180,7 +179,7 @@ def _check_values(parameters: Mapping[str, str]) -> None:
 
 
 def _build(parameters: dict[str, str], ours: Mapping[str, str]) -> URL:
-    """Build the URL; several hosts, and folders of sockets, go into its query."""
+    """Build SQLAlchemy's URL; several hosts and socket folders go into its query."""
     hosts, ports = _split_list(parameters, "host"), _split_list(parameters, "port")
     url = URL.create(
         "postgresql+psycopg2",
@@ -213,7 +212,7 @@ def _check_sqlite_parameters(query: Mapping[str, object]) -> None:
 
 
 def _sqlite_path(url: URL, base: Path) -> Path:
-    # Each connection to ':memory:' would be a database of its own, empty.
+    # Each connection to ':memory:' would get its own empty database.
     if not url.database or url.database.startswith((":", "file:")):
         raise ValidationError("must name a file: sqlite:///relative/path or sqlite:////path")
     if url.host or url.username:
@@ -226,12 +225,12 @@ def _render(url: URL) -> str:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of the SQLite database in the file at `path`."""
+    """Return the URL of the SQLite database in the file at `path`."""
     return _render(URL.create("sqlite", database=str(path)))
 
 
 def find_sqlite_file(database_url: str) -> Path | None:
-    """The file that a parsed database URL names; None when it is a server's."""
+    """Return the file that a parsed database URL names, or None for a server's URL."""
     url = make_url(database_url)
     return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
@@ -242,11 +241,11 @@ def is_pooled(url: URL) -> bool:
 
 
 def driver_url(database_url: str) -> URL:
-    """Return the URL for the driver: without the parameter that is ours."""
+    """Return the URL for the driver, without this service's own parameter."""
     return make_url(database_url).difference_update_query([POOLER])
 
 
 def hosts_of(url: URL) -> list[str]:
-    """Return the hosts of a parsed URL; a folder of sockets begins with a slash."""
+    """Return the hosts of a parsed URL; a socket folder begins with a slash."""
     hosts = url.host or str(url.query.get("host", ""))
     return [host for host in hosts.split(",") if host]

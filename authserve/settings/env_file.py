@@ -1,7 +1,7 @@
-"""Reading `.env` strictly: a line that means nothing is a fault, as it may have meant production.
+"""A strict reader of `.env`: an invalid line is a fault, as it may be a mistyped `APP_ENV`.
 
-The format is python-dotenv's, which also the `flask` command reads, with one difference: `${NAME}`
-in single quotes stays as it is, as in a shell.
+The format is python-dotenv's, which the `flask` command also reads, with one difference: `${NAME}`
+in single quotes is not expanded, as in a shell.
 """
 
 import re
@@ -23,8 +23,8 @@ def read_env_text(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the text of an `.env` file sets.
 
     Args:
-        text: the file's content; lines that mean nothing are left out.
-        environ: what `${NAME}` may refer to beside the file's own variables, which win.
+        text: the file's content; invalid lines are ignored.
+        environ: further variables for `${NAME}`; the file's own variables take precedence.
     """
     values: dict[str, str] = {}
     for binding in _read_bindings(text):
@@ -39,15 +39,16 @@ def read_env_text(text: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_env_faults(text: str, names: Collection[str]) -> Iterator[str]:
-    """Find the lines of an `.env` file that mean nothing.
+    """Find the invalid lines of an `.env` file.
 
     Args:
         text: the file's content.
-        names: variables that no other variable's value may contain the assignment of; else a quote
-            that is not closed would hide it.
+        names: variables whose assignment must not appear inside another variable's value, where
+            an unclosed quote would hide it.
 
     Yields:
-        One sentence for each, with the line's number and nothing of its content but such a name.
+        One sentence for each fault with its line number. It quotes nothing of the line except one
+        of `names`.
     """
     for binding in _read_bindings(text):
         line = _first_line(binding)

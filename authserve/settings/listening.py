@@ -1,4 +1,4 @@
-"""Where the server listens: at the addresses of `HOST`, or at those that suit the system."""
+"""The addresses that the server listens on: those of `HOST`, or defaults that fit the system."""
 
 import socket
 
@@ -7,14 +7,14 @@ from authserve.settings.model import Settings
 EVERY_IPV6, EVERY_IPV4 = "::", "0.0.0.0"
 
 LOOPBACKS = ("127.0.0.1", "::1")
-"""Both, since `localhost` is either of them, as the client's system has it."""
+"""Both, because a client's system resolves `localhost` to either of them."""
 
 
 def listen_addresses(settings: Settings) -> list[str]:
-    """Return each address with the port, as gunicorn's `bind` takes them."""
+    """Return each address with the port, in the form of gunicorn's `bind`."""
     hosts = settings.host or _default_hosts(is_production=settings.is_production)
     if EVERY_IPV6 in hosts and _takes_ipv4():
-        # The port of the other would be in use.
+        # The IPv6 socket also takes IPv4 connections, so the port would be in use.
         hosts = tuple(host for host in hosts if host != EVERY_IPV4)
     bracketed = (f"[{host}]" if ":" in host else host for host in hosts)
     return [f"{host}:{settings.port}" for host in bracketed]
@@ -35,7 +35,7 @@ def _is_usable(host: str) -> bool:
 
 
 def _takes_ipv4() -> bool:
-    """Return True if a socket of every IPv6 address takes IPv4 connections as well."""
+    """Return True if a socket bound to `::` accepts IPv4 connections as well."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)

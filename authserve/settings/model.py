@@ -1,6 +1,6 @@
-"""What the service can be told, as one immutable value.
+"""The service's settings as one immutable value.
 
-`config.py` at the top of the project reads the environment into a `Settings`; everything else only
+`config.py` at the top of the project reads the environment into a `Settings`; all other code only
 reads it. Durations are `timedelta`, so no reader has to guess a unit.
 """
 
@@ -14,14 +14,14 @@ from typing import Literal, cast
 from authserve.core.container import component
 
 AppEnv = Literal["development", "production", "test"]
-"""Where the service runs; `production` alone refuses to start with unsafe settings."""
+"""The kind of deployment; only `production` refuses to start with unsafe settings."""
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-"""The names that `logging` has for its levels."""
+"""The names of `logging`'s levels."""
 
 
 class EmailVerification(StrEnum):
-    """Whether an address has to be proven before its account may sign in."""
+    """The policy for verification of email addresses; `required` blocks login until verified."""
 
     OFF = "off"
     OPTIONAL = "optional"
@@ -29,20 +29,20 @@ class EmailVerification(StrEnum):
 
 
 class Registration(StrEnum):
-    """Whether visitors may open accounts."""
+    """The policy for visitors who want to open accounts."""
 
     OPEN = "open"
     CLOSED = "closed"
 
 
 class SettingsError(Exception):
-    """The service must not start as it is configured.
+    """A configuration with which the service must not start.
 
-    Its text is meant for an operator's terminal: every fault at once, one a line.
+    The message is for an operator's terminal: it lists every fault, one a line.
 
     Args:
         faults: one sentence each, beginning with the variable's name. They must not hold a
-            variable's value, which may be a secret that was put in the wrong place.
+            variable's value, because it may be a secret that was put into the wrong variable.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -62,10 +62,10 @@ class PasswordCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting of a running service; the environment's names are these in upper case.
+    """The settings of a running service; the environment's variables are these in upper case.
 
-    The defaults are the environment's, and stand nowhere else. Fields that hold a secret stay
-    out of `repr`, so that no log or traceback prints one.
+    The defaults here apply if a variable is not set. Fields that hold a secret are excluded from
+    `repr`, so that no log or traceback prints one.
     """
 
     app_env: AppEnv = "development"
@@ -74,22 +74,22 @@ class Settings:
     database_url: str = field(repr=False)
     """For SQLAlchemy: `postgresql+psycopg2://…`, or `sqlite:///` with an absolute path."""
     instance_path: Path
-    """Not read from the environment: the absolute folder for what the service makes itself."""
+    """Not read from the environment: the absolute folder for files that the service creates."""
     public_url: str = "http://localhost:8000"
-    """Scheme, host and port, without a slash at the end: paths are appended to it.
+    """Scheme, host and port, without a slash at the end, because paths are appended.
 
-    Without `PUBLIC_URL` its port is `PORT`; browsers allow passkeys at localhost, but not at
-    127.0.0.1.
+    Without `PUBLIC_URL`, the port is `PORT`. The host is localhost because browsers allow
+    passkeys there, but not at 127.0.0.1.
     """
     brand_name: str = ""
-    """The service's name for people; empty: the host of `public_url` (`settings/brand.py`)."""
+    """The service's name for people; empty means the host of `public_url` (`brand.py`)."""
     registration: Registration = Registration.OPEN
     registration_domains: tuple[str, ...] = ()
-    """The domains of the addresses that people may choose, in IDNA's ASCII; empty: all."""
+    """Domains of the addresses that users may choose, in IDNA's ASCII; empty means all."""
     username_hold: timedelta = timedelta(days=365)
-    """For how long a released username is kept for its former owner; zero: not at all."""
+    """The time that a released username stays reserved for its former owner; zero means none."""
     new_device_mail: bool = True
-    """Whether an owner is told of a sign-in from a new device."""
+    """True if owners get a mail about a login from a new device."""
     jwt_audience: str = "authserve"
     access_token_ttl: timedelta = timedelta(minutes=10)
     refresh_idle_ttl: timedelta = timedelta(days=14)
@@ -100,49 +100,50 @@ class Settings:
     mail_url: str = field(default="console:", repr=False)
     mail_from: str = "authserve <no-reply@localhost>"
     mail_helo: str = ""
-    """The name for SMTP servers; empty for the host of `public_url`."""
+    """The name that SMTP servers receive in EHLO; empty means the host of `public_url`."""
     mail_templates: Path | None = None
     verify_url: str = ""
     reset_url: str = ""
     email_change_url: str = ""
     invite_url: str = ""
-    """Empty for the service's own page; else `{token}` stands once, in the fragment."""
+    """This and the three links above: empty means the service's own page; otherwise `{token}`
+    appears once, in the fragment."""
     password_min_length: int = 8
     breached_passwords_url: str = ""
-    """Without a slash at the end; empty: no password is looked up."""
+    """Without a slash at the end; empty means that no password is looked up."""
     flask_security_salt: str = field(default="", repr=False)
-    """What Flask-Security mixed into the passwords of imported accounts; empty: nothing."""
+    """The salt that Flask-Security mixed into passwords of imported accounts; empty means none."""
     ratelimit_storage_url: str = field(default="database:", repr=False)
-    """Where ordinary limits count: `database:`, or `redis://` or `rediss://`."""
+    """The storage of the ordinary limits' counters: `database:`, `redis://…` or `rediss://…`."""
     ratelimit_enabled: bool = True
-    """Whether there are ordinary limits; the login throttle is on whatever this says."""
+    """True if ordinary limits apply; the login throttle always applies."""
     trusted_proxies: int = 0
     database_pool_size: int = 8
     """Connections per worker."""
     hash_niceness: int = 15
     audit_retention: timedelta = timedelta(days=400)
     cors_origins: tuple[str, ...] = ()
-    """Whose pages may call: scheme, host and port, as browsers send them."""
+    """Origins whose pages may call the API: scheme, host and port, as browsers send them."""
     metrics_token: str = field(default="", repr=False)
-    """Empty: nothing is counted, and `/metrics` is not there."""
+    """Empty means that nothing is counted and `/metrics` does not exist."""
     log_level: LogLevel = "INFO"
     host: tuple[str, ...] = ()
-    """IP addresses to listen on; `core.listening` has the default."""
+    """IP addresses to listen on; empty means the default of `listening.py`."""
     port: int = 8000
     web_concurrency: int = 2
-    """Workers; `config.py` counts the machine's cores instead."""
+    """Worker processes; `config.py` replaces this default with the number of usable cores."""
     web_threads: int = 32
     """Threads per worker."""
     drain_seconds: int = 0
-    """How long `/readyz` says 503 before a stopping server closes its listener."""
+    """Seconds that `/readyz` returns 503 before a stopping server closes its listener."""
     password_cost: PasswordCost = PasswordCost()
-    """Not read from the environment: tests alone make hashing cheaper."""
+    """Not read from the environment: only tests make hashing cheaper."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Where each variable's value came from; for `flask doctor`."""
+    """The source of each variable's value, for `flask doctor`."""
 
     @property
     def is_production(self) -> bool:
-        """Whether unsafe settings stop the start."""
+        """True if unsafe settings prevent the start."""
         return self.app_env == "production"
 
 
@@ -150,5 +151,5 @@ SETTINGS_EXTENSION = "authserve.settings"
 
 
 def get_settings() -> Settings:
-    """The settings of the application that handles the current request or command."""
+    """Return the settings of the application that handles the current request or command."""
     return cast(Settings, component(SETTINGS_EXTENSION))

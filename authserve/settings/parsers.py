@@ -1,8 +1,8 @@
-"""How one setting's text becomes its value; `config.py` says which parser reads which variable.
+"""Parsers of single settings; `config.py` assigns one to each variable.
 
-Every parser takes the text of a variable and raises `ValidationError` with what the value must be.
-No message repeats the text: a secret may have been put into any variable by mistake. The parsers
-of URLs are in `setting_urls.py`.
+A parser takes a variable's text and returns its value, or raises `ValidationError` with the rule
+for the value. No message repeats the text, because any variable may hold a secret by mistake. The
+parsers of URLs are in `urls.py` and `database_url.py`.
 """
 
 import re
@@ -21,14 +21,14 @@ T = TypeVar("T")
 Parser = Callable[[str], T]
 
 SECRET_MIN_BYTES = 32
-"""As long as the digest of HS256, which signs refresh tokens (RFC 7518 §3.2)."""
+"""The size of HS256's digest; HS256 signs refresh tokens (RFC 7518 §3.2)."""
 
 _DIGITS = re.compile(r"[0-9]{1,12}")
-"""`int()` alone would also take `+5`, `1_000`, spaces, and other scripts' digits."""
+"""ASCII digits only: `int()` would also accept `+5`, `1_000`, spaces, and other scripts' digits."""
 
 
 def parse_text(raw: str) -> str:
-    """Text that fills one line; control characters could forge a header or a log line."""
+    """Return a text of one line; control characters could forge a header or a log line."""
     if not raw.strip():
         raise ValidationError("is set but empty; give it a value, or remove it for the default")
     if not raw.isprintable():
@@ -37,18 +37,18 @@ def parse_text(raw: str) -> str:
 
 
 def parse_optional_line(raw: str) -> str:
-    """Return a text that fills one line; empty text means none."""
+    """Return a text of one line; empty text means none."""
     if not raw.isprintable():
         raise ValidationError("must be on one line, in UTF-8 and without control characters")
     return raw
 
 
 MAX_BRAND_LENGTH = 60
-"""In code points: fits the subject line of a mail beside its other words (chosen)."""
+"""In code points: fits into a mail's subject line beside the other words (chosen)."""
 
 
 def parse_brand(raw: str) -> str:
-    """Return the name that people know the service by, one line; empty text means the host."""
+    """Return the service's name for people, on one line; empty text means the host."""
     if not raw:
         return ""
     if len(parse_text(raw)) > MAX_BRAND_LENGTH:
@@ -57,7 +57,7 @@ def parse_brand(raw: str) -> str:
 
 
 def whole(low: int, high: int, *, of: str = "") -> Parser[int]:
-    """A parser of decimal digits from `low` to `high`, both included; `of` names the unit."""
+    """Return a parser of an integer from `low` to `high`, both included; `of` names the unit."""
 
     def parse(raw: str) -> int:
         if not _DIGITS.fullmatch(raw) or not low <= int(raw) <= high:
@@ -68,13 +68,13 @@ def whole(low: int, high: int, *, of: str = "") -> Parser[int]:
 
 
 def seconds(low: int, high: int) -> Parser[timedelta]:
-    """A parser of a duration in whole seconds from `low` to `high`, both included."""
+    """Return a parser of a duration in whole seconds from `low` to `high`, both included."""
     parse_number = whole(low, high, of="seconds")
     return lambda raw: timedelta(seconds=parse_number(raw))
 
 
 def days(low: int, high: int) -> Parser[timedelta]:
-    """A parser of a duration in whole days, `400 days` or `400`, both bounds included."""
+    """Return a parser of a duration in whole days, `400 days` or `400`, both bounds included."""
     parse_number = whole(low, high, of="days")
     return lambda raw: timedelta(days=parse_number(_DAYS_UNIT.sub("", raw)))
 
@@ -83,7 +83,7 @@ _DAYS_UNIT = re.compile(r"(?<=[0-9]) days?\Z")
 
 
 def choice(options: Iterable[T]) -> Parser[T]:
-    """A parser of one of `options` by its text, in any letter case."""
+    """Return a parser that accepts the text of one of `options`, in any letter case."""
     by_name = {str(option).lower(): option for option in options}
 
     def parse(raw: str) -> T:
@@ -99,7 +99,7 @@ _SWITCH = choice(("true", "false"))
 
 
 def parse_addresses(raw: str) -> tuple[str, ...]:
-    """IP addresses separated by commas or spaces, IPv6 ones with brackets or without."""
+    """Parse IP addresses separated by commas or spaces, IPv6 ones with or without brackets."""
     parts = [part for part in re.split(r"[, ]+", raw) if part]
     try:
         found = tuple(str(ip_address(re.sub(r"\A\[(.+)\]\Z", r"\1", part))) for part in parts)
@@ -111,7 +111,7 @@ def parse_addresses(raw: str) -> tuple[str, ...]:
 
 
 def parse_switch(raw: str) -> bool:
-    """`true` or `false`, in any letter case."""
+    """Parse `true` or `false`, in any letter case."""
     return _SWITCH(raw) == "true"
 
 
@@ -119,14 +119,14 @@ _ON_OFF = choice(("on", "off"))
 
 
 def parse_on_off(raw: str) -> bool:
-    """`on` or `off`, in any letter case."""
+    """Parse `on` or `off`, in any letter case."""
     return _ON_OFF(raw) == "on"
 
 
 def parse_domains(raw: str) -> tuple[str, ...]:
-    """Domains of addresses, separated by commas or spaces, in IDNA's ASCII; empty text means all.
+    """Parse domains separated by commas or spaces into IDNA's ASCII; empty text means all.
 
-    Each stands for itself alone: no pattern, and no sub-domain with it.
+    A domain is no pattern and does not include its subdomains.
     """
     return tuple(_parse_domain(part) for part in re.split(r"[, ]+", raw) if part)
 
@@ -139,7 +139,7 @@ def _parse_domain(raw: str) -> str:
 
 
 def folder(base: Path) -> Parser[Path | None]:
-    """A parser of a folder that exists, relative to `base`; empty text means none."""
+    """Return a parser of an existing folder, relative to `base`; empty text means none."""
 
     def parse(raw: str) -> Path | None:
         if not raw:
@@ -153,7 +153,7 @@ def folder(base: Path) -> Parser[Path | None]:
 
 
 _ADDRESS = r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*"
-"""What browsers take for a mail address (WHATWG HTML, `input type=email`): ASCII, no quoting."""
+"""A mail address as browsers accept it (WHATWG HTML, `input type=email`): ASCII, no quoting."""
 
 _MAILBOX = re.compile(
     rf'{_ADDRESS}|(?:"[^"\\]*" *|[^"\\<>@,;:()\[\]]*)<{_ADDRESS}>', re.IGNORECASE | re.ASCII
@@ -161,10 +161,10 @@ _MAILBOX = re.compile(
 
 
 def parse_mailbox(raw: str) -> str:
-    """One mail address, with or without a name: `authserve <no-reply@example.com>`.
+    """Parse one mail address, with or without a name: `authserve <no-reply@example.com>`.
 
-    Hosts such as `localhost` and those in `.local` are welcome, since the mail server of an
-    intranet may well take them.
+    Hosts such as `localhost` and those in `.local` are accepted, because an intranet's mail server
+    may deliver to them.
     """
     if not _MAILBOX.fullmatch(parse_text(raw)):
         raise ValidationError("must be one mail address in ASCII: user@host or Name <user@host>")
@@ -177,10 +177,10 @@ _LOCAL_MAILBOX = re.compile(
 
 
 def is_local_mailbox(mailbox: str) -> bool:
-    """Return True if a mail address leads to no other machine, so that no reply can arrive.
+    """Return True if a mail address belongs to the local machine, so that no reply can arrive.
 
     Args:
-        mailbox: what `parse_mailbox` accepted, or empty text.
+        mailbox: a text that `parse_mailbox` accepted, or empty text.
     """
     return _LOCAL_MAILBOX.fullmatch(mailbox[mailbox.rfind("@") :]) is not None
 
@@ -194,14 +194,17 @@ _HELO = re.compile(
 
 
 def parse_helo(raw: str) -> str:
-    """The name in EHLO: a host name in ASCII or an address in brackets; empty text means none."""
+    """Parse EHLO's name: an ASCII host name or an address in brackets; empty text means none."""
     if raw and not _HELO.fullmatch(raw):
         raise ValidationError("must be a host name in ASCII, or an address such as [192.0.2.1]")
     return raw
 
 
 def parse_secret(raw: str) -> str:
-    """A secret of at least 32 bytes in UTF-8; several lines are fine (`openssl rand -base64`)."""
+    """Parse a secret of at least 32 bytes in UTF-8.
+
+    It may have several lines, as from `openssl rand -base64`.
+    """
     try:
         size = len(raw.encode())
     except UnicodeEncodeError:
@@ -212,16 +215,16 @@ def parse_secret(raw: str) -> str:
 
 
 def parse_secrets(raw: str) -> tuple[str, ...]:
-    """Secrets separated by commas, each of at least 32 bytes; empty text means none."""
+    """Parse secrets separated by commas, each of at least 32 bytes; empty text means none."""
     return tuple(parse_secret(part.strip()) for part in raw.split(",")) if raw else ()
 
 
 _BEARER_TOKEN = re.compile(rf"[A-Za-z0-9._~+/-]{{{SECRET_MIN_BYTES},512}}=*")
-"""RFC 6750 §2.1."""
+"""The form of a bearer token (RFC 6750 §2.1)."""
 
 
 def parse_bearer_token(raw: str) -> str:
-    """A secret that callers send as bearer, 32 to 512 characters; empty text means none."""
+    """Parse a bearer token of 32 to 512 characters and padding; empty text means none."""
     if raw and not _BEARER_TOKEN.fullmatch(raw):
         raise ValidationError("must be 32 to 512 letters, digits and -._~+/ or empty")
     return raw
@@ -238,24 +241,25 @@ _PLACEHOLDER_WORDS = (
     "replaceme",
     "secret",
 )
-"""What people write into examples. Of random keys of 64 characters about one in six million holds
-one by chance (26⁻⁶ at each of 50 places for `secret`, the shortest)."""
+"""Words that people write into examples. About one random key of 64 characters in six million
+contains one by chance (26⁻⁶ at each of 50 places for `secret`, the shortest)."""
 
 _MIN_VARIETY = 8
-"""Chosen by measurement: 200 000 random keys of 32 hexadecimal digits had at least 9 different
-characters and 12 different steps from one character to the next."""
+"""The least number of different characters, and of different steps from one to the next. Chosen
+by measurement: 200 000 random keys of 32 hexadecimal digits had at least 9 and 12 of them."""
 
 
 def find_weakness(secret: str) -> str | None:
-    """Tell why a long enough secret can still be guessed.
+    """Return the reason why a long enough secret is guessable, or None if none is found.
 
-    This finds what was typed by hand or copied from an example. It cannot measure randomness.
+    This finds secrets that were typed by hand or copied from an example. It cannot measure
+    randomness.
 
     Args:
-        secret: what `parse_secret` accepted.
+        secret: a text that `parse_secret` or `parse_bearer_token` accepted.
 
     Returns:
-        The rest of a sentence about the secret, without any part of it; None if it may serve.
+        The predicate of a sentence whose subject is the secret; it quotes no part of the secret.
     """
     data = secret.encode()
     letters = re.sub(r"[^a-z]", "", secret.lower())
@@ -263,7 +267,7 @@ def find_weakness(secret: str) -> str | None:
         return "looks like a placeholder or a well-known default"
     if any(data[period:] == data[:-period] for period in _periods(len(data))):
         return "repeats one short text"
-    # Runs such as 'abcdefgh…' have many characters but few distances between neighbours.
+    # Runs such as 'abcdefgh…' have many characters, but few different steps between them.
     steps = {following - current for current, following in pairwise(data)}
     if min(len(set(data)), len(steps)) < _MIN_VARIETY:
         return "has too few different characters"
@@ -271,5 +275,5 @@ def find_weakness(secret: str) -> str | None:
 
 
 def _periods(size: int) -> range:
-    """How long a text may be that fills `size` bytes twice or more, and is no secret by itself."""
+    """Return the periods to check: shorter than a secret, and repeated at least twice in `size`."""
     return range(1, min(SECRET_MIN_BYTES, size // 2 + 1))

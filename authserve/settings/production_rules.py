@@ -1,4 +1,4 @@
-"""What production refuses to start with."""
+"""The settings that production refuses to start with."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,14 +13,14 @@ _MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
 def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
-    """What is fine on a workstation and dangerous where strangers can reach it.
+    """Find settings that are fine on a workstation, but dangerous on a public network.
 
     Args:
-        values: the parsed settings by field; what is at fault already is left out.
-        given: the variables.
+        values: the parsed settings by field, without those that have a fault already.
+        given: the variables that are set.
 
     Yields:
-        One sentence each, beginning with the variable's name and holding no value.
+        One sentence for each fault. It begins with the variable's name and holds no value.
     """
     if not {"SECRET_KEY", "SECRET_KEY_FILE"} & given.keys():
         yield f"SECRET_KEY: must be set in production; make one with {_MAKE_SECRET}"
@@ -54,7 +54,7 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
             "REGISTRATION_DOMAINS: needs EMAIL_VERIFICATION=required in production, or anyone may "
             "claim an address of a listed domain"
         )
-    # Flask's own reading of its variable: whatever is not one of these turns debugging on.
+    # As in Flask, every other value of this variable turns debugging on.
     if given.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG: must not be on in production; remove it, and the option --debug"
 
@@ -62,7 +62,7 @@ def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) 
 def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     if weakness := find_weakness(values["secret_key"]) if values.get("secret_key") else None:
         yield f"SECRET_KEY: {weakness}; make one with {_MAKE_SECRET}"
-    # A retired secret still verifies signatures, so a guessable one forges tokens all the same.
+    # A retired secret still verifies signatures, so an attacker who guesses it can forge tokens.
     for fallback in values.get("secret_key_fallbacks", ()):
         if weakness := find_weakness(fallback):
             yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"

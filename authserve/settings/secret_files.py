@@ -1,4 +1,4 @@
-"""Files that the service makes once, for itself alone, however many of its processes start."""
+"""Private files that the service creates once, also if several of its processes start together."""
 
 import os
 import secrets
@@ -7,25 +7,25 @@ from contextlib import suppress
 from pathlib import Path
 
 _SECRET_BYTES = 48
-"""256 bits are enough (ASVS 11.2.3 asks for 128); these fill 64 characters with no padding."""
+"""256 bits are enough (ASVS 11.2.3 requires 128); 48 bytes give 64 characters without padding."""
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that only its owner enters (0700); one that exists stays as it is.
+    """Create a folder that only its owner can enter (0700); an existing folder is not changed.
 
-    Its parent must exist: a path with a slip in it is reported rather than made.
+    The parent must exist, so that a mistyped path is reported and not created.
 
     Raises:
-        OSError: it cannot be made, or something else has its name.
+        OSError: the folder cannot be created, or the name belongs to something else.
     """
     path.mkdir(mode=0o700, exist_ok=True)
 
 
 def read_or_make_secret(path: Path) -> str:
-    """Read the secret in a file; when there is none, make it there first, for its owner only.
+    """Return the secret in a file; if the file is missing, create it first (0600).
 
-    However many processes call this at once, they all return the same secret: what counts is the
-    file that got its name first.
+    Processes that call this at the same time all return the same secret, because only the first
+    one gives its file the name.
 
     Args:
         path: the file, in a folder that exists.
@@ -34,8 +34,8 @@ def read_or_make_secret(path: Path) -> str:
         The file's text without the newline at its end.
 
     Raises:
-        OSError: the file can be neither read nor made.
-        UnicodeDecodeError: it holds something else.
+        OSError: the file cannot be read or created.
+        UnicodeDecodeError: the file is not UTF-8 text.
     """
     if not path.exists():
         _write_once(path, secrets.token_urlsafe(_SECRET_BYTES) + "\n")
@@ -43,21 +43,21 @@ def read_or_make_secret(path: Path) -> str:
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file that only its owner reads (0600); one that exists stays as it is.
+    """Create an empty file that only its owner can read (0600); an existing file is not changed.
 
-    The file gets its name after it was closed, as closing a SQLite file ends all locks that the
-    process has on it (sqlite.org/howtocorrupt.html §2.2).
+    The file gets its name only after it was closed, because closing a SQLite file releases all
+    locks that the process has on it (sqlite.org/howtocorrupt.html §2.2).
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
     if not path.exists():
         _write_once(path, "")
 
 
 def _write_once(path: Path, text: str) -> None:
-    # A hard link gives a finished file its name, and fails when the name is taken: nobody ever
-    # reads half a secret, and nobody overwrites one. `mkstemp` opens with O_EXCL and mode 0600.
+    # A hard link names a finished file, and fails if the name is taken. So no process reads half a
+    # secret or overwrites one. `mkstemp` opens with O_EXCL and mode 0600.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

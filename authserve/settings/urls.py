@@ -1,9 +1,7 @@
-"""The settings that are URLs: of servers, and those that people follow.
+"""Parsers of the settings that are URLs: of servers, of links and of origins.
 
-The database's is read in `database_url.py`.
-
-Like every parser of a setting, these take a variable's text and raise `ValidationError` with what
-it must be; no message repeats the text.
+The database's URL is parsed in `database_url.py`. Like all parsers of settings, these take a
+variable's text and raise `ValidationError` with the rule for it; no message repeats the text.
 """
 
 import re
@@ -33,7 +31,7 @@ def _split_http_url(raw: str) -> SplitResult:
 
 
 def _split_url(raw: str) -> SplitResult:
-    """Split a URL; `urlsplit` itself looks at the port no earlier than on access."""
+    """Split a URL and check its port, which `urlsplit` checks only on access."""
     try:
         parts = urlsplit(raw)
         usable = parts.port != 0 and " " not in raw
@@ -45,7 +43,7 @@ def _split_url(raw: str) -> SplitResult:
 
 
 def parse_origin(raw: str) -> str:
-    """An http or https URL of scheme, host and port alone; a slash at its end is taken away."""
+    """Parse an http or https URL of scheme, host and port alone; a slash at its end is removed."""
     parts = _split_http_url(raw)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValidationError("must have no path, query or fragment: https://host or with :port")
@@ -56,10 +54,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse_origins(raw: str) -> tuple[str, ...]:
-    """Origins separated by commas or spaces, each as browsers send it; empty text means none.
+    """Parse origins separated by commas or spaces, as browsers send them; empty text means none.
 
-    They are compared as they are, so one that no browser sends would only seem to be allowed; and
-    no pattern stands for many (ASVS 3.4.2).
+    Origins are compared exactly, so one that no browser sends would never match. Patterns are
+    refused (ASVS 3.4.2).
     """
     return tuple(_check_origin(part) for part in re.split(r"[, ]+", raw) if part)
 
@@ -68,8 +66,8 @@ _APP_ORIGIN = re.compile(
     r"(?!(?:about|blob|data|file|ftp|https?|javascript|wss?):)[a-z][a-z0-9+.-]*"
     r"://[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{1,5})?"
 )
-"""Of an app or extension, whose scheme is its own: `capacitor://localhost`. Those schemes that are
-left out send `null`, or belong to no page."""
+"""The origin of an app or extension with its own scheme, such as `capacitor://localhost`. Pages of
+the excluded schemes send `null`, or do not exist; http and https are checked more strictly."""
 
 
 def _check_origin(raw: str) -> str:
@@ -87,9 +85,9 @@ def _check_origin(raw: str) -> str:
 
 
 def parse_link(raw: str) -> str:
-    """An http or https URL with `{token}` once, in its fragment; empty text means our own page.
+    """Parse a URL with `{token}` once, in its fragment; empty text means the service's own page.
 
-    A fragment is not sent to servers, so the token stays out of their logs and out of `Referer`
+    Browsers do not send fragments to servers, so the token stays out of logs and out of `Referer`
     (ASVS 14.2.1).
     """
     if not raw:
@@ -101,10 +99,11 @@ def parse_link(raw: str) -> str:
 
 
 def parse_range_url(raw: str) -> str:
-    """Where breached passwords are looked up, without a slash at the end; empty text means nowhere.
+    """Parse the URL for look-ups of breached passwords; empty text means no look-ups.
 
-    Over https, since whoever answers decides which passwords pass; http only to this machine. The
-    host is the operator's choice alone, so no request can lead a look-up elsewhere (ASVS 1.3.6).
+    It must be https, because the server's answer decides which passwords pass; http is accepted
+    only for this machine. Only the operator sets the host, so no request can redirect a look-up
+    (ASVS 1.3.6). A slash at the end is removed.
     """
     if not raw:
         return ""
@@ -117,7 +116,7 @@ def parse_range_url(raw: str) -> str:
 
 
 def parse_mail_url(raw: str) -> str:
-    """How mail leaves: `console:`, `file:///folder`, `smtp://…[?tls=starttls]` or `smtps://…`."""
+    """Parse `console:`, `file:///folder`, `smtp://…[?tls=starttls]` or `smtps://…`."""
     if parse_text(raw) == "console:":
         return raw
     parts = _split_url(raw)
@@ -148,20 +147,20 @@ def _check_smtp(parts: SplitResult) -> None:
 
 
 def is_mail_exposed(mail_url: str) -> bool:
-    """Whether mail would cross a network unencrypted: SMTP without TLS, but not to this machine.
+    """Return True if mail would cross a network unencrypted: SMTP without TLS to another machine.
 
     Args:
-        mail_url: what `parse_mail_url` accepted.
+        mail_url: a text that `parse_mail_url` accepted.
     """
     parts = urlsplit(mail_url)
     return parts.scheme == "smtp" and not parts.query and not _is_loopback(parts.hostname or "")
 
 
 def is_plain_http(url: str) -> bool:
-    """Whether an http URL leads to another machine, unencrypted.
+    """Return True if a URL leads to another machine over unencrypted http.
 
     Args:
-        url: what one of the parsers accepted.
+        url: a text that one of the parsers accepted.
     """
     parts = urlsplit(url)
     return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
@@ -175,13 +174,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def parse_limit_storage_url(raw: str) -> str:
-    """Where ordinary limits count: `database:`, `redis://…` or, with TLS, `rediss://…`."""
+    """Parse the URL for limits' counters: `database:`, `redis://…` or, with TLS, `rediss://…`."""
     if parse_text(raw) == "database:":
         return raw
     parts = _split_url(raw)
     if parts.scheme not in ("redis", "rediss"):
         raise ValidationError("must be database:, or begin with redis:// or rediss://")
-    # The client would take its own timeouts from a query, and any text for the number 0.
+    # Refuse a query and a path that is not a number: the Redis client would take timeouts from the
+    # query, and treat any other path as database 0.
     is_number = not parts.path.strip("/") or _REDIS_DATABASE.fullmatch(parts.path)
     if not parts.hostname or not is_number or parts.query or parts.fragment:
         raise ValidationError(
