@@ -1,8 +1,8 @@
-"""The environment, read once: the only module that looks at it.
+"""The settings, read once from the environment; no other module reads settings from it.
 
-`SETTINGS` says for every variable how it is parsed; its default stands in `Settings`. What one
-variable cannot know about itself, the rules below the table add: files that hold secrets,
-variables that depend on each other, what production refuses, and what is made on first use.
+`SETTINGS` assigns a parser to every variable; the defaults are in `Settings`. The functions below
+the table handle the rest: files that hold secrets, variables that depend on each other, settings
+that production refuses, and files that are created on first use.
 """
 
 import os
@@ -61,7 +61,7 @@ from authserve.settings.urls import (
 ROOT = Path(__file__).resolve().parent
 
 _TEN_YEARS = 315_360_000
-"""In seconds. Chosen: longer than any session should last, and far inside `datetime`'s range."""
+"""In seconds: longer than any session should last, and far inside `datetime`'s range (chosen)."""
 
 _MAX_WORKERS = 64
 
@@ -109,13 +109,16 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "WEB_THREADS": whole(2, 256),
     "DRAIN_SECONDS": whole(0, 300),
 }
-"""In the order of the documentation and of `.env.example`.
+"""The parser of each variable, in the order of the documentation and of `.env.example`.
 
-An access token may live an hour because other services honour it that long after its session has
-ended (10 minutes are the default, RFC 8725 and 9068 ask for short); a refresh token is answered
-twice for 10 s at most (ASVS 10.4.5, and the default of Supabase); a password's least length is 8 at
-least and no more than the 64 that must be accepted (NIST SP 800-63B-4 §3.1.1.2). The other bounds
-are chosen, to catch slips of the hand.
+- `ACCESS_TOKEN_TTL`: at most an hour, because other services accept a token that long after its
+  session has ended. RFC 8725 and 9068 recommend short lifetimes; the default is 10 minutes.
+- `REFRESH_REUSE_GRACE`: at most 10 s, in which a refresh token may be used twice (ASVS 10.4.5, and
+  Supabase's default).
+- `PASSWORD_MIN_LENGTH`: at least 8, and at most the 64 characters that must be accepted (NIST SP
+  800-63B-4 §3.1.1.2).
+
+The other bounds are chosen to catch typing errors.
 """
 
 SECRETS = (
@@ -127,25 +130,25 @@ SECRETS = (
     "METRICS_TOKEN",
     "FLASK_SECURITY_SALT",
 )
-"""These can also come from the file that `NAME_FILE` names, as container platforms hand them in."""
+"""Variables whose value may come from the file that `NAME_FILE` names, for container platforms."""
 
 
 def load_settings(
     environ: Mapping[str, str] | None = None, *, instance_path: Path | None = None
 ) -> Settings:
-    """Read every setting, or say everything that is wrong with them.
+    """Read and check every setting.
 
     Args:
-        environ: the variables; `.env` in the project's folder under `os.environ` when left out.
-        instance_path: the folder for what the service makes itself: the secret key and the
-            SQLite database of a service that was told neither. `instance` in the project's
-            folder when left out; it is made (0700) when something goes there.
+        environ: the variables. If None, `os.environ` and then `.env` in the project's folder.
+        instance_path: the folder for files that the service creates: the secret key and the SQLite
+            database, if these are not set. If None, `instance` in the project's folder. It is
+            created (0700) when it is needed.
 
     Returns:
         Settings that satisfy every rule of this module.
 
     Raises:
-        SettingsError: with all faults at once, none of which holds a variable's value.
+        SettingsError: lists all faults together; it holds no variable's value.
     """
     file, process, env_faults = _read_environ() if environ is None else ({}, environ, [])
     process = _drop_empty(process)
@@ -153,7 +156,7 @@ def load_settings(
     raw, unreadable = _read_secret_files(given)
     parsed, unparsable = _parse(raw)
     values = _defaults() | parsed
-    # A default must not stand in for what was said: the rules pass over a variable at fault.
+    # A default must not replace an invalid value: the rules skip variables that have a fault.
     for name in unreadable | unparsable:
         values.pop(name.lower(), None)
     _follow_port(values, raw)
@@ -163,7 +166,7 @@ def load_settings(
         faults += find_production_faults(values, given)
     if faults:
         raise SettingsError(faults)
-    # Only now, so that a refused start leaves nothing behind.
+    # Files are created only now, so that a refused start leaves none behind.
     instance_path = (instance_path or ROOT / "instance").absolute()
     _make_missing(values, instance_path)
     sources = {name: _find_source(name, file=given, process=process) for name in SETTINGS}
@@ -171,7 +174,7 @@ def load_settings(
 
 
 def _find_source(name: str, *, file: Mapping[str, str], process: Mapping[str, str]) -> str:
-    """Say for the operator where a variable's value came from."""
+    """Return the source of a variable's value, in words for the operator."""
     file_name = f"{name}_FILE"
     found = next((key for key in (name, file_name) if key in file), None)
     if found is None:
@@ -181,12 +184,12 @@ def _find_source(name: str, *, file: Mapping[str, str], process: Mapping[str, st
 
 
 def _drop_empty(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that have a value: `X=` counts as unset."""
+    """Return the variables without the empty ones: `X=` counts as not set."""
     return {name: value for name, value in variables.items() if value}
 
 
 def load_settings_or_exit() -> Settings:
-    """Read the settings for a program: faults go to stderr with no traceback, exit status 1."""
+    """Read the settings, or write the faults to standard error and exit with status 1."""
     try:
         return load_settings()
     except SettingsError as error:
@@ -196,8 +199,8 @@ def load_settings_or_exit() -> Settings:
 def _read_environ() -> tuple[dict[str, str], dict[str, str], list[str]]:
     """Return the variables of `.env`, those of the process, and the faults of `.env`.
 
-    The `flask` command puts the variables of `.env` into the process before this is called, and
-    expands `${NAME}` everywhere. So a variable counts as the file's if it has that value.
+    The `flask` command adds the variables of `.env` to the process before this call, and expands
+    `${NAME}` also in single quotes. So a process variable with that value counts as the file's.
     """
     process = dict(os.environ)
     try:
@@ -207,7 +210,7 @@ def _read_environ() -> tuple[dict[str, str], dict[str, str], list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f".env: cannot be read ({_reason(error)})"]) from None
     if faults := list(find_env_faults(text, SETTINGS)):
-        # APP_ENV itself may be among what was not understood.
+        # An invalid line may have been meant to set APP_ENV, so no line of the file is used.
         return {}, process, faults
     as_flask_reads = dotenv_values(stream=StringIO(text))
     for name, value in as_flask_reads.items():
@@ -217,7 +220,7 @@ def _read_environ() -> tuple[dict[str, str], dict[str, str], list[str]]:
 
 
 def _read_secret_files(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The text of every variable that is set, and the faults of files by the variable's name."""
+    """Return the text of every variable that is set, and the faults of files by variable."""
     raw = {name: given[name] for name in SETTINGS if name in given}
     faults = {}
     for name in SECRETS:
@@ -234,12 +237,12 @@ def _read_secret_files(given: Mapping[str, str]) -> tuple[dict[str, str], dict[s
 
 
 def _read_line_end_stripped(path: Path) -> str:
-    # Newlines are translated on reading, so this is one "\r\n" as well.
+    # `read_text` translates newlines, so this removes one "\r\n" as well.
     return path.read_text(encoding="utf-8").removesuffix("\n")
 
 
 def _reason(error: Exception) -> str:
-    # The text of other errors quotes what was read.
+    # The message of any other error could quote the file's content.
     return (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
 
 
@@ -256,19 +259,19 @@ def _parse(raw: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _defaults() -> dict[str, Any]:
     defaults = {field.name: field.default for field in fields(Settings)}
-    # As many workers as cores were measured to serve best.
+    # One worker per core served best (measured).
     defaults["web_concurrency"] = min(count_usable_cores(), _MAX_WORKERS)
     return {name: default for name, default in defaults.items() if default is not MISSING}
 
 
 def _follow_port(values: dict[str, Any], raw: Mapping[str, str]) -> None:
-    """Let `PORT` alone move the issuer and every link, where no address was given."""
+    """Derive `public_url`, the base of the issuer and links, from `PORT` if it is not set."""
     if "PUBLIC_URL" not in raw and "port" in values:
         values["public_url"] = f"http://localhost:{values['port']}"
 
 
 def _fit_into_session(values: dict[str, Any], raw: Mapping[str, str]) -> list[str]:
-    """Fault a lifetime that was said to outlast the session; shorten one that is a mere default."""
+    """Return faults of lifetimes set longer than the session's; shorten longer defaults."""
     faults = []
     session = values.get("session_ttl")
     for name in ("ACCESS_TOKEN_TTL", "REFRESH_IDLE_TTL"):
@@ -283,7 +286,7 @@ def _fit_into_session(values: dict[str, Any], raw: Mapping[str, str]) -> list[st
 
 
 def _make_missing(values: dict[str, Any], instance_path: Path) -> None:
-    """Add the two settings whose defaults are made, and make the SQLite database's folder."""
+    """Add a missing secret key and database URL, and create the SQLite database's folder."""
     if "secret_key" not in values:
         values["secret_key"] = _own_secret(instance_path)
     values.setdefault("database_url", sqlite_url(instance_path / "authserve.db"))

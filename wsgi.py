@@ -1,4 +1,4 @@
-"""What gunicorn and the flask command load: `wsgi:app`."""
+"""The entry point for gunicorn and the `flask` command: `wsgi:app`."""
 
 import click
 
@@ -6,8 +6,8 @@ from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
 
-# Only now, so that a fault in the settings is told at once and by itself.
+# The import waits for the settings, so that their faults are reported quickly and alone.
 from authserve.app import create_app  # noqa: E402
 
-# gunicorn starts sooner without what the flask command alone needs.
+# gunicorn starts sooner without the modules that only the `flask` command needs.
 app = create_app(settings, with_commands=click.get_current_context(silent=True) is not None)
