@@ -1,9 +1,8 @@
 """Argon2id (RFC 9106) by libsodium.
 
-The result is the same to the bit as argon2-cffi's; only libsodium's code takes what the processor
-offers (AVX2, AVX-512), and so 55 % of the time (9.3 ms instead of 17.0, measured). A guesser has
-such code anyway. It also takes its memory from the system and gives it back with each hash, where
-the other's stays with malloc.
+The hashes are identical to argon2-cffi's. But libsodium uses the processor's AVX2 and AVX-512, and
+so takes 55 % of the time (9.3 ms instead of 17.0, measured); attackers have such code anyway. It
+also returns its memory to the system after each hash, while argon2-cffi's stays with malloc.
 """
 
 import re
@@ -22,12 +21,12 @@ from authserve.core.crypto import is_equal
 from authserve.settings.model import PasswordCost
 
 _SALT_AND_TAG = re.compile(r"([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})")
-"""16 and 32 bytes in base64: RFC 9106 §4, and all that libsodium's own strings have."""
+"""A salt of 16 and a tag of 32 bytes in base64 (RFC 9106 §4); libsodium makes no other sizes."""
 
 
 @contextmanager
 def _memory_permitting() -> Iterator[None]:
-    """Raise MemoryError where libsodium computes nothing; it has no other reason for that."""
+    """Raise MemoryError if libsodium fails: lack of memory is its only reason here."""
     try:
         yield
     except SodiumError as error:
@@ -35,10 +34,10 @@ def _memory_permitting() -> Iterator[None]:
 
 
 class Argon2id:
-    """Hashes and verifies passwords by one set of parameters.
+    """Argon2id with one set of parameters.
 
     Args:
-        cost: with one lane; libsodium has no more.
+        cost: its `parallelism` must be 1, since libsodium has one lane.
     """
 
     def __init__(self, cost: PasswordCost) -> None:
@@ -51,14 +50,14 @@ class Argon2id:
         """Return a PHC string with a random salt.
 
         Raises:
-            MemoryError: there is none for a hash of this cost.
+            MemoryError: too little memory for a hash of this cost.
         """
         with _memory_permitting():
             stored = crypto_pwhash_str_alg(secret, *self._limits, crypto_pwhash_ALG_ARGON2ID13)
         return stored.decode()
 
     def is_current(self, stored: str) -> bool:
-        """Return True for a hash of these parameters, as `hash` makes them."""
+        """Return True if a hash has these parameters, in the form that `hash` returns."""
         return self._match(stored) is not None
 
     def verify(self, secret: bytes, stored: str) -> bool:
@@ -66,7 +65,7 @@ class Argon2id:
 
         Raises:
             ValueError: the hash has other parameters.
-            MemoryError: there is none for a hash of this cost.
+            MemoryError: too little memory for a hash of this cost.
         """
         match = self._match(stored)
         if match is None:

@@ -1,8 +1,8 @@
-"""Whether a password has appeared in a breach, asked without telling which password it is.
+"""The check for breached passwords, which does not reveal the password to the service.
 
-Of its SHA-1 only the first five digits leave this process, shared by one digest in a million
-(k-anonymity); the rest is compared here. SHA-1 is what the ranges are made of: it names an entry
-of a public list and protects nothing, an exception for interoperability (ASVS 11.4.1).
+Only the first five digits of its SHA-1 leave this process; one digest in a million shares them
+(k-anonymity). The rest is compared here. The service's ranges require SHA-1: here it identifies an
+entry of a public list and protects nothing, an exception for interoperability (ASVS 11.4.1).
 """
 
 import hashlib
@@ -23,24 +23,24 @@ PREFIX_LENGTH = 5
 
 MAX_RANGES = 32
 RANGE_LIFETIME_SECS = 3_600
-"""A range takes about 30 KiB of memory, and is kept for those who send the same password again
-after another fault of their form; for no longer than an hour (chosen)."""
+"""Cached ranges, and their lifetime (both chosen). A range takes about 30 KiB of memory. The cache
+serves users who send the same password again after another error in their form."""
 
 BREAKER_FAILURES = 3
 BREAKER_RESET_SECS = 30.0
-"""Three in a row, then one look-up in 30 s: a service that hangs costs few people a second
-(chosen)."""
+"""After three failures in a row, one look-up per 30 s: if the service hangs, few users wait a
+second (chosen)."""
 
 KNOWN_TO_ALL = "password"
-"""Any list of breached passwords has it: whether it is found shows whether a service is one."""
+"""A password that every list of breached passwords has; `check` verifies the service with it."""
 
 
 class BreachedPasswords:
-    """Looks passwords up, or does nothing. Safe for threads, and to make before a fork.
+    """The look-up of breached passwords. Safe for threads, and to create before a fork.
 
     Args:
-        service: who is asked; None to ask nobody.
-        monotonic: seconds that only grow.
+        service: the range service; None turns the check off.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class BreachedPasswords:
             reset_secs=BREAKER_RESET_SECS,
             monotonic=monotonic,
         )
-        # It keeps no failures, and its lock is free while somebody asks.
+        # lru_cache stores no failures, and does not hold its lock during a look-up.
         self._find_range = lru_cache(maxsize=MAX_RANGES)(self._ask)
 
     def contains(self, password: str) -> bool:
-        """Whether a password is known to be breached.
+        """Return True if a password is known to be breached.
 
-        A service that does not answer within a second, or not as it should, keeps nobody from a
-        password: that is logged, without the password or anything made of it.
+        If the service fails or takes longer than a second, the password passes. That is logged,
+        without the password or anything derived from it.
 
         Args:
-            password: text that the policy has accepted. Nobody may hold a database connection
-                meanwhile.
+            password: text that the policy has accepted. The caller must hold no database
+                connection meanwhile.
         """
         if self._service is None:
             return False
@@ -79,11 +79,11 @@ class BreachedPasswords:
         return False
 
     def check(self) -> bool:
-        """Whether the service knows the most common of all passwords; whatever it said before.
+        """Return True if the service knows `KNOWN_TO_ALL`; bypasses cache and breaker.
 
         Raises:
-            RangeServiceError: it does not answer, or not as it should.
-            RuntimeError: there is none to ask.
+            RangeServiceError: the service does not answer, or its answer is invalid.
+            RuntimeError: no service is set.
         """
         if self._service is None:
             raise RuntimeError("no service is set")
@@ -101,7 +101,7 @@ class BreachedPasswords:
 
 
 def _digest_of(password: str) -> tuple[str, str]:
-    """The part that is told, and the part that is not."""
+    """Return the digits of the SHA-1 that are sent, and those that are not."""
     data = normalize_password(password).encode()
     digest = hashlib.sha1(data, usedforsecurity=False).hexdigest().upper()
     return digest[:PREFIX_LENGTH], digest[PREFIX_LENGTH:]
@@ -111,5 +111,5 @@ BREACHED_PASSWORDS_EXTENSION = "authserve.breached_passwords"
 
 
 def get_breached_passwords() -> BreachedPasswords:
-    """What the running application asks."""
+    """Return the breached-password check of the running application."""
     return cast(BreachedPasswords, component(BREACHED_PASSWORDS_EXTENSION))

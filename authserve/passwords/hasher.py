@@ -1,7 +1,7 @@
-"""Hashing and verifying passwords: Argon2id, on one thread per process, for a bounded crowd.
+"""Hashing and verifying passwords: Argon2id, on one thread per process, with a bounded queue.
 
-Whoever calls this holds no database connection meanwhile: reading the hash, verifying, and writing
-what follows are three steps.
+Callers must hold no database connection meanwhile: reading the hash, verifying the password, and
+writing the result are three steps.
 """
 
 import logging
@@ -25,21 +25,21 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _MAX_BYTES = 4096
-"""Bytes of a password that is verified at all (chosen; libpass's limit too). The policy's 256 code
+"""Longest password that is verified, in bytes (chosen; libpass's limit too). The policy's 256 code
 points are at most 1,024 bytes."""
 
 _MALFORMED_HASH_ERRORS = (ValueError, TypeError)
-"""All that a damaged hash raises (found with 30,000 damaged ones)."""
+"""The errors that damaged hashes raise (found with 30,000 damaged ones)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of a password.
+    """The result of verifying a password.
 
     Args:
-        is_valid: whether it is the right one.
-        replacement_hash: a hash to store in place of the old one, which was made by older
-            parameters or in another format. None if it is fine, or if the password is wrong.
+        is_valid: True if the password is correct.
+        replacement_hash: a new hash to store, if the old one has other parameters or another
+            format. None if the old one is current, or if the password is wrong.
     """
 
     is_valid: bool
@@ -50,19 +50,20 @@ _WRONG = Verification(is_valid=False)
 
 
 class PasswordHasher:
-    """Hashes passwords, and verifies them against hashes of any format that we import.
+    """The password hasher; it verifies hashes of every format that can be imported.
 
-    Safe to share between threads, and to make before a fork: each process starts a hashing thread
-    of its own at its first password.
+    Safe to share between threads, and to create before a fork: each process starts its own
+    hashing thread at its first password.
 
     Args:
-        cost: Argon2id's parameters for new hashes; hashes of others are replaced at login.
-        niceness: of the hashing thread, 0 to 19, so that token checks go first. Only on Linux,
-            where a thread has a niceness of its own.
-        queue_size: callers that may wait or run at once, 1 or more.
-        max_wait_secs: how long one waits before its turn; after that it is told `busy`.
-        on_hashed: told the seconds that each password took, on the hashing thread.
-        flask_security_salt: what Flask-Security mixed into imported passwords; empty if nothing.
+        cost: Argon2id's parameters for new hashes; hashes with others are replaced at login.
+        niceness: niceness of the hashing thread, 0 to 19, so that token checks go first. Only on
+            Linux, where each thread has its own.
+        queue_size: most callers that may wait or run at once, 1 or more.
+        max_wait_secs: longest wait before the hashing starts; after it the caller gets `busy`.
+        on_hashed: called on the hashing thread with the seconds that each password took.
+        flask_security_salt: the setting `FLASK_SECURITY_SALT`, the HMAC key of hashes imported
+            from Flask-Security; empty if not set.
     """
 
     def __init__(
@@ -93,15 +94,17 @@ class PasswordHasher:
 
         Args:
             password: as sent.
-            is_known_caller: whether a valid device token or bearer came along. A quarter of the
-                queue is kept for such callers, so that strangers cannot lock them out.
-            network: of the caller, which may hold no more places than are free; None: any.
+            is_known_caller: True if the request has a valid device token or bearer token. A
+                quarter of the queue is reserved for such callers, so that other clients cannot
+                lock them out.
+            network: the caller's network, which may hold no more places than are free; None
+                means no such limit.
 
         Returns:
             A PHC string with a random salt, to be stored as it is.
 
         Raises:
-            HasherBusyError: the queue is full, or the turn did not come in time.
+            HasherBusyError: the queue is full, the wait was too long, or memory is short.
         """
         secret = _encode(password)
         return self._run(
@@ -116,18 +119,18 @@ class PasswordHasher:
         is_known_caller: bool = False,
         network: str | None = None,
     ) -> Verification:
-        """Say whether `stored_hash` was made from `password`.
+        """Verify `password` against `stored_hash`.
 
-        An account that is missing, has no password, or has a damaged hash costs the same work as
-        one of ours with a wrong password, so the time tells nobody which accounts exist.
+        A missing account, one without a password, and a damaged hash cost the same work as a
+        wrong password for a current hash, so the time does not reveal which accounts exist.
 
         Args:
             password: as sent; of any length and content.
-            stored_hash: None if there is none to check.
+            stored_hash: None if the account is missing or has no password.
             is_known_caller, network: as for `hash`.
 
         Raises:
-            HasherBusyError: the queue is full, or the turn did not come in time.
+            HasherBusyError: the queue is full, the wait was too long, or memory is short.
         """
         secret = _encode(password)
         return self._run(
@@ -138,14 +141,14 @@ class PasswordHasher:
 
     @property
     def waiting(self) -> int:
-        """How many callers of this process wait or run right now."""
+        """Number of callers of this process that wait or run now."""
         return self._queue.waiting
 
     @property
     def _queue(self) -> HashingQueue:
-        # By process id, since a fork takes the queue along but not its thread, and the lock and
-        # the count in whatever state they are. An id does not come back while its process lives,
-        # and gunicorn's arbiter outlives its workers. setdefault() lets one of two threads win.
+        # One queue per process id: a fork copies the queue without its thread, and the lock and
+        # the count in any state. A child never gets the id of its parent, since gunicorn's arbiter
+        # outlives its workers. setdefault() lets one of two threads win.
         pid = os.getpid()
         return self._queues.get(pid) or self._queues.setdefault(pid, self._make_queue())
 
@@ -163,7 +166,7 @@ class PasswordHasher:
         return self._argon2.hash(secret)
 
     def _verify_secret(self, secret: bytes, stored_hash: str | None) -> Verification:
-        # No account has so long a password; some libraries refuse them, others take long.
+        # No account has such a long password; some libraries refuse it, others take long.
         if stored_hash is None or len(secret) > _MAX_BYTES:
             return self._verify_nothing()
         is_current = self._argon2.is_current(stored_hash)
@@ -172,11 +175,11 @@ class PasswordHasher:
                 return Verification(self._argon2.verify(secret, stored_hash))
             is_valid = self._parse(stored_hash).check(secret)
         except UnusableHashError as error:
-            # Its reason holds no part of the hash.
+            # The reason contains no part of the hash.
             _log.warning("A stored password hash cannot be verified: %s.", error.reason)
             return self._verify_nothing()
         except _MALFORMED_HASH_ERRORS as error:
-            # Neither the message nor the traceback is logged: libraries quote the hash in them.
+            # Neither message nor traceback is logged, since libraries quote the hash in them.
             _log.warning("A stored password hash is malformed (%s).", type(error).__name__)
             return self._verify_nothing()
         return Verification(is_valid, self._hash_secret(secret)) if is_valid else _WRONG
@@ -185,7 +188,7 @@ class PasswordHasher:
         return parse_hash(stored_hash, flask_security_salt=self._flask_security_salt)
 
     def _verify_nothing(self) -> Verification:
-        # Not the caller's password, which may be of any length. The cost is the same.
+        # The caller's password may be of any length, so an empty one is verified at the same cost.
         self._argon2.verify(b"", self._dummy_hash)
         return _WRONG
 
@@ -199,9 +202,9 @@ def _time(work: Callable[[], _T], tell: Callable[[float], None]) -> _T:
 
 
 def _make_dummy_hash(cost: PasswordCost) -> str:
-    """A hash of no password at all: salt and tag are random, only the cost of checking it is real.
+    """Return a hash that no password matches, with a random salt and tag.
 
-    So it is there without having been computed, and no password fits it.
+    Only its cost of verification is real; making it needs no hashing.
     """
     salt, tag = (b64encode(random_bytes(n)).rstrip(b"=").decode() for n in (16, 32))
     parameters = f"m={cost.memory_kib},t={cost.time_cost},p={cost.parallelism}"
@@ -209,7 +212,7 @@ def _make_dummy_hash(cost: PasswordCost) -> str:
 
 
 def _encode(password: str) -> bytes:
-    # A lone surrogate, which the HTTP edge refuses, must not turn a wrong password into an error.
+    # A lone surrogate must count as a wrong password, not raise; the HTTP edge refuses it anyway.
     return normalize_password(password).encode("utf-8", "surrogatepass")
 
 
@@ -217,5 +220,5 @@ PASSWORD_HASHER_EXTENSION = "authserve.password_hasher"
 
 
 def get_password_hasher() -> PasswordHasher:
-    """The hasher of the running application."""
+    """Return the hasher of the running application."""
     return cast(PasswordHasher, component(PASSWORD_HASHER_EXTENSION))

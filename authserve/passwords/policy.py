@@ -1,6 +1,6 @@
-"""Which passwords are acceptable: the one policy, for register, change, reset, invitation and seed.
+"""The password policy, used by register, change, reset, invitation and seed.
 
-Pure, save that the list of common passwords is read once, from a file of the package zxcvbn.
+Pure, except that it reads the list of common passwords once, from a file of the package zxcvbn.
 """
 
 import re
@@ -12,36 +12,38 @@ from importlib.metadata import distribution
 from types import ModuleType
 
 MIN_LENGTH = 8
-"""Code points of the shortest password there is (NIST SP 800-63B-4 §3.1.1.2, ASVS 6.2.1)."""
+"""Code points of the shortest password allowed (NIST SP 800-63B-4 §3.1.1.2, ASVS 6.2.1)."""
 
 LONG_LENGTH = 15
-"""From here on length alone is enough, and NIST SP 800-63B-4 §3.1.1.2 bars further rules."""
+"""Code points from which length alone is enough; NIST SP 800-63B-4 §3.1.1.2 forbids further
+rules."""
 
 MAX_LENGTH = 256
-"""ASVS 6.2.9 asks for 64 at least; a bound there must be (Django's CVE-2013-1443). Chosen."""
+"""Most code points (chosen). ASVS 6.2.9 requires at least 64; without a limit, hashing is a denial
+of service (Django's CVE-2013-1443)."""
 
 _MAX_RAW_LENGTH = 4 * MAX_LENGTH
 """No character decomposes into more than four code points (UAX #15), so nothing longer than this
 can compose into an acceptable password."""
 
 _SHORT_SEQUENCE = MIN_LENGTH - 1
-"""The longest sequence that is too short to be a password; saying it again adds nothing."""
+"""Code points of the longest sequence too short to be a password; repeating it adds nothing."""
 
 _SERVICE_NAME = "authserve"
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 _DECORATION = re.compile(r"^[\W\d_]+|[\W\d_]+$")
-"""Whatever stands before the first letter and after the last."""
+"""The characters before the first letter and after the last."""
 
 _COMMON_LENGTHS = range(4, 21)
-"""Code points of the shortest and the longest common password of zxcvbn's list; a test checks."""
+"""Lengths of the common passwords in zxcvbn's list, in code points; a test verifies them."""
 
 
 def normalize_password(password: str) -> str:
-    """The NFC form of `password`: the one that is judged, counted, hashed and verified.
+    """Return the NFC form of `password`, which is checked, counted, hashed and verified.
 
-    More than 1024 code points come back as they are. They are over `MAX_LENGTH` in any form, and
-    normalising is quadratic: the 64 KiB that a body may hold, all combining marks, would keep the
-    whole process busy for 0.8 s (measured).
+    A password of more than 1024 code points is returned unchanged: it exceeds `MAX_LENGTH` in any
+    form, and normalising is quadratic. A body of 64 KiB, all combining marks, would block the
+    process for 0.8 s (measured).
     """
     if len(password) > _MAX_RAW_LENGTH:
         return password
@@ -51,25 +53,25 @@ def normalize_password(password: str) -> str:
 def find_password_faults(
     password: str, *, min_length: int, context: Iterable[str] = ()
 ) -> list[str]:
-    """Say what is wrong with a password that someone wants to use from now on.
+    """Return the faults of a new password.
 
     Args:
         password: as sent.
-        min_length: code points that the operator asks for (`PASSWORD_MIN_LENGTH`), never taken as
-            fewer than 8. From 15 on there is no short password, and so no rule for one.
-        context: the user's own address, username and name, as far as there are any. The
-            service's name is always added.
+        min_length: code points that the operator requires (`PASSWORD_MIN_LENGTH`); at least 8
+            are always required. From 15 on, the rule for short passwords does not apply.
+        context: the user's own address, username and name, where they exist. The service's name
+            is always added.
 
     Returns:
-        Sentences for the person who chose it; empty if the password is acceptable. None of them
-        repeats the password.
+        Sentences for the user; empty if the password is acceptable. No sentence contains the
+        password.
     """
     normalized = normalize_password(password)
     if len(normalized) > MAX_LENGTH:
         return [f"Use at most {MAX_LENGTH} characters."]
     faults = _find_length_faults(normalized, min_length=max(min_length, MIN_LENGTH))
     if _NOT_TEXT.search(normalized):
-        # The HTTP edge refuses these in any field, so nobody could ever sign in with one.
+        # The HTTP edge refuses these in any field, so no login with such a password could work.
         faults.append("Use text only; one of the characters is none.")
     if _is_common(_fold(normalized)):
         faults.append("This password is, or is made of, one of the most common ones.")
@@ -98,9 +100,9 @@ def _has_all_kinds(password: str) -> bool:
 
 
 def _is_common(folded: str) -> bool:
-    """Return True if a password is a common one, also repeated, reversed or decorated.
+    """Return True if a password is a common one, possibly repeated, reversed or decorated.
 
-    Decorated means with digits and punctuation around it. The three combine: `drowssap1!` and
+    Decorated means surrounded by digits and punctuation. The three combine: `drowssap1!` and
     `password!password!` are refused too.
     """
     stems = {stem for unit in _find_units(folded) for stem in _find_stems(unit)}
@@ -113,21 +115,21 @@ def _is_listed(word: str) -> bool:
 
 
 def _find_units(text: str) -> Iterator[str]:
-    """Yield every sequence that a text repeats, the last time perhaps cut; and the text itself."""
+    """Yield every sequence that a text repeats (the last copy may be cut), and the text itself."""
     return (text[:period] for period in range(1, len(text) + 1) if _has_period(text, period))
 
 
 def _has_period(text: str, period: int) -> bool:
-    """Return True if a text equals itself shifted by `period` places: then it repeats."""
+    """Return True if a text repeats its first `period` characters; the last copy may be cut."""
     return text.startswith(text[period:])
 
 
 def _find_stems(text: str) -> Iterator[str]:
-    """Yield a text without none, some and all of the digits and punctuation around its core.
+    """Yield the core of a text, with none, some and all of the digits and punctuation around it.
 
-    Some, since many common passwords end in a digit themselves (`trustno1!`). A text of digits and
-    punctuation alone has no core: parts of at least half its length are yielded, since any long
-    number holds one of the short common ones somewhere (half is chosen).
+    Some, since many common passwords end in a digit (`trustno1!`). A text of only digits and
+    punctuation has no core: its parts of at least half its length are yielded (chosen), since any
+    long number contains a short common one somewhere.
     """
     core = [place for place, character in enumerate(text) if not _is_decoration(character)]
     first, last = (core[0], core[-1] + 1) if core else (len(text), 0)
@@ -139,17 +141,16 @@ def _find_stems(text: str) -> Iterator[str]:
 
 
 def _is_decoration(character: str) -> bool:
-    """Return True for digits, punctuation and spaces; letters and emoji are none."""
+    """Return True for digits, punctuation, spaces and ASCII signs; not for letters and emoji."""
     is_ascii_sign = character.isascii() and not character.isalpha()
     return is_ascii_sign or unicodedata.category(character)[0] in "NPZ"
 
 
 def _is_own_word(password: str, context: Iterable[str]) -> bool:
-    """Whether the password is a word that anyone who knows the user would try first.
+    """Return True if the password is a word that an attacker would guess first for this user.
 
-    A short one is also refused as such a word with digits and signs around it ("Authserve1!"), or
-    the rule for short passwords would itself lead there. A long one is compared as a whole only,
-    since anything goes from 15 code points on.
+    Below 15 code points, digits and signs around it are ignored ("Authserve1!"): the rule for
+    short passwords would otherwise lead to such passwords. A longer one is compared as a whole.
     """
     words = {_fold(word) for word in _own_words(context)}
     folded = _fold(password)
@@ -167,9 +168,9 @@ def _own_words(context: Iterable[str]) -> Iterable[str]:
 
 
 def _is_repetition(password: str) -> bool:
-    """Return True if it repeats one sequence of up to 7 code points, the last time perhaps cut.
+    """Return True if it repeats one sequence of up to 7 code points at least twice in full.
 
-    The sequence has to be there twice in full.
+    After that, the last copy may be cut.
     """
     longest = min(_SHORT_SEQUENCE, len(password) // 2)
     return any(_has_period(password, period) for period in range(1, longest + 1))
@@ -183,19 +184,19 @@ def _fold(text: str) -> str:
 def load_common_passwords() -> frozenset[str]:
     """Return the 30,000 common passwords that zxcvbn ships, in lower case (ASVS 6.2.4: 3,000).
 
-    The short ones count too, since they are refused with digits around them. Read at the first
-    call; a server that forks calls it before, so that its workers share the 5 MB (measured).
+    Short ones are included, since they are refused with digits around them. The first call reads
+    the file; a server calls this before it forks, so that its workers share the 5 MB (measured).
     """
     # Split only after the module's lists are freed: the strings then lie close together, and
-    # pages that would hold a few each return to the system.
+    # the freed pages return to the system.
     return frozenset(_read_common_passwords().split("\n"))
 
 
 def _read_common_passwords() -> str:
-    """Read the one list we want, a password a line.
+    """Return zxcvbn's list of passwords, one per line.
 
     `import zxcvbn` would keep 13 MB (measured) of lists and rankings for good. So its file of
-    lists is run as a module that nobody else can see, and emptied.
+    lists is run as a private module, and emptied.
     """
     path = distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")
     module = ModuleType("zxcvbn.frequency_lists")

@@ -1,4 +1,4 @@
-"""One thread that hashes, and the bounded crowd of callers that wait for it."""
+"""The hashing thread of a process, and its bounded queue of callers."""
 
 import os
 import sys
@@ -16,22 +16,22 @@ from authserve.core.queue_time import waited_secs
 _T = TypeVar("_T")
 
 MAX_WAIT_SECS = 2.0
-"""How long a caller waits, for a thread and then for its hash, before it is told `busy` (chosen;
-docs/operating.md, "Timeouts")."""
+"""Longest wait in seconds for a request thread and then for the hashing thread; after it the caller
+gets `busy` (chosen; docs/operating.md, "Timeouts")."""
 
 
 class HasherBusyError(UnavailableError):
-    """More callers want a password hashed than this process gets through in time."""
+    """The process cannot hash this password in time: too many callers, or too little memory."""
 
     code = "busy"
     default_detail = "Too many passwords are being checked right now. Try again shortly."
 
 
 class HashingQueue:
-    """The hashing thread of one process, and the bounded crowd of callers that wait for it.
+    """The hashing thread of one process, with a bounded queue of callers.
 
-    One thread, because more of them hash no faster on busy cores, take the processor away from
-    token checks, and each take 19 MiB (measured).
+    One thread, because more threads hash no faster on busy cores, take processor time from token
+    checks, and need 19 MiB each (measured).
     """
 
     def __init__(self, *, size: int, niceness: int, max_wait_secs: float) -> None:
@@ -53,12 +53,17 @@ class HashingQueue:
     def run(
         self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None = None
     ) -> _T:
-        """Do `work` on the hashing thread, in the caller's context (its log lines carry its id).
+        """Run `work` on the hashing thread, in the caller's context, for its id in log lines.
 
         Args:
-            network: where the caller comes from. A network may hold no more places than are
-                still free, so that one alone leaves half of them to others, and the fuller the
-                queue is, the less each may hold. None is not counted.
+            work: the hashing.
+            is_known_caller: True if the caller may use the reserved quarter of the queue.
+            network: the caller's network. It may hold no more places than are still free: alone
+                it gets at most half of them, and less the fuller the queue is. None is not
+                counted.
+
+        Raises:
+            HasherBusyError: the queue is full, the wait was too long, or memory is short.
         """
         patience_secs = self._max_wait_secs - waited_secs()
         if patience_secs <= 0:
@@ -66,7 +71,7 @@ class HashingQueue:
         with self._place(is_known_caller=is_known_caller, network=network):
             future = self._executor.submit(copy_context().run, work)
             wait([future], timeout=patience_secs)
-            # False once the work has begun: then the rest is awaited rather than thrown away.
+            # cancel() returns False once the work has begun: then its end is awaited.
             if future.cancel():
                 raise HasherBusyError
             try:
@@ -102,8 +107,8 @@ class HashingQueue:
 
 
 def _make_thread_nice(niceness: int) -> None:
-    # Elsewhere the same call would mean a process, and some other one at that.
+    # On other systems the call would change a process, and not even this one.
     if sys.platform == "linux":
-        # Refused if the process was started nicer than this; then it stays that way.
+        # Refused if the process already has a higher niceness; then that one stays.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

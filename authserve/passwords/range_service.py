@@ -1,9 +1,9 @@
-"""Asking a range service of breached passwords: one short question, and a deadline that holds.
+"""The client of a range service of breached passwords, with a strict deadline.
 
-The protocol is that of Pwned Passwords (haveibeenpwned.com/API/v3#PwnedPasswords): the first five
-hexadecimal digits of a SHA-1 go out, and the remaining 35 of every digest that begins so come
-back. `http.client` does no more than that: no redirect is followed, nothing is tried twice, and no
-variable of the environment puts a proxy in between.
+The protocol is that of Pwned Passwords (haveibeenpwned.com/API/v3#PwnedPasswords). The request has
+the first five hexadecimal digits of a SHA-1; the answer has the remaining 35 of every digest that
+begins with them. `http.client` is used since it follows no redirect, retries nothing, and takes no
+proxy from the environment.
 """
 
 import re
@@ -16,14 +16,14 @@ from threading import Lock, Thread
 from urllib.parse import urlsplit
 
 TOTAL_TIMEOUT_SECS = 1.0
-"""From the look-up of the name to the last byte: somebody waits for it (ASVS 13.1.3; chosen)."""
+"""Limit from the DNS look-up to the last byte: a user waits for it (ASVS 13.1.3; chosen)."""
 
 MAX_BYTES = 1024 * 1024
-"""A range of Pwned Passwords has about 40 KiB with its padding (ASVS 13.1.3; chosen)."""
+"""Limit of an answer; Pwned Passwords sends about 40 KiB with padding (ASVS 13.1.3; chosen)."""
 
 HEADERS = {
     "Accept": "text/plain",
-    # So that whoever sees the size of the answer learns nothing of the range.
+    # So that the size of the answer does not reveal the range to an eavesdropper.
     "Add-Padding": "true",
     "User-Agent": "authserve",
 }
@@ -32,10 +32,10 @@ _LINE = re.compile(r"([0-9A-F]{35}):([0-9]{1,12})")
 
 
 class RangeServiceError(Exception):
-    """The service did not answer, or not as it should.
+    """The service did not answer, or its answer is invalid.
 
     Args:
-        reason: for the operator; it holds nothing of the question.
+        reason: words for the operator; they contain nothing of the request.
     """
 
     def __init__(self, reason: str) -> None:
@@ -44,12 +44,12 @@ class RangeServiceError(Exception):
 
 
 class RangeService:
-    """A range service at a fixed address. Safe for threads, and to make before a fork.
+    """A range service at a fixed address. Safe for threads, and to create before a fork.
 
     Args:
-        url: `https://host/path`, or `http://` to this machine, as the settings have checked.
-        tls: trusts other authorities than the system's.
-        total_timeout_secs: for one question.
+        url: `https://host/path`, or `http://` for this machine only; the settings verify it.
+        tls: a context that trusts other authorities than the system's; None for the system's.
+        total_timeout_secs: limit of one request.
     """
 
     def __init__(
@@ -64,17 +64,20 @@ class RangeService:
         self._port = parts.port
         self._path = parts.path
         self._timeout_secs = total_timeout_secs
-        # The default context checks the chain and the name, and speaks TLS 1.2 or later.
+        # The default context verifies the chain and the name, and requires TLS 1.2 or later.
         self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
 
     def find_suffixes(self, prefix: str) -> str:
-        """The digests that begin with `prefix`, without it: 35 digits a line, upper case.
+        """Return the rest of every digest that begins with `prefix`.
 
         Args:
             prefix: five hexadecimal digits.
 
+        Returns:
+            35 upper-case hexadecimal digits per line.
+
         Raises:
-            RangeServiceError: no good answer in time.
+            RangeServiceError: no valid answer in time.
         """
         connection = self._connect()
         try:
@@ -88,37 +91,41 @@ class RangeService:
             raise RangeServiceError(reason) from error
 
     def _connect(self) -> "_Connection":
-        """A connection that opens with its first request."""
+        """Return a connection that opens with its first request."""
         if self._tls is None:
             return _Connection(self._host, self._port, timeout=self._timeout_secs)
         return _TLSConnection(self._host, self._port, timeout=self._timeout_secs, context=self._tls)
 
 
 class _Connection(HTTPConnection):
-    """A connection that another thread can cut, whatever it is at.
+    """A connection that another thread can cut at any time.
 
-    A socket's own timeout begins anew with every byte, so a server that sends one every now and
-    then could hold its thread for ever.
+    A socket's own timeout restarts with every byte, so a server that sends bytes slowly could
+    block the thread for ever.
     """
 
     _is_cut = False
     _handle: socket.socket | None = None
 
     def connect(self) -> None:
-        """Connect, unless it has been cut meanwhile."""
+        """Connect.
+
+        Raises:
+            TimeoutError: the connection has been cut meanwhile.
+        """
         super().connect()
         with _handles:
             if self._is_cut:
                 raise TimeoutError
-            # TLS takes the socket over, but not this second handle of the same connection.
+            # TLS takes over the socket, but not this second handle of the same connection.
             self._handle = self.sock.dup()
 
     def cut(self) -> None:
-        """End whatever goes on, and whatever was about to begin."""
+        """End the request that runs, or that is about to begin."""
         with _handles:
             self._is_cut = True
             if self._handle is not None:
-                # It may have ended by itself.
+                # The connection may have ended by itself.
                 with suppress(OSError):
                     self._handle.shutdown(socket.SHUT_RDWR)
 
@@ -132,18 +139,18 @@ class _Connection(HTTPConnection):
 
 
 _handles = Lock()
-"""Over every connection's second handle; held for no longer than a call of the system takes."""
+"""Lock for every connection's second handle; held for a system call at most."""
 
 
 class _TLSConnection(HTTPSConnection, _Connection):
-    """The same with TLS, which comes on top of what `_Connection` has connected."""
+    """A `_Connection` with TLS on top."""
 
 
 def _ask(connection: _Connection, path: str, timeout_secs: float) -> bytes:
-    """The body of the answer.
+    """Return the body of the answer; send the request on its own thread.
 
-    On a thread of its own, as nothing else ends the look-up of a name; that thread may outlive
-    the question by as long as the system's resolver tries.
+    A DNS look-up cannot be interrupted, so this thread may outlive the request until the system's
+    resolver gives up.
     """
     answer: Future[bytes] = Future()
     Thread(target=_fetch, args=(connection, path, answer), daemon=True).start()
@@ -156,7 +163,7 @@ def _ask(connection: _Connection, path: str, timeout_secs: float) -> bytes:
 def _fetch(connection: _Connection, path: str, answer: Future[bytes]) -> None:
     try:
         answer.set_result(_read(connection, path))
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, if anybody does
+    except Exception as error:  # noqa: BLE001 - passed to the waiting caller
         answer.set_exception(error)
     finally:
         connection.close()
@@ -168,7 +175,7 @@ def _read(connection: _Connection, path: str) -> bytes:
         if response.status != 200:
             raise RangeServiceError(f"it answered {response.status}")
         if response.length is None and not response.chunked:
-            # Where the end of the connection ends the answer, one that was cut off looks whole.
+            # If only the connection's end marks the answer's end, a truncated one looks complete.
             raise RangeServiceError("it did not say how long its answer is")
         body = response.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
@@ -184,7 +191,7 @@ def _parse(body: bytes) -> str:
         match = _LINE.fullmatch(line)
         if match is None:
             raise RangeServiceError("what it answered is no range")
-        # A count of zero marks a line that is there for the padding alone.
+        # A count of zero marks a line of padding.
         if int(match[2]):
             suffixes.append(match[1])
     return "\n".join(suffixes)

@@ -1,7 +1,7 @@
-"""Judging a password that somebody wants to use from now on: the policy first, then breaches.
+"""The check of a new password: first the policy, then known breaches.
 
-The one place where both are asked, for register, change, reset, invitation and seed. Hashes that
-come ready made are not judged, nor is a password that signs somebody in.
+Used by register, change, reset, invitation and seed. Imported hashes are not checked, nor is the
+password of a login.
 """
 
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ BREACHED = "This password is known from a data breach. Choose one that you use n
 def require_acceptable_password(
     password: str, *, context: Iterable[str] = (), field: str = "password"
 ) -> None:
-    """Refuse a password that someone wants to use from now on, by the running service's rules.
+    """Refuse a new password that the policy does not accept, or that is known to be breached.
 
-    It may wait for another service for a second, so nobody holds a database connection meanwhile.
+    The breach check may take a second, so the caller must hold no database connection meanwhile.
 
     Args:
         password: as sent.
         context: see `find_password_faults`; the words of `settings/brand.py` are added.
-        field: the name of the input field at fault.
+        field: the name of the input field.
 
     Raises:
         ValidationFailedError: with every fault.
@@ -34,7 +34,7 @@ def require_acceptable_password(
     words = [*context, *brand_words(settings)]
     min_length = settings.password_min_length
     faults = find_password_faults(password, min_length=min_length, context=words)
-    # Only what would be accepted is worth telling anybody a part of its digest.
+    # Only for a password that the policy accepts is a part of its digest sent out.
     if not faults and get_breached_passwords().contains(password):
         faults = [BREACHED]
     if faults:

@@ -1,8 +1,8 @@
 """Password hashes of other systems: one codec per format accepts a hash and verifies it.
 
-The import and the sign-in call the same `parse_hash`, so a hash that is stored can be verified.
-Codecs are found by prefix and loaded at the first hash of their kind, so that a service without
-imported accounts carries none of them.
+Import and login call the same `parse_hash`, so every stored hash can be verified. A codec is found
+by prefix and loaded at the first hash of its kind, so a service without imported accounts loads
+none.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from authserve.passwords.foreign_hashes.model import MAX_LENGTH, ForeignHash, Un
 __all__ = ["FLASK_SECURITY_PREFIX", "ForeignHash", "UnusableHashError", "parse_hash"]
 
 FLASK_SECURITY_PREFIX = "$flask-security$"
-"""Precedes a hash that was made from an HMAC of the password (`_parse_flask_security`)."""
+"""Prefix of a hash that was made from an HMAC of the password (`_parse_flask_security`)."""
 
 _CODECS = {
     "$argon2": "argon2",
@@ -45,19 +45,20 @@ _CODECS = {
     "sha512$": "salted_digest",
     "A": "aspnet",
 }
-"""The module of this package by the beginning of a hash; each has a function `parse`."""
+"""Modules of this package by the prefix of a hash; each has a function `parse`."""
 
 
 def parse_hash(raw: str, *, flask_security_salt: str = "") -> ForeignHash:
-    """Accept a hash, or refuse it.
+    """Accept a hash if a codec can verify passwords with it, else refuse it.
 
     Args:
-        raw: as the other system wrote it, or in the stored form.
+        raw: the hash as the other system wrote it, or in the stored form.
         flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
 
     Raises:
-        UnusableHashError: no codec takes this format, the hash is damaged, too long for the
-            column, or verifying it costs more than a second or 128 MiB.
+        UnusableHashError: no codec accepts this format, the hash is damaged or too long for the
+            column, verifying it costs more than a second or 128 MiB, or a hash of
+            Flask-Security comes while the salt is not set.
     """
     if raw.startswith(FLASK_SECURITY_PREFIX):
         parsed = _parse_flask_security(raw, flask_security_salt)
@@ -71,7 +72,7 @@ def parse_hash(raw: str, *, flask_security_salt: str = "") -> ForeignHash:
 def _find_codec(raw: str) -> Callable[[str], ForeignHash]:
     for prefix, module in _CODECS.items():
         if raw.startswith(prefix):
-            # Imported here for the memory of workers that never meet such a hash.
+            # Imported here to save the memory of workers that never see such a hash.
             codec = import_module(f"{__name__}.{module}")
             return cast("Callable[[str], ForeignHash]", codec.parse)
     raise UnusableHashError("not in a format that is taken")

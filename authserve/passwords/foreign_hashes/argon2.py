@@ -20,13 +20,13 @@ from authserve.passwords.foreign_hashes.model import (
 )
 
 MAX_WORK_KIB = 512 * 1024
-"""KiB times passes: 0.5 to 0.6 s of one core (measured)."""
+"""Limit of KiB times passes: 0.5 to 0.6 s of one core (measured)."""
 
 MAX_LANES = 16
-"""Each lane is a thread while the hash is computed. Django has 8, libraries up to 4 (chosen)."""
+"""Limit of lanes (chosen): each is a thread while hashing. Django uses 8, libraries up to 4."""
 
 MIN_SALT_BYTES = 8
-"""RFC 9106 §3.1 allows less; the reference implementation does not."""
+"""The reference implementation requires 8 bytes; RFC 9106 §3.1 allows less."""
 
 _TYPES = {"argon2id": Type.ID, "argon2i": Type.I, "argon2d": Type.D}
 
@@ -52,7 +52,7 @@ def _make(match: re.Match[str]) -> ForeignHash:
                 secret, salt, passes, memory_kib, lanes, len(tag), _TYPES[kind], version
             )
         except HashingError as error:
-            # The parameters are good, so memory or threads are short.
+            # The parameters are valid, so the system lacks memory or threads.
             raise MemoryError from error
         return is_equal(computed, tag)
 

@@ -12,7 +12,7 @@ from authserve.passwords.foreign_hashes.model import (
 from authserve.passwords.foreign_hashes.pbkdf2 import make_pbkdf2
 
 _DIGESTS = {0: "sha1", 1: "sha256", 2: "sha512"}
-"""By the number that stands for the function (`KeyDerivationPrf`)."""
+"""Digests by their number in the hash (`KeyDerivationPrf`)."""
 
 _HEADER = struct.Struct(">BIII")
 """Version 3: version, function, iterations, bytes of salt."""

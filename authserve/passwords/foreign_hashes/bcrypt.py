@@ -1,7 +1,7 @@
-"""bcrypt: plain, and behind the hashes that Django, passlib and WordPress put before it.
+"""bcrypt, alone or applied to a digest of the password, as Django, passlib and WordPress do.
 
-bcrypt reads 72 bytes. The systems that made these hashes ignored what came after them, so a longer
-password is compared by its beginning, and replaced by a hash of all of it at the first sign-in.
+bcrypt reads 72 bytes, and the systems that made these hashes ignored the rest. So only these bytes
+of a longer password are compared; at the first login a hash of the whole password replaces it.
 """
 
 import hmac
@@ -21,13 +21,13 @@ from authserve.passwords.foreign_hashes.model import (
 )
 
 MAX_COST = 13
-"""Base-two logarithm of the rounds: about half a second of one core (measured)."""
+"""Limit of the base-two logarithm of the rounds: about half a second of one core (measured)."""
 
 MIN_COST = 4
-"""The least that bcrypt itself takes."""
+"""The lowest cost that bcrypt itself accepts."""
 
 MAX_BYTES = 72
-"""bcrypt reads no further."""
+"""Bytes that bcrypt reads of a password."""
 
 _ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -77,15 +77,15 @@ def _make(match: re.Match[str], prepare: Callable[[bytes], bytes], prefix: str =
     cost = int(match["cost"])
     require_undamaged(cost >= MIN_COST)
     require_affordable(cost <= MAX_COST)
-    # 22 characters hold the 128 bits of a salt and 4 more, 31 the 184 of a tag and 2 more. Some
-    # libraries set the surplus bits, which bcrypt ignores.
+    # 22 characters hold the 128 bits of a salt and 4 spare bits, 31 the 184 bits of a tag and 2
+    # spare bits. Some libraries set the spare bits, which bcrypt ignores.
     salt = _without_spare_bits(match["salt"], 4)
     tag = _without_spare_bits(match["tag"], 2)
     settings = f"$2b${cost:02}${salt}".encode()
 
     def check(secret: bytes) -> bool:
         prepared = prepare(secret)
-        # C implementations end a password at its first NUL, so none was hashed with one.
+        # C implementations end a password at its first NUL, so no hash was made with one.
         return b"\0" not in prepared and is_equal(
             hashpw(prepared[:MAX_BYTES], settings), settings + tag.encode()
         )

@@ -1,8 +1,8 @@
-"""Firebase's scrypt (github.com/firebase/scrypt), with its project's parameters.
+"""Firebase's scrypt (github.com/firebase/scrypt), with the parameters of a project.
 
 Firebase encrypts the project's signer key by AES-CTR with a key that scrypt derives from the
-password. A counter mode adds a key stream, so hash and signer key together are the key stream.
-That is what the database keeps: the signer key stays out of it.
+password. Counter mode XORs a key stream, so hash XOR signer key is that key stream. The database
+stores the key stream, and never the signer key.
 """
 
 import re
@@ -24,7 +24,7 @@ from authserve.passwords.foreign_hashes.scrypt import derive_scrypt, require_scr
 
 
 def _fbscrypt(match: re.Match[str]) -> ForeignHash:
-    """Accept the form that Supabase has, which holds the project's parameters."""
+    """Accept Supabase's form, which includes the project's parameters."""
     salt, separator = decode_base64(match["salt"]), decode_base64(match["separator"] or "")
     signer_key, tag = decode_base64(match["signer_key"]), decode_base64(match["tag"])
     require_undamaged(len(signer_key) == len(tag))
@@ -65,6 +65,6 @@ _FBSCRYPT = (
 _STORED = rf"\$firebase-scrypt\$ln={_N},r={_R},p={_P}\$(?P<salt>{_BASE64})\$(?P<tag>{_BASE64})"
 
 _INCOMPLETE = rf"\$fbscrypt\$\$(?:{_BASE64})?\${_BASE64}"
-"""The form of an account whose project is not known."""
+"""The form without the parameters of the project."""
 
 parse = codec([(_FBSCRYPT, _fbscrypt), (_STORED, _stored), (_INCOMPLETE, _incomplete)])

@@ -10,18 +10,18 @@ MAX_LENGTH = 255
 """Characters of a stored hash; the width of the column `users.password_hash`."""
 
 MAX_MEMORY_KIB = 128 * 1024
-"""Memory of one verification, in KiB. Django's Argon2 takes 100 MiB, OWASP's scrypt 128 MiB. A
-worker verifies one hash at a time, so this is also the most that one worker takes for it."""
+"""Most memory of one verification, in KiB. Django's Argon2 takes 100 MiB, OWASP's scrypt 128 MiB.
+A worker verifies one hash at a time, so this is also the limit per worker."""
 
 MIN_TAG_BYTES = 16
-"""A shorter result of a key derivation could be met by chance (chosen)."""
+"""Fewest bytes of a key derivation's result; fewer could match by chance (chosen)."""
 
 
 class UnusableHashError(Exception):
     """No password can be verified by this hash.
 
     Args:
-        reason: words for an operator; they hold no part of the hash.
+        reason: words for an operator; they contain no part of the hash.
     """
 
     def __init__(self, reason: str) -> None:
@@ -31,12 +31,12 @@ class UnusableHashError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignHash:
-    """A hash that was accepted.
+    """An accepted hash.
 
     Args:
         stored: the form in which the database keeps it; `parse_hash` accepts it again.
         check: returns True if the hash was made from a password (UTF-8, at most 4096 bytes).
-            Raises MemoryError where there is too little memory for this cost.
+            Raises MemoryError if there is too little memory for this cost.
     """
 
     stored: str = field(repr=False)
@@ -45,11 +45,11 @@ class ForeignHash:
 
 Codec = Callable[[str], ForeignHash]
 Form = tuple[str, Callable[[re.Match[str]], ForeignHash]]
-"""A pattern of a whole hash, and the function that makes a `ForeignHash` of its match."""
+"""A pattern of a whole hash, and the function that makes a `ForeignHash` from its match."""
 
 
 def codec(forms: Sequence[Form]) -> Codec:
-    """Return a codec that takes the first form whose pattern fits."""
+    """Return a codec that uses the first form whose pattern matches."""
     compiled = [(re.compile(pattern), make) for pattern, make in forms]
 
     def parse(raw: str) -> ForeignHash:
@@ -68,7 +68,7 @@ def _damaged_on_value_error(parse: Codec) -> Codec:
         try:
             return parse(raw)
         except ValueError as error:
-            # Without the cause, whose text may quote the hash.
+            # The cause is dropped, since its text may quote the hash.
             raise UnusableHashError(f"damaged ({type(error).__name__})") from None
 
     return strict
@@ -85,7 +85,7 @@ def require_affordable(is_affordable: bool) -> None:
 
 
 def require_undamaged(is_undamaged: bool) -> None:
-    """Refuse a hash that no password could have.
+    """Refuse a hash that is malformed.
 
     Raises:
         UnusableHashError: `is_undamaged` is False.
@@ -98,7 +98,7 @@ def decode_base64(text: str) -> bytes:
     """Decode base64, padded or not, in the alphabets of RFC 4648 §4 and §5 and of passlib.
 
     Raises:
-        ValueError: another character, or a length that no encoder makes.
+        ValueError: the text has another character, or an impossible length.
     """
     standard = text.rstrip("=").translate(_TO_STANDARD)
     return b64decode(standard + "=" * (-len(standard) % 4), validate=True)
@@ -108,7 +108,7 @@ _TO_STANDARD = str.maketrans("-_.", "+/+")
 
 
 def encode_base64(raw: bytes) -> str:
-    """Encode in base64 without padding, as PHC strings have it."""
+    """Encode in base64 without padding, as in PHC strings."""
     return b64encode(raw).decode().rstrip("=")
 
 
@@ -116,4 +116,4 @@ NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 """A parameter in decimal, of at most nine digits."""
 
 BASE64 = r"[A-Za-z0-9+/]+"
-"""RFC 4648 §4, without padding."""
+"""Base64 (RFC 4648 §4) without padding."""

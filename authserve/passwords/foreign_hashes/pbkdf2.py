@@ -16,19 +16,19 @@ from authserve.passwords.foreign_hashes.model import (
 )
 
 MAX_ITERATIONS = {"sha1": 2_000_000, "sha256": 2_000_000, "sha512": 1_000_000}
-"""0.6 to 0.7 s of one core each (measured); Django 6 has 1,200,000 of SHA-256."""
+"""Limits by digest: each 0.6 to 0.7 s of one core (measured). Django 6 uses 1,200,000 (SHA-256)."""
 
 _BLOCK_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 
 
 def make_pbkdf2(*, digest: str, iterations: int, salt: bytes, key: bytes) -> ForeignHash:
-    """Return a hash by its parts.
+    """Return the `ForeignHash` of these parts.
 
-    A key that is longer than the digest is kept up to the digest's length: the blocks of PBKDF2
-    do not depend on each other, so the first verifies as much as all of them.
+    A key longer than the digest is cut to the digest's length: the blocks of PBKDF2 are
+    independent, so the first one is enough to verify a password.
 
     Raises:
-        UnusableHashError: it is unsalted, its key is too short, or it costs too much.
+        UnusableHashError: the salt is empty, the key too short, or the cost too high.
     """
     require_undamaged(iterations >= 1 and len(salt) >= 1 and len(key) >= MIN_TAG_BYTES)
     require_affordable(iterations <= MAX_ITERATIONS[digest])
@@ -79,6 +79,6 @@ _PASSLIB = (
     rf"\$pbkdf2(?:-(?P<digest>sha1|sha256|sha512))?\$(?:i=)?{_ITERATIONS}(?:,l={NUMBER})?"
     rf"\$(?P<salt>{_ENCODED}*)\$(?P<key>{_ENCODED}+)"
 )
-"""Without a digest it is SHA-1; `i=` and `l=` are of the PHC string format."""
+"""Without a digest, SHA-1 is meant; `i=` and `l=` come from the PHC string format."""
 
 parse = codec([(_DJANGO, _django), (_WERKZEUG, _werkzeug), (_PASSLIB, _passlib)])

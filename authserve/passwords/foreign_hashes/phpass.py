@@ -1,4 +1,4 @@
-"""phpass's portable hashes (openwall.com/phpass), as WordPress and phpBB have them."""
+"""phpass's portable hashes (openwall.com/phpass), as WordPress and phpBB use them."""
 
 import re
 
@@ -13,15 +13,15 @@ from authserve.passwords.foreign_hashes.model import (
 
 MIN_LOG_ROUNDS = 7
 MAX_LOG_ROUNDS = 19
-"""Base-two logarithm of MD5's rounds: the most is about half a second of one core (measured);
-WordPress has 13."""
+"""Limits of the base-two logarithm of MD5's rounds. The highest takes about half a second of one
+core (measured); WordPress uses 13."""
 
 _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def _make(match: re.Match[str]) -> ForeignHash:
     log_rounds = _ALPHABET.index(match["log_rounds"])
-    # 22 characters hold the 128 bits of MD5 and 4 more, which are always zero.
+    # 22 characters hold the 128 bits of MD5 and 4 spare bits, which are always zero.
     require_undamaged(log_rounds >= MIN_LOG_ROUNDS and _ALPHABET.index(match[0][-1]) < 4)
     require_affordable(log_rounds <= MAX_LOG_ROUNDS)
     stored = match[0]

@@ -1,8 +1,8 @@
 """One salted digest, `sha1$salt$hex`: what Werkzeug before 3.0 and Django before 1.4 wrote.
 
-Werkzeug's is an HMAC with the salt as its key, Django's a digest of salt and password. The text is
-the same, so both are computed. Such a hash can be guessed billions of times a second; it is taken
-so that its owner can sign in once, which replaces it.
+Werkzeug's is an HMAC with the salt as its key, Django's a digest of salt and password. Both have
+the same form, so both are computed. An attacker can test billions of guesses a second against such
+a hash; it is accepted since the owner's first login replaces it.
 """
 
 import hashlib

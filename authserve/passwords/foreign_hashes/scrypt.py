@@ -16,22 +16,22 @@ from authserve.passwords.foreign_hashes.model import (
 )
 
 MAX_WORK = 2**20
-"""N times r times p: about half a second of one core (measured), and at most 128 MiB, since a
-hash takes 128 bytes times N times r (RFC 7914 §5)."""
+"""Limit of N times r times p: about half a second of one core (measured), and at most 128 MiB,
+since a hash takes 128 bytes times N times r (RFC 7914 §5)."""
 
 TAG_BYTES = 32
-"""scrypt ends in PBKDF2 (RFC 7914 §6), whose first bytes do not depend on how many are asked for;
-so the first 32 of Werkzeug's and Django's 64 verify as much as all of them."""
+"""Bytes of a result that are kept. scrypt ends in PBKDF2 (RFC 7914 §6), whose first bytes do not
+depend on the length; so the first 32 of Werkzeug's and Django's 64 are enough to verify."""
 
 
 def require_scrypt_parameters(*, log_n: int, r: int, p: int) -> None:
-    """Refuse parameters that scrypt does not have, or that cost too much.
+    """Refuse parameters that are invalid or too expensive.
 
     Raises:
         UnusableHashError: RFC 7914 §2 excludes them, or they cost too much.
     """
     require_undamaged(1 <= log_n < 16 * r and p >= 1)
-    # The exponent first: two to the power of nine digits would fill the memory.
+    # Check the exponent first: 2 to the power of a nine-digit number would fill the memory.
     require_affordable(log_n <= 20 and 2**log_n * r * p <= MAX_WORK)
 
 
@@ -45,7 +45,7 @@ def derive_scrypt(secret: bytes, salt: bytes, *, log_n: int, r: int, p: int) -> 
     try:
         return scrypt(secret, salt=salt, n=2**log_n, r=r, p=p, maxmem=need, dklen=TAG_BYTES)
     except ValueError as error:
-        # The parameters are good, so the memory is short.
+        # The parameters are valid, so the memory is short.
         raise MemoryError from error
 
 

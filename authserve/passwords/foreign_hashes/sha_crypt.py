@@ -13,7 +13,7 @@ from authserve.passwords.foreign_hashes.model import (
 )
 
 MAX_ROUNDS = 1_000_000
-"""0.5 to 0.8 s of one core (measured)."""
+"""Limit of rounds: 0.5 to 0.8 s of one core (measured)."""
 
 _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -28,7 +28,7 @@ def _sha512(match: re.Match[str]) -> ForeignHash:
 
 def _make(match: re.Match[str], handler: type, *, spare_bits: int) -> ForeignHash:
     rounds = int(match["rounds"] or 5000)
-    # A tag ends in bits that are always zero, the highest ones of its last character.
+    # The spare bits at the end of a tag, the highest of its last character, are always zero.
     last = _ALPHABET.index(match["tag"][-1])
     require_undamaged(rounds >= 1000 and last >> (6 - spare_bits) == 0)
     require_affordable(rounds <= MAX_ROUNDS)
