@@ -1,4 +1,5 @@
-"""Counting, and the answer to Prometheus; loaded only with `METRICS_TOKEN`.
+"""Metrics for Prometheus; loaded only if `METRICS_TOKEN` is set.
 
-`metering.py` wires it. Begin with `counting.py`; `scraping.py` reads what the database knows.
+`metering.py` wires the package. Begin with `counting.py` for what a process counts, and with
+`scraping.py` for what is read from the database.
 """

@@ -1,4 +1,4 @@
-"""What is counted when, in one process."""
+"""The counters of one process, and the calls that increase them."""
 
 from typing import cast
 
@@ -17,11 +17,11 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 OTHER_METHOD = "other"
 UNMATCHED = "unmatched"
-"""What stands for all methods and paths that are not the service's."""
+"""The labels for all methods and paths that the service does not have."""
 
 
 class Metrics:
-    """Everything that this process counts. Safe for threads, and to make before a fork."""
+    """All counters of this process. It is thread-safe and may be created before a fork."""
 
     def __init__(self, *, version: str) -> None:
         self.version = version
@@ -36,11 +36,11 @@ class Metrics:
         """Count an answered request.
 
         Args:
-            method: whatever the caller sent.
-            route: the template of the path, None where no call fits it.
+            method: the method as the caller sent it.
+            route: the template of the path; None if no route matches.
         """
         key = (method if method in METHODS else OTHER_METHOD, route or UNMATCHED, status)
-        # Looking a series up by its labels costs more than counting; there are few of them.
+        # Finding a series by its labels costs more than counting; there are few series to keep.
         requests, durations = self._by_request.get(key) or self._bind(key)
         requests.inc()
         durations.observe(duration_secs)
@@ -56,11 +56,11 @@ class Metrics:
         )
 
     def count_refusal(self, code: str) -> None:
-        """Count a problem by its code."""
+        """Count an answer with a problem by the problem's code."""
         self.families.refusals.labels(code).inc()
 
     def count_refused_sign_in(self, code: str) -> None:
-        """Count a sign-in that ended before it was judged; others are events."""
+        """Count a sign-in that was refused before the password check; others emit events."""
         outcome = SIGN_IN_REFUSALS.get(code)
         if outcome is not None:
             self.families.sign_ins.labels(outcome).inc()
@@ -69,15 +69,15 @@ class Metrics:
         """Count an attempt to refresh.
 
         Args:
-            outcome: `rotated` or `retried`, where it succeeded.
-            code: of the problem, where it did not.
+            outcome: `rotated` or `retried` if it succeeded.
+            code: the code of the problem if it failed, else None.
         """
         if code is not None:
             outcome = REFRESH_OUTCOMES.get(code, "refused")
         self.families.refreshes.labels(outcome).inc()
 
     def count_event(self, event: DomainEvent) -> None:
-        """Count something that happened, and is committed."""
+        """Count a committed event."""
         self.families.events.labels(event.action).inc()
         if isinstance(event, SessionStarted):
             self.families.sign_ins.labels("success").inc()
@@ -85,11 +85,11 @@ class Metrics:
             self.families.sign_ins.labels(event.details["reason"]).inc()
 
     def observe_hash(self, duration_secs: float) -> None:
-        """Take in how long one password took."""
+        """Record the seconds that hashing or verifying one password took."""
         self.families.hashes.observe(duration_secs)
 
     def sample(self) -> None:
-        """Say how this process is doing at the moment."""
+        """Set the gauges to the current state of this process."""
         families, hasher, pool = self.families, get_password_hasher(), db.engine.pool
         families.workers.set(1)
         families.hash_queue.set(hasher.waiting)
@@ -106,10 +106,10 @@ METRICS_EXTENSION = "authserve.metrics"
 
 
 def get_metrics() -> Metrics:
-    """What the running application counts with; it has nothing without `METRICS_TOKEN`."""
+    """Return the application's metrics, which exist only if `METRICS_TOKEN` is set."""
     return cast(Metrics, component(METRICS_EXTENSION))
 
 
 def count_when_committed(event: DomainEvent) -> None:
-    """Handle any domain event: count it, unless the transaction comes to nothing."""
+    """Handle any domain event: count it after its transaction commits."""
     after_commit(lambda: get_metrics().count_event(event))

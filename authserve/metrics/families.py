@@ -1,6 +1,6 @@
-"""Every metric that a web process keeps: name, meaning, labels.
+"""Every metric that a web process keeps: name, meaning and labels.
 
-Each label has few values, all of them known: a stranger's paths and methods make no series.
+Each label has few values, all known in advance: unknown paths and methods add no series.
 """
 
 from prometheus_client import (
@@ -15,11 +15,11 @@ from authserve.auth.policy import SignInFailure
 from authserve.core.events import AuditAction
 
 REQUEST_BUCKETS = (0.005, 0.015, 0.05, 0.15, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""In seconds. 15 and 150 ms are what a token check may take, calm and under a storm of logins;
-what takes longer than 10 s has met every timeout there is."""
+"""In seconds. A token check may take 15 ms, or 150 ms under a storm of logins; a request of more
+than 10 s has exceeded every timeout."""
 
 HASH_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""In seconds: from a fast core of its own to one that ten others share (chosen)."""
+"""In seconds: from a fast, idle core to a core shared with ten others (chosen)."""
 
 REFRESH_OUTCOMES = {
     "token_reused": "reuse_detected",
@@ -27,26 +27,26 @@ REFRESH_OUTCOMES = {
     "session_revoked": "revoked",
     "invalid_token": "invalid",
 }
-"""What a refused refresh counts as, by the code of its problem."""
+"""The outcome of a refused refresh, by the code of its problem."""
 
 REFRESHES = ("rotated", "retried", *REFRESH_OUTCOMES.values(), "refused")
 
 SIGN_IN_REFUSALS = {"too_many_attempts": "throttled", "rate_limited": "limited", "busy": "busy"}
-"""Sign-ins that end before the password is checked, by the code of their problem."""
+"""The outcome of a sign-in refused before the password check, by the code of its problem."""
 
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
 
-# Series that only say when another one began; Prometheus finds that out by itself.
+# The `_created` series only give the start time of another series, which Prometheus knows.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 BREAKER_STATES = ("closed", "open", "half-open")
 
 
 class Families:
-    """The metrics of one process; under gunicorn, in files that its other workers read.
+    """The metrics of one process; under gunicorn, they are in files that all workers can read.
 
     Args:
-        registry: where they can be read in this process.
+        registry: the registry that collects them in this process.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -118,7 +118,7 @@ class Families:
         )
 
     def _show_zeros(self) -> None:
-        """Let what has not happened yet be 0, so that its first time is an increase."""
+        """Create every series with 0, so that its first event is an increase."""
         for metric, values in (
             (self.sign_ins, SIGN_INS),
             (self.refreshes, REFRESHES),
@@ -131,5 +131,5 @@ class Families:
 def _gauge(
     name: str, meaning: str, registry: CollectorRegistry, *, labels: tuple[str, ...] = ()
 ) -> Gauge:
-    # "live": what a worker said is forgotten when it ends.
+    # "live": the value of a worker is removed when the worker ends.
     return Gauge(name, meaning, labels, registry=registry, multiprocess_mode="livesum")

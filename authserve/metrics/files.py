@@ -1,7 +1,7 @@
-"""What the web workers of one gunicorn count, in files that each of them can read.
+"""The metric files that the web workers of one gunicorn share.
 
-prometheus_client keeps a file a worker and kind of metric, in a folder that it is told by a
-variable of the environment before it is imported (`gunicorn.conf.py` does), and sums them.
+prometheus_client keeps one file per worker and kind of metric and sums them. It takes the folder
+from an environment variable, which `gunicorn.conf.py` sets before the import.
 """
 
 import fcntl
@@ -17,41 +17,41 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's own; an operator need not set it."""
+"""The environment variable of prometheus_client; an operator need not set it."""
 
 ENDED = "ended"
-"""In place of a process id: the file with the counts of all workers that have ended."""
+"""The name in place of a process id, for the files with the sums of all ended workers."""
 
 _OVERHEAD = 64
-"""More than a file and each of its entries take beside the key."""
+"""An upper bound, in bytes, of what an entry takes beside its key."""
 
 _ended: set[int] = set()
-"""Workers that have ended, and whose counts are still in files of their own."""
+"""The process ids of ended workers whose files are not merged yet."""
 
 logger = logging.getLogger(__name__)
 
 
 def find_shared_folder() -> Path | None:
-    """Where the workers of this gunicorn keep their files, or None in a process by itself."""
+    """Return the folder of the workers' files, or None in a process without gunicorn."""
     folder = os.environ.get(FOLDER_VARIABLE)
     return Path(folder) if folder else None
 
 
 def read_all_workers(folder: Path) -> Iterable[Metric]:
-    """What all workers have counted since the start, and how the live ones are doing."""
+    """Return the sums of all workers since the start, and the gauges of live workers."""
     with _lock(folder, fcntl.LOCK_SH):
         metrics: list[Metric] = list(MultiProcessCollector(None, str(folder)).collect())  # type: ignore[no-untyped-call]
     return metrics
 
 
 def forget_worker(pid: int, *, alive: Collection[int]) -> None:
-    """Drop what an ended worker said of itself, and keep what it counted; only in the master.
+    """Delete an ended worker's gauges and keep its counts; call it in the master only.
 
-    Its counts move to one file for all that have ended. Otherwise every worker that is replaced
-    in time (`max_requests`) would leave some files, and each scrape would read them all.
+    The counts move to one file for all ended workers. Otherwise every replaced worker
+    (`max_requests`) would leave files behind, and each scrape would read them all.
 
     Args:
-        alive: the workers that run; a process id may have been given out again.
+        alive: the process ids of running workers, which may reuse the id of an ended one.
     """
     folder = find_shared_folder()
     if folder is None:
@@ -60,7 +60,7 @@ def forget_worker(pid: int, *, alive: Collection[int]) -> None:
     _ended.difference_update(alive)
     try:
         mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-        # The master waits for nobody: if a worker is reading now, the next end does this one's.
+        # The master must not wait: if a worker reads now, the next call merges these files.
         with _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             for kind in ("counter", "histogram"):
                 _merge_ended(folder, kind)
@@ -68,12 +68,12 @@ def forget_worker(pid: int, *, alive: Collection[int]) -> None:
     except BlockingIOError:
         pass
     except Exception:
-        # An error here would end the master, and metrics are not worth a service.
+        # An error here would end the master: losing metrics is better than losing the service.
         logger.exception("the metrics of an ended worker could not be kept")
 
 
 def _merge_ended(folder: Path, kind: str) -> None:
-    """Add the files of ended workers up, by key; both kinds are sums."""
+    """Add the values in the files of ended workers by key; both kinds of metric are sums."""
     ended = [path for pid in _ended if (path := folder / f"{kind}_{pid}.db").exists()]
     if not ended:
         return
@@ -94,8 +94,8 @@ def _write(path: Path, sums: dict[str, float]) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
     with path.open("wb") as file:
-        # Room is taken first: a full disk is an error here, and the end of a process that
-        # writes to its memory.
+        # Reserve the space first: here a full disk is an error, but a write to mapped memory
+        # would kill the process.
         os.posix_fallocate(file.fileno(), 0, sum(len(key.encode()) + _OVERHEAD for key in sums))
     values = MmapedDict(str(path))  # type: ignore[no-untyped-call]
     for key, value in sums.items():
@@ -105,10 +105,13 @@ def _write(path: Path, sums: dict[str, float]) -> None:
 
 @contextmanager
 def _lock(folder: Path, mode: int) -> Iterator[None]:
-    """Keep reading and merging apart, or a scrape would count a worker twice.
+    """Keep reading and merging apart: otherwise a scrape could count a worker twice.
+
+    Args:
+        mode: the operation of `flock`.
 
     Raises:
-        BlockingIOError: somebody has it, and `mode` says not to wait.
+        BlockingIOError: another process holds the lock, and `mode` includes `LOCK_NB`.
     """
     lock = os.open(folder / "merge.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:

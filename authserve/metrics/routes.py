@@ -1,4 +1,4 @@
-"""`/metrics`, and the counting of requests."""
+"""The route `/metrics`, and the counting of requests."""
 
 import time
 from collections.abc import Mapping
@@ -25,10 +25,11 @@ blueprint = Blueprint("metrics", __name__)
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """What all workers counted, for Prometheus, which sends `METRICS_TOKEN` as bearer.
+    """Return the metrics of all workers to Prometheus, which sends `METRICS_TOKEN` as bearer token.
 
     Raises:
-        AuthenticationRequiredError, InvalidTokenError: it was not sent.
+        AuthenticationRequiredError: the request has no bearer token.
+        InvalidTokenError: the token is not `METRICS_TOKEN`.
     """
     expected = get_settings().metrics_token
     token = bearer_token()

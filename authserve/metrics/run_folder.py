@@ -1,8 +1,8 @@
-"""A folder for what the processes of one run share: in memory, and gone when they are.
+"""A folder that the processes of one run share: in memory if possible, and removed afterwards.
 
-A process that is killed cleans nothing up, so each start removes what former runs left. Who
-still runs is told by a lock, which the kernel keeps for a process and the children it forks;
-process ids would be given out again.
+A killed process cannot remove its folder, so each start removes the folders of former runs. A
+lock shows that a run is still alive: the kernel keeps it for a process and its forked children.
+Process ids would not do, because the kernel reuses them.
 """
 
 import fcntl
@@ -13,23 +13,23 @@ from contextlib import suppress
 from pathlib import Path
 
 MIN_FREE_BYTES = 16 << 20
-"""Memory with less room is left to others. Whoever maps a file there, and finds no room when it
-writes, is killed; containers have 64 MiB by default (chosen)."""
+"""The free bytes that `/dev/shm` must have to be used (chosen); containers have 64 MiB by default.
+If the space runs out, a write to a mapped file there kills the process."""
 
 _LOCK_NAME = "run.lock"
 
 _held: dict[tuple[str, int], Path] = {}
-"""By prefix and process: a configuration that is loaded anew goes on with the same folder."""
+"""The claimed folders by prefix and process id; a reloaded configuration keeps its folder."""
 
 
 def claim(prefix: str) -> Path:
-    """The folder of this process and of those that it will fork, for its owner only.
+    """Return the folder of this process and its future children; only its user can open it.
 
     Args:
-        prefix: says whose it is; folders of the same prefix that nobody holds are removed.
+        prefix: the start of the folder's name; unlocked folders with this prefix are removed.
 
     Raises:
-        OSError: no folder can be made.
+        OSError: the folder cannot be made.
     """
     key = (prefix, os.getpid())
     if key not in _held:
@@ -40,7 +40,7 @@ def claim(prefix: str) -> Path:
 
 
 def release(prefix: str) -> None:
-    """Remove the folder that this process claimed, if it did: its run is over."""
+    """Remove the folder that this process claimed, if any, at the end of its run."""
     folder = _held.pop((prefix, os.getpid()), None)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -53,9 +53,9 @@ def _find_base() -> Path:
 
 
 def _make(base: Path, prefix: str) -> Path:
-    """Make it under another name, so that nobody finds it without its lock."""
+    """Make the folder under a hidden name, so that no other start finds it before it is locked."""
     unlocked = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=base))
-    # Not closed: the lock lasts as long as a process that has it open.
+    # Not closed: the lock lasts as long as a process has the file open.
     lock = os.open(unlocked / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return unlocked.rename(base / unlocked.name.removeprefix("."))
@@ -63,7 +63,7 @@ def _make(base: Path, prefix: str) -> Path:
 
 def _remove_left(base: Path, prefix: str) -> None:
     for folder in base.glob(f"{prefix}*"):
-        # Another user's, or one that another start removes at this moment, is none of ours.
+        # Ignore a folder of another user, or one that another start removes at the same time.
         with suppress(OSError):
             if folder.lstat().st_uid == os.getuid() and not _is_held(folder / _LOCK_NAME):
                 shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""One answer to Prometheus: what was counted, and what the database says at the moment."""
+"""The answer to Prometheus: the workers' metrics, and metrics read from the database."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from authserve.outbox.inspect import count_finished_messages, count_unfinished_m
 logger = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_MS = 1_000
-"""For each look at the database; Prometheus waits 10 s by default for the whole answer."""
+"""The limit for each statement; Prometheus waits 10 s by default for the whole answer."""
 
 RECENTLY = timedelta(hours=1)
 
@@ -38,10 +38,10 @@ class _Answer(Collector):
 
 
 def expose(metrics: Metrics, sources: Mapping[str, Source]) -> bytes:
-    """The answer in Prometheus' text format, version 0.0.4.
+    """Return the answer in Prometheus' text format, version 0.0.4.
 
     Args:
-        sources: what is read from the database, by the name that is told if that fails.
+        sources: the readers of the database, by the name that is reported if one fails.
     """
     metrics.sample()
     read = _read(sources)
@@ -58,7 +58,7 @@ def _about(metrics: Metrics) -> Iterator[Metric]:
 
 
 def _read(sources: Mapping[str, Source]) -> list[Metric]:
-    """Ask each source; after one has failed the others are not asked, so that this ends soon."""
+    """Read each source; after a failure the others are skipped, so that the answer is not late."""
     errors = GaugeMetricFamily(
         "authserve_scrape_errors", "Sources not read for this answer.", labels=["source"]
     )
@@ -78,7 +78,7 @@ def _read(sources: Mapping[str, Source]) -> list[Metric]:
 
 @contextmanager
 def _impatiently() -> Iterator[None]:
-    """Let no statement of the block take long; reads from SQLite's file need no such limit."""
+    """Limit the time of each statement of the block on PostgreSQL; SQLite needs no limit."""
     if db.engine.dialect.name != "postgresql":
         yield
         return
@@ -90,7 +90,7 @@ def _impatiently() -> Iterator[None]:
 
 
 def read_outbox() -> Iterator[Metric]:
-    """How much mail waits, for how long, and whether any leaves."""
+    """Yield the numbers and ages of unfinished mails, and the numbers of recently finished ones."""
     moment = now()
     counts = GaugeMetricFamily(
         "authserve_outbox_messages", "Messages that wait or were given up.", labels=["state"]
@@ -114,7 +114,7 @@ def read_outbox() -> Iterator[Metric]:
 
 
 def read_keys() -> Iterator[Metric]:
-    """How old the signing key is; nothing while there is none."""
+    """Yield the age of the signing key and the time to its rotation; nothing if there is no key."""
     dates, moment = find_key_dates(), now()
     if dates is not None:
         yield _gauge(
@@ -133,12 +133,12 @@ def read_audit(
     count_unsealed: Callable[[], int],
     find_verification: Callable[[], tuple[datetime, bool] | None],
 ) -> Source:
-    """Return a source of what the audit trail waits for, and of its last verification.
+    """Return a source of the number of unsealed audit events, and of the last verification.
 
     Args:
         count_unsealed: returns how many events are in no batch yet.
-        find_verification: returns when the worker last verified the trail, and True if the trail
-            was whole then; None before the first time.
+        find_verification: returns the time of the last verification by the worker, and True if
+            the trail was whole; None before the first verification.
     """
 
     def read() -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""What a web worker does for metrics beside its requests."""
+"""The sampling thread of a web worker."""
 
 import time
 from threading import Thread
@@ -8,12 +8,12 @@ from flask import Flask
 from authserve.metrics.counting import METRICS_EXTENSION, Metrics
 
 SAMPLE_SECS = 1.0
-"""How old what a worker says of itself may be (chosen). To tell it at every change would cost
-each request; only to tell it at a scrape would leave the other workers out."""
+"""Seconds between two updates of a worker's gauges (chosen). An update at every change would cost
+each request time; an update at a scrape would reach only the worker that answers."""
 
 
 def start_sampling(app: Flask) -> None:
-    """Let this worker say every second how it is doing; nothing without `METRICS_TOKEN`."""
+    """Start the thread that updates this worker's gauges; do nothing without `METRICS_TOKEN`."""
     metrics = app.extensions.get(METRICS_EXTENSION)
     if metrics is not None:
         Thread(target=_sample_on, args=(app, metrics), name="metrics", daemon=True).start()
