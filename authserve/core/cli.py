@@ -76,12 +76,12 @@ def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 
 def is_json() -> bool:
-    """True if the running command was given `--json`."""
+    """Return True if the running command has the flag `--json`."""
     return bool(click.get_current_context().meta.get(_AS_JSON))
 
 
 def use_utf8() -> None:
-    """Write UTF-8 to standard output and standard error, whatever the locale."""
+    """Write UTF-8 to standard output and standard error in every locale."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -72,7 +72,7 @@ class Settings:
     secret_key: str = field(repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
     database_url: str = field(repr=False)
-    """For SQLAlchemy: `postgresql+psycopg2://…`, or `sqlite:///` with an absolute path."""
+    """In SQLAlchemy's form: `postgresql+psycopg2://…`, or `sqlite:///` with an absolute path."""
     instance_path: Path
     """Not read from the environment: the absolute folder for files that the service creates."""
     public_url: str = "http://localhost:8000"
