@@ -1,4 +1,4 @@
-"""Who calls: the bearer token of a request, and the decorators that ask for one."""
+"""Authentication by bearer token, and the decorators that require it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,16 +26,17 @@ from authserve.settings.model import get_settings
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 MAX_TOKEN_LENGTH = 7_168
-"""More is refused before it costs anything. A token that names 50 roles of 64 letters has 5,122
-(measured), and servers take 8 KiB for the whole field (ASVS 4.2.5)."""
+"""Limits a token, in characters; longer ones are refused before any work. A token that names 50
+roles of 64 letters has 5,122 (measured), and servers accept 8 KiB for the whole header
+(ASVS 4.2.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What an access token proves at this moment.
+    """The caller that a valid access token identifies.
 
     Args:
-        actor: who calls, with what permissions.
+        actor: the caller, with the current permissions.
         account: the columns of the caller's account, as the token check read them.
         claims: the token's own claims.
     """
@@ -51,11 +52,11 @@ AUTHENTICATOR_EXTENSION = "authserve.authenticator"
 
 
 def bearer_token() -> str | None:
-    """The token of the `Authorization` header, or None without one.
+    """Return the token of the `Authorization` header, or None without the header.
 
     Raises:
-        AuthenticationRequiredError: another scheme.
-        InvalidTokenError: no single token after the scheme, or a monstrous one.
+        AuthenticationRequiredError: the scheme is not Bearer.
+        InvalidTokenError: not exactly one token after the scheme, or one over `MAX_TOKEN_LENGTH`.
     """
     header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
@@ -70,11 +71,11 @@ def bearer_token() -> str | None:
 
 
 def one_token(in_body: str | None) -> str:
-    """The one token of a call that takes it in the body or as bearer.
+    """Return the token of a call that accepts it in the body or as bearer.
 
     Raises:
-        AuthenticationRequiredError: there is none.
-        MalformedRequestError: there are two; nobody could say which is meant.
+        AuthenticationRequiredError: there is no token.
+        MalformedRequestError: there are two, and it is unclear which one is meant.
     """
     token = bearer_token()
     if token is not None and in_body is not None:
@@ -85,10 +86,10 @@ def one_token(in_body: str | None) -> str:
 
 
 def authenticate() -> Authentication:
-    """Verify the caller's access token, once a request however many decorators ask.
+    """Verify the caller's access token; further calls in the same request return the same result.
 
     Raises:
-        UnauthenticatedError: there is none, or it is not good (any more).
+        UnauthenticatedError: there is no token, or it is not valid (any more).
     """
     authentication = cast("Authentication | None", g.authentication)
     if authentication is None:
@@ -102,25 +103,25 @@ def authenticate() -> Authentication:
 
 
 def optional_actor() -> Actor:
-    """The caller if an access token came along, which then has to be good; else a visitor.
+    """Return the caller if the request has an access token, else a visitor.
 
-    The view that asks is `login_optional`.
+    An invalid token is refused. Views that call this have the decorator `login_optional`.
     """
     return VISITOR if bearer_token() is None else authenticate().actor
 
 
 def current_authentication() -> Authentication:
-    """What `login_required` found out."""
+    """Return the result of `login_required`."""
     return cast(Authentication, g.authentication)
 
 
 def current_actor() -> Actor:
-    """The caller, as services take it."""
+    """Return the caller, as use cases take it."""
     return current_authentication().actor
 
 
 def login_required(view: ViewT) -> ViewT:
-    """Let only callers with a good access token in."""
+    """Require a valid access token."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -131,7 +132,7 @@ def login_required(view: ViewT) -> ViewT:
 
 
 def login_optional(view: ViewT) -> ViewT:
-    """Let everybody in; a token that comes along has to be good (`optional_actor`)."""
+    """Document that a view needs no access token; `optional_actor` refuses an invalid one."""
     requirements = (NO_TOKEN, ACCESS_TOKEN)
     return cast(ViewT, _documented(view, AuthenticationRequiredError, requirements=requirements))
 
@@ -139,10 +140,10 @@ def login_optional(view: ViewT) -> ViewT:
 def require_fresh() -> None:
     """Refuse an access token that is not fresh (ASVS 7.5.1).
 
-    Freshness is what the token's `fresh` claim says: the time until which it lasts.
+    The token's `fresh` claim is the time until which it is fresh, or False.
 
     Raises:
-        ReauthenticationRequiredError: it is over, or the token was refreshed.
+        ReauthenticationRequiredError: this time is over, or the token was refreshed.
     """
     fresh_until = authenticate().claims["fresh"]
     if fresh_until is False or now().timestamp() >= fresh_until:
@@ -150,7 +151,7 @@ def require_fresh() -> None:
 
 
 def fresh_login_required(view: ViewT) -> ViewT:
-    """Let only callers in who gave their password within the last minutes."""
+    """Require a fresh access token: the caller gave the password within the last minutes."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -163,10 +164,10 @@ def fresh_login_required(view: ViewT) -> ViewT:
 def fresh_login_required_where(
     is_sensitive: Callable[[Mapping[str, Any]], bool],
 ) -> Callable[[ViewT], ViewT]:
-    """Ask for a fresh token where a part of the body is sensitive; put it next to the view.
+    """Require a fresh access token if the body is sensitive; put it next to the view.
 
     Args:
-        is_sensitive: a decision about the validated body.
+        is_sensitive: returns True if the validated body needs a fresh token.
     """
 
     def decorator(view: ViewT) -> ViewT:
@@ -185,16 +186,18 @@ _FRESH_ERRORS = (AuthenticationRequiredError, ReauthenticationRequiredError)
 
 
 def reauthentication_required() -> ReauthenticationRequiredError:
-    """The refusal of a token that is not fresh, with the age that would be (RFC 9470 §3)."""
+    """Return the error for a token that is not fresh, with the age allowed (RFC 9470 §3)."""
     max_age_secs = int(get_settings().fresh_ttl.total_seconds())
     return ReauthenticationRequiredError(max_age_secs=max_age_secs)
 
 
 def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
-    """Answer as the token check would have when the caller's account vanishes during the call.
+    """Raise `SessionRevokedError` if the caller's own account is deleted during the call.
+
+    The token check would have raised the same error if the account had been deleted before.
 
     Args:
-        gone: what says so; of the caller's own account it means that the session has ended.
+        gone: the error that the view raises for a missing account.
     """
 
     def decorator(view: ViewT) -> ViewT:
@@ -211,7 +214,7 @@ def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
-    """Let only callers in who hold `permission` at this moment."""
+    """Require that the caller has `permission` now."""
 
     def decorator(view: ViewT) -> ViewT:
         @wraps(view)

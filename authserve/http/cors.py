@@ -1,9 +1,9 @@
-"""Calls by pages of other origins, for those that the operator has listed (WHATWG Fetch, CORS).
+"""CORS: calls by pages of other origins that the operator has listed (WHATWG Fetch).
 
-A page of another origin may read an answer only if that says so, and browsers ask beforehand
-whether a call may be made at all (a preflight). Tokens travel in `Authorization`, which no browser
-adds by itself, so there are no credentials to allow; a page that is not listed can still send what
-a form could, which the API refuses for its content type (ASVS 3.5.1, 3.5.2).
+A page of another origin can read a response only if its headers allow that. Before most calls,
+browsers ask for permission (a preflight). Tokens are sent in `Authorization`, which no browser adds
+by itself, so there are no credentials to allow. A page that is not listed can still send what an
+HTML form can send; the API refuses that for its content type (ASVS 3.5.1, 3.5.2).
 """
 
 from collections.abc import Collection
@@ -24,9 +24,9 @@ ALLOWED_HEADERS = (
     "X-Request-ID",
     "X-Requested-With",
 )
-"""All that a call may need beside what browsers send anyway, and what libraries add to each call
-without asking: tracing (W3C Trace Context, Baggage, Sentry) and common HTTP clients. The service
-trusts none of them."""
+"""Request headers that a page may set: those that calls need, and those that libraries add to each
+call by themselves: tracing (W3C Trace Context, Baggage, Sentry) and common HTTP clients. The
+service does not trust them."""
 
 EXPOSED_HEADERS = (
     "RateLimit-Limit",
@@ -36,19 +36,19 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate",
     "X-Correlation-ID",
 )
-"""All that a page may want to know of an answer beside its body."""
+"""Response headers that a page may read."""
 
 MAX_AGE_SECS = 7_200
-"""How long a browser need not ask again; Chromium keeps no longer. Who leaves the list is refused
-at once all the same, since each answer names its origin itself."""
+"""Time for which a browser caches a preflight; Chromium's maximum. A page whose origin was removed
+from the list can still read nothing: each response names the allowed origin itself."""
 
 
 def install_cors(app: Flask, *, origins: Collection[str]) -> None:
-    """Let pages of `origins` call every route of `app`, and read whatever it answers.
+    """Allow pages of `origins` to call every route of `app` and to read its responses.
 
     Args:
-        origins: as browsers send them; compared as they are (ASVS 3.4.2). Without any, nothing is
-            done at any request.
+        origins: origins as browsers send them, compared exactly (ASVS 3.4.2). If there are none,
+            no hook is installed.
     """
     if not origins:
         return
@@ -58,9 +58,9 @@ def install_cors(app: Flask, *, origins: Collection[str]) -> None:
 
 
 def _answer_preflight(allowed: frozenset[str]) -> Response | None:
-    """The answer to a listed origin's question about a route that there is; nothing is done.
+    """Return the response to a listed origin's preflight for an existing route, else None.
 
-    Routing has refused the question before this, as no route has OPTIONS, and knows its methods.
+    No route has OPTIONS, so routing has already refused it, with the route's methods in its error.
     """
     refusal = request.routing_exception
     if request.method != "OPTIONS" or not isinstance(refusal, MethodNotAllowed):
@@ -79,15 +79,15 @@ def _answer_preflight(allowed: frozenset[str]) -> Response | None:
 
 
 def origin_headers(origin: str | None, *, allowed: Collection[str]) -> list[tuple[str, str]]:
-    """Return the headers by which a page of `origin` may read an answer, if it may.
+    """Return the headers that let a page of `origin` read a response, if it is listed.
 
     Args:
-        origin: as the browser sent it.
-        allowed: the listed origins; without any, no header is needed.
+        origin: the `Origin` header.
+        allowed: the listed origins; if there are none, no header is needed.
     """
     if not allowed:
         return []
-    # On every answer, or a cache could keep one page's answer for another's.
+    # On every response, or a cache could serve one page's response to another page.
     headers = [("Vary", "Origin")]
     if origin is not None and origin in allowed:
         headers.append(("Access-Control-Allow-Origin", origin))

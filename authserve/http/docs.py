@@ -1,4 +1,4 @@
-"""The OpenAPI document, and Swagger UI from the package's own files."""
+"""Routes of the OpenAPI document and of Swagger UI, from the files of its package."""
 
 from importlib.resources import files
 
@@ -14,7 +14,8 @@ SWAGGER_UI_POLICY = (
     "img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI draws its icons from data URLs, and sets styles by script, which needs no leave."""
+"""CSP of the page: Swagger UI's icons are data URLs. It sets styles by script, which needs no
+permission."""
 
 ASSETS = {
     "swagger-ui.css",
@@ -38,20 +39,20 @@ window.onload = async () => {
   });
 };
 """
-"""The page calls the service where it was found itself, which need not be `PUBLIC_URL`: under
-another port, or behind a proxy that strips a path prefix. By default, the document would be sent
-to validator.swagger.io."""
+"""Script of the page. It calls the service at the page's own URL, which can differ from
+`PUBLIC_URL`: another port, or a proxy that strips a path prefix. `validatorUrl` is null because by
+default Swagger UI would send the document to validator.swagger.io."""
 
 
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
-    """The document (OpenAPI 3.1)."""
+    """Return the OpenAPI 3.1 document."""
     return Response(get_api().document, mimetype="application/json")
 
 
 @blueprint.get("/docs")
 def swagger_ui() -> Response:
-    """The document for people."""
+    """Return the page of Swagger UI, which shows the document."""
     response = Response(render_template("swagger_ui.html"), mimetype="text/html")
     response.headers["Content-Security-Policy"] = SWAGGER_UI_POLICY
     return response
@@ -59,13 +60,13 @@ def swagger_ui() -> Response:
 
 @blueprint.get("/docs/initializer.js")
 def initializer() -> Response:
-    """The page's own script, as a file, so that the policy needs no exception for it."""
+    """Return the page's own script; as a file, it needs no exception in the policy."""
     return Response(INITIALIZER, mimetype="text/javascript")
 
 
 @blueprint.get("/docs/<name>")
 def asset(name: str) -> Response:
-    """A file of Swagger UI."""
+    """Return a file of Swagger UI."""
     if name not in ASSETS:
         abort(404)
     return send_from_directory(str(files(flask_swagger_ui) / "dist"), name)

@@ -1,4 +1,4 @@
-"""Every refusal as RFC 9457 problem+json; the one place that knows statuses."""
+"""Responses to errors, as RFC 9457 problem+json; HTTP statuses of errors are only here."""
 
 import json
 import logging
@@ -60,21 +60,22 @@ FRAMEWORK_ERRORS: dict[HTTPStatus, type[AuthserveError]] = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: UnsupportedMediaTypeError,
     HTTPStatus.SERVICE_UNAVAILABLE: UnavailableError,
 }
-"""What Flask and Werkzeug refuse by themselves is refused in our words; theirs name libraries."""
+"""Our errors that replace Flask's and Werkzeug's own, by status; their texts name libraries."""
 
 METHOD_NOT_ALLOWED = (
     "method_not_allowed",
     "The resource has no such method; the header Allow names those that it has.",
 )
 INTERNAL_ERROR = ("internal_error", "Something went wrong on our side.")
-"""Code and detail of the two problems that are no errors of ours."""
+"""Code and detail of two problems that have no class of `AuthserveError`."""
 
 RETRY_AFTER_RANGE_SECS = (1, 8)
-"""Where an error names no time, callers are spread, so that they do not return all at once."""
+"""Range of a random `Retry-After`, in seconds, if the error names no time: so that callers do not
+all retry at once."""
 
 
 def status_of(error: AuthserveError | type[AuthserveError]) -> HTTPStatus:
-    """The status of an error: that of the nearest kind among its parents."""
+    """Return the status of an error: that of its nearest parent class in `STATUSES`."""
     error_type = error if isinstance(error, type) else type(error)
     return next(STATUSES[parent] for parent in error_type.__mro__ if parent in STATUSES)
 
@@ -87,12 +88,12 @@ def problem_response(
     errors: Mapping[str, list[str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An RFC 9457 problem.
+    """Return an RFC 9457 problem as a response.
 
     Args:
         code: the stable name that clients switch on.
-        detail: what went wrong, in words of ours.
-        errors: field name to messages, where fields are at fault.
+        detail: the reason, in our own words.
+        errors: messages by field name, if fields are invalid.
     """
     body = problem_document(status, code, detail, correlation_id=g.get("correlation_id"))
     if errors:
@@ -105,7 +106,7 @@ def problem_response(
 def problem_document(
     status: int, code: str, detail: str, *, correlation_id: str | None
 ) -> dict[str, Any]:
-    """The members that every problem has."""
+    """Return the members that every problem has."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -117,7 +118,7 @@ def problem_document(
 
 
 def refuse(error: AuthserveError) -> Response:
-    """The response to one of our own errors."""
+    """Return the response to one of our own errors."""
     g.refusal_code = error.code
     return problem_response(
         status_of(error),
@@ -140,7 +141,7 @@ def _headers(error: AuthserveError) -> dict[str, str]:
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Make `app` answer every failure with a problem, whoever raises it."""
+    """Make `app` answer every exception with a problem, including those of libraries."""
     app.register_error_handler(AuthserveError, refuse)
     app.register_error_handler(HTTPException, _refuse_for_framework)
     app.register_error_handler(DBAPIError, _refuse_for_database)
@@ -168,7 +169,7 @@ def _refuse_status(
 
 
 def _refuse_for_database(error: Exception) -> Response:
-    """Answer 503 if the database cannot serve now, and 500 if our statement is wrong."""
+    """Return 503 if the database cannot serve now, and 500 if our statement is wrong."""
     if isinstance(error, DBAPIError) and not is_refusal(error):
         return _fail(error)
     logger.error("database unavailable", exc_info=unheard(error))

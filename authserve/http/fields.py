@@ -1,4 +1,4 @@
-"""Input fields of the service's own vocabulary; each yields the stored form."""
+"""Input fields for emails, usernames, passwords and other values; each loads the stored form."""
 
 import re
 from datetime import UTC, datetime
@@ -23,18 +23,18 @@ _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",
     re.IGNORECASE,
 )
-"""RFC 3339 §5.6, whose letters may be of either case."""
+"""Date and time of RFC 3339 §5.6, with letters in either case."""
 
 _RAW_FACTOR = 4
-"""Raw input may be longer than its stored form (decomposed letters, spaces around it)."""
+"""Raw input may be this many times as long as its stored form (decomposed letters, spaces)."""
 
 
 PLAIN_TEXT_PATTERN = r"^[^\u0000]*$"
-"""For the document, where a field says nothing narrower: no call takes a NUL (`check_text`)."""
+"""OpenAPI pattern for text without a narrower one: no call accepts a NUL (`check_text`)."""
 
 
 class EmailAddress(fields.String):
-    """An address; yields its canonical form."""
+    """An email address, loaded in its canonical form."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("metadata", {"example": "alice@example.com", "format": "email"})
@@ -48,7 +48,7 @@ class EmailAddress(fields.String):
 
 
 class Username(fields.String):
-    """A username; yields it in lower case."""
+    """A username, loaded in lower case."""
 
     def __init__(self, **kwargs: Any) -> None:
         pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{1,30}[A-Za-z0-9]$"
@@ -60,7 +60,7 @@ class Username(fields.String):
 
 
 class DisplayName(fields.String):
-    """A name to show; yields it trimmed and composed."""
+    """A display name, loaded trimmed and composed (NFC)."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("metadata", {"example": "Alice Liddell"})
@@ -71,9 +71,9 @@ class DisplayName(fields.String):
 
 
 class Password(fields.String):
-    """A password: NFC, otherwise as sent; only its length is judged here (ASVS 6.2.8).
+    """A password, loaded in NFC, otherwise unchanged; only its length is checked (ASVS 6.2.8).
 
-    A longer one than the policy allows is refused before anything is hashed, alike for every
+    A password longer than the policy allows is refused before hashing, in the same way for every
     account.
     """
 
@@ -86,7 +86,7 @@ class Password(fields.String):
 
 
 class StrictBoolean(fields.Boolean):
-    """`true` or `false`, and nothing that merely looks like one."""
+    """A boolean that accepts only `true` and `false`, not texts or numbers."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -97,7 +97,7 @@ class StrictBoolean(fields.Boolean):
 class StrictUUID(fields.UUID):
     """An id as the service writes it, in either letter case (RFC 9562 §4).
 
-    Python's `UUID` also takes braces, `urn:uuid:`, and hyphens anywhere or nowhere.
+    Python's `UUID` also accepts braces, `urn:uuid:`, and hyphens anywhere or nowhere.
     """
 
     def _validated(self, value: Any) -> UUID:
@@ -108,9 +108,9 @@ class StrictUUID(fields.UUID):
 
 
 class MomentInput(fields.AwareDateTime):
-    """A time: RFC 3339 with its offset, which yields an aware moment.
+    """A time in RFC 3339 with its offset, loaded as an aware `datetime`.
 
-    Python also takes weeks, a date without hyphens, and a space for the T.
+    Python also accepts weeks, a date without hyphens, and a space instead of the T.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -122,7 +122,7 @@ class MomentInput(fields.AwareDateTime):
             raise ValidationError("Not an RFC 3339 time with its offset.")
         try:
             found = super()._deserialize(value.upper(), *args, **kwargs)
-            # Near the ends of the calendar, other zones and margins would not fit.
+            # In the first and last year, converting or adding margins could overflow.
             return found.astimezone(UTC) if 1 < found.year < 9999 else found.replace(tzinfo=UTC)
         except (OverflowError, TypeError) as error:
             raise ValidationError("Not a time.") from error

@@ -1,8 +1,8 @@
-"""Reading a body strictly, before any handler runs.
+"""Strict parsing of bodies, before any handler runs.
 
-Python's parser takes more than RFC 8259 does (NaN, duplicate keys, other encodings) and fails on
-deep nesting with an error that nobody handles. Parsers that disagree are a way in (ASVS 1.5.3),
-so whatever two of them could read differently is refused.
+Python's JSON parser accepts more than RFC 8259 does (NaN, duplicate keys, other encodings), and
+raises RecursionError on deep nesting. Attackers exploit parsers that disagree (ASVS 1.5.3), so
+input that two parsers could read differently is refused.
 """
 
 import json
@@ -20,13 +20,15 @@ from authserve.core.errors import (
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_DEPTH = 32
-"""Both the contract's; no call needs a hundredth of the first or a tenth of the second."""
+"""Limits a body's bytes and its levels of nesting; both numbers are the contract's. No call needs a
+hundredth of the first or a tenth of the second."""
 
 MAX_INTEGER = 2**63 - 1
-"""A signed 64-bit integer; no call takes more, and databases fail beyond (ASVS 1.4.2)."""
+"""Largest signed 64-bit integer; no call needs more, and databases fail above it (ASVS 1.4.2)."""
 
 MAX_FORM_FIELDS = 10
-"""The one call that takes a form has one field; RFC 7662 §2.1 names a second."""
+"""Limits the fields of a form: the one call that accepts a form has one field, and RFC 7662 §2.1
+names a second."""
 
 _MAX_INTEGER_LENGTH = len(str(-MAX_INTEGER))
 
@@ -35,16 +37,16 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 def read_body(request: Request) -> bytes:
-    """The body of `request`, whether its length was told or it comes in chunks.
+    """Return the body of `request`, with a Content-Length or in chunks.
 
     Raises:
-        PayloadTooLargeError: over 64 KiB.
-        MalformedRequestError: it is not what its framing says (cut off, a broken chunk).
+        PayloadTooLargeError: the body is larger than 64 KiB.
+        MalformedRequestError: the body does not match its framing (cut off, a broken chunk).
     """
     length = request.content_length
     if length is not None and length > MAX_BODY_BYTES:
         raise PayloadTooLargeError
-    # Werkzeug stops reading at its limit without a word: one byte more tells that there is more.
+    # Werkzeug stops at its limit without an error: one byte more shows that the body is too large.
     request.max_content_length = MAX_BODY_BYTES + 1
     try:
         raw = request.get_data()
@@ -58,10 +60,10 @@ def read_body(request: Request) -> bytes:
 
 
 def require_media_type(request: Request, *accepted: str) -> None:
-    """Refuse a body in another format than the accepted ones, in UTF-8 and uncompressed.
+    """Refuse a body that has no accepted media type, is not UTF-8, or is compressed.
 
     Raises:
-        UnsupportedMediaTypeError: it is in another, or says nothing about it.
+        UnsupportedMediaTypeError: one of these, or the media type is missing.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype not in accepted or charset not in ("utf-8", "utf8"):
@@ -71,10 +73,11 @@ def require_media_type(request: Request, *accepted: str) -> None:
 
 
 def parse_form(raw: bytes) -> dict[str, str]:
-    """The fields of a form, for the one call that RFC 7662 §2.1 gives one.
+    """Return the fields of a form, for the one call that accepts one (RFC 7662 §2.1).
 
     Raises:
-        MalformedRequestError: not a form in UTF-8, a field twice, or text that nobody can store.
+        MalformedRequestError: not a form in UTF-8, a duplicate field, or text that `check_text`
+            refuses.
     """
     try:
         pairs = parse_qsl(
@@ -99,8 +102,8 @@ def parse_json(raw: bytes) -> Any:
     """Parse strict JSON.
 
     Raises:
-        MalformedRequestError: not RFC 8259 in UTF-8; duplicate keys; deeper than 32; a number
-            out of range; a NUL or half a surrogate pair, which no database or hash takes.
+        MalformedRequestError: not RFC 8259 in UTF-8; duplicate keys; more than 32 levels; a number
+            out of range; text that `check_text` refuses.
     """
     try:
         text = raw.decode("utf-8")
@@ -140,14 +143,14 @@ def _finite(digits: str) -> float:
 
 
 def _bounded(digits: str) -> int:
-    # The length first: converting costs its square.
+    # Check the length first: the cost of converting grows with its square.
     if len(digits) > _MAX_INTEGER_LENGTH or abs(value := int(digits)) > MAX_INTEGER:
         raise MalformedRequestError("A number is out of range.")
     return value
 
 
 def _check(value: Any) -> None:
-    """Walk without recursion, so that depth cannot hurt."""
+    """Check all texts and the depth, without recursion: deep input must not exhaust the stack."""
     pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:
         node, depth = pending.pop()
@@ -168,7 +171,7 @@ def _children(node: dict[str, Any] | list[Any]) -> Iterator[Any]:
 
 
 def check_text(text: str) -> None:
-    """Refuse text that PostgreSQL or UTF-8 cannot hold.
+    """Refuse text that PostgreSQL cannot store or UTF-8 cannot encode.
 
     Raises:
         MalformedRequestError: a NUL character or half a surrogate pair.

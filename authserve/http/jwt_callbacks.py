@@ -1,7 +1,7 @@
-"""Views guarded by Flask-JWT-Extended's own `jwt_required`: the same check, the same refusals.
+"""Callbacks that give Flask-JWT-Extended's `jwt_required` our token check and our refusals.
 
-The service's decorators are those of `authentication.py`. The library's would ask for no live
-session, and answer garbage with 422 in a form of its own.
+The service's own views use the decorators of `authentication.py`. Without these callbacks,
+`jwt_required` would need no live session, and answer a malformed token with 422 in its own form.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from authserve.http.errors import refuse
 
 
 def wire_callbacks(manager: JWTManager) -> None:
-    """Make `jwt_required` ask what `login_required` asks, and refuse as it refuses."""
+    """Make `jwt_required` check and refuse like `login_required`."""
     manager.token_in_blocklist_loader(_is_in_blocklist)
     manager.needs_fresh_token_loader(lambda *_told: refuse(reauthentication_required()))
     manager.unauthorized_loader(_refusing(AuthenticationRequiredError))
@@ -36,7 +36,7 @@ def wire_callbacks(manager: JWTManager) -> None:
 
 
 def _is_in_blocklist(*_told: Any) -> bool:
-    """Never: a session that has ended is refused in its own words.
+    """Run our token check, and return False; an ended session raises its own error.
 
     Raises:
         UnauthenticatedError: see `authenticate`.
@@ -46,7 +46,7 @@ def _is_in_blocklist(*_told: Any) -> bool:
 
 
 def _refusing(error: type[UnauthenticatedError]) -> Any:
-    """A callback that answers with `error`, whatever the library says of the token."""
+    """Return a callback that answers with `error` and ignores the library's own message."""
 
     def callback(*_told: Any) -> Response:
         return refuse(error())

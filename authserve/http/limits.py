@@ -1,8 +1,8 @@
-"""Limits on views, and what their answers tell of them.
+"""Rate limits of views, and the response headers that report them.
 
-The headers are those that clients know best (draft-ietf-httpapi-ratelimit-headers-03):
-`RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds, of the caller's limit
-that has the least left.
+The headers are those that most clients know (draft-ietf-httpapi-ratelimit-headers-03):
+`RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds. They report the caller's
+limit that has the fewest calls left.
 """
 
 import logging
@@ -27,7 +27,7 @@ ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 PURPOSE = "limit"
 
-# The line of the request names the refusal already, and no counter's key.
+# The request's own log line names the refusal already, without the counter's key.
 limiter.logger.setLevel(logging.WARNING)
 
 
@@ -37,13 +37,13 @@ def _is_off() -> bool:
 
 
 def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
-    """Count the calls of a view and refuse what is too much; put it next to the view itself.
+    """Count the calls of a view and refuse those over a limit; put it next to the view itself.
 
-    What the decorators above it do has happened by then: the caller is known, the body is in
-    order. Nothing has been hashed or sent.
+    The decorators above it run first, so the caller is authenticated and the body is valid. The
+    view, which hashes or sends, has not run.
 
     Args:
-        limits: counted in this order; those after one that refuses count nothing. A limit by
+        limits: counted in this order; if one refuses, those after it count nothing. A limit by
             email address or device takes that from the view's first argument.
     """
     reported = frozenset(limit.name for limit in limits if limit.by.is_of_caller)
@@ -77,19 +77,19 @@ def _as_flask_limit(limit: Limit) -> Any:
 
 
 def _digest(by: CountedBy) -> str:
-    """The counter's key; it tells nobody who called."""
+    """Return the counter's key; as a MAC, it does not reveal the caller."""
     return get_keyring().mac(PURPOSE, f"{by}:{SUBJECTS[by]()}".encode()).hex()
 
 
 def _is_without(by: CountedBy) -> bool:
-    """A peer behind a Unix socket has no address, and nothing is counted by it."""
+    """Return True if the call has nothing to count by: a Unix socket's peer has no address."""
     if by is CountedBy.DEVICE_OR_ADDRESS and _find_device() is not None:
         return False
     return by in (CountedBy.ADDRESS, CountedBy.DEVICE_OR_ADDRESS) and client_address() is None
 
 
 def _find_device() -> str | None:
-    """Return the id of the device, which is known to be the account's by now, or None."""
+    """Return the id of the account's own device, verified by a decorator above, or None."""
     device = g.limited_arguments[0].get("device")
     return None if device is None else str(device.id)
 
@@ -100,7 +100,8 @@ SUBJECTS: Mapping[CountedBy, Callable[[], object]] = {
     CountedBy.USER: lambda: current_actor().signed_in_user.id,
     CountedBy.DEVICE_OR_ADDRESS: lambda: _find_device() or network_of(client_address() or ""),
 }
-"""What a call is counted as. An email address is as submitted: known or not, all count alike."""
+"""Subjects that calls are counted by. An email address counts as submitted, so known and unknown
+ones count alike."""
 
 
 def _refuse(limit: RequestLimit) -> NoReturn:
@@ -108,11 +109,11 @@ def _refuse(limit: RequestLimit) -> NoReturn:
 
 
 def _tell(reported: Set[str], windows: Mapping[str, Window], response: Response) -> Response:
-    """Add the headers; none where limits are off, or were while their storage was away.
+    """Add the headers; none if limits are off or their storage was unavailable.
 
     Args:
-        reported: names of the limits that count the caller. Another, by a submitted address,
-            would tell that another client has asked.
+        reported: names of the limits that count the caller. A limit by submitted email address
+            would reveal calls of other clients.
     """
     known = (
         limit

@@ -1,4 +1,4 @@
-"""Around every request: correlation id, refusal of unreadable input, headers, one log line."""
+"""Hooks around every request: correlation id, refusal of invalid input, headers, one log line."""
 
 import logging
 import re
@@ -34,7 +34,8 @@ from authserve.http.openapi import API_PREFIX, accepts_form, declares_body, decl
 access_logger = logging.getLogger("authserve.access")
 
 _SECOND_CREDENTIALS = re.compile(r",\s*[A-Za-z][A-Za-z0-9-]*\s+[^\s=,]")
-"""A scheme and its credentials after a comma; a parameter, `realm="…"`, has no space inside."""
+"""Pattern of a second scheme and its credentials after a comma. It does not match a parameter such
+as `realm="…"`, which has no space before its value."""
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -46,36 +47,36 @@ SECURITY_HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-"""On every response (ASVS 3.4.1 to 3.4.8)."""
+"""Headers of every response (ASVS 3.4.1 to 3.4.8)."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""On every response as well, but a page of HTML sets its own, as strict as it can."""
+"""Policy of every response, except HTML pages: each sets its own, as strict as possible."""
 
 
 MAX_WAIT_SECS = 1.0
-"""For a thread (chosen: together with the longest wait for a hash or a connection, 2 s, callers
-have an answer within three). What is no call of the API is answered however late it is."""
+"""Limits an API call's wait for a thread (chosen: with the longest wait for a hash or a database
+connection, 2 s, callers get a response within 3 s). Other calls are served however late."""
 
 
 HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
-"""Load balancers call these every few seconds; what goes well is logged at DEBUG alone."""
+"""Routes that load balancers call every few seconds; a status of 200 is logged at DEBUG only."""
 
 
 class NoSessions(SessionInterface):
-    """No cookie is read or set: what a caller may do, each request proves anew (ASVS 3.3)."""
+    """Flask sessions without cookies: each request proves its permissions anew (ASVS 3.3)."""
 
     _nobody = NullSession()
 
     def open_session(self, app: Flask, request: Any) -> NullSession:
-        """The session that can be neither read nor written, the same for all."""
+        """Return a session that is empty and cannot be written, the same for all requests."""
         return self._nobody
 
 
 def install_middleware(app: Flask) -> None:
-    """Wrap every request of `app`."""
+    """Install the hooks around every request of `app`."""
     app.session_interface = NoSessions()
     app.before_request(_begin)
     app.before_request(_refuse_late)
@@ -85,7 +86,7 @@ def install_middleware(app: Flask) -> None:
 
 
 def _begin() -> None:
-    # Where an application context is open around them, several requests share one `g`.
+    # Requests share one `g` if an application context is already open around them.
     g.authentication = g.user_id = g.json_body = g.refusal_code = g.outcome = None
     g.started_at = time.perf_counter()
     correlation_id = accepted_correlation_id(request.environ)
@@ -94,19 +95,19 @@ def _begin() -> None:
 
 
 def _refuse_late() -> None:
-    """Turn away a call that has waited for too long, while more come than can be served.
+    """Refuse an API call that has waited for a thread for too long.
 
-    Otherwise all would wait longer and longer, until nobody waits for any answer.
+    Under overload, all calls would otherwise wait longer and longer, until their clients give up.
 
     Raises:
-        UnavailableError: it has.
+        UnavailableError: the call has waited for more than `MAX_WAIT_SECS`.
     """
     if waited_secs() > MAX_WAIT_SECS and request.environ["PATH_INFO"].startswith(API_PREFIX):
         raise UnavailableError
 
 
 def note_outcome(outcome: str) -> None:
-    """Say how a call succeeded that can do so in several ways, for the log and the metrics."""
+    """Record how a call succeeded if it can succeed in several ways, for log and metrics."""
     g.outcome = outcome
 
 
@@ -120,19 +121,19 @@ def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
 
 
 def _refuse_unreadable() -> None:
-    """Refuse what no handler should see: text nobody can store, and undeclared input.
+    """Refuse input that no handler should get: text that cannot be stored, and undeclared input.
 
     Raises:
-        NotFoundError: the path is another call's, spelt so that proxies could take it for one
-            that they let through.
+        NotFoundError: the path has a spelling that proxies and Flask could route differently, so
+            that a proxy's rules for paths could be bypassed.
         MalformedRequestError: two `Authorization` headers, which WSGI joins with a comma.
         MalformedRequestError, UnsupportedMediaTypeError, PayloadTooLargeError: see `json_body`.
         ValidationFailedError: query parameters or fields that the call does not have.
     """
     environ = request.environ
     path = environ["PATH_INFO"]
-    # Werkzeug's routing looks past the slashes at the beginning, be they many or none; and an
-    # encoded slash is one between segments by now, as servers decode a path.
+    # Werkzeug's routing ignores the number of slashes at the beginning, even none. And servers
+    # decode a path, so an encoded slash separates segments here.
     if path[:2] == "//" or path[:1] != "/" or _has_encoded_slash(environ.get("RAW_URI", "")):
         raise NotFoundError
     if not path.startswith(API_PREFIX) or request.routing_exception is not None:
@@ -194,13 +195,13 @@ def _finish(response: Response) -> Response:
     if request.environ["PATH_INFO"].startswith(API_PREFIX):
         headers["Cache-Control"] = "no-store"
     if response.status_code == HTTPStatus.NO_CONTENT:
-        headers.pop("Content-Type", None)  # There is nothing of any type (RFC 9110 §8.3).
+        headers.pop("Content-Type", None)  # There is no content (RFC 9110 §8.3).
     _log(response)
     return response
 
 
 def _end(_error: BaseException | None) -> None:
-    # The next line that this thread logs may belong to no request.
+    # The thread's next log line may belong to no request.
     correlation_id_var.set(None)
 
 

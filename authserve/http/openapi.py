@@ -1,7 +1,7 @@
-"""flask-smorest, bent to the contract: strict arguments, and every refusal in the document.
+"""flask-smorest, adapted to the contract: strict arguments, and all errors in the document.
 
-A view's decorators say what it takes and what it refuses; the OpenAPI document is made of the
-same facts, so it cannot say something else.
+A view's decorators declare its arguments and its errors. The OpenAPI document is generated from
+the same declarations, so it cannot differ from them.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,23 +26,23 @@ Requirement = Mapping[str, list[str]]
 ACCESS_TOKEN: Requirement = {"accessToken": []}
 REFRESH_TOKEN: Requirement = {"refreshToken": []}
 NO_TOKEN: Requirement = {}
-"""What a call can ask for, in the names of the document."""
+"""Security requirements of a call, as the document names them."""
 
 REFUSALS = "x-refusals"
-"""Where an operation holds its error classes until `openapi_document` has described them."""
+"""Key of an operation's error classes until `openapi_document` has described them."""
 
 
 LIMITED = "x-limited"
-"""The same, for whether an operation is limited."""
+"""Key of an operation's flag for rate limits, until `openapi_document` has described them."""
 
 
 class StrictParser(FlaskParser):
-    """Arguments from the body that `middleware` has read; unknown ones are refused everywhere."""
+    """A parser of arguments that uses the body read by `middleware` and refuses unknown fields."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}  # noqa: RUF012
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """The body, which a call that declares one needs."""
+        """Return the body; refuse a request without one unless its schema makes it optional."""
         if g.json_body is not None:
             return g.json_body
         if getattr(schema, "is_body_optional", False):
@@ -52,7 +52,7 @@ class StrictParser(FlaskParser):
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
     ) -> NoReturn:
-        """Answer with the fields' own messages, without the location around them."""
+        """Raise ValidationFailedError with the fields' messages, without their location."""
         messages: dict[str, Any] = {}
         for by_field in error.messages_dict.values():
             messages.update(by_field if isinstance(by_field, Mapping) else {"body": by_field})
@@ -60,7 +60,7 @@ class StrictParser(FlaskParser):
 
 
 def flatten(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
-    """`{"roles": {0: ["..."]}}` as `{"roles.0": ["..."]}`."""
+    """Return nested messages as flat ones: `{"roles": {0: ["..."]}}` as `{"roles.0": ["..."]}`."""
     flat: dict[str, list[str]] = {}
     for name, value in messages.items():
         path = f"{prefix}{name}"
@@ -72,7 +72,7 @@ def flatten(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
-    """A blueprint whose calls are strict and say in the document what they refuse."""
+    """A blueprint with strict arguments that documents the errors of its calls."""
 
     ARGUMENTS_PARSER = StrictParser()
 
@@ -81,12 +81,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self._prepare_doc_cbks.append(_prepare_facts)
 
     def arguments(self, schema: type[Schema] | Schema, **kwargs: Any) -> Any:
-        """Parse arguments as the library does, but build their schema once, not at each call."""
+        """Parse arguments like flask-smorest, but build the schema once, not at each call."""
         return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
 
     @staticmethod
     def refuses(*errors: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
-        """Say which errors a view can end in; put it next to the view itself."""
+        """Document the errors that a view can raise; put it next to the view itself."""
 
         def decorator(view: ViewT) -> ViewT:
             facts = view.__dict__.setdefault("_apidoc", {})
@@ -97,23 +97,23 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     @staticmethod
     def takes_form(view: ViewT) -> ViewT:
-        """Let a view take its body as a form, too; put it next to the view itself."""
+        """Let a view accept its body as a form, too; put it next to the view itself."""
         view.__dict__.setdefault("_apidoc", {})["accepts_form"] = True
         return view
 
 
 def accepts_form(view: Any) -> bool:
-    """Whether a view takes its body as a form, too."""
+    """Return True if a view accepts its body as a form, too."""
     return bool(getattr(view, "_apidoc", {}).get("accepts_form"))
 
 
 def declares_query(view: Any) -> bool:
-    """Whether a view takes query parameters."""
+    """Return True if a view takes query parameters."""
     return _declares(view, "query")
 
 
 def declares_body(view: Any) -> bool:
-    """Whether a view takes a JSON body."""
+    """Return True if a view takes a JSON body."""
     return _declares(view, "json")
 
 
@@ -123,7 +123,7 @@ def _declares(view: Any, location: str) -> bool:
 
 
 def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    """Hand what the decorators said over to `openapi_document`."""
+    """Copy the decorators' declarations to the operation, for `openapi_document`."""
     doc[REFUSALS] = facts.get("refusals", ())
     doc[LIMITED] = "limits" in facts
     if "security" in facts:
@@ -135,7 +135,7 @@ def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -
 
 
 def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:
-    """Say in the document which kinds of token a view takes; one of them is enough."""
+    """Document the kinds of token that a view accepts; one of them is enough."""
 
     def decorator(view: ViewT) -> ViewT:
         view.__dict__.setdefault("_apidoc", {})["security"] = list(alternatives)
@@ -145,7 +145,7 @@ def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:
 
 
 def limited_by(limits: tuple[Any, ...]) -> Callable[[ViewT], ViewT]:
-    """Say in the document that the answers of a view tell of limits."""
+    """Document that a view has rate limits, so its responses have their headers."""
 
     def decorator(view: ViewT) -> ViewT:
         view.__dict__.setdefault("_apidoc", {})["limits"] = limits
@@ -155,6 +155,6 @@ def limited_by(limits: tuple[Any, ...]) -> Callable[[ViewT], ViewT]:
 
 
 def limits_of(view: Any) -> tuple[Any, ...]:
-    """What a view is limited by."""
+    """Return the rate limits of a view."""
     found: tuple[Any, ...] = getattr(view, "_apidoc", {}).get("limits", ())
     return found

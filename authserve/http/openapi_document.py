@@ -1,4 +1,4 @@
-"""The OpenAPI document: what every operation has in common is added to what its view says."""
+"""The OpenAPI document: it adds common errors and headers to each operation of the views."""
 
 import json
 from collections import defaultdict
@@ -36,13 +36,13 @@ STRICTNESS = (
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
-"""What `middleware` refuses, whatever the call."""
+"""Errors that `middleware` can raise for every API call."""
 
 STAND_ON_NOTHING = ("/", "/healthz")
-"""The calls that no part of the service can make unavailable."""
+"""Calls that depend on no other part of the service, so they never answer 503."""
 
 RETRYABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-"""The statuses that say when to come back, whatever their body."""
+"""Statuses whose responses always have `Retry-After`."""
 
 _EXAMPLE_CORRELATION_ID = "4f2b1c0de8a94f6d9b7a3e5c1d2f6a80"
 
@@ -56,7 +56,7 @@ _RATE_LIMITS = {
     "RateLimit-Remaining": "How many of them are left.",
     "RateLimit-Reset": "Seconds until the window ends.",
 }
-"""Of the tightest limit; none of them while limits are off."""
+"""Headers of the limit with the fewest calls left; absent while limits are off."""
 
 _RETRY_AFTER = {
     "description": "Whole seconds after which to try again.",
@@ -66,7 +66,7 @@ _RETRY_AFTER = {
 
 
 class RefusalsPlugin(BasePlugin):
-    """Documents an operation's refusals, with an example of each."""
+    """A plugin of apispec that documents each operation's errors, with an example of each."""
 
     def operation_helper(
         self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any
@@ -74,7 +74,7 @@ class RefusalsPlugin(BasePlugin):
         """Complete the operations of one path."""
         for operation in (operations or {}).values():
             operation["operationId"] = kwargs["rule"].endpoint.replace(".", "_")
-            # By the specification, an operation without this asks for what the root says.
+            # By the specification, an operation without this inherits the document's own value.
             operation.setdefault("security", [])
             is_limited = operation.pop(LIMITED, False)
             _add_refusals(operation["responses"], _refusals(path or "", operation))
@@ -97,10 +97,10 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
     by_status: dict[HTTPStatus, list[type[AuthserveError]]] = defaultdict(list)
     for error in refusals:
         by_status[status_of(error)].append(error)
-    # What flask-smorest says of refused arguments is a mere name.
+    # flask-smorest describes refused arguments by a mere name.
     for name in [name for name, response in responses.items() if isinstance(response, str)]:
         del responses[name]
-    # What a view says itself stands: readiness has a 503 of its own form.
+    # A response that the view declares itself stays: readiness has its own form of 503.
     for status in sorted(by_status.keys() - {int(name) for name in responses}):
         errors = by_status[status]
         examples = {error.code: _example(status, error) for error in errors}
@@ -114,7 +114,7 @@ def _add_refusals(responses: dict[str, Any], refusals: Iterable[type[AuthserveEr
 
 
 def _add_limits(responses: dict[str, Any]) -> None:
-    """Say what a limit's headers mean, on success and on its own refusal."""
+    """Document a limit's headers, on success and on status 429."""
     headers = {
         name: {"description": description, "schema": {"type": "integer", "minimum": 0}}
         for name, description in _RATE_LIMITS.items()
@@ -164,12 +164,12 @@ def _headers(errors: Iterable[type[AuthserveError]]) -> dict[str, Any]:
 
 
 class API(flask_smorest.Api):  # type: ignore[misc]
-    """The document's root; errors are `http.errors`' business, not flask-smorest's."""
+    """The OpenAPI document and its blueprints; `http.errors` handles errors, not flask-smorest."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     version: str
-    """Of the service, as the document names it."""
+    """The service's version, as in the document."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._undescribed: list[flask_smorest.Blueprint] = []
@@ -180,16 +180,16 @@ class API(flask_smorest.Api):  # type: ignore[misc]
         pass
 
     def _register_responses(self) -> None:
-        """Describe no error of flask-smorest's; ours have another form."""
+        """Add none of flask-smorest's error responses; ours have another form."""
 
     def _register_pagination_header(self) -> None:
-        """Describe none, as no list of ours has it."""
+        """Add no pagination header; no list of ours has it."""
 
     def register_blueprint(self, blueprint: flask_smorest.Blueprint) -> None:
-        """Register a blueprint now, and describe it when the document is asked for.
+        """Register a blueprint now, and describe it when the document is first requested.
 
-        Describing all calls takes longer than the rest of a start, and most processes are never
-        asked.
+        Describing all calls takes longer than the rest of a start, and most processes never get
+        a request for the document.
         """
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
@@ -197,7 +197,7 @@ class API(flask_smorest.Api):  # type: ignore[misc]
 
     @property
     def spec(self) -> Any:
-        """The document as apispec holds it, with every blueprint described."""
+        """The document as an object of apispec, with every blueprint described."""
         with self._lock:
             while self._undescribed:
                 blueprint = self._undescribed.pop(0)
@@ -213,12 +213,12 @@ class API(flask_smorest.Api):  # type: ignore[misc]
 
     @cached_property
     def document(self) -> str:
-        """The whole document as JSON; asked for when every blueprint is registered."""
+        """The whole document as JSON; read it only after all blueprints are registered."""
         return json.dumps(add_examples(self.spec.to_dict()), ensure_ascii=False)
 
 
 def bind_api(app: Flask, *, version: str, server_url: str) -> API:
-    """Give `app` a document; whatever blueprint is registered with it, is described by it."""
+    """Create the OpenAPI document of `app`; register blueprints with it to describe them."""
     api = API(
         app,
         spec_kwargs={
@@ -244,5 +244,5 @@ def bind_api(app: Flask, *, version: str, server_url: str) -> API:
 
 
 def get_api() -> API:
-    """The document of the application at work."""
+    """Return the OpenAPI document of the current application."""
     return cast(API, component(API_EXTENSION))

@@ -1,4 +1,4 @@
-"""Examples of bodies, made of the examples that the fields' own schemas give."""
+"""Examples of bodies, built from the examples of their fields."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _MISSING = object()
 
 
 def add_examples(document: Document) -> Document:
-    """Give every body of an OpenAPI document an example, unless it has one.
+    """Add an example to every body of an OpenAPI document that has none.
 
     Returns:
         The document itself.
@@ -26,11 +26,11 @@ def add_examples(document: Document) -> Document:
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """A value that fits a schema, as far as its fields' examples do.
+    """Return a value that fits a schema, as far as its fields' examples do.
 
     Args:
-        schema: of the kind that apispec makes of a marshmallow schema.
-        schemas: what `#/components/schemas/` names.
+        schema: a schema in the form that apispec generates from marshmallow.
+        schemas: the schemas of `#/components/schemas/`, by name.
     """
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)

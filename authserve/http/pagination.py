@@ -1,4 +1,4 @@
-"""Keyset pages: a page costs the same however deep it is."""
+"""Keyset pagination: a later page costs the same as the first."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
@@ -13,25 +13,25 @@ from authserve.http.schemas import StrictSchema
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
-"""Both the contract's."""
+"""Items per page; both numbers are the contract's."""
 
 ItemT = TypeVar("ItemT")
 
 
 Key = UUID | str | tuple[datetime, UUID] | tuple[str, int, UUID]
-"""What a list is ordered by: an id, a name, a time and then an id, or what a search has found."""
+"""Sort key of a list: an id, a name, a time and an id, or a search's match (text, number, id)."""
 
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-"""Both databases and Python count by it, so a moment in a cursor is exactly the stored one."""
+"""Precision of both databases and Python, so a time in a cursor is exactly the stored one."""
 
 _MOMENT_BYTES = 8
 _ID_BYTES = 16
 
 
 def encode_cursor(last: Key) -> str:
-    """The cursor of the page after the item with this key."""
+    """Return the cursor of the page after the item with this key."""
     return _spell(_encode_key(last))
 
 
@@ -56,11 +56,11 @@ def _count_microseconds(moment: datetime) -> int:
 
 
 class Cursor(fields.Field[Any]):
-    """Where the page before ended; yields the key of its last item. It grants nothing.
+    """A cursor as input, loaded as the key of the previous page's last item. It grants no access.
 
     Args:
-        decode: makes a key of the cursor's bytes; raises ValueError.
-        pattern: what every cursor of the list looks like.
+        decode: returns the key from the cursor's bytes, or raises ValueError.
+        pattern: a regular expression that every cursor of the list matches.
     """
 
     def __init__(self, decode: Callable[[bytes], Any], *, pattern: str) -> None:
@@ -76,7 +76,7 @@ class Cursor(fields.Field[Any]):
         text = str(value)
         try:
             raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            # There is one spelling; the decoder passes over what is not in the alphabet.
+            # Accept one spelling only: the decoder ignores characters outside the alphabet.
             if _spell(raw) != text:
                 raise ValueError("misspelt")
             return self._decode(raw)
@@ -89,17 +89,17 @@ def _decode_id(raw: bytes) -> UUID:
 
 
 def decode_time_and_id(raw: bytes) -> tuple[datetime, UUID]:
-    """Read the key of a list by time from a cursor's bytes; raise ValueError for any other."""
+    """Return the key of a list by time from a cursor's bytes; raise ValueError for any other."""
     if len(raw) != _MOMENT_BYTES + _ID_BYTES:
         raise ValueError("no moment and id")
     count = int.from_bytes(raw[:_MOMENT_BYTES])
-    # Beyond the calendar's end, which no list of ours leads to, there is nothing else.
+    # No cursor of ours is beyond the calendar's end; a forged one counts as the end.
     moment = _FIRST_MOMENT + min(count, _count_microseconds(_LAST_MOMENT)) * _MICROSECOND
     return moment, UUID(bytes=raw[_MOMENT_BYTES:])
 
 
 def decode_match(raw: bytes) -> tuple[str, int, UUID]:
-    """Read the key of a search from a cursor's bytes; raise ValueError for any other."""
+    """Return the key of a search from a cursor's bytes; raise ValueError for any other."""
     number, item_id, text = raw[:1], raw[1 : 1 + _ID_BYTES], raw[1 + _ID_BYTES :].decode()
     if not text or "\x00" in text:
         raise ValueError("no match")
@@ -114,7 +114,7 @@ def _decode_name(raw: bytes) -> str:
 
 
 class Limit(fields.Integer):
-    """How many items a page may have, in plain digits: Python's `int` takes more than those."""
+    """The maximum number of items on a page, in ASCII digits only; Python's `int` accepts more."""
 
     def __init__(self) -> None:
         bounds = validate.Range(min=1, max=MAX_LIMIT)
@@ -127,33 +127,33 @@ class Limit(fields.Integer):
 
 
 class LimitQuerySchema(StrictSchema):
-    """How much of a list."""
+    """The base of the queries of lists, with the parameter `limit`."""
 
     limit = Limit()
 
 
 class PageQuerySchema(LimitQuerySchema):
-    """Which page of a list that is ordered by id."""
+    """The query of a list that is ordered by id."""
 
-    # 16 bytes: 21 letters of six bits, and one of two.
+    # 16 bytes: 21 letters of six bits, and one letter of two bits.
     cursor = Cursor(_decode_id, pattern="^[A-Za-z0-9_-]{21}[AQgw]$")
 
 
 class MomentPageQuerySchema(LimitQuerySchema):
-    """Which page of a list that is ordered by a moment, and by id where that is the same."""
+    """The query of a list that is ordered by time, then by id."""
 
     # 24 bytes: 32 letters.
     cursor = Cursor(decode_time_and_id, pattern="^[A-Za-z0-9_-]{32}$")
 
 
 class NamePageQuerySchema(LimitQuerySchema):
-    """Which page of a list that is ordered by name."""
+    """The query of a list that is ordered by name."""
 
     cursor = Cursor(_decode_name, pattern="^[A-Za-z0-9_-]+$")
 
 
 def page_schema(name: str, item: type[Schema]) -> type[Schema]:
-    """The form of a page of `item`."""
+    """Return the schema of a page of `item`."""
     return type(
         name,
         (Schema,),
@@ -166,18 +166,18 @@ def page_schema(name: str, item: type[Schema]) -> type[Schema]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a query for one item more than the limit found."""
+    """A page of a list, with the cursor of the next one or None."""
 
     items: Sequence[Any]
     next_cursor: str | None
 
 
 def make_page(found: Sequence[ItemT], *, limit: int, key: Callable[[ItemT], Key]) -> Page:
-    """Cut the page from what was found.
+    """Return the page of the first `limit` items found.
 
     Args:
         found: up to `limit + 1` items; one more than the limit means that there is another page.
-        key: what the list is ordered by.
+        key: returns an item's sort key.
     """
     items = found[:limit]
     has_more = len(found) > limit

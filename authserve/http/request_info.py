@@ -1,4 +1,4 @@
-"""Where a request comes from, believing only the proxies that the operator named."""
+"""The client's address, user agent and correlation id; only configured proxies are trusted."""
 
 import re
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ForwardedRequests:
-    """A WSGI middleware that takes address and scheme from what trusted proxies have added.
+    """A WSGI middleware that takes address and scheme from the headers of trusted proxies.
 
-    Each trusted proxy appends the address that it saw, so the one `count` places from the right
-    is the first that a trusted machine vouches for; everything left of it is the client's word.
+    Each trusted proxy appends the address that it saw. So the entry `count` places from the right
+    is the first that a trusted proxy wrote; a client can forge everything left of it.
 
     Args:
-        count: trusted proxies, at least 1.
+        count: the number of trusted proxies, at least 1.
     """
 
     def __init__(self, wsgi_app: Any, *, count: int) -> None:
@@ -31,7 +31,7 @@ class ForwardedRequests:
         self._count = count
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Replace `REMOTE_ADDR` and the scheme where a proxy told them; keep the peer."""
+        """Replace `REMOTE_ADDR` and the scheme if a proxy sent them; keep the peer's address."""
         environ[_PEER] = environ.get("REMOTE_ADDR")
         address = find_forwarded_address(environ.get(_FORWARDED_FOR), count=self._count)
         if address is not None:
@@ -48,7 +48,7 @@ _FORWARDED_ADDRESS = "authserve.forwarded_address"
 
 
 def trust_proxies(app: Flask, *, count: int) -> None:
-    """Believe the `X-Forwarded-*` fields of `count` proxies, and of no other machine."""
+    """Trust the `X-Forwarded-*` headers of `count` proxies, and of no other machine."""
     if count:
         app.wsgi_app = ForwardedRequests(app.wsgi_app, count=count)  # type: ignore[method-assign]
 
@@ -56,31 +56,31 @@ def trust_proxies(app: Flask, *, count: int) -> None:
 def find_forwarded_address(header: str | None, *, count: int) -> str | None:
     """Return the address that the outermost of `count` trusted proxies saw.
 
-    The field is read by its commas from the right, so no text of a client's (a quote, a bracket)
-    can change what a proxy has appended. An entry that is no address counts as the address of the
-    proxy that wrote it, which the next entry to the right tells.
+    The header is split at its commas from the right, so a client's text (a quote, a bracket) cannot
+    change what a proxy has appended. If an entry is not an address, the next one to the right
+    counts: the address of the proxy that wrote the entry.
 
     Returns:
-        None where the peer's own address counts: fewer proxies than trusted ones have spoken, or
-        none of their entries is an address.
+        None if the peer's own address counts: the header has fewer than `count` entries, or none of
+        the last `count` is an address.
     """
     addresses = map(normalize_address, _last_entries(header, count))
     return next((address for address in addresses if address is not None), None)
 
 
 def _last_entries(header: str | None, count: int) -> list[str]:
-    """Return the last `count` entries of a list field, or none at all where it has fewer."""
+    """Return the last `count` entries of a list header, or an empty list if it has fewer."""
     entries = (header or "").rsplit(",", count)[-count:]
     return [entry.strip() for entry in entries] if len(entries) == count else []
 
 
 def client_address() -> str | None:
-    """The address that the current request is taken to come from, in its one spelling."""
+    """Return the client's address of the current request, normalized."""
     return normalize_address(request.remote_addr)
 
 
 class AddressRule(StrEnum):
-    """How a client's address is found."""
+    """The source of a client's address."""
 
     PEER = "peer"
     X_FORWARDED_FOR = "x_forwarded_for"
@@ -88,12 +88,12 @@ class AddressRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressFinding:
-    """Where the current request is taken to come from, and why.
+    """The client's address of the current request, and the data that it was found from.
 
     Args:
-        network: what it counts as where clients are counted.
-        peer: who connected to this service.
-        forwarded_for: all of `X-Forwarded-For`, believed or not.
+        network: the network that rate limits count the address as.
+        peer: the address of the machine that connected to this service.
+        forwarded_for: all entries of `X-Forwarded-For`, trusted or not.
     """
 
     address: str | None
@@ -105,9 +105,9 @@ class AddressFinding:
 
 
 def find_address() -> AddressFinding:
-    """Say how `client_address` comes about.
+    """Return the client's address and explain how `client_address` found it.
 
-    The rule is the peer's as well where no trusted proxy has told an address.
+    The rule is `PEER` also if the trusted proxies sent no address.
     """
     environ, address = request.environ, client_address()
     is_forwarded = _FORWARDED_ADDRESS in environ
@@ -123,7 +123,7 @@ def find_address() -> AddressFinding:
 
 
 def current_request_info() -> RequestInfo:
-    """Address, user agent and correlation id of the current request."""
+    """Return address, user agent and correlation id of the current request."""
     return RequestInfo(
         ip=client_address(),
         user_agent=_clean_user_agent(request.headers.get("User-Agent")),
@@ -132,16 +132,17 @@ def current_request_info() -> RequestInfo:
 
 
 ADDRESS_MAX_LENGTH = 100
-"""Characters of an address with brackets, zone and port; longer text is no address (chosen)."""
+"""Limits an address with brackets, zone and port, in characters; longer text is refused
+(chosen)."""
 
 
 def normalize_address(address: str | None) -> str | None:
-    """One spelling for one address: IPv4-mapped IPv6 folded, a zone or port dropped.
+    """Return an address in its one spelling: IPv4 if mapped into IPv6, without zone and port.
 
     Returns:
-        None for anything that is no address, such as a Unix socket's empty peer.
+        None for text that is not an address, such as a Unix socket's empty peer.
     """
-    # The cache must not keep what clients write at any length.
+    # Without this limit, the cache could hold texts of any length from clients.
     if not address or len(address) > ADDRESS_MAX_LENGTH:
         return None
     return _parse_address(address)
@@ -166,6 +167,6 @@ def _parse_address(address: str) -> str | None:
 def _clean_user_agent(user_agent: str | None) -> str | None:
     if not user_agent:
         return None
-    # WSGI hands header bytes over as Latin-1; what is not UTF-8 is shown replaced.
+    # WSGI decodes header bytes as Latin-1. Bytes that are not UTF-8 become replacement characters.
     text = user_agent.encode("latin-1", "replace").decode("utf-8", "replace")
     return _CONTROL.sub("", text)[:USER_AGENT_MAX_LENGTH] or None

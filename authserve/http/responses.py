@@ -1,4 +1,4 @@
-"""Answers that need no schema."""
+"""JSON responses that need no schema."""
 
 import json
 from collections.abc import Mapping
@@ -8,5 +8,5 @@ from flask import Response
 
 
 def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
-    """A JSON answer, dumped as it is."""
+    """Return `document` as a JSON response, without a schema."""
     return Response(json.dumps(document), status=status, mimetype="application/json")

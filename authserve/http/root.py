@@ -1,4 +1,4 @@
-"""GET `/`: people are led to the documentation, JSON clients learn what answers here."""
+"""GET `/`: a redirect to the documentation for browsers, the service's name for other clients."""
 
 from flask import Response, request
 from marshmallow import Schema, fields
@@ -31,20 +31,20 @@ class ServiceSchema(Schema):
 @blueprint.response(200, ServiceSchema)
 @blueprint.alt_response(302, description="A browser is sent to the documentation.")
 def root() -> Response:
-    """Return the service's name, version and documentation; send browsers to the latter."""
+    """Return the service's name, version and documentation; redirect browsers to `/docs`."""
     response = _lead_on() if _is_browser() else json_response(_describe())
     response.headers["Vary"] = "Accept"
     return response
 
 
 def _is_browser() -> bool:
-    """Return True if `Accept` names HTML; `*/*` alone is what programs send."""
+    """Return True if `Accept` names HTML; programs send `*/*` alone."""
     accepted = request.accept_mimetypes
     return any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
 
 
 def _lead_on() -> Response:
-    # Relative, so that it also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
+    # A relative URL also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
     headers = {"Location": DOCUMENTATION.removeprefix("/"), "Cache-Control": "no-store"}
     return Response(status=302, headers=headers, mimetype="text/html")
 

@@ -1,4 +1,4 @@
-"""The forms that several blueprints give and take."""
+"""Schemas that several blueprints use."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ EXAMPLE_TIME = "2026-11-23T06:49:48.123456Z"
 
 
 class StrictSchema(Schema):
-    """The base of every input: what it does not name is refused."""
+    """The base of every input schema; it refuses unknown fields."""
 
     class Meta:
         """marshmallow's options."""
@@ -21,7 +21,7 @@ class StrictSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """RFC 9457, with the members that clients of this service rely on."""
+    """An RFC 9457 problem, with the members that clients of this service rely on."""
 
     type = fields.String(required=True, metadata={"example": "about:blank"})
     title = fields.String(required=True)
@@ -37,14 +37,14 @@ class ProblemSchema(Schema):
 
 
 class Moment(fields.AwareDateTime):
-    """A time on its way out: RFC 3339 in UTC, with `Z`."""
+    """A time as output: RFC 3339 in UTC, with `Z`."""
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str | None:
         return None if value is None else to_rfc3339(value)
 
 
 class EmptySchema(Schema):
-    """`{}`: the answer tells nothing."""
+    """An empty object, `{}`, which reveals nothing."""
 
 
 class UserSchema(Schema):
@@ -66,7 +66,7 @@ class UserSchema(Schema):
 
 
 def user_document(user: Any, roles: Iterable[str]) -> dict[str, Any]:
-    """What `UserSchema` dumps, without its cost: this answers the most frequent call.
+    """Return the document that `UserSchema` dumps, but faster, for the most frequent call.
 
     Args:
         user: a row or object with the columns of an account.
