@@ -1,4 +1,4 @@
-"""Sessions: one row a sign-in, moved on by refreshes, ended by revocation.
+"""Sessions: one row per sign-in; a refresh rotates it, a revocation ends it.
 
 `auth` starts and rotates them. Begin with `policy.py` (when a session is live) and `rotate.py`.
 """

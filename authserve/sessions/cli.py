@@ -1,4 +1,4 @@
-"""`flask sessions`: ending and clearing away."""
+"""`flask sessions`: list and end sessions, delete dead ones."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ from authserve.users.accounts import get_users_by_reference, ref_of
 sessions_group = Group("sessions", help="Sessions: list them, end them, delete the dead ones.")
 
 PAGE_SIZE = 200
-"""Sessions that are read at once (chosen)."""
+"""Sessions read per query (chosen)."""
 
 
 @sessions_group.command("list")
@@ -74,7 +74,7 @@ def _document(session: Any) -> dict[str, Any]:
         "user_id": str(session.user_id),
         "created_at": to_rfc3339(session.created_at),
         "last_used_at": to_rfc3339(session.last_used_at),
-        # The nearer of its two ends.
+        # The earlier of its two limits.
         "expires_at": to_rfc3339(min(session.expires_at, session.idle_expires_at)),
         "ip": session.ip,
         "user_agent": session.user_agent,
@@ -86,7 +86,7 @@ def _document(session: Any) -> dict[str, Any]:
 def purge() -> None:
     """Delete the sessions that ended or expired over an hour ago.
 
-    The worker does so by itself; this is for a deployment without one.
+    The worker does this by itself; use the command in a deployment without a worker.
 
     \b
     Example:
@@ -113,10 +113,10 @@ def purge() -> None:
 )
 @YES_OPTION
 def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) -> None:
-    """End live sessions, of some users or of all; more than one user's need a confirmation.
+    """End sessions of some users or of all; those of several users need a confirmation.
 
-    After restoring a backup, end what began before it was restored: sessions live in it that
-    had been ended since.
+    After restoring a backup, end the sessions that began before the restore: some that had been
+    ended since the backup are live again.
 
     \b
     Examples:

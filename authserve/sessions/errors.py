@@ -1,10 +1,10 @@
-"""Why a token of a session is refused; the order of judgement is the contract's."""
+"""Errors of sessions and their tokens."""
 
 from authserve.core.errors import NotFoundError, UnauthenticatedError
 
 
 class TokenReusedError(UnauthenticatedError):
-    """A refresh token was used again after its successor; the session has been ended."""
+    """A replaced refresh token was used again; the session has been ended."""
 
     code = "token_reused"
     default_detail = (
@@ -14,7 +14,7 @@ class TokenReusedError(UnauthenticatedError):
 
 
 class SessionNotFoundError(NotFoundError):
-    """The caller has no such session."""
+    """The user has no such live session."""
 
     code = "session_not_found"
     default_detail = "There is no such session."

@@ -1,4 +1,4 @@
-"""Looking at sessions."""
+"""Queries that read sessions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +16,12 @@ from authserve.sessions.statements import is_live
 def find_live_sessions(
     user_id: UUID, *, limit: int, before: UUID | None = None
 ) -> Sequence[Row[Any]]:
-    """The live sessions of a user, newest first.
+    """Return the live sessions of a user, newest first.
 
     Args:
-        limit: at most so many.
-        before: only those older than this id, for the next page.
+        user_id: the user.
+        limit: greatest number of sessions.
+        before: only sessions older than this id, for the next page.
 
     Returns:
         The columns of `Session`.
@@ -39,10 +40,11 @@ def find_live_sessions(
 def page_of_live_sessions(
     *, limit: int, before: UUID | None = None, user_ids: Sequence[UUID] | None = None
 ) -> Sequence[Row[Any]]:
-    """Return at most `limit` live sessions of some users or of all, newest first.
+    """Return live sessions of some users or of all, newest first.
 
     Args:
-        before: only those older than this id, for the next page.
+        limit: greatest number of sessions.
+        before: only sessions older than this id, for the next page.
         user_ids: all users if None.
     """
     statement = select(Session.__table__).where(is_live(now())).limit(limit)
@@ -56,7 +58,7 @@ def page_of_live_sessions(
 def find_all_sessions(
     user_id: UUID, *, limit: int, before: UUID | None = None
 ) -> Sequence[Row[Any]]:
-    """Sessions of a user, live or not, whose rows are still there; see `find_live_sessions`."""
+    """Return a user's sessions that are not purged yet, live or not; see `find_live_sessions`."""
     statement = select(Session.__table__).where(Session.user_id == user_id)
     if before is not None:
         statement = statement.where(Session.id < before)
@@ -64,15 +66,15 @@ def find_all_sessions(
 
 
 def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
-    """Whether this secret, which a refresh token carries, is the session's own.
+    """Return True if the secret that a refresh token carries is the session's own.
 
-    Whoever has only the key that signs refresh tokens cannot know it.
+    The key that signs refresh tokens is not enough to compute it.
     """
     rows = read_all(select(Session.family_digest).where(Session.id == session_id))
     return any(is_equal(row.family_digest, digest(family_secret)) for row in rows)
 
 
 def count_live_sessions(user_id: UUID) -> int:
-    """How many live sessions a user has."""
+    """Return the number of a user's live sessions."""
     statement = select(func.count()).where(Session.user_id == user_id, is_live(now()))
     return int(read_all(statement)[0][0])

@@ -1,4 +1,4 @@
-"""The table of sessions."""
+"""Tables of sessions and of devices seen at sign-ins."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,11 +12,10 @@ from authserve.database.transactions import Base, UTCDateTime
 
 
 class SeenDevice(Base):
-    """A browser family in a network with which an account was signed in to.
+    """A browser family in a network from which an account's owner has signed in.
 
-    `digest` is the SHA-256 of the three.
-
-    `sightings` counts the days with a sign-in; it is 1 while the device is new.
+    `digest` is the SHA-256 of account, browser family and network. `sightings` counts days with a
+    sign-in; it is 1 while the device is new.
     """
 
     __tablename__ = "seen_devices"
@@ -32,11 +31,11 @@ class SeenDevice(Base):
 
 
 class Session(Base):
-    """One sign-in on one device; it never becomes a second row, however often it is refreshed.
+    """One sign-in on one device; a refresh changes its row and adds none.
 
-    `generation` counts the refreshes: only the refresh token of the present generation is good.
-    `family_digest` is the SHA-256 of 128 random bits that every refresh token of the session
-    carries, so that a stolen database, even with the signing secret, forges none.
+    `generation` counts refreshes; outside the grace only the current generation's refresh token
+    is accepted. `family_digest` is the SHA-256 of 128 random bits that every refresh token of the
+    session carries, so a stolen database and the signing secret are not enough to forge one.
     """
 
     __tablename__ = "sessions"

@@ -1,4 +1,4 @@
-"""What a session is at a moment, and what a refresh token is worth to it: decided from the row."""
+"""State of a session, validity of its refresh tokens, and classification of devices."""
 
 import re
 from datetime import datetime, timedelta
@@ -7,11 +7,11 @@ from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 MAX_SESSIONS_PER_USER = 50
-"""Live sessions of one user; at a further sign-in the oldest ends (ASVS 7.1.2)."""
+"""Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
 
 
 class RevokeReason(StrEnum):
-    """Why a session ended before its time."""
+    """Reasons for which a session is revoked."""
 
     LOGOUT = "logout"
     LOGOUT_ALL = "logout_all"
@@ -24,7 +24,7 @@ class RevokeReason(StrEnum):
 
 
 class SessionState(Enum):
-    """Whether a session still counts."""
+    """State of a session; only a live one is accepted."""
 
     LIVE = auto()
     REVOKED = auto()
@@ -32,7 +32,7 @@ class SessionState(Enum):
 
 
 class RefreshVerdict(StrEnum):
-    """What a refresh token of a live session is; log and audit trail call it by these names."""
+    """Verdict on a refresh token of a live session; logs and audit events use these values."""
 
     CURRENT = "current"
     JUST_REPLACED = "just_replaced"
@@ -42,38 +42,38 @@ class RefreshVerdict(StrEnum):
 
     @property
     def is_reuse(self) -> bool:
-        """Whether the session has to end: the token is not the present one's and was not just so.
+        """True if the session must end: the token is neither current nor just replaced.
 
-        A generation ahead of the row is one that was never issued, unless the database was
-        restored from an older copy; either way two holders disagree.
+        A generation ahead of the row's was never issued, unless the database was restored from an
+        older copy. In both cases token and row disagree, so the session ends.
         """
         return self not in (RefreshVerdict.CURRENT, RefreshVerdict.JUST_REPLACED)
 
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
-"""How far two machines' clocks may differ (chosen, as for tokens)."""
+"""Greatest difference between two machines' clocks (chosen, as for tokens)."""
 
 
 class SessionTimes(Protocol):
-    """The columns of a session's row by which it is judged."""
+    """Columns of a session's row that decide its state."""
 
     @property
     def revoked_at(self) -> datetime | None:
-        """When it was ended, if it was."""
+        """Time of the revocation; None without one."""
 
     @property
     def expires_at(self) -> datetime:
-        """The absolute limit; it never moves."""
+        """Absolute limit; it never changes."""
 
     @property
     def idle_expires_at(self) -> datetime:
-        """The idle limit; every refresh moves it."""
+        """Idle limit; every rotation extends it."""
 
 
 def judge_session(session: SessionTimes, now: datetime) -> SessionState:
-    """Judge a session; one that was revoked stays so after its limits have passed.
+    """Return the state of a session; a revoked session stays revoked after its limits.
 
-    A limit is the first moment that is too late.
+    At a limit (`now == expires_at`) the session is expired.
     """
     if session.revoked_at is not None:
         return SessionState.REVOKED
@@ -83,15 +83,15 @@ def judge_session(session: SessionTimes, now: datetime) -> SessionState:
 
 
 def is_within_grace(rotated_at: datetime | None, *, now: datetime, grace: timedelta) -> bool:
-    """Return True while a session that has rotated does not rotate again.
+    """Return True during the grace after a rotation, when the session does not rotate again.
 
-    A clock that was set back does not make a rotation of an hour ago a recent one: one that lies
-    further ahead than `CLOCK_TOLERANCE` is not within the grace.
+    A rotation further in the future than `CLOCK_TOLERANCE` is not within the grace, so a clock
+    that was set back does not extend it.
 
     Args:
         rotated_at: when the current generation began; None before the first refresh.
-        now: by the same clock as `rotated_at`, whichever machine that was written on.
-        grace: its end is included.
+        now: from the same clock as `rotated_at`, which another machine may have written.
+        grace: length of the grace; its end is included.
     """
     return rotated_at is not None and -CLOCK_TOLERANCE <= now - rotated_at <= grace
 
@@ -104,13 +104,13 @@ def judge_refresh(
     now: datetime,
     grace: timedelta,
 ) -> RefreshVerdict:
-    """Judge a refresh token by its generation.
+    """Return the verdict on a refresh token, from its generation.
 
     Args:
         presented: the generation in the token.
         current: the generation of the session's row.
         rotated_at, now: see `is_within_grace`.
-        grace: how long the previous generation is still answered (RFC 9700 §4.14 leaves room for
+        grace: how long the previous generation is still accepted (RFC 9700 §4.14 leaves room for
             a retry after a lost answer; ASVS 10.4.5).
     """
     if presented == current:
@@ -125,13 +125,15 @@ def judge_refresh(
 
 
 DEVICE_MEMORY = timedelta(days=90)
-"""For how long a device stays known to an account after its last sign-in (design)."""
+"""Time for which a device stays known to an account after its last sign-in (design)."""
 
 DEVICE_RESOLUTION = timedelta(days=1)
-"""How exactly the last sign-in is kept, so that a device writes one row a day at most (chosen)."""
+"""Resolution of a device's last sign-in, so a device's row is written once a day at most
+(chosen)."""
 
 _NETWORK_PREFIXES = {4: 24, 6: 48}
-"""Of the network within which an address may change: a provider's pool or a site (RFC 6177 §2)."""
+"""Prefix lengths, by IP version, of the network within which a device's address may change: a
+provider's pool or a site (RFC 6177 §2)."""
 
 _BROWSERS = (
     ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
@@ -141,28 +143,28 @@ _BROWSERS = (
     ("Chrome", re.compile(r"\bChrome/|\bCriOS/|\bChromium/")),
     ("Safari", re.compile(r"\bVersion/[0-9.]+ (?:Mobile/\w+ )?Safari/")),
 )
-"""By name, in this order: the later ones stand in the earlier ones' User-Agent too."""
+"""Patterns by name. The order matters: a browser's User-Agent can match later patterns too."""
 
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 def find_browser(user_agent: str | None) -> str | None:
-    """Return the name of a well-known browser, fit to be shown; None for anything else."""
+    """Return the name of a well-known browser, for display; None for any other client."""
     names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
     return next(names, None)
 
 
 def find_browser_family(user_agent: str | None) -> str:
-    """Return what stays the same of a User-Agent over versions: a browser, else the first product.
+    """Return the part of a User-Agent that versions share: a browser, else its first product.
 
-    A program that calls itself otherwise with each version is a new device each time.
+    A program that changes its product name with each version is a new device each time.
     """
     product = _PRODUCT.match(user_agent or "")
     return find_browser(user_agent) or (product[0].lower() if product else "")
 
 
 def find_device_network(ip: str | None) -> str:
-    """Return the /24 or /48 network of a client address; empty behind a Unix socket."""
+    """Return the /24 (IPv4) or /48 (IPv6) network of a client address; empty without an address."""
     if ip is None:
         return ""
     prefix = _NETWORK_PREFIXES[ip_address(ip).version]

@@ -1,4 +1,4 @@
-"""Sessions that a backup brought back."""
+"""Detection of sessions that came back with a restored backup."""
 
 from sqlalchemy import Label, String, func, literal_column, select
 
@@ -7,19 +7,19 @@ from authserve.database.transactions import db, read_all
 from authserve.sessions.models import Session
 
 SAMPLE = 1_000
-"""The oldest are looked at: a restored session is older than the restore (chosen)."""
+"""Number of oldest live sessions that are checked; restored ones are among the oldest (chosen)."""
 
 
 def has_restored_sessions() -> bool | None:
-    """Whether live sessions came from a dump, in which some may live that had been ended.
+    """Return True if live sessions came from a dump, where ended sessions may be live again.
 
-    The service writes each session in a transaction of its own; `pg_restore` writes a table in
-    one, and PostgreSQL keeps with each row which transaction wrote it. Ending the sessions, as
-    one has to after a restore, is what makes this false again. A session that was refreshed since
-    is its own again and tells nothing, while others beside it still do.
+    `pg_restore` writes a table in one transaction, and PostgreSQL keeps each row's transaction
+    (`xmin`); the service writes each session in its own. So live sessions that share a transaction
+    were restored, and have been neither ended nor refreshed since.
 
     Returns:
-        None where nothing can tell: of a copied file, SQLite's or PostgreSQL's own, none can.
+        None on SQLite, where a restore cannot be detected. A copied PostgreSQL data directory is
+        not detected either, because it keeps each row's transaction.
     """
     if db.engine.dialect.name != "postgresql":
         return None

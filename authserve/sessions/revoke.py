@@ -1,4 +1,4 @@
-"""The end of sessions, and the end of their rows."""
+"""Revocation of sessions, and deletion of dead ones."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ def end_session(
     """End one live session of a user; its tokens are refused from now on.
 
     Raises:
-        SessionNotFoundError: it is not theirs, is unknown, or has ended already.
+        SessionNotFoundError: the user has no such session, or it has ended or expired already.
     """
     moment = now()
     statement = revocation(reason, moment).where(
@@ -51,12 +51,12 @@ def end_sessions(
     request: RequestInfo,
     keep: UUID | None = None,
 ) -> int:
-    """End every session of a user, but for the one to `keep`.
+    """End every session of a user except `keep`.
 
-    Those past their limits too, for another machine's clock may be behind this one's.
+    Expired sessions are ended too, because another machine's clock may be behind this one's.
 
     Returns:
-        How many had not been ended before.
+        The number of sessions that had not been ended before.
     """
     with transaction() as session:
         statement = revocation(reason, now()).where(Session.user_id == user.id)
@@ -70,7 +70,7 @@ def end_sessions(
 
 
 def end_sessions_of_deactivated(event: UserDeactivated) -> None:
-    """Handle a deactivation: no token of the account is good after it (ASVS 7.4.2)."""
+    """Handle a deactivation: end all sessions of the account (ASVS 7.4.2)."""
     if event.subject is not None:
         end_sessions(
             event.subject, RevokeReason.DEACTIVATED, actor=event.actor, request=event.request
@@ -78,7 +78,7 @@ def end_sessions_of_deactivated(event: UserDeactivated) -> None:
 
 
 def end_other_sessions(event: UserPasswordChanged) -> None:
-    """Handle a new password: whoever knew the old one is out, the one who set it stays."""
+    """Handle a new password: end all sessions of the account except the one that set it."""
     if event.subject is not None:
         end_sessions(
             event.subject,
@@ -90,12 +90,12 @@ def end_other_sessions(event: UserPasswordChanged) -> None:
 
 
 def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None) -> int:
-    """End all sessions that began before `moment`, of one user or of everybody.
+    """End all sessions that began before `moment`, of one user or of all users.
 
-    For the time after a restored backup, in which sessions live that had been ended.
+    Use it after restoring a backup, in which ended sessions may be live again.
 
     Returns:
-        How many had not been ended before.
+        The number of sessions that had not been ended before.
     """
     reason = RevokeReason.ENDED_BY_ADMIN
     statement = revocation(reason, now()).where(Session.created_at < moment)
@@ -110,14 +110,14 @@ def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None)
 
 
 PURGE_DELAY = timedelta(hours=1)
-"""Dead sessions stay this long, far beyond any difference between the machines' clocks."""
+"""Time that dead sessions are kept, far longer than any difference between the machines' clocks."""
 
 
 def purge_dead_sessions() -> Iterator[int]:
-    """Delete the sessions that can never count again, slice by slice.
+    """Delete the sessions that ended or expired more than `PURGE_DELAY` ago, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     cutoff = now() - PURGE_DELAY
     is_dead = or_(

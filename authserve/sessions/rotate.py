@@ -1,4 +1,4 @@
-"""Refresh a session: at most one of many callers moves it on within the grace."""
+"""Rotation of a session by a refresh token: at most one rotation within the grace."""
 
 import logging
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedRefresh:
-    """What a refresh token said, its signature and times being good."""
+    """Content of a refresh token whose signature and times are verified."""
 
     session_id: UUID
     user_id: UUID
@@ -53,10 +53,11 @@ class PresentedRefresh:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A session that was refreshed.
+    """Result of a refresh.
 
     Args:
-        row: what the statement returned that moved it; None within the grace, when nothing moves.
+        session: the session, ready for tokens.
+        row: the row that `advance` returned; None within the grace, when nothing rotates.
     """
 
     session: IssuedSession
@@ -66,25 +67,26 @@ class Rotation:
 def rotate_session(
     presented: PresentedRefresh, *, request: RequestInfo, advance: AnyReturning
 ) -> Rotation:
-    """Spend a refresh token: the session moves on by one generation, stays, or ends.
+    """Spend a refresh token: the session advances by one generation, stays, or ends.
 
-    One conditional UPDATE decides, so of any number of simultaneous callers one moves the
-    session. Within the grace after that, callers with its current or its previous generation get
-    the current one and move nothing: clients that share a token end with one that is good,
-    however their calls interleave. Ending a session contends for the same row: the second of the
-    two sees the first.
+    One conditional UPDATE decides, so exactly one of several simultaneous callers advances the
+    session; a concurrent revocation locks the same row, so the second sees the first. Within the
+    grace, callers with the current or the previous generation get the current one, so clients that
+    share a token all end with a valid one.
 
     Args:
-        advance: `ADVANCE`, or that with more to return.
+        presented: the content of the verified token.
+        request: for the audit event of a reuse.
+        advance: `ADVANCE`, or a copy that returns more columns.
 
     Raises:
         SessionRevokedError: the session is unknown or was ended.
         TokenExpiredError: the idle or the absolute limit has passed.
-        InvalidTokenError: the token is not of this session, whatever signed it.
-        TokenReusedError: an old token; the session has been ended, and that is committed.
+        InvalidTokenError: user or family secret are not the session's, despite a valid signature.
+        TokenReusedError: the token is old; the end of the session is already committed.
     """
     moment = now()
-    # Should it run twice, the second finds itself one behind, and within the grace.
+    # If the UPDATE runs twice, the second run is one generation behind, and within the grace.
     rows = write_repeatably(advance, _parameters(presented, moment))
     if rows:
         return Rotation(issued_session(rows[0], presented.family_secret), rows[0])
@@ -127,8 +129,9 @@ ADVANCE = (
     )
     .returning(*ISSUED_COLUMNS)
 )
-"""Moves a session on. The caller says what else it returns, so that a refresh is one statement. It
-is built once: building it made a quarter of all the calls of a refresh (measured)."""
+"""UPDATE that advances a session by one generation. The caller adds the columns that it needs, so a
+refresh is one statement. It is built once: building it took a quarter of all function calls of a
+refresh (measured)."""
 
 
 def _parameters(presented: PresentedRefresh, moment: datetime) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def _parameters(presented: PresentedRefresh, moment: datetime) -> dict[str, Any]
 
 
 def _answer_refused(presented: PresentedRefresh, moment: datetime, request: RequestInfo) -> Session:
-    """Return the session of a token that is answered though it moved nothing, or raise."""
+    """Return the session of a token that is accepted without a rotation, or raise its refusal."""
     with transaction(durable=True) as session:
         judged = _judge_refused(session, presented, moment, request)
     if isinstance(judged, UnauthenticatedError):
@@ -157,7 +160,10 @@ def _answer_refused(presented: PresentedRefresh, moment: datetime, request: Requ
 def _judge_refused(
     session: DatabaseSession, presented: PresentedRefresh, moment: datetime, request: RequestInfo
 ) -> Session | UnauthenticatedError:
-    """Say why the UPDATE passed the row by; the order of judgement is the contract's."""
+    """Return the session of a token that the UPDATE did not match, or the error to raise.
+
+    The order of the checks is the API contract's. A reused token ends the session.
+    """
     row = session.get(Session, presented.session_id, with_for_update=True)
     if row is None:
         return SessionRevokedError()
@@ -172,7 +178,7 @@ def _judge_refused(
         presented=presented.generation,
         current=row.generation,
         rotated_at=row.rotated_at,
-        # Another machine may have made the rotation.
+        # Another machine may have rotated the session, so both times use the shared clock.
         now=session.scalars(select(shared_moment(_MOMENT)), {"moment": moment}).one(),
         grace=get_settings().refresh_reuse_grace,
     )

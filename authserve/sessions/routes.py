@@ -1,4 +1,4 @@
-"""The caller's own sessions."""
+"""API routes of the caller's own sessions."""
 
 from typing import Any
 from uuid import UUID
@@ -37,7 +37,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
 @login_required
 @blueprint.response(204)
 def delete_other_sessions() -> None:
-    """End all sessions of the caller but the one of this call."""
+    """End all of the caller's sessions except the current one."""
     actor = current_actor()
     end_sessions(
         actor.signed_in_user,

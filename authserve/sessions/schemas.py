@@ -1,4 +1,4 @@
-"""The forms of sessions."""
+"""Schemas of sessions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
 
 
 class SessionSchema(Schema):
-    """The contract's Session."""
+    """A session as the API returns it."""
 
     id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
     created_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
@@ -29,11 +29,12 @@ SessionPageSchema = page_schema("SessionPageSchema", SessionSchema)
 def session_page_document(
     found: Sequence[Any], *, limit: int, current_id: UUID | None
 ) -> dict[str, Any]:
-    """A page of sessions.
+    """Return a page of sessions.
 
     Args:
-        found: up to `limit + 1` of them.
-        current_id: the session of whoever asks.
+        found: up to `limit + 1` sessions; one more than `limit` means that a next page exists.
+        limit: greatest number of sessions on the page.
+        current_id: the caller's session.
     """
     page = make_page(found, limit=limit, key=lambda session: session.id)
     items = [_session_document(session, current_id) for session in page.items]
@@ -44,7 +45,7 @@ def _session_document(session: Any, current_id: UUID | None) -> dict[str, Any]:
     names = ("id", "created_at", "last_used_at", "ip", "user_agent", "amr")
     return {
         **{name: getattr(session, name) for name in names},
-        # The nearer of its two ends: what the user may count on.
+        # The earlier of its two limits: without a refresh the session lives until then.
         "expires_at": min(session.expires_at, session.idle_expires_at),
         "current": session.id == current_id,
     }

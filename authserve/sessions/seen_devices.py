@@ -1,7 +1,7 @@
-"""The browsers and networks that accounts are signed in with: they tell a new device from a known.
+"""Browsers and networks from which users sign in, to distinguish new devices from known ones.
 
-A row's digest covers the account, a browser family and a network, and nothing else is kept of
-them. It is no secret: all can be guessed, and the sessions name them in clear.
+A row keeps browser family and network only in a digest, together with the account. The digest is
+not secret: its inputs can be guessed, and sessions store them in clear.
 """
 
 from collections.abc import Iterator
@@ -35,10 +35,10 @@ _TABLE = table_of(SeenDevice)
 
 
 def record_device(user_id: UUID, request: RequestInfo) -> bool:
-    """Note the device of a sign-in, in the open transaction, with one statement.
+    """Record the device of a sign-in, in the open transaction, with one statement.
 
     Returns:
-        True if the account was not signed in with it within `DEVICE_MEMORY`.
+        True if the device is new: no sign-in with it within `DEVICE_MEMORY`.
     """
     moment = now()
     parameters = {
@@ -55,7 +55,7 @@ def record_device(user_id: UUID, request: RequestInfo) -> bool:
 
 @cache
 def _record(_dialect: str) -> AnyReturning:
-    """Return the statement of a dialect: it returns no row for a device that was seen today."""
+    """Return a dialect's upsert; it returns no row for a device recorded within a day."""
     insert = dialect_insert(SeenDevice)
     last_seen_at = _TABLE.c.last_seen_at
     is_forgotten = last_seen_at <= bindparam("forgotten", type_=UTCDateTime)
@@ -70,7 +70,7 @@ def _record(_dialect: str) -> AnyReturning:
 
 
 def has_other_devices(user_id: UUID, request: RequestInfo) -> bool:
-    """Return True if the account was signed in with another device than this one, as recorded."""
+    """Return True if another device than this one is recorded for the account."""
     others = _TABLE.c.user_id == user_id, _TABLE.c.digest != _digest(user_id, request)
     return bool(read_all(select(exists().where(*others)))[0][0])
 
@@ -79,7 +79,7 @@ def purge_forgotten_devices() -> Iterator[int]:
     """Delete the devices that are no longer known, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     is_forgotten = SeenDevice.last_seen_at <= now() - DEVICE_MEMORY
     return delete_in_slices(SeenDevice, SeenDevice.digest, is_forgotten)

@@ -1,4 +1,4 @@
-"""The beginning of a session."""
+"""Start of a session, and renewal of its authentication."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,10 +35,11 @@ from authserve.settings.model import get_settings
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A session that has begun.
+    """A started session.
 
     Args:
-        row: what the statement returned that wrote it down.
+        session: the session, ready for tokens.
+        row: the row that `begin` returned.
     """
 
     session: IssuedSession
@@ -48,13 +49,15 @@ class Start:
 def start_session(
     user: UserRef, *, amr: Sequence[str], request: RequestInfo, begin: AnyReturning
 ) -> Start:
-    """Begin a session in the open transaction, which must hold the lock on the user's row.
+    """Start a session in the open transaction, which must hold the lock on the user's row.
 
-    At most `MAX_SESSIONS_PER_USER` stay live; the oldest make room.
+    If the user has more than `MAX_SESSIONS_PER_USER` live sessions then, the oldest are ended.
 
     Args:
-        amr: how the user proved who they are (RFC 8176), for example `["pwd"]`.
-        begin: `BEGIN`, or that with more to return.
+        user: the owner of the session.
+        amr: authentication methods (RFC 8176), for example `["pwd"]`.
+        request: for the session's row and the audit events.
+        begin: `BEGIN`, or a copy that returns more columns.
     """
     settings, moment = get_settings(), now()
     family_secret = random_bytes(FAMILY_SECRET_BYTES)
@@ -85,9 +88,10 @@ _LIVE = select(TABLE.c.id).where(TABLE.c.user_id == bindparam("owner_id"), is_li
 BEGIN = insert(TABLE).returning(
     *ISSUED_COLUMNS, exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)).label("may_be_too_many")
 )
-"""Writes a session down. Tells whether there were as many as there may be, so that most sign-ins
-send nothing more: one database counts the new one among them and the other does not, but at worst
-none is evicted. The caller says what else it returns; its user is the parameter `owner_id`."""
+"""INSERT of a session. `may_be_too_many` is true from `MAX_SESSIONS_PER_USER` live sessions on, so
+most sign-ins need no second statement. One database counts the new session and the other does not;
+at worst the second statement evicts none. The caller adds the columns that it needs; the parameter
+`owner_id` is the user."""
 
 _EVICT_OLDEST = (
     revocation(RevokeReason.EVICTED, _MOMENT)
@@ -100,8 +104,8 @@ _EVICT_OLDEST = (
     )
     .returning(TABLE.c.id)
 )
-"""Built once, as all statements of a sign-in: building them took a third of all its time but the
-hash's (measured)."""
+"""Built once, like all statements of a sign-in: building them took a third of a sign-in's time
+without the hash (measured)."""
 
 
 def _parameters(issued: IssuedSession, request: RequestInfo) -> dict[str, Any]:
@@ -134,10 +138,10 @@ def _evict_oldest(actor: Actor, user: UserRef, moment: datetime, request: Reques
 def renew_authentication(
     user: UserRef, session_id: UUID, *, actor: Actor, request: RequestInfo
 ) -> None:
-    """Note that the user of a live session has just proven who they are once more.
+    """Record that the user of a live session has just reauthenticated.
 
     Raises:
-        SessionRevokedError: the session ended meanwhile.
+        SessionRevokedError: the session has ended or expired meanwhile.
     """
     moment = now()
     with transaction() as session:

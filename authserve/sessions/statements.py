@@ -1,4 +1,4 @@
-"""What the use cases of sessions share: conditions, forms and refusals of a session's row."""
+"""SQL conditions, records and errors that the use cases of sessions share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from authserve.sessions.policy import RevokeReason, SessionState
 TABLE = table_of(Session)
 
 FAMILY_SECRET_BYTES = 16
-"""128 bits (ASVS 7.2.3)."""
+"""Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedSession:
-    """A session as its next pair of tokens needs it.
+    """Data of a session that its next pair of tokens needs.
 
     Args:
-        generation: what the refresh token has to carry.
-        refresh_expires_at: the nearer of the idle and the absolute limit.
-        family_secret: what every refresh token of the session carries.
-        is_retry: True if the call moved nothing, being within the grace of a refresh before it.
+        generation: for the refresh token.
+        refresh_expires_at: the earlier of the idle and the absolute limit.
+        family_secret: carried by every refresh token of the session.
+        is_retry: True if the call rotated nothing, within the grace of an earlier refresh.
     """
 
     id: UUID
@@ -50,13 +50,13 @@ ISSUED_COLUMNS = (
     TABLE.c.amr,
     TABLE.c.auth_time,
 )
-"""What `issued_session` reads of a row."""
+"""Columns that `issued_session` reads."""
 
 
 def issued_session(
     row: Session | Row[Any], family_secret: bytes, *, is_retry: bool = False
 ) -> IssuedSession:
-    """The session of `row`, ready for tokens."""
+    """Return the session of `row`, ready for tokens."""
     return IssuedSession(
         id=row.id,
         user_id=row.user_id,
@@ -71,7 +71,7 @@ def issued_session(
 
 
 def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """`judge_session` as SQL."""
+    """Return the SQL condition that `judge_session` finds a session live."""
     return (
         TABLE.c.revoked_at.is_(None)
         & (TABLE.c.expires_at > moment)
@@ -80,10 +80,10 @@ def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 
 def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime]) -> Update:
-    """An UPDATE that ends sessions, each once; narrow it to those that are meant.
+    """Return an UPDATE that ends sessions not ended before; the caller adds the conditions.
 
-    Whether one has ended yet is asked in a form that no index serves: SQLite, which knows nothing
-    of how many there are, would go through all that live for the sake of one user's.
+    The condition on `revoked_at` is written so that no index serves it: SQLite, which has no
+    statistics, would otherwise read all live sessions to find one user's.
     """
     return (
         update(TABLE)
@@ -99,10 +99,11 @@ REFUSALS: dict[SessionState, type[UnauthenticatedError]] = {
 
 
 def require_live(state: SessionState) -> None:
-    """Raise what a token of a session in this state is answered with.
+    """Raise the error for a token whose session is not live.
 
     Raises:
-        SessionRevokedError, TokenExpiredError: the session does not count any more.
+        SessionRevokedError: the session was revoked.
+        TokenExpiredError: the session is expired.
     """
     if state is not SessionState.LIVE:
         raise REFUSALS[state]()
