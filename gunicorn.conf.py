@@ -1,12 +1,11 @@
-"""How gunicorn serves the application; the operator's part of it comes from the settings."""
+"""gunicorn's configuration; the values that operators choose come from the settings."""
 
-# ruff: noqa: E402 - what comes first has to be done before other modules are imported.
+# ruff: noqa: E402 - some statements must run before other modules are imported.
 
 import gc
 
-# Next to nothing of what is loaded before the workers are forked is garbage, and to look for it
-# over and over while the heap grows took 0.1 s of a start of 0.7 s (measured). `when_ready`
-# switches the collector on again.
+# Almost nothing that is loaded before the workers are forked is garbage. Searching for it while
+# the heap grows took 0.1 s of a start of 0.7 s (measured). `when_ready` enables the collector.
 gc.disable()
 
 import logging
@@ -35,7 +34,7 @@ if other_gunicorn is None:
     from authserve.serving.sharing import forget_connections
 
 if settings.metrics_token:
-    # The workers count in files of this folder. prometheus_client wants to know of it when it is
+    # The workers count in files of this folder. prometheus_client reads the variable when it is
     # imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(run_folder.claim("authserve-metrics-"))
 
@@ -47,13 +46,16 @@ worker_class = "authserve.serving.worker.Worker" if other_gunicorn is None else 
 workers = settings.web_concurrency
 threads = settings.web_threads
 
-# The workers share one copy of the code in memory. And the application is loaded in the master,
-# so that whatever stops it from loading ends gunicorn, where workers would be respawned for ever.
+# The master loads the application, so the workers share one copy of the code in memory. If loading
+# fails, gunicorn exits; without preloading, it would respawn workers for ever.
 preload_app = True
 
 
 def on_starting(arbiter: Arbiter) -> None:
-    """Tell proxies before the listener closes, if the operator wants that."""
+    """Raise the limit of open files, and set up draining with `DRAIN_SECONDS`.
+
+    With another gunicorn version, its own worker runs without draining, and a warning is logged.
+    """
     raise_open_file_limit()
     if other_gunicorn is None:
         drain_on_sigterm(arbiter, seconds=settings.drain_seconds)
@@ -67,26 +69,25 @@ def on_starting(arbiter: Arbiter) -> None:
 
 
 def when_ready(_arbiter: Arbiter) -> None:
-    """Read what all workers need, before the first of them is forked, so that they share it.
+    """Load the common passwords before the first worker is forked, so that all workers share them.
 
-    Freezing keeps the collector from touching, and so from copying, what is shared. Nothing is
-    collected before, as the holes that this leaves would be filled, and copied, by each worker
-    (both the Python documentation's advice for servers that fork); what stays for good that way
-    is 1,200 objects (measured).
+    Freezing keeps the collector from writing to shared memory, which would copy it. No collection
+    runs before: workers would fill the freed memory, and so copy its pages (both are the Python
+    documentation's advice for servers that fork). So 1,200 objects are never freed (measured).
     """
     load_common_passwords()
     gc.freeze()
     gc.enable()
 
 
-# gunicorn reads this file again at SIGHUP, and forks new workers.
+# At SIGHUP, gunicorn reads this file again and forks new workers.
 on_reload = when_ready
 
 
 def post_worker_init(worker: ThreadWorker) -> None:
-    """Let each worker answer for the public keys even if the database goes away at once.
+    """Load the keys, so that a worker can publish them even if the database fails at once.
 
-    And let it say how it is doing, from its first second on.
+    With `METRICS_TOKEN`, also start to report the worker's state every second.
     """
     with worker.wsgi.app_context():
         worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
@@ -95,7 +96,7 @@ def post_worker_init(worker: ThreadWorker) -> None:
 
 
 def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
-    """Keep what a worker counted, however it ended, and forget the rest of it."""
+    """Forget an exited worker's connections and state, but keep the totals that it counted."""
     if other_gunicorn is None:
         forget_connections(worker)
     if settings.metrics_token:
@@ -103,55 +104,54 @@ def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
 
 
 def on_exit(_arbiter: Arbiter) -> None:
-    """Leave nothing behind."""
+    """Remove the folder of the metrics."""
     run_folder.release("authserve-metrics-")
 
 
 def pre_request(_worker: ThreadWorker, _request: Request) -> None:
-    """Log nothing: by default gunicorn logs each path at DEBUG, be there a token in it or not."""
+    """Log nothing: gunicorn's default logs each path at DEBUG, and a path can contain a token."""
 
 
 timeout = 30
 graceful_timeout = 25
-# Longer than proxies keep an idle connection (60 s is the usual default, of AWS's and nginx's):
-# the side that sends requests has to close first, or one meets a connection that just closed.
+# Longer than proxies keep an idle connection (60 s is the usual default, of AWS and nginx). The
+# side that sends requests must close first, or it can send one to a connection that just closed.
 keepalive = 75
 
-# Whatever memory a worker collects over time is given back. The jitter keeps them from
-# restarting together. Both chosen, not measured.
+# A worker restarts after this many requests, which frees memory that it has accumulated. The
+# jitter keeps workers from restarting together. Both chosen, not measured.
 max_requests = 100_000
 max_requests_jitter = 10_000
 
-# A response is kept in memory for a client that does not take it; see `serving.client_socket`.
+# `serving.client_socket` keeps unsent bytes in memory, which `sendfile` would bypass.
 sendfile = False
 
-# gunicorn's defaults, pinned so that no upgrade widens them; the body's limit is the
-# application's.
+# gunicorn's defaults, pinned so that no upgrade raises them; the application limits the body.
 limit_request_line = 4_094
 limit_request_fields = 100
 limit_request_field_size = 8_190
 
-# gunicorn believes no proxy: TRUSTED_PROXIES is applied by the application, and there alone.
-# By default it would believe every client that reaches it from this machine. (There is no
-# setting for the `Server` header: it says gunicorn, without a version.)
+# gunicorn trusts no proxy: only the application applies TRUSTED_PROXIES. By default, gunicorn
+# would trust every client on the same machine. (The `Server` header has no setting: it is
+# `gunicorn`, without a version.)
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-# By default gunicorn 27 listens for commands in the home folder.
+# By default, gunicorn 27 listens for commands on a socket in the home folder.
 control_socket_disable = True
 
-# The workers' heartbeat is a file, which must not wait for a disk (gunicorn's FAQ on blocking
-# in `os.fchmod`).
+# Each worker's heartbeat is a file; writing it must not wait for a disk (gunicorn's FAQ on
+# blocking in `os.fchmod`).
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-# The application writes one line a request itself, with what gunicorn cannot know.
+# The application logs one line a request itself, with fields that gunicorn does not have.
 accesslog = None
 loglevel = settings.log_level.lower()
 
 
 def leave_out_request(record: logging.LogRecord) -> bool:
-    """Keep a request out of the log, be its level what it may: what is quoted may hold a token.
+    """Remove a quoted request from a log record of any level, because it can contain a token.
 
     For example `Ignored premature client disconnection. No more data after: b'GET /?token=…'`.
     """
@@ -162,13 +162,13 @@ def leave_out_request(record: logging.LogRecord) -> bool:
 
 
 class JSONLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own log, in the form and place of the application's.
+    """gunicorn's logger, with the format and destination of the application's log.
 
-    A `logconfig_dict` would do the same, but it turns the access log on.
+    A `logconfig_dict` would do the same, but it also enables the access log.
     """
 
     def setup(self, cfg: Config) -> None:
-        """Set the handlers up; gunicorn calls this at the start and at each reload."""
+        """Set up the handlers; gunicorn calls this at the start and at each reload."""
         super().setup(cfg)
         if cfg.errorlog == "-":
             handler = LineHandler()
