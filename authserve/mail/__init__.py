@@ -1,4 +1,5 @@
-"""How messages leave: rendering, and the transports for SMTP, files and the log.
+"""Mail: rendering from templates, and transports for SMTP, a folder and standard output.
 
-The worker calls it; no request does. Begin with `mailer.py`; `docs/mail.md` says how to add a mail.
+The worker calls it; no request does. Begin with `mailer.py`; `docs/mail.md` explains how to add a
+mail.
 """

@@ -1,4 +1,4 @@
-"""`flask mail`: try out how mail leaves, and what it looks like."""
+"""The group `flask mail`: send one mail to test the transport and the templates."""
 
 import click
 from jinja2 import TemplateError
@@ -22,7 +22,7 @@ mail_group = Group("mail", help="Mail: try out that it leaves, and what it looks
     help="Which mail to send; links in it are examples and lead nowhere.",
 )
 def test_(address: str, kind: str) -> None:
-    """Send one mail now, without the worker, and report what the mail server answers.
+    """Send one mail now, without the worker, and report success or the mail server's error.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Building mails from templates, and handing them to the transport."""
+"""Building mails from templates, and passing them to the transport."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -41,20 +41,20 @@ OWN_TEMPLATES = Path(__file__).parent / "templates"
 
 SAMPLE_LIFETIME = timedelta(minutes=30)
 SAMPLE_NAME = "Alice"
-"""What a sample of a mail is rendered with."""
+"""Values with which an example of a mail is rendered."""
 
 BREAKER_FAILURES = 5
 BREAKER_RESET_SECS = 30.0
-"""Five outages in a row, then one try in 30 s: mail is out well within two minutes of recovery,
-and a server that comes up is not met by everything at once (chosen)."""
+"""Outages in a row that open the breaker, and seconds until it lets one try through (chosen). Mail
+is sent well within two minutes of recovery, and a restarted server is not flooded."""
 
 
 class Mailer:
-    """Builds mails and sends them, one at a time.
+    """A builder and sender of mails, one at a time.
 
     Args:
-        settings: who sends, and from where links lead.
-        transport: how mail leaves.
+        settings: the sender, the brand and the public URL.
+        transport: sends the finished mail.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -68,11 +68,11 @@ class Mailer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it makes sense to send now."""
+        """True unless the circuit breaker is open, so sending makes sense."""
         return not self.breaker.is_open
 
     def check(self) -> None:
-        """Find out whether mail could leave now, without sending any.
+        """Raise unless mail could be sent now; send none.
 
         Raises:
             TransportError: it could not; the reason names no address and no secret.
@@ -90,22 +90,22 @@ class Mailer:
         lifetime: timedelta | None = None,
         values: Values | None = None,
     ) -> None:
-        """Build the mail and hand it over.
+        """Build a mail and send it.
 
         Args:
-            kind: which one.
+            kind: selects the templates.
             to: the stored address, in canonical form.
             message_id: the same for every try, so that a repeated mail can be recognised.
-            name: of the reader, fit for a mail (`policy.plain_name`).
-            link: what the mail is for, if it asks for something.
-            lifetime: of the link.
-            values: what this kind's templates get besides (`policy.SAMPLE_VALUES`).
+            name: the recipient's name, made safe for a mail by `policy.plain_name`.
+            link: the one-time link, for the kinds that carry one (`policy.LINK_KINDS`).
+            lifetime: how long the link lasts.
+            values: further values for this kind's templates (`policy.SAMPLE_VALUES`).
 
         Raises:
-            DeliveryError: it did not leave; try again later, or never if `is_permanent`.
+            DeliveryError: it was not sent; if `is_permanent`, more tries are unlikely to help.
         """
         if not is_plain_address(to):
-            # Older releases accepted more.
+            # Older releases stored addresses that are refused now.
             raise DeliveryError("the address cannot be written to", is_permanent=True)
         mail = self._build(
             kind,
@@ -127,21 +127,21 @@ class Mailer:
             raise DeliveryError(error.reason, is_permanent=error.is_permanent) from error
 
     def send_sample(self, kind: MailKind, *, to: str) -> None:
-        """Send one mail as an example, at once and past the breaker.
+        """Send one example mail at once, ignoring the breaker.
 
-        Its link leads nowhere.
+        Its link contains no valid token.
 
         Args:
             to: a plain address.
 
         Raises:
-            TransportError: it did not leave.
-            jinja2.TemplateError: a template is at fault.
+            TransportError: it was not sent.
+            jinja2.TemplateError: a template is faulty.
         """
         self._transport.send(self._build_sample(kind, to=to))
 
     def find_template_faults(self) -> Iterator[str]:
-        """Render every mail as an example; yield a sentence about each that fails."""
+        """Render every kind of mail as an example; yield kind and error of each that fails."""
         for kind in MailKind:
             try:
                 self._build_sample(kind, to="alice@example.com")
@@ -198,7 +198,7 @@ class Mailer:
 
 
 def _environment(own_folder: Path | None) -> Environment:
-    """Templates of the deployment first, ours where it has none; HTML is escaped."""
+    """Return an environment that prefers the deployment's templates to ours and escapes HTML."""
     folders = [folder for folder in (own_folder, OWN_TEMPLATES) if folder is not None]
     return Environment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
@@ -212,5 +212,5 @@ MAILER_EXTENSION = "authserve.mailer"
 
 
 def get_mailer() -> Mailer:
-    """The mailer of the running application."""
+    """Return the mailer of the running application."""
     return cast(Mailer, component(MAILER_EXTENSION))

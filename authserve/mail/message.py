@@ -1,8 +1,8 @@
-"""The bytes of a mail, written out in full.
+"""Writing the bytes of a mail.
 
-No header is given to Python's `email` package: some of its versions decode encoded words inside
-of addresses, line breaks included (CPython 3.11 and 3.12, `email.headerregistry`). So each header
-is made here, once, of ASCII that is safe by construction, and nothing reads it again.
+No header goes through Python's `email` package: some of its versions decode encoded words inside
+addresses, line breaks included (CPython 3.11 and 3.12, `email.headerregistry`). So each header is
+written here, from ASCII that is safe by construction, and is not parsed again.
 """
 
 import quopri
@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from uuid import UUID
 
 MAX_PLAIN_LENGTH = 60
-"""Longest header text, in characters, that is written as it is; a line has room for 78 with the
+"""Characters of the longest header text that is written unencoded; a line has room for 78 with the
 header's name (RFC 5322 §2.1.1)."""
 
 ENCODED_CHUNK_BYTES = 39
@@ -39,18 +39,18 @@ class Sender:
 
     @property
     def domain(self) -> str:
-        """Return what follows the `@`."""
+        """The part of the address after the `@`."""
         return self.address.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMail:
-    """A mail that is ready to leave.
+    """A mail that is ready to be sent.
 
     Args:
         sender, recipient: the envelope's addresses.
         message_id: without angle brackets.
-        subject, text: as people read them.
+        subject, text: not encoded.
         content: the whole mail, with CRLF at the end of each line. ASCII, unless the recipient's
             address is not: then its header is UTF-8 (RFC 6532 §3).
     """
@@ -64,7 +64,11 @@ class OutgoingMail:
 
 
 def read_sender(mailbox: str) -> Sender:
-    """Return the mailbox that `MAIL_FROM` names; the settings have checked its form."""
+    """Return the mailbox in `MAIL_FROM`, whose form the settings have checked.
+
+    Raises:
+        ValueError: it is not a mailbox.
+    """
     found = _MAILBOX.fullmatch(mailbox)
     if found is None:
         raise ValueError("not a mailbox")
@@ -87,14 +91,14 @@ def write_mail(
     """Write a mail in text and HTML.
 
     Args:
-        recipient: a plain address (`core.identifiers.is_plain_address`); anything else is the
-            caller's fault.
-        subject: line breaks become spaces, control characters are left out.
+        recipient: a plain address; callers must check it with
+            `core.identifiers.is_plain_address`, since it is written as it is.
+        subject: line breaks become spaces, control characters are removed.
         text, html: any characters.
     """
     plain_subject = _one_line(subject)
     full_id = f"{message_id}@{sender.domain}"
-    # The equals sign keeps it apart from both parts, in which each one is written as =3D.
+    # The equals sign keeps it out of both parts: quoted-printable writes each one as =3D.
     boundary = f"=_{message_id.hex}"
     lines = [
         f"From: {_mailbox(sender)}",
@@ -102,7 +106,7 @@ def write_mail(
         f"Subject: {encode_header(plain_subject)}",
         f"Date: {format_datetime(sent_at)}",
         f"Message-ID: <{full_id}>",
-        # RFC 3834 §5: no out-of-office program answers.
+        # RFC 3834 §5: keeps out-of-office programs from answering.
         "Auto-Submitted: auto-generated",
         "MIME-Version: 1.0",
         "Content-Type: multipart/alternative;",
@@ -124,7 +128,7 @@ def write_mail(
 
 
 def encode_header(text: str) -> str:
-    """Return header text as it is if short printable ASCII, else as encoded words (RFC 2047)."""
+    """Return short printable ASCII unchanged, other text as encoded words (RFC 2047)."""
     is_plain = text.isascii() and text.isprintable() and "=?" not in text
     if is_plain and len(text) <= MAX_PLAIN_LENGTH:
         return text
@@ -132,7 +136,7 @@ def encode_header(text: str) -> str:
 
 
 def _chunks(text: str) -> Iterator[bytes]:
-    """Yield the text's UTF-8 in pieces, none of which ends inside of a character."""
+    """Yield the text's UTF-8 in chunks that never split a character."""
     chunk = b""
     for character in text:
         encoded = character.encode()

@@ -1,7 +1,8 @@
-"""The kinds of mail, the values of their templates, and the words of users that may stand there.
+"""The kinds of mail, the values of their templates, and the form of users' names in them.
 
-To add a mail: its name in `MailKind`, its three templates in `templates/`, and, where they need
-more than the name and a link, its values in `SAMPLE_VALUES`. `verification.service.notify` owes it.
+To add a mail, add its name to `MailKind` and its three templates to `templates/`. If they need more
+than the name and a link, add the values to `SAMPLE_VALUES`. `verification.requests.notify` enqueues
+it.
 """
 
 import unicodedata
@@ -10,7 +11,7 @@ from enum import StrEnum
 
 
 class MailKind(StrEnum):
-    """Every mail that the service sends: a closed list. Each has templates of its name."""
+    """Every kind of mail that the service sends: a closed list. Templates have the same names."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"
@@ -33,10 +34,10 @@ LINK_KINDS = frozenset(
         MailKind.INVITATION,
     }
 )
-"""The mails that carry a one-time link; all others are notices."""
+"""Kinds that carry a one-time link; all others are notices."""
 
 Values = Mapping[str, str | int]
-"""What the templates of one kind get besides what all get; numbers rather than phrases."""
+"""Values for the templates of one kind, beside those for all kinds; numbers rather than phrases."""
 
 SAMPLE_VALUES: Mapping[MailKind, Values] = {
     MailKind.NEW_DEVICE_SIGN_IN: {
@@ -45,34 +46,34 @@ SAMPLE_VALUES: Mapping[MailKind, Values] = {
         "time": "2026-11-27 09:57 UTC",
     },
 }
-"""The values of each kind that has any, as examples: `flask doctor` and the tests render every
-mail with them, and a mail with other values is refused. A text that a user has chosen goes through
+"""Example values of each kind that has any. `flask doctor` and the tests render every mail with
+them; a mail with other names of values is refused. Text that a user chose must pass through
 `plain_name` before it becomes a value."""
 
 
 def check_values(kind: MailKind, values: Values) -> None:
-    """Raise unless a mail gets exactly the values that its templates can use.
+    """Raise unless a mail gets exactly the values that its kind declares.
 
     Raises:
-        ValueError: one is missing, or is not declared.
+        ValueError: a value is missing or not declared in `SAMPLE_VALUES`.
     """
     if values.keys() != SAMPLE_VALUES.get(kind, {}).keys():
         raise ValueError(f"{kind} wants the values that SAMPLE_VALUES declares for it")
 
 
 MAX_NAME_LENGTH = 40
-"""Of a name in a mail (chosen): a greeting needs no more, and a sermon does not fit."""
+"""Characters of a name in a mail (chosen): enough for a greeting, too few for a message."""
 
 _NAME_MARKS = "-'\u2019"
-"""What stands inside of names beside letters."""
+"""Characters that names keep besides letters."""
 
 
 def plain_name(display_name: str | None) -> str:
-    """What of a display name can be shown in a mail: words of letters, at most 40 characters.
+    """Return the safe part of a display name for a mail: words of letters, at most 40 characters.
 
-    Whoever opens an account chooses its name, and the mail goes to somebody else's address: so
-    nothing is left that a mail program could turn into a link. Digits go as well, since some make
-    links of whatever looks like a telephone number.
+    A visitor can open an account with another person's address and choose its display name. So
+    the result has nothing that a mail program could turn into a link; digits are removed too,
+    since some programs link telephone numbers.
     """
     words = "".join(map(_plain_character, display_name or "")).split()
     return " ".join(words)[:MAX_NAME_LENGTH].rstrip()
@@ -82,5 +83,5 @@ def _plain_character(character: str) -> str:
     kind = unicodedata.category(character)[0]
     if kind in "LM" or character in _NAME_MARKS:
         return character
-    # Characters of control and format, such as joiners, stand inside of words.
+    # Control and format characters, such as joiners, occur inside words, so no space replaces them.
     return "" if kind == "C" and not character.isspace() else " "

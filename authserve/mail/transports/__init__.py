@@ -1,4 +1,4 @@
-"""How mail leaves: SMTP, a folder, or the log."""
+"""The transports of mail: SMTP, a folder, or standard output."""
 
 from authserve.mail.transports.base import Transport, TransportError
 from authserve.mail.transports.choice import helo_name, make_transport

@@ -1,4 +1,4 @@
-"""What every transport is, and how it fails."""
+"""The interface of transports, and their error."""
 
 from typing import Protocol
 
@@ -6,11 +6,11 @@ from authserve.mail.message import OutgoingMail
 
 
 class TransportError(Exception):
-    """A mail did not leave.
+    """Error for a mail that was not sent.
 
     Args:
         reason: for the operator; it names no address and no secret.
-        is_outage: True if it says something of the server rather than of this mail.
+        is_outage: True if the server is at fault rather than this mail.
         is_permanent: True if the server refused the recipient for good (RFC 5321 §4.2.1, 5yz).
     """
 
@@ -22,17 +22,17 @@ class TransportError(Exception):
 
 
 class Transport(Protocol):
-    """Hands a mail on."""
+    """A way to send a mail."""
 
     def send(self, mail: OutgoingMail) -> None:
-        """Hand `mail` on to its recipient.
+        """Send `mail` to its recipient.
 
         Raises:
-            TransportError: it did not leave, as far as can be told.
+            TransportError: it was not sent, as far as the transport knows.
         """
 
     def check(self) -> None:
-        """Find out whether mail could leave now, without sending any.
+        """Raise unless mail could be sent now; send none.
 
         Raises:
             TransportError: it could not.

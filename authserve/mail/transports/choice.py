@@ -1,4 +1,4 @@
-"""Which transport a `MAIL_URL` means."""
+"""Choosing the transport from `MAIL_URL`."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +12,7 @@ from authserve.settings.model import Settings
 
 
 def make_transport(url: str, *, helo: str) -> Transport:
-    """Return the transport of a `MAIL_URL`, which the settings have checked.
+    """Return the transport for a `MAIL_URL` that the settings have checked.
 
     Args:
         helo: this client's name for SMTP servers (`helo_name`).

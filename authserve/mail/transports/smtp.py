@@ -1,7 +1,7 @@
-"""Mail by SMTP, within bounded time.
+"""The SMTP transport, within bounded time.
 
-The commands that carry addresses and credentials are written here: smtplib's own read addresses
-anew (`email.utils.parseaddr`), and take no credentials beyond ASCII.
+The commands with addresses and credentials are written here: smtplib's own commands parse
+addresses again (`email.utils.parseaddr`) and accept only ASCII credentials.
 """
 
 import hmac
@@ -21,18 +21,19 @@ from authserve.mail.transports.base import TransportError
 
 CONNECT_TIMEOUT_SECS = 5.0
 TOTAL_TIMEOUT_SECS = 10.0
-"""Chosen: a server that hangs, or answers a letter a second, is given up by then."""
+"""Seconds for one connection attempt, and for the whole conversation (chosen): limits a server that
+hangs or sends one byte a second."""
 
 QUIT_TIMEOUT_SECS = 1.0
-"""The mail is handed over by then; to part politely is worth no more (chosen)."""
+"""Seconds for QUIT (chosen): the server has the mail by then, so a slow answer does not matter."""
 
 
 MAX_REPLY_LENGTH = 120
-"""Characters of a server's reply that are kept; a message's `last_error` has room for 200."""
+"""Characters of a server's reply that are kept; the column `last_error` holds 200."""
 
 
 class SMTPTransport:
-    """Hands mail to an SMTP server, over TLS with a verified certificate where asked for.
+    """A transport to an SMTP server, over TLS with a verified certificate if configured.
 
     Args:
         helo: this client's name in EHLO: a host name, or an address in brackets (RFC 5321
@@ -59,16 +60,16 @@ class SMTPTransport:
         self._is_implicit_tls = is_implicit_tls
         self._is_starttls = is_starttls
         self._helo = helo
-        # The default context checks the chain and the name, and speaks TLS 1.2 or later.
+        # The default context verifies chain and host name, and uses TLS 1.2 or later.
         self._tls = tls or ssl.create_default_context()
         self._total_timeout_secs = total_timeout_secs
 
     def send(self, mail: OutgoingMail) -> None:
-        """Hand the mail over within the timeouts, or raise."""
+        """Send the mail within the timeouts, or raise."""
         self._converse(lambda server: _hand_over(server, mail))
 
     def check(self) -> None:
-        """Connect, with TLS and login as for a mail, and part again."""
+        """Connect, with TLS and login as for a mail, and quit."""
         self._converse(_part)
 
     def _converse(self, action: Callable[["_Client"], None]) -> None:
@@ -98,11 +99,11 @@ class SMTPTransport:
 
 
 class _RefusedError(smtplib.SMTPResponseException):
-    """The server refused one step of a conversation.
+    """Error for a step that the server refused.
 
     Args:
-        step: what it refused: `mail` or `recipient`.
-        code, reply: its answer.
+        step: `mail` or `recipient`.
+        code, reply: the server's answer.
     """
 
     def __init__(self, step: str, code: int, reply: bytes) -> None:
@@ -114,7 +115,7 @@ def _hand_over(server: smtplib.SMTP, mail: OutgoingMail) -> None:
     options = ""
     if not mail.recipient.isascii():
         if not server.has_extn("smtputf8"):
-            # Anyone can register such an address, so it must not count as an outage.
+            # Any visitor can register such an address, so it must not count as an outage.
             reason = "the server takes no internationalised addresses"
             raise TransportError(reason, is_outage=False)
         options = " SMTPUTF8 BODY=8BITMIME"
@@ -127,13 +128,14 @@ def _hand_over(server: smtplib.SMTP, mail: OutgoingMail) -> None:
 
 def _require(step: str, answer: tuple[int, bytes]) -> None:
     code, reply = answer
-    # 251: it will be forwarded (RFC 5321 §4.2.3). A line that was cut off can look like others.
+    # 250: done; 251: will be forwarded (RFC 5321 §4.2.3). No other code is accepted, since a
+    # truncated line can look like one.
     if code not in (250, 251):
         raise _RefusedError(step, code, reply)
 
 
 def _sign_in(server: smtplib.SMTP, username: str, password: str) -> None:
-    """Sign in by the first offered way that works; credentials go as UTF-8 (RFC 4616 §2)."""
+    """Sign in with the first offered mechanism that works; credentials in UTF-8 (RFC 4616 §2)."""
     offered = server.esmtp_features.get("auth", "").upper().split()
     ways = [_AUTHENTICATIONS[name] for name in _AUTHENTICATIONS if name in offered]
     if not ways:
@@ -177,7 +179,7 @@ def _challenge_response(
 
 
 _AUTHENTICATIONS = {"PLAIN": _plain, "LOGIN": _login, "CRAM-MD5": _challenge_response}
-"""In order of preference. Outside of loopback TLS protects them all."""
+"""AUTH mechanisms in order of preference. Production requires TLS for them, except on loopback."""
 
 
 def _base64(value: bytes) -> str:
@@ -185,7 +187,7 @@ def _base64(value: bytes) -> str:
 
 
 def _part(server: smtplib.SMTP) -> None:
-    """Say goodbye; whatever comes of it, the mail has left, and must not be sent again."""
+    """Send QUIT and ignore errors: the server has the mail, so it must not be sent again."""
     with suppress(smtplib.SMTPException, OSError):
         if server.sock is not None:
             server.sock.settimeout(QUIT_TIMEOUT_SECS)
@@ -193,7 +195,7 @@ def _part(server: smtplib.SMTP) -> None:
 
 
 def _transport_error(error: Exception) -> TransportError:
-    """Return what an error means, of the server or of this mail alone."""
+    """Return the error as a `TransportError`: an outage, or a fault of this mail."""
     if isinstance(error, _RefusedError):
         return _refusal(error)
     if isinstance(error, smtplib.SMTPAuthenticationError):
@@ -216,14 +218,14 @@ def _refusal(error: _RefusedError) -> TransportError:
     is_recipient = error.step == "recipient"
     return TransportError(
         f"the server refused the {error.step} ({_quote(error)})",
-        # 421 ends the conversation (RFC 5321 §3.8), and -1 is a reply that cannot be read.
+        # 421 ends the conversation (RFC 5321 §3.8); smtplib uses -1 for an unreadable reply.
         is_outage=code in (421, -1) if is_recipient else code < 500,
         is_permanent=is_recipient and 500 <= code < 600,
     )
 
 
 def _quote(error: smtplib.SMTPResponseException) -> str:
-    """Return a server's code and text, on one line, without addresses and without link tokens."""
+    """Return a server's code and text on one line, without addresses and link tokens."""
     text = " ".join(_as_bytes(error.smtp_error).decode(errors="replace").split())
     text = "".join(filter(str.isprintable, text))
     text = _FRAGMENT.sub("#(token)", _ADDRESS.sub("(address)", text))
@@ -239,10 +241,10 @@ def _as_bytes(reply: bytes | str) -> bytes:
 
 
 class _Deadline:
-    """Ends a conversation that takes too long as a whole, by shutting its connection.
+    """A time limit for a whole conversation; it shuts the connection when time is up.
 
-    A socket's own timeout begins anew with every byte, so a server that sends one a second could
-    hold the worker for ever.
+    A socket's own timeout restarts with every byte, so a server that sends one byte a second could
+    block the worker for ever.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -271,11 +273,15 @@ class _Deadline:
 
     @property
     def has_passed(self) -> bool:
-        """Whether the time is up."""
+        """True once the time is up."""
         return time.monotonic() >= self._ends_at
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """A connection to the first address that answers; it ends with the deadline."""
+        """Return a connection to the first address that answers; the deadline can shut it.
+
+        Raises:
+            OSError: no address answered in time.
+        """
         failure = OSError("the name has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
@@ -303,26 +309,26 @@ class _Deadline:
         with self._lock:
             if self.has_passed:
                 raise TimeoutError
-            # TLS takes the socket over, but not this second handle of the same connection.
+            # TLS replaces the socket object; this duplicate still refers to the connection.
             self._watched = connection.dup()
 
     def _shut(self) -> None:
         with self._lock:
             if self._watched is not None:
-                # It may have ended by itself.
+                # The connection may have ended already.
                 with suppress(OSError):
                     self._watched.shutdown(socket.SHUT_RDWR)
 
 
 class _Client(smtplib.SMTP):
-    """smtplib's client, whose connection a deadline watches from its first moment on."""
+    """An smtplib client whose connection is under a deadline from the start."""
 
     def __init__(
         self, host: str, port: int, deadline: _Deadline, tls: ssl.SSLContext | None, helo: str
     ) -> None:
         self._deadline = deadline
         self._implicit_tls = tls
-        # Without a name smtplib asks the DNS for this machine's, which may hang.
+        # Without a name, smtplib resolves this machine's through DNS, which may hang.
         super().__init__(host, port, local_hostname=helo)
 
     def _get_socket(self, host: str, port: int, _timeout: float) -> socket.socket:
