@@ -1,4 +1,1 @@
-"""The static pages that mailed links lead to.
-
-Browsers ask for them. Begin with `routes.py`.
-"""
+"""The static pages that links lead to, for browsers. Begin with `routes.py`."""

@@ -1,8 +1,8 @@
-"""Forms in front of the API, for the people whose front end has none of its own.
+"""HTML pages with forms for the API, for deployments whose front end has none.
 
-A page takes nothing and changes nothing, however often it is fetched: programs that scan mail
-follow links, too. The token is in the link's fragment, which browsers keep to themselves; the
-page's script reads it and calls the API as any other client does.
+A GET of a page changes nothing, since mail scanners follow links too. The token is in the link's
+fragment, which browsers do not send; the page's script reads it and calls the API like any other
+client.
 """
 
 import re
@@ -19,13 +19,13 @@ blueprint = Blueprint("pages", __name__, template_folder="templates")
 STATIC_FOLDER = Path(__file__).parent / "static"
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{64}")
-"""48 bytes in base64url, as every link carries them."""
+"""The form of the token in every link: 48 bytes in base64url."""
 
 ASSETS = {"pages.css", "pages.js", "icon.svg"}
 
 HEADERS = {
-    # No form is ever sent by the browser itself, or a password could end up in a query string;
-    # Trusted Types hold the script to inserting text (ASVS 3.2.2).
+    # The browser itself must never submit a form, or a password could end up in a query string.
+    # Trusted Types limit the script to inserting text (ASVS 3.2.2).
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -38,31 +38,31 @@ HEADERS = {
 
 @blueprint.get("/verify-email")
 def verify_email() -> Response:
-    """Prove an address, with the account's password."""
+    """Return the page that verifies an address, with the account's password."""
     return _page("verify_email.html")
 
 
 @blueprint.get("/reset-password")
 def reset_password() -> Response:
-    """Set a forgotten password anew."""
+    """Return the page that resets a forgotten password."""
     return _page("reset_password.html")
 
 
 @blueprint.get("/confirm-email")
 def confirm_email() -> Response:
-    """Change to a new address, with the account's password."""
+    """Return the page that confirms a new address, with the account's password."""
     return _page("confirm_email.html")
 
 
 @blueprint.get("/accept-invitation")
 def accept_invitation() -> Response:
-    """Choose a password, and names, for an invited account."""
+    """Return the page on which an invited user chooses a password and names."""
     return _page("accept_invitation.html")
 
 
 @blueprint.get("/first-administrator")
 def first_administrator() -> Response:
-    """Make the first account, an administrator."""
+    """Return the page that creates the first account, an administrator."""
     return _page("first_administrator.html")
 
 
@@ -71,25 +71,25 @@ def first_administrator() -> Response:
     "'first-administrator'):page>#<token>"
 )
 def escaped_fragment(page: str, token: str) -> Response:
-    """Lead on to a page whose link a mail program has escaped: `%23` instead of `#`.
+    """Redirect to the page of a link that a mail program escaped: `%23` instead of `#`.
 
-    The browser keeps the token to itself from then on. What is no token is left out.
+    After the redirect the browser no longer sends the token. Text that is not a token is removed.
     """
     fragment = f"#{token}" if TOKEN.fullmatch(token) else ""
-    # Relative, so that it holds behind a proxy that strips a prefix.
+    # Relative, so that it works behind a proxy that strips a prefix.
     return Response(status=303, headers={**HEADERS, "Location": f"{page}{fragment}"})
 
 
 @blueprint.get("/pages/<name>")
 def asset(name: str) -> Response:
-    """The pages' own script, style and icon."""
+    """Return the pages' script, style sheet or icon."""
     if name not in ASSETS:
         abort(404)
     return send_from_directory(STATIC_FOLDER, name)
 
 
 def _page(template: str) -> Response:
-    """A page: nothing of the request is in it, so every caller gets the same."""
+    """Return a page; it contains nothing from the request, so every caller gets the same."""
     settings = get_settings()
     html = render_template(
         template,
