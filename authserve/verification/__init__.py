@@ -1,5 +1,5 @@
-"""Mailed links: proving an address, resetting a password, accepting an invitation.
+"""One-time links: verify or change an address, reset a password, accept an invitation.
 
-Begin with `requests.py` (a link is asked for), `worker.py` (it is mailed) and `redeem.py` (it is
+Begin with `requests.py` (a link is requested), `worker.py` (it is mailed) and `redeem.py` (it is
 used, once).
 """

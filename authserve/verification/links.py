@@ -1,4 +1,4 @@
-"""The tokens in links, and the links themselves."""
+"""Making and reading the tokens of one-time links."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -12,7 +12,8 @@ KEY_PURPOSE = "one-time-token"
 
 ID_BYTES = 16
 MAC_BYTES = 32
-"""256 bits that nobody can guess (ASVS 11.5.1, 6.5.2); the id in front is no secret."""
+"""Bytes of a token: its id, which is no secret, then an HMAC of 256 bits, which cannot be guessed
+(ASVS 11.5.1, 6.5.2)."""
 
 PAGES = {
     Purpose.VERIFY_EMAIL: "/verify-email",
@@ -20,19 +21,19 @@ PAGES = {
     Purpose.CHANGE_EMAIL: "/confirm-email",
     Purpose.INVITATION: "/accept-invitation",
 }
-"""The service's own pages, which a setting can replace."""
+"""Paths of the service's own pages; a setting can replace each."""
 
 
 def make_token(token_id: UUID) -> str:
-    """The token that stands in the link of this row: always the same, and never stored."""
+    """Return the token for the link of a row: always the same, and never stored."""
     mac = get_keyring().mac(KEY_PURPOSE, token_id.bytes)
     return urlsafe_b64encode(token_id.bytes + mac).decode()
 
 
 def read_token(token: str) -> UUID | None:
-    """The row that a token belongs to, or None if it is not one of ours.
+    """Return the id of the row that a token belongs to, or None if the token is not valid.
 
-    Made under a former `SECRET_KEY` it counts as long as that is among the fallbacks.
+    A token made under a former `SECRET_KEY` is valid while that key is among the fallbacks.
     """
     try:
         raw = urlsafe_b64decode(token.encode("ascii"))
@@ -47,10 +48,10 @@ def read_token(token: str) -> UUID | None:
 
 
 def make_link(purpose: Purpose, token_id: UUID) -> str:
-    """The link to mail: the token is in the fragment, which browsers send to no server.
+    """Return the link to mail, with the token in the fragment, which browsers do not send.
 
-    It leads to the configured front end or to `PUBLIC_URL`, never to where a request claimed to
-    be sent.
+    The link leads to the configured front end or to `PUBLIC_URL`, never to the host that a request
+    named.
     """
     return _template(get_settings(), purpose).replace("{token}", make_token(token_id))
 

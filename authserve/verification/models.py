@@ -13,15 +13,15 @@ _LIVE = text("used_at IS NULL AND superseded_at IS NULL")
 
 
 class OneTimeToken(Base):
-    """One link. Its id is that of the message that carries it.
+    """One link. If it is mailed, its id is that of the message that carries it.
 
-    The secret in the link is an HMAC of the id under a purpose key: a retried mail carries the
-    same link, and whoever reads this table can open no account with it.
+    The secret in the link is an HMAC of the id under a purpose key. So a retried mail carries the
+    same link, and a reader of this table cannot use any link.
     """
 
     __tablename__ = "one_time_tokens"
     __table_args__ = (
-        # One live link for each purpose and user, whoever asks how often at once.
+        # One live link for each purpose and user, even with simultaneous requests.
         Index(
             "uq_one_time_tokens_user_id_purpose",
             "user_id",
@@ -30,7 +30,7 @@ class OneTimeToken(Base):
             postgresql_where=_LIVE,
             sqlite_where=_LIVE,
         ),
-        # A user who is deleted takes all of theirs along, the dead ones too.
+        # For the deletion of a user, which deletes all their tokens, dead ones too.
         Index("ix_one_time_tokens_user_id", "user_id"),
         Index("ix_one_time_tokens_email", "email"),
         Index("ix_one_time_tokens_expires_at", "expires_at"),

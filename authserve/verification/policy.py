@@ -1,4 +1,4 @@
-"""The purposes of one-time links, how long they last, and when one counts."""
+"""The purposes of one-time links, their lifetimes, and when one is live or wanted."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from authserve.mail.mailer import MailKind
 
 
 class Purpose(StrEnum):
-    """What a link is good for; nothing else."""
+    """The one purpose for which a link is accepted."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"
@@ -26,8 +26,8 @@ LIFETIMES = {
     # ASVS 6.4.1: initial secrets are short-lived. Chosen: an invited person may be away.
     Purpose.INVITATION: timedelta(days=3),
 }
-"""Counted from the moment when the mail is handed over: a mail server that was away for hours
-must not have eaten the link up."""
+"""How long each link lasts, from the latest try to send its mail: mail delays must not consume the
+link's lifetime."""
 
 MAIL_KINDS = {
     Purpose.VERIFY_EMAIL: MailKind.VERIFY_EMAIL,
@@ -39,33 +39,33 @@ MAIL_KINDS = {
 PURPOSES = {kind: purpose for purpose, kind in MAIL_KINDS.items()}
 
 TOKEN_RETENTION = timedelta(days=30)
-"""For how long spent and expired tokens stay, so that a late click gets a clear answer (chosen)."""
+"""How long rows are kept after their tokens expire (chosen); users can export them until then."""
 
 
 class TokenTimes(Protocol):
-    """The columns of a one-time token by which it is judged."""
+    """The columns of a one-time token that decide if it is live."""
 
     @property
     def expires_at(self) -> datetime:
-        """The first moment that is too late."""
+        """The first time at which the token is refused."""
 
     @property
     def used_at(self) -> datetime | None:
-        """When it was spent."""
+        """The time at which it was spent, or None."""
 
     @property
     def superseded_at(self) -> datetime | None:
-        """When a newer one took its place."""
+        """The time at which a newer token or another event made it worthless, or None."""
 
 
 def is_live(token: TokenTimes, now: datetime) -> bool:
-    """Whether a token can still be spent."""
+    """Return True if a token can still be spent."""
     return token.used_at is None and token.superseded_at is None and now < token.expires_at
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """What decides whether a link may still go out to a user."""
+    """The facts about a user that decide if a link may still be sent."""
 
     email: str
     is_active: bool
@@ -74,11 +74,11 @@ class Recipient:
 
 
 def is_wanted(purpose: Purpose, recipient: Recipient, *, address: str) -> bool:
-    """Whether a link makes sense at the moment of sending.
+    """Return True if a link still makes sense when it is sent.
 
     Args:
-        recipient: the user as they are now.
-        address: where the link would go; for all but a change of address it must be the user's.
+        recipient: the user's current state.
+        address: the address to send to; it must be the user's, except for a change of address.
     """
     if not recipient.is_active:
         return False

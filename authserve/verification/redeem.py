@@ -1,8 +1,8 @@
-"""Following a link: each is good once, for one purpose, and for the account that it was made for.
+"""Redeeming a link: once, for one purpose, and for the account that it was made for.
 
-Every check that needs no hashing comes before any that does, and whatever is refused leaves the
-link as it was. The user's row is written first and the link's after it, as everywhere (see
-`requests`); what was written is rolled back if the link turns out to be spent.
+Checks without hashing come before those that hash, and a refused call does not spend the link. As
+everywhere (see `requests`), the user's row is written before the link's; if the link turns out to
+be spent, the transaction is rolled back.
 """
 
 from dataclasses import dataclass
@@ -33,24 +33,24 @@ from authserve.verification.tokens import consume, get_live_token, supersede
 
 @dataclass(frozen=True, slots=True)
 class NewPassword:
-    """Whose password was set, and its version: what a device token is made of."""
+    """The user whose password was set, and its version, for a device token."""
 
     user: UserRef
     password_version: int
 
 
 def verify_address(token: str, *, password: str | None, actor: Actor, request: RequestInfo) -> None:
-    """Prove the address of an account.
+    """Verify the address of an account.
 
-    Holding the mailbox is not enough: whoever opened an account in somebody else's name must
-    not have it verified by the owner's click.
+    The link alone is not enough: a visitor may have opened the account with another person's
+    address, and that person's click must not verify it.
 
     Args:
         password: the account's; not needed if `actor` is its user.
 
     Raises:
         InvalidTokenForUseError: the link is dead, or another user's.
-        ValidationFailedError: neither a session nor a password came along.
+        ValidationFailedError: the request has neither a session nor a password.
         WrongPasswordError, TooManyAttemptsError, HasherBusyError: see `confirm_password`.
     """
     found = get_live_token(token, Purpose.VERIFY_EMAIL)
@@ -67,12 +67,12 @@ def verify_address(token: str, *, password: str | None, actor: Actor, request: R
 def confirm_email_change(
     token: str, *, password: str | None, actor: Actor, request: RequestInfo
 ) -> None:
-    """Change an address to the one that the link went to.
+    """Change an account's address to the one that the link was sent to.
 
-    Every live link that went to the old address is dead then, and that address is told.
+    Every live link to the old address is superseded, and a notice goes to that address.
 
     Raises:
-        EmailTakenError: another account has it by now; the link is not spent.
+        EmailTakenError: another account has the address by now; the link is not spent.
         InvalidTokenForUseError, ValidationFailedError, WrongPasswordError, TooManyAttemptsError,
             HasherBusyError: see `verify_address`.
     """
@@ -91,9 +91,10 @@ def confirm_email_change(
 
 
 def reset_password(token: str, *, new_password: str, request: RequestInfo) -> NewPassword:
-    """Set a password by a mailed link: every session ends, and what was pending is cancelled.
+    """Set a password with a reset link; every session ends, and other links are cancelled.
 
-    The caller's network is known to the account for an hour, so that a sign-in can follow.
+    The caller's network is known to the account for an hour, so that guesses of other visitors
+    cannot block the sign-in that follows.
 
     Raises:
         InvalidTokenForUseError: the link is dead.
@@ -118,11 +119,11 @@ def accept_invitation(
     display_name: str | None = None,
     request: RequestInfo,
 ) -> NewPassword:
-    """Let an invited user choose a password and names; the address is verified by it.
+    """Let an invited user choose a password and names; this verifies the address.
 
     Raises:
         InvalidTokenForUseError: the link is dead, or the account has been activated.
-        UsernameTakenError: the link is not spent.
+        UsernameTakenError: the username is taken; the link is not spent.
         ValidationFailedError, HasherBusyError: see `reset_password`.
     """
     found = get_live_token(token, Purpose.INVITATION)
@@ -172,10 +173,10 @@ def _hash_acceptable(password: str, *, context: list[str], field: str, request: 
 
 
 def _owner_of(found: OneTimeToken) -> Credentials:
-    """The account that a link was made for.
+    """Return the credentials of the account that a link was made for.
 
     Raises:
-        InvalidTokenForUseError: it is gone, deactivated, or has another address by now.
+        InvalidTokenForUseError: the account is deleted or deactivated, or its address has changed.
     """
     try:
         credentials = get_credentials(found.user_id)

@@ -1,10 +1,10 @@
-"""Asking for a link: written down here, looked up and sent by the worker.
+"""Requesting links and notices: enqueued here, looked up and sent by the worker.
 
-What is asked for an address costs the same statements whoever has it, if anybody does; so neither
-the answer nor its time tells (ASVS 6.3.8).
+A request by address runs the same statements whether or not an account has the address, so neither
+the answer nor its time reveals accounts (ASVS 6.3.8).
 
-Rows are always locked in one order: users, messages, tokens. So no two of these use cases, nor
-the worker's, can wait for each other in a ring.
+Rows are always locked in one order: users, messages, tokens. So these use cases and the worker
+cannot deadlock.
 """
 
 from uuid import UUID
@@ -29,7 +29,7 @@ from authserve.verification.tokens import ensure_token, supersede
 
 
 def request_by_address(purpose: Purpose, email: str) -> None:
-    """Owe a link to whoever has an address, if anybody has; older ones are dead at once.
+    """Enqueue a link to the account that has an address, if any; older links are dead at once.
 
     Args:
         purpose: `VERIFY_EMAIL` or `RESET_PASSWORD`.
@@ -41,14 +41,14 @@ def request_by_address(purpose: Purpose, email: str) -> None:
 
 
 RESET_REQUEST = "password_reset_requested"
-"""The kind of message by which the worker audits a request for a reset link."""
+"""The kind of message from which the worker audits a request for a reset link."""
 
 
 def request_password_reset(email: str) -> None:
-    """Owe a reset link to an address that a visitor has named, and the audit of the request.
+    """Enqueue a reset link to an address that a visitor named, and the audit of the request.
 
-    The worker looks the account up for both. The audit has a message of its own, so that a newer
-    request does not replace it, and a mail server that is away does not delay it.
+    The worker looks the account up for both. The audit has its own message, so that a newer
+    request does not replace it and an unavailable mail server does not delay it.
 
     Args:
         email: in canonical form.
@@ -61,9 +61,10 @@ def request_password_reset(email: str) -> None:
 def request_email_change(
     user: UserRef, *, old_email: str, new_email: str, actor: Actor, request: RequestInfo
 ) -> None:
-    """Owe a link to a new address and a notice to the present one; nothing changes yet.
+    """Enqueue a link to a new address and a notice to the current one; nothing changes yet.
 
-    An address that somebody else has is taken alike; the worker sends no link to it then.
+    An address of another account is accepted too, which reveals nothing; the worker then sends no
+    link to it.
 
     Raises:
         ValidationFailedError: addresses of that domain are not accepted.
@@ -85,25 +86,25 @@ def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) 
 
 
 def close_email_change(user_id: UUID) -> bool:
-    """Note that no change of address is pending any more, in the open transaction.
+    """Record that no change of address is pending any more, in the open transaction.
 
     Returns:
-        True if one may have been. For an address of another account, to which no link has gone,
-        it is the same: the user sees what follows from it.
+        True if one may have been pending. True also if no link was sent because another account
+        has the address: the user sees the effect, so it must not reveal that account.
     """
     since = now() - LIFETIMES[Purpose.CHANGE_EMAIL] - HORIZON
     return close_topic(_topic(Purpose.CHANGE_EMAIL, user_id), since=since) > 0
 
 
 def invite(user: UserRef, email: str) -> None:
-    """Owe an invitation to a user who was never active; older ones are dead at once."""
+    """Enqueue an invitation to a user who was never active; older links are dead at once."""
     with transaction():
         note_invited(user.id)
         _owe(Purpose.INVITATION, user, email)
 
 
 def make_invitation_link(user: UserRef, email: str) -> str:
-    """An invitation link to hand over by other means than mail; older ones are dead at once."""
+    """Return an invitation link to deliver without mail; older links are dead at once."""
     token_id = new_id()
     with transaction():
         note_invited(user.id)
@@ -114,7 +115,7 @@ def make_invitation_link(user: UserRef, email: str) -> str:
 
 
 def make_reset_link(user: UserRef, email: str) -> str:
-    """Return a reset link to hand over by other means than mail; older ones are dead at once."""
+    """Return a reset link to deliver without mail; older links are dead at once."""
     token_id = new_id()
     with transaction():
         drop_topic(_topic(Purpose.RESET_PASSWORD, email))
@@ -129,31 +130,31 @@ INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
 
 
 def notify(kind: MailKind, email: str, user_id: UUID, *, values: Values | None = None) -> None:
-    """Owe a user a notice, in the open transaction.
+    """Enqueue a notice to a user, in the open transaction.
 
     Args:
-        kind: one without a link.
-        email: where it goes: the user's address, or the one that they had.
-        values: what its templates get (`mail.policy.SAMPLE_VALUES`).
+        kind: a kind without a link.
+        email: the recipient: the user's current or former address.
+        values: further values for its templates (`mail.policy.SAMPLE_VALUES`).
     """
     payload = {"email": email} if values is None else {"email": email, "values": dict(values)}
     enqueue(kind, payload, user_id=user_id)
 
 
 def notify_of_existing_account(email: str) -> None:
-    """Tell the owner of an address that somebody tried to open an account with it."""
+    """Enqueue a notice to an address that a visitor tried to open an account with it."""
     topic = _topic(MailKind.ACCOUNT_EXISTS, email)
     with transaction():
         enqueue(MailKind.ACCOUNT_EXISTS, {"email": email}, topic=topic)
 
 
 def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
-    """Tell the old address that it is one no more, in the open transaction."""
+    """Enqueue a notice to the old address of an account, in the open transaction."""
     notify(MailKind.EMAIL_CHANGED, old_email, user_id)
 
 
 def follow_changed_password(event: UserPasswordChanged) -> None:
-    """Handle a new password: tell the user, and let no older reset link undo it."""
+    """Handle a changed password: supersede older reset links, and enqueue a notice."""
     user = find_user(event.subject.id) if event.subject else None
     if user is None:
         return
@@ -163,9 +164,9 @@ def follow_changed_password(event: UserPasswordChanged) -> None:
 
 
 def follow_disabled_password(event: PasswordDisabled) -> None:
-    """Handle a password that was switched off: tell the user what to do.
+    """Handle a disabled password: enqueue a notice that explains what to do.
 
-    A deactivated account's owner is told nothing, since no reset would help.
+    A deactivated account gets none, since no reset would help.
     """
     user = find_user(event.subject.id) if event.subject else None
     if user is not None and user.is_active:
@@ -173,17 +174,17 @@ def follow_disabled_password(event: PasswordDisabled) -> None:
 
 
 def cancel_pending(user_id: UUID, email: str) -> None:
-    """Make every live link of a user worthless, sent or not, in the open transaction.
+    """Cancel every live link of a user, sent or not, in the open transaction.
 
     Args:
-        email: the address that links by address went to.
+        email: the address by which links were requested.
     """
     drop_pending(user_id, email)
     supersede(OneTimeToken.user_id == user_id)
 
 
 def drop_pending(user_id: UUID, email: str) -> None:
-    """Drop every link that is not sent yet, in the open transaction."""
+    """Drop every link that is still pending, in the open transaction."""
     for purpose in _BY_USER:
         drop_topic(_topic(purpose, user_id))
     for purpose in _BY_ADDRESS:
@@ -191,26 +192,26 @@ def drop_pending(user_id: UUID, email: str) -> None:
 
 
 def topics_of(email: str) -> list[str]:
-    """What may be owed to an address without naming a user: it was asked for by address."""
+    """Return the topics of messages that are requested by address and may name no user."""
     return [_topic(kind, email) for kind in (*_BY_ADDRESS, MailKind.ACCOUNT_EXISTS)]
 
 
 def forget_messages(event: UserDeleted) -> None:
-    """Handle the end of an account: nothing that was owed to it, or said to it, is kept."""
+    """Handle a deleted account: delete all messages about its user, sent or not."""
     user = find_user(event.subject.id) if event.subject is not None else None
     if user is not None:
         delete_messages_of(user.id, topics=topics_of(user.email))
 
 
 _BY_ADDRESS = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD)
-"""Asked for by whoever knows an address; whose it is, only the worker asks."""
+"""Purposes that a visitor requests by address; only the worker looks the account up."""
 
 _BY_USER = (Purpose.CHANGE_EMAIL, Purpose.INVITATION)
-"""Asked for an account that is known."""
+"""Purposes that are requested for a known account."""
 
 
 def _topic(kind: Purpose | MailKind, of: str | UUID) -> str:
-    """What the newest of several replaces: for example `reset_password:alice@example.com`."""
+    """Return the topic of a message, for example `reset_password:alice@example.com`."""
     return f"{kind}:{of}"
 
 

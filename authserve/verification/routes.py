@@ -1,4 +1,4 @@
-"""Changing the caller's own address."""
+"""The routes that change the caller's own address."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ blueprint = Blueprint(
 @blueprint.response(202, EmptySchema)
 @limited(CHANGE_EMAIL)
 def post_email(body: dict[str, Any]) -> dict[str, Any]:
-    """Ask for another address: a link goes there, and a notice to the present one."""
+    """Request another address: a link is mailed to it, and a notice to the current one."""
     caller = current_authentication()
     request_email_change(
         caller.actor.signed_in_user,
@@ -69,7 +69,7 @@ def delete_email() -> None:
 )
 @limited(REDEEM)
 def confirm_email(body: dict[str, Any]) -> None:
-    """Change the address, with the link's token and a session or the password."""
+    """Confirm the new address, with the link's token and a session or the password."""
     confirm_email_change(
         body["token"],
         password=body.get("password"),

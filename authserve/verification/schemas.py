@@ -1,4 +1,4 @@
-"""The forms of asking for a link and of following one."""
+"""The bodies of requests that ask for a link or redeem one."""
 
 from marshmallow import fields, validate
 
@@ -6,7 +6,7 @@ from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import StrictSchema
 
 MAX_TOKEN_LENGTH = 200
-"""More than twice a token's; anything longer is refused unread."""
+"""Characters; a token has 64. Longer input is refused without reading it."""
 
 EXAMPLE_TOKEN = "AZMvXnwafTufPjpbbH2On2_0iX0bFhCqHyr8RmBnQkq3sYxkQkOe0y3Yy7mJ9d1V"
 
@@ -23,13 +23,13 @@ class LinkToken(fields.String):
 
 
 class AddressSchema(StrictSchema):
-    """An address that somebody says is theirs."""
+    """An address, not yet looked up."""
 
     email = EmailAddress(required=True)
 
 
 class ProvenTokenSchema(StrictSchema):
-    """A link's token, with the account's password where no session comes along."""
+    """A link's token, and the account's password if the request has no session."""
 
     token = LinkToken()
     password = Password()
@@ -52,6 +52,6 @@ class InvitationSchema(StrictSchema):
 
 
 class NewEmailSchema(StrictSchema):
-    """The address that the caller wants to have."""
+    """The caller's wanted new address."""
 
     new_email = EmailAddress(required=True)

@@ -1,4 +1,4 @@
-"""The rows of one-time tokens: made once, superseded by newer ones, spent once."""
+"""Creating, superseding, spending and purging the rows of one-time tokens."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -24,13 +24,13 @@ from authserve.verification.policy import LIFETIMES, TOKEN_RETENTION, Purpose, i
 def ensure_token(
     token_id: UUID, purpose: Purpose, *, user_id: UUID, email: str, requested_at: datetime
 ) -> bool:
-    """Make the token of a message, or make it last anew for one that is tried again.
+    """Create the token of a message, or renew its lifetime if the message is retried.
 
-    It takes the place of older ones of its purpose and user. A unique index lets one live, so
-    simultaneous workers cannot leave two.
+    A new token supersedes older ones of its purpose and user. A unique index allows one live
+    token, so simultaneous workers cannot leave two.
 
     Returns:
-        False if the link has become pointless: it was spent, or a newer one took its place.
+        False if the link has become pointless: it was spent, or a newer one replaced it.
     """
     moment = now()
     expires_at = moment + LIFETIMES[purpose]
@@ -59,7 +59,7 @@ def ensure_token(
 
 
 def supersede(condition: ColumnElement[bool]) -> int:
-    """Make tokens worthless that are not spent yet, in the open transaction; return how many."""
+    """Supersede the unspent tokens that match, in the open transaction; return how many."""
     result = require_transaction().execute(
         update(OneTimeToken)
         .where(OneTimeToken.used_at.is_(None), OneTimeToken.superseded_at.is_(None), condition)
@@ -70,10 +70,10 @@ def supersede(condition: ColumnElement[bool]) -> int:
 
 
 def get_live_token(token: str, purpose: Purpose) -> OneTimeToken:
-    """The row of a token that can still be spent; nothing is spent yet.
+    """Return the row of a token that can still be spent, without spending it.
 
     Raises:
-        InvalidTokenForUseError: it is not one of ours, of another purpose, spent, superseded or
+        InvalidTokenForUseError: the token is invalid, of another purpose, spent, superseded or
             expired.
     """
     token_id = read_token(token)
@@ -86,10 +86,10 @@ def get_live_token(token: str, purpose: Purpose) -> OneTimeToken:
 
 
 def consume(token: OneTimeToken) -> None:
-    """Spend a token, in the open transaction: one of any number of callers does.
+    """Spend a token, in the open transaction; of simultaneous callers only one succeeds.
 
     Raises:
-        InvalidTokenForUseError: somebody was a moment faster, or a newer one took its place.
+        InvalidTokenForUseError: another caller spent it, a newer one replaced it, or it expired.
     """
     moment = now()
     result = require_transaction().execute(
@@ -108,13 +108,13 @@ def consume(token: OneTimeToken) -> None:
 
 
 def find_links_of(user_id: UUID, *, limit: int, before: UUID | None = None) -> Sequence[Row[Any]]:
-    """At most `limit` links that were made for a user, newest first, as that user may see them.
+    """Return at most `limit` links made for a user that the user may see, newest first.
 
-    A link that changes the address is left out until it is used: it is made only if no other
-    account has the new address, which the user must not learn.
+    An unused link that changes the address is left out: it exists only if no other account has the
+    new address, which the user must not learn.
 
     Args:
-        before: only those older than this id, for the next page.
+        before: only links older than this id, for the next page.
 
     Returns:
         The columns of `OneTimeToken`, which hold no secret.
@@ -127,10 +127,10 @@ def find_links_of(user_id: UUID, *, limit: int, before: UUID | None = None) -> S
 
 
 def purge_dead_tokens() -> Iterator[int]:
-    """Delete the tokens that have been dead for long, slice by slice.
+    """Delete the tokens that expired more than `TOKEN_RETENTION` ago, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     is_dead = OneTimeToken.expires_at < now() - TOKEN_RETENTION
     return delete_in_slices(OneTimeToken, OneTimeToken.id, is_dead)

@@ -1,4 +1,4 @@
-"""How the worker delivers links and notices: the account is looked up here, not in the request."""
+"""The worker's handlers for links and notices, which look the account up for the request."""
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
@@ -21,11 +21,12 @@ NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is no
 
 
 def deliver_link(message: ClaimedMessage) -> None:
-    """Send a link, if it still makes sense; a retry carries the same one.
+    """Send a link if it still makes sense; a retry carries the same link.
 
     Raises:
-        DroppedError: nobody has the address, the link was spent, or something newer replaced it.
-        DeliveryError: it did not leave, or was asked for so long ago that it would surprise.
+        DroppedError: no account has the address, or the link was spent, replaced by a newer one or
+            became pointless.
+        DeliveryError: it was not sent, or was requested so long ago that it would surprise.
     """
     if is_given_up(message.created_at, now()):
         raise DeliveryError("it was asked for more than 24 hours ago")
@@ -43,7 +44,13 @@ def deliver_link(message: ClaimedMessage) -> None:
 
 
 def _make_token(purpose: Purpose, message: ClaimedMessage, address: str) -> User:
-    """Make the link good for as long as it lasts, with everybody waiting who would end it."""
+    """Create or renew the link's token, with the user and the message locked.
+
+    Transactions that would end the link wait for this one.
+
+    Raises:
+        DroppedError: see `deliver_link`.
+    """
     with transaction():
         user = _lock(_reader(message, address))
         _require_wanted(purpose, user, address)
@@ -65,11 +72,11 @@ def _lock(user: User) -> User:
 
 
 def deliver_notice(message: ClaimedMessage) -> None:
-    """Send a notice of what happened to an account.
+    """Send a notice about an event of an account.
 
     Raises:
-        DroppedError: the account is gone.
-        DeliveryError: it did not leave.
+        DroppedError: the account does not exist any more.
+        DeliveryError: it was not sent.
     """
     address = str(message.payload["email"])
     user = _reader(message, address)
@@ -86,7 +93,7 @@ def deliver_notice(message: ClaimedMessage) -> None:
 def record_reset_request(message: ClaimedMessage) -> None:
     """Audit a visitor's request for a reset link, if the address has an account.
 
-    The message is gone afterwards, and leaves no trace of the address.
+    The message is deleted, so no trace of the address stays.
 
     Raises:
         DroppedError: another worker has the message.
@@ -128,4 +135,4 @@ HANDLERS: dict[str, Handler] = {
     **{kind: Handler(deliver_notice, _is_mail_ready) for kind in NOTICES},
     RESET_REQUEST: Handler(record_reset_request, lambda: True),
 }
-"""How each kind of mail is delivered."""
+"""The handler of each kind of message."""
