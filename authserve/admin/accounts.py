@@ -1,4 +1,4 @@
-"""Use cases of operators that span several features."""
+"""Use cases of operators that need several features."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class UserWithRoles:
 def create_user(
     new: NewUser, *, roles: Iterable[str], actor: Actor, request: RequestInfo
 ) -> UserWithRoles:
-    """Open an account for somebody else; the role `user` is always among its roles.
+    """Create an account for another person; it always gets the role `user` too.
 
     Raises:
-        EmailTakenError, UsernameTakenError: another account has them.
+        EmailTakenError, UsernameTakenError: another account has the address or username.
         RoleNotFoundError: one of the roles does not exist.
     """
     names = sorted({USER_ROLE, *roles})
@@ -51,17 +51,17 @@ def create_user(
 
 
 def with_roles(user: User) -> UserWithRoles:
-    """The account together with its roles."""
+    """Return the account with the names of its roles."""
     return UserWithRoles(user, roles_of(user.id))
 
 
 def list_users(
     *, role: str | None = None, is_active: bool | None = None
 ) -> Iterator[UserWithRoles]:
-    """Every account that fits, oldest first, read page by page in bounded memory.
+    """Yield every matching account, oldest first, in bounded memory.
 
     Raises:
-        RoleNotFoundError: there is no such role.
+        RoleNotFoundError: the role does not exist.
     """
     if role is not None:
         require_role(role)

@@ -1,7 +1,7 @@
-"""What an administrator does with somebody else's account.
+"""Use cases of administrators on other users' accounts.
 
-Nobody acts on a user who may do more than they may themselves. That is judged with the user's
-row locked, so nothing that would forbid it can slip in between.
+An administrator must not act on a user who holds a permission that the administrator lacks. The
+check runs while the user's row is locked, so a concurrent change cannot bypass it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,11 +51,11 @@ from authserve.verification.requests import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChanges:
-    """What an administrator wants of an account; what is not given stays.
+    """The changes of an account; a field that is None stays as it is.
 
     Args:
-        profile: `username` and `display_name`, as `users.service.update_profile` takes them.
-        expected_updated_at: of the account as the administrator has seen it.
+        profile: `username`, `display_name`, both or neither, as in `users.accounts.update_profile`.
+        expected_updated_at: the account's `updated_at` that the administrator last saw.
     """
 
     profile: dict[str, str | None]
@@ -66,7 +66,7 @@ class AccountChanges:
 
     @property
     def is_for_others_only(self) -> bool:
-        """True if an owner must use the calls under `/me` for a part of it, or have no call."""
+        """True if the changes include one that users must not make to their own account here."""
         switches = (self.email, self.email_verified, self.is_active)
         return any(value is not None for value in switches)
 
@@ -74,11 +74,11 @@ class AccountChanges:
 def invite_user(
     new: NewUser, *, roles: Sequence[str], actor: Actor, request: RequestInfo
 ) -> UserWithRoles:
-    """Open an account for somebody, who chooses the password by a mailed link.
+    """Create an account and mail its owner a link to choose the password.
 
     Raises:
-        InsufficientPermissionsError: a role allows more than the actor may do.
-        EmailTakenError, UsernameTakenError, RoleNotFoundError: nothing was made.
+        InsufficientPermissionsError: a role has a permission that the actor lacks.
+        EmailTakenError, UsernameTakenError, RoleNotFoundError: no account was created.
     """
     names = sorted({USER_ROLE, *roles})
     with transaction():
@@ -90,11 +90,11 @@ def invite_user(
 
 
 def invite_again(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """Send an invitation anew; the link of the one before is dead.
+    """Send an invitation again; the previous link stops working.
 
     Raises:
         UserNotFoundError, InsufficientPermissionsError: see `change_account`.
-        AlreadyActiveError: the user has activated the account.
+        AlreadyActiveError: the user has already activated the account.
     """
     with _acting_on(user_id, actor) as user:
         if user.is_activated:
@@ -112,17 +112,18 @@ def _invite(
 def change_account(
     user_id: UUID, changes: AccountChanges, *, actor: Actor, request: RequestInfo
 ) -> UserWithRoles:
-    """Change somebody's account: all of it, or nothing.
+    """Change another user's account: apply all changes or none.
 
-    A new address counts as unverified unless said otherwise; the old one is told, and links that
-    went to it are dead. Deactivation ends every session in the same transaction.
+    A new address is unverified unless `email_verified` is True; the old address gets a notice, and
+    all pending links of the user stop working. Deactivation ends every session in the same
+    transaction.
 
     Raises:
-        UserNotFoundError: there is no such account.
-        InsufficientPermissionsError: its user may do more than the actor.
-        OwnAccountError: it is the actor's, whose address changes by a link to the new one alone.
-        ChangedMeanwhileError: it is not as expected any more.
-        EmailTakenError, UsernameTakenError, LastAdminError: nothing has changed.
+        UserNotFoundError: the account does not exist.
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
+        OwnAccountError: the account is the actor's, and `changes.is_for_others_only` is True.
+        ChangedMeanwhileError: the account changed after `expected_updated_at`.
+        EmailTakenError, UsernameTakenError, LastAdminError: nothing was changed.
     """
     if changes.is_for_others_only:
         _require_other_account(actor, user_id)
@@ -161,15 +162,16 @@ def change_roles(
     actor: Actor,
     request: RequestInfo,
 ) -> UserWithRoles:
-    """Give a user exactly these roles.
+    """Replace a user's roles with exactly these.
 
     Args:
-        expected_updated_at: of the account as the administrator has seen it.
+        expected_updated_at: the account's `updated_at` that the administrator last saw.
 
     Raises:
-        UserNotFoundError, ChangedMeanwhileError, RoleNotFoundError, LastAdminError: nothing has
+        UserNotFoundError, ChangedMeanwhileError, RoleNotFoundError, LastAdminError: nothing was
             changed.
-        InsufficientPermissionsError: the user may do more than the actor, before or after.
+        InsufficientPermissionsError: the user's old or new roles have a permission that the actor
+            lacks.
     """
     with _acting_on(user_id, actor, expected_updated_at) as user:
         names = set_roles(ref_of(user), roles, actor=actor, request=request)
@@ -178,7 +180,7 @@ def change_roles(
 
 
 def end_all_sessions(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """Sign somebody out everywhere.
+    """End all sessions of a user.
 
     Raises:
         UserNotFoundError, InsufficientPermissionsError: see `change_account`.
@@ -188,11 +190,11 @@ def end_all_sessions(user_id: UUID, *, actor: Actor, request: RequestInfo) -> No
 
 
 def remove_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """Delete somebody's account, for good.
+    """Delete another user's account permanently.
 
     Raises:
-        OwnAccountError: it is the actor's; `users.service.delete_user` is for owners.
-        UserNotFoundError, InsufficientPermissionsError, LastAdminError: it stays.
+        OwnAccountError: the account is the actor's own.
+        UserNotFoundError, InsufficientPermissionsError, LastAdminError: nothing was deleted.
     """
     _require_other_account(actor, user_id)
     with _acting_on(user_id, actor) as user:
@@ -200,7 +202,7 @@ def remove_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
 
 
 def trigger_password_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """Have a reset link sent, and end every session; nobody but the user sees the link.
+    """Mail a user a reset link and end all sessions; only the user sees the link.
 
     Raises:
         UserNotFoundError, InsufficientPermissionsError: see `change_account`.

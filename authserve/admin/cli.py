@@ -77,10 +77,10 @@ def create(
     roles: tuple[str, ...],
     password_stdin: bool,
 ) -> None:
-    """Make an account, for example the first administrator's, and print it as JSON.
+    """Create an account, for example for the first administrator, and print it as JSON.
 
-    Without --password-stdin, standard error shows a link with which the owner of the account
-    sets the password. It is good once.
+    Without --password-stdin, standard error shows a link for the owner to set the password. The
+    link works once.
 
     \b
     Examples:
@@ -142,7 +142,7 @@ def list_(role: str | None, active: bool | None) -> None:
 def show(users: tuple[str, ...]) -> None:
     """Show the accounts with these ids, addresses or usernames, as JSON.
 
-    Several are shown one a line; `-` reads them from standard input.
+    Several accounts are shown one per line; `-` reads them from standard input.
 
     \b
     Examples:
@@ -157,7 +157,7 @@ def show(users: tuple[str, ...]) -> None:
 @users_group.command("activate")
 @USERS_ARGUMENT
 def activate_(users: tuple[str, ...]) -> None:
-    """Let deactivated accounts be used again; `-` reads them from standard input.
+    """Reactivate deactivated accounts; `-` reads them from standard input.
 
     \b
     Example:
@@ -175,7 +175,7 @@ def activate_(users: tuple[str, ...]) -> None:
 @USERS_ARGUMENT
 @YES_OPTION
 def deactivate_(users: tuple[str, ...], yes: bool) -> None:
-    """Switch accounts off and end their sessions at once; `-` reads them from standard input.
+    """Deactivate accounts and end their sessions at once; `-` reads them from standard input.
 
     Several accounts need a confirmation, or --yes.
 
@@ -204,10 +204,10 @@ def deactivate_(users: tuple[str, ...], yes: bool) -> None:
 def invite(
     emails: tuple[str, ...], username: str | None, display_name: str | None, roles: tuple[str, ...]
 ) -> None:
-    """Open accounts whose owners choose a password by a mailed link.
+    """Create accounts and mail their owners a link to choose a password.
 
-    An account that was invited before and has not been activated is invited again, and its
-    older link is dead. `-` reads the addresses from standard input.
+    An invited account that is not activated yet is invited again, and its older link stops
+    working. `-` reads the addresses from standard input.
 
     \b
     Examples:
@@ -242,7 +242,7 @@ def _invite(account: dict[str, Any]) -> None:
 @USERS_ARGUMENT
 @YES_OPTION
 def delete(users: tuple[str, ...], yes: bool) -> None:
-    """Delete accounts with all that is held on them, for good, after a confirmation.
+    """Delete accounts and all their data permanently, after a confirmation.
 
     Audit events stay, without personal data. `-` reads the accounts from standard input.
 
@@ -264,10 +264,10 @@ def delete(users: tuple[str, ...], yes: bool) -> None:
 @users_group.command()
 @USERS_ARGUMENT
 def unlock(users: tuple[str, ...]) -> None:
-    """End the login throttle's blocks on accounts; `-` reads them from standard input.
+    """End the login throttle's blocks on accounts; `-` reads the accounts from standard input.
 
-    A block of a client's address stays. A password that a hundred wrong ones have switched off
-    stays off: its owner needs a new one, see `flask users reset-link`.
+    Blocks on a client's IP address stay. A password that was disabled after a hundred wrong
+    attempts stays disabled: its owner needs a new one, see `flask users reset-link`.
 
     \b
     Example:
@@ -288,7 +288,7 @@ def unlock(users: tuple[str, ...]) -> None:
 def why(users: tuple[str, ...]) -> None:
     """Explain why users can or cannot sign in; `-` reads them from standard input.
 
-    Blocks of a client's address and of a known device are not known here.
+    Blocks on a client's IP address or on a known device are not shown.
 
     \b
     Examples:
@@ -310,10 +310,10 @@ def why(users: tuple[str, ...]) -> None:
 @users_group.command("reset-link")
 @USERS_ARGUMENT
 def reset_link(users: tuple[str, ...]) -> None:
-    """Print links with which users set a new password, to hand over where no mail arrives.
+    """Print links to set a new password, for users who cannot receive mail.
 
-    Each link is good once; older reset links are dead. All sessions end when it is used. Give
-    it to the owner of the account alone.
+    Each link works once and ends all sessions when it is used. Older reset links stop working.
+    Give a link only to the owner of the account.
 
     \b
     Example:
@@ -332,10 +332,10 @@ def reset_link(users: tuple[str, ...]) -> None:
 @users_group.command("first-link")
 @click.option("--if-empty", is_flag=True, help="Do nothing where there are accounts.")
 def first_link(if_empty: bool) -> None:
-    """Print the link by which the first administrator is made, while there is no account.
+    """Print a link to create the first administrator, while there is no account.
 
-    It is good once, within 24 hours; the one before is dead. Without a browser, send its token to
-    POST /api/v1/auth/first-administrator.
+    The link works once, within 24 hours; the previous link stops working. Without a browser, send
+    its token to POST /api/v1/auth/first-administrator.
 
     \b
     Example:
@@ -355,7 +355,7 @@ def first_link(if_empty: bool) -> None:
 @USERS_ARGUMENT
 @click.argument("role")
 def grant(users: tuple[str, ...], role: str) -> None:
-    """Give accounts a role; `-` reads the accounts from standard input.
+    """Grant a role to accounts; `-` reads the accounts from standard input.
 
     \b
     Examples:
@@ -375,7 +375,7 @@ def grant(users: tuple[str, ...], role: str) -> None:
 @click.argument("role")
 @YES_OPTION
 def revoke(users: tuple[str, ...], role: str, yes: bool) -> None:
-    """Take a role from accounts; `-` reads the accounts from standard input.
+    """Revoke a role from accounts; `-` reads the accounts from standard input.
 
     Several accounts need a confirmation, or --yes.
 
@@ -397,10 +397,10 @@ def revoke(users: tuple[str, ...], role: str, yes: bool) -> None:
 @users_group.command("seed")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def seed_(file: Path) -> None:
-    """Make the accounts of FILE that are not there yet; nothing is written if a row is wrong.
+    """Create the accounts of FILE that do not exist yet; if a row is invalid, create none.
 
-    FILE is a JSON list of objects, or CSV with a header; the columns are email, username,
-    password, display_name and roles, all but email optional.
+    FILE is a JSON list of objects, or CSV with a header. The columns are email, username,
+    password, display_name and roles; only email is required.
 
     \b
     Example:

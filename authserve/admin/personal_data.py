@@ -1,7 +1,8 @@
-"""Everything that is held on one user, for that user (GDPR articles 15 and 20).
+"""Export of all data held on a user, for that user (GDPR articles 15 and 20).
 
-It is read in slices while it is sent, so neither time nor memory grows with what is held. What
-would tell of other accounts is left out: see `_mails` and `verification.service.find_links_of`.
+The data is read in slices while it is sent, so memory and the time of each statement are bounded.
+Data that would reveal other accounts is omitted: see `_mails` and
+`verification.tokens.find_links_of`.
 """
 
 import json
@@ -23,22 +24,22 @@ from authserve.users.accounts import User, get_user, ref_of
 from authserve.verification.tokens import find_links_of
 
 SLICE_ROWS = 500
-"""Rows read at once, so that one statement never takes long (chosen)."""
+"""Rows read by one statement, so that none takes long (chosen)."""
 
 PIECE_CHARACTERS = 16_384
-"""Characters that are sent at once, at the least (chosen)."""
+"""The minimum of characters sent at once, except at the end (chosen)."""
 
 SECRET_COLUMNS = frozenset({"family_digest"})
-"""What only the service can use; it says nothing about the user."""
+"""Columns that are not exported: only the service can use them; they hold no data on the user."""
 
 RowT = TypeVar("RowT")
 
 
 def export_personal_data(user_id: UUID) -> Iterator[str]:
-    """Return all that is held on a user as the pieces of one JSON object; no hash, no secret.
+    """Return all data held on a user, without hashes or secrets, as pieces of one JSON object.
 
     Raises:
-        UserNotFoundError: there is no such account (any more); at once, not while it is sent.
+        UserNotFoundError: the account does not exist; raised by the call, not while sending.
     """
     user = get_user(user_id)
     head = {"exported_at": to_rfc3339(now()), "user": _account(user)}
@@ -70,10 +71,10 @@ def _event(event: Any) -> dict[str, Any]:
 
 
 def _mails(user_id: UUID) -> Iterator[dict[str, Any]]:
-    """Yield what the user knows of each mail.
+    """Yield each mail as the user may see it.
 
-    Whether a link left for a new address depends on whether another account has it. So of those
-    mails only the request is shown, for as long as any of them is kept.
+    A link is sent to a new address only if no other account has it. To hide that, such a mail has
+    no `sent_at`, and it is omitted once it is older than the retention of sent mails.
     """
     kept_since = now() - SENT_RETENTION
     for row in _paged(lambda **page: find_messages_to(user_id, **page)):
@@ -91,7 +92,7 @@ def _mails(user_id: UUID) -> Iterator[dict[str, Any]]:
 
 
 def _paged(find: Callable[..., Sequence[RowT]]) -> Iterator[RowT]:
-    """Yield what `find(limit=…, before=…)` finds, newest first, page by page."""
+    """Yield the rows of `find(limit=…, before=…)`, newest first, page by page."""
     before: UUID | None = None
     while page := find(limit=SLICE_ROWS, before=before):
         yield from page
@@ -113,7 +114,7 @@ def _as_json(
 
 
 def _in_pieces(texts: Iterable[str]) -> Iterator[str]:
-    """Yield the same text in pieces that are worth sending."""
+    """Join the texts into pieces of at least `PIECE_CHARACTERS`; the last may be shorter."""
     waiting: list[str] = []
     size = 0
     for text in texts:

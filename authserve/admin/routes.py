@@ -1,4 +1,4 @@
-"""The API of administration: other people's accounts."""
+"""The API for administering other users' accounts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -72,7 +72,7 @@ blueprint = Blueprint(
 @blueprint.arguments(UserQuerySchema, location="query")
 @blueprint.response(200, UserPageSchema)
 def list_users(query: dict[str, Any]) -> Response:
-    """List accounts: newest first, or by what begins with `q`, or by change."""
+    """List accounts: newest first, or those that begin with `q`, or by time of change."""
     page = find_users(**query)
     roles = roles_of_many([user.id for user in page.items])
     items = [user_document(user, roles[user.id]) for user in page.items]
@@ -87,7 +87,7 @@ def find_users(
     role: str | None = None,
     **narrowing: Any,
 ) -> Page:
-    """Return a page of the list that a query describes."""
+    """Return a page of the accounts that match a query."""
     filters = UserFilters(ids=holders_of(role) if role else None, **narrowing)
     if beginning is None:
         found = search_users(filters, limit=limit + 1, after=cursor)
@@ -108,7 +108,10 @@ def _grants_roles(invitation: Mapping[str, Any]) -> bool:
 @fresh_login_required_where(_grants_roles)
 @limited(ADMIN_MAIL)
 def post_user(body: dict[str, Any]) -> Response:
-    """Invite a user, who chooses a password by a mailed link; with roles it needs a fresh token."""
+    """Create an account and mail its owner a link to choose a password.
+
+    To grant roles other than `user`, the access token must be fresh.
+    """
     roles = body.pop("roles")
     new = NewUser(**body)
     made = invite_user(new, roles=roles, actor=current_actor(), request=current_request_info())
@@ -121,7 +124,7 @@ def post_user(body: dict[str, Any]) -> Response:
 @on_own_account(UserNotFoundError)
 @limited(EXPORT)
 def export_me() -> Response:
-    """Send everything that is held on the caller, while it is read."""
+    """Export all data held on the caller; the answer is streamed."""
     pieces = export_personal_data(current_actor().signed_in_user.id)
     return Response(stream_with_context(pieces), mimetype="application/json")
 
@@ -153,7 +156,10 @@ def _changes_address(changes: Mapping[str, Any]) -> bool:
 )
 @fresh_login_required_where(_changes_address)
 def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
-    """Change an account; deactivation ends its sessions, an address needs a fresh token."""
+    """Change an account; deactivation ends its sessions.
+
+    To change the address or its verification, the access token must be fresh.
+    """
     profile: dict[str, str | None] = {
         name: body.pop(name) for name in ("username", "display_name") if name in body
     }
@@ -170,7 +176,7 @@ def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
 @blueprint.response(204)
 @blueprint.refuses(UserNotFoundError, LastAdminError, OwnAccountError)
 def delete_user(user_id: UUID) -> None:
-    """Delete an account with its sessions, for good."""
+    """Delete an account and its sessions permanently."""
     remove_user(user_id, actor=current_actor(), request=current_request_info())
 
 
@@ -180,7 +186,7 @@ def delete_user(user_id: UUID) -> None:
 @blueprint.refuses(UserNotFoundError, AlreadyActiveError)
 @limited(ADMIN_MAIL)
 def post_invitation(user_id: UUID) -> dict[str, Any]:
-    """Send an invitation again; the link of the one before is dead."""
+    """Send an invitation again; the previous link stops working."""
     invite_again(user_id, actor=current_actor(), request=current_request_info())
     return {}
 
@@ -192,7 +198,7 @@ def post_invitation(user_id: UUID) -> dict[str, Any]:
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError, ChangedMeanwhileError)
 def put_roles(body: dict[str, Any], user_id: UUID) -> Response:
-    """Give a user exactly these roles, none of which allows more than the caller may do."""
+    """Replace a user's roles; none may have a permission that the caller lacks."""
     changed = change_roles(user_id, **body, actor=current_actor(), request=current_request_info())
     return _user_response(changed)
 
@@ -215,7 +221,7 @@ def list_user_sessions(query: dict[str, Any], user_id: UUID) -> dict[str, Any]:
 @blueprint.response(204)
 @blueprint.refuses(UserNotFoundError)
 def delete_user_sessions(user_id: UUID) -> None:
-    """Sign a user out everywhere."""
+    """End all sessions of a user."""
     end_all_sessions(user_id, actor=current_actor(), request=current_request_info())
 
 
@@ -224,7 +230,7 @@ def delete_user_sessions(user_id: UUID) -> None:
 @blueprint.response(200, SignInStatusSchema)
 @blueprint.refuses(UserNotFoundError)
 def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
-    """Why this user can or cannot sign in."""
+    """Explain why this user can or cannot sign in."""
     return sign_in_status_document(sign_in_status(user_id))
 
 

@@ -1,4 +1,4 @@
-"""The forms of administration."""
+"""The request and response schemas of administration."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _role_names(**kwargs: Any) -> Any:
 
 
 class UserQuerySchema(LimitQuerySchema):
-    """Which accounts to list, and which page of them."""
+    """The filters, order and page of a list of accounts."""
 
     cursor = Cursor(bytes, pattern="^[A-Za-z0-9_-]+$")
     q = fields.String(
@@ -66,10 +66,10 @@ class UserQuerySchema(LimitQuerySchema):
 
     @post_load
     def read_query(self, query: dict[str, Any], **_options: Any) -> dict[str, Any]:
-        """Tell a domain from a beginning, and read the cursor of the list that it makes."""
+        """Distinguish a domain from a beginning in `q`, and decode the cursor of that list."""
         text = query.pop("q", "").strip()
         if text.startswith("@"):
-            # No address has the domain that cannot be read.
+            # An invalid domain becomes an empty one, which no address has.
             query["domain"] = canonical_domain(text[1:]) or ""
         elif text:
             query["beginning"] = text
@@ -83,7 +83,7 @@ class UserQuerySchema(LimitQuerySchema):
 
 
 class InvitationRequestSchema(StrictSchema):
-    """Whom to invite."""
+    """The account to create for an invited user."""
 
     email = EmailAddress(required=True)
     username = Username()
@@ -92,7 +92,7 @@ class InvitationRequestSchema(StrictSchema):
 
 
 class ExpectedUpdatedAt(MomentInput):
-    """`updated_at` as the caller has seen it, digit by digit."""
+    """The `updated_at` that the caller last saw, with every digit."""
 
     def __init__(self) -> None:
         description = "Refuse the change if `updated_at` is another by now."
@@ -100,7 +100,7 @@ class ExpectedUpdatedAt(MomentInput):
 
 
 class AccountChangeSchema(StrictSchema):
-    """What to change of an account; null removes a name."""
+    """The changes of an account; null removes a username or display name."""
 
     email = EmailAddress()
     email_verified = StrictBoolean()
@@ -111,7 +111,7 @@ class AccountChangeSchema(StrictSchema):
 
 
 class RolesSchema(StrictSchema):
-    """The roles that a user is to hold."""
+    """The complete new roles of a user."""
 
     roles = _role_names(required=True, metadata={"example": ["user", "support"]})
     expected_updated_at = ExpectedUpdatedAt()
@@ -129,7 +129,7 @@ class FailureSchema(Schema):
 
 
 class MailSchema(Schema):
-    """A mail that is owed, sent or given up."""
+    """A mail and the state of its delivery."""
 
     kind = fields.String(required=True, metadata={"enum": list(MailKind)})
     state = fields.String(required=True, metadata={"enum": list(MessageState)})
@@ -140,7 +140,7 @@ class MailSchema(Schema):
 
 
 class SignInStatusSchema(Schema):
-    """Why a user can or cannot sign in."""
+    """The reasons why a user can or cannot sign in."""
 
     can_sign_in = fields.Boolean(required=True)
     reasons = fields.List(fields.String(metadata={"enum": list(SignInObstacle)}), required=True)
@@ -173,7 +173,7 @@ def _mail_document(mail: Any) -> dict[str, Any]:
 
 
 class PersonalDataSchema(Schema):
-    """Everything that is held on a user."""
+    """All data held on a user."""
 
     exported_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
     user = fields.Dict(required=True)

@@ -1,4 +1,4 @@
-"""Why somebody can or cannot sign in: everything that decides it, in one answer."""
+"""The sign-in status: all facts that decide if a user can sign in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from authserve.verification.requests import topics_of
 
 LAST_FAILURES = 10
 LAST_MAILS = 10
-"""As many as fit in one view (chosen)."""
+"""The failures and the mails to show: as many as fit in one view (chosen)."""
 
 
 class SignInObstacle(StrEnum):
-    """What keeps somebody from signing in on a device that nobody knows: a closed list."""
+    """A reason why a user cannot sign in on an unknown device: a closed list."""
 
     ACCOUNT_DISABLED = "account_disabled"
     EMAIL_NOT_VERIFIED = "email_not_verified"
@@ -35,7 +35,7 @@ class SignInObstacle(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInStatus:
-    """The contract's sign-in status."""
+    """A user's sign-in status, as in the contract."""
 
     can_sign_in: bool
     reasons: Sequence[SignInObstacle]
@@ -50,10 +50,10 @@ class SignInStatus:
 
 
 def sign_in_status(user_id: UUID) -> SignInStatus:
-    """Look everything up that decides whether a user can sign in now.
+    """Return the current sign-in status of a user.
 
     Raises:
-        UserNotFoundError: there is no such account.
+        UserNotFoundError: the account does not exist.
     """
     user = get_user(user_id)
     throttled_until = _throttled_until(user)
@@ -85,9 +85,9 @@ def _obstacles(user: User, throttled_until: datetime | None) -> Sequence[SignInO
 
 
 def _throttled_until(user: User) -> datetime | None:
-    """The end of the longest block of the user's identifiers.
+    """Return the end of the longest block on the user's email address or username, or None.
 
-    A block of an address, or of the device that the user sits at, cannot be known from here.
+    Blocks on an IP address or a known device are not found: the client is not known here.
     """
     identifiers = [name for name in (user.email, user.username) if name]
     return find_block_end([identifier_key(name) for name in identifiers])

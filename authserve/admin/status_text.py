@@ -27,7 +27,7 @@ OBSTACLES: Mapping[SignInObstacle, str] = {
         "To end it: flask users unlock {email}"
     ),
 }
-"""The sentence of each obstacle, with its remedy."""
+"""The sentence for each obstacle, with its remedy."""
 
 FAILURES: Mapping[str, str] = {
     SignInFailure.UNKNOWN_IDENTIFIER: "unknown identifier",

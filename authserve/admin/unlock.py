@@ -1,4 +1,4 @@
-"""What an operator does for a user who cannot sign in."""
+"""Use cases of operators for users who cannot sign in."""
 
 from uuid import UUID
 
@@ -17,14 +17,14 @@ RESET_LINK_LIFETIME = LIFETIMES[Purpose.RESET_PASSWORD]
 
 
 def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """End the blocks that the login throttle has on a user's address, username and account.
+    """End the login throttle's blocks on a user's email address, username and account.
 
-    A password that was switched off stays off: only a new one replaces it
+    A disabled password stays disabled until it is replaced by a new one
     (NIST SP 800-63B-4 §3.2.2).
 
     Raises:
-        UserNotFoundError: there is no such account.
-        InsufficientPermissionsError: its user may do more than the actor.
+        UserNotFoundError: the account does not exist.
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
     """
     with transaction():
         user = lock_user(user_id)
@@ -35,13 +35,13 @@ def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
 
 
 def issue_reset_link(user_id: UUID, *, actor: Actor, request: RequestInfo) -> str:
-    """Return a link with which a user sets a new password, to hand over without a mail.
+    """Return a link to set a new password, to hand over without mail.
 
-    Older reset links are dead at once. Sessions end when the link is used.
+    Older reset links stop working at once. The user's sessions end when the link is used.
 
     Raises:
-        UserNotFoundError: there is no such account.
-        InsufficientPermissionsError: its user may do more than the actor.
+        UserNotFoundError: the account does not exist.
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
         AccountDisabledError: the account is deactivated, so the link would not work.
     """
     with transaction():

@@ -1,4 +1,4 @@
-"""Filling a database from a file: all of it or, if anything is wrong with it, nothing."""
+"""Creation of accounts from a file: all of them or, if the file has a fault, none."""
 
 from authserve.admin.seed.accounts import (
     DEMO_PASSWORD_PREFIX,

@@ -1,4 +1,4 @@
-"""Making the accounts of a seed file: all of them or, if anything is wrong with it, none."""
+"""Creation of the accounts of a seed file: all of them or, if a row has a fault, none."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from authserve.users.accounts import NewUser
 from authserve.users.lists import find_ids_by_identifier
 
 DEMO_PASSWORD_PREFIX = "demo only: "
-"""How the passwords of the example file begin. Anybody can read them; production refuses them."""
+"""The prefix of the passwords in the example file. They are public, so production refuses them."""
 
 
 class AccountSchema(StrictSchema):
-    """One account, as an operator writes it down."""
+    """One account, as an operator writes it."""
 
     email = EmailAddress(required=True)
     username = Username()
@@ -37,23 +37,25 @@ class AccountSchema(StrictSchema):
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """How many accounts were made, and how many were there already and left alone."""
+    """The numbers of accounts that were created, and that existed and were not changed."""
 
     created: int
     existing: int
 
 
 def check_account(values: Any) -> dict[str, Any]:
-    """The checked form of what somebody wrote down for a new account.
+    """Validate an operator's values for a new account.
 
     Args:
-        values: an object with fields of `AccountSchema`; what is null counts as left out.
+        values: an object with fields of `AccountSchema`; a null field counts as missing.
 
     Returns:
-        The fields of `users.service.NewUser`, the password in place of its hash, and `roles`.
+        The fields of `users.accounts.NewUser` that were given, with `password` in place of its
+        hash, and `roles`.
 
     Raises:
-        ValidationFailedError: with every fault, those of the password included.
+        ValidationFailedError: with every fault of the fields or, if there is none, those of the
+            password.
     """
     if not isinstance(values, dict):
         raise ValidationFailedError({"account": ["Not an object."]})
@@ -74,9 +76,12 @@ def check_account(values: Any) -> dict[str, Any]:
 
 
 def prepare_account(checked: dict[str, Any]) -> NewUser:
-    """The account to make of what `check_account` returned, without its roles; this hashes.
+    """Hash the password and return the account to create.
 
-    Its address counts as verified: who runs the command vouches for it.
+    Its address counts as verified, because the operator vouches for it.
+
+    Args:
+        checked: the result of `check_account`, without `roles`.
     """
     fields_of_user = dict(checked)
     password = fields_of_user.pop("password", None)
@@ -85,15 +90,15 @@ def prepare_account(checked: dict[str, Any]) -> NewUser:
 
 
 def seed(rows: Sequence[Row], *, on_progress: Callable[[], None] = lambda: None) -> SeedResult:
-    """Make the accounts that are not there yet; those that are stay as they are.
+    """Create the accounts that do not exist yet; existing accounts stay as they are.
 
     Args:
-        on_progress: called once for each account, as its password is hashed.
+        on_progress: called for each new account after its password, if any, is hashed.
 
     Raises:
         SeedFileError: with the faults of all rows; nothing was written.
-        EmailTakenError, UsernameTakenError: somebody else wrote at the same moment; nothing was
-            written, and running it again tells more.
+        EmailTakenError, UsernameTakenError: another process wrote at the same time. Nothing was
+            written; a second run reports the row.
     """
     checked = _check_all(rows)
     missing = [(values, roles) for values, roles, exists in checked if not exists]
@@ -109,7 +114,7 @@ def seed(rows: Sequence[Row], *, on_progress: Callable[[], None] = lambda: None)
 
 
 def _check_all(rows: Sequence[Row]) -> list[tuple[dict[str, Any], list[str], bool]]:
-    """The checked values, the roles, and whether the account exists, for every row.
+    """Return for every row its checked values, its roles, and True if the account exists.
 
     Raises:
         SeedFileError: with the faults of all rows.

@@ -1,4 +1,4 @@
-"""Reading a seed file, row by row, each with its line for whoever has to mend it."""
+"""Reading of a seed file, row by row, with line numbers for error messages."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ _ROLE_SEPARATOR = re.compile(r"[\s,;]+")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where it stands in the file, and what it says."""
+    """One row: its line in the file, and its values."""
 
     line: int
     values: Any
@@ -25,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """What is wrong with a row, in words for the person who wrote it."""
+    """A fault of a row, described for the author of the file."""
 
     line: int
     message: str
@@ -38,7 +38,7 @@ class SeedFileError(Exception):
     """The file cannot be used; nothing was written.
 
     Args:
-        faults: one for each thing that is wrong, in the order of the lines.
+        faults: every fault of the file; they are sorted by line.
     """
 
     def __init__(self, faults: Sequence[RowFault]) -> None:
@@ -50,7 +50,7 @@ def read_rows(path: Path) -> list[Row]:
     """Read a seed file: a JSON list of objects, or CSV with a header of `COLUMNS`.
 
     Raises:
-        SeedFileError: it is neither, by its ending or by what it holds.
+        SeedFileError: the file's name or content is of neither format.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -64,7 +64,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _read_json(text: str) -> Iterator[Row]:
-    """Decode the list's elements one by one, so that each is known by its line."""
+    """Decode the list's elements one by one, to know the line of each."""
     document = _JSONText(text)
     document.skip("[")
     while not document.is_at("]"):
@@ -80,7 +80,7 @@ def _read_json(text: str) -> Iterator[Row]:
 
 
 class _JSONText:
-    """A text that is read from its beginning to its end, white space left out."""
+    """A JSON text that is read once from start to end; white space is skipped."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -152,7 +152,7 @@ def _checked_header(header: list[str]) -> list[str]:
 
 
 def _values(cells: dict[str, str]) -> dict[str, Any]:
-    """What a line says; an empty cell says nothing."""
+    """Return the values of a line without its empty cells."""
     values: dict[str, Any] = {name: value for name, value in cells.items() if value.strip()}
     if "roles" in values:
         values["roles"] = [role for role in _ROLE_SEPARATOR.split(values["roles"]) if role]
