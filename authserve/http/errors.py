@@ -1,4 +1,4 @@
-"""Responses to errors, as RFC 9457 problem+json; HTTP statuses of errors are only here."""
+"""Responses to errors, as RFC 9457 problem+json, and the HTTP status of each error class."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it adds common errors and headers to each operation of the views."""
+"""The OpenAPI document; common errors and headers are added to what each view declares."""
 
 import json
 from collections import defaultdict
