@@ -47,7 +47,7 @@ LINGER_SECS = 2.0
 """Limits the time that a client takes to close after its last response; gunicorn's own figure."""
 
 LINGER_BYTES = 1024 * 1024
-"""Limits the bytes that are received and discarded during that time (chosen)."""
+"""Limits the bytes that are received and discarded within `LINGER_SECS` (chosen)."""
 
 RECV_BYTES = 64 * 1024
 
@@ -205,7 +205,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         buffer: RequestBuffer = conn.parser
         try:
             is_whole = buffer.add(data)
-        except Exception as error:  # noqa: BLE001 - the poller must go on, whatever this raises
+        except Exception as error:  # noqa: BLE001 - the poller must go on after any error
             if isinstance(error, NoMoreData) and not buffer.has_head:
                 self._close(conn)
             else:
@@ -238,7 +238,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
-        """Handle a request, and note when all of it had arrived."""
+        """Handle a request, and record when all of it had arrived."""
         arrived_at.set(conn.parser.whole_at)
         is_kept: bool = super().handle_request(req, conn)
         return is_kept
