@@ -164,7 +164,7 @@ def decode_options(kind: TokenKind) -> Any:
 def require_claims(
     kind: TokenKind, claims: Mapping[str, Any], *, allow_expired: bool = False
 ) -> None:
-    """Check what PyJWT does not check in claims that it has accepted; the expiry comes last.
+    """Check what PyJWT leaves unchecked in claims that it has accepted; the expiry comes last.
 
     Raises:
         InvalidTokenError: another kind, or a time or an id in a form that we never write.
