@@ -1,4 +1,4 @@
-"""Making, finding, changing, switching and deleting accounts."""
+"""Accounts: create, find, change, activate, deactivate and delete."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,10 +36,10 @@ _TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """What an account starts with; address and username in canonical form.
+    """Data of a new account; address and username in canonical form.
 
     Args:
-        password_hash: None for an account that waits for its owner to set a password.
+        password_hash: None if the owner has yet to set a password.
     """
 
     email: str
@@ -50,11 +50,13 @@ class NewUser:
 
 
 def add_user(new: NewUser) -> User:
-    """Insert an account in the open transaction; the use case emits what it meant.
+    """Insert an account in the open transaction; the calling use case emits the event.
 
     Raises:
-        EmailTakenError, UsernameTakenError: by the database's constraint, so exactly one of any
-            number of simultaneous callers succeeds. The transaction is lost then.
+        EmailTakenError: another account has the address.
+        UsernameTakenError: another account has the username, or it is held for one. Unique
+            constraints let exactly one of several simultaneous callers succeed. After either
+            error the transaction must not go on.
     """
     moment = now()
     user = User(
@@ -76,10 +78,10 @@ def add_user(new: NewUser) -> User:
 
 
 def get_user(user_id: UUID) -> User:
-    """The account with this id.
+    """Return the account with this id.
 
     Raises:
-        UserNotFoundError: there is none (any more).
+        UserNotFoundError: there is no such account (any more).
     """
     return _get_where(User.id == user_id)
 
@@ -87,10 +89,10 @@ def get_user(user_id: UUID) -> User:
 def get_user_by_reference(reference: str) -> User:
     """Return the account that an operator names by its id, address or username.
 
-    No text can be two of them: an address has an `@`, an id is longer than any username.
+    The forms cannot be confused: an address has an `@`, an id is longer than any username.
 
     Raises:
-        UserNotFoundError: no account fits.
+        UserNotFoundError: no account matches.
     """
     user_id = read_id(reference.strip())
     if user_id is not None:
@@ -102,10 +104,11 @@ def get_user_by_reference(reference: str) -> User:
 
 
 def get_users_by_reference(references: Iterable[str]) -> list[User]:
-    """Return the accounts that an operator means, each once; see `get_user_by_reference`.
+    """Return the accounts that an operator names, each once; see `get_user_by_reference`.
 
     Raises:
-        UserNotFoundError: no account fits one of several references, which the error names.
+        UserNotFoundError: a reference matches no account. With several references, the error
+            names it.
     """
     wanted = list(references)
     found: dict[UUID, User] = {}
@@ -121,9 +124,9 @@ def get_users_by_reference(references: Iterable[str]) -> list[User]:
 
 
 def is_any_active(user_ids: Sequence[UUID]) -> bool:
-    """Return True if one of these accounts can be used, as the open transaction sees it.
+    """Return True if one of these accounts is active and activated, in the open transaction.
 
-    An invited user who has not accepted yet cannot use the account.
+    An invited user's account is activated once the invitation is accepted.
     """
     condition = User.id.in_(user_ids) & User.is_active & is_activated()
     return bool(require_transaction().scalar(select(exists().where(condition))))
@@ -135,22 +138,22 @@ def is_any_account() -> bool:
 
 
 def lock_accounts() -> None:
-    """Keep accounts from being made or changed until the open transaction ends.
+    """Lock all accounts against inserts and changes until the open transaction ends.
 
-    SQLite's transactions lock the whole database anyway.
+    On SQLite a transaction locks the whole database anyway.
     """
     if db.engine.dialect.name == "postgresql":
         require_transaction().execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def find_by_email(email: str) -> User | None:
-    """The account with this canonical address, or None."""
+    """Return the account with this canonical address, or None."""
     with transaction() as session:
         return session.scalar(select(User).where(User.email == email))
 
 
 def find_user(user_id: UUID) -> User | None:
-    """The account with this id, or None."""
+    """Return the account with this id, or None."""
     with transaction() as session:
         return session.get(User, user_id)
 
@@ -164,7 +167,7 @@ def _get_where(condition: ColumnElement[bool]) -> User:
 
 
 def identifier_is(identifier: str) -> ColumnElement[bool]:
-    """Whether an account has this canonical address or username."""
+    """Return the SQL condition that an account has this canonical address or username."""
     return (User.email if "@" in identifier else User.username) == identifier
 
 
@@ -177,9 +180,9 @@ def update_profile(
         changes: `username` (canonical) and `display_name` (clean), or either, or neither.
 
     Raises:
-        UsernameTakenError: another account has it, or it is held for one.
+        UsernameTakenError: another account has the username, or it is held for one.
         UserNotFoundError: the account is gone.
-        RateLimitedError: its owner has changed the username too often today.
+        RateLimitedError: the owner gave up `MAX_RENAMES_A_DAY` usernames within a day.
     """
     with transaction() as session:
         found = session.get(User, user.id, with_for_update=True)
@@ -206,7 +209,7 @@ def update_profile(
 
 
 def _follow_username(user_id: UUID, old: str | None, new: str | None, *, actor: Actor) -> None:
-    """Hold the username that was given up, and refuse one that is held for another account."""
+    """Hold the old username for its owner, and refuse a new one held for another account."""
     if old is not None:
         if actor.user is not None and actor.user.id == user_id:
             require_may_rename(user_id)
@@ -216,22 +219,22 @@ def _follow_username(user_id: UUID, old: str | None, new: str | None, *, actor: 
 
 
 def verify_email(user: UserRef, email: str) -> None:
-    """Note that an address is proven, in the open transaction.
+    """Mark an account's address as verified, in the open transaction.
 
     Raises:
-        UserNotFoundError: it is not the address of an active account any more.
+        UserNotFoundError: the account is gone or deactivated, or has another address now.
     """
     _update_email(user, User.email == email, email)
 
 
 def change_email(user: UserRef, email: str) -> str:
-    """Give an account another address that is proven, in the open transaction.
+    """Replace an account's address by a verified one, in the open transaction.
 
     Returns:
-        The address before.
+        The previous address.
 
     Raises:
-        EmailTakenError: another account has it, or was a moment faster; the transaction is lost.
+        EmailTakenError: another account has the address; the transaction must not go on.
         UserNotFoundError: the account is gone or deactivated.
     """
     session = require_transaction()
@@ -246,10 +249,10 @@ def change_email(user: UserRef, email: str) -> str:
 
 
 def set_email(user: UserRef, email: str, *, email_verified: bool) -> None:
-    """Give an account an address by an administrator's word, in the open transaction.
+    """Set an account's address for an administrator, in the open transaction.
 
     Raises:
-        EmailTakenError: another account has it; the transaction is lost.
+        EmailTakenError: another account has the address; the transaction must not go on.
         UserNotFoundError: the account is gone.
     """
     try:
@@ -266,10 +269,10 @@ def set_email(user: UserRef, email: str, *, email_verified: bool) -> None:
 
 
 def mark_changed(user: User) -> None:
-    """Move `updated_at` on, in the open transaction, with the row locked.
+    """Increase `updated_at`, in the open transaction, with the row locked.
 
-    It grows with every change, so that `expected_updated_at` also finds one of the same
-    microsecond, or of a machine whose clock is behind.
+    It always grows, so `require_unchanged` also detects a change in the same microsecond, or one
+    by a machine whose clock is behind.
     """
     user.updated_at = max(now(), user.updated_at + _TICK)
 
@@ -278,13 +281,13 @@ _TICK = timedelta(microseconds=1)
 
 
 def require_unchanged(user_id: UUID, expected_updated_at: datetime) -> None:
-    """Refuse to go on with an account that has changed, in the open transaction.
+    """Refuse an account that has changed since `expected_updated_at`, in the open transaction.
 
-    The condition is part of an UPDATE, which holds the row until the transaction ends: of any
-    number of callers with one expectation, the first succeeds.
+    The check is an UPDATE, which locks the row until the transaction ends: of several callers with
+    the same expectation, only the first to change the account succeeds.
 
     Raises:
-        ChangedMeanwhileError: it has changed since, or is gone.
+        ChangedMeanwhileError: the account has changed, or is gone.
     """
     result = require_transaction().execute(
         update(User)
@@ -297,7 +300,7 @@ def require_unchanged(user_id: UUID, expected_updated_at: datetime) -> None:
 
 
 def note_invited(user_id: UUID) -> None:
-    """Note that an account's owner is invited now, in the open transaction."""
+    """Record now as the time of an account's invitation, in the open transaction."""
     require_transaction().execute(
         update(User)
         .where(User.id == user_id)
@@ -307,10 +310,10 @@ def note_invited(user_id: UUID) -> None:
 
 
 def lock_user(user_id: UUID) -> User:
-    """An account as it is now, with everybody else who would change it waiting.
+    """Return an account as it is now, locked against changes until the open transaction ends.
 
     Raises:
-        UserNotFoundError: there is none.
+        UserNotFoundError: there is no such account.
     """
     found = require_transaction().get(User, user_id, with_for_update=True, populate_existing=True)
     if found is None:
@@ -330,7 +333,7 @@ def _update_email(user: UserRef, condition: ColumnElement[bool], email: str) -> 
 
 
 def activate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
-    """Let a deactivated account be used again; an active one stays as it is.
+    """Activate a deactivated account; an active one does not change.
 
     Raises:
         UserNotFoundError: there is no such account.
@@ -339,24 +342,24 @@ def activate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
 
 
 def deactivate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
-    """Lock an account out; its sessions end in the same transaction.
+    """Deactivate an account; its sessions end in the same transaction.
 
     Raises:
         UserNotFoundError: there is no such account.
-        LastAdminError: by a handler of the event; the account stays as it was.
+        LastAdminError: raised by a handler of the event; the account does not change.
     """
     return _set_active(user_id, False, UserDeactivated, actor=actor, request=request)
 
 
 def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
-    """Remove an account with all that is held on it; its audit events stay, without its details.
+    """Delete an account and its data; its audit events stay, without their details.
 
     Raises:
-        UserNotFoundError: it is gone already.
-        LastAdminError: by a handler of the event; the account stays as it was.
+        UserNotFoundError: the account is gone already.
+        LastAdminError: raised by a handler of the event; the account does not change.
     """
     with transaction() as session:
-        # The lock first, so that of two callers the second finds nothing.
+        # Lock first, so that the second of two callers finds no account.
         found = session.get(User, user.id, with_for_update=True)
         if found is None:
             raise UserNotFoundError
@@ -389,7 +392,7 @@ def _set_active(
 
 
 def ref_of(user: User) -> UserRef:
-    """The account as events name it."""
+    """Return the reference to an account that events carry."""
     return UserRef(user.id, user.audit_id)
 
 

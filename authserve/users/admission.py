@@ -1,6 +1,6 @@
-"""Who may open an account, and with which address: `REGISTRATION`, `REGISTRATION_DOMAINS`.
+"""Restrictions on registration: `REGISTRATION` and `REGISTRATION_DOMAINS`.
 
-Neither holds for invitations and operators, who choose by themselves.
+They do not apply to accounts that an administrator invites or an operator creates.
 """
 
 from authserve.core.errors import ValidationFailedError
@@ -11,7 +11,7 @@ FOREIGN_DOMAIN = "Addresses of this domain are not accepted here."
 
 
 def require_open_registration() -> None:
-    """Refuse to open an account where the operator alone does that.
+    """Refuse a registration while registration is closed.
 
     Raises:
         RegistrationClosedError: `REGISTRATION` is `closed`.
@@ -21,14 +21,14 @@ def require_open_registration() -> None:
 
 
 def require_allowed_domain(email: str, *, field: str = "email") -> None:
-    """Refuse an address that a person chose for their own account, by its domain.
+    """Refuse an address that a user chose for their own account if its domain is not allowed.
 
     Args:
-        email: in canonical form, so its domain is compared in IDNA's ASCII.
-        field: the name of the input field at fault.
+        email: in canonical form, so its domain is compared in IDNA's ASCII form.
+        field: the input field that the error names.
 
     Raises:
-        ValidationFailedError: `REGISTRATION_DOMAINS` lists others alone.
+        ValidationFailedError: `REGISTRATION_DOMAINS` is set and does not list the domain.
     """
     domains = get_settings().registration_domains
     if domains and email.rpartition("@")[2] not in domains:

@@ -1,4 +1,4 @@
-"""Adding many accounts at once."""
+"""Insertion of many accounts at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ from authserve.users.released_usernames import require_not_held
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedUser:
-    """An account of another system, in our stored forms.
+    """An account of another system, with values in the forms that the service stores.
 
     Args:
-        id: kept where it is given, so that other services' references stay good.
-        password_hash: in a form that `core.passwords` verifies.
+        id: used for the new account if given, so that other services' references stay valid.
+        password_hash: in a format that `authserve.passwords` verifies.
     """
 
     email: str
@@ -41,7 +41,7 @@ class ImportedUser:
 
     @property
     def identifiers(self) -> list[str]:
-        """What no other account may have."""
+        """The address and username, which no other account may have."""
         return [name for name in (self.email, self.username) if name]
 
 
@@ -49,12 +49,13 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
     """Insert accounts in the open transaction, with one statement.
 
     Returns:
-        Their ids, in the same order.
+        The ids of the accounts, in the same order.
 
     Raises:
-        EmailTakenError: somebody took an address, a username or an id meanwhile; the transaction
-            is lost.
-        UsernameTakenError: a username is held for its former owner.
+        EmailTakenError: another account took an address, a username or an id meanwhile; the
+            transaction must not go on.
+        UsernameTakenError: a username is held for its former owner; the transaction must not go
+            on.
     """
     moment = now()
     rows = [_row(user, moment) for user in users]
@@ -88,5 +89,5 @@ def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
 
 
 def find_known_ids(ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that an account has."""
+    """Return those of `ids` that an account has."""
     return {row.id for row in read_all(select(User.id).where(User.id.in_(ids)))}

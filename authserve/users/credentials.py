@@ -1,4 +1,4 @@
-"""What an account's password is judged by."""
+"""Data of an account that the check of its password needs."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +15,7 @@ from authserve.users.policy import is_password_disabled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a sign-in has to be judged by, and what a new password must not be."""
+    """Data of an account that decides a sign-in, and the names that its password must not be."""
 
     ref: UserRef
     email: str
@@ -31,14 +31,14 @@ class Credentials:
 
     @property
     def names(self) -> list[str]:
-        """The words that the owner's password must not be."""
+        """Words that the owner's password must not be."""
         return [word for word in (self.email, self.username, self.display_name) if word]
 
     def hash_for(self, *, is_known_caller: bool) -> str | None:
-        """The hash that a password is checked by, or None where none is good enough.
+        """Return the hash to verify a password against; None if no password is accepted.
 
-        A password that is switched off is not checked at all for strangers, so that no answer,
-        and no time that an answer takes, can depend on whether it was the right one.
+        A disabled password is not verified for strangers, so neither the answer nor its duration
+        depends on whether it was right.
         """
         if self.is_password_disabled and not is_known_caller:
             return None
@@ -46,7 +46,7 @@ class Credentials:
 
 
 def find_credentials(identifier: str) -> Credentials | None:
-    """What is needed to judge a sign-in, or None for an identifier that nobody has.
+    """Return the credentials of an account, or None if no account has this identifier.
 
     Args:
         identifier: a canonical address or username.
@@ -55,7 +55,7 @@ def find_credentials(identifier: str) -> Credentials | None:
 
 
 def get_credentials(user_id: UUID) -> Credentials:
-    """What a password of this account has to be judged by.
+    """Return the credentials of the account with this id.
 
     Raises:
         UserNotFoundError: there is no such account (any more).
@@ -84,7 +84,7 @@ _BY_ID, _BY_EMAIL, _BY_USERNAME = (
     select(*_COLUMNS).where(column == bindparam("wanted"))
     for column in (User.id, User.email, User.username)
 )
-"""Built once, since building one takes longer than running it (measured)."""
+"""Built once, because building a statement takes longer than running it (measured)."""
 
 
 def _find(statement: AnySelect, wanted: UUID | str) -> Credentials | None:

@@ -1,4 +1,4 @@
-"""What can be wrong with an account."""
+"""Errors of accounts."""
 
 from authserve.core.errors import ConflictError, ForbiddenError, NotFoundError
 
@@ -18,14 +18,14 @@ class UsernameTakenError(ConflictError):
 
 
 class RegistrationClosedError(ForbiddenError):
-    """Visitors cannot open accounts here; operators invite people."""
+    """Visitors cannot register here; accounts are opened by invitation."""
 
     code = "registration_closed"
     default_detail = "Accounts are opened by invitation alone."
 
 
 class AccountsExistError(ConflictError):
-    """The first administrator cannot be made by a link: there are accounts."""
+    """Accounts exist, so the first administrator cannot be created by a link."""
 
     code = "accounts_exist"
     default_detail = "There are accounts already: an operator grants the role admin to one of them."
@@ -39,49 +39,49 @@ class UserNotFoundError(NotFoundError):
 
 
 class AccountDisabledError(ForbiddenError):
-    """The account exists, the password was right, and an administrator switched it off."""
+    """The password was right, but the account is deactivated."""
 
     code = "account_disabled"
     default_detail = "This account is deactivated."
 
 
 class EmailNotVerifiedError(ForbiddenError):
-    """The password was right, and the address has to be proven first."""
+    """The password was right, but the address must be verified first."""
 
     code = "email_not_verified"
     default_detail = "Verify your email address first."
 
 
 class WrongPasswordError(ForbiddenError):
-    """Somebody signed in gave another password than their own."""
+    """A signed-in user gave a wrong password."""
 
     code = "wrong_password"
     default_detail = "The password is wrong."
 
 
 class LastAdminError(ConflictError):
-    """Somebody has to stay able to administer the service."""
+    """The account is the last active administrator, which the service must keep."""
 
     code = "last_admin"
     default_detail = "This is the last active administrator. Give somebody else the role first."
 
 
 class OwnAccountError(ConflictError):
-    """An administrator's call names the caller's own account, which has calls of its own."""
+    """An administrator's call names the caller's own account; calls under `/users/me` change it."""
 
     code = "own_account"
     default_detail = "This is your own account. Use the calls under /api/v1/users/me."
 
 
 class ChangedMeanwhileError(ConflictError):
-    """The account is not as the caller has seen it: `updated_at` is another than expected."""
+    """The account changed since the caller read it: `updated_at` is not the expected one."""
 
     code = "changed_meanwhile"
     default_detail = "This account was changed meanwhile. Read it again."
 
 
 class AlreadyActiveError(ConflictError):
-    """There is nothing to invite to: the account has been activated."""
+    """The account is activated already, so its owner cannot be invited."""
 
     code = "already_active"
     default_detail = "This account has been activated already."

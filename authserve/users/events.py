@@ -1,102 +1,102 @@
-"""What happens to accounts."""
+"""Events of accounts."""
 
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 
 
 class UserRegistered(DomainEvent):
-    """Somebody opened an account for themselves."""
+    """Registration of an account by its owner."""
 
     action = AuditAction.USER_REGISTERED
 
 
 class RegistrationRepeated(DomainEvent):
-    """Somebody tried to open an account with an address that has one; its owner alone is told."""
+    """Registration with an address that has an account; only the owner is notified."""
 
     action = AuditAction.USER_REGISTRATION_REPEATED
     outcome = Outcome.FAILURE
 
 
 class UserCreated(DomainEvent):
-    """An operator or administrator opened an account for somebody."""
+    """Creation of an account by an operator or administrator."""
 
     action = AuditAction.USER_CREATED
 
 
 class UsersImported(DomainEvent):
-    """An operator imported accounts; the details hold how many."""
+    """Import of accounts by an operator; the details hold their number."""
 
     action = AuditAction.USERS_IMPORTED
 
 
 class UserInvited(DomainEvent):
-    """An administrator opened an account for somebody, or invited them anew."""
+    """Invitation of a user by an administrator, for a new account or once more."""
 
     action = AuditAction.USER_INVITED
 
 
 class PasswordResetTriggered(DomainEvent):
-    """An administrator had a reset link sent; the user's sessions have ended."""
+    """Mailing of a reset link at an administrator's request; the user's sessions have ended."""
 
     action = AuditAction.USER_PASSWORD_RESET_TRIGGERED
 
 
 class ResetLinkMade(DomainEvent):
-    """An operator made a reset link to hand over to the user."""
+    """Creation of a reset link by an operator, to hand over to the user."""
 
     action = AuditAction.USER_RESET_LINK_MADE
 
 
 class UserUnlocked(DomainEvent):
-    """An operator ended the blocks of the login throttle on a user."""
+    """End of the login throttle's blocks on a user, by an operator."""
 
     action = AuditAction.USER_UNLOCKED
 
 
 class UserProfileChanged(DomainEvent):
-    """A username or display name changed; the details name the fields."""
+    """Change of a username or display name; the details name the fields."""
 
     action = AuditAction.USER_PROFILE_CHANGED
 
 
 class UserPasswordChanged(DomainEvent):
-    """An account has a new password."""
+    """Change of an account's password."""
 
     action = AuditAction.USER_PASSWORD_CHANGED
 
 
 class UserPasswordReset(UserPasswordChanged):
-    """A new password was set by a mailed link, without the old one."""
+    """Change of a password by a mailed link, without the old password."""
 
     action = AuditAction.USER_PASSWORD_RESET
 
 
 class PasswordRejected(DomainEvent):
-    """Somebody signed in gave a wrong password where theirs was asked for once more."""
+    """Wrong password of a signed-in user who had to confirm it."""
 
     action = AuditAction.SESSION_REAUTHENTICATION_FAILED
     outcome = Outcome.FAILURE
 
 
 class PasswordDisabled(DomainEvent):
-    """Too many wrong passwords in a row: it is switched off for devices that nobody knows."""
+    """Disabling of a password for unknown devices, after too many wrong passwords in a row."""
 
     action = AuditAction.USER_PASSWORD_DISABLED
     outcome = Outcome.FAILURE
 
 
 class UserActivated(DomainEvent):
-    """A deactivated account may be used again."""
+    """Activation of a deactivated account."""
 
     action = AuditAction.USER_ACTIVATED
 
 
 class UserDeactivated(DomainEvent):
-    """An account may not be used any more; its sessions end in the same transaction."""
+    """Deactivation of an account; its sessions end in the same transaction."""
 
     action = AuditAction.USER_DEACTIVATED
 
 
 class UserDeleted(DomainEvent):
-    """An account is gone, with all that is held on it."""
+    """Deletion of an account with its data."""
 
     action = AuditAction.USER_DELETED

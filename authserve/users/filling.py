@@ -1,4 +1,4 @@
-"""Filling what many existing accounts lack, from another system's copy of them."""
+"""Completion of many existing accounts with data from another system."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from authserve.users.models import TABLE
 from authserve.users.released_usernames import require_not_held
 
 _FILLABLE = ("username", "display_name", "password_hash", "last_login_at")
-"""Fields that are filled where they hold nothing."""
+"""Fields that are filled if they are null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredUser:
-    """An existing account, as far as it can be filled."""
+    """Fields of an existing account that can be filled."""
 
     id: UUID
     username: str | None
@@ -35,7 +35,7 @@ class StoredUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFill:
-    """Fields to fill in an account; None is left alone."""
+    """Fields to fill in an account; a field that is None is not filled."""
 
     id: UUID
     username: str | None = None
@@ -44,20 +44,21 @@ class UserFill:
     last_login_at: datetime | None = None
     email_verified: bool = False
     verified_hash: str | None = field(default=None, repr=False)
-    """The address is verified only while the account has this hash, or none."""
+    """Hash of the imported password: the address becomes verified only if the account has this hash
+    or none."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields that are filled."""
+        """Names of the fields that are filled."""
         names = tuple(name for name in _FILLABLE if getattr(self, name) is not None)
         return (*names, "email_verified") if self.email_verified else names
 
 
 def plan_fill(stored: StoredUser, imported: ImportedUser) -> UserFill:
-    """Return what an account lacks that the other system has.
+    """Return the fields that an account lacks and the other system has.
 
-    An address becomes verified only where the account's password is the imported one, or it has
-    none: an account that a stranger opened with this address must not gain by the import.
+    An address becomes verified only if the account has the imported password or none: an import
+    must not verify an account that a stranger registered with this address.
     """
     missing = {name: getattr(imported, name) for name in _FILLABLE if getattr(stored, name) is None}
     is_same_account = stored.password_hash in (None, imported.password_hash)
@@ -70,24 +71,24 @@ def plan_fill(stored: StoredUser, imported: ImportedUser) -> UserFill:
 
 
 def find_stored_users(ids: Sequence[UUID]) -> dict[UUID, StoredUser]:
-    """Return what accounts have, by their ids."""
+    """Return the accounts with these ids, by id."""
     columns = (TABLE.c.id, TABLE.c.email_verified, *(TABLE.c[name] for name in _FILLABLE))
     rows = read_all(select(*columns).where(TABLE.c.id.in_(ids)))
     return {row.id: StoredUser(**row._mapping) for row in rows}
 
 
 def is_hash_stored(prefix: str) -> bool:
-    """Return True if an account's password hash begins with `prefix`; this reads all accounts."""
+    """Return True if a password hash begins with `prefix`; this may read all accounts."""
     is_such = TABLE.c.password_hash.startswith(prefix, autoescape=True)
     return bool(read_all(select(TABLE.c.id).where(is_such).limit(1)))
 
 
 def fill_users_in_bulk(fills: Sequence[UserFill]) -> None:
-    """Fill accounts in the open transaction; what they got meanwhile stays.
+    """Fill accounts in the open transaction; values set meanwhile are kept.
 
     Raises:
         UsernameTakenError: another account took a username meanwhile, or it is held for one; the
-            transaction is lost.
+            transaction must not go on.
     """
     if not fills:
         return
@@ -134,4 +135,4 @@ _FILL = (
         updated_at=bindparam("now"),
     )
 )
-"""Built once, since building one takes longer than running it (measured)."""
+"""Built once, because building a statement takes longer than running it (measured)."""

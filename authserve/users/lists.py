@@ -1,4 +1,4 @@
-"""Finding many accounts at once."""
+"""Lists of accounts, and lookups of many accounts at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from authserve.users.models import TABLE, User, email_domain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilters:
-    """Which accounts a list holds; what is None does not narrow it.
+    """Filters of a list of accounts; None does not filter.
 
     Args:
-        domain: of the address, in canonical form.
-        ids: a subquery of user ids, for what another feature knows.
-        created_after, created_before, updated_after: times; the bounds are left out.
+        domain: domain of the address, in canonical form.
+        ids: a subquery of user ids, for a filter of another feature.
+        created_after, created_before, updated_after: times; the bound itself is excluded.
     """
 
     domain: str | None = None
@@ -33,19 +33,20 @@ class UserFilters:
 
 
 Position = tuple[datetime, UUID]
-"""The place of an account in a list: a time, and the id among those of the same time.
+"""Position of an account in a list: a time, then the id among accounts of the same time.
 
-Ids alone would not do: an import keeps the times of another system, and its ids where it has some.
+The id alone is not enough: an import can keep the times and ids of another system, so ids need not
+be in the order of times.
 """
 
 
 def position_of(user: User) -> Position:
-    """Return the place of an account by its creation, for the page after it."""
+    """Return the position of an account by its creation, for the next page."""
     return user.created_at, user.id
 
 
 def position_in(filters: UserFilters) -> Callable[[User], Position]:
-    """Return how `search_users` finds the place of an account, for the page after it."""
+    """Return the function that gives an account's position in `search_users`, for the next page."""
     return position_of if filters.updated_after is None else _position_by_change
 
 
@@ -56,14 +57,15 @@ def _position_by_change(user: User) -> Position:
 def search_users(
     filters: UserFilters, *, limit: int, after: Position | None = None
 ) -> Sequence[User]:
-    """Return at most `limit` accounts that fit, newest first.
+    """Return at most `limit` accounts that match, newest first.
 
-    With `updated_after` they are in the order of their last change, oldest first: so a client
-    that copies changes goes on from the last one, and an account that changes meanwhile comes
-    again.
+    With `updated_after` the order is by last change, oldest first. So a client that copies changes
+    continues after the last one, and receives an account that changes meanwhile again.
 
     Args:
-        after: the place of the page before's last account.
+        filters: the filters.
+        limit: greatest number of accounts.
+        after: position of the previous page's last account.
     """
     statement = select(User).limit(limit)
     if filters.updated_after is None:
@@ -77,7 +79,7 @@ def search_users(
 def _newest_first(
     statement: Select[User], filters: UserFilters, after: Position | None
 ) -> Select[User]:
-    # Among the accounts of one domain, SQLite would go through all active ones instead.
+    # With a domain filter, SQLite would otherwise choose a flag's index and read all its accounts.
     flags = as_it_is if filters.domain is None else unindexed_on_sqlite
     statement = statement.where(*conditions(filters, flags=flags))
     if after is not None:
@@ -100,7 +102,7 @@ def _changed_first(
 
 
 Using = Callable[[Any], ColumnElement[Any]]
-"""How a condition names a column: as it is, or so that SQLite uses no index of it."""
+"""Function that gives a condition its column: unchanged, or so that SQLite uses no index on it."""
 
 
 def as_it_is(column: Any) -> ColumnElement[Any]:
@@ -115,7 +117,8 @@ def conditions(
     """Yield the filters as SQL.
 
     Args:
-        flags, times: how to name the columns of flags and of times.
+        filters: the filters.
+        flags, times: functions for the columns of flags and of times; see `Using`.
     """
     if filters.domain is not None:
         yield email_domain(User.email) == filters.domain
@@ -135,7 +138,7 @@ def conditions(
 
 def _is_one_of(ids: Select[UUID]) -> ColumnElement[bool]:
     if is_common_on_sqlite(ids):
-        # Asked of each account in its turn, where IN would gather all ids first.
+        # EXISTS is checked for each account in turn; IN would collect all ids first.
         return ids.where(ids.selected_columns[0] == User.id).exists()
     return User.id.in_(ids)
 
@@ -146,11 +149,11 @@ _WITH_IDENTIFIERS = select(TABLE.c.id, TABLE.c.email, TABLE.c.username).where(
         TABLE.c.username.in_(bindparam("identifiers", expanding=True)),
     )
 )
-"""Built once: every registration asks."""
+"""Built once, because every registration runs it."""
 
 
 def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:
-    """Who has which of these canonical addresses and usernames; the free ones are left out."""
+    """Return the account ids of these canonical addresses and usernames; free ones are omitted."""
     found: dict[str, UUID] = {}
     for start in range(0, len(identifiers), _IN_SLICE):
         part = identifiers[start : start + _IN_SLICE]
@@ -168,10 +171,12 @@ _IN_SLICE = 500
 def page_of_users(
     filters: UserFilters | None = None, *, limit: int, after: Position | None = None
 ) -> Sequence[User]:
-    """At most `limit` accounts that fit, oldest first.
+    """Return at most `limit` accounts that match, oldest first.
 
     Args:
-        after: only those that stand after this, for the next page.
+        filters: all accounts if None.
+        limit: greatest number of accounts.
+        after: position of the previous page's last account.
     """
     statement = select(User).where(*conditions(filters or UserFilters()))
     statement = statement.order_by(User.created_at, User.id).limit(limit)
@@ -182,13 +187,13 @@ def page_of_users(
 
 
 def find_ids_by_audit_id(audit_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    """Return the ids of living accounts by the ids that audit events hold of them."""
+    """Return the ids of existing accounts, by the ids that audit events hold for them."""
     wanted = list(set(audit_ids))
     statement = select(User.audit_id, User.id).where(User.audit_id.in_(wanted))
     return {row.audit_id: row.id for row in read_all(statement)}
 
 
 def find_audit_id(user_id: UUID) -> UUID | None:
-    """Return the id that audit events hold of a living account, or None."""
+    """Return the id that audit events hold for an existing account, or None."""
     rows = read_all(select(User.audit_id).where(User.id == user_id))
     return rows[0].audit_id if rows else None

@@ -1,4 +1,4 @@
-"""The count of wrong passwords in a row, which at last switches a password off for strangers."""
+"""Count of wrong passwords in a row, which disables a password for unknown devices."""
 
 from uuid import UUID
 
@@ -13,20 +13,21 @@ from authserve.users.models import TABLE, User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
 
 NOBODY = UUID(int=0)
-"""No account's id."""
+"""Id that no account has."""
 
 
 def count_wrong_password(credentials: Credentials | None, *, request: RequestInfo) -> None:
     """Count a wrong password that came without a device token, in the open transaction.
 
-    The one that makes the count full switches the password off for devices that nobody knows,
-    until there is a new one (NIST SP 800-63B-4 §3.2.2); then nothing is counted any more. One
-    UPDATE counts and tells who made it full, so of any number of simultaneous callers one does.
-    Where there is no account the same statement meets no row, so that the work is the same.
+    At `MAX_FAILED_SIGN_INS` the password is disabled for unknown devices until it is replaced (NIST
+    SP 800-63B-4 §3.2.2), and the count stops. One UPDATE counts and returns the count, so exactly
+    one of several simultaneous callers emits the event.
 
     Args:
-        credentials: what the password was checked by. One that was replaced meanwhile counts
-            nothing against its successor.
+        credentials: the credentials that the password was checked against. If the password was
+            replaced meanwhile, nothing is counted. None for an unknown account: the same statement
+            then matches no row, so the work is the same.
+        request: for the audit event.
     """
     user_id, version = (
         (credentials.ref.id, credentials.password_version) if credentials else (NOBODY, 0)
@@ -48,10 +49,10 @@ def count_wrong_password(credentials: Credentials | None, *, request: RequestInf
 
 
 def is_password_enabled() -> ColumnElement[bool]:
-    """`not policy.is_password_disabled` as SQL."""
+    """Return `not policy.is_password_disabled` as SQL."""
     return TABLE.c.failed_sign_ins < MAX_FAILED_SIGN_INS
 
 
 def count_after_success() -> ColumnElement[int]:
-    """The count after a sign-in: none, but what was switched off stays so."""
+    """Return, as SQL, the count after a sign-in: 0, or unchanged if the password is disabled."""
     return case((is_password_enabled(), 0), else_=TABLE.c.failed_sign_ins)

@@ -1,4 +1,4 @@
-"""The table of accounts."""
+"""Tables of accounts and of released usernames."""
 
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ from authserve.database.transactions import Base, UTCDateTime, key_string, table
 
 
 class email_domain(FunctionElement[str]):  # noqa: N801 - a function of SQL
-    """What follows the `@` of a canonical address, as the index of domains has it."""
+    """SQL function: the part of a canonical address after the `@`, as the domain index has it."""
 
     type = String()
     inherit_cache = True
@@ -53,12 +53,12 @@ def _own_id(context: Any) -> UUID:
 class User(Base):
     """One account.
 
-    `audit_id` is what audit events hold of the account: its id, or a random id for an account
-    that was made before migration 0008.
+    `audit_id` is the id that audit events hold for the account: its own id, or a random one if the
+    account was created before migration 0008.
 
-    `email` and `username` hold their canonical forms (`core.identifiers`); nothing else is
-    stored of them. `name_key` is the display name as a search compares it. `activated_at` is when
-    a first credential was set or proven; the release before does not write it (`is_activated`).
+    `email` and `username` are stored only in canonical form (`core.identifiers`). `name_key` is the
+    display name in the form that a search compares. `activated_at` is the time when the first
+    credential was set or proven; the previous release does not write it (`is_activated`).
     """
 
     __tablename__ = "users"
@@ -66,16 +66,16 @@ class User(Base):
         UniqueConstraint("email"),
         UniqueConstraint("username"),
         UniqueConstraint("audit_id"),
-        # Lists by the beginning of a name; of an address or username, the unique ones serve.
+        # Serves searches by name; the unique indexes serve those by address and username.
         Index("ix_users_name_key_id", "name_key", "id"),
-        # Used by the release before alone.
+        # Used only by the previous release.
         Index("ix_users_name_key", "name_key"),
-        # A page of a list, all or narrowed, is read in the order that it has in the list.
+        # These serve the pages of lists, unfiltered or filtered, in the order of the list.
         Index("ix_users_created_at_id", "created_at", "id"),
         Index("ix_users_is_active_created_at_id", "is_active", "created_at", "id"),
         Index("ix_users_mfa_enabled_created_at_id", "mfa_enabled", "created_at", "id"),
         Index("ix_users_updated_at_id", "updated_at", "id"),
-        # What the release before orders by; nothing of this one uses it.
+        # Used only by the previous release, for its order of lists.
         Index("ix_users_is_active_id", "is_active", "id"),
     )
 
@@ -88,10 +88,10 @@ class User(Base):
     # Case folding can triple a name's length ("ΐ" folds to three code points).
     name_key: Mapped[str | None] = mapped_column(key_string(3 * DISPLAY_NAME_MAX_LENGTH))
     password_hash: Mapped[str | None] = mapped_column(String(255))
-    # Grows with every new password, so what was issued under an older one can be told apart.
+    # Grows with every new password, so tokens issued under an older one can be refused.
     password_version: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
-    # In a row, without a device token; from `policy.MAX_FAILED_SIGN_INS` on, the password is
-    # switched off for devices that nobody knows.
+    # Wrong passwords in a row, without a device token. At `policy.MAX_FAILED_SIGN_INS` the password
+    # is disabled for unknown devices.
     failed_sign_ins: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), default=True)
     mfa_enabled: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
@@ -103,7 +103,7 @@ class User(Base):
 
     @property
     def is_activated(self) -> bool:
-        """True once the account has or had a credential of its owner's; see `is_activated`."""
+        """True once the account's owner has, or had, a credential; see `is_activated`."""
         return self.activated_at is not None or self.password_hash is not None
 
 
@@ -111,10 +111,10 @@ Index("ix_users_email_domain", email_domain(User.email), User.created_at, User.i
 
 
 class ReleasedUsername(Base):
-    """A username that an account gave up, held for its former owner.
+    """A username that an account gave up, held for its former owner; one row each time.
 
-    One row each time. Only the name's SHA-256 is kept; `user_id` is null once the account is
-    deleted, and then no account may take the name.
+    Only the name's SHA-256 is stored. `user_id` is null once the account is deleted, and then no
+    account may take the name.
     """
 
     __tablename__ = "released_usernames"

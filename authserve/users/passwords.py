@@ -1,4 +1,4 @@
-"""What has to do with an account's password: signing in by it, confirming it, replacing it."""
+"""Passwords of accounts: record a login, confirm, change and replace a password."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,20 +39,20 @@ def record_login(
     keys: Sequence[ThrottleKey] = (),
     new_hash: str | None = None,
 ) -> bool:
-    """Note a sign-in whose password was just verified, in the open transaction.
+    """Record a sign-in whose password was just verified, in the open transaction.
 
     Args:
-        verified_version: of the password that was right. Its hash may be another by now, as a
-            sign-in at the same moment may have replaced one that was made with older parameters.
-        is_known_device: for which a password that is switched off is good all the same.
-        keys: what wrong passwords are counted by; those that this one clears are cleared.
-        new_hash: replaces the stored one, for that reason.
+        user_id: the account.
+        verified_version: version of the verified password. Its hash may differ by now, because a
+            concurrent sign-in may have replaced a hash with older parameters.
+        is_known_device: True accepts a disabled password.
+        keys: counters of wrong passwords; see `record_success`.
+        new_hash: replaces the stored hash if that has older parameters; None keeps it.
 
     Returns:
-        False if the account was deactivated, deleted or given another password meanwhile, or
-        the one that it has was switched off; then no session may start. Holding this row's
-        lock keeps all of those waiting until the session exists, so that whichever comes second
-        sees the first.
+        False if the account was deactivated or deleted meanwhile, or its password was replaced or
+        disabled; then no session may start. True holds the lock on the user's row, so such a change
+        waits for the end of the transaction and then sees the new session.
 
     Raises:
         TooManyAttemptsError: a block has begun; the open transaction must not go on.
@@ -65,7 +65,7 @@ def record_login(
         "new_hash": new_hash,
     }
     execute = require_transaction().execute
-    # In nearly all sign-ins nothing was counted, and one statement is all it takes.
+    # In nearly all sign-ins no counter exists, so one statement is enough.
     if execute(_RECORD_FIRST_TRY, {**parameters, **counted_by(keys)}).rowcount:  # type: ignore[attr-defined]
         return True
     if not execute(_RECORD_LOGIN, parameters).rowcount:  # type: ignore[attr-defined]
@@ -90,27 +90,30 @@ _RECORD_LOGIN = (
     )
 )
 _RECORD_FIRST_TRY = _RECORD_LOGIN.where(NOTHING_COUNTED)
-"""Built once, since that is the greater part of their time (measured)."""
+"""Both are built once, because building them takes most of their time (measured)."""
 
 
 def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> int:
-    """Check the password that somebody signed in gives once more.
+    """Verify the password that a signed-in user confirms.
 
-    A wrong one counts against the account's sign-ins too, wherever it is given; but strangers
-    who guess at the sign-in do not keep the owner from this, whose token proves who they are.
+    A wrong password also counts against sign-ins with the account's address. Failed sign-ins of
+    strangers do not block this call, because it has a counter of its own for the account.
 
     Args:
-        actor: a visitor where a mailed link says whose password it should be; such a caller is
-            a stranger, for whom a password that is switched off is always wrong.
+        user: the account whose password it should be.
+        password: as given.
+        actor: a visitor if a mailed link names the account. Such a caller is a stranger, for whom
+            a disabled password is always wrong.
+        request: for the counters and the audit events.
 
     Returns:
-        The version of the password that was right, as the condition of what follows.
+        The version of the verified password, for the condition of a following change.
 
     Raises:
         UserNotFoundError: the account is gone.
-        WrongPasswordError: it is wrong, or there is none.
-        TooManyAttemptsError: too many wrong ones came before.
-        HasherBusyError: too many passwords wait to be checked.
+        WrongPasswordError: the password is wrong, or the account has none.
+        TooManyAttemptsError: too many wrong passwords came before.
+        HasherBusyError: too many passwords wait to be verified.
     """
     keys = [account_key(user.id), *address_key(request.ip)]
     require_allowed(keys)
@@ -141,11 +144,11 @@ def change_password(
     actor: Actor,
     request: RequestInfo,
 ) -> None:
-    """Replace the password of somebody who knows it; their other sessions end.
+    """Replace the password of a user who knows the current one; their other sessions end.
 
     Raises:
         ValidationFailedError: the new password is not acceptable.
-        WrongPasswordError: the current one is wrong, or was replaced meanwhile.
+        WrongPasswordError: the current password is wrong, or was replaced meanwhile.
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see `confirm_password`.
     """
     context = get_credentials(user.id).names
@@ -179,17 +182,20 @@ def _first_activation() -> ColumnElement[datetime]:
 def replace_password(
     user: UserRef, *, email: str, new_hash: str, only_unactivated: bool = False
 ) -> int:
-    """Set a password by the proof of an address, in the open transaction; it is verified then.
+    """Set a password after a proof of the address, which becomes verified, in the open transaction.
 
     Args:
+        user: the account.
         email: the address that the proof was sent to.
-        only_unactivated: for an invitation, which must not replace a credential.
+        new_hash: hash of the new password.
+        only_unactivated: True for an invitation, which must not replace a credential.
 
     Returns:
-        The password's version.
+        The new password's version.
 
     Raises:
-        UserNotFoundError: no active account has the address any more, or it was activated.
+        UserNotFoundError: the account is gone, deactivated or has another address now; or
+            `only_unactivated` and it is activated.
     """
     condition = (User.id == user.id) & User.is_active & (User.email == email)
     if only_unactivated:

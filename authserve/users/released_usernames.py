@@ -1,7 +1,8 @@
-"""Usernames that were given up: held for their former owner, since apps trust names.
+"""Usernames that were given up, held for their former owner because applications trust names.
 
-Every way to a name checks after its write, in its transaction. A write waits for a transaction
-that is giving the name up (the unique index makes it), so its check sees that name held.
+Every use case that writes a username checks for a hold after the write, in the same transaction.
+The unique index makes the write wait for a transaction that gives the name up, so the check sees
+the hold.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,10 +20,10 @@ from authserve.users.errors import UsernameTakenError
 from authserve.users.models import ReleasedUsername
 
 MAX_HELD_PER_USER = 5
-"""Usernames held for one account; the oldest are let go."""
+"""Greatest number of usernames held for one account; the oldest are released."""
 
 MAX_RENAMES_A_DAY = 5
-"""Usernames that an owner may give up in `RENAME_WINDOW`: no more than are held at once."""
+"""Usernames that an owner may give up in `RENAME_WINDOW`; no more than are held at once."""
 
 RENAME_WINDOW = timedelta(days=1)
 
@@ -32,7 +33,7 @@ def release_username(username: str, *, former_owner: UUID | None) -> None:
 
     Args:
         username: in canonical form.
-        former_owner: who may take it back; None for an account that is being deleted.
+        former_owner: the account that may take it back; None if the account is being deleted.
     """
     if not get_settings().username_hold:
         return
@@ -57,10 +58,10 @@ def require_not_held(owners: Mapping[str, UUID]) -> None:
     """Refuse usernames that are held for another account, in the transaction that wrote them.
 
     Args:
-        owners: who has each name now, by its canonical form.
+        owners: the id of the account that has each name now, by canonical name.
 
     Raises:
-        UsernameTakenError: one is held; the transaction must not go on.
+        UsernameTakenError: a name is held; the transaction must not go on.
     """
     if find_held_usernames(owners):
         raise UsernameTakenError
@@ -70,7 +71,8 @@ def find_held_usernames(owners: Mapping[str, UUID | None]) -> set[str]:
     """Return the usernames that are held for another account than the one that wants them.
 
     Args:
-        owners: who wants each name, by its canonical form; None for an account to be made.
+        owners: the id of the account that wants each name, by canonical name; None for an account
+            that does not exist yet.
     """
     hold = get_settings().username_hold
     if not owners or not hold:
@@ -87,10 +89,10 @@ def find_held_usernames(owners: Mapping[str, UUID | None]) -> set[str]:
 
 
 def require_may_rename(user_id: UUID) -> None:
-    """Refuse an owner's next change of username for a while, in the open transaction.
+    """Refuse an owner's change of username if there were too many, in the open transaction.
 
     Raises:
-        RateLimitedError: `MAX_RENAMES_A_DAY` names were given up within a day.
+        RateLimitedError: the owner gave up `MAX_RENAMES_A_DAY` usernames within `RENAME_WINDOW`.
     """
     moment = now()
     recent = (
@@ -108,10 +110,10 @@ def require_may_rename(user_id: UUID) -> None:
 
 
 def purge_released_usernames() -> Iterator[int]:
-    """Delete the usernames that are held no more, slice by slice.
+    """Delete the usernames that are no longer held, slice by slice.
 
     Yields:
-        How many rows each committed slice deleted.
+        The number of rows that each committed slice deleted.
     """
     is_over = ReleasedUsername.released_at <= now() - get_settings().username_hold
     return delete_in_slices(ReleasedUsername, ReleasedUsername.id, is_over)

@@ -1,4 +1,4 @@
-"""The users blueprint: the caller's own account."""
+"""API routes of the caller's own account."""
 
 from typing import Any
 
@@ -38,8 +38,8 @@ blueprint = Blueprint(
 @blueprint.response(200, UserSchema)
 @login_required
 def get_me() -> Response:
-    """The caller's account."""
-    # The token check has read all of it: the most frequent call costs one statement.
+    """Show the caller's account."""
+    # The token check has read the account, so this most frequent call costs one statement.
     caller = current_authentication()
     return json_response(user_document(caller.account, caller.actor.roles))
 
@@ -77,6 +77,6 @@ def put_password(body: dict[str, Any]) -> None:
 @blueprint.refuses(LastAdminError)
 @on_own_account(UserNotFoundError)
 def delete_me() -> None:
-    """Delete the caller's account with its sessions, for good."""
+    """Delete the caller's account and its sessions permanently."""
     actor = current_actor()
     delete_user(actor.signed_in_user, actor=actor, request=current_request_info())

@@ -1,18 +1,18 @@
-"""The forms of a profile."""
+"""Schemas of a profile and of a password change."""
 
 from authserve.http.fields import DisplayName, Password, Username
 from authserve.http.schemas import StrictSchema
 
 
 class ProfileSchema(StrictSchema):
-    """What users may change of their own account; null removes a value."""
+    """Fields that users may change in their own account; null removes a value."""
 
     username = Username(allow_none=True)
     display_name = DisplayName(allow_none=True)
 
 
 class PasswordChangeSchema(StrictSchema):
-    """A new password, and the one that it replaces (ASVS 6.2.3)."""
+    """A new password, and the current one that it replaces (ASVS 6.2.3)."""
 
     current_password = Password(required=True)
     new_password = Password(required=True)

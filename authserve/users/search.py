@@ -1,8 +1,8 @@
-"""Finding accounts by the beginning of an address, username or name.
+"""Search for accounts by the beginning of an address, username or name.
 
-A search lists accounts by what fits, in the order of its text, not newest first: then each of the
-three indexes is read from where the page begins, and no page reads more than some hundred entries,
-however many accounts begin alike and wherever they stand.
+Accounts are in the order of the matching text, not newest first. So each of the three indexes is
+read from where the page begins, and a page reads at most some hundred entries, however many
+accounts match.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,12 @@ from authserve.users.lists import UserFilters, as_it_is, conditions
 from authserve.users.models import TABLE, User
 
 MAX_ROUNDS = 8
-"""Reads of each index for one page. Accounts fit by two texts or three, and are shown once; a page
-that meets nothing but repetitions ends early, with fewer accounts and a next page (chosen)."""
+"""Greatest number of reads of each index for one page. An account can match by several texts and is
+shown once; a page that meets only repetitions ends early, with fewer accounts and a next page
+(chosen)."""
 
 Match = tuple[str, int, UUID]
-"""The place of a fit in a search: the text that fits, the number of its beginning, the account."""
+"""Position of a match in a search: the matching text, the number of its beginning, the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Matches:
     """A page of a search.
 
     Args:
-        users: the columns of accounts.
-        last: the place of the page's end, or None if nothing follows.
+        users: rows with the columns of accounts.
+        last: position of the page's end, or None if no account follows.
     """
 
     users: Sequence[Row[Any]]
@@ -41,10 +42,12 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """One way to fit: a column that begins with a text.
+    """One way to match: a column that begins with a text.
 
     Args:
-        shown: what the address in Unicode must begin with besides.
+        column: the column.
+        text: the beginning of its stored value.
+        shown: if set, the beginning that the address must also have in Unicode form.
     """
 
     column: Any
@@ -53,11 +56,11 @@ class _Beginning:
 
     @property
     def repeats(self) -> bool:
-        """Names repeat, and have an index with the id; addresses and usernames do not."""
+        """True for names: they repeat, so their index includes the id. Other columns are unique."""
         return self.column is User.name_key
 
     def fits(self, row: Row[Any]) -> bool:
-        """Return True if an account begins so."""
+        """Return True if an account's value has this beginning."""
         value = getattr(row, self.column.key)
         if value is None or not value.startswith(self.text):
             return False
@@ -70,9 +73,10 @@ def find_by_beginning(
     """Return accounts whose address, username or name begins with a text, in any letter case.
 
     Args:
-        text: an address's domain may be in Unicode or in IDNA's ASCII.
-        limit: the greatest number of accounts; there may be fewer though more follow.
-        after: the end of the page before.
+        text: the domain of an address may be in Unicode or in IDNA's ASCII form.
+        filters: the filters.
+        limit: greatest number of accounts; a page may have fewer although more follow.
+        after: position of the previous page's end.
     """
     beginnings = list(_beginnings(text.strip()))
     is_narrow = _is_narrow_on_sqlite(filters)
@@ -88,7 +92,7 @@ def find_by_beginning(
 
 
 def _is_narrow_on_sqlite(filters: UserFilters) -> bool:
-    """Return True if SQLite should begin with the times, which few accounts have."""
+    """Return True if SQLite should use the indexes of times, because few accounts match them."""
     times = UserFilters(
         created_after=filters.created_after,
         created_before=filters.created_before,
@@ -117,11 +121,11 @@ def _read(
     limit: int,
     after: Match | None,
 ) -> tuple[Sequence[Row[Any]], Match | None]:
-    """Read the next fits of every beginning, as far as all of them are known.
+    """Read the next matches of all beginnings, up to the position where all are complete.
 
     Returns:
-        The fits in the order of the search, repetitions included; and the place of the last, or
-        None if there are no more.
+        The matches in the order of the search, repetitions included; and the position up to which
+        they are complete, or None if no more follow.
     """
     parts = [
         _fits_of(beginning, number, filters, is_narrow, after).limit(limit).subquery()
@@ -151,8 +155,8 @@ def _fits_of(
         )
         .where(
             _follows(beginning, column, number, after),
-            # The greatest code point follows whatever begins so. Unlike LIKE, a range is served
-            # by a plain index on both databases.
+            # The greatest code point sorts after every text with this beginning. Unlike LIKE, a
+            # range can use a plain index on both databases.
             column < beginning.text + "\U0010ffff",
             *conditions(filters, flags=unindexed_on_sqlite, times=times),
         )
@@ -163,7 +167,7 @@ def _fits_of(
 def _follows(
     beginning: _Beginning, column: Any, number: int, after: Match | None
 ) -> ColumnElement[bool]:
-    """Return one lower bound: given two, SQLite may begin at the lower one."""
+    """Return a single lower bound: with two, SQLite may begin at the lower one."""
     if after is None or after[0] < beginning.text:
         found: ColumnElement[bool] = column >= beginning.text
     elif number > after[1]:
@@ -176,7 +180,7 @@ def _follows(
 
 
 def _is_first(row: Row[Any], beginnings: Sequence[_Beginning]) -> bool:
-    """Return True if this is the place of an account, and not a repetition or no fit at all."""
+    """Return True if this row is its account's first match, not a repetition or a mismatch."""
     places = [
         (getattr(row, beginning.column.key), number)
         for number, beginning in enumerate(beginnings)
@@ -192,5 +196,5 @@ def _match(row: Row[Any]) -> Match:
 def _users_of(matches: Sequence[Match]) -> Sequence[Row[Any]]:
     ids = [user_id for _, _, user_id in matches]
     users = {row.id: row for row in read_all(select(TABLE).where(TABLE.c.id.in_(ids)))}
-    # One that was deleted meanwhile is left out.
+    # Accounts that were deleted meanwhile are left out.
     return [users[user_id] for user_id in ids if user_id in users]
