@@ -1,5 +1,5 @@
 """Import and export of accounts, with their password hashes.
 
-Operators call it by `flask users import` and `export`. Begin with `cli.py`; `sources.py` knows the
-exports of other systems.
+Operators use it through `flask users import` and `flask users export`. Begin with `cli.py`;
+`sources.py` defines the formats of other systems.
 """

@@ -118,11 +118,11 @@ def import_command(
     without_bad_usernames: bool,
     **reading: Any,
 ) -> None:
-    """Import accounts with their password hashes; they sign in with the passwords they have.
+    """Import accounts with their password hashes, so that users keep their passwords.
 
-    FILE is JSON (one object a line, or a list), or CSV with a header; `-` is standard input.
-    Accounts that are there already stay as they are, so an import that was cut off is run again.
-    Rows that cannot be used are left out and told; then the exit status is 1.
+    FILE is JSON (one object per line, or a list), or CSV with a header; `-` is standard input.
+    Existing accounts stay as they are (see --update), so an interrupted import can be run again.
+    Rows that cannot be imported are reported; the exit status is then 1.
 
     \b
     Fields: id, source_id, email, username, display_name, password_hash, email_verified,
@@ -195,7 +195,7 @@ def _columns(maps: Iterable[str], file_format: str) -> Mapping[str, str]:
 
 
 def _size(source: BinaryIO) -> int:
-    """Return the bytes of a file, or 0 for a pipe, whose length is not known."""
+    """Return the length of a file in bytes, or 0 for a pipe, whose length is unknown."""
     if not source.seekable():
         return 0
     size = source.seek(0, 2)
@@ -245,7 +245,7 @@ class _Counts:
     incomplete: int = 0
     position: int = 0
     progress: int = 0
-    """Bytes that the last batch took of the file."""
+    """Bytes of the file that the last batch took."""
 
     def add(self, batch: Iterable[RowResult]) -> None:
         """Count the rows of a batch."""
@@ -281,7 +281,7 @@ class _Counts:
 def export_command(file: Path) -> None:
     """Export every account as NDJSON, password hashes included; `-` is standard output.
 
-    Keep the file like the database: a thief of it can try passwords at leisure.
+    Protect the file like the database: with it, an attacker can try passwords offline.
 
     \b
     Examples:

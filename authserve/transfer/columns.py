@@ -1,4 +1,4 @@
-"""Converting a record of another system: by the names of its columns, and by what they mean."""
+"""Conversion of another system's records: by column name, and by the meaning of a column."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -29,8 +29,8 @@ def of_columns(columns: Mapping[str, str]) -> Convert:
     """Return a conversion by the names of the source's columns, in any letter case.
 
     Args:
-        columns: the source's names by our fields, separated by spaces: the first that holds
-            something counts.
+        columns: for each of our fields, the source's column names, separated by spaces; the first
+            column that is not null counts.
     """
     names = {ours: theirs.split() for ours, theirs in columns.items()}
 
@@ -46,7 +46,7 @@ def of_columns(columns: Mapping[str, str]) -> Convert:
 
 
 def with_identity(values: dict[str, Any]) -> dict[str, Any]:
-    """Keep a key that is a UUID as the id, and a username that is an address as the address."""
+    """Use a key that is a UUID as the id, and a username with an `@` as the email address."""
     source_id = values.get("source_id")
     if source_id is not None:
         values["source_id"] = str(source_id)
@@ -59,7 +59,7 @@ def with_identity(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def then(convert: Convert, *steps: Callable[[Record, dict[str, Any]], None]) -> Convert:
-    """Return a conversion with further steps, which get the record and change the values."""
+    """Return a conversion with further steps; each gets the record and changes the values."""
 
     def converted(record: Record, config: FirebaseConfig | None) -> dict[str, Any]:
         values: dict[str, Any] = convert(record, config)
@@ -83,7 +83,7 @@ def inactive_until(*columns: str) -> Callable[[Record, dict[str, Any]], None]:
 
 
 def inactive_if(*columns: str) -> Callable[[Record, dict[str, Any]], None]:
-    """Return a step that deactivates an account if one of these columns holds a time or a truth."""
+    """Return a step that deactivates an account if one of these columns holds a time or is true."""
 
     def step(record: Record, values: dict[str, Any]) -> None:
         held = (str(record.get(name) or "").lower() for name in columns)
@@ -94,16 +94,16 @@ def inactive_if(*columns: str) -> Callable[[Record, dict[str, Any]], None]:
 
 
 def join_names(*parts: Any) -> str | None:
-    """Return one name of its parts, or None if they hold nothing."""
+    """Join the parts of a name; return None if all parts are empty."""
     return " ".join(str(part or "") for part in parts).strip() or None
 
 
 def parse_object(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object that may have come as text; empty if there is none."""
+    """Return a JSON object, given as an object or as text, or an empty one if there is none."""
     parsed = json.loads(value) if isinstance(value, str) and value else value
     return parsed if isinstance(parsed, dict) else {}
 
 
 def time_of_milliseconds(value: Any) -> str | None:
-    """Return milliseconds since 1970 in RFC 3339 form, or None for none."""
+    """Convert milliseconds since 1970 to RFC 3339; return None for an empty value or 0."""
     return to_rfc3339(datetime.fromtimestamp(int(value) / 1000, UTC)) if value else None

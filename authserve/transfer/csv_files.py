@@ -1,4 +1,4 @@
-"""CSV files: any delimiter, a header, and columns that map to our fields."""
+"""Reading of CSV files with a header, any delimiter, and columns that map to our fields."""
 
 import csv
 import re
@@ -10,13 +10,13 @@ from authserve.transfer.policy import FIELDS
 from authserve.transfer.rows import RawRow, TextFile
 
 DELIMITERS = ",;\t|"
-"""The delimiters that are looked for in a header."""
+"""The delimiters that are detected in a header."""
 
 MAX_CELL_LENGTH = 1024 * 1024
-"""Characters; some tables hold a JSON document in a cell."""
+"""The maximum of characters in a cell; some tables hold a JSON document in one."""
 
 NULLS = frozenset({"", "NULL", "\\N"})
-"""The forms in which databases write a missing value (psql, MySQL)."""
+"""The spellings of a missing value (psql, MySQL)."""
 
 
 def read_csv(
@@ -31,21 +31,21 @@ def read_csv(
 
     Args:
         first: the file's first line.
-        columns: our field by the file's column, for columns of other names than ours; None
-            leaves all columns as they are.
-        delimiter: found in the header if it is empty.
-        report: called once with the columns that are ignored.
+        columns: our field for each of the file's columns whose name is not ours; None keeps the
+            names of all columns.
+        delimiter: one character; empty to detect it in the header.
+        report: called once with a text that lists the ignored columns, if there are any.
 
     Yields:
-        Rows of the cells that hold something.
+        Rows with the cells that are not empty.
 
     Raises:
-        TransferFileError: the file is no CSV, or the header does not fit.
+        TransferFileError: the file is not CSV, or the header does not match.
     """
     csv.field_size_limit(MAX_CELL_LENGTH)
     mark = re.fullmatch(r"sep=(.)\r?\n", first)
     if mark:
-        # Excel writes its delimiter into a line of its own.
+        # Excel writes the delimiter in a separate first line.
         first, delimiter = text.stream.readline(), delimiter or mark[1]
     lines = chain([first], text.stream)
     reader = csv.reader(lines, delimiter=delimiter or _find_delimiter(first), strict=True)
@@ -84,12 +84,13 @@ def _cells(reader: Iterator[list[str]], skipped: int) -> Iterator[list[str]]:
 def _field_names(
     header: list[str], columns: Mapping[str, str] | None, report: Callable[[str], None]
 ) -> list[str]:
-    """Return our field for each column, or an empty text for a column that is ignored."""
+    """Return our field for each column, or an empty string for an ignored column."""
     if columns is None:
         return header
     names = [columns.get(name, "") for name in header]
     taken = set(names)
-    # Columns of our names map themselves. An id that is no UUID is the source's key.
+    # Columns with our names map themselves, but `id` becomes `source_id`, the source's key, unless
+    # another column is mapped to that.
     same = {"id": "id" if "source_id" in taken else "source_id"}
     for place, name in enumerate(header):
         plain = re.sub(r"[\s-]+", "_", name.strip().lower())

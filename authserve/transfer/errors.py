@@ -1,11 +1,11 @@
-"""The errors of a file and of its rows."""
+"""The errors of an imported file and of its rows."""
 
 
 class UnusableRowError(Exception):
     """A row cannot be imported.
 
     Args:
-        reason: in words for the person who runs the import; it repeats no hash.
+        reason: the reason for the operator; it contains no hash.
     """
 
     def __init__(self, reason: str) -> None:
@@ -14,4 +14,4 @@ class UnusableRowError(Exception):
 
 
 class TransferFileError(Exception):
-    """The file itself cannot be used; the message says what to do."""
+    """The file as a whole cannot be imported; the message describes the fault."""

@@ -1,4 +1,4 @@
-"""Exporting accounts in the form that the import reads, hashes included."""
+"""Export of accounts, with hashes, in the format that the import reads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +12,12 @@ PAGE_SIZE = 1_000
 
 
 def export_users() -> Iterator[dict[str, Any]]:
-    """Every account, oldest first, in bounded memory.
+    """Yield every account, oldest first, in bounded memory.
+
+    Protect the file like the database: with its hashes, an attacker can try passwords offline.
 
     Yields:
-        The fields of `transfer.policy.FIELDS`; a thief of them can try passwords at leisure,
-        so the file has to be kept like the database.
+        The fields of `transfer.policy.FIELDS` except `source_id`.
     """
     after = None
     while users := page_of_users(after=after, limit=PAGE_SIZE):

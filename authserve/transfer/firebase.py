@@ -1,4 +1,4 @@
-"""Firebase: the file of `firebase auth:export`, and the parameters of a project's hashes."""
+"""Conversion of Firebase's `auth:export` file and of a project's hash parameters."""
 
 import re
 from typing import Any
@@ -29,7 +29,8 @@ def _firebase_hash(record: Record, config: FirebaseConfig | None) -> str | None:
         return None
     salt_and_tag = f"{record.get('salt') or ''}${record['passwordHash']}"
     if config is None:
-        # The codec says what is missing, so that --without-passwords can do without.
+        # The codec rejects this hash and names the missing parameters, so that
+        # --without-passwords can import the account without it.
         return f"$fbscrypt$${salt_and_tag}"
     project = f"ss={config.salt_separator}," if config.salt_separator else ""
     parameters = f"v=1,n={config.mem_cost},r={config.rounds},p=1,{project}sk={config.signer_key}"
@@ -37,10 +38,10 @@ def _firebase_hash(record: Record, config: FirebaseConfig | None) -> str | None:
 
 
 def parse_firebase_config(text: str) -> FirebaseConfig:
-    """Read the hash parameters as Firebase's console shows them, or as its API has them.
+    """Parse hash parameters in the form of Firebase's console or of its API.
 
     Raises:
-        ValueError: one of them is missing.
+        ValueError: a parameter is missing, or is not a number where one is required.
     """
     pairs = re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)', text)
     found = {name.lower().replace("_", "").removeprefix("base64"): value for name, value in pairs}

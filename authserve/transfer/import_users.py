@@ -1,8 +1,8 @@
-"""Importing accounts: checked in slices, written in slices, at the speed of the database.
+"""Import of accounts, which are checked and written in slices.
 
-No password is hashed: hashes are stored as they came and replaced at their owners' next sign-in.
-An account that exists stays as it is, or gets what it lacks, so an import that was cut off is run
-again.
+No password is hashed: hashes are stored as they are and replaced at the users' next sign-in. An
+existing account stays as it is, or gets the fields that it lacks, so an interrupted import can be
+run again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ from authserve.users.lists import find_ids_by_identifier
 from authserve.users.released_usernames import find_held_usernames
 
 SLICE = 1_000
-"""Rows checked and written at once (chosen: larger ones were not measured)."""
+"""Rows checked and written at once (chosen; larger slices were not measured)."""
 
 
 class Result(StrEnum):
@@ -51,10 +51,10 @@ class RowResult:
     """The outcome of a row.
 
     Args:
-        id: of the account; None where it was refused, or has none yet in a dry run.
+        id: the account's id; None if the row was refused, or if a dry run has not made the id.
         source_id: the account's key in the other system.
-        reason: of a refusal.
-        without: for each field that was left out, the field and the reason.
+        reason: the reason of a refusal, else None.
+        without: for each omitted field, its name and the reason.
         filled: the fields that an existing account lacked.
     """
 
@@ -73,8 +73,8 @@ class ImportOptions:
 
     Args:
         dry_run: check everything and write nothing.
-        update: fill what existing accounts lack.
-        without_bad_usernames: import an account whose username is taken without it.
+        update: fill the fields that existing accounts lack.
+        without_bad_usernames: if an account's username is taken, import it without the username.
     """
 
     dry_run: bool = False
@@ -84,10 +84,11 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A row in the stored form.
+    """A valid row, converted to the form that is stored.
 
     Args:
-        without: for each field that was left out, the field and the reason.
+        source_id: the account's key in the other system.
+        without: for each omitted field, its name and the reason.
     """
 
     row: RawRow
@@ -118,10 +119,10 @@ class _Fill:
 
 
 _Decision = RowResult | Candidate | _Fill
-"""A result that is final, an account to create, or one to fill."""
+"""A final result, an account to create, or an account to fill."""
 
 Load = Callable[[RawRow], Candidate]
-"""Brings a row into the stored form, or raises UnusableRowError."""
+"""A function that converts a row to the stored form, or raises UnusableRowError."""
 
 SourceIdOf = Callable[[object], str | None]
 
@@ -132,11 +133,11 @@ def import_users(
     """Import accounts, slice by slice; each slice is committed before its results are yielded.
 
     Args:
-        load: checks a row and brings it into the stored form.
-        source_id_of: finds the key of a row that is refused.
+        load: checks a row and converts it to the stored form.
+        source_id_of: returns the key of a refused row, if it has one.
 
     Yields:
-        The outcomes of the rows of a slice, in their order.
+        The outcomes of the rows of a slice, in the file's order.
     """
     with closing(SeenIdentifiers()) as seen:
         source = iter(rows)
@@ -166,7 +167,7 @@ def _load_all(
 
 
 class _Slice:
-    """The rows of a slice, and what the database knows of them."""
+    """The rows of a slice, and the related rows of the database."""
 
     def __init__(
         self, candidates: Sequence[Candidate], seen: SeenIdentifiers, options: ImportOptions
@@ -193,7 +194,8 @@ class _Slice:
 
     def _decide(self, candidate: Candidate) -> _Decision:
         try:
-            # The file first: a dry run, which writes nothing, must find what an import finds.
+            # Check earlier rows of the file first: a dry run writes nothing, yet it must find the
+            # same faults as an import.
             self._require_unseen("email", candidate.user.email)
             owner = self._owners.get(candidate.user.email)
             if owner is None:
@@ -228,7 +230,7 @@ class _Slice:
         return fill
 
     def _with_free_username(self, candidate: Candidate, *, owner: UUID | None) -> Candidate:
-        """Return the candidate, without its username if that is taken and may be left out."""
+        """Return the candidate, without its username if that is taken and may be omitted."""
         username = candidate.user.username
         if username is None:
             return candidate
@@ -264,7 +266,7 @@ def _carry_out(decisions: Sequence[_Decision], *, is_dry_run: bool) -> list[RowR
     try:
         return final + _write(open_ones)
     except AuthserveError:
-        # Another process wrote at the same time: find out by which row, one by one.
+        # Another process wrote at the same time: write one by one to find the conflicting row.
         return final + [_write_one(decision) for decision in open_ones]
 
 

@@ -1,4 +1,4 @@
-"""JSON files: one object a line, or one array, alone or as a member of an object."""
+"""Reading of JSON files: one object per line, or one array, alone or as a member of an object."""
 
 import json
 from collections.abc import Iterator
@@ -8,23 +8,23 @@ from authserve.transfer.errors import TransferFileError
 from authserve.transfer.rows import RawRow, TextFile
 
 MAX_LINE_LENGTH = 64 * 1024
-"""Characters. No account needs so many; a file that is no NDJSON is found out before it fills the
-memory."""
+"""The maximum of characters in a line: more than any account needs. A file that is not NDJSON is
+refused before it fills the memory."""
 
 MAX_VALUE_LENGTH = 16 * 1024 * 1024
-"""Characters of one value of an array, or of a member beside it (chosen)."""
+"""The maximum of characters in one element of an array, or in a member beside it (chosen)."""
 
 CHUNK_LENGTH = 64 * 1024
-"""Characters that are read at once."""
+"""The minimum of characters that are read at once."""
 
 _NO_OBJECT = "not a JSON object of this format"
 
 
 def read_ndjson(text: TextFile, first: str) -> Iterator[RawRow]:
-    """Read one JSON value a line; a line that is none is a fault of its row.
+    """Read one JSON value per line; a line that is not JSON is a fault of its row.
 
     Raises:
-        TransferFileError: a line is too long to be an account.
+        TransferFileError: a line has `MAX_LINE_LENGTH` characters or more.
     """
     line, number, content = text.skipped_lines, 0, first
     while content:
@@ -58,7 +58,7 @@ def read_array(text: TextFile, first: str, *, wrapper: str) -> Iterator[RawRow]:
     """Read the elements of an array: the whole file, or the member `wrapper` of its object.
 
     Raises:
-        TransferFileError: the file is no JSON, or has no such array.
+        TransferFileError: the file is not JSON, or has no such array.
     """
     document = _Document(text, first)
     if document.next_mark() == "{":
@@ -82,19 +82,23 @@ def read_array(text: TextFile, first: str, *, wrapper: str) -> Iterator[RawRow]:
 
 
 class _Document:
-    """A JSON text that is decoded value by value, of which only the current part is in memory."""
+    """A JSON text that is decoded value by value; only the current part is in memory."""
 
     def __init__(self, text: TextFile, first: str) -> None:
         self.line = text.skipped_lines + 1
         self.is_decoded = True
-        """False if the last value holds bytes that are not of the file's encoding."""
+        """False if the last value has bytes that are invalid in the file's encoding."""
         self._text = text
         self._buffer = first
         self._at = 0
         self._decoder = json.JSONDecoder()
 
     def enter(self, member: str) -> None:
-        """Skip the members of an object up to the value of `member`."""
+        """Skip the members of an object up to the array of `member`.
+
+        Raises:
+            TransferFileError: the object has no such array.
+        """
         self.take("{")
         while self.next_mark() != "}":
             name = self.decode()
@@ -107,7 +111,7 @@ class _Document:
         raise TransferFileError(f"the file's object has no list {member!r}")
 
     def next_mark(self) -> str:
-        """Return the next character that is no white space, without taking it."""
+        """Return the next character that is not white space, without taking it."""
         while True:
             rest = self._buffer[self._at : self._at + 1]
             if rest and not rest.isspace():
@@ -118,18 +122,18 @@ class _Document:
                 raise TransferFileError(f"line {self.line}: the file ends too early")
 
     def take(self, mark: str) -> None:
-        """Take one character."""
+        """Take the next character, which must be `mark`."""
         if self.next_mark() != mark:
             raise TransferFileError(f"line {self.line}: no JSON, {mark!r} is needed here")
         self._advance(self._at + 1)
 
     def decode(self) -> Any:
-        """Take one value."""
+        """Take and return the next value."""
         self.next_mark()
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._buffer, self._at)
-                # A number at the end of the buffer may go on after it.
+                # A number at the end of the buffer may continue in the next chunk.
                 if end < len(self._buffer) or not self._fill():
                     self.is_decoded = self._text.is_decoded(self._buffer[self._at : end])
                     self._advance(end)
@@ -146,12 +150,12 @@ class _Document:
         self._at = end
 
     def _fill(self) -> bool:
-        """Read on; return False at the end of the file."""
+        """Read the next chunk; return False at the end of the file or if a value is too long."""
         self._buffer = self._buffer[self._at :]
         self._at = 0
         if len(self._buffer) > MAX_VALUE_LENGTH:
             return False
-        # As much again as there is, so that a long value is parsed a few times only.
+        # Double the buffer, so that a long value is parsed only a few times.
         chunk = self._text.stream.read(max(CHUNK_LENGTH, len(self._buffer)))
         self._buffer += chunk
         return bool(chunk)

@@ -1,4 +1,4 @@
-"""Keycloak: the users of a realm's export."""
+"""Conversion of the users in a Keycloak realm's export."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from authserve.transfer.columns import (
 
 
 def convert_keycloak(record: Record, _config: FirebaseConfig | None) -> dict[str, Any]:
-    """Convert a user of a realm; its roles and groups are left out."""
+    """Convert a user of a realm, without roles and groups."""
     return with_identity(
         {
             "source_id": record.get("id"),
@@ -33,7 +33,7 @@ def _keycloak_hash(credentials: list[Record]) -> str | None:
         if credential.get("type") == "password":
             secret = parse_object(credential.get("secretData"))
             data = parse_object(credential.get("credentialData"))
-            # Keycloak before 8 has all of it in the credential itself.
+            # Before version 8, Keycloak has all these values in the credential itself.
             value = secret.get("value") or credential.get("hashedSaltedValue")
             return value and _keycloak_text(value, {**credential, **secret, **data})
     return None

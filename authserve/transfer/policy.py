@@ -1,7 +1,7 @@
-"""Password hashes of other systems: accepted, or refused with a reason for the operator.
+"""The fields of a row, and the rules for other systems' password hashes, times and truth values.
 
-A hash is taken as it is, since only its owner's next sign-in can replace it. The codec that
-verifies it at that sign-in decides here (`core.foreign_hashes`).
+A hash is stored as it is, because only its owner's next sign-in can replace it. The codec that
+verifies it at that sign-in decides if it is accepted (`passwords.foreign_hashes`).
 """
 
 import re
@@ -24,11 +24,11 @@ FIELDS = (
     "last_login_at",
     "roles",
 )
-"""The fields of a row; all but the address may be missing."""
+"""The fields of a row; only `email` is required."""
 
 
 def id_of_source(source_id: str) -> str | None:
-    """Return a source's key as an account's id if it is a UUID, else None."""
+    """Return a source's key as an account id if it is a UUID, else None."""
     try:
         return str(UUID(source_id)) if len(source_id) == _UUID_LENGTH else None
     except ValueError:
@@ -36,21 +36,21 @@ def id_of_source(source_id: str) -> str | None:
 
 
 _UUID_LENGTH = 36
-"""With its hyphens (RFC 9562 §4); Python takes other forms too."""
+"""The length of a UUID with its hyphens (RFC 9562 §4); Python accepts other forms too."""
 
 
 def usable_hash(raw: str | None, *, flask_security_salt: str = "") -> str | None:
     """Return the form in which a foreign hash is stored and verified.
 
     Args:
-        raw: as the other system wrote it.
+        raw: the hash in the other system's form.
         flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
 
     Returns:
-        None for an account without a usable password (Django's `!`).
+        The stored form, or None for an account without a usable password (Django's `!`).
 
     Raises:
-        UnusableRowError: no codec takes this hash; see `parse_hash`.
+        UnusableRowError: no codec accepts this hash; see `parse_hash`.
     """
     if raw is None or raw == "" or raw.startswith("!"):
         return None
@@ -61,13 +61,16 @@ def usable_hash(raw: str | None, *, flask_security_salt: str = "") -> str | None
 
 
 def parse_time(text: str) -> datetime | None:
-    """Parse a time as databases print it, in UTC unless it has an offset.
+    """Parse a time in a database's form; without an offset it is in UTC.
 
-    Accepted are RFC 3339, a space for the T, offsets such as `+00` and ` +00:00`, a fraction of
-    any length, and a date alone. MySQL's `0000-00-00 00:00:00` is no time.
+    It accepts RFC 3339, also with a space for the T, offsets such as `+00` and ` +00:00`, a
+    fraction of any length, and a date alone.
+
+    Returns:
+        The time in UTC, or None for MySQL's `0000-00-00 00:00:00`.
 
     Raises:
-        ValueError: the text is no time.
+        ValueError: the text is not a time.
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:
@@ -79,7 +82,7 @@ def parse_time(text: str) -> datetime | None:
     fraction = (match["fraction"] or "")[:7]
     clock = match["clock"] or "00:00:00"
     parsed = datetime.fromisoformat(f"{match['date']}T{clock}{fraction}{offset}")
-    # Near the ends of the calendar, other zones would not fit.
+    # In the years 1 and 9999 the offset is ignored: a conversion could leave the calendar.
     return parsed.astimezone(UTC) if 1 < parsed.year < 9999 else parsed.replace(tzinfo=UTC)
 
 
@@ -94,10 +97,12 @@ FALSE_WORDS = frozenset({"0", "false", "f", "no", "n"})
 
 
 def parse_truth(value: object) -> bool:
-    """Parse a truth as databases print it; a time means that something has happened then.
+    """Parse a truth value in a database's form.
+
+    A time counts as True, because the event happened then; MySQL's zero time counts as False.
 
     Raises:
-        ValueError: the value is neither.
+        ValueError: the value is neither a truth value nor a time.
     """
     if isinstance(value, bool):
         return value

@@ -1,4 +1,4 @@
-"""Reading files of other systems, row by row, in bounded memory."""
+"""Reading of other systems' files, row by row, in bounded memory."""
 
 import codecs
 import io
@@ -21,10 +21,10 @@ class ReadOptions:
 
     Args:
         file_format: a key of `sources.SOURCES`.
-        columns: for CSV, our field by the file's column.
-        delimiter: of CSV; found in the header if it is empty.
-        encoding: of the file; found by its first bytes if it is empty.
-        firebase: the project's parameters, for Firebase's hashes.
+        columns: for CSV, our field for each of the file's columns.
+        delimiter: for CSV, one character; empty to detect it in the header.
+        encoding: the file's encoding; empty to detect it from the first bytes.
+        firebase: for Firebase, the project's hash parameters.
     """
 
     file_format: str = "authserve"
@@ -37,13 +37,13 @@ class ReadOptions:
 def read_rows(
     file: BinaryIO, options: ReadOptions, *, report: Callable[[str], None]
 ) -> Iterator[RawRow]:
-    """Read a file.
+    """Read a file and yield its rows.
 
     Args:
-        report: called with what the operator should know of the file as a whole.
+        report: called with a message to the operator about the file as a whole.
 
     Raises:
-        TransferFileError: the file is not of this format.
+        TransferFileError: the file does not have this format.
     """
     source = SOURCES[options.file_format]
     text = _open_text(file, options.encoding)
@@ -69,7 +69,7 @@ def _read_records(
 ) -> Iterator[RawRow]:
     mark = first.lstrip()[:1]
     if source.is_csv and not (source.is_json and mark in ("[", "{")):
-        # Other sources know their own columns.
+        # Other sources define their own columns.
         columns = options.columns if source.name == "csv" else None
         return read_csv(text, first, columns=columns, delimiter=options.delimiter, report=report)
     if mark == "[" or (mark == "{" and source.wrapper):
@@ -99,7 +99,7 @@ def _open_text(file: BinaryIO, encoding: str) -> TextFile:
 
 
 def _detect_encoding(start: bytes) -> str:
-    """Return the encoding by a byte order mark, or by the NULs that UTF-16 has in English text."""
+    """Return the encoding by the byte order mark, or by the NUL bytes of ASCII text in UTF-16."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if re.match(rb"[^\0]\0", start):
@@ -117,5 +117,5 @@ def _first_line(text: TextFile) -> str:
     while first and not first.strip():
         text.skipped_lines += 1
         first = text.stream.readline(MAX_LINE_LENGTH)
-    # UTF-16 that was named with its byte order leaves its mark.
+    # An encoding with a byte order in its name, such as UTF-16-LE, leaves the mark in the text.
     return first.removeprefix("\ufeff")

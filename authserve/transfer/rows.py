@@ -1,4 +1,4 @@
-"""One row of a file, and the text that rows are read from."""
+"""A row of a file, and the text file that rows are read from."""
 
 import re
 from collections.abc import Callable
@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRow:
-    """One row: where it begins, and its values or the fault that left it without.
+    """One row: its place in the file, and its values or its fault.
 
     Args:
-        number: 1 for the first row of the file.
-        line: of the file.
-        place: words for the operator, such as `line 3`.
-        position: bytes of the file that were read up to here; 0 where the file cannot tell.
+        number: the number of the row; 1 for the first.
+        line: the line of the file.
+        place: the place as the operator sees it, such as `line 3`.
+        position: the bytes of the file that are read so far; 0 if the file cannot report them.
+        fault: the reason why the row has no values, else None.
     """
 
     number: int
@@ -31,8 +32,8 @@ class TextFile:
     """A file as text.
 
     Args:
-        position: returns how many bytes were read.
-        skipped_lines: empty lines before the first one that was read.
+        position: returns the number of bytes that are read so far.
+        skipped_lines: the number of empty lines before the first other line.
     """
 
     stream: TextIOWrapper
@@ -40,12 +41,12 @@ class TextFile:
     skipped_lines: int = 0
 
     def is_decoded(self, text: str) -> bool:
-        """Return True if every byte of a text was of the file's encoding."""
+        """Return True if every byte of the text was valid in the file's encoding."""
         return text.isascii() or _UNDECODED.search(text) is None
 
     @property
     def encoding_fault(self) -> str:
-        """The fault of a row that holds other bytes."""
+        """The fault of a row that has bytes of another encoding."""
         name = "UTF-8" if self.stream.encoding == "utf-8-sig" else self.stream.encoding
         return (
             f"not {name}; name the file's encoding with --encoding, "
@@ -54,4 +55,4 @@ class TextFile:
 
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
-"""The characters that the error handler `surrogateescape` puts for undecodable bytes."""
+"""The characters with which the error handler `surrogateescape` replaces undecodable bytes."""

@@ -1,4 +1,4 @@
-"""The form of a row, once its file's format has been seen through."""
+"""The schema of a row, after the conversion from its file's format."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from authserve.transfer.policy import parse_time, parse_truth, usable_hash
 from authserve.users.bulk import ImportedUser
 
 SOURCE_ID_MAX_LENGTH = 255
-"""Characters of another system's key."""
+"""The maximum of characters in another system's key."""
 
 
 class TimeOfDatabase(fields.Field[datetime | None]):
@@ -29,7 +29,7 @@ class TimeOfDatabase(fields.Field[datetime | None]):
 
 
 class TruthOfDatabase(fields.Field[bool]):
-    """A truth in one of the forms of `parse_truth`."""
+    """A truth value in one of the forms of `parse_truth`."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         try:
@@ -39,7 +39,7 @@ class TruthOfDatabase(fields.Field[bool]):
 
 
 class ImportRowSchema(StrictSchema):
-    """One account."""
+    """One account to import."""
 
     id = fields.UUID()
     source_id = fields.String(validate=validate.Length(max=SOURCE_ID_MAX_LENGTH))
@@ -59,12 +59,12 @@ _SCHEMA = ImportRowSchema()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """Fields that a row may lack.
+    """Options of checking a row.
 
     Args:
-        without_passwords: import an account whose hash cannot be taken over without its password.
-        without_bad_usernames: the same of a username that is not of our form.
-        flask_security_salt: the setting `FLASK_SECURITY_SALT`.
+        without_passwords: if no codec accepts an account's hash, import it without the hash.
+        without_bad_usernames: if an account's username is invalid, import it without the username.
+        flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
     """
 
     without_passwords: bool = False
@@ -74,11 +74,11 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedRow:
-    """A row in the stored form.
+    """A valid row, converted to the form that is stored.
 
     Args:
         source_id: the account's key in the other system.
-        without: for each field that was left out, the field and the reason.
+        without: for each omitted field, its name and the reason.
     """
 
     user: ImportedUser
@@ -87,10 +87,10 @@ class LoadedRow:
 
 
 def load_row(values: object, options: LoadOptions) -> LoadedRow:
-    """Check a row and bring it into the stored form.
+    """Check a row and convert it to the form that is stored.
 
     Raises:
-        UnusableRowError: with everything that is wrong with it.
+        UnusableRowError: with every fault of the fields or, if there is none, that of the hash.
     """
     without: list[str] = []
     given: object = values
@@ -106,7 +106,7 @@ def load_row(values: object, options: LoadOptions) -> LoadedRow:
 
 
 def source_id_of(values: object) -> str | None:
-    """Return the key of a row that is refused, as far as it has one."""
+    """Return the key of a refused row, cut to `SOURCE_ID_MAX_LENGTH`, or None if it has none."""
     key = values.get("source_id") if isinstance(values, dict) else None
     return str(key)[:SOURCE_ID_MAX_LENGTH] if key is not None else None
 

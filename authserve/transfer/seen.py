@@ -1,4 +1,4 @@
-"""Identifiers that earlier rows of a file have, for files of any size."""
+"""The identifiers of a file's earlier rows, for files of any size."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -7,23 +7,23 @@ from authserve.transfer.rows import RawRow
 
 
 class SeenIdentifiers:
-    """Addresses, usernames and ids of the rows so far: kept on disk, not in memory."""
+    """The addresses, usernames and ids of the rows so far, on disk instead of in memory."""
 
     def __init__(self) -> None:
-        # SQLite takes an empty name for a temporary database, which goes when it is closed.
+        # An empty name makes a temporary SQLite database, which is deleted when it is closed.
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.execute("CREATE TABLE seen (identifier TEXT PRIMARY KEY, place TEXT)")
         self._database.execute("BEGIN")
 
     def find(self, identifier: str) -> str | None:
-        """Return the place of the row that has an identifier, or None."""
+        """Return the place of the earlier row with this identifier, or None."""
         found = self._database.execute(
             "SELECT place FROM seen WHERE identifier = ?", (identifier,)
         ).fetchone()
         return None if found is None else str(found[0])
 
     def add(self, identifiers: Sequence[str], row: RawRow) -> None:
-        """Note a row's identifiers."""
+        """Store a row's identifiers."""
         self._database.executemany(
             "INSERT OR IGNORE INTO seen VALUES (?, ?)",
             [(identifier, row.place) for identifier in identifiers],

@@ -1,6 +1,6 @@
-"""The systems that accounts come from: what each calls our fields.
+"""The systems that accounts come from, and their names for our fields.
 
-A source converts one record of its file (a JSON object, or a CSV row by its header) into the
+A source converts one record of its file (a JSON object, or a CSV row by its header) to the
 fields of `transfer.policy.FIELDS`. Values are checked later (`transfer.schemas`).
 """
 
@@ -31,10 +31,11 @@ class Source:
     """A format of files.
 
     Args:
-        name: as the command line has it.
-        convert: makes our fields of a record.
-        is_json, is_csv: the kinds of file that it comes in.
-        wrapper: the member of the file's JSON object that holds the accounts; empty if none does.
+        name: the name on the command line (`--format`).
+        convert: converts a record to our fields.
+        is_json, is_csv: the kinds of file that the source may have.
+        wrapper: the member of the file's JSON object that holds the accounts; empty if the file
+            has no such object.
     """
 
     name: str
@@ -90,7 +91,7 @@ _DJANGO = of_columns(
 
 
 def _hmac_first(_record: Record, values: dict[str, Any]) -> None:
-    """Mark hashes that Flask-Security made from an HMAC: all but those of Django's forms."""
+    """Mark hashes that Flask-Security made from an HMAC: all except those in Django's forms."""
     raw = values.get("password_hash")
     if raw and not re.match(r"argon2\$|bcrypt\$|bcrypt_sha256\$|pbkdf2_|md5\$|sha1\$", raw):
         values["password_hash"] = FLASK_SECURITY_PREFIX + raw
@@ -229,4 +230,4 @@ SOURCES: Mapping[str, Source] = {
         ),
     )
 }
-"""Every format of `--format`, by its name."""
+"""Every format of `--format`, by name."""
