@@ -977,7 +977,7 @@ from contextlib import nullcontext
 
 from authserve.health.drain import DRAIN_EXTENSION, Drain
 from authserve.settings.model import SETTINGS_EXTENSION
-from authserve.keys.service import KEY_STORE_EXTENSION
+from authserve.keys.store import KEY_STORE_EXTENSION
 from config import load_settings_or_exit
 
 class NoKeys:
