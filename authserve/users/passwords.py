@@ -96,8 +96,8 @@ _RECORD_FIRST_TRY = _RECORD_LOGIN.where(NOTHING_COUNTED)
 def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> int:
     """Verify the password that a signed-in user confirms.
 
-    A wrong password also counts against sign-ins with the account's address. Failed sign-ins of
-    strangers do not block this call, because it has a counter of its own for the account.
+    A wrong password also counts against sign-ins with the account's email address. Failed sign-ins
+    from other client addresses do not block this call, because it counts by account, not by email.
 
     Args:
         user: the account whose password it should be.

@@ -20,7 +20,7 @@ from authserve.users.errors import UsernameTakenError
 from authserve.users.models import ReleasedUsername
 
 MAX_HELD_PER_USER = 5
-"""Greatest number of usernames held for one account; the oldest are released."""
+"""Greatest number of usernames held for one account; beyond it the oldest holds end."""
 
 MAX_RENAMES_A_DAY = 5
 """Usernames that an owner may give up in `RENAME_WINDOW`; no more than are held at once."""
