@@ -53,7 +53,7 @@ class HeadParam(click.ParamType[tuple[int, bytes]]):
 def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
     """Verify that no event was changed, removed or inserted.
 
-    If one was, the command names the first and exits with 1. The service can keep running
+    The command reports the first fault and exits with 1. The service can keep running
     meanwhile. Only a head from the log reveals a chain that was rebuilt as a whole, or an older
     copy of the database: give the newest head with --head.
 
@@ -169,7 +169,7 @@ def prune() -> None:
 
 @audit_group.command()
 def rewrap() -> None:
-    """Authenticate all batches under the current SECRET_KEY.
+    """Renew the MACs of all batches under the current SECRET_KEY.
 
     After this, the audit trail no longer needs the former secrets in SECRET_KEY_FALLBACKS.
 

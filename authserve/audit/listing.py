@@ -129,7 +129,7 @@ _Events = Select[*tuple[Any, ...]]
 
 
 def _newest_first_by_id(statement: _Events, before: Position | None) -> _Events:
-    """Order by id: ids grow with time and are part of the other indexes."""
+    """Order by id: ids grow with time and end the indexes of actions, actors and subjects."""
     if before is not None:
         statement = statement.where(AuditEvent.id < before[1])
     return statement.order_by(AuditEvent.id.desc())

@@ -89,9 +89,9 @@ class AuditPseudonym(Base):
 class AuditUnsealed(Base):
     """An event that is in no batch yet; a trigger of `audit_events` adds the row.
 
-    The row finds an event of a late commit whatever its id, without a scan of old events. The
-    trigger also works while the previous release still runs. There is no foreign key: the id of a
-    removed event must remain, so that verification can name it.
+    The row lets sealing find an event that commits late, without a scan of old events. The trigger
+    also works while the previous release still runs. There is no foreign key: the id of a removed
+    event must remain, so that verification can name it.
     """
 
     __tablename__ = "audit_unsealed"

@@ -17,7 +17,7 @@ REWRAP_SLICE = 500
 
 
 def rewrap_heads() -> Iterator[int]:
-    """Make every batch's MAC anew under the current `SECRET_KEY`, so a former one can be dropped.
+    """Renew every batch's MAC under the current `SECRET_KEY`, so that a former one can be dropped.
 
     Yields:
         The number of batches in each committed slice.

@@ -1,4 +1,4 @@
-"""The drain flag: it tells all processes of a server that the server is about to stop."""
+"""The drain flag: all processes of a server share it, and it is set before the server stops."""
 
 from mmap import mmap
 

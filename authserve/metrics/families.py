@@ -36,7 +36,7 @@ SIGN_IN_REFUSALS = {"too_many_attempts": "throttled", "rate_limited": "limited",
 
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
 
-# The `_created` series only give the start time of another series, which Prometheus knows.
+# The `_created` series only give the start time of another series; Prometheus detects it itself.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 BREAKER_STATES = ("closed", "open", "half-open")

@@ -27,7 +27,7 @@ def read_csv(
     delimiter: str,
     report: Callable[[str], None],
 ) -> Iterator[RawRow]:
-    """Read CSV.
+    """Read a CSV file and yield its rows.
 
     Args:
         first: the file's first line.

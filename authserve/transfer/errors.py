@@ -2,7 +2,7 @@
 
 
 class UnusableRowError(Exception):
-    """A row cannot be imported.
+    """A row that cannot be imported.
 
     Args:
         reason: the reason for the operator; it contains no hash.
@@ -14,4 +14,4 @@ class UnusableRowError(Exception):
 
 
 class TransferFileError(Exception):
-    """The file as a whole cannot be imported; the message describes the fault."""
+    """A file that cannot be imported; the message describes the fault."""

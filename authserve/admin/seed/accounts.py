@@ -78,7 +78,7 @@ def check_account(values: Any) -> dict[str, Any]:
 def prepare_account(checked: dict[str, Any]) -> NewUser:
     """Hash the password and return the account to create.
 
-    Its address counts as verified, because the operator vouches for it.
+    Its address counts as verified, because the operator confirms it.
 
     Args:
         checked: the result of `check_account`, without `roles`.

@@ -35,7 +35,7 @@ class RowFault:
 
 
 class SeedFileError(Exception):
-    """The file cannot be used; nothing was written.
+    """A seed file that cannot be used; nothing was written.
 
     Args:
         faults: every fault of the file; they are sorted by line.

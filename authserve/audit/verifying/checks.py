@@ -21,7 +21,7 @@ far sooner, and clocks may be half a minute off (chosen, not measured)."""
 
 
 class TamperedError(Exception):
-    """The trail was tampered with; the message names the first fault.
+    """The first fault that shows tampering with the trail; the message names it.
 
     Only operators see the message: no request verifies the trail.
     """
