@@ -1,4 +1,4 @@
-"""A session that lives, with its user: what every answer with tokens is made of."""
+"""The live session with its user, from which tokens are issued."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ class Device:
     """A device that an account's owner has signed in with.
 
     Args:
-        id: 128 random bits.
+        id: 128 random bits, in hexadecimal.
         password_version: a new password makes the device unknown again.
     """
 
@@ -30,12 +30,12 @@ class Device:
 
 
 def new_device(user_id: UUID, password_version: int) -> Device:
-    """A device that was unknown until now."""
+    """Return a device with a new random id."""
     return Device(user_id, random_bytes().hex(), password_version)
 
 
 def is_device_of(device: Device, credentials: Credentials | None) -> bool:
-    """Whether the device is known to this account, by its present password."""
+    """Return True if the account knows the device since its current password was set."""
     return credentials is not None and (device.user_id, device.password_version) == (
         credentials.ref.id,
         credentials.password_version,
@@ -47,8 +47,8 @@ class SignedIn:
     """A session, ready for a pair of tokens.
 
     Args:
-        holder: whom the access token is for.
-        device: to be known by at the next sign-in; None where nobody has just signed in.
+        holder: the user and session that the access token is for.
+        device: makes the client known at its next sign-in; None after a refresh.
     """
 
     session: IssuedSession
@@ -59,13 +59,14 @@ class SignedIn:
 def signed_in(
     session: IssuedSession, row: Row[Any] | None, device: Device | None = None
 ) -> SignedIn:
-    """The session with its user as they are now.
+    """Return the session with the current state of its user.
 
     Args:
-        row: what `START` or `ROTATION` returned; None where neither ran, and one has to look.
+        row: the row that `START` or `ROTATION` returned; None if a refresh rotated nothing, so the
+            session must be read.
 
     Raises:
-        SessionRevokedError, TokenExpiredError: as `get_live_sign_in` does.
+        SessionRevokedError, TokenExpiredError: see `get_live_sign_in`.
     """
     holder = find_holder(row) if row is not None else get_live_sign_in(session.id).holder
     if holder is None:
@@ -74,11 +75,11 @@ def signed_in(
 
 
 def get_live_sign_in(session_id: UUID) -> SignIn:
-    """The session that a token belongs to, its user and their permissions.
+    """Return a live session with its user and their permissions.
 
     Raises:
-        SessionRevokedError: it is unknown or was ended, or its user may not sign in any more.
-        TokenExpiredError: one of its limits has passed.
+        SessionRevokedError: the session is unknown or was ended, or its user is not active.
+        TokenExpiredError: its idle or absolute limit has passed.
     """
     sign_in = find_sign_in(session_id)
     if sign_in is None or not sign_in.row.is_active:

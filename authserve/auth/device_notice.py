@@ -13,18 +13,18 @@ from authserve.users.credentials import Credentials
 from authserve.verification.requests import notify
 
 MAIL_INTERVAL = timedelta(days=1)
-"""Between two of these mails to one account."""
+"""Least time between two of these mails to one account."""
 
 
 def follow_device(credentials: Credentials, *, is_known_device: bool, request: RequestInfo) -> None:
-    """Record the device of a sign-in, in its transaction; owe a mail if it is new to the account.
+    """Record the device of a sign-in, in the open transaction; enqueue a mail if it is new.
 
-    The open transaction holds the lock on the user's row, so of two sign-ins at once the second
+    The transaction holds the lock on the user's row, so of two simultaneous sign-ins the second
     sees the mail of the first.
 
     Args:
         credentials: as read before the sign-in.
-        is_known_device: True if a valid device token of the account came along.
+        is_known_device: True if the sign-in carried a valid device token of the account.
     """
     if not get_settings().new_device_mail:
         return
@@ -39,10 +39,10 @@ def follow_device(credentials: Credentials, *, is_known_device: bool, request: R
 
 
 def _is_worth_a_mail(credentials: Credentials, request: RequestInfo) -> bool:
-    """Return True but for a first sign-in, without recorded devices, and after a recent mail.
+    """Return False for a first sign-in, without other recorded devices, or after a recent mail.
 
-    An account that was signed in to lately, and yet has no other device, was signed in to while
-    devices were not recorded: by the release before, or with `NEW_DEVICE_MAIL=off`.
+    If the account has a recent sign-in but no other device, devices were not recorded then: by an
+    older release, or with `NEW_DEVICE_MAIL=off`.
     """
     before, user_id = credentials.last_login_at, credentials.ref.id
     if before is None:
@@ -53,7 +53,7 @@ def _is_worth_a_mail(credentials: Credentials, request: RequestInfo) -> bool:
 
 
 def _describe(request: RequestInfo) -> dict[str, str | int]:
-    """Return the values of the mail; nothing that the caller wrote freely is among them."""
+    """Return the values of the mail; none is free text from the client."""
     return {
         "browser": find_browser(request.user_agent) or "",
         "ip": request.ip or "",

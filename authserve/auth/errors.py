@@ -1,10 +1,10 @@
-"""Why nobody gets in."""
+"""Errors of the login."""
 
 from authserve.core.errors import UnauthenticatedError
 
 
 class InvalidCredentialsError(UnauthenticatedError):
-    """No account has this identifier, or the password is wrong; nobody is told which.
+    """Error for an unknown identifier or a wrong password; the client does not learn which.
 
     RFC 6750 §3.1: no token was presented, so the challenge carries no error code.
     """

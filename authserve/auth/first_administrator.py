@@ -1,7 +1,7 @@
-"""The first administrator: made once, by a link that only the operator can print.
+"""Creating the first administrator, once, with a link that only the operator can print.
 
-The link's token is a random value of which one row holds the SHA-256. Using it and finding that
-there is no account yet happen under a lock, so any number of callers make one administrator.
+The link's token is a random value; one row holds its SHA-256. A lock covers the check that no
+account exists and the use of the token, so simultaneous callers create only one administrator.
 """
 
 from base64 import urlsafe_b64encode
@@ -31,10 +31,11 @@ from authserve.users.errors import AccountsExistError
 from authserve.users.events import UserCreated
 
 FIRST_LINK_LIFETIME = timedelta(hours=24)
-"""Of a link (chosen: a day to hand it over)."""
+"""How long a link lasts (chosen: a day to pass it on)."""
 
 TOKEN_BYTES = 48
-"""More than the 256 bits of opaque tokens (ASVS 11.5.1); 64 characters, as in every other link."""
+"""Random bytes of a token: more than the 256 bits of opaque tokens (ASVS 11.5.1). Encoded they are
+64 characters, like the token of every other link."""
 
 PAGE = "/first-administrator"
 
@@ -42,10 +43,10 @@ ROLES = sorted((ADMIN_ROLE, USER_ROLE))
 
 
 def make_first_link() -> str:
-    """Return a link that makes the first administrator, once; the one before is dead.
+    """Return a link that creates the first administrator, once; it replaces the previous link.
 
     Raises:
-        AccountsExistError: it would do nothing.
+        AccountsExistError: an account exists, so the link would have no effect.
     """
     token = urlsafe_b64encode(random_bytes(TOKEN_BYTES)).decode()
     values = {
@@ -64,14 +65,14 @@ def make_first_link() -> str:
 def make_first_administrator(
     token: str, *, email: str, password: str, request: RequestInfo
 ) -> tuple[User, list[str]]:
-    """Make the first account, an administrator whose address counts as verified.
+    """Create the first account, an administrator whose address counts as verified.
 
     Returns:
         The account, and the names of its roles.
 
     Raises:
-        NotFoundError: the token is not the newest link's, is spent or expired, or there is an
-            account.
+        NotFoundError: the token is not the newest link's, is spent or expired, or an account
+            exists.
         ValidationFailedError: the password is not acceptable; the link is not spent.
         HasherBusyError: too many passwords wait to be hashed; the link is not spent.
     """
@@ -90,13 +91,13 @@ def make_first_administrator(
 
 
 def _require_live(token: str) -> None:
-    """Refuse a token before anything is hashed for it."""
+    """Raise unless the token can be used; called before the password is hashed."""
     if is_any_account() or not read_all(select(TABLE.c.id).where(*_is_live(token))):
         raise NotFoundError
 
 
 def _consume(token: str) -> bool:
-    """Spend the link, in the open transaction; True if this caller did."""
+    """Spend the link, in the open transaction; return True if this caller did."""
     result = require_transaction().execute(
         update(TABLE).where(*_is_live(token)).values(used_at=now())
     )

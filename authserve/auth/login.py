@@ -1,4 +1,4 @@
-"""Signing in with a password."""
+"""The use case of login with a password."""
 
 import logging
 from collections.abc import Sequence
@@ -45,7 +45,8 @@ _GUESSES = frozenset(
         SignInFailure.PASSWORD_DISABLED,
     }
 )
-"""What is answered and counted as a wrong password is, or the difference would tell."""
+"""Failures that are answered and counted like a wrong password, since a difference would reveal the
+account's state."""
 
 _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.UNKNOWN_IDENTIFIER: InvalidCredentialsError,
@@ -60,23 +61,24 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
 def login(
     *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
 ) -> SignedIn:
-    """Sign somebody in with a password.
+    """Sign a user in with a password.
 
-    Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no connection is
-    held meanwhile.
+    Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no database
+    connection is held while hashing.
 
     Args:
         identifier: an address or username, as given.
-        device: from a valid device token. If it is the account's, failures count on it alone:
-            a stranger's guessing elsewhere never keeps the owner out. Another account's counts
-            as absent.
+        device: from a valid device token. If the account knows it, failures are counted by it
+            alone, so that guesses from elsewhere never lock the owner out. A device of another
+            account is ignored.
 
     Raises:
-        TooManyAttemptsError: too many wrong passwords came before, for whatever account.
-        InvalidCredentialsError: nobody has it, or the password is wrong; or it is switched off
-            for devices that nobody knows, after too many wrong ones in a row. Only the owner is
-            told, by mail: to a stranger, 403 would say that there is an account.
-        AccountDisabledError, EmailNotVerifiedError: the password was right.
+        TooManyAttemptsError: too many wrong passwords were counted by the identifier, the client
+            address, its known network or the device.
+        InvalidCredentialsError: no account has the identifier, or the password is wrong. Also if
+            the password is disabled for unknown devices, after too many wrong ones in a row: only
+            a mail informs the owner, since 403 would reveal the account to strangers.
+        AccountDisabledError, EmailNotVerifiedError: the password was correct.
         HasherBusyError: too many passwords wait to be checked.
     """
     attempt = _begin(identifier, device, request)
@@ -107,13 +109,13 @@ def login(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """A sign-in under way.
+    """A sign-in in progress.
 
     Args:
-        identifier: in canonical form; None if nobody can have it.
-        credentials: of the account that has it, if one has.
-        device: if it is known to that account.
-        keys: what a wrong password is counted by.
+        identifier: in canonical form; None if no account can have it.
+        credentials: of the account that has the identifier, if any.
+        device: the device, if that account knows it.
+        keys: the keys that a wrong password is counted by.
     """
 
     identifier: str | None
@@ -124,19 +126,19 @@ class _Attempt:
 
     @property
     def is_known(self) -> bool:
-        """Whether it comes from a device of the account's owner."""
+        """True if it comes from a device of the account's owner."""
         return self.device is not None
 
     @property
     def is_from_known_network(self) -> bool:
-        """Return True if a reset has made its network known to the account."""
+        """True if a password set by a mailed link made its network known to the account."""
         return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
 
 
 def find_own_device(device: Device | None, *, identifier: str) -> Device | None:
-    """Return the device if it is known to the account that `identifier` names, else None.
+    """Return the device if the account that `identifier` names knows it, else None.
 
-    Limits ask this before they count by a device: one of another account is a stranger's.
+    Rate limits must not count by a device of another account, which is a stranger's here.
     """
     canonical = canonical_login_identifier(identifier) if device else None
     credentials = find_credentials(canonical) if canonical else None
@@ -147,7 +149,7 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     canonical = canonical_login_identifier(identifier)
     credentials = find_credentials(canonical) if canonical else None
     known = device if device is not None and is_device_of(device, credentials) else None
-    # An identifier that nobody can have is counted all the same, or its 429 would be missing.
+    # An identifier that no account can have is counted too, or it would never be answered with 429.
     submitted = identifier_key(canonical or identifier.strip().lower())
     return _Attempt(
         identifier=canonical,
@@ -164,7 +166,7 @@ def _allowed_keys(
     device: Device | None,
     request: RequestInfo,
 ) -> Sequence[ThrottleKey]:
-    """Return what failures are counted by, or raise where that blocks."""
+    """Return the keys that failures are counted by; raise if one of them blocks."""
     if device is not None:
         return choose_allowed([device_key(device.id)])
     user_id = credentials.ref.id if credentials else None
@@ -190,7 +192,7 @@ def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) ->
 
 
 def _judge_changed(attempt: _Attempt) -> SignInFailure:
-    """Why what was good a moment ago is not now: the account or its password is off, or another."""
+    """Return why a correct password is refused: the account changed during the check."""
     credentials = find_credentials(attempt.identifier) if attempt.identifier else None
     if credentials is not None and not credentials.is_active:
         return SignInFailure.ACCOUNT_DISABLED
@@ -200,10 +202,10 @@ def _judge_changed(attempt: _Attempt) -> SignInFailure:
 
 
 def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
-    """Count and commit the failure before it is answered (ASVS 16.3.1).
+    """Count, audit and commit the failure before it is answered (ASVS 16.3.1).
 
     Raises:
-        TooManyAttemptsError: a block has begun meanwhile; then this is not a failure more.
+        TooManyAttemptsError: a block has begun meanwhile; then this failure is not recorded.
     """
     credentials, request = attempt.credentials, attempt.request
     subject = credentials.ref if credentials else None
@@ -212,8 +214,8 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     if is_guess:
         record_failure(attempt.keys, subject=subject, request=request)
     else:
-        # The password was right, so there is nothing to count. But a block that guesses beside
-        # this one have begun holds for it as well, or its answer would tell that it was right.
+        # The password was correct, so nothing is counted. But a block that concurrent guesses
+        # have begun applies here too, or the answer would reveal that the password is correct.
         require_allowed(attempt.keys)
     with transaction(durable=True):
         if is_guess and not attempt.is_known:

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authserve.database.transactions import Base, UTCDateTime, table_of
 
 ONLY_ID = 1
-"""The id of the one row: a new link replaces the one before."""
+"""The id of the only row: a new link replaces the previous one."""
 
 
 class FirstLink(Base):
-    """The one-time link by which the first administrator is made, as the SHA-256 of its token."""
+    """The one-time link that creates the first administrator, as the SHA-256 of its token."""
 
     __tablename__ = "first_links"
 

@@ -1,4 +1,4 @@
-"""Whether somebody may sign in, decided from what is known of the account."""
+"""The decision if a sign-in may succeed, from the account's state and the password check."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from authserve.users.credentials import Credentials
 
 
 class SignInFailure(StrEnum):
-    """Why a sign-in failed, as audit events and the sign-in status tell: a closed list."""
+    """The reasons for a failed sign-in, in audit events and sign-in status: a closed list."""
 
     UNKNOWN_IDENTIFIER = "unknown_identifier"
     NO_PASSWORD = "no_password"
@@ -24,14 +24,11 @@ def judge_sign_in(
     is_password_right: bool,
     verification: EmailVerification,
 ) -> SignInFailure | None:
-    """Judge a sign-in whose password has been checked.
+    """Return why a sign-in fails after its password was checked, or None if it may succeed.
 
-    The state of the account counts only after the right password, so that it tells strangers
-    nothing. A password that was switched off is not even checked for them
-    (`Credentials.hash_for`), so none is right.
-
-    Returns:
-        Why it fails, or None if it may go on.
+    `is_active` and `email_verified` count only after a correct password, so that they reveal
+    nothing to strangers. For an unknown device a disabled password is not even checked
+    (`Credentials.hash_for`), so none is correct.
     """
     if credentials is None:
         return SignInFailure.UNKNOWN_IDENTIFIER

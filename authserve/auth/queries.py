@@ -1,7 +1,7 @@
-"""What joins the tables of several features: the token check, and what tokens are made of.
+"""Statements that join several features' tables: the token check, and the data of access tokens.
 
-Each is one statement without the ORM; the token check and a refresh are all that their requests
-send, in AUTOCOMMIT: one round trip, no BEGIN, no ROLLBACK.
+Each is one statement without the ORM. A token check and a refresh need only this one, in
+AUTOCOMMIT: one round trip, no BEGIN, no ROLLBACK.
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,13 +56,13 @@ _TOKEN_CHECK = planned_once(
 
 
 def _of_owner(column: Any) -> ScalarSelect[Any]:
-    # Not by the session's own column: in RETURNING, SQLAlchemy leaves the tables of columns out for
-    # SQLite, which would take `user_id = user_id` for any row of `user_roles`.
+    # Not by the session's own column: for SQLite, SQLAlchemy omits table names in RETURNING, so
+    # `user_id = user_id` would match every row of `user_roles`.
     return select(column).where(_USERS.c.id == bindparam("owner_id")).scalar_subquery()
 
 
 _ROLES_SEPARATOR = " "
-"""In no role's name (`rbac.policy.ROLE_NAME_PATTERN`)."""
+"""A character that no role's name contains (`rbac.policy.ROLE_NAME_PATTERN`)."""
 
 _OF_HOLDER = (
     _of_owner(_USERS.c.is_active).label("is_active"),
@@ -75,16 +75,17 @@ _OF_HOLDER = (
 
 START = BEGIN.returning(*_OF_HOLDER)
 ROTATION = planned_once(ADVANCE.returning(*_OF_HOLDER), name="session_rotation")
-"""They begin a session or move one on, and tell what its access token has to say. The first is not
-planned once: it runs in a transaction, which could not go on if a connection had lost the plan."""
+"""Statements that start or rotate a session and return the data of its access token. `START` is not
+prepared: it runs in a transaction, which could not continue if the connection had lost the prepared
+statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenHolder:
-    """Whom an access token is for, and what it says of them.
+    """The user and session that an access token is for, with the data of its claims.
 
     Args:
-        expires_at: the nearer limit of the session, which the token may not outlive.
+        expires_at: the nearer limit of the session; the token must not outlive it.
     """
 
     user_id: UUID
@@ -97,7 +98,7 @@ class TokenHolder:
 
 
 def find_holder(row: Row[Any]) -> TokenHolder | None:
-    """Whose session `START` or `ROTATION` returned; None if they may not sign in any more."""
+    """Return the holder of a row of `START` or `ROTATION`; None if the user is not active."""
     return _holder(row, row.id, row.user_id, (row.roles or "").split()) if row.is_active else None
 
 
@@ -115,11 +116,11 @@ def _holder(row: Row[Any], session_id: UUID, user_id: UUID, roles: Iterable[str]
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A session, its user and what the user may do, as they are at this moment.
+    """The current state of a session, its user and the user's permissions.
 
     Args:
         row: the columns of the session and the account.
-        actor: the user as services take it.
+        actor: the user in the form that use cases take.
     """
 
     row: Row[Any]
@@ -127,12 +128,15 @@ class SignIn:
 
     @property
     def holder(self) -> TokenHolder:
-        """Whom another access token of the session is for."""
+        """The holder of another access token of the session."""
         return _holder(self.row, self.row.session_id, self.row.id, self.actor.roles)
 
 
 def find_sign_in(session_id: UUID) -> SignIn | None:
-    """Look a session up with its user, role names and permissions; one row for each role."""
+    """Return a session with its user, roles and permissions, or None if it does not exist.
+
+    The statement returns one row for each role.
+    """
     rows = read_all(_TOKEN_CHECK, {"session_id": session_id})
     return _sign_in(rows) if rows else None
 

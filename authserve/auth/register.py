@@ -1,4 +1,4 @@
-"""Signing up."""
+"""The use case of registration."""
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import taking_at_least
@@ -20,8 +20,9 @@ from authserve.verification.policy import Purpose
 from authserve.verification.requests import notify_of_existing_account, request_by_address
 
 SILENT_SECS = 0.05
-"""What becomes of a registration takes so long at least, if it must not tell whether there was an
-account: writing a new one takes some 5 ms, and 1 ms longer than a mail to its owner (measured)."""
+"""Least seconds to store a registration whose time must not reveal if the account existed. Writing
+a new account takes some 5 ms, which is 1 ms longer than enqueueing a mail to its owner
+(measured)."""
 
 
 def register(
@@ -32,22 +33,22 @@ def register(
     display_name: str | None = None,
     request: RequestInfo,
 ) -> tuple[User, tuple[str, ...]] | None:
-    """Open an account for whoever asks.
+    """Open an account for a visitor.
 
     Args:
         email, username: in canonical form.
 
     Returns:
-        The account, and the names of its roles. None while addresses must be verified: then the
-        answer, the hashing and the time are the same for an address that has an account, whose
-        owner is told by mail (ASVS 6.3.8).
+        The account and the names of its roles; None if addresses must be verified. Then answer,
+        hashing and time are the same for an address that has an account, and its owner gets a
+        mail (ASVS 6.3.8).
 
     Raises:
-        RegistrationClosedError: visitors may open no accounts.
+        RegistrationClosedError: visitors may not open accounts.
         ValidationFailedError: the password or the address's domain is not acceptable, or a
-            username came where a taken one would tell.
-        EmailTakenError, UsernameTakenError: somebody has them, or was a moment faster; of both,
-            it is the address.
+            username is given while addresses must be verified: a taken one would reveal accounts.
+        EmailTakenError, UsernameTakenError: another account has them, perhaps since a concurrent
+            request; if both are taken, `EmailTakenError`.
         HasherBusyError: too many passwords wait to be hashed.
     """
     require_open_registration()
@@ -57,7 +58,7 @@ def register(
         raise ValidationFailedError({"username": ["Choose it later, in your own account."]})
     context = [word for word in (email, username, display_name) if word]
     require_acceptable_password(password, context=context)
-    # Before anything is hashed: so a database that is away is told of at once, too.
+    # Before the hashing, so that an unavailable database is also reported at once.
     taken = find_ids_by_identifier([word for word in (email, username) if word])
     if taken and not is_silent:
         raise EmailTakenError if email in taken else UsernameTakenError
@@ -79,7 +80,7 @@ def _open_named_account(new: NewUser, request: RequestInfo) -> User:
     try:
         return _open_account(new, request)
     except UsernameTakenError:
-        # Each database decides by itself which of two constraints a row runs into first.
+        # If a row violates two constraints, the database decides which one it reports.
         if find_by_email(new.email) is not None:
             raise EmailTakenError from None
         raise

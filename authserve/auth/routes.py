@@ -1,4 +1,4 @@
-"""The auth blueprint."""
+"""The routes of `/api/v1/auth`."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -120,7 +120,7 @@ def register_user(body: dict[str, Any]) -> Response:
 
 
 def takes_device_token(view: ViewT) -> ViewT:
-    """Verify the device token, and hand its device to the view if it is the account's."""
+    """Verify the device token, and pass its device to the view if the account knows it."""
 
     @wraps(view)
     def verified(body: dict[str, Any]) -> Any:
@@ -162,7 +162,7 @@ def login_user(body: dict[str, Any]) -> Response:
     TokenReusedError,
 )
 def refresh_tokens(body: dict[str, Any]) -> Response:
-    """Exchange a refresh token, in the body or as bearer, for a new pair; it is good once."""
+    """Exchange a refresh token, in the body or as bearer, for a new pair; use each token once."""
     presented = read_refresh_token(one_token(body.get("refresh_token")))
     require_signing_key()
     signed_in = refresh(presented, request=current_request_info())
@@ -177,7 +177,7 @@ def refresh_tokens(body: dict[str, Any]) -> Response:
     AuthenticationRequiredError, InvalidTokenError, TokenExpiredError, SessionRevokedError
 )
 def logout_session() -> None:
-    """End the session of the bearer token: access, even if expired, or refresh."""
+    """End the session of the bearer: a refresh token, or an access token, even an expired one."""
     token = read_session_token(one_token(None))
     logout(token.session_id, token.user_id, token.family_secret, request=current_request_info())
 
@@ -187,7 +187,7 @@ def logout_session() -> None:
 @blueprint.arguments(LogoutAllSchema, required=False)
 @blueprint.response(204)
 def logout_all(_body: dict[str, Any]) -> None:
-    """End every session of the caller; with `include`, also what apps and API keys may do."""
+    """End every session of the caller; `include` has no effect until apps and API keys exist."""
     logout_everywhere(actor=current_actor(), request=current_request_info())
 
 
@@ -199,7 +199,7 @@ def logout_all(_body: dict[str, Any]) -> None:
 @limited(REAUTHENTICATE, PASSWORDS)
 @on_own_account(UserNotFoundError)
 def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
-    """Give the password once more, for a fresh access token of the same session."""
+    """Verify the password once more; return a fresh access token of the same session."""
     sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())
     return issue_access_token(sign_in.holder, fresh=True)
 
@@ -210,7 +210,7 @@ def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, IntrospectionSchema)
 @blueprint.takes_form
 def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
-    """Ask whether an access token is good now (RFC 7662), in JSON or as a form."""
+    """Return the claims of an access token if it is valid now (RFC 7662); takes JSON or a form."""
     return introspect(body["token"])
 
 
@@ -223,7 +223,7 @@ def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
 )
 @limited(REDEEM)
 def verify_email(body: dict[str, Any]) -> None:
-    """Prove an address, with the link's token and a session or the password."""
+    """Verify an address, with the link's token and a session or the password."""
     verify_address(
         body["token"],
         password=body.get("password"),
@@ -237,7 +237,7 @@ def verify_email(body: dict[str, Any]) -> None:
 @blueprint.response(202, EmptySchema)
 @limited(RESEND, RESEND_OF_EMAIL)
 def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
-    """Ask for another verification link; the answer is the same for every address."""
+    """Request another verification link; the answer is the same for every address."""
     request_by_address(Purpose.VERIFY_EMAIL, body["email"])
     return {}
 
@@ -247,7 +247,7 @@ def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(202, EmptySchema)
 @limited(FORGOT, FORGOT_OF_EMAIL)
 def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a reset link; the answer is the same for every address."""
+    """Request a reset link; the answer is the same for every address."""
     request_password_reset(body["email"])
     return {}
 
@@ -268,7 +268,7 @@ def reset(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(InvalidTokenForUseError, UsernameTakenError, HasherBusyError)
 @limited(REDEEM)
 def accept(body: dict[str, Any]) -> dict[str, Any]:
-    """Choose a password, and names, with an invitation's token."""
+    """Choose a password and names with an invitation's token."""
     return _known_device(accept_invitation(**body, request=current_request_info()))
 
 
@@ -278,7 +278,7 @@ def accept(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(NotFoundError, HasherBusyError)
 @limited(REDEEM)
 def post_first_administrator(body: dict[str, Any]) -> Response:
-    """Make the first account, an administrator, with the token of `flask users first-link`."""
+    """Create the first account, an administrator, with the token of `flask users first-link`."""
     made = make_first_administrator(**body, request=current_request_info())
     return json_response(user_document(*made), 201)
 

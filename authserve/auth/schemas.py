@@ -1,4 +1,4 @@
-"""The forms of signing up and in."""
+"""The bodies of the auth routes' requests and responses."""
 
 from marshmallow import Schema, fields, validate
 
@@ -7,13 +7,13 @@ from authserve.http.schemas import EXAMPLE_USER_ID, StrictSchema
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
-"""More than the longest address; only decomposed letters and spaces could need it."""
+"""Characters; more than the longest address, to allow decomposed letters and spaces."""
 
 EXAMPLE_TOKEN = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"
 
 
 class RegisterSchema(StrictSchema):
-    """What it takes to open an account."""
+    """The data to open an account."""
 
     email = EmailAddress(required=True)
     password = Password(required=True)
@@ -30,7 +30,7 @@ class FirstAdministratorSchema(StrictSchema):
 
 
 class LoginSchema(StrictSchema):
-    """What it takes to sign in."""
+    """The data to sign in."""
 
     identifier = fields.String(
         required=True,
@@ -47,11 +47,12 @@ class LoginSchema(StrictSchema):
 
 
 EXTENTS = ("apps", "api-keys")
-"""What `logout-all` can include. The service has neither yet, so nothing more ends."""
+"""The values that `logout-all` accepts in `include`. The service has neither yet, so they have no
+effect."""
 
 
 class RefreshSchema(StrictSchema):
-    """A refresh token, unless it comes as bearer."""
+    """A refresh token, unless it is sent as bearer token."""
 
     is_body_optional = True
 
@@ -59,7 +60,7 @@ class RefreshSchema(StrictSchema):
 
 
 class LogoutAllSchema(StrictSchema):
-    """What ends beside the caller's sessions."""
+    """The grants to end besides the caller's sessions."""
 
     is_body_optional = True
 
@@ -78,14 +79,14 @@ class ReauthenticateSchema(StrictSchema):
 
 
 class IntrospectSchema(StrictSchema):
-    """A token to ask about; the hint of RFC 7662 §2.1 is taken and not needed."""
+    """A token to inspect; the hint of RFC 7662 §2.1 is accepted and ignored."""
 
     token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
     token_type_hint = fields.String(metadata={"example": "access_token"})
 
 
 class IntrospectionSchema(Schema):
-    """RFC 7662 §2.2; a token that is not good has `active` alone."""
+    """The response of RFC 7662 §2.2; only `active` if the token is not valid."""
 
     active = fields.Boolean(required=True)
     sub = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
@@ -108,7 +109,7 @@ class AccessTokenSchema(Schema):
 
 
 class DeviceTokenSchema(Schema):
-    """A token by which this device is known at the next sign-in."""
+    """A token that makes this device known at the next sign-in."""
 
     device_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
 

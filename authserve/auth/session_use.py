@@ -1,4 +1,4 @@
-"""Going on with a session, and ending it."""
+"""The use cases of refresh, reauthentication and logout."""
 
 from uuid import UUID
 
@@ -16,23 +16,23 @@ from authserve.users.passwords import confirm_password
 
 
 def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
-    """Spend a refresh token and go on with the session.
+    """Spend a refresh token and continue its session.
 
     Raises:
         SessionRevokedError, TokenExpiredError, InvalidTokenError, TokenReusedError: see
-            `sessions.service.rotate_session`.
+            `sessions.rotate.rotate_session`.
     """
     rotation = rotate_session(presented, request=request, advance=ROTATION)
     return signed_in(rotation.session, rotation.row)
 
 
 def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> SignIn:
-    """Let somebody signed in prove once more who they are; the session stays the same.
+    """Verify the password of a signed-in user once more; the session stays the same.
 
     Raises:
         WrongPasswordError: counted by the login throttle.
         SessionRevokedError: the session ended meanwhile.
-        TooManyAttemptsError, HasherBusyError: see `users.service.confirm_password`.
+        TooManyAttemptsError, HasherBusyError: see `users.passwords.confirm_password`.
     """
     user, session_id = actor.signed_in_user, _session_id(actor)
     confirm_password(user, password, actor=actor, request=request)
@@ -43,14 +43,14 @@ def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> Sign
 def logout(
     session_id: UUID, user_id: UUID, family_secret: bytes | None, *, request: RequestInfo
 ) -> None:
-    """End the session that a token of ours names.
+    """End the session that a verified token names.
 
     Args:
-        family_secret: what a refresh token carries; None of an access token.
+        family_secret: from a refresh token; None for an access token.
 
     Raises:
-        SessionRevokedError: it has ended already.
-        TokenExpiredError: one of its limits has passed.
+        SessionRevokedError: the session is unknown or has ended already.
+        TokenExpiredError: its idle or absolute limit has passed.
         InvalidTokenError: it is another user's, or the refresh token is not of this session.
     """
     actor = get_live_sign_in(session_id).actor
@@ -62,7 +62,7 @@ def logout(
     try:
         end_session(user, session_id, RevokeReason.LOGOUT, actor=actor, request=request)
     except SessionNotFoundError as error:
-        # Another logout was a moment faster.
+        # A concurrent logout ended the session first.
         raise SessionRevokedError from error
 
 

@@ -1,7 +1,7 @@
-"""Access and refresh tokens: made and verified here, and nowhere else.
+"""Issuing and verifying access, refresh and device tokens; no other module does.
 
-Access tokens go through Flask-JWT-Extended and are signed with ES256, for others to verify
-(RFC 9068). Refresh tokens are for this service alone (`core.signed_tokens`).
+Access tokens go through Flask-JWT-Extended and are signed with ES256, so that other services can
+verify them (RFC 9068). Only this service verifies refresh and device tokens (`tokens.signing`).
 """
 
 from dataclasses import dataclass, field
@@ -47,20 +47,20 @@ REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", 
 DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
 
 DEVICE_TOKEN_TTL = timedelta(days=180)
-"""The contract's."""
+"""How long a device token lasts (contract)."""
 
 CLIENT_ID = "authserve"
-"""RFC 9068 wants one; until machine clients exist, every token is this service's own."""
+"""The claim that RFC 9068 requires; until machine clients exist, it is the same in all tokens."""
 
 _ACCESS_OPTIONS = decode_options(ACCESS)
 
 _MAX_GENERATION = 2**31 - 1
-"""What the column holds."""
+"""The largest generation that the column can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessGrant:
-    """What an access token is made of; Flask-JWT-Extended's callbacks take it apart."""
+    """The content of an access token; Flask-JWT-Extended's callbacks read it."""
 
     subject: str
     kid: str
@@ -69,7 +69,7 @@ class AccessGrant:
 
 
 def configure(manager: TokenManager) -> None:
-    """Wire Flask-JWT-Extended's callbacks to this module."""
+    """Connect Flask-JWT-Extended's callbacks to this module."""
     manager.decoder = decode_access_token
     manager.user_identity_loader(lambda grant: grant.subject)
     manager.encode_key_loader(lambda grant: grant.private_key)
@@ -78,22 +78,22 @@ def configure(manager: TokenManager) -> None:
 
 
 def require_signing_key() -> None:
-    """Refuse before anything is spent or begun for which no token could be signed.
+    """Raise if no token can be signed; call it before a session starts or a token is spent.
 
-    Otherwise whoever retries a refresh would have used their token twice by the time that the
-    operator has mended it.
+    Otherwise a client that retries a refresh would present a spent token once the operator has
+    restored the key.
 
     Raises:
-        SigningKeyUnavailableError: the secret that sealed the key is gone.
+        SigningKeyUnavailableError: the secret that sealed the key is missing.
     """
     get_key_store().signing_key()
 
 
 def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
-    """The contract's Tokens object for a session.
+    """Return the contract's Tokens object for a session.
 
     Args:
-        fresh: whether the user has just proven who they are.
+        fresh: True if the user has just authenticated.
     """
     session, moment = signed_in.session, now()
     device = signed_in.device
@@ -107,9 +107,9 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
 
 
 def issue_access_token(holder: TokenHolder, *, fresh: bool) -> dict[str, Any]:
-    """A new access token of a live session, with its type and lifetime in seconds."""
+    """Return a new access token of a live session, with its type and lifetime in seconds."""
     moment, settings = now(), get_settings()
-    # It never outlives the session (contract), nor does rounding make it.
+    # The token never outlives the session (contract), even after rounding.
     expires_at = min(moment + settings.access_token_ttl, holder.expires_at)
     kid, private_key = get_key_store().signing_key()
     claims: dict[str, Any] = {
@@ -147,7 +147,7 @@ def _issue_refresh_token(signed_in: SignedIn) -> str:
 
 
 def issue_device_token(device: Device) -> str:
-    """A token by which this device is known at the account's next sign-in."""
+    """Return a token that makes this device known at the account's next sign-in."""
     moment = now()
     return sign(
         DEVICE,
@@ -162,7 +162,7 @@ def issue_device_token(device: Device) -> str:
 
 
 def read_device_token(token: str | None) -> Device | None:
-    """The device of a token, or None for whatever is not a good one: it counts as absent."""
+    """Return the device of a token; None if it is absent or not valid, which counts as absent."""
     if token is None:
         return None
     try:
@@ -173,11 +173,11 @@ def read_device_token(token: str | None) -> Device | None:
 
 
 def authenticate_access_token(token: str) -> Authentication:
-    """What an access token proves at this moment.
+    """Return the current actor, account and claims of an access token.
 
     Raises:
-        InvalidTokenError, TokenExpiredError: the token itself is not good.
-        SessionRevokedError: its session has ended, or its user may not sign in any more.
+        InvalidTokenError, TokenExpiredError: the token is not valid, or it or its session expired.
+        SessionRevokedError: its session has ended, or its user is not active.
     """
     claims = decode_token(token)
     sign_in = get_live_sign_in(UUID(claims["sid"]))
@@ -187,14 +187,14 @@ def authenticate_access_token(token: str) -> Authentication:
 
 
 def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, Any]:
-    """The claims of an access token, verified once, with a key that is ready.
+    """Verify an access token and return its claims.
 
     Args:
-        allow_expired: take one whose time is over, all else being good (logout does).
+        allow_expired: accept an expired token that is valid otherwise, as logout does.
 
     Raises:
-        InvalidTokenError: no key of ours signed it, or it is not exactly an access token.
-        TokenExpiredError: its signature is good and its time is over.
+        InvalidTokenError: no key of the service signed it, or it is not exactly an access token.
+        TokenExpiredError: its signature is valid, but it has expired.
     """
     kid = require_form(token, ALGORITHM, ACCESS.header_type)
     key = get_key_store().find_public_key(kid) if kid else None
@@ -221,11 +221,11 @@ def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, An
 
 
 def read_refresh_token(token: str) -> PresentedRefresh:
-    """What a refresh token says, its signature and times being good.
+    """Verify a refresh token and return its content.
 
     Raises:
-        InvalidTokenError: it is not one of ours, or of another kind.
-        TokenExpiredError: its time is over.
+        InvalidTokenError: it is not valid, or of another kind.
+        TokenExpiredError: it has expired.
     """
     return _presented(verify(REFRESH, token))
 
@@ -248,10 +248,10 @@ def _presented(claims: dict[str, Any]) -> PresentedRefresh:
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """What any token of a session says of whose it is.
+    """The session and user of an access or refresh token.
 
     Args:
-        family_secret: of a refresh token; an access token has none.
+        family_secret: from a refresh token; None for an access token.
     """
 
     session_id: UUID
@@ -260,11 +260,11 @@ class SessionToken:
 
 
 def read_session_token(token: str) -> SessionToken:
-    """The session of a refresh token, or of an access token that may have expired.
+    """Return the session of a refresh token, or of an access token that may have expired.
 
     Raises:
         InvalidTokenError: it is neither.
-        TokenExpiredError: a refresh token whose time is over.
+        TokenExpiredError: it is a refresh token that has expired.
     """
     try:
         presented = read_refresh_token(token)
@@ -275,10 +275,10 @@ def read_session_token(token: str) -> SessionToken:
 
 
 def introspect(token: str) -> dict[str, Any]:
-    """What another service may know of an access token (RFC 7662 §2.2).
+    """Return the facts about an access token that another service may know (RFC 7662 §2.2).
 
     Returns:
-        `{"active": False}` and nothing else for whatever is not a good access token.
+        `{"active": False}` and nothing else if it is not a valid access token of a live session.
     """
     try:
         authentication = authenticate_access_token(token)
@@ -290,6 +290,6 @@ def introspect(token: str) -> dict[str, Any]:
         "active": True,
         **{name: claims[name] for name in names},
         "token_type": "Bearer",
-        # RFC 7662: a name for people. Not every account has chosen one.
+        # RFC 7662 §2.2: a name for people. Accounts without a username show the address.
         "username": account.username or account.email,
     }
