@@ -31,7 +31,7 @@ from authserve.users.errors import AccountsExistError
 from authserve.users.events import UserCreated
 
 FIRST_LINK_LIFETIME = timedelta(hours=24)
-"""How long a link lasts (chosen: a day to pass it on)."""
+"""Lifetime of a link (chosen: a day to pass it on)."""
 
 TOKEN_BYTES = 48
 """Random bytes of a token: more than the 256 bits of opaque tokens (ASVS 11.5.1). Encoded they are

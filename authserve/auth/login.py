@@ -205,7 +205,7 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     """Count, audit and commit the failure before it is answered (ASVS 16.3.1).
 
     Raises:
-        TooManyAttemptsError: a block has begun meanwhile; then this failure is not recorded.
+        TooManyAttemptsError: a block has begun meanwhile; then no failed sign-in is audited.
     """
     credentials, request = attempt.credentials, attempt.request
     subject = credentials.ref if credentials else None

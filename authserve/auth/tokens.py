@@ -47,7 +47,7 @@ REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", 
 DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
 
 DEVICE_TOKEN_TTL = timedelta(days=180)
-"""How long a device token lasts (contract)."""
+"""Lifetime of a device token (contract)."""
 
 CLIENT_ID = "authserve"
 """The claim that RFC 9068 requires; until machine clients exist, it is the same in all tokens."""
