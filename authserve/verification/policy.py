@@ -26,7 +26,7 @@ LIFETIMES = {
     # ASVS 6.4.1: initial secrets are short-lived. Chosen: an invited person may be away.
     Purpose.INVITATION: timedelta(days=3),
 }
-"""How long each link lasts, from the latest try to send its mail: mail delays must not consume the
+"""Lifetime of each link, from the latest try to send its mail: mail delays must not consume the
 link's lifetime."""
 
 MAIL_KINDS = {
@@ -39,7 +39,7 @@ MAIL_KINDS = {
 PURPOSES = {kind: purpose for purpose, kind in MAIL_KINDS.items()}
 
 TOKEN_RETENTION = timedelta(days=30)
-"""How long rows are kept after their tokens expire (chosen); users can export them until then."""
+"""Time for which rows outlive their tokens' expiry (chosen); users can export them until then."""
 
 
 class TokenTimes(Protocol):
