@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 LEASE = timedelta(seconds=45)
-"""How long one worker holds a claimed message. It is far longer than a delivery may take (10 s),
-so two workers never deliver one message at once; a killed worker's message is claimed again within
-a minute."""
+"""Time for which one worker holds a claimed message. It is far longer than a delivery may take
+(10 s), so two workers never deliver one message at once; a killed worker's message is claimed again
+within a minute."""
 
 HORIZON = timedelta(hours=24)
-"""How long an undelivered message is retried before it is given up (chosen: a mail server may be
-down for a night)."""
+"""Age at which an undelivered message is given up (chosen: a mail server may be down for a
+night)."""
 
 BACKOFF_BASE = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(seconds=100)
@@ -28,7 +28,7 @@ REFUSAL_PAUSE = timedelta(minutes=5)
 
 SENT_RETENTION = timedelta(days=7)
 DEAD_RETENTION = timedelta(days=30)
-"""How long finished messages are kept for inspection (chosen): sent and dropped ones for
+"""Time for which finished messages are kept for inspection (chosen): sent and dropped ones for
 `SENT_RETENTION`, given-up ones for `DEAD_RETENTION`."""
 
 
