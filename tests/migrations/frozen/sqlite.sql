@@ -1,0 +1,260 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0006');
+CREATE TABLE audit_batches (
+	seq INTEGER NOT NULL, 
+	event_count INTEGER NOT NULL, 
+	first_event_id CHAR(32) NOT NULL, 
+	last_event_id CHAR(32) NOT NULL, 
+	oldest_at DATETIME NOT NULL, 
+	newest_at DATETIME NOT NULL, 
+	sealed_at DATETIME NOT NULL, 
+	events_digest BLOB NOT NULL, 
+	previous_head BLOB NOT NULL, 
+	head BLOB NOT NULL, 
+	event_digests BLOB, 
+	pruned_at DATETIME, 
+	mac BLOB NOT NULL, 
+	CONSTRAINT pk_audit_batches PRIMARY KEY (seq)
+);
+INSERT INTO "audit_batches" VALUES(1,10,'01a21df75fac76bb9556416e38b7bbbd','01a21df7615675f891ce7971e71c519c','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',X'DD00276BE8BDF7775BBBEA40E86E87F2519002C2EC102425FD3F7E2AFC38F875',X'0000000000000000000000000000000000000000000000000000000000000000',X'08576957B30FAE02BFE96777FE114F7738686FD4FBB8427EBCBE0B4F4BB39702',X'2B4407A6B96EB553BAAC2AF92A90554829FBF9D49AE3D0F6681AB796B3D6B04BA47B9C675484778DBCF9583235587A333D73D863A781F21761285C4783AB30B8719E6C0550F845F8358C61A6C84191C6C95CEA2A4D86BD9BA2EAEEC3B19419E3458B52CD4471F70B604DBBC3FF30C4696A028E7C80080CD9919197C8AC801396D14C8563E4F4530AC68EE6623CE3D3471225575B6504DB5EC06FB0FA77A12F7FB0D627262A05CB66A09A8665B2F99A32F4F51B94B9B20C009C29C0E03EA6DB435644B460635159F09F2C0119E046CD493CBF18B867EBFAE6ED0C6312FA1069A19079BFDCEFFBC5DA073B737B303C6F246B254D6FF6E577F21A0BDC049DE66C6115E6260CB88A376E0F1D9D036979EF19EDC74D8005F0CA5F8EDA179E6A2EF74515A43ABD0801B14D9733009D7D80DE3B0146026F83D2B5C96E8AA3A27184DDFA',NULL,X'9B1BE76A23A73D44964C0187F9D4E92ACB8DF1E5E131960794ABCF6A61FEC48F');
+CREATE TABLE audit_chain (
+	id INTEGER NOT NULL, 
+	seq INTEGER NOT NULL, 
+	head BLOB NOT NULL, 
+	mac BLOB NOT NULL, 
+	is_pruning BOOLEAN DEFAULT 0 NOT NULL, 
+	CONSTRAINT pk_audit_chain PRIMARY KEY (id)
+);
+INSERT INTO "audit_chain" VALUES(1,1,X'08576957B30FAE02BFE96777FE114F7738686FD4FBB8427EBCBE0B4F4BB39702',X'0D43B89D117A87E47528544BCD5D0221819A7C84B4EB183D7636AA32F4816E7D',0);
+CREATE TABLE audit_details (
+	event_id CHAR(32) NOT NULL, 
+	salt BLOB NOT NULL, 
+	ip VARCHAR(45), 
+	user_agent VARCHAR(512), 
+	details JSON NOT NULL, 
+	CONSTRAINT pk_audit_details PRIMARY KEY (event_id), 
+	CONSTRAINT fk_audit_details_event_id_audit_events FOREIGN KEY(event_id) REFERENCES audit_events (id) ON DELETE CASCADE
+);
+INSERT INTO "audit_details" VALUES('01a21df75fac76bb9556416e38b7bbbd',X'189AFA020E701DCBEDBFF3FEEAB80BCE','127.0.0.1','Werkzeug/3.1.9','{}');
+INSERT INTO "audit_details" VALUES('01a21df75fd3729fbb0d545dfef5ad15',X'EF6E56814D9F5921CB3EB560B4B87C99','127.0.0.1','Werkzeug/3.1.9','{}');
+INSERT INTO "audit_details" VALUES('01a21df75ffe74d2b20f4a54b9a70f6c',X'AF02711F0C2D53C960021CB7A2ED8E65','127.0.0.1','Werkzeug/3.1.9','{}');
+INSERT INTO "audit_details" VALUES('01a21df760267253951d7dcff3ec5466',X'F08166111CF86A06F1DE2F4782BAAA28',NULL,NULL,'{"granted": ["admin"], "revoked": ["user"]}');
+INSERT INTO "audit_details" VALUES('01a21df760477501b29bd12a4b1527c5',X'240C0E24D6EADB049F06EF85E210ABAF',NULL,NULL,'{"kid": "gsSnz41me4CZNjFJkQhvTA", "cause": "due"}');
+INSERT INTO "audit_details" VALUES('01a21df7607271388ed0408cfb9b6e14',X'8AF6980A2AE49D0D707D80051296955B','127.0.0.1','Werkzeug/3.1.9','{"session_id": "01a21df7-6066-742a-a5d1-78878d67587b", "amr": ["pwd"]}');
+INSERT INTO "audit_details" VALUES('01a21df760cf718c91fbcc4eb85005b9',X'6FDD9B1E5B2E31B246C6205B4C70D7B9','127.0.0.1','Werkzeug/3.1.9','{"session_id": "01a21df7-60ce-737c-bef1-41efb32f57a9", "amr": ["pwd"]}');
+INSERT INTO "audit_details" VALUES('01a21df760ec71f7adbc2130023801cd',X'38F70BD4B615179D960E8361FAB739F8','127.0.0.1','Werkzeug/3.1.9','{}');
+INSERT INTO "audit_details" VALUES('01a21df7611a775392e7c71d20d5fddf',X'61B4598D495B5174638804F0FEA37BC8','127.0.0.1','Werkzeug/3.1.9','{"roles": ["user"]}');
+INSERT INTO "audit_details" VALUES('01a21df7615675f891ce7971e71c519c',X'6A49704ED343F12D167AAFA97C52F0B0','127.0.0.1','Werkzeug/3.1.9','{"reason": "wrong_password"}');
+INSERT INTO "audit_details" VALUES('01a21df7619a761ea073c4fe69482a7a',X'EF90B006BC324BE6DFB873185A4FD303','127.0.0.1','Werkzeug/3.1.9','{"reason": "wrong_password"}');
+CREATE TABLE audit_events (
+	id CHAR(32) NOT NULL, 
+	occurred_at DATETIME NOT NULL, 
+	action VARCHAR(64) NOT NULL, 
+	outcome VARCHAR(16) NOT NULL, 
+	actor_audit_id CHAR(32), 
+	subject_audit_id CHAR(32), 
+	correlation_id VARCHAR(64), 
+	details_digest BLOB NOT NULL, 
+	CONSTRAINT pk_audit_events PRIMARY KEY (id)
+);
+INSERT INTO "audit_events" VALUES('01a21df75fac76bb9556416e38b7bbbd','2026-11-27 12:00:00.000000','user.registered','success',NULL,'573d3417d35847108046e865af4f24bd','13952ec02f1445bf8d8495616923e81b',X'2FB3D5C6551BB5A5972C85E708810B8B18ED57E3429FCB6E479CD487A8723F77');
+INSERT INTO "audit_events" VALUES('01a21df75fd3729fbb0d545dfef5ad15','2026-11-27 12:00:00.000000','user.registered','success',NULL,'725b9c08ea864c279a5a4f88cdd31e2c','690a3ee90bc74bb9a7d0486d82660f9f',X'148CBE4E4B14FCB613A7ADFDFF454EFB3CAE70FF6429F51C8EDBE77F1EE355AA');
+INSERT INTO "audit_events" VALUES('01a21df75ffe74d2b20f4a54b9a70f6c','2026-11-27 12:00:00.000000','user.registered','success',NULL,'c4020b148f414521bf186c50aa77267f','3a66881120974b0da288690977d8a5b0',X'33F274325E79FE35541818299990A3A32497A12C23E8274532EE105A179E5948');
+INSERT INTO "audit_events" VALUES('01a21df760267253951d7dcff3ec5466','2026-11-27 12:00:00.000000','user.roles_changed','success',NULL,'c4020b148f414521bf186c50aa77267f',NULL,X'11B9F2657E7DE47A530272453AD4E9F599AE879266E41036E7F986CE45C225DC');
+INSERT INTO "audit_events" VALUES('01a21df760477501b29bd12a4b1527c5','2026-11-27 12:00:00.000000','key.rotated','success',NULL,NULL,NULL,X'E2E4B3AB73606C9F6B36A030C6307C366EEADD942CF902E9F7E40412339DD623');
+INSERT INTO "audit_events" VALUES('01a21df7607271388ed0408cfb9b6e14','2026-11-27 12:00:00.000000','session.started','success','573d3417d35847108046e865af4f24bd','573d3417d35847108046e865af4f24bd','3da1fedda02c42f29085a13467934499',X'2D6842A6CC8FA56C70FB1BE4743EC0E60D924BD6777E8C99AF619CE7A2D7ABEC');
+INSERT INTO "audit_events" VALUES('01a21df760cf718c91fbcc4eb85005b9','2026-11-27 12:00:00.000000','session.started','success','c4020b148f414521bf186c50aa77267f','c4020b148f414521bf186c50aa77267f','388c00786c384052bae771acbd59f5ee',X'BD33176A2F7AE06D2BFCB416155D245AC45A757B0D1DE890D54D4B7BDCAC05B4');
+INSERT INTO "audit_events" VALUES('01a21df760ec71f7adbc2130023801cd','2026-11-27 12:00:00.000000','user.email_change_requested','success','573d3417d35847108046e865af4f24bd','573d3417d35847108046e865af4f24bd','40f4a403634c4cda9c032114bcab505d',X'2D23B26651C601CA8BADEC9BBCDF21E3A98E7497A7A68E0F91D8E326E5CDC2ED');
+INSERT INTO "audit_events" VALUES('01a21df7611a775392e7c71d20d5fddf','2026-11-27 12:00:00.000000','user.invited','success','c4020b148f414521bf186c50aa77267f','a37ea7fc61bf4552951009af531f3952','e6960ae93f5144dbab5db9dee82ed278',X'2A4AF880A8B3362CEE0569758C5BE9D08C93DB0C58C7C20ED88B6D862A327A38');
+INSERT INTO "audit_events" VALUES('01a21df7615675f891ce7971e71c519c','2026-11-27 12:00:00.000000','session.sign_in_failed','failure',NULL,'725b9c08ea864c279a5a4f88cdd31e2c','61000248224946739a7619599832d4f9',X'20772523B9394164E136DCAA37D3F2B52B948D2F8A99933B3F35AF376238591D');
+INSERT INTO "audit_events" VALUES('01a21df7619a761ea073c4fe69482a7a','2026-11-27 12:00:00.000000','session.sign_in_failed','failure',NULL,'725b9c08ea864c279a5a4f88cdd31e2c','56d2e4de531046a18cf9173ba6f4c099',X'EAD391E7CD2904CACE1364BCADB0707159180B7AE6F7B9EF49CB33E65D9E9E36');
+CREATE TABLE audit_seals (
+	event_id CHAR(32) NOT NULL, 
+	batch_seq INTEGER NOT NULL, 
+	position INTEGER NOT NULL, 
+	CONSTRAINT pk_audit_seals PRIMARY KEY (event_id), 
+	CONSTRAINT uq_audit_seals_batch_seq_position UNIQUE (batch_seq, position)
+);
+INSERT INTO "audit_seals" VALUES('01a21df75fac76bb9556416e38b7bbbd',1,0);
+INSERT INTO "audit_seals" VALUES('01a21df75fd3729fbb0d545dfef5ad15',1,1);
+INSERT INTO "audit_seals" VALUES('01a21df75ffe74d2b20f4a54b9a70f6c',1,2);
+INSERT INTO "audit_seals" VALUES('01a21df760267253951d7dcff3ec5466',1,3);
+INSERT INTO "audit_seals" VALUES('01a21df760477501b29bd12a4b1527c5',1,4);
+INSERT INTO "audit_seals" VALUES('01a21df7607271388ed0408cfb9b6e14',1,5);
+INSERT INTO "audit_seals" VALUES('01a21df760cf718c91fbcc4eb85005b9',1,6);
+INSERT INTO "audit_seals" VALUES('01a21df760ec71f7adbc2130023801cd',1,7);
+INSERT INTO "audit_seals" VALUES('01a21df7611a775392e7c71d20d5fddf',1,8);
+INSERT INTO "audit_seals" VALUES('01a21df7615675f891ce7971e71c519c',1,9);
+CREATE TABLE audit_unsealed (
+	event_id CHAR(32) NOT NULL, 
+	CONSTRAINT pk_audit_unsealed PRIMARY KEY (event_id)
+);
+INSERT INTO "audit_unsealed" VALUES('01a21df7619a761ea073c4fe69482a7a');
+CREATE TABLE one_time_tokens (
+	id CHAR(32) NOT NULL, 
+	purpose VARCHAR(32) NOT NULL, 
+	user_id CHAR(32) NOT NULL, 
+	email VARCHAR(254) NOT NULL, 
+	requested_at DATETIME NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	used_at DATETIME, 
+	superseded_at DATETIME, 
+	CONSTRAINT pk_one_time_tokens PRIMARY KEY (id), 
+	CONSTRAINT fk_one_time_tokens_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE outbox_messages (
+	id CHAR(32) NOT NULL, 
+	kind VARCHAR(40) NOT NULL, 
+	topic VARCHAR(320), 
+	user_id CHAR(32), 
+	payload JSON NOT NULL, 
+	state VARCHAR(16) NOT NULL, 
+	attempts INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	next_attempt_at DATETIME NOT NULL, 
+	leased_until DATETIME, 
+	lease_id CHAR(32), 
+	finished_at DATETIME, 
+	last_error VARCHAR(200), 
+	CONSTRAINT pk_outbox_messages PRIMARY KEY (id)
+);
+INSERT INTO "outbox_messages" VALUES('01a21df75faf71dc8f8cac7b18266c9d','verify_email','verify_email:alice@example.com',NULL,'{"email": "alice@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df75fd874918b1fc5a66028e5d9','verify_email','verify_email:bob@example.com',NULL,'{"email": "bob@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df75ffe74d2b20f4a55e35ac565','verify_email','verify_email:carol@example.com',NULL,'{"email": "carol@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df760e2765ca6f043ceb9171924','reset_password','reset_password:bob@example.com',NULL,'{"email": "bob@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df760e873b390bc8ce3ce9a6ac4','change_email','change_email:01a21df7-5f8f-70d0-9081-e512f1b5d6fa','01a21df75f8f70d09081e512f1b5d6fa','{"email": "alice@new.example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df760eb722e899e0f9197ded292','email_change_requested',NULL,'01a21df75f8f70d09081e512f1b5d6fa','{"email": "alice@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+INSERT INTO "outbox_messages" VALUES('01a21df76112717e935884679fdf0672','invitation','invitation:01a21df7-6106-772e-af84-426f04915272','01a21df76106772eaf84426f04915272','{"email": "dave@example.com"}','pending',0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,NULL,NULL,NULL);
+CREATE TABLE rate_counters (
+	"key" VARCHAR(200) NOT NULL, 
+	hits INTEGER NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	CONSTRAINT pk_rate_counters PRIMARY KEY ("key")
+);
+INSERT INTO "rate_counters" VALUES('failures:52e0a4e6dff9870172238d01654b2208038a383311257ece66502f52e87fa1dc',2,'2026-11-27 12:05:00.000000');
+INSERT INTO "rate_counters" VALUES('failures:9aeb4d2ad078ddf41671d77038c863dad81102f27fe26ee6fce1bf050e1bcd39',2,'2026-11-27 12:01:00.000000');
+CREATE TABLE roles (
+	name VARCHAR(64) NOT NULL, 
+	description VARCHAR(200) DEFAULT '' NOT NULL, 
+	permissions TEXT DEFAULT '' NOT NULL, 
+	is_built_in BOOLEAN DEFAULT 0 NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_roles PRIMARY KEY (name)
+);
+INSERT INTO "roles" VALUES('admin','May do everything.','audit:read roles:read roles:write sessions:read sessions:write tokens:introspect users:read users:write',1,'2026-11-27 17:04:40.623677','2026-11-27 17:04:40.623677');
+INSERT INTO "roles" VALUES('user','Every account has it.','',1,'2026-11-27 17:04:40.623677','2026-11-27 17:04:40.623677');
+CREATE TABLE sessions (
+	id CHAR(32) NOT NULL, 
+	user_id CHAR(32) NOT NULL, 
+	generation INTEGER NOT NULL, 
+	family_digest BLOB NOT NULL, 
+	rotated_at DATETIME, 
+	created_at DATETIME NOT NULL, 
+	last_used_at DATETIME NOT NULL, 
+	idle_expires_at DATETIME NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	ip VARCHAR(45), 
+	user_agent VARCHAR(512), 
+	amr JSON NOT NULL, 
+	auth_time DATETIME NOT NULL, 
+	revoked_at DATETIME, 
+	revoke_reason VARCHAR(32), 
+	CONSTRAINT pk_sessions PRIMARY KEY (id), 
+	CONSTRAINT fk_sessions_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "sessions" VALUES('01a21df76066742aa5d178878d67587b','01a21df75f8f70d09081e512f1b5d6fa',1,X'9C1B1C002C813D69A299ACEB97DFE19104A0E929779A2A09A11102031AC6D30A','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-12-11 12:00:00.000000','2026-12-27 12:00:00.000000','127.0.0.1','Werkzeug/3.1.9','["pwd"]','2026-11-27 12:00:00.000000',NULL,NULL);
+INSERT INTO "sessions" VALUES('01a21df760ce737cbef141efb32f57a9','01a21df75ff374638c61f9834e25dbaa',0,X'A6B8C394FE2DE8EC2DC13B26CC2770D39226FB3AD3ADA76CCFA5A3BED253C1AE',NULL,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-12-11 12:00:00.000000','2026-12-27 12:00:00.000000','127.0.0.1','Werkzeug/3.1.9','["pwd"]','2026-11-27 12:00:00.000000',NULL,NULL);
+CREATE TABLE signing_keys (
+	kid VARCHAR(64) NOT NULL, 
+	serial INTEGER NOT NULL, 
+	algorithm VARCHAR(16) NOT NULL, 
+	public_pem TEXT NOT NULL, 
+	private_sealed BLOB NOT NULL, 
+	published_at DATETIME NOT NULL, 
+	active_from DATETIME NOT NULL, 
+	retire_at DATETIME, 
+	CONSTRAINT pk_signing_keys PRIMARY KEY (kid), 
+	CONSTRAINT uq_signing_keys_serial UNIQUE (serial)
+);
+INSERT INTO "signing_keys" VALUES('gsSnz41me4CZNjFJkQhvTA',1,'ES256','-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzSQTT7MRwCiRhUe24S8nmwowBFfB
++u5pqjTywIaJH3q53+z2QrmdLYBrmfsWvSNFOjgym75t9TuJYeFOL9M7cQ==
+-----END PUBLIC KEY-----
+',X'6BF089C63743CFD66FC2EF85471572FFEFF7001E042A3B8115DC68671B204E9874A719B80DB9B7715780EFA923BFD607950D21CAEFE4AC6EDD63EE54B929B69D36B2A04C8148F5004FA0516B73AFB4C0A85D9480863DFFFDBBB657886C0EAED832B15114ECFE38F45A671397912D1DE155DA0F7AD3A08B8928937CF88D5436677F9AEFE16BBE88D608AAECA0ED680E62AC6A7C73830118DECDAB55979E21F90E18FD5AA68048','2026-11-27 12:00:00.000000','2026-11-27 11:59:30.000000',NULL);
+CREATE TABLE user_roles (
+	user_id CHAR(32) NOT NULL, 
+	role_name VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_user_roles PRIMARY KEY (user_id, role_name), 
+	CONSTRAINT fk_user_roles_role_name_roles FOREIGN KEY(role_name) REFERENCES roles (name) ON DELETE RESTRICT, 
+	CONSTRAINT fk_user_roles_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "user_roles" VALUES('01a21df75f8f70d09081e512f1b5d6fa','user');
+INSERT INTO "user_roles" VALUES('01a21df75fd2718580d712e2c4902d94','user');
+INSERT INTO "user_roles" VALUES('01a21df75ff374638c61f9834e25dbaa','admin');
+INSERT INTO "user_roles" VALUES('01a21df76106772eaf84426f04915272','user');
+CREATE TABLE users (
+	id CHAR(32) NOT NULL, 
+	audit_id CHAR(32) NOT NULL, 
+	email VARCHAR(254) NOT NULL, 
+	email_verified BOOLEAN DEFAULT 0 NOT NULL, 
+	username VARCHAR(32), 
+	display_name VARCHAR(100), 
+	name_key VARCHAR(300), 
+	password_hash VARCHAR(255), 
+	password_version INTEGER DEFAULT '0' NOT NULL, 
+	is_active BOOLEAN DEFAULT 1 NOT NULL, 
+	mfa_enabled BOOLEAN DEFAULT 0 NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	last_login_at DATETIME, failed_sign_ins INTEGER DEFAULT '0' NOT NULL, 
+	CONSTRAINT pk_users PRIMARY KEY (id), 
+	CONSTRAINT uq_users_audit_id UNIQUE (audit_id), 
+	CONSTRAINT uq_users_email UNIQUE (email), 
+	CONSTRAINT uq_users_username UNIQUE (username)
+);
+INSERT INTO "users" VALUES('01a21df75f8f70d09081e512f1b5d6fa','573d3417d35847108046e865af4f24bd','alice@example.com',0,'alice','Alice','alice','$argon2id$v=19$m=8,t=1,p=1$+H09hE1+3VxdNd3bASGmyw$fyBTvSXnT1ylkXrKAiFKPirrOI99n+v/qplvsHKIJ+g',0,1,0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',0);
+INSERT INTO "users" VALUES('01a21df75fd2718580d712e2c4902d94','725b9c08ea864c279a5a4f88cdd31e2c','bob@example.com',0,'bob','Bob','bob','$argon2id$v=19$m=8,t=1,p=1$cLKfNxqhlAmnqbBnBHv1vA$Y8yR1Na7PfCkoHjCE9sklP3eHz12U10qAXqpjdBNkhY',0,1,0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,2);
+INSERT INTO "users" VALUES('01a21df75ff374638c61f9834e25dbaa','c4020b148f414521bf186c50aa77267f','carol@example.com',0,'carol','Carol','carol','$argon2id$v=19$m=8,t=1,p=1$Jr4eGXlH7aBEXX742dF9jQ$OOHfCuJ/df3xfjHHv3YEM6IPyt/Xj3ZMX7Dauvd/qP0',0,1,0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',0);
+INSERT INTO "users" VALUES('01a21df76106772eaf84426f04915272','a37ea7fc61bf4552951009af531f3952','dave@example.com',0,NULL,NULL,NULL,NULL,0,1,0,'2026-11-27 12:00:00.000000','2026-11-27 12:00:00.000000',NULL,0);
+CREATE INDEX ix_audit_events_action_id ON audit_events (action, id);
+CREATE INDEX ix_audit_events_actor_audit_id_id ON audit_events (actor_audit_id, id);
+CREATE INDEX ix_audit_events_occurred_at ON audit_events (occurred_at);
+CREATE INDEX ix_audit_events_subject_audit_id_id ON audit_events (subject_audit_id, id);
+CREATE INDEX ix_users_is_active_id ON users (is_active, id);
+CREATE INDEX ix_users_name_key ON users (name_key);
+CREATE INDEX ix_sessions_expires_at ON sessions (expires_at);
+CREATE INDEX ix_sessions_revoked_at ON sessions (revoked_at);
+CREATE INDEX ix_sessions_user_id_created_at ON sessions (user_id, created_at);
+CREATE INDEX ix_user_roles_role_name_user_id ON user_roles (role_name, user_id);
+CREATE INDEX ix_rate_counters_expires_at ON rate_counters (expires_at);
+CREATE INDEX ix_outbox_messages_due ON outbox_messages (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX ix_outbox_messages_topic_id ON outbox_messages (topic, id);
+CREATE INDEX ix_outbox_messages_user_id_id ON outbox_messages (user_id, id);
+CREATE INDEX ix_outbox_messages_state_created_at ON outbox_messages (state, created_at);
+CREATE UNIQUE INDEX uq_one_time_tokens_user_id_purpose ON one_time_tokens (user_id, purpose) WHERE used_at IS NULL AND superseded_at IS NULL;
+CREATE INDEX ix_one_time_tokens_user_id ON one_time_tokens (user_id);
+CREATE INDEX ix_one_time_tokens_email ON one_time_tokens (email);
+CREATE INDEX ix_one_time_tokens_expires_at ON one_time_tokens (expires_at);
+CREATE INDEX ix_audit_batches_pruned_at_newest_at ON audit_batches (pruned_at, newest_at);
+CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events WHEN NOT EXISTS (SELECT 1 FROM audit_chain WHERE is_pruning)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_events_no_replace BEFORE INSERT ON audit_events
+    WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_events_note AFTER INSERT ON audit_events
+    BEGIN INSERT INTO audit_unsealed (event_id) VALUES (NEW.id); END;
+CREATE TRIGGER audit_details_no_update BEFORE UPDATE ON audit_details
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_details_no_replace BEFORE INSERT ON audit_details
+    WHEN EXISTS (SELECT 1 FROM audit_details WHERE event_id = NEW.event_id)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE INDEX ix_users_created_at_id ON users (created_at, id);
+CREATE INDEX ix_users_is_active_created_at_id ON users (is_active, created_at, id);
+COMMIT;
