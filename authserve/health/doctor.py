@@ -21,7 +21,6 @@ from authserve.health.imported_passwords import imported_passwords
 from authserve.health.processes import web_workers, worker
 from authserve.health.restores import sessions
 from authserve.health.server import gunicorn_version
-from authserve.health.timeouts import database_timeouts
 from authserve.health.trail import audit_trail, audit_verification, former_secrets
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
@@ -84,7 +83,6 @@ def examine() -> Iterator[Finding]:
         yield former_secrets(settings)
     if db.engine.dialect.name == "postgresql":
         yield _connections(settings)
-        yield database_timeouts(settings)
 
 
 def _secret(settings: Settings) -> Finding:

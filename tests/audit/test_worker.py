@@ -12,7 +12,7 @@ from authserve.audit.models import AuditBatch, AuditChain
 from authserve.audit.worker import JOBS, SEAL_SECS
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.outbox.worker import JOBS_EXTENSION, MAINTENANCE_SECS, Worker
+from authserve.outbox.worker import HEARTBEAT, JOBS_EXTENSION, MAINTENANCE_SECS, Worker
 from tests.support.trail import event_ids, places, seal_all, write_events
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -54,7 +54,7 @@ def turns(app: Flask) -> Turns:
 
 
 def test_the_service_brings_its_jobs(app: Flask) -> None:
-    assert app.extensions[JOBS_EXTENSION] == JOBS
+    assert app.extensions[JOBS_EXTENSION] == (HEARTBEAT, *JOBS)
 
 
 def test_it_seals_at_the_start_and_every_minute(turns: Turns) -> None:

@@ -18,7 +18,7 @@ from authserve.core.crypto import (
     is_equal,
     random_bytes,
 )
-from tests.core.conftest import SECRET
+from tests.conftest import CORE_SECRET as SECRET
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "hkdf_sha256.json").read_text()

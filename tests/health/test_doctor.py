@@ -381,4 +381,4 @@ def test_it_warns_of_timeouts_that_are_not_in_force(app: Flask) -> None:
         event.listen(db.engine, "connect", forget)
     found = examine(app)[1]["timeouts"]
     assert found["level"] == "warning"
-    assert found["message"].startswith("Not in force: statement_timeout. ")
+    assert found["message"].startswith("statement_timeout is off: ")

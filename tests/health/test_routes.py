@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from authserve.database.transactions import transaction
 from authserve.outbox.enqueue import enqueue
-from tests.http.conftest import Log
+from tests.conftest import Log
 from tests.support.marks import on_sqlite
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError, InterfaceError
 from authserve.core.errors import AuthserveError, ThrottledError, UnavailableError
 from authserve.database.transactions import db
 from authserve.http.errors import RETRY_AFTER_RANGE_SECS, status_of
-from tests.http.conftest import Log
+from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, register
 from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe, cookie_client

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from authserve.core.logs import correlation_id_var
 from authserve.health.drain import DRAIN_EXTENSION
 from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
-from tests.http.conftest import Log
+from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe, cookie_client

@@ -6,7 +6,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.http.conftest import lose_database  # noqa: F401 - a fixture
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
 
 

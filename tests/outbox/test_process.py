@@ -102,6 +102,7 @@ def test_it_finishes_its_delivery_when_told_to_stop(
     assert [line["event"] for line in worker.log()] == [
         "worker started",
         "message sent",
+        "audit trail verified",
         "worker stopped",
     ]
 
