@@ -17,8 +17,8 @@ from gunicorn.glogging import Logger
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
+from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.core.logs import JSONLineFormatter, LineHandler
-from authserve.database.server_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.keys.store import KEY_STORE_EXTENSION
 from authserve.passwords.policy import load_common_passwords
 from authserve.serving.open_files import raise_open_file_limit

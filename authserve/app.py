@@ -52,9 +52,9 @@ from authserve.users.events import (
 )
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.requests import (
-    follow_changed_password,
-    follow_disabled_password,
     forget_messages,
+    on_password_changed,
+    on_password_disabled,
 )
 from authserve.verification.routes import blueprint as email_blueprint
 
@@ -63,8 +63,8 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (UserDeleted, keep_an_admin),
     (UserDeactivated, end_sessions_of_deactivated),
     (UserPasswordChanged, end_other_sessions),
-    (UserPasswordChanged, follow_changed_password),
-    (PasswordDisabled, follow_disabled_password),
+    (UserPasswordChanged, on_password_changed),
+    (PasswordDisabled, on_password_disabled),
     (UserDeleted, forget_messages),
     # After the handlers above, so that an event that one of them refuses is not recorded.
     (DomainEvent, record),

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from authserve.auth.queries import SignIn, TokenHolder, find_holder, find_sign_in
+from authserve.auth.queries import LiveSession, TokenSubject, find_live_session, find_subject
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.core.errors import SessionRevokedError
-from authserve.sessions.policy import judge_session
+from authserve.sessions.policy import check_session
 from authserve.sessions.statements import IssuedSession, require_live
 from authserve.users.credentials import Credentials
 
@@ -43,7 +43,7 @@ def is_device_of(device: Device, credentials: Credentials | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class LoginResult:
     """A session, ready for a pair of tokens.
 
     Args:
@@ -52,13 +52,13 @@ class SignedIn:
     """
 
     session: IssuedSession
-    holder: TokenHolder
+    holder: TokenSubject
     device: Device | None = None
 
 
 def signed_in(
     session: IssuedSession, row: Row[Any] | None, device: Device | None = None
-) -> SignedIn:
+) -> LoginResult:
     """Return the session with the current state of its user.
 
     Args:
@@ -68,21 +68,21 @@ def signed_in(
     Raises:
         SessionRevokedError, TokenExpiredError: see `get_live_sign_in`.
     """
-    holder = find_holder(row) if row is not None else get_live_sign_in(session.id).holder
+    holder = find_subject(row) if row is not None else get_live_sign_in(session.id).holder
     if holder is None:
         raise SessionRevokedError
-    return SignedIn(session, holder, device)
+    return LoginResult(session, holder, device)
 
 
-def get_live_sign_in(session_id: UUID) -> SignIn:
+def get_live_sign_in(session_id: UUID) -> LiveSession:
     """Return a live session with its user and their permissions.
 
     Raises:
         SessionRevokedError: the session is unknown or was ended, or its user is not active.
         TokenExpiredError: its idle or absolute limit has passed.
     """
-    sign_in = find_sign_in(session_id)
+    sign_in = find_live_session(session_id)
     if sign_in is None or not sign_in.row.is_active:
         raise SessionRevokedError
-    require_live(judge_session(sign_in.row, now()))
+    require_live(check_session(sign_in.row, now()))
     return sign_in

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from authserve.auth.current_session import Device, SignedIn, is_device_of, new_device, signed_in
+from authserve.auth.current_session import Device, LoginResult, is_device_of, new_device, signed_in
 from authserve.auth.device_notice import follow_device
 from authserve.auth.errors import InvalidCredentialsError
-from authserve.auth.policy import SignInFailure, judge_sign_in
+from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.queries import START
 from authserve.core.actor import RequestInfo
 from authserve.core.errors import AuthserveError
@@ -60,7 +60,7 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
 
 def login(
     *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
-) -> SignedIn:
+) -> LoginResult:
     """Sign a user in with a password.
 
     Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no database
@@ -90,7 +90,7 @@ def login(
         is_known_caller=is_known or attempt.is_from_known_network,
         network=hashing_network(request),
     )
-    failure = judge_sign_in(
+    failure = check_sign_in(
         credentials,
         is_known_device=is_known,
         is_password_right=verification.is_valid,
@@ -102,7 +102,7 @@ def login(
         if start is not None:
             device = attempt.device or new_device(credentials.ref.id, credentials.password_version)
             return signed_in(start.session, start.row, device)
-        failure = _judge_changed(attempt)
+        failure = _explain_changed(attempt)
     _record_failure(failure, attempt)
     raise _REFUSALS[failure]
 
@@ -191,7 +191,7 @@ def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) ->
     return start
 
 
-def _judge_changed(attempt: _Attempt) -> SignInFailure:
+def _explain_changed(attempt: _Attempt) -> SignInFailure:
     """Return why a correct password is refused: the account changed during the check."""
     credentials = find_credentials(attempt.identifier) if attempt.identifier else None
     if credentials is not None and not credentials.is_active:

@@ -17,7 +17,7 @@ class SignInFailure(StrEnum):
     EMAIL_NOT_VERIFIED = "email_not_verified"
 
 
-def judge_sign_in(
+def check_sign_in(
     credentials: Credentials | None,
     *,
     is_known_device: bool,

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row, ScalarSelect, bindparam, func, select
 
 from authserve.core.actor import Actor, UserRef
-from authserve.database.prepared import planned_once
+from authserve.database.prepared import prepared
 from authserve.database.transactions import read_all, table_of
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
@@ -25,7 +25,7 @@ from authserve.users.models import User
 _SESSIONS, _USERS = table_of(Session), table_of(User)
 _ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
 
-_TOKEN_CHECK = planned_once(
+_TOKEN_CHECK = prepared(
     select(
         _SESSIONS.c.id.label("session_id"),
         _SESSIONS.c.revoked_at,
@@ -74,14 +74,14 @@ _OF_HOLDER = (
 )
 
 START = BEGIN.returning(*_OF_HOLDER)
-ROTATION = planned_once(ADVANCE.returning(*_OF_HOLDER), name="session_rotation")
+ROTATION = prepared(ADVANCE.returning(*_OF_HOLDER), name="session_rotation")
 """Statements that start or rotate a session and return the data of its access token. `START` is not
 prepared: it runs in a transaction, which could not continue if the connection had lost the prepared
 statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenHolder:
+class TokenSubject:
     """The user and session that an access token is for, with the data of its claims.
 
     Args:
@@ -97,13 +97,13 @@ class TokenHolder:
     roles: Sequence[str]
 
 
-def find_holder(row: Row[Any]) -> TokenHolder | None:
+def find_subject(row: Row[Any]) -> TokenSubject | None:
     """Return the holder of a row of `START` or `ROTATION`; None if the user is not active."""
     return _holder(row, row.id, row.user_id, (row.roles or "").split()) if row.is_active else None
 
 
-def _holder(row: Row[Any], session_id: UUID, user_id: UUID, roles: Iterable[str]) -> TokenHolder:
-    return TokenHolder(
+def _holder(row: Row[Any], session_id: UUID, user_id: UUID, roles: Iterable[str]) -> TokenSubject:
+    return TokenSubject(
         user_id=user_id,
         session_id=session_id,
         expires_at=min(row.expires_at, row.idle_expires_at),
@@ -115,7 +115,7 @@ def _holder(row: Row[Any], session_id: UUID, user_id: UUID, roles: Iterable[str]
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn:
+class LiveSession:
     """The current state of a session, its user and the user's permissions.
 
     Args:
@@ -127,12 +127,12 @@ class SignIn:
     actor: Actor
 
     @property
-    def holder(self) -> TokenHolder:
+    def holder(self) -> TokenSubject:
         """The holder of another access token of the session."""
         return _holder(self.row, self.row.session_id, self.row.id, self.actor.roles)
 
 
-def find_sign_in(session_id: UUID) -> SignIn | None:
+def find_live_session(session_id: UUID) -> LiveSession | None:
     """Return a session with its user, roles and permissions, or None if it does not exist.
 
     The statement returns one row for each role.
@@ -141,7 +141,7 @@ def find_sign_in(session_id: UUID) -> SignIn | None:
     return _sign_in(rows) if rows else None
 
 
-def _sign_in(rows: Sequence[Row[Any]]) -> SignIn:
+def _sign_in(rows: Sequence[Row[Any]]) -> LiveSession:
     first = rows[0]
     held = [row for row in rows if row.role_name is not None]
     roles = tuple(sorted(row.role_name for row in held))
@@ -152,4 +152,4 @@ def _sign_in(rows: Sequence[Row[Any]]) -> SignIn:
         permissions=from_scopes(row.permissions for row in held),
         holds_everything=ADMIN_ROLE in roles,
     )
-    return SignIn(first, actor)
+    return LiveSession(first, actor)

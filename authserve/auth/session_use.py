@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from authserve.auth.current_session import SignedIn, get_live_sign_in, signed_in
-from authserve.auth.queries import ROTATION, SignIn
+from authserve.auth.current_session import LoginResult, get_live_sign_in, signed_in
+from authserve.auth.queries import ROTATION, LiveSession
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
 from authserve.sessions.errors import SessionNotFoundError
@@ -15,7 +15,7 @@ from authserve.sessions.start import renew_authentication
 from authserve.users.passwords import confirm_password
 
 
-def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
+def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> LoginResult:
     """Spend a refresh token and continue its session.
 
     Raises:
@@ -26,7 +26,7 @@ def refresh(presented: PresentedRefresh, *, request: RequestInfo) -> SignedIn:
     return signed_in(rotation.session, rotation.row)
 
 
-def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> SignIn:
+def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> LiveSession:
     """Verify the password of a signed-in user once more; the session stays the same.
 
     Raises:

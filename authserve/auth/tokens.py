@@ -14,8 +14,8 @@ from flask_jwt_extended import create_access_token, decode_token
 from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
-from authserve.auth.current_session import Device, SignedIn, get_live_sign_in
-from authserve.auth.queries import TokenHolder
+from authserve.auth.current_session import Device, LoginResult, get_live_sign_in
+from authserve.auth.queries import TokenSubject
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, UnauthenticatedError
 from authserve.core.ids import new_id
@@ -89,7 +89,7 @@ def require_signing_key() -> None:
     get_key_store().signing_key()
 
 
-def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
+def issue_pair(signed_in: LoginResult, *, fresh: bool) -> dict[str, Any]:
     """Return the contract's Tokens object for a session.
 
     Args:
@@ -106,7 +106,7 @@ def issue_pair(signed_in: SignedIn, *, fresh: bool) -> dict[str, Any]:
     }
 
 
-def issue_access_token(holder: TokenHolder, *, fresh: bool) -> dict[str, Any]:
+def issue_access_token(holder: TokenSubject, *, fresh: bool) -> dict[str, Any]:
     """Return a new access token of a live session, with its type and lifetime in seconds."""
     moment, settings = now(), get_settings()
     # The token never outlives the session (contract), even after rounding.
@@ -131,7 +131,7 @@ def issue_access_token(holder: TokenHolder, *, fresh: bool) -> dict[str, Any]:
     }
 
 
-def _issue_refresh_token(signed_in: SignedIn) -> str:
+def _issue_refresh_token(signed_in: LoginResult) -> str:
     session = signed_in.session
     return sign(
         REFRESH,

@@ -31,7 +31,7 @@ class DatabaseAwayError(psycopg2.OperationalError):  # type: ignore[misc]
     """The breaker is open: no connect was tried, since the last ones failed."""
 
 
-def unheard(error: Exception) -> Exception | None:
+def loggable_error(error: Exception) -> Exception | None:
     """Return the error to log with its traceback, or None if the breaker has logged the outage.
 
     One traceback per request would drown all other log lines.
@@ -44,7 +44,7 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, psycopg2.OperationalError) and not _REFUSAL.search(str(error))
 
 
-class _Door:
+class _GuardedConnect:
     """The breaker around an engine's connects.
 
     While the breaker is not closed, a thread tries to connect. So no caller waits for the
@@ -54,7 +54,7 @@ class _Door:
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
         self._lock = Lock()
-        self._lookout: Thread | None = None
+        self._probe: Thread | None = None
         self._attempt: Callable[[], Any]
 
     def connect(
@@ -84,19 +84,19 @@ class _Door:
     def _is_looked_after(self) -> bool:
         if self.breaker.is_closed:
             return False
-        return self._lookout is not None and self._lookout.is_alive()
+        return self._probe is not None and self._probe.is_alive()
 
     def _look_out(self) -> None:
         with self._lock:
             if self.breaker.is_closed or self._is_looked_after():
                 return
             # The thread keeps only a weak reference: it ends once the engine is unused.
-            self._lookout = Thread(
+            self._probe = Thread(
                 target=_look_until_closed, args=[weakref.ref(self)], name="database", daemon=True
             )
             # If no thread can be started, callers try to connect themselves.
             with suppress(RuntimeError):
-                self._lookout.start()
+                self._probe.start()
 
     def look(self) -> bool:
         """Try to connect if the breaker admits a call; return True while it is not closed."""
@@ -105,7 +105,7 @@ class _Door:
         return not self.breaker.is_closed
 
 
-def _look_until_closed(found: "weakref.ref[_Door]") -> None:
+def _look_until_closed(found: "weakref.ref[_GuardedConnect]") -> None:
     while (door := found()) is not None and door.look():
         del door
         time.sleep(_LOOK_SECS)
@@ -127,7 +127,7 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
     if engine.dialect.name != "postgresql":
         return ()
     breaker = Breaker("database", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
-    event.listen(engine, "do_connect", _Door(breaker).connect)
+    event.listen(engine, "do_connect", _GuardedConnect(breaker).connect)
     event.listen(engine, "checkout", _replace_ended)
     return (breaker,)
 

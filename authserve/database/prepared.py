@@ -21,7 +21,7 @@ _LOST_PLANS = frozenset({"26000", "42P05", "0A000"})
 types."""
 
 
-def planned_once(statement: StatementT, *, name: str) -> StatementT:
+def prepared(statement: StatementT, *, name: str) -> StatementT:
     """Mark a statement to be prepared, if it runs so often that planning it matters.
 
     Planning the token check takes PostgreSQL more than twice as long as running it (measured).

@@ -15,7 +15,7 @@ MAX_DISTANCE = timedelta(seconds=35)
 rest is for the time that the statement takes."""
 
 
-class shared_moment(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
+class server_now(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
     """The current time for intervals that begin on one machine and end on another.
 
     On PostgreSQL it is the server's time. If that differs from the caller's by more than
@@ -33,13 +33,13 @@ class shared_moment(FunctionElement[datetime]):  # noqa: N801 - it reads as a fu
         super().__init__(moment)
 
 
-@compiles(shared_moment)
-def _own(element: shared_moment, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(server_now)
+def _own(element: server_now, compiler: SQLCompiler, **kwargs: Any) -> str:
     return str(compiler.process(element.clauses, **kwargs))
 
 
-@compiles(shared_moment, "postgresql")
-def _servers(element: shared_moment, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(server_now, "postgresql")
+def _servers(element: server_now, compiler: SQLCompiler, **kwargs: Any) -> str:
     (moment,) = element.clauses
     return _shared(_cast(moment, compiler, **kwargs))
 
@@ -57,7 +57,7 @@ def _shared(own: str) -> str:
 
 
 class shared_time(FunctionElement[datetime]):  # noqa: N801 - it reads as a function of SQL
-    """A time that the caller computed by its own clock, moved to the clock of `shared_moment`.
+    """A time that the caller computed by its own clock, moved to the clock of `server_now`.
 
     Args:
         time: for example the caller's current time minus ten seconds.

@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
-from authserve.database.circuit import unheard
+from authserve.database.circuit import loggable_error
 from authserve.database.refusals import is_read_only
 from authserve.database.revision import is_migrated
 from authserve.database.write_probe import probe_writing
@@ -95,7 +95,7 @@ def _check_database() -> dict[str, str]:
         if migrations == "ok":
             probe_writing()
     except SQLAlchemyError as error:
-        logger.warning("database not ready", exc_info=unheard(error))
+        logger.warning("database not ready", exc_info=loggable_error(error))
         cause = getattr(error, "orig", None)
         state = "read-only" if is_read_only(cause) else "unavailable"
         return {"database": state, "migrations": migrations}

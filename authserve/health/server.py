@@ -1,6 +1,6 @@
 """Check of the server that `gunicorn.conf.py` starts."""
 
-from authserve.database.server_version import GUNICORN_VERSION, find_other_gunicorn
+from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.health.finding import Finding, Level
 
 

@@ -29,7 +29,7 @@ from authserve.core.errors import (
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
-from authserve.database.circuit import unheard
+from authserve.database.circuit import loggable_error
 from authserve.database.refusals import is_refusal
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def _refuse_for_database(error: Exception) -> Response:
     """Return 503 if the database cannot serve now, and 500 if our statement is wrong."""
     if isinstance(error, DBAPIError) and not is_refusal(error):
         return _fail(error)
-    logger.error("database unavailable", exc_info=unheard(error))
+    logger.error("database unavailable", exc_info=loggable_error(error))
     return refuse(UnavailableError())
 
 

@@ -21,7 +21,7 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import get_keyring
 from authserve.core.errors import UnavailableError
-from authserve.database.circuit import unheard
+from authserve.database.circuit import loggable_error
 from authserve.database.emit import emit
 from authserve.database.transactions import (
     delete_in_slices,
@@ -181,7 +181,7 @@ def _failing_closed() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        logger.error("the login throttle has no storage", exc_info=unheard(error))
+        logger.error("the login throttle has no storage", exc_info=loggable_error(error))
         raise UnavailableError from error
 
 

@@ -70,7 +70,7 @@ class SessionTimes(Protocol):
         """Idle limit; every rotation extends it."""
 
 
-def judge_session(session: SessionTimes, now: datetime) -> SessionState:
+def check_session(session: SessionTimes, now: datetime) -> SessionState:
     """Return the state of a session; a revoked session stays revoked after its limits.
 
     At a limit (`now == expires_at`) the session is expired.
@@ -96,7 +96,7 @@ def is_within_grace(rotated_at: datetime | None, *, now: datetime, grace: timede
     return rotated_at is not None and -CLOCK_TOLERANCE <= now - rotated_at <= grace
 
 
-def judge_refresh(
+def check_refresh(
     *,
     presented: int,
     current: int,

@@ -14,7 +14,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.database.emit import emit
-from authserve.database.server_clock import shared_moment, shared_time
+from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import AnyReturning, UTCDateTime, transaction, write_repeatably
 from authserve.sessions.errors import TokenReusedError
 from authserve.sessions.events import SessionReuseDetected
@@ -24,8 +24,8 @@ from authserve.sessions.policy import (
     RefreshVerdict,
     RevokeReason,
     SessionState,
-    judge_refresh,
-    judge_session,
+    check_refresh,
+    check_session,
 )
 from authserve.sessions.statements import (
     ISSUED_COLUMNS,
@@ -121,7 +121,7 @@ ADVANCE = (
     )
     .values(
         generation=TABLE.c.generation + 1,
-        rotated_at=shared_moment(_MOMENT),
+        rotated_at=server_now(_MOMENT),
         last_used_at=_MOMENT,
         idle_expires_at=case(
             (TABLE.c.expires_at < _IDLE_LIMIT, TABLE.c.expires_at), else_=_IDLE_LIMIT
@@ -151,13 +151,13 @@ def _parameters(presented: PresentedRefresh, moment: datetime) -> dict[str, Any]
 def _answer_refused(presented: PresentedRefresh, moment: datetime, request: RequestInfo) -> Session:
     """Return the session of a token that is accepted without a rotation, or raise its refusal."""
     with transaction(durable=True) as session:
-        judged = _judge_refused(session, presented, moment, request)
+        judged = _explain_refused(session, presented, moment, request)
     if isinstance(judged, UnauthenticatedError):
         raise judged
     return judged
 
 
-def _judge_refused(
+def _explain_refused(
     session: DatabaseSession, presented: PresentedRefresh, moment: datetime, request: RequestInfo
 ) -> Session | UnauthenticatedError:
     """Return the session of a token that the UPDATE did not match, or the error to raise.
@@ -171,15 +171,15 @@ def _judge_refused(
         return InvalidTokenError()
     if not is_equal(row.family_digest, digest(presented.family_secret)):
         return InvalidTokenError()
-    state = judge_session(row, moment)
+    state = check_session(row, moment)
     if state is not SessionState.LIVE:
         return REFUSALS[state]()
-    verdict = judge_refresh(
+    verdict = check_refresh(
         presented=presented.generation,
         current=row.generation,
         rotated_at=row.rotated_at,
         # Another machine may have rotated the session, so both times use the shared clock.
-        now=session.scalars(select(shared_moment(_MOMENT)), {"moment": moment}).one(),
+        now=session.scalars(select(server_now(_MOMENT)), {"moment": moment}).one(),
         grace=get_settings().refresh_reuse_grace,
     )
     if not verdict.is_reuse:

@@ -71,7 +71,7 @@ def issued_session(
 
 
 def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Return the SQL condition that `judge_session` finds a session live."""
+    """Return the SQL condition that `check_session` finds a session live."""
     return (
         TABLE.c.revoked_at.is_(None)
         & (TABLE.c.expires_at > moment)

@@ -153,7 +153,7 @@ def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
     notify(MailKind.EMAIL_CHANGED, old_email, user_id)
 
 
-def follow_changed_password(event: UserPasswordChanged) -> None:
+def on_password_changed(event: UserPasswordChanged) -> None:
     """Handle a changed password: supersede older reset links, and enqueue a notice."""
     user = find_user(event.subject.id) if event.subject else None
     if user is None:
@@ -163,7 +163,7 @@ def follow_changed_password(event: UserPasswordChanged) -> None:
     notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
 
 
-def follow_disabled_password(event: PasswordDisabled) -> None:
+def on_password_disabled(event: PasswordDisabled) -> None:
     """Handle a disabled password: enqueue a notice that explains what to do.
 
     A deactivated account gets none, since no reset would help.

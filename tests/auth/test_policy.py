@@ -2,7 +2,7 @@
 
 import pytest
 
-from authserve.auth.policy import SignInFailure, judge_sign_in
+from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.core.actor import UserRef
 from authserve.core.ids import new_id
 from authserve.settings.model import EmailVerification
@@ -68,7 +68,7 @@ def test_a_state_is_told_after_the_right_password_alone(
     verification: EmailVerification,
     expected: SignInFailure | None,
 ) -> None:
-    judged = judge_sign_in(
+    judged = check_sign_in(
         credentials,
         is_known_device=False,
         is_password_right=is_right,
@@ -88,7 +88,7 @@ def test_a_state_is_told_after_the_right_password_alone(
 def test_for_a_known_device_no_password_is_switched_off(
     is_right: bool, is_active: bool, expected: SignInFailure | None
 ) -> None:
-    judged = judge_sign_in(
+    judged = check_sign_in(
         account(is_password_disabled=True, is_active=is_active),
         is_known_device=True,
         is_password_right=is_right,

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import bindparam, select, text
 
-from authserve.database.prepared import planned_once
+from authserve.database.prepared import prepared
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
@@ -12,7 +12,7 @@ from tests.support.databases import on_postgresql
 
 pytestmark = pytest.mark.usefixtures("context")
 
-ROLE = planned_once(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
+ROLE = prepared(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
 
 END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity

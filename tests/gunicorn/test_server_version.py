@@ -8,7 +8,7 @@ import pytest
 from gunicorn import __version__
 
 import config
-from authserve.database.server_version import GUNICORN_VERSION
+from authserve.core.gunicorn_version import GUNICORN_VERSION
 from tests.support.marks import on_sqlite
 from tests.support.server import Server
 

@@ -9,11 +9,11 @@ from authserve.sessions.policy import (
     CLOCK_TOLERANCE,
     RefreshVerdict,
     SessionState,
+    check_refresh,
+    check_session,
     find_browser,
     find_browser_family,
     find_device_network,
-    judge_refresh,
-    judge_session,
 )
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -50,7 +50,7 @@ class Times:
     ],
 )
 def test_a_limit_is_the_first_moment_too_late(times: Times, state: SessionState) -> None:
-    assert judge_session(times, NOW) is state
+    assert check_session(times, NOW) is state
 
 
 def judge(
@@ -61,7 +61,7 @@ def judge(
     grace: timedelta = GRACE,
 ) -> RefreshVerdict:
     rotated_at = None if age is None else NOW - age
-    return judge_refresh(
+    return check_refresh(
         presented=presented, current=current, rotated_at=rotated_at, now=NOW, grace=grace
     )
 
