@@ -16,8 +16,8 @@ from authserve.database.transactions import read_all
 from authserve.users.lists import find_ids_by_audit_id
 
 LATENESS = timedelta(hours=1)
-"""How much older than the events already sealed a late event may be. Timeouts end every transaction
-far sooner, and clocks may be half a minute off (chosen, not measured)."""
+"""The longest time by which a late event may be older than the events already sealed. Timeouts end
+every transaction far sooner, and clocks may be half a minute off (chosen, not measured)."""
 
 
 class TamperedError(Exception):
