@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FIND_PORT := $(BIN)/python -c 'from config import load_settings; print(load_settings().port)'
+FIND_SETTING := $(BIN)/python -c 'import sys, config; print(getattr(config.load_settings(), sys.argv[1]))'
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -13,7 +13,9 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
 	$(BIN)/flask ready --timeout 60 &
-	exec env PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start -e /dev/null -p "$$($(FIND_PORT))" web worker
+	@# honcho gives each process a PORT of its own; links must name the web server's all the same.
+	exec env PATH="$(CURDIR)/$(BIN):$$PATH" PUBLIC_URL="$$($(FIND_SETTING) public_url)" \
+		$(BIN)/honcho start -e /dev/null -p "$$($(FIND_SETTING) port)" web worker
 
 test: lint types contracts pytest  ## everything that has to be green
 
