@@ -177,6 +177,8 @@ def environment(database_url: str, folder: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
         "PATH": os.environ["PATH"],
+        # The default follows PORT, and a token is good at the issuer that made it alone.
+        "PUBLIC_URL": "http://localhost:8000",
         "APP_ENV": "development",
         "DATABASE_URL": database_url,
         "SECRET_KEY": "a secret for benchmarks alone, 0123456789",
