@@ -46,7 +46,7 @@ class Actor:
             LookupError: the actor has no user; the route does not require a token.
         """
         if self.user is None:
-            raise LookupError("nobody is signed in")
+            raise LookupError("no user is signed in")
         return self.user
 
     def has_permission(self, permission: str) -> bool:

@@ -155,7 +155,7 @@ def _mail(settings: Settings) -> Finding:
         message = f"Mail cannot leave: {error.reason}. Look at MAIL_URL and at the mail server."
         return Finding("mail", Level.FAILURE, message)
     if scheme == "console":
-        return Finding("mail", Level.WARNING, "Mail goes to the log: nobody else receives any.")
+        return Finding("mail", Level.WARNING, "Mail goes to the log: no recipient gets it.")
     return Finding("mail", Level.OK, f"Mail can leave by {scheme}.")
 
 

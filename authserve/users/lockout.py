@@ -12,7 +12,7 @@ from authserve.users.events import PasswordDisabled
 from authserve.users.models import TABLE, User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
 
-NOBODY = UUID(int=0)
+NO_USER = UUID(int=0)
 """Id that no account has."""
 
 
@@ -30,7 +30,7 @@ def count_wrong_password(credentials: Credentials | None, *, request: RequestInf
         request: for the audit event.
     """
     user_id, version = (
-        (credentials.ref.id, credentials.password_version) if credentials else (NOBODY, 0)
+        (credentials.ref.id, credentials.password_version) if credentials else (NO_USER, 0)
     )
     failures = require_transaction().scalar(
         update(User)
