@@ -19,7 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.core.logs import JSONLineFormatter, LineHandler
-from authserve.keys.store import KEY_STORE_EXTENSION
+from authserve.keys.store import KEY_STORE
 from authserve.passwords.policy import load_common_passwords
 from authserve.serving.open_files import raise_open_file_limit
 from authserve.settings.listening import listen_addresses
@@ -91,7 +91,7 @@ def post_worker_init(worker: ThreadWorker) -> None:
     With `METRICS_TOKEN`, also start to report the worker's state every second.
     """
     with worker.wsgi.app_context():
-        worker.wsgi.extensions[KEY_STORE_EXTENSION].warm_up()
+        KEY_STORE.of(worker.wsgi).warm_up()
     if settings.metrics_token:
         start_sampling(worker.wsgi)
 

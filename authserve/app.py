@@ -12,18 +12,18 @@ from authserve.audit.record import erase_details, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
-from authserve.core.breakers import BREAKERS_EXTENSION
-from authserve.core.crypto import KEYRING_EXTENSION, Keyring
-from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
+from authserve.core.breakers import BREAKERS
+from authserve.core.crypto import KEYRING, Keyring
+from authserve.core.events import SUBSCRIPTIONS, DomainEvent, Subscription
 from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import engine_options
 from authserve.database.transactions import db
 from authserve.extensions import jwt, limiter
-from authserve.health.drain import DRAIN_EXTENSION, Drain
+from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
 from authserve.http import docs, root
-from authserve.http.authentication import AUTHENTICATOR_EXTENSION
+from authserve.http.authentication import AUTHENTICATOR
 from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
@@ -32,18 +32,18 @@ from authserve.http.middleware import install_middleware
 from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
-from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.pages.routes import blueprint as pages_blueprint
-from authserve.passwords.breached import BREACHED_PASSWORDS_EXTENSION, BreachedPasswords
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher
+from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords
+from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
 from authserve.passwords.range_service import RangeService
-from authserve.ratelimit.storage import LIMIT_COUNTERS_EXTENSION, make_counters
+from authserve.ratelimit.storage import LIMIT_COUNTERS, make_counters
 from authserve.rbac.assignment import keep_an_admin
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.sessions.revoke import end_other_sessions, end_sessions_of_deactivated
 from authserve.sessions.routes import blueprint as sessions_blueprint
 from authserve.settings.database_url import driver_url
-from authserve.settings.model import SETTINGS_EXTENSION, Settings
+from authserve.settings.model import SETTINGS, Settings
 from authserve.users.events import (
     PasswordDisabled,
     UserDeactivated,
@@ -160,31 +160,35 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     limiter.init_app(app)
     tokens.configure(jwt)
     wire_callbacks(jwt)
-    app.extensions[SETTINGS_EXTENSION] = settings
-    app.extensions[KEYRING_EXTENSION] = Keyring(
-        (settings.secret_key, *settings.secret_key_fallbacks)
-    )
-    app.extensions[DRAIN_EXTENSION] = Drain()
-    app.extensions[LIMIT_COUNTERS_EXTENSION] = make_counters(settings.ratelimit_storage_url)
-    app.extensions[EVENTS_EXTENSION] = SUBSCRIBERS
-    app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+    SETTINGS.fill(app, settings)
+    KEYRING.fill(app, Keyring((settings.secret_key, *settings.secret_key_fallbacks)))
+    DRAIN.fill(app, Drain())
+    LIMIT_COUNTERS.fill(app, make_counters(settings.ratelimit_storage_url))
+    SUBSCRIPTIONS.fill(app, SUBSCRIBERS)
+    KEY_STORE.fill(app, KeyStore())
     observe_hash = None
     if settings.metrics_token:
         observe_hash = import_module(METERING).add_metrics(app, version=service_version())
-    app.extensions[PASSWORD_HASHER_EXTENSION] = PasswordHasher(
-        cost=settings.password_cost,
-        niceness=settings.hash_niceness,
-        # At most half the threads may wait for a hash; the others keep verifying tokens.
-        queue_size=max(1, settings.web_threads // 2),
-        on_hashed=observe_hash,
-        flask_security_salt=settings.flask_security_salt,
+    PASSWORD_HASHER.fill(
+        app,
+        PasswordHasher(
+            cost=settings.password_cost,
+            niceness=settings.hash_niceness,
+            # At most half the threads may wait for a hash; the others keep verifying tokens.
+            queue_size=max(1, settings.web_threads // 2),
+            on_hashed=observe_hash,
+            flask_security_salt=settings.flask_security_salt,
+        ),
     )
     url = settings.breached_passwords_url
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)
-    app.extensions[BREACHED_PASSWORDS_EXTENSION] = breached_passwords
+    BREACHED_PASSWORDS.fill(app, breached_passwords)
     with app.app_context():
-        app.extensions[BREAKERS_EXTENSION] = (
-            *guard_connections(db.engine),
-            breached_passwords.breaker,
+        BREAKERS.fill(
+            app,
+            (
+                *guard_connections(db.engine),
+                breached_passwords.breaker,
+            ),
         )
-    app.extensions[AUTHENTICATOR_EXTENSION] = tokens.authenticate_access_token
+    AUTHENTICATOR.fill(app, tokens.authenticate_access_token)

@@ -14,17 +14,17 @@ from authserve.database.transactions import db
 from authserve.health.cli import doctor_command, ready_command, version_command
 from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import helo_name, make_transport
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.inspect import purge_finished_messages
-from authserve.outbox.worker import HANDLERS_EXTENSION, HEARTBEAT, JOBS_EXTENSION, PURGES_EXTENSION
+from authserve.outbox.worker import HEARTBEAT, MESSAGE_HANDLERS, PURGE_TASKS, SCHEDULED_JOBS
 from authserve.ratelimit.throttle import purge_dead_counters
 from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.revoke import purge_dead_sessions
 from authserve.sessions.seen_devices import purge_forgotten_devices
-from authserve.settings.model import SETTINGS_EXTENSION
+from authserve.settings.model import SETTINGS
 from authserve.transfer.cli import export_command, import_command
 from authserve.users.released_usernames import purge_released_usernames
 from authserve.verification.tokens import purge_dead_tokens
@@ -66,12 +66,12 @@ for migration_command in migrations_group.commands.values():
 def add_commands(app: Flask) -> None:
     """Add authserve's commands and `flask db` to `app`."""
     Migrate(app, db, directory=str(MIGRATIONS_FOLDER))
-    settings = app.extensions[SETTINGS_EXTENSION]
+    settings = SETTINGS.of(app)
     transport = make_transport(settings.mail_url, helo=helo_name(settings))
-    app.extensions[MAILER_EXTENSION] = Mailer(settings, transport)
-    app.extensions[HANDLERS_EXTENSION] = HANDLERS
-    app.extensions[PURGES_EXTENSION] = PURGES
-    app.extensions[JOBS_EXTENSION] = (HEARTBEAT, *JOBS)
+    MAILER.fill(app, Mailer(settings, transport))
+    MESSAGE_HANDLERS.fill(app, HANDLERS)
+    PURGE_TASKS.fill(app, PURGES)
+    SCHEDULED_JOBS.fill(app, (HEARTBEAT, *JOBS))
     for command in COMMANDS:
         app.cli.add_command(command)
     _hide_limiter()

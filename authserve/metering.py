@@ -7,9 +7,9 @@ from flask import Flask
 
 from authserve.audit.nightly import find_last_verification
 from authserve.audit.seal import count_unsealed_events
-from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
-from authserve.metrics.counting import METRICS_EXTENSION, Metrics, count_when_committed
-from authserve.metrics.routes import SOURCES_EXTENSION, blueprint, count_requests
+from authserve.core.events import SUBSCRIPTIONS, DomainEvent, Subscription
+from authserve.metrics.counting import METRICS, Metrics, count_when_committed
+from authserve.metrics.routes import SOURCES, blueprint, count_requests
 from authserve.metrics.scraping import read_audit, read_keys, read_outbox
 
 COUNTING: tuple[Subscription, ...] = ((DomainEvent, count_when_committed),)
@@ -36,9 +36,9 @@ def add_metrics(app: Flask, *, version: str) -> Callable[[float], None]:
         A callback to call with the seconds that each password hash took.
     """
     metrics = Metrics(version=version)
-    app.extensions[METRICS_EXTENSION] = metrics
-    app.extensions[SOURCES_EXTENSION] = METRICS_SOURCES
-    app.extensions[EVENTS_EXTENSION] = (*app.extensions[EVENTS_EXTENSION], *COUNTING)
+    METRICS.fill(app, metrics)
+    SOURCES.fill(app, METRICS_SOURCES)
+    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), *COUNTING))
     count_requests(app, metrics)
     app.register_blueprint(blueprint)
     return metrics.observe_hash

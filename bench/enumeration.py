@@ -28,7 +28,7 @@ import config
 from authserve.app import create_app
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import db, transaction
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.accounts import NewUser, add_user, deactivate
 from authserve.users.models import User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
@@ -149,7 +149,7 @@ def make_accounts(environ: dict[str, str], each: int) -> None:
     os.environ.update(environ)
     app = create_app(config.load_settings())
     with app.app_context():
-        own = get_password_hasher().hash(PASSWORD)
+        own = PASSWORD_HASHER.get().hash(PASSWORD)
         hashes = {"without a password": None, IMPORTED: bcrypt.using(rounds=11).hash(PASSWORD)}
         for state in STATES[1:]:
             with transaction():

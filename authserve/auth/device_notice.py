@@ -8,7 +8,7 @@ from authserve.mail.mailer import MailKind
 from authserve.outbox.inspect import is_owed_since
 from authserve.sessions.policy import DEVICE_MEMORY, find_browser
 from authserve.sessions.seen_devices import has_other_devices, record_device
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.credentials import Credentials
 from authserve.verification.requests import notify
 
@@ -26,7 +26,7 @@ def follow_device(credentials: Credentials, *, is_known_device: bool, request: R
         credentials: as read before the sign-in.
         is_known_device: True if the sign-in carried a valid device token of the account.
     """
-    if not get_settings().new_device_mail:
+    if not SETTINGS.get().new_device_mail:
         return
     is_new = record_device(credentials.ref.id, request)
     if is_new and not is_known_device and _is_worth_a_mail(credentials, request):

@@ -21,11 +21,11 @@ from authserve.database.transactions import (
     require_transaction,
     transaction,
 )
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import NewUser, User, add_user, is_any_account, lock_accounts, ref_of
 from authserve.users.errors import AccountsExistError
 from authserve.users.events import UserCreated
@@ -59,7 +59,7 @@ def make_first_link() -> str:
             raise AccountsExistError
         statement = dialect_insert(FirstLink).values(id=ONLY_ID, **values)
         session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
-    return f"{get_settings().public_url}{PAGE}#{token}"
+    return f"{SETTINGS.get().public_url}{PAGE}#{token}"
 
 
 def make_first_administrator(
@@ -78,7 +78,7 @@ def make_first_administrator(
     """
     _require_live(token)
     require_acceptable_password(password, context=[email])
-    password_hash = get_password_hasher().hash(password)
+    password_hash = PASSWORD_HASHER.get().hash(password)
     new = NewUser(email=email, password_hash=password_hash, email_verified=True)
     with transaction():
         lock_accounts()

@@ -14,7 +14,7 @@ from authserve.core.errors import AuthserveError
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
     Counted,
     ThrottleKey,
@@ -29,7 +29,7 @@ from authserve.ratelimit.throttle import (
 )
 from authserve.sessions.events import SignInFailed
 from authserve.sessions.start import Start, start_session
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.lockout import count_wrong_password
@@ -84,7 +84,7 @@ def login(
     attempt = _begin(identifier, device, request)
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
-    verification = get_password_hasher().verify(
+    verification = PASSWORD_HASHER.get().verify(
         password,
         stored_hash,
         is_known_caller=is_known or attempt.is_from_known_network,
@@ -94,7 +94,7 @@ def login(
         credentials,
         is_known_device=is_known,
         is_password_right=verification.is_valid,
-        verification=get_settings().email_verification,
+        verification=SETTINGS.get().email_verification,
     )
     if failure is None:
         assert credentials is not None

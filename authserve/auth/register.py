@@ -5,12 +5,12 @@ from authserve.core.clock import taking_at_least
 from authserve.core.errors import ValidationFailedError
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import hashing_network
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import USER_ROLE
-from authserve.settings.model import EmailVerification, get_settings
+from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import NewUser, User, add_user, find_by_email, ref_of
 from authserve.users.admission import require_allowed_domain, require_open_registration
 from authserve.users.errors import EmailTakenError, UsernameTakenError
@@ -53,7 +53,7 @@ def register(
     """
     require_open_registration()
     require_allowed_domain(email)
-    is_silent = get_settings().email_verification is EmailVerification.REQUIRED
+    is_silent = SETTINGS.get().email_verification is EmailVerification.REQUIRED
     if is_silent and username is not None:
         raise ValidationFailedError({"username": ["Choose it later, in your own account."]})
     context = [word for word in (email, username, display_name) if word]
@@ -62,7 +62,7 @@ def register(
     taken = find_ids_by_identifier([word for word in (email, username) if word])
     if taken and not is_silent:
         raise EmailTakenError if email in taken else UsernameTakenError
-    password_hash = get_password_hasher().hash(password, network=hashing_network(request))
+    password_hash = PASSWORD_HASHER.get().hash(password, network=hashing_network(request))
     new = NewUser(
         email=email, username=username, display_name=display_name, password_hash=password_hash
     )
@@ -99,6 +99,6 @@ def _open_account(new: NewUser, request: RequestInfo) -> User:
         user = add_user(new)
         assign_initial_roles(ref_of(user), [USER_ROLE])
         emit(UserRegistered(subject=ref_of(user), request=request))
-        if get_settings().email_verification is not EmailVerification.OFF:
+        if SETTINGS.get().email_verification is not EmailVerification.OFF:
             request_by_address(Purpose.VERIFY_EMAIL, new.email)
     return user

@@ -22,9 +22,9 @@ from authserve.core.ids import new_id
 from authserve.extensions import TokenManager
 from authserve.http.authentication import Authentication
 from authserve.keys.rotation import ALGORITHM
-from authserve.keys.store import get_key_store
+from authserve.keys.store import KEY_STORE
 from authserve.sessions.rotate import PresentedRefresh
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import (
     LEEWAY_SECS,
     TokenKind,
@@ -86,7 +86,7 @@ def require_signing_key() -> None:
     Raises:
         SigningKeyUnavailableError: the secret that sealed the key is missing.
     """
-    get_key_store().signing_key()
+    KEY_STORE.get().signing_key()
 
 
 def issue_pair(signed_in: LoginResult, *, fresh: bool) -> dict[str, Any]:
@@ -108,10 +108,10 @@ def issue_pair(signed_in: LoginResult, *, fresh: bool) -> dict[str, Any]:
 
 def issue_access_token(holder: TokenSubject, *, fresh: bool) -> dict[str, Any]:
     """Return a new access token of a live session, with its type and lifetime in seconds."""
-    moment, settings = now(), get_settings()
+    moment, settings = now(), SETTINGS.get()
     # The token never outlives the session (contract), even after rounding.
     expires_at = min(moment + settings.access_token_ttl, holder.expires_at)
-    kid, private_key = get_key_store().signing_key()
+    kid, private_key = KEY_STORE.get().signing_key()
     claims: dict[str, Any] = {
         **times(moment, expires_at),
         "jti": str(new_id()),
@@ -197,10 +197,10 @@ def decode_access_token(token: str, allow_expired: bool = False) -> dict[str, An
         TokenExpiredError: its signature is valid, but it has expired.
     """
     kid = require_form(token, ALGORITHM, ACCESS.header_type)
-    key = get_key_store().find_public_key(kid) if kid else None
+    key = KEY_STORE.get().find_public_key(kid) if kid else None
     if key is None:
         raise InvalidTokenError
-    settings = get_settings()
+    settings = SETTINGS.get()
     try:
         claims: dict[str, Any] = decode(
             token,

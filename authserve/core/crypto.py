@@ -4,14 +4,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 
 _NONCE_BYTES = 12
 """AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random is safe as a key encrypts few messages."""
@@ -106,9 +105,4 @@ def _derive(secret: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
 
 
-KEYRING_EXTENSION = "authserve.keyring"
-
-
-def get_keyring() -> Keyring:
-    """Return the keyring of the running application."""
-    return cast(Keyring, component(KEYRING_EXTENSION))
+KEYRING = Slot[Keyring]("keyring")

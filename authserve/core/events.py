@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.container import Slot
 
 
 class AuditAction(StrEnum):
@@ -85,4 +86,4 @@ class DomainEvent:
 Handler = Callable[[Any], None]
 Subscription = tuple[type[DomainEvent], Handler]
 
-EVENTS_EXTENSION = "authserve.subscriptions"
+SUBSCRIPTIONS = Slot[tuple[Subscription, ...]]("subscriptions")

@@ -1,10 +1,6 @@
 """Emitting domain events inside the transaction of the change that they report."""
 
-from collections.abc import Iterable
-from typing import cast
-
-from authserve.core.container import component
-from authserve.core.events import EVENTS_EXTENSION, DomainEvent, Subscription
+from authserve.core.events import SUBSCRIPTIONS, DomainEvent
 from authserve.database.transactions import require_transaction
 
 
@@ -15,6 +11,6 @@ def emit(event: DomainEvent) -> None:
         RuntimeError: no transaction is open, so the effects could not commit together.
     """
     require_transaction()
-    for event_type, handler in cast("Iterable[Subscription]", component(EVENTS_EXTENSION)):
+    for event_type, handler in SUBSCRIPTIONS.get():
         if isinstance(event, event_type):
             handler(event)

@@ -14,8 +14,8 @@ from authserve.health.doctor import examine
 from authserve.health.effective import EffectiveSetting, effective_settings
 from authserve.health.finding import Finding, Level
 from authserve.health.waiting import wait_until_ready
-from authserve.http.openapi_document import get_api
-from authserve.settings.model import get_settings
+from authserve.http.openapi_document import OPENAPI
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import is_any_account
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
@@ -75,7 +75,7 @@ def ready_command(timeout: float) -> None:
     Example:
       flask ready --timeout 30
     """
-    settings = get_settings()
+    settings = SETTINGS.get()
     if not wait_until_ready(settings, timeout_secs=timeout):
         raise click.ClickException(f"The service was not ready within {timeout:g} s.")
     url, mails = settings.public_url, _place_of_mails(settings.mail_url)
@@ -107,7 +107,7 @@ def version_command() -> None:
       flask version
     """
     versions = {
-        "authserve": get_api().version,
+        "authserve": OPENAPI.get().version,
         "Python": platform.python_version(),
         **{name: version(name) for name in ("Flask", "Werkzeug", "gunicorn", "SQLAlchemy")},
     }

@@ -2,7 +2,7 @@
 
 from authserve.audit.client_addresses import find_shared_address
 from authserve.health.finding import Finding, Level
-from authserve.ratelimit.storage import get_limit_counters
+from authserve.ratelimit.storage import LIMIT_COUNTERS
 from authserve.settings.model import Settings
 
 
@@ -26,7 +26,7 @@ def ordinary_limits(settings: Settings) -> Finding:
         return Finding(name, Level.WARNING, message)
     if settings.ratelimit_storage_url == "database:":
         return Finding(name, Level.OK, "Limits are on, and counted in the database.")
-    if not get_limit_counters().is_reachable():
+    if not LIMIT_COUNTERS.get().is_reachable():
         message = "Redis does not answer, so limits are off. Look at RATELIMIT_STORAGE_URL."
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Limits are on, and counted in Redis, which answers.")

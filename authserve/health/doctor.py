@@ -25,15 +25,15 @@ from authserve.health.trail import audit_trail, audit_verification, former_secre
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys
-from authserve.keys.store import get_key_store
-from authserve.mail.mailer import get_mailer
+from authserve.keys.store import KEY_STORE
+from authserve.mail.mailer import MAILER
 from authserve.mail.transports import TransportError
 from authserve.outbox.inspect import list_messages
 from authserve.outbox.policy import MessageState
-from authserve.passwords.breached import get_breached_passwords
+from authserve.passwords.breached import BREACHED_PASSWORDS
 from authserve.passwords.range_service import RangeServiceError
 from authserve.settings.database_url import hosts_of
-from authserve.settings.model import Settings, get_settings
+from authserve.settings.model import SETTINGS, Settings
 
 CLOCK_WARNING = timedelta(seconds=5)
 CLOCK_FAILURE = timedelta(seconds=30)
@@ -47,7 +47,7 @@ MAX_LISTED_MESSAGES = 1_000
 
 def examine() -> Iterator[Finding]:
     """Run every check; without the database, checks that need it are skipped."""
-    settings = get_settings()
+    settings = SETTINGS.get()
     yield _secret(settings)
     yield from _addresses(settings)
     yield _origins(settings)
@@ -150,7 +150,7 @@ def _origin_of(url: str) -> str:
 def _mail(settings: Settings) -> Finding:
     scheme = urlsplit(settings.mail_url).scheme
     try:
-        get_mailer().check()
+        MAILER.get().check()
     except TransportError as error:
         message = f"Mail cannot leave: {error.reason}. Look at MAIL_URL and at the mail server."
         return Finding("mail", Level.FAILURE, message)
@@ -161,7 +161,7 @@ def _mail(settings: Settings) -> Finding:
 
 def _mail_templates() -> Finding:
     name = "mail templates"
-    faults = list(get_mailer().find_template_faults())
+    faults = list(MAILER.get().find_template_faults())
     if faults:
         message = f"These mails cannot be built: {'; '.join(faults)}. Look at MAIL_TEMPLATES."
         return Finding(name, Level.FAILURE, message)
@@ -173,7 +173,7 @@ def _breached_passwords(settings: Settings) -> Finding:
     if not settings.breached_passwords_url:
         return Finding(name, Level.OK, "BREACHED_PASSWORDS_URL is empty: none is looked up.")
     try:
-        knows_passwords = get_breached_passwords().check()
+        knows_passwords = BREACHED_PASSWORDS.get().check()
     except RangeServiceError as error:
         message = (
             f"New passwords are not looked up: {error.reason}. Look at BREACHED_PASSWORDS_URL."
@@ -252,7 +252,7 @@ def _signing_keys() -> Finding:
     if signing is None:
         return Finding(name, Level.OK, "There is none yet; the first sign-in makes it.")
     try:
-        get_key_store().signing_key()
+        KEY_STORE.get().signing_key()
     except SigningKeyUnavailableError:
         message = (
             "The signing key does not open under SECRET_KEY: put the former one into "

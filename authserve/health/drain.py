@@ -2,7 +2,7 @@
 
 from mmap import mmap
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 
 
 class Drain:
@@ -21,10 +21,10 @@ class Drain:
         self._shared[0] = 1
 
 
-DRAIN_EXTENSION = "authserve.drain"
+DRAIN = Slot[Drain]("drain")
 
 
 def is_draining() -> bool:
     """Return True if the server that handles the current request is about to stop."""
-    drain: Drain = component(DRAIN_EXTENSION)
+    drain: Drain = DRAIN.get()
     return drain.is_on

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from authserve.settings.model import Settings, get_settings
+from authserve.settings.model import SETTINGS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class EffectiveSetting:
 
 def effective_settings() -> list[EffectiveSetting]:
     """Return every setting with its value and the source of the value."""
-    settings = get_settings()
+    settings = SETTINGS.get()
     by_name = {field.name.upper(): field for field in fields(settings)}
     return [
         EffectiveSetting(name, _shown(settings, by_name[name]), source)

@@ -9,7 +9,7 @@ from flask import g, request
 
 from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -21,7 +21,7 @@ from authserve.core.errors import (
     TokenExpiredError,
 )
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ class Authentication:
 
 Authenticator = Callable[[str], Authentication]
 
-AUTHENTICATOR_EXTENSION = "authserve.authenticator"
+AUTHENTICATOR = Slot[Authenticator]("authenticator")
 
 
 def bearer_token() -> str | None:
@@ -96,7 +96,7 @@ def authenticate() -> Authentication:
         token = bearer_token()
         if token is None:
             raise AuthenticationRequiredError
-        authenticator = cast(Authenticator, component(AUTHENTICATOR_EXTENSION))
+        authenticator = AUTHENTICATOR.get()
         g.authentication = authentication = authenticator(token)
         g.user_id = authentication.claims["sub"]
     return authentication
@@ -187,7 +187,7 @@ _FRESH_ERRORS = (AuthenticationRequiredError, ReauthenticationRequiredError)
 
 def reauthentication_required() -> ReauthenticationRequiredError:
     """Return the error for a token that is not fresh, with the age allowed (RFC 9470 §3)."""
-    max_age_secs = int(get_settings().fresh_ttl.total_seconds())
+    max_age_secs = int(SETTINGS.get().fresh_ttl.total_seconds())
     return ReauthenticationRequiredError(max_age_secs=max_age_secs)
 
 

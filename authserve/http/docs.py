@@ -5,7 +5,7 @@ from importlib.resources import files
 import flask_swagger_ui
 from flask import Blueprint, Response, abort, render_template, send_from_directory
 
-from authserve.http.openapi_document import get_api
+from authserve.http.openapi_document import OPENAPI
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
 
@@ -47,7 +47,7 @@ default Swagger UI would send the document to validator.swagger.io."""
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """Return the OpenAPI 3.1 document."""
-    return Response(get_api().document, mimetype="application/json")
+    return Response(OPENAPI.get().document, mimetype="application/json")
 
 
 @blueprint.get("/docs")

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from flask import Response, after_this_request, g
 from flask_limiter import RequestLimit
 
-from authserve.core.crypto import get_keyring
+from authserve.core.crypto import KEYRING
 from authserve.extensions import limiter
 from authserve.http.authentication import current_actor
 from authserve.http.openapi import Blueprint, limited_by
@@ -21,7 +21,7 @@ from authserve.http.request_info import client_address
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CountedBy, Limit, network_of
 from authserve.ratelimit.storage import Window, counted_window, counting
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ limiter.logger.setLevel(logging.WARNING)
 
 @limiter.request_filter
 def _is_off() -> bool:
-    return not get_settings().ratelimit_enabled
+    return not SETTINGS.get().ratelimit_enabled
 
 
 def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
@@ -78,7 +78,7 @@ def _as_flask_limit(limit: Limit) -> Any:
 
 def _digest(by: CountedBy) -> str:
     """Return the counter's key; as a MAC, it does not reveal the caller."""
-    return get_keyring().mac(PURPOSE, f"{by}:{SUBJECTS[by]()}".encode()).hex()
+    return KEYRING.get().mac(PURPOSE, f"{by}:{SUBJECTS[by]()}".encode()).hex()
 
 
 def _is_without(by: CountedBy) -> bool:

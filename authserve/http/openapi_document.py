@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from functools import cached_property
 from http import HTTPStatus
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 import flask_smorest
 from apispec import BasePlugin
 from flask import Flask
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.errors import (
     AuthserveError,
     MalformedRequestError,
@@ -27,8 +27,6 @@ from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
 from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, LIMITED, REFRESH_TOKEN, REFUSALS
 from authserve.http.openapi_examples import add_examples
 from authserve.http.schemas import ProblemSchema
-
-API_EXTENSION = "authserve.api"
 
 STRICTNESS = (
     MalformedRequestError,
@@ -217,6 +215,9 @@ class API(flask_smorest.Api):  # type: ignore[misc]
         return json.dumps(add_examples(self.spec.to_dict()), ensure_ascii=False)
 
 
+OPENAPI = Slot[API]("openapi")
+
+
 def bind_api(app: Flask, *, version: str, server_url: str) -> API:
     """Create the OpenAPI document of `app`; register blueprints with it to describe them."""
     api = API(
@@ -239,10 +240,5 @@ def bind_api(app: Flask, *, version: str, server_url: str) -> API:
         for name in requirement:
             scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             api.spec.components.security_scheme(name, scheme)
-    app.extensions[API_EXTENSION] = api
+    OPENAPI.fill(app, api)
     return api
-
-
-def get_api() -> API:
-    """Return the OpenAPI document of the current application."""
-    return cast(API, component(API_EXTENSION))

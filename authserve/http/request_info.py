@@ -11,7 +11,7 @@ from flask import Flask, g, request
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
 from authserve.ratelimit.policy import network_of
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -116,7 +116,7 @@ def find_address() -> AddressFinding:
         address=address,
         network=network_of(address) if address else None,
         rule=AddressRule.X_FORWARDED_FOR if is_forwarded else AddressRule.PEER,
-        trusted_proxies=get_settings().trusted_proxies,
+        trusted_proxies=SETTINGS.get().trusted_proxies,
         peer=normalize_address(environ.get(_PEER, environ.get("REMOTE_ADDR"))),
         forwarded_for=[entry.strip() for entry in header.split(",")] if header else [],
     )

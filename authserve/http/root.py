@@ -4,10 +4,10 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from authserve.http.openapi import Blueprint
-from authserve.http.openapi_document import get_api
+from authserve.http.openapi_document import OPENAPI
 from authserve.http.responses import json_response
 from authserve.settings.brand import brand_name
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 DOCUMENTATION = "/docs"
 
@@ -50,10 +50,10 @@ def _lead_on() -> Response:
 
 
 def _describe() -> dict[str, str]:
-    settings = get_settings()
+    settings = SETTINGS.get()
     return {
         "name": brand_name(settings),
-        "version": get_api().version,
+        "version": OPENAPI.get().version,
         "documentation": f"{settings.public_url}{DOCUMENTATION}",
         "openapi": f"{settings.public_url}/openapi.json",
     }

@@ -29,7 +29,7 @@ from authserve.keys.policy import (
     retirement,
 )
 from authserve.keys.statements import is_usable, read_keys, seal, unseal_bytes
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 ALGORITHM = "ES256"
 """ECDSA on P-256 with SHA-256 (RFC 7518 §3.4): 128-bit security (ASVS 11.2.3), short tokens."""
@@ -181,5 +181,5 @@ def _set_retirement(
         # The same time as the new key's start, in the past: effective at once on slow clocks too.
         session.execute(older.where(is_usable()).values(retire_at=active_from))
         return
-    end = retirement(active_from, get_settings().access_token_ttl)
+    end = retirement(active_from, SETTINGS.get().access_token_ttl)
     session.execute(older.where(SigningKey.retire_at.is_(None)).values(retire_at=end))

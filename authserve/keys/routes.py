@@ -5,7 +5,7 @@ from flask_smorest import Blueprint
 
 from authserve.keys.policy import JWKS_MAX_AGE
 from authserve.keys.schemas import JWKSetSchema
-from authserve.keys.store import get_key_store
+from authserve.keys.store import KEY_STORE
 
 blueprint = Blueprint(
     "keys", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere."
@@ -16,6 +16,6 @@ blueprint = Blueprint(
 @blueprint.response(200, JWKSetSchema)
 def jwks() -> Response:
     """Return the public keys that verify access tokens: current, next and still needed ones."""
-    response = jsonify(get_key_store().jwks())
+    response = jsonify(KEY_STORE.get().jwks())
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     return response

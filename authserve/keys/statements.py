@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import ColumnElement, or_, select
 
 from authserve.core.clock import now
-from authserve.core.crypto import UndecryptableError, get_keyring
+from authserve.core.crypto import KEYRING, UndecryptableError
 from authserve.database.transactions import read_all, table_of
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
@@ -86,7 +86,7 @@ def find_key_dates() -> KeyDates | None:
 
 def seal(kid: str, private_der: bytes) -> bytes:
     """Encrypt a private key (PKCS #8, DER) under the current `SECRET_KEY`, bound to its `kid`."""
-    return get_keyring().encrypt(SEAL_PURPOSE, private_der, context=kid.encode())
+    return KEYRING.get().encrypt(SEAL_PURPOSE, private_der, context=kid.encode())
 
 
 def unseal(key: LoadedKey) -> ec.EllipticCurvePrivateKey:
@@ -108,7 +108,7 @@ def unseal_bytes(kid: str, sealed: bytes) -> bytes:
         SigningKeyUnavailableError: no secret decrypts it; the remedy has been logged.
     """
     try:
-        return get_keyring().decrypt(SEAL_PURPOSE, sealed, context=kid.encode())
+        return KEYRING.get().decrypt(SEAL_PURPOSE, sealed, context=kid.encode())
     except UndecryptableError as error:
         logger.error(SigningKeyUnavailableError.remedy, extra={"kid": kid})
         raise SigningKeyUnavailableError from error

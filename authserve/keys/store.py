@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import (
     CACHE_TTL,
@@ -121,12 +121,7 @@ class KeyStore:
         return keys
 
 
-KEY_STORE_EXTENSION = "authserve.key_store"
-
-
-def get_key_store() -> KeyStore:
-    """Return the key store of the running application."""
-    return cast(KeyStore, component(KEY_STORE_EXTENSION))
+KEY_STORE = Slot[KeyStore]("key_store")
 
 
 def _public_jwk(key: LoadedKey) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from jinja2 import TemplateError
 
 from authserve.core.cli import Group, print_result
 from authserve.core.identifiers import canonical_email
-from authserve.mail.mailer import get_mailer
+from authserve.mail.mailer import MAILER
 from authserve.mail.policy import MailKind
 from authserve.mail.transports import TransportError
 
@@ -31,7 +31,7 @@ def test_(address: str, kind: str) -> None:
     """
     recipient = canonical_email(address)
     try:
-        get_mailer().send_sample(MailKind(kind), to=recipient)
+        MAILER.get().send_sample(MailKind(kind), to=recipient)
     except TransportError as error:
         raise click.ClickException(f"The mail did not leave: {error.reason}.") from error
     except TemplateError as error:

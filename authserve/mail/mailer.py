@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from jinja2 import (
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.clock import now
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.identifiers import is_plain_address
 from authserve.core.ids import new_id
 from authserve.mail.message import OutgoingMail, read_sender, write_mail
@@ -208,9 +207,4 @@ def _environment(own_folder: Path | None) -> Environment:
     )
 
 
-MAILER_EXTENSION = "authserve.mailer"
-
-
-def get_mailer() -> Mailer:
-    """Return the mailer of the running application."""
-    return cast(Mailer, component(MAILER_EXTENSION))
+MAILER = Slot[Mailer]("mailer")

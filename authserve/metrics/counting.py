@@ -1,16 +1,14 @@
 """The counters of one process, and the calls that increase them."""
 
-from typing import cast
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from authserve.core.breakers import all_breakers
+from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.events import DomainEvent
 from authserve.database.transactions import after_commit, db
 from authserve.metrics.families import BREAKER_STATES, REFRESH_OUTCOMES, SIGN_IN_REFUSALS, Families
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.sessions.events import SessionStarted, SignInFailed
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -90,26 +88,22 @@ class Metrics:
 
     def sample(self) -> None:
         """Set the gauges to the current state of this process."""
-        families, hasher, pool = self.families, get_password_hasher(), db.engine.pool
+        families, hasher, pool = self.families, PASSWORD_HASHER.get(), db.engine.pool
         families.workers.set(1)
         families.hash_queue.set(hasher.waiting)
         families.hash_queue_limit.set(hasher.queue_size)
         families.pool_in_use.set(pool.checkedout())  # type: ignore[attr-defined]
         families.pool_limit.set(pool.size())  # type: ignore[attr-defined]
-        for breaker in all_breakers():
+        for breaker in BREAKERS.get():
             present = breaker.state
             for state in BREAKER_STATES:
                 families.breakers.labels(breaker.name, state).set(state == present)
 
 
-METRICS_EXTENSION = "authserve.metrics"
-
-
-def get_metrics() -> Metrics:
-    """Return the application's metrics, which exist only if `METRICS_TOKEN` is set."""
-    return cast(Metrics, component(METRICS_EXTENSION))
+METRICS = Slot[Metrics]("metrics")
+"""Filled only if `METRICS_TOKEN` is set."""
 
 
 def count_when_committed(event: DomainEvent) -> None:
     """Handle any domain event: count it after its transaction commits."""
-    after_commit(lambda: get_metrics().count_event(event))
+    after_commit(lambda: METRICS.get().count_event(event))

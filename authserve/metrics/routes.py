@@ -2,23 +2,22 @@
 
 import time
 from collections.abc import Mapping
-from typing import cast
 
 from flask import Blueprint, Flask, Response, g, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
 from authserve.http.authentication import bearer_token
-from authserve.metrics.counting import Metrics, get_metrics
+from authserve.metrics.counting import METRICS, Metrics
 from authserve.metrics.scraping import Source, expose
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 LOGIN = "auth.login_user"
 REFRESH = "auth.refresh_tokens"
 
-SOURCES_EXTENSION = "authserve.metrics_sources"
+SOURCES = Slot[Mapping[str, Source]]("metrics_sources")
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -31,14 +30,14 @@ def metrics() -> Response:
         AuthenticationRequiredError: the request has no bearer token.
         InvalidTokenError: the token is not `METRICS_TOKEN`.
     """
-    expected = get_settings().metrics_token
+    expected = SETTINGS.get().metrics_token
     token = bearer_token()
     if token is None:
         raise AuthenticationRequiredError("Send METRICS_TOKEN: Authorization: Bearer <token>.")
     if not is_equal(token.encode(), expected.encode()):
         raise InvalidTokenError
-    sources = cast("Mapping[str, Source]", component(SOURCES_EXTENSION))
-    return Response(expose(get_metrics(), sources), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    sources = SOURCES.get()
+    return Response(expose(METRICS.get(), sources), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @blueprint.after_request

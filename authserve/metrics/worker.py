@@ -5,7 +5,7 @@ from threading import Thread
 
 from flask import Flask
 
-from authserve.metrics.counting import METRICS_EXTENSION, Metrics
+from authserve.metrics.counting import METRICS, Metrics
 
 SAMPLE_SECS = 1.0
 """Seconds between two updates of a worker's gauges (chosen). An update at every change would cost
@@ -14,9 +14,8 @@ each request time; an update at a scrape would reach only the worker that answer
 
 def start_sampling(app: Flask) -> None:
     """Start the thread that updates this worker's gauges; do nothing without `METRICS_TOKEN`."""
-    metrics = app.extensions.get(METRICS_EXTENSION)
-    if metrics is not None:
-        Thread(target=_sample_on, args=(app, metrics), name="metrics", daemon=True).start()
+    if METRICS.is_filled(app):
+        Thread(target=_sample_on, args=(app, METRICS.of(app)), name="metrics", daemon=True).start()
 
 
 def _sample_on(app: Flask, metrics: Metrics) -> None:

@@ -12,14 +12,13 @@ from sqlalchemy import Row
 
 from authserve.core.cli import BaseCommand, Group, print_document, print_result, print_rows
 from authserve.core.clock import to_rfc3339
-from authserve.core.container import component
 from authserve.outbox.inspect import get_message, list_messages, retry
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import MessageState
 from authserve.outbox.worker import (
-    HANDLERS_EXTENSION,
-    JOBS_EXTENSION,
-    PURGES_EXTENSION,
+    MESSAGE_HANDLERS,
+    PURGE_TASKS,
+    SCHEDULED_JOBS,
     StopSignal,
     Worker,
 )
@@ -46,9 +45,9 @@ def worker_command() -> None:
         signal.signal(number, stop.set)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     worker = Worker(
-        component(HANDLERS_EXTENSION),
-        component(PURGES_EXTENSION),
-        jobs=component(JOBS_EXTENSION),
+        MESSAGE_HANDLERS.get(),
+        PURGE_TASKS.get(),
+        jobs=SCHEDULED_JOBS.get(),
         context=app.app_context,
     )
     logger.info("worker started")

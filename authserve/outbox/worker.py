@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from authserve.core.container import Slot
 from authserve.core.logs import correlation_id_var
 from authserve.outbox.delivery import (
     ClaimedMessage,
@@ -84,9 +85,9 @@ HEARTBEAT = Job(
     trouble="the worker could not say that it is alive",
 )
 
-HANDLERS_EXTENSION = "authserve.outbox_handlers"
-PURGES_EXTENSION = "authserve.purges"
-JOBS_EXTENSION = "authserve.jobs"
+MESSAGE_HANDLERS = Slot[Mapping[str, Handler]]("message_handlers")
+PURGE_TASKS = Slot[Sequence[Purge]]("purge_tasks")
+SCHEDULED_JOBS = Slot[Sequence[Job]]("scheduled_jobs")
 
 
 class Stop(Protocol):

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, abort, render_template, send_from_directo
 
 from authserve.passwords.policy import LONG_LENGTH
 from authserve.settings.brand import brand_name
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 blueprint = Blueprint("pages", __name__, template_folder="templates")
 
@@ -90,7 +90,7 @@ def asset(name: str) -> Response:
 
 def _page(template: str) -> Response:
     """Return a page; it contains nothing from the request, so every caller gets the same."""
-    settings = get_settings()
+    settings = SETTINGS.get()
     html = render_template(
         template,
         service=brand_name(settings),

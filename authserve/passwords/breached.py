@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import cast
 
 from authserve.core.breakers import Breaker, BreakerOpenError
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.passwords.policy import normalize_password
 from authserve.passwords.range_service import RangeService, RangeServiceError
 
@@ -107,9 +107,4 @@ def _digest_of(password: str) -> tuple[str, str]:
     return digest[:PREFIX_LENGTH], digest[PREFIX_LENGTH:]
 
 
-BREACHED_PASSWORDS_EXTENSION = "authserve.breached_passwords"
-
-
-def get_breached_passwords() -> BreachedPasswords:
-    """Return the breached-password check of the running application."""
-    return cast(BreachedPasswords, component(BREACHED_PASSWORDS_EXTENSION))
+BREACHED_PASSWORDS = Slot[BreachedPasswords]("breached_passwords")

@@ -10,9 +10,9 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.core.crypto import random_bytes
 from authserve.passwords.argon2id import Argon2id
 from authserve.passwords.foreign_hashes import ForeignHash, UnusableHashError, parse_hash
@@ -216,9 +216,4 @@ def _encode(password: str) -> bytes:
     return normalize_password(password).encode("utf-8", "surrogatepass")
 
 
-PASSWORD_HASHER_EXTENSION = "authserve.password_hasher"
-
-
-def get_password_hasher() -> PasswordHasher:
-    """Return the hasher of the running application."""
-    return cast(PasswordHasher, component(PASSWORD_HASHER_EXTENSION))
+PASSWORD_HASHER = Slot[PasswordHasher]("password_hasher")

@@ -7,10 +7,10 @@ password of a login.
 from collections.abc import Iterable
 
 from authserve.core.errors import ValidationFailedError
-from authserve.passwords.breached import get_breached_passwords
+from authserve.passwords.breached import BREACHED_PASSWORDS
 from authserve.passwords.policy import find_password_faults
 from authserve.settings.brand import brand_words
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 BREACHED = "This password is known from a data breach. Choose one that you use nowhere else."
 
@@ -30,12 +30,12 @@ def require_acceptable_password(
     Raises:
         ValidationFailedError: with every fault.
     """
-    settings = get_settings()
+    settings = SETTINGS.get()
     words = [*context, *brand_words(settings)]
     min_length = settings.password_min_length
     faults = find_password_faults(password, min_length=min_length, context=words)
     # Only for a password that the policy accepts is a part of its digest sent out.
-    if not faults and get_breached_passwords().contains(password):
+    if not faults and BREACHED_PASSWORDS.get().contains(password):
         faults = [BREACHED]
     if faults:
         raise ValidationFailedError({field: faults})

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.crypto import get_keyring
+from authserve.core.crypto import KEYRING
 from authserve.core.errors import UnavailableError
 from authserve.database.circuit import loggable_error
 from authserve.database.emit import emit
@@ -45,7 +45,7 @@ from authserve.ratelimit.policy import (
     network_of,
 )
 from authserve.ratelimit.storage import TABLE
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 PURPOSE = "throttle"
 
@@ -154,7 +154,7 @@ def hashing_network(request: RequestInfo) -> str | None:
 
     None without a client address, or if limits are off.
     """
-    if request.ip is None or not get_settings().ratelimit_enabled:
+    if request.ip is None or not SETTINGS.get().ratelimit_enabled:
         return None
     return network_of(request.ip)
 
@@ -167,7 +167,7 @@ def address_key(ip: str | None) -> list[ThrottleKey]:
 
 
 def _digest(counted: str, value: str) -> str:
-    mac = get_keyring().mac(PURPOSE, f"{counted}:{value}".encode())
+    mac = KEYRING.get().mac(PURPOSE, f"{counted}:{value}".encode())
     return f"{THROTTLE_PREFIX}{mac.hex()}"
 
 

@@ -38,7 +38,7 @@ from authserve.serving.refusals import (
     told_by_request,
 )
 from authserve.serving.request_buffer import RequestBuffer
-from authserve.settings.model import SETTINGS_EXTENSION
+from authserve.settings.model import SETTINGS
 
 ARRIVAL_SECS = 10.0
 """Limits the time from a request's first byte to its last (chosen: 64 KiB at 50 kbit/s)."""
@@ -325,7 +325,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self, sock: Any, addr: Any, refusal: Refusal, told: Told, *, reason: Exception | None
     ) -> None:
         self._log_refusal(refusal, told, reason=reason, ip=addr[0] if addr else None)
-        origins = self.wsgi.extensions[SETTINGS_EXTENSION].cors_origins
+        origins = SETTINGS.of(self.wsgi).cors_origins
         with suppress(OSError):
             sock.sendall(problem_bytes(refusal, told, origins=origins))
 

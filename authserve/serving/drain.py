@@ -4,7 +4,7 @@ import signal
 
 from gunicorn.arbiter import Arbiter
 
-from authserve.health.drain import DRAIN_EXTENSION, Drain
+from authserve.health.drain import DRAIN, Drain
 
 
 def drain_on_sigterm(arbiter: Arbiter, *, seconds: int) -> None:
@@ -19,7 +19,7 @@ def drain_on_sigterm(arbiter: Arbiter, *, seconds: int) -> None:
     """
     if seconds == 0:
         return
-    drain: Drain = arbiter.app.wsgi().extensions[DRAIN_EXTENSION]
+    drain: Drain = DRAIN.of(arbiter.app.wsgi())
 
     def stop() -> None:
         # gunicorn's own SIGTERM handler does the same.

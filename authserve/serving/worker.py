@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from authserve.health.drain import DRAIN_EXTENSION, Drain
+from authserve.health.drain import DRAIN, Drain
 from authserve.serving.sharing import SharingWorker
 
 
@@ -11,7 +11,7 @@ class Worker(SharingWorker):
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Handle a request; while the server drains, close its connection afterwards."""
-        drain: Drain = self.wsgi.extensions[DRAIN_EXTENSION]
+        drain: Drain = DRAIN.of(self.wsgi)
         if drain.is_on:
             req.force_close()
         is_kept: bool = super().handle_request(req, conn)

@@ -35,7 +35,7 @@ from authserve.sessions.statements import (
     is_live,
     issued_session,
 )
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import get_user, ref_of
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ refresh (measured)."""
 
 
 def _parameters(presented: PresentedRefresh, moment: datetime) -> dict[str, Any]:
-    settings = get_settings()
+    settings = SETTINGS.get()
     return {
         "session_id": presented.session_id,
         "owner_id": presented.user_id,
@@ -180,7 +180,7 @@ def _explain_refused(
         rotated_at=row.rotated_at,
         # Another machine may have rotated the session, so both times use the shared clock.
         now=session.scalars(select(server_now(_MOMENT)), {"moment": moment}).one(),
-        grace=get_settings().refresh_reuse_grace,
+        grace=SETTINGS.get().refresh_reuse_grace,
     )
     if not verdict.is_reuse:
         return row

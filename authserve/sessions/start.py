@@ -30,7 +30,7 @@ from authserve.sessions.statements import (
     is_live,
     revocation,
 )
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def start_session(
         request: for the session's row and the audit events.
         begin: `BEGIN`, or a copy that returns more columns.
     """
-    settings, moment = get_settings(), now()
+    settings, moment = SETTINGS.get(), now()
     family_secret = random_bytes(FAMILY_SECRET_BYTES)
     expires_at = moment + settings.session_ttl
     issued = IssuedSession(

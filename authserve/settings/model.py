@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 
 AppEnv = Literal["development", "production", "test"]
 """The kind of deployment; only `production` refuses to start with unsafe settings."""
@@ -147,9 +147,4 @@ class Settings:
         return self.app_env == "production"
 
 
-SETTINGS_EXTENSION = "authserve.settings"
-
-
-def get_settings() -> Settings:
-    """Return the settings of the application that handles the current request or command."""
-    return cast(Settings, component(SETTINGS_EXTENSION))
+SETTINGS = Slot[Settings]("settings")

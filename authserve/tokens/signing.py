@@ -19,9 +19,9 @@ from jwt.exceptions import DecodeError, InvalidSignatureError, PyJWTError
 from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.core.clock import now
-from authserve.core.crypto import get_keyring
+from authserve.core.crypto import KEYRING
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 
 ALGORITHM = "HS256"
 
@@ -103,7 +103,7 @@ class TokenKind:
 
 def audience_of(kind: TokenKind) -> str:
     """Return the `aud` claim of this kind of token: the service's URL and the kind's name."""
-    return f"{get_settings().public_url}/{kind.name}"
+    return f"{SETTINGS.get().public_url}/{kind.name}"
 
 
 def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
@@ -114,11 +114,11 @@ def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
     """
     payload = {
         **claims,
-        "iss": get_settings().public_url,
+        "iss": SETTINGS.get().public_url,
         "aud": audience_of(kind),
         "type": kind.name,
     }
-    key = get_keyring().keys(kind.purpose)[0]
+    key = KEYRING.get().keys(kind.purpose)[0]
     return _jwt.encode(payload, key, ALGORITHM, headers={"typ": kind.header_type})
 
 
@@ -131,14 +131,14 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
     """
     if require_form(token, ALGORITHM, kind.header_type) is not None:
         raise InvalidTokenError
-    for key in get_keyring().keys(kind.purpose):
+    for key in KEYRING.get().keys(kind.purpose):
         try:
             claims = decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
                 audience=audience_of(kind),
-                issuer=get_settings().public_url,
+                issuer=SETTINGS.get().public_url,
                 leeway=LEEWAY_SECS,
                 options=decode_options(kind),
             )

@@ -20,7 +20,7 @@ from authserve.core.cli import (
     print_written,
     progress_bar,
 )
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.transfer.columns import FirebaseConfig
 from authserve.transfer.errors import TransferFileError
 from authserve.transfer.export import export_users
@@ -141,7 +141,7 @@ def import_command(
         LoadOptions(
             without_passwords=without_passwords,
             without_bad_usernames=without_bad_usernames,
-            flask_security_salt=get_settings().flask_security_salt,
+            flask_security_salt=SETTINGS.get().flask_security_salt,
         )
     )
     columns = _columns(maps, reading["file_format"])

@@ -4,7 +4,7 @@ They do not apply to accounts that an administrator invites or an operator creat
 """
 
 from authserve.core.errors import ValidationFailedError
-from authserve.settings.model import Registration, get_settings
+from authserve.settings.model import SETTINGS, Registration
 from authserve.users.errors import RegistrationClosedError
 
 FOREIGN_DOMAIN = "Addresses of this domain are not accepted here."
@@ -16,7 +16,7 @@ def require_open_registration() -> None:
     Raises:
         RegistrationClosedError: `REGISTRATION` is `closed`.
     """
-    if get_settings().registration is Registration.CLOSED:
+    if SETTINGS.get().registration is Registration.CLOSED:
         raise RegistrationClosedError
 
 
@@ -30,6 +30,6 @@ def require_allowed_domain(email: str, *, field: str = "email") -> None:
     Raises:
         ValidationFailedError: `REGISTRATION_DOMAINS` is set and does not list the domain.
     """
-    domains = get_settings().registration_domains
+    domains = SETTINGS.get().registration_domains
     if domains and email.rpartition("@")[2] not in domains:
         raise ValidationFailedError({field: [FOREIGN_DOMAIN]})

@@ -10,7 +10,7 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.database.emit import emit
 from authserve.database.transactions import UTCDateTime, require_transaction, transaction
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import (
     NOTHING_COUNTED,
@@ -119,7 +119,7 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     require_allowed(keys)
     credentials = get_credentials(user.id)
     stored_hash = credentials.hash_for(is_known_caller=actor.user is not None)
-    verification = get_password_hasher().verify(
+    verification = PASSWORD_HASHER.get().verify(
         password,
         stored_hash,
         is_known_caller=actor.user is not None,
@@ -154,7 +154,7 @@ def change_password(
     context = get_credentials(user.id).names
     require_acceptable_password(new_password, context=context, field="new_password")
     version = confirm_password(user, current_password, actor=actor, request=request)
-    new_hash = get_password_hasher().hash(
+    new_hash = PASSWORD_HASHER.get().hash(
         new_password, is_known_caller=True, network=hashing_network(request)
     )
     with transaction() as session:

@@ -15,7 +15,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.database.transactions import delete_in_slices, read_all, require_transaction
 from authserve.ratelimit.errors import RateLimitedError
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.errors import UsernameTakenError
 from authserve.users.models import ReleasedUsername
 
@@ -35,7 +35,7 @@ def release_username(username: str, *, former_owner: UUID | None) -> None:
         username: in canonical form.
         former_owner: the account that may take it back; None if the account is being deleted.
     """
-    if not get_settings().username_hold:
+    if not SETTINGS.get().username_hold:
         return
     execute = require_transaction().execute
     row = {"digest": _digest(username), "user_id": former_owner, "released_at": now()}
@@ -74,7 +74,7 @@ def find_held_usernames(owners: Mapping[str, UUID | None]) -> set[str]:
         owners: the id of the account that wants each name, by canonical name; None for an account
             that does not exist yet.
     """
-    hold = get_settings().username_hold
+    hold = SETTINGS.get().username_hold
     if not owners or not hold:
         return set()
     names = {_digest(name): name for name in owners}
@@ -104,7 +104,7 @@ def require_may_rename(user_id: UUID) -> None:
         .order_by(ReleasedUsername.released_at)
     )
     times = [row.released_at for row in read_all(recent)]
-    if get_settings().username_hold and len(times) >= MAX_RENAMES_A_DAY:
+    if SETTINGS.get().username_hold and len(times) >= MAX_RENAMES_A_DAY:
         wait = times[0] + RENAME_WINDOW - moment
         raise RateLimitedError(retry_after_secs=int(wait.total_seconds()) + 1)
 
@@ -115,7 +115,7 @@ def purge_released_usernames() -> Iterator[int]:
     Yields:
         The number of rows that each committed slice deleted.
     """
-    is_over = ReleasedUsername.released_at <= now() - get_settings().username_hold
+    is_over = ReleasedUsername.released_at <= now() - SETTINGS.get().username_hold
     return delete_in_slices(ReleasedUsername, ReleasedUsername.id, is_over)
 
 

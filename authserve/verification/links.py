@@ -4,8 +4,8 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from authserve.core.crypto import get_keyring, is_equal
-from authserve.settings.model import Settings, get_settings
+from authserve.core.crypto import KEYRING, is_equal
+from authserve.settings.model import SETTINGS, Settings
 from authserve.verification.policy import Purpose
 
 KEY_PURPOSE = "one-time-token"
@@ -26,7 +26,7 @@ PAGES = {
 
 def make_token(token_id: UUID) -> str:
     """Return the token for the link of a row: always the same, and never stored."""
-    mac = get_keyring().mac(KEY_PURPOSE, token_id.bytes)
+    mac = KEYRING.get().mac(KEY_PURPOSE, token_id.bytes)
     return urlsafe_b64encode(token_id.bytes + mac).decode()
 
 
@@ -42,7 +42,7 @@ def read_token(token: str) -> UUID | None:
     token_id, mac = raw[:ID_BYTES], raw[ID_BYTES:]
     if len(mac) != MAC_BYTES or urlsafe_b64encode(raw).decode() != token:
         return None
-    keys = get_keyring().keys(KEY_PURPOSE)
+    keys = KEYRING.get().keys(KEY_PURPOSE)
     is_ours = any(is_equal(mac, hmac.digest(key, token_id, "sha256")) for key in keys)
     return UUID(bytes=token_id) if is_ours else None
 
@@ -53,7 +53,7 @@ def make_link(purpose: Purpose, token_id: UUID) -> str:
     The link leads to the configured front end or to `PUBLIC_URL`, never to the host that a request
     named.
     """
-    return _template(get_settings(), purpose).replace("{token}", make_token(token_id))
+    return _template(SETTINGS.get(), purpose).replace("{token}", make_token(token_id))
 
 
 def _template(settings: Settings, purpose: Purpose) -> str:

@@ -12,7 +12,7 @@ from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
 from authserve.core.events import DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import hashing_network, remember_network
 from authserve.users.accounts import change_email, update_profile, verify_email
@@ -168,7 +168,7 @@ def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: Doma
 
 def _hash_acceptable(password: str, *, context: list[str], field: str, request: RequestInfo) -> str:
     require_acceptable_password(password, context=context, field=field)
-    hasher = get_password_hasher()
+    hasher = PASSWORD_HASHER.get()
     return hasher.hash(password, is_known_caller=True, network=hashing_network(request))
 
 

@@ -4,7 +4,7 @@ from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MailKind, get_mailer, plain_name
+from authserve.mail.mailer import MAILER, MailKind, plain_name
 from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
@@ -33,7 +33,7 @@ def deliver_link(message: ClaimedMessage) -> None:
     kind, address = MailKind(message.kind), str(message.payload["email"])
     purpose = PURPOSES[kind]
     user = _make_token(purpose, message, address)
-    get_mailer().send(
+    MAILER.get().send(
         kind,
         to=address,
         message_id=message.id,
@@ -81,7 +81,7 @@ def deliver_notice(message: ClaimedMessage) -> None:
     address = str(message.payload["email"])
     user = _reader(message, address)
     assign_user(message, user.id)
-    get_mailer().send(
+    MAILER.get().send(
         MailKind(message.kind),
         to=address,
         message_id=message.id,
@@ -127,7 +127,7 @@ def _require_wanted(purpose: Purpose, user: User, address: str) -> None:
 
 
 def _is_mail_ready() -> bool:
-    return get_mailer().is_ready
+    return MAILER.get().is_ready
 
 
 HANDLERS: dict[str, Handler] = {

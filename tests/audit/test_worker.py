@@ -12,7 +12,7 @@ from authserve.audit.models import AuditBatch, AuditChain
 from authserve.audit.worker import JOBS, SEAL_SECS
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.outbox.worker import HEARTBEAT, JOBS_EXTENSION, MAINTENANCE_SECS, Worker
+from authserve.outbox.worker import HEARTBEAT, MAINTENANCE_SECS, SCHEDULED_JOBS, Worker
 from tests.support.trail import event_ids, places, seal_all, write_events
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -27,7 +27,7 @@ class Turns:
         self._worker = Worker(
             {},
             (),
-            jobs=app.extensions[JOBS_EXTENSION],
+            jobs=SCHEDULED_JOBS.of(app),
             context=app.app_context,
             monotonic=lambda: self.seconds,
         )
@@ -54,7 +54,7 @@ def turns(app: Flask) -> Turns:
 
 
 def test_the_service_brings_its_jobs(app: Flask) -> None:
-    assert app.extensions[JOBS_EXTENSION] == (HEARTBEAT, *JOBS)
+    assert SCHEDULED_JOBS.of(app) == (HEARTBEAT, *JOBS)
 
 
 def test_it_seals_at_the_start_and_every_minute(turns: Turns) -> None:

@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.http.authentication import AUTHENTICATOR_EXTENSION
+from authserve.http.authentication import AUTHENTICATOR
 from authserve.users.accounts import delete_user
 from tests.support.clients import PASSWORD, Caller
 from tests.support.problems import assert_problem
@@ -28,14 +28,14 @@ CALLS: dict[str, Callable[[Caller], TestResponse]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_it_is_answered_like_an_ended_session(app: Flask, alice: Caller, call: str) -> None:
-    authenticate = app.extensions[AUTHENTICATOR_EXTENSION]
+    authenticate = AUTHENTICATOR.of(app)
 
     def authenticate_and_delete(token: str) -> Any:
         found = authenticate(token)
         delete_user(found.actor.signed_in_user, actor=VISITOR, request=RequestInfo())
         return found
 
-    app.extensions[AUTHENTICATOR_EXTENSION] = authenticate_and_delete
+    AUTHENTICATOR.fill(app, authenticate_and_delete)
     response = CALLS[call](alice)
     assert_problem(response, 401, "session_revoked")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import read_all, transaction
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
+from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verification
 from authserve.users.accounts import deactivate
 from authserve.users.credentials import find_credentials, get_credentials
 from authserve.users.lockout import count_wrong_password
@@ -290,7 +290,8 @@ def test_a_password_that_is_switched_off_is_not_even_checked(
     app: Flask, switched_off: Caller
 ) -> None:
     """So neither a rehash nor another cost can tell a right one by the time that it takes."""
-    hasher = app.extensions[PASSWORD_HASHER_EXTENSION] = ObservedHasher()
+    hasher = ObservedHasher()
+    PASSWORD_HASHER.fill(app, hasher)
     attempt(app, EMAIL, PASSWORD)
     assert hasher.checked == [None]
 
@@ -299,7 +300,8 @@ def test_the_right_password_is_refused_that_was_being_checked_when_it_was_switch
     app: Flask, alice: Caller
 ) -> None:
     set_failures(app, MAX_FAILED_SIGN_INS - 1)
-    hasher = app.extensions[PASSWORD_HASHER_EXTENSION] = ObservedHasher()
+    hasher = ObservedHasher()
+    PASSWORD_HASHER.fill(app, hasher)
 
     def guess_elsewhere() -> None:
         with transaction():

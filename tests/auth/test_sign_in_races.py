@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.database.transactions import read_all, transaction
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, Verification
+from authserve.passwords.hasher import PASSWORD_HASHER, Verification
 from authserve.ratelimit.models import RateCounter
 from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
 from authserve.users.models import User
@@ -31,7 +31,7 @@ Meanwhile = Callable[[Callable[[], object]], None]
 @pytest.fixture
 def meanwhile(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     """Has something happen once, right after the next password was checked."""
-    hasher = app.extensions[PASSWORD_HASHER_EXTENSION]
+    hasher = PASSWORD_HASHER.of(app)
     verify = hasher.verify
 
     def arrange(happen: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ from flask import Flask
 from jwt.algorithms import ECAlgorithm
 from werkzeug.test import TestResponse
 
-from authserve.keys.store import get_key_store
+from authserve.keys.store import KEY_STORE
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
@@ -306,9 +306,9 @@ def forged_headers(app: Flask, good: Forge, kind: str) -> dict[str, str]:
     own = ec.generate_private_key(ec.SECP256R1())
     own_jwk = ECAlgorithm.to_jwk(own.public_key(), as_dict=True)
     with app.app_context():
-        kid = get_key_store().signing_key()[0]
-        public_key = get_key_store().find_public_key(kid)
-        jwk = get_key_store().jwks()["keys"][0]
+        kid = KEY_STORE.get().signing_key()[0]
+        public_key = KEY_STORE.get().find_public_key(kid)
+        jwk = KEY_STORE.get().jwks()["keys"][0]
     assert public_key is not None
     pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     sign_own = ec_signer(own)

@@ -8,7 +8,7 @@ from threading import Barrier, Event, Thread
 import pytest
 from flask import Flask
 
-from authserve.core.breakers import Breaker, BreakerOpenError, all_breakers
+from authserve.core.breakers import BREAKERS, Breaker, BreakerOpenError
 from tests.support.crowd import all_at_once
 
 RESET_SECS = 30.0
@@ -97,7 +97,7 @@ def test_it_can_be_opened_by_what_was_seen_elsewhere(breaker: Breaker, monotonic
 
 def test_all_are_found_by_name(app: Flask, database_url: str) -> None:
     with app.app_context():
-        names = [breaker.name for breaker in all_breakers()]
+        names = [breaker.name for breaker in BREAKERS.get()]
     assert ("database" in names) is database_url.startswith("postgresql")
     assert "breached_passwords" in names
     assert len(set(names)) == len(names)

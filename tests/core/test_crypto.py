@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authserve.core.crypto import (
+    KEYRING,
     Keyring,
     UndecryptableError,
     digest,
-    get_keyring,
     is_equal,
     random_bytes,
 )
@@ -159,4 +159,4 @@ def test_a_keyring_tells_no_secret() -> None:
 
 @pytest.mark.usefixtures("core_context")
 def test_the_application_has_one() -> None:
-    assert get_keyring().keys("a") == Keyring([SECRET]).keys("a")
+    assert KEYRING.get().keys("a") == Keyring([SECRET]).keys("a")

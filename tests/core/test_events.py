@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from authserve.core.clock import now
 from authserve.core.events import (
-    EVENTS_EXTENSION,
+    SUBSCRIPTIONS,
     AuditAction,
     DomainEvent,
     Handler,
@@ -49,7 +49,7 @@ def subscribed(app: Flask, context: None) -> Subscribe:
     """Replaces the application's subscriptions by those of the test."""
 
     def subscribe(*subscriptions: Subscription) -> None:
-        app.extensions[EVENTS_EXTENSION] = subscriptions
+        SUBSCRIPTIONS.fill(app, subscriptions)
 
     return subscribe
 

@@ -16,7 +16,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from authserve.app import create_app
-from authserve.core.breakers import Breaker, all_breakers
+from authserve.core.breakers import BREAKERS, Breaker
 from authserve.database.circuit import BREAKER_FAILURES, DatabaseAwayError, is_outage
 from authserve.database.transactions import db, reading
 from tests.conftest import PostgreSQL, make_settings
@@ -43,7 +43,7 @@ def failure() -> BaseException | None:
 
 
 def database_breaker() -> Breaker:
-    (breaker,) = [breaker for breaker in all_breakers() if breaker.name == "database"]
+    (breaker,) = [breaker for breaker in BREAKERS.get() if breaker.name == "database"]
     return breaker
 
 
@@ -253,4 +253,4 @@ def test_an_unknown_host_is_an_outage_and_a_wrong_option_is_none() -> None:
 @on_sqlite
 @pytest.mark.usefixtures("context")
 def test_sqlite_is_never_away(make_app: Callable[..., Flask]) -> None:
-    assert "database" not in [breaker.name for breaker in all_breakers()]
+    assert "database" not in [breaker.name for breaker in BREAKERS.get()]

@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from authserve.core.breakers import all_breakers
+from authserve.core.breakers import BREAKERS
 from authserve.database import watchdog
 from authserve.database.transactions import db, read_all, reading, transaction
 from authserve.database.watchdog import ServerFrozenError
@@ -98,7 +98,7 @@ def test_a_frozen_server_is_not_asked_again(make_app: Callable[..., Flask]) -> N
         with frozen(frozen_one), pytest.raises(OperationalError) as caught:
             read_all(select(func.pg_backend_pid()))
         assert isinstance(caught.value.orig, ServerFrozenError)
-        (breaker,) = [breaker for breaker in all_breakers() if breaker.name == "database"]
+        (breaker,) = [breaker for breaker in BREAKERS.get() if breaker.name == "database"]
         assert breaker.state == "open"
         give_up = time.monotonic() + DEADLINE_SECS
         while not breaker.is_closed:

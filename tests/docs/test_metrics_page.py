@@ -10,7 +10,7 @@ from flask import Flask
 
 import config
 from authserve.audit.events import TrailVerified
-from authserve.core.breakers import all_breakers
+from authserve.core.breakers import BREAKERS
 from authserve.core.errors import AuthserveError
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -67,7 +67,7 @@ def test_the_page_has_every_metric_with_type_and_labels(found: Scrape) -> None:
 @on_sqlite
 def test_the_page_names_the_values_of_labels(found: Scrape, app: Flask) -> None:
     with app.app_context():
-        breakers = {breaker.name for breaker in all_breakers()}
+        breakers = {breaker.name for breaker in BREAKERS.get()}
     named = set(re.findall(r"`([a-z][\w.-]*)`", PAGE))
     for name, label in (
         ("authserve_refreshes_total", "outcome"),

@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.database.transactions import db
-from authserve.passwords.breached import BREACHED_PASSWORDS_EXTENSION
+from authserve.passwords.breached import BREACHED_PASSWORDS
 from authserve.passwords.range_service import TOTAL_TIMEOUT_SECS
 from authserve.passwords.validation import BREACHED as MESSAGE
 from authserve.verification.requests import invite
@@ -129,7 +129,7 @@ def test_importing_hashes_and_signing_in_ask_nobody(
 def test_a_password_that_was_breached_later_still_signs_in(app: Flask, server: RangeServer) -> None:
     register_caller(app, "alice")
     server.passwords.add(PASSWORD)
-    app.extensions[BREACHED_PASSWORDS_EXTENSION] = None
+    BREACHED_PASSWORDS.fill(app, None)
     assert login(app.test_client(), "alice").status_code == 200
 
 
@@ -171,7 +171,7 @@ def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeSer
     # One after the other they would take at least this long.
     assert taken < crowd * TOTAL_TIMEOUT_SECS
     asked = len(server.questions)
-    assert app.extensions[BREACHED_PASSWORDS_EXTENSION].breaker.is_open
+    assert BREACHED_PASSWORDS.of(app).breaker.is_open
     assert register(app.test_client(), "late").status_code == 201
     assert len(server.questions) == asked
 

@@ -16,7 +16,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.core.events import AuditAction
-from authserve.http.openapi_document import get_api
+from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
@@ -595,7 +595,7 @@ def label(way: Way) -> str:
 def operations(app: Flask) -> dict[str, set[str]]:
     """Every call of the API by its method and path, with the fields of its body."""
     with app.app_context():
-        document = get_api().spec.to_dict()
+        document = OPENAPI.get().spec.to_dict()
     schemas = document["components"]["schemas"]
     found: dict[str, set[str]] = {}
     for path, item in document["paths"].items():

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.database.transactions import read_all
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.sessions.models import Session
 from authserve.users.models import User
 from authserve.verification.models import OneTimeToken
@@ -48,7 +48,7 @@ def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
         return
     assert resident.is_stored(), resident.name
     with app.app_context():
-        hasher = get_password_hasher()
+        hasher = PASSWORD_HASHER.get()
         password = resident.stored_password(lambda *pair: hasher.verify(*pair).is_valid)
     assert password is not None, resident.name
     body = {"identifier": resident.name, "password": password}

@@ -18,11 +18,11 @@ from sqlalchemy import event, text
 from authserve.app import create_app
 from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.audit.seal import seal_events
-from authserve.core.crypto import KEYRING_EXTENSION, Keyring
+from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.events import DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import db, transaction
-from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from tests.conftest import PostgreSQL, libpq_url, make_settings
@@ -205,8 +205,8 @@ def test_it_fails_with_pending_migrations(app: Flask) -> None:
 
 
 def test_it_fails_when_the_signing_key_does_not_open(app: Flask, alice: Caller) -> None:
-    app.extensions[KEYRING_EXTENSION] = Keyring(("another secret, 0123456789 0123456789",))
-    app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+    KEYRING.fill(app, Keyring(("another secret, 0123456789 0123456789",)))
+    KEY_STORE.fill(app, KeyStore())
     status, findings = examine(app)
     assert (status, findings["signing keys"]["level"]) == (1, "failure")
     assert "SECRET_KEY_FALLBACKS" in findings["signing keys"]["message"]

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from authserve.admin.schemas import MAX_ROLES
 from authserve.http.authentication import (
+    AUTHENTICATOR,
     MAX_TOKEN_LENGTH,
     current_actor,
     fresh_login_required,
@@ -199,13 +200,13 @@ class TestFreshness:
 
 def test_a_call_with_several_guards_checks_the_token_once(app: Flask) -> None:
     checks: list[str] = []
-    authenticate = app.extensions["authserve.authenticator"]
+    authenticate = AUTHENTICATOR.of(app)
 
     def count(token: str) -> Any:
         checks.append(token)
         return authenticate(token)
 
-    app.extensions["authserve.authenticator"] = count
+    AUTHENTICATOR.fill(app, count)
     view = login_required(fresh_login_required(require_permission("users:read")(dict)))
     add_probe(app, view)
     admin = register_caller(app, "admin", roles=["admin"])

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from authserve.database.transactions import db, transaction
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
@@ -170,14 +170,14 @@ def test_what_is_too_much_is_refused_before_anything_is_hashed(
     cast.send(call)
     use_up(cast.app, call.limit, leaving=0)
     # Whoever hashes fails.
-    del cast.app.extensions[PASSWORD_HASHER_EXTENSION]
+    PASSWORD_HASHER.fill(cast.app, None)
     assert cast.send(call).status_code == 429
 
 
 @on_sqlite
 @pytest.mark.parametrize("call", [c for c in CALLS if c.limit is policy.REDEEM], ids=str)
 def test_a_token_is_looked_at_before_anything_is_hashed(cast: Cast, call: LimitedCall) -> None:
-    del cast.app.extensions[PASSWORD_HASHER_EXTENSION]
+    PASSWORD_HASHER.fill(cast.app, None)
     assert cast.send(call).status_code == 400
 
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authserve.core.logs import correlation_id_var
-from authserve.health.drain import DRAIN_EXTENSION
+from authserve.health.drain import DRAIN
 from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register
@@ -241,7 +241,7 @@ class TestAccessLog:
         for path in ("/healthz", "/readyz"):
             assert client.get(path).status_code == 200
         assert log() == []
-        app.extensions[DRAIN_EXTENSION].begin()
+        DRAIN.of(app).begin()
         assert client.get("/readyz").status_code == 503
         assert [line["route"] for line in log()] == ["/readyz"]
 

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.errors import AuthserveError
 from authserve.http.openapi import flatten
-from authserve.http.openapi_document import get_api
+from authserve.http.openapi_document import OPENAPI
 from authserve.http.openapi_examples import example_of
 from tests.support.marks import on_sqlite
 
@@ -59,7 +59,7 @@ STRICT = {
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI document."""
     with app.app_context():
-        found: dict[str, Any] = json.loads(get_api().document)
+        found: dict[str, Any] = json.loads(OPENAPI.get().document)
     return found
 
 

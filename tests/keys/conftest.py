@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE, KeyStore
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def make_timed_app(
     def make(**changes: object) -> Flask:
         app = make_app(**changes)
         # Real time goes on under the clock that stands; time.time() is the one that stands.
-        app.extensions[KEY_STORE_EXTENSION] = KeyStore(monotonic=time.time)
+        KEY_STORE.fill(app, KeyStore(monotonic=time.time))
         return app
 
     return make

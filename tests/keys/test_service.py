@@ -22,7 +22,7 @@ from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
 from authserve.keys.policy import CACHE_TTL, ROTATION_PERIOD, KeyState, RotationCause
 from authserve.keys.rotation import list_keys, rewrap, rotate
-from authserve.keys.store import get_key_store
+from authserve.keys.store import KEY_STORE
 from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
 from tests.support.crowd import DEADLINE_SECS, all_at_once, served
@@ -68,15 +68,15 @@ def test_a_process_can_read_the_keys_before_anybody_asks(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with app.app_context():
-        get_key_store().warm_up()
+        KEY_STORE.get().warm_up()
         monkeypatch.setattr(store, "read_keys", lambda: pytest.fail("they are there"))
-        assert len(get_key_store().jwks()["keys"]) == 1
+        assert len(KEY_STORE.get().jwks()["keys"]) == 1
 
 
 def test_a_process_starts_without_them_too(tmp_path: Path) -> None:
     app = create_app(make_settings(f"sqlite:///{tmp_path}/no/such/folder.db", tmp_path))
     with app.app_context():
-        get_key_store().warm_up()
+        KEY_STORE.get().warm_up()
 
 
 # Rotation
@@ -198,7 +198,7 @@ def test_an_emergency_ends_every_access_token_and_no_session(timed_app: Flask) -
     make_next_key(timed_app, cause=RotationCause.ORDER)
     new = make_next_key(timed_app, cause=RotationCause.EMERGENCY)
     with timed_app.app_context():
-        get_key_store().find_public_key("unknown, so the keys are read afresh")
+        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh")
     assert kids(timed_app) == [new]
     response = alice.get("/api/v1/users/me")
     assert (response.status_code, response.get_json()["code"]) == (401, "invalid_token")
@@ -336,7 +336,7 @@ def test_a_copy_is_read_again_when_it_is_old(
 def test_an_unknown_kid_is_looked_up_afresh_once(timed_app: Flask) -> None:
     kids(timed_app)
     with timed_app.app_context(), counted_reads(timed_app) as reads:
-        assert get_key_store().find_public_key("unknown") is None
+        assert KEY_STORE.get().find_public_key("unknown") is None
     assert len(reads) == 1
 
 
@@ -398,7 +398,7 @@ def test_after_a_lost_secret_an_emergency_lets_people_in_again(
     assert login(wrong.test_client(), "alice").status_code == 503
     make_next_key(wrong, cause=RotationCause.EMERGENCY)
     with wrong.app_context():
-        get_key_store().find_public_key("unknown, so the keys are read afresh")
+        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh")
     assert login(wrong.test_client(), "alice").status_code == 200
 
 
@@ -472,7 +472,7 @@ def test_no_private_key_is_stored_in_the_clear(make_app: Callable[..., Flask]) -
     kids(app)
     with app.app_context():
         (stored,) = sealed().values()
-        _, private = get_key_store().signing_key()
+        _, private = KEY_STORE.get().signing_key()
     secret = private.private_numbers().private_value.to_bytes(32, "big")
     assert secret not in stored
 
@@ -484,5 +484,5 @@ def test_a_clock_far_behind_is_told_in_the_log(
     moment = now()
     clock.move_to(moment - timedelta(hours=1))
     with timed_app.app_context(), pytest.raises(SigningKeyUnavailableError):
-        get_key_store().signing_key()
+        KEY_STORE.get().signing_key()
     assert "clock" in caplog.records[-1].getMessage()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from flask import Flask
 
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import make_transport
+from authserve.settings.model import SETTINGS
 from tests.support.marks import on_sqlite
 from tests.support.smtp import faulty_server, mail_server
 
@@ -17,8 +18,8 @@ pytestmark = on_sqlite
 
 def app_with(make_app: MakeApp, url: str, **changes: object) -> Flask:
     app = make_app(mail_url=url, **changes)
-    settings = app.extensions["authserve.settings"]
-    app.extensions[MAILER_EXTENSION] = Mailer(settings, make_transport(url, helo="auth.example"))
+    settings = SETTINGS.of(app)
+    MAILER.fill(app, Mailer(settings, make_transport(url, helo="auth.example")))
     return app
 
 

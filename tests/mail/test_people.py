@@ -9,8 +9,9 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import make_transport
+from authserve.settings.model import SETTINGS
 from authserve.users.models import User
 from tests.support.clients import PASSWORD
 from tests.support.mail import work
@@ -43,9 +44,9 @@ def server() -> Iterator[MailServer]:
 @pytest.fixture
 def app(make_app: MakeApp, server: MailServer) -> Flask:
     app = make_app(brand_name='=?utf-8?q?=0d=0aBcc=3aeve?= "Größe" <a@b>')
-    settings = app.extensions["authserve.settings"]
+    settings = SETTINGS.of(app)
     transport = make_transport(server.url, helo="auth.example")
-    app.extensions[MAILER_EXTENSION] = Mailer(settings, transport)
+    MAILER.fill(app, Mailer(settings, transport))
     return app
 
 

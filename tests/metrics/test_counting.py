@@ -15,7 +15,7 @@ from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.metrics.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import get_user_by_reference, ref_of
@@ -179,7 +179,7 @@ def test_a_sign_in_that_meets_a_full_queue_is_counted_as_busy(
     app = make_app(metrics_token=METRICS_TOKEN)
     client = app.test_client()
     with app.app_context():
-        queue = get_password_hasher()._queue
+        queue = PASSWORD_HASHER.get()._queue
     monkeypatch.setattr(queue, "waiting", 1_000)
     assert login(client, "alice").status_code == 503
     found = scrape(client)

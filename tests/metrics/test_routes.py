@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from authserve.core.events import EVENTS_EXTENSION
-from authserve.metrics.counting import METRICS_EXTENSION
+from authserve.core.events import SUBSCRIPTIONS
+from authserve.metrics.counting import METRICS
 from tests.support.clients import Caller
 from tests.support.marks import on_sqlite
 from tests.support.metrics import BEARER, METRICS_TOKEN, Scrape
@@ -27,10 +27,10 @@ def test_without_a_token_of_the_operators_there_is_nothing(make_app: Callable[..
 
 def test_without_it_nothing_is_counted(make_app: Callable[..., Flask]) -> None:
     silent, counting = make_app(), make_app(metrics_token=METRICS_TOKEN)
-    assert METRICS_EXTENSION not in silent.extensions
+    assert METRICS not in silent.extensions
     hooks = [app.after_request_funcs[None] for app in (silent, counting)]
     assert len(hooks[0]) == len(hooks[1]) - 1
-    heard = [app.extensions[EVENTS_EXTENSION] for app in (silent, counting)]
+    heard = [SUBSCRIPTIONS.of(app) for app in (silent, counting)]
     assert len(heard[0]) == len(heard[1]) - 1
 
 

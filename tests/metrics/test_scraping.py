@@ -11,14 +11,14 @@ from sqlalchemy import text
 
 from authserve.app import service_version
 from authserve.audit.events import TrailFaultFound, TrailVerified
-from authserve.core.breakers import all_breakers
+from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
 from authserve.database.emit import emit
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.metering import METRICS_SOURCES
 from authserve.metrics import scraping
 from authserve.metrics.families import BREAKER_STATES
-from authserve.metrics.routes import SOURCES_EXTENSION
+from authserve.metrics.routes import SOURCES
 from tests.support.clients import Caller, register
 from tests.support.databases import on_postgresql
 from tests.support.mail import work
@@ -148,7 +148,7 @@ def test_a_slow_look_is_given_up_and_none_follows(
         "slow": lambda: read_all(sleep),  # type: ignore[arg-type]
         "next": lambda: asked.append("next") or [],  # type: ignore[func-returns-value]
     }
-    monkeypatch.setitem(app.extensions, SOURCES_EXTENSION, sources)
+    SOURCES.fill(app, sources)
     assert set(read().series(ERRORS).values()) == {1}
     assert asked == []
 
@@ -173,6 +173,6 @@ def test_an_open_breaker_is_told(app: Flask, read: Read) -> None:
 
     assert states() == closed
     with app.app_context():
-        (breaker,) = [found for found in all_breakers() if found.name == "database"]
+        (breaker,) = [found for found in BREAKERS.get() if found.name == "database"]
     breaker.trip()
     assert states() == {"closed": 0, "open": 1, "half-open": 0}

@@ -20,7 +20,7 @@ from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.inspect import retry
 from authserve.outbox.policy import HORIZON, REFUSAL_PAUSE
-from authserve.outbox.worker import MAINTENANCE_SECS, StopSignal, Worker
+from authserve.outbox.worker import MAINTENANCE_SECS, PURGE_TASKS, StopSignal, Worker
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
 from tests.support.crowd import all_at_once
@@ -332,7 +332,7 @@ class TestMaintenance:
         assert caplog.messages == ["dead rows could not be cleared away"]
 
     def test_the_service_clears_everything_away_that_dies(self, app: Flask) -> None:
-        names = {purge.__name__ for purge in app.extensions["authserve.purges"]}
+        names = {purge.__name__ for purge in PURGE_TASKS.of(app)}
         assert names >= {
             "purge_dead_sessions",
             "purge_dead_tokens",
@@ -343,7 +343,7 @@ class TestMaintenance:
     def test_the_services_own_purges_run(self, app: Flask, make_worker: MakeWorker) -> None:
         owe(app, "a")
         change_messages(app, state="sent", finished_at=now() - timedelta(days=8))
-        make_worker(app.extensions["authserve.purges"]).run(OneTurn())
+        make_worker(PURGE_TASKS.of(app)).run(OneTurn())
         assert messages(app) == []
 
 

@@ -21,10 +21,9 @@ from flask import Flask
 from authserve.core.errors import UnavailableError
 from authserve.core.queue_time import arrived_at
 from authserve.passwords.hasher import (
-    PASSWORD_HASHER_EXTENSION,
+    PASSWORD_HASHER,
     PasswordHasher,
     Verification,
-    get_password_hasher,
 )
 from authserve.passwords.queue import MAX_WAIT_SECS, HasherBusyError
 from authserve.settings.model import PasswordCost
@@ -588,9 +587,9 @@ def test_busy_is_a_kind_of_unavailable() -> None:
 
 def test_the_running_applications_hasher_is_found(hasher: PasswordHasher) -> None:
     app = Flask(__name__)
-    app.extensions[PASSWORD_HASHER_EXTENSION] = hasher
+    PASSWORD_HASHER.fill(app, hasher)
     with app.app_context():
-        assert get_password_hasher() is hasher
+        assert PASSWORD_HASHER.get() is hasher
 
 
 def test_it_tells_how_long_each_password_took() -> None:

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
+from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verification
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, register_caller
 from tests.support.crowd import DEADLINE_SECS
@@ -66,7 +66,7 @@ def test_thirty_device_tokens_of_one_address_leave_a_victim_a_place(
     for number in range(29):
         signed_in = sign_in(app, "mallory", f"203.0.113.{number}")
         devices.append(signed_in.get_json()["device_token"])
-    app.extensions[PASSWORD_HASHER_EXTENSION] = hasher
+    PASSWORD_HASHER.fill(app, hasher)
 
     with ThreadPoolExecutor(max_workers=32) as threads:
         try:

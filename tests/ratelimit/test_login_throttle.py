@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import RequestInfo
 from authserve.database.transactions import transaction
-from authserve.passwords.hasher import PASSWORD_HASHER_EXTENSION, PasswordHasher, Verification
+from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verification
 from authserve.ratelimit.throttle import identifier_key, record_failure
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
@@ -408,7 +408,8 @@ def test_a_block_that_begins_while_the_password_is_checked_holds_for_it(
     before = alice.get("/api/v1/users/me").get_json()
     if not is_active:
         run_sql(app, "UPDATE users SET is_active = false")
-    hasher = app.extensions[PASSWORD_HASHER_EXTENSION] = GatedHasher()
+    hasher = GatedHasher()
+    PASSWORD_HASHER.fill(app, hasher)
     with ThreadPoolExecutor(1) as threads, app.app_context():
         answer = threads.submit(attempt, app, "alice", PASSWORD)
         assert hasher.is_reached.wait(DEADLINE_SECS)

@@ -35,10 +35,10 @@ from authserve.core.clock import now
 from authserve.database.transactions import db, read_all
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import rotate
-from authserve.keys.store import KEY_STORE_EXTENSION, KeyStore
+from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.sessions.models import Session
 from authserve.sessions.revoke import purge_dead_sessions
-from authserve.settings.model import SETTINGS_EXTENSION
+from authserve.settings.model import SETTINGS
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import login, register
 from tests.support.tokens import claims_of
@@ -331,10 +331,10 @@ class World:
 
     def restart(self) -> None:
         self.dispose()
-        self.app = create_app(self.app.extensions[SETTINGS_EXTENSION])
+        self.app = create_app(SETTINGS.of(self.app))
 
     def forget_keys(self) -> None:
-        self.app.extensions[KEY_STORE_EXTENSION] = KeyStore()
+        KEY_STORE.fill(self.app, KeyStore())
 
     def dispose(self) -> None:
         with self.app.app_context():

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from flask import Flask
 
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.message import OutgoingMail, Sender, write_mail
-from authserve.outbox.worker import HANDLERS_EXTENSION, Worker
+from authserve.outbox.worker import MESSAGE_HANDLERS, Worker
+from authserve.settings.model import SETTINGS
 from tests.support.secrecy import SECRETS
 
 
@@ -99,13 +100,13 @@ def write_letter(
 def open_mailbox(app: Flask) -> Mailbox:
     """Let all mail of `app` arrive in a mailbox."""
     mailbox = Mailbox()
-    app.extensions[MAILER_EXTENSION] = Mailer(app.extensions["authserve.settings"], mailbox)
+    MAILER.fill(app, Mailer(SETTINGS.of(app), mailbox))
     return mailbox
 
 
 def work(app: Flask) -> None:
     """Deliver everything that is due now, as the worker does."""
-    worker = Worker(app.extensions[HANDLERS_EXTENSION], (), context=app.app_context)
+    worker = Worker(MESSAGE_HANDLERS.of(app), (), context=app.app_context)
     with app.app_context():
         while worker.deliver_one():
             pass

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask
 
-from authserve.http.openapi_document import get_api
+from authserve.http.openapi_document import OPENAPI
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Operation:
 def read_operations(app: Flask) -> list[Operation]:
     """Every operation of the document, in its order."""
     with app.app_context():
-        document = json.loads(get_api().document)
+        document = json.loads(OPENAPI.get().document)
     return list(_read(document))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from authserve.admin.accounts import create_user
 from authserve.core.actor import VISITOR, RequestInfo, UserRef
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.accounts import NewUser, ref_of
 from tests.support.clients import PASSWORD
 
@@ -26,7 +26,7 @@ def make_user(
         password_hash: instead of the password's own.
     """
     if password is not None and password_hash is None:
-        password_hash = get_password_hasher().hash(password)
+        password_hash = PASSWORD_HASHER.get().hash(password)
     new = NewUser(
         email=f"{name}@example.com",
         username=name,

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask import Flask
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm
 
-from authserve.core.crypto import get_keyring
-from authserve.keys.store import get_key_store
+from authserve.core.crypto import KEYRING
+from authserve.keys.store import KEY_STORE
 
 Signer = Callable[[bytes], bytes]
 
@@ -60,8 +60,8 @@ def own_signer(app: Flask, kind: str) -> Signer:
     """Signs as the service itself does tokens of this kind."""
     with app.app_context():
         if kind == "access":
-            return ec_signer(get_key_store().signing_key()[1])
-        return hmac_signer(get_keyring().keys(f"{kind}-token")[0])
+            return ec_signer(KEY_STORE.get().signing_key()[1])
+        return hmac_signer(KEYRING.get().keys(f"{kind}-token")[0])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.core.clock import now
-from authserve.core.crypto import digest, get_keyring
+from authserve.core.crypto import KEYRING, digest
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.tokens.signing import (
     COMMON_CLAIMS,
@@ -54,7 +54,7 @@ def signed_by_us(payload: Any, *, header: dict[str, Any] | None = None) -> str:
     names = {"alg": "HS256", "typ": KIND.header_type} if header is None else header
     parts = [base64url_encode(json.dumps(part).encode()).decode() for part in (names, payload)]
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
-        ".".join(parts).encode(), get_keyring().keys(KIND.purpose)[0]
+        ".".join(parts).encode(), KEYRING.get().keys(KIND.purpose)[0]
     )
     return ".".join([*parts, base64url_encode(signature).decode()])
 

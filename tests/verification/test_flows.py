@@ -9,13 +9,13 @@ from flask import Flask
 
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer, MailKind
+from authserve.mail.mailer import MAILER, Mailer, MailKind
 from authserve.mail.message import OutgoingMail
 from authserve.mail.transports import TransportError
 from authserve.outbox.delivery import claim
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DroppedError
-from authserve.settings.model import EmailVerification
+from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import get_user, ref_of
 from authserve.users.passwords import replace_password
 from authserve.verification.policy import LIFETIMES, Purpose
@@ -351,9 +351,7 @@ class Unreliable(Mailbox):
 def bring_unreliable_mail(desk: Desk, *, takes: bool) -> Unreliable:
     mailbox = Unreliable(takes=takes)
     desk.mailbox = mailbox
-    desk.app.extensions[MAILER_EXTENSION] = Mailer(
-        desk.app.extensions["authserve.settings"], mailbox
-    )
+    MAILER.fill(desk.app, Mailer(SETTINGS.of(desk.app), mailbox))
     return mailbox
 
 

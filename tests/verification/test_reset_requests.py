@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Flask
 
-from authserve.mail.mailer import MAILER_EXTENSION
+from authserve.mail.mailer import MAILER
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import RESET_REQUEST
 from tests.support.clients import Caller
@@ -52,7 +52,7 @@ def test_a_mail_server_that_is_away_does_not_delay_it(desk: Desk) -> None:
     class Away:
         is_ready = False
 
-    desk.app.extensions[MAILER_EXTENSION] = Away()
+    MAILER.fill(desk.app, Away())
     forget(desk.app, "alice@example.com", "request-1")
     work(desk.app)
     assert len(audit_trail(desk.app, ACTION)) == 1

@@ -12,9 +12,9 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import Base, read_all
-from authserve.mail.mailer import MAILER_EXTENSION, Mailer
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.message import OutgoingMail
-from authserve.settings.model import EmailVerification
+from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import deactivate
 from authserve.verification.policy import Purpose
 from tests.support.clients import PASSWORD, Caller
@@ -72,9 +72,7 @@ def people(desk: Desk) -> Desk:
     with desk.app.app_context():
         make_user("vera", email_verified=True)
         deactivate(make_user("dan").id, actor=VISITOR, request=RequestInfo())
-    desk.app.extensions[MAILER_EXTENSION] = Mailer(
-        desk.app.extensions["authserve.settings"], Unreachable()
-    )
+    MAILER.fill(desk.app, Mailer(SETTINGS.of(desk.app), Unreachable()))
     return desk
 
 
@@ -118,7 +116,7 @@ def test_registering_tells_nothing_while_addresses_must_be_verified(
     make_app: Callable[..., Flask], people: Desk
 ) -> None:
     app = make_app(email_verification=EmailVerification.REQUIRED)
-    app.extensions[MAILER_EXTENSION] = Mailer(app.extensions["authserve.settings"], Unreachable())
+    MAILER.fill(app, Mailer(SETTINGS.of(app), Unreachable()))
     client = app.test_client()
 
     def register(email: str) -> tuple[Any, ...]:

@@ -14,10 +14,10 @@ from authserve.database.transactions import transaction
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
-from authserve.passwords.hasher import get_password_hasher
+from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.rbac.assignment import find_missing_roles
-from authserve.settings.model import get_settings
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import NewUser
 from authserve.users.lists import find_ids_by_identifier
 
@@ -69,7 +69,7 @@ def check_account(values: Any) -> dict[str, Any]:
         return checked
     names = ("email", "username", "display_name")
     require_acceptable_password(password, context=[checked[n] for n in names if n in checked])
-    if get_settings().is_production and password.startswith(DEMO_PASSWORD_PREFIX):
+    if SETTINGS.get().is_production and password.startswith(DEMO_PASSWORD_PREFIX):
         message = "The passwords of the example file are public; production does not take them."
         raise ValidationFailedError({"password": [message]})
     return checked
@@ -85,7 +85,7 @@ def prepare_account(checked: dict[str, Any]) -> NewUser:
     """
     fields_of_user = dict(checked)
     password = fields_of_user.pop("password", None)
-    password_hash = None if password is None else get_password_hasher().hash(password)
+    password_hash = None if password is None else PASSWORD_HASHER.get().hash(password)
     return NewUser(**fields_of_user, password_hash=password_hash, email_verified=True)
 
 

@@ -1,12 +1,11 @@
 """Storage for the counters of ordinary limits, in the database or in Redis; it fails open."""
 
 from authserve.ratelimit.storage.current import (
-    LIMIT_COUNTERS_EXTENSION,
+    LIMIT_COUNTERS,
     CurrentStorage,
     LimitCounters,
     counted_window,
     counting,
-    get_limit_counters,
 )
 from authserve.ratelimit.storage.redis import RedisStorage
 from authserve.ratelimit.storage.sql import TABLE, SQLStorage
@@ -23,7 +22,7 @@ def make_counters(url: str) -> LimitCounters:
 
 
 __all__ = [
-    "LIMIT_COUNTERS_EXTENSION",
+    "LIMIT_COUNTERS",
     "TABLE",
     "CurrentStorage",
     "LimitCounters",
@@ -33,6 +32,5 @@ __all__ = [
     "WindowStorage",
     "counted_window",
     "counting",
-    "get_limit_counters",
     "make_counters",
 ]

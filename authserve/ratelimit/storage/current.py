@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import cast
 
 from limits.storage import Storage
 
-from authserve.core.container import component
+from authserve.core.container import Slot
 from authserve.ratelimit.storage.window import Window, WindowStorage
 
 logger = logging.getLogger(__name__)
@@ -24,7 +23,6 @@ PATIENCE_SECS = 1
 """Seconds after which a failed hit ends the request instead of letting it pass: a storage this slow
 is the database, and the request would wait for it again (chosen, not measured)."""
 
-LIMIT_COUNTERS_EXTENSION = "authserve.limit_counters"
 
 _windows: ContextVar[dict[str, Window] | None] = ContextVar("windows", default=None)
 
@@ -90,9 +88,7 @@ class LimitCounters:
             logger.warning("ordinary limits are on again")
 
 
-def get_limit_counters() -> LimitCounters:
-    """Return the counters of the current application."""
-    return cast(LimitCounters, component(LIMIT_COUNTERS_EXTENSION))
+LIMIT_COUNTERS = Slot[LimitCounters]("limit_counters")
 
 
 class CurrentStorage(Storage):
@@ -110,7 +106,7 @@ class CurrentStorage(Storage):
 
         0 exceeds no limit.
         """
-        window = get_limit_counters().hit(key, expiry, amount)
+        window = LIMIT_COUNTERS.get().hit(key, expiry, amount)
         if window is None:
             return 0
         collected = _windows.get()
