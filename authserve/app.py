@@ -1,11 +1,11 @@
 """The application factory: the one file that knows every feature."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 from flask import Flask
 
+from authserve import __version__
 from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.pseudonyms import keep_pseudonym
 from authserve.audit.record import erase_details, record
@@ -111,7 +111,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     register_error_handlers(app)
     install_cors(app, origins=settings.cors_origins)
     trust_proxies(app, count=settings.trusted_proxies)
-    api = bind_api(app, version=service_version(), server_url=settings.public_url)
+    api = bind_api(app, version=__version__, server_url=settings.public_url)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
@@ -119,14 +119,6 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     if with_commands:
         import_module(COMMANDS).add_commands(app)
     return app
-
-
-def service_version() -> str:
-    """Return the version of the installed package, or `0.1.0` in a checkout."""
-    try:
-        return version("authserve")
-    except PackageNotFoundError:
-        return "0.1.0"
 
 
 def _flask_config(settings: Settings) -> dict[str, object]:
@@ -168,7 +160,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     KEY_STORE.fill(app, KeyStore())
     observe_hash = None
     if settings.metrics_token:
-        observe_hash = import_module(METERING).add_metrics(app, version=service_version())
+        observe_hash = import_module(METERING).add_metrics(app, version=__version__)
     PASSWORD_HASHER.fill(
         app,
         PasswordHasher(

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve import __version__
 from tests.support.clients import register_caller
 from tests.support.commands import run_flask
 from tests.support.marks import on_sqlite
@@ -48,7 +48,7 @@ def test_ready_gives_up(make_app: Callable[..., Flask]) -> None:
 
 def test_version_names_ours_first(runner: FlaskCliRunner) -> None:
     lines = runner.invoke(args=["version"]).stdout.splitlines()
-    assert re.fullmatch(r"authserve \d+\.\d+\.\d+", lines[0])
+    assert lines[0] == f"authserve {__version__}"
     assert f"Python {platform.python_version()}" in lines
     document = json.loads(runner.invoke(args=["version", "--json"]).stdout)
     assert document["Flask"] == version("flask")

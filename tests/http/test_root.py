@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from authserve.app import service_version
+from authserve import __version__
 from tests.support.marks import on_sqlite
 
 pytestmark = on_sqlite
@@ -38,7 +38,7 @@ def test_a_program_learns_what_answers(make_app: Callable[..., Flask], accept: s
     assert answer.headers["Vary"] == "Accept"
     assert answer.json == {
         "name": "auth.example.com",
-        "version": service_version(),
+        "version": __version__,
         "documentation": "https://auth.example.com/docs",
         "openapi": "https://auth.example.com/openapi.json",
     }

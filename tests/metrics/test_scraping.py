@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from authserve.app import service_version
+from authserve import __version__
 from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
@@ -39,7 +39,7 @@ ERRORS = "authserve_scrape_errors"
 def test_it_tells_release_and_start(read: Read) -> None:
     before = now().timestamp()
     found = read()
-    assert found.value("authserve_build_info", version=service_version()) == 1
+    assert found.value("authserve_build_info", version=__version__) == 1
     assert 0 < found.value("authserve_start_time_seconds") <= before
 
 
