@@ -55,6 +55,13 @@ SLOW_FOLDERS = ("faults", "gunicorn", "migrations")
 """Folders whose files take longest: they run first, so that no worker ends with one alone."""
 
 
+def memory_folder() -> Path | None:
+    """Return a folder where a commit waits for no disk, or None if there is no room for one."""
+    folder = Path("/dev/shm")
+    has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
+    return folder if has_room else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files of `SLOW_FOLDERS` first."""
     items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
@@ -123,13 +130,6 @@ class PostgreSQL:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def memory_folder() -> Path | None:
-    """Where files cost no disk: making a database there takes a tenth of the time."""
-    folder = Path("/dev/shm")
-    has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
-    return folder if has_room else None
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQL]:
     """An empty PostgreSQL server."""
@@ -166,6 +166,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on the kinds of database that its closest mark of `support/marks.py` names."""
+    kinds = metafunc.definition.get_closest_marker("databases")
+    if kinds and "database_kind" in metafunc.fixturenames:
+        mark = pytest.mark.parametrize("database_kind", kinds.args, indirect=True)
+        metafunc.definition.add_marker(mark)
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database that a test uses: each of the two, unless a mark names others."""
+    kind: str = request.param
+    return kind
+
+
 @contextmanager
 def fresh_database(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[str]:
     """A migrated database of its own, of one of `DATABASES`; yields its URL."""
@@ -180,10 +196,12 @@ def fresh_database(request: pytest.FixtureRequest, kind: str, folder: Path) -> I
     postgresql.drop(name)
 
 
-@pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database of this test's own, on each of the two kinds in turn."""
-    with fresh_database(request, request.param, tmp_path) as url:
+@pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
+) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    with fresh_database(request, database_kind, tmp_path) as url:
         yield url
 
 

@@ -54,7 +54,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize(("method", "path", "body", "permission"), CALLS)
 def test_each_call_needs_its_permission_and_no_other(
     app: Flask,
@@ -78,7 +78,7 @@ def test_each_call_needs_its_permission_and_no_other(
     assert one.call(method, url, json=body).status_code in (200, 201, 202, 204, 409)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize(("method", "path", "body", "_permission"), CALLS[2:])
 def test_each_call_says_that_there_is_no_such_user(
     admin: Caller, method: str, path: str, body: dict[str, object] | None, _permission: str
@@ -110,7 +110,7 @@ def test_nobody_acts_on_somebody_who_may_do_more(
     assert admin.get(f"{USERS}/me").get_json()["email"] == "admin@example.com"
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_holding_all_permissions_makes_no_administrator(app: Flask, admin: Caller) -> None:
     role = {"name": "everything", "permissions": list(Permission)}
     admin.post("/api/v1/roles", json=role)
@@ -189,7 +189,7 @@ def test_a_taken_name_changes_nothing(admin: Caller, alice: Caller, bob: Caller)
     }
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize(
     "body",
     [
@@ -325,7 +325,7 @@ def test_it_filters_the_list(
     assert names(admin, "created_before=2030-01-01T13:00:30%2B01:00") == ["alice", "admin"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize(
     "query",
     [

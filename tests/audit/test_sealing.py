@@ -17,7 +17,8 @@ from authserve.core.ids import new_id
 from authserve.database.transactions import db, read_all, transaction
 from authserve.users.events import UserRegistered
 from tests.support.crowd import all_at_once, served
-from tests.support.databases import executed, on_postgresql
+from tests.support.databases import executed
+from tests.support.marks import on_postgresql
 from tests.support.trail import (
     detail_row,
     event_ids,

@@ -20,9 +20,8 @@ from authserve.users.models import User
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD, login, register
 from tests.support.crowd import all_at_once, persistently
-from tests.support.databases import on_postgresql
 from tests.support.hashing import argon2_asked
-from tests.support.marks import on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 

@@ -28,7 +28,7 @@ STORAGES = {
 }
 
 each_storage = pytest.mark.parametrize(
-    ("storage", "database_url"), STORAGES.values(), ids=STORAGES, indirect=True
+    ("storage", "database_kind"), STORAGES.values(), ids=STORAGES, indirect=True
 )
 
 

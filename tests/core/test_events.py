@@ -19,7 +19,7 @@ from authserve.core.events import (
 from authserve.database.emit import emit
 from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.rbac.models import Role
-from tests.support.databases import on_sqlite
+from tests.support.marks import on_sqlite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

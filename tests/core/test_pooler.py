@@ -15,7 +15,8 @@ from authserve.settings.database_url import database_url as parser_of
 from tests.conftest import PostgreSQL, make_settings, migrate
 from tests.support.clients import login, register_caller
 from tests.support.crowd import all_at_once
-from tests.support.databases import executed, on_postgresql
+from tests.support.databases import executed
+from tests.support.marks import on_postgresql
 from tests.support.pooler import find_pgbouncer, pgbouncer, stand_in_pooler
 
 pytestmark = on_postgresql

@@ -22,7 +22,7 @@ from authserve.database.transactions import db, reading
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once
-from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.fault
 

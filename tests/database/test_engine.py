@@ -21,7 +21,7 @@ from authserve.database import engine as engine_module
 from authserve.database.engine import LOCK_TIMEOUT_MS, autocommit_view, engine_options
 from authserve.database.transactions import db, read_all, reading, transaction
 from authserve.rbac.models import Role
-from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 
 ROLE_NAMES = select(Role.name).order_by(Role.name)
 

@@ -8,7 +8,7 @@ from authserve.database.prepared import prepared
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
-from tests.support.databases import on_postgresql
+from tests.support.marks import on_postgresql
 
 pytestmark = pytest.mark.usefixtures("context")
 

@@ -35,7 +35,8 @@ from authserve.rbac.models import UserRole
 from authserve.users.models import User
 from tests.conftest import PostgreSQL
 from tests.support.crowd import all_at_once
-from tests.support.databases import executed, on_postgresql
+from tests.support.databases import executed
+from tests.support.marks import on_postgresql
 
 pytestmark = pytest.mark.usefixtures("context")
 

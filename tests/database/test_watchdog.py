@@ -23,7 +23,7 @@ from authserve.database.watchdog import ServerFrozenError
 from config import ROOT
 from tests.conftest import PostgreSQL, libpq_url, migrate
 from tests.support.crowd import DEADLINE_SECS
-from tests.support.databases import on_postgresql
+from tests.support.marks import on_postgresql
 
 pytestmark = [on_postgresql, pytest.mark.fault]
 

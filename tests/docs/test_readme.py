@@ -12,7 +12,7 @@ import pytest
 
 import config
 from tests.support.clients import PASSWORD
-from tests.support.databases import on_sqlite
+from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")

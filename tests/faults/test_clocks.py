@@ -11,7 +11,7 @@ from flask import Flask
 from authserve.database.transactions import transaction
 from authserve.sessions.models import Session
 from tests.support.clients import Caller, login, register_caller, sign_in
-from tests.support.databases import on_postgresql
+from tests.support.marks import on_postgresql
 
 pytestmark = pytest.mark.fault
 

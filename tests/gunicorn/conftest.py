@@ -11,7 +11,7 @@ from flask import Flask
 from authserve.app import create_app
 from authserve.database.transactions import db
 from authserve.settings.model import Settings
-from tests.conftest import DATABASES, fresh_database, make_settings
+from tests.conftest import fresh_database, make_settings
 from tests.support.server import Server
 
 
@@ -48,10 +48,10 @@ class Site:
 
 @contextmanager
 def running_site(
-    request: pytest.FixtureRequest, folder: Path, environ: Mapping[str, str]
+    request: pytest.FixtureRequest, kind: str, folder: Path, environ: Mapping[str, str]
 ) -> Iterator[Site]:
-    """A server on a database of its own, of the kind that a fixture was parametrised with."""
-    with fresh_database(request, request.param, folder) as url:
+    """A server on a database of its own, of one of `DATABASES`."""
+    with fresh_database(request, kind, folder) as url:
         settings = make_settings(url, folder)
         site = Site(create_app(settings), settings, folder, environ)
         yield site
@@ -60,23 +60,23 @@ def running_site(
             db.engine.dispose()
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+@pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """One server for all tests of a module, on each kind of database; it has to end well.
 
     They share its database, so each of them brings people of its own.
     """
-    with running_site(request, tmp_path_factory.mktemp("site"), {}) as site:
+    with running_site(request, database_kind, tmp_path_factory.mktemp("site"), {}) as site:
         yield site
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+@pytest.fixture(scope="module")
 def proxied_site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """The same behind a proxy, so that clients have addresses; six strangers' passwords wait."""
     environ = {"TRUSTED_PROXIES": "1", "WEB_CONCURRENCY": "2", "WEB_THREADS": "16"}
-    with running_site(request, tmp_path_factory.mktemp("proxied"), environ) as site:
+    with running_site(request, database_kind, tmp_path_factory.mktemp("proxied"), environ) as site:
         yield site

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.databases import on_postgresql
 from tests.support.faults import rounds
+from tests.support.marks import on_postgresql
 from tests.support.proxy import Backend, proxy_before
 from tests.support.server import Server
 from tests.support.traffic import TRUSTING, Traffic, traffic_to

@@ -27,7 +27,7 @@ from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
-from tests.support.marks import on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.ranges import range_server, reply, send
 from tests.support.redis import RedisServer
 
@@ -219,14 +219,14 @@ def test_it_warns_of_mail_that_waits(app: Flask, clock: time_machine.Traveller) 
     assert "flask worker" in examine(app)[1]["outbox"]["message"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize(("seconds", "level"), [(10, "warning"), (40, "failure")])
 def test_it_compares_the_clocks(app: Flask, seconds: int, level: str) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=seconds)):
         assert examine(app)[1]["clock"]["level"] == level
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 def test_it_counts_connections(make_app: MakeApp) -> None:
     status, findings = examine(make_app(web_concurrency=64, database_pool_size=100))
     assert (status, findings["connections"]["level"]) == (1, "failure")
@@ -241,7 +241,7 @@ def test_it_counts_connections(make_app: MakeApp) -> None:
         ("http://localhost:8000", 0, "ok"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_it_holds_proxies_against_the_public_address(
     make_app: MakeApp, public_url: str, proxies: int, level: str
 ) -> None:
@@ -284,7 +284,7 @@ def role(app: Flask, postgresql: PostgreSQL) -> Iterator[str]:
     postgresql.execute(f"DROP ROLE {name}")
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 def test_it_names_the_tables_that_the_role_may_not_write(
     app: Flask, database_url: str, role: str
 ) -> None:
@@ -300,7 +300,7 @@ def test_it_names_the_tables_that_the_role_may_not_write(
 
 
 @pytest.mark.usefixtures("role")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 def test_it_says_that_the_role_may_not_even_read(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["migrations"]["level"]) == (1, "failure")
@@ -368,7 +368,7 @@ def test_it_holds_the_processes_against_the_cpu_quota(
     assert examine(make_app(web_concurrency=2))[1]["cores"]["level"] == "ok"
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 def test_it_warns_of_timeouts_that_are_not_in_force(app: Flask) -> None:
     assert examine(app)[1]["timeouts"]["level"] == "ok"
 

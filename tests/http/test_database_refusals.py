@@ -13,7 +13,7 @@ from sqlalchemy import event
 from authserve.database.transactions import db
 from tests.conftest import PostgreSQL
 from tests.support.clients import Caller
-from tests.support.databases import on_postgresql
+from tests.support.marks import on_postgresql
 from tests.support.operations import read_operations
 from tests.support.problems import assert_problem
 

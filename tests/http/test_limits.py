@@ -17,8 +17,7 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
-from tests.support.databases import on_postgresql
-from tests.support.marks import on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.redis import RedisServer
 

@@ -20,9 +20,8 @@ from authserve.metrics import scraping
 from authserve.metrics.families import BREAKER_STATES
 from authserve.metrics.routes import SOURCES
 from tests.support.clients import Caller, register
-from tests.support.databases import on_postgresql
 from tests.support.mail import work
-from tests.support.marks import on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.messages import change_messages
 from tests.support.metrics import Scrape
 from tests.support.trail import seal_all

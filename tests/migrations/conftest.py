@@ -12,13 +12,15 @@ from flask import Flask
 import config
 from authserve.app import create_app
 from authserve.database.transactions import db
-from tests.conftest import DATABASES, PostgreSQL, make_settings
+from tests.conftest import PostgreSQL, make_settings
 
 
-@pytest.fixture(params=DATABASES)
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without a table, on each of the two kinds in turn."""
-    if request.param == "sqlite":
+@pytest.fixture
+def empty_database_url(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
+) -> Iterator[str]:
+    """A database without a table."""
+    if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     server: PostgreSQL = request.getfixturevalue("postgresql_server")

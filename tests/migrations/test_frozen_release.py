@@ -21,7 +21,7 @@ from flask import Flask
 from authserve.app import create_app
 from authserve.audit.verifying import verify_trail
 from authserve.database.transactions import db
-from tests.conftest import DATABASES, PostgreSQL, libpq_url, make_settings, migrate
+from tests.conftest import PostgreSQL, libpq_url, make_settings, migrate
 from tests.support.mail import open_mailbox, work
 
 FROZEN = Path(__file__).parent / "frozen"
@@ -34,24 +34,18 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture(params=DATABASES)
-def kind(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
 @pytest.fixture
-def kept(kind: str) -> dict[str, Any]:
+def kept(database_kind: str) -> dict[str, Any]:
     """What a client kept: tokens, and answers."""
     document: dict[str, dict[str, Any]] = json.loads((FROZEN / "known.json").read_text())
-    return document[kind]
+    return document[database_kind]
 
 
 @pytest.fixture
-def frozen_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def frozen_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The frozen database, as the release left it."""
-    dump = (FROZEN / f"{kind}.sql").read_text()
-    if kind == "sqlite":
+    dump = (FROZEN / f"{database_kind}.sql").read_text()
+    if database_kind == "sqlite":
         path = tmp_path / "frozen.db"
         connection = sqlite3.connect(path)
         connection.executescript(dump)

@@ -18,6 +18,7 @@ from tests.conftest import make_settings
 from tests.migrations.test_starters import look_at
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.faults import rounds
+from tests.support.marks import on_postgresql
 
 pytestmark = pytest.mark.fault
 
@@ -88,7 +89,7 @@ def test_one_that_is_killed_leaves_nothing_and_the_next_does_it_all(
     assert "Running upgrade" not in flask("flask", "db", "upgrade").stderr
 
 
-@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
+@on_postgresql
 def test_one_that_finds_a_table_in_use_gives_up_soon_and_says_so(
     empty_database_url: str, flask: Flask, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from authserve.database.revision import (
 )
 from authserve.database.transactions import db, transaction
 from tests.conftest import make_settings
-from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 
 
 def test_an_empty_database_is_not_migrated(empty: Flask) -> None:

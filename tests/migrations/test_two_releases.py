@@ -67,7 +67,7 @@ def copy_this_release(folder: Path) -> None:
 OTHERS = {"itself": copy_this_release, "before": export_release_before}
 
 on_every_pair = pytest.mark.parametrize(
-    ("empty_database_url", "other_release"),
+    ("database_kind", "other_release"),
     [("postgresql", "itself"), ("sqlite", "before"), ("postgresql", "before")],
     indirect=True,
 )

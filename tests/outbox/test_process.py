@@ -16,7 +16,7 @@ from authserve.mail.mailer import MailKind
 from authserve.outbox.enqueue import enqueue
 from tests.conftest import make_settings
 from tests.factories import make_user
-from tests.support.databases import on_postgresql
+from tests.support.marks import on_postgresql
 from tests.support.messages import change_messages, messages, states
 from tests.support.smtp import MailServer, mail_server
 from tests.support.worker import WorkerProcess, wait_until
@@ -84,9 +84,9 @@ def test_only_the_mail_in_flight_repeats_after_a_kill(
 
 
 @pytest.mark.parametrize(
-    ("database_url", "number"),
+    ("database_kind", "number"),
     [("sqlite", signal.SIGTERM), ("postgresql", signal.SIGINT)],
-    indirect=["database_url"],
+    indirect=["database_kind"],
 )
 def test_it_finishes_its_delivery_when_told_to_stop(
     app: Flask, mail: MailServer, start_worker: MakeProcess, number: signal.Signals

@@ -24,8 +24,7 @@ from authserve.outbox.worker import MAINTENANCE_SECS, PURGE_TASKS, StopSignal, W
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
 from tests.support.crowd import all_at_once
-from tests.support.databases import on_postgresql
-from tests.support.marks import on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.messages import change_messages, messages, states
 
 

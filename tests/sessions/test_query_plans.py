@@ -12,7 +12,8 @@ from authserve.sessions.revoke import end_sessions
 from authserve.sessions.start import BEGIN, start_session
 from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.factories import make_user
-from tests.support.databases import executed, on_sqlite
+from tests.support.databases import executed
+from tests.support.marks import on_sqlite
 
 
 def sign_in() -> None:

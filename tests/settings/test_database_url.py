@@ -16,7 +16,7 @@ from authserve.database.transactions import db, reading
 from authserve.settings.database_url import database_url as parser_of
 from authserve.settings.database_url import driver_url
 from tests.conftest import make_settings
-from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.marks import on_postgresql, on_sqlite
 from tests.support.tcp_proxy import tcp_proxy
 
 parse = parser_of(Path("/srv"))

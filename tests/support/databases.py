@@ -1,14 +1,10 @@
-"""Marks for tests of what only one of the databases does, and a look at what really runs."""
+"""The statements that SQLAlchemy sends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, event
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
-"""Marks that several test modules share."""
+"""Marks for the kinds of database that a test runs on; the closest to the test counts."""
 
 import pytest
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For tests to which the kind of database makes no difference."""
+both_databases = pytest.mark.databases("sqlite", "postgresql")
+"""For tests of statements, transactions, races, plans and what a database refuses."""
+
+on_sqlite = pytest.mark.databases("sqlite")
+on_postgresql = pytest.mark.databases("postgresql")

@@ -25,7 +25,8 @@ from authserve.users.lists import (
 )
 from authserve.users.models import User
 from tests.factories import make_user
-from tests.support.databases import executed, on_sqlite
+from tests.support.databases import executed
+from tests.support.marks import on_sqlite
 
 pytestmark = pytest.mark.usefixtures("context")
 

@@ -14,7 +14,8 @@ from authserve.users.accounts import NewUser, add_user
 from authserve.users.lists import UserFilters
 from authserve.users.models import User
 from authserve.users.search import Match, find_by_beginning
-from tests.support.databases import executed, on_sqlite
+from tests.support.databases import executed
+from tests.support.marks import on_sqlite
 
 pytestmark = pytest.mark.usefixtures("context")
 
