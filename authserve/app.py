@@ -1,7 +1,5 @@
 """The application factory: the one file that knows every feature."""
 
-from importlib import import_module
-
 import click
 from flask import Flask
 
@@ -20,6 +18,7 @@ from authserve.database.circuit import guard_connections
 from authserve.database.engine import engine_options
 from authserve.database.transactions import db
 from authserve.extensions import jwt, limiter
+from authserve.features import add_features
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
 from authserve.http import docs, root
@@ -86,19 +85,14 @@ BLUEPRINTS = (
     root.blueprint,
 )
 
-COMMANDS = "authserve.commands"
-METERING = "authserve.metering"
-"""Modules that are imported only when needed. They are in the layer directly below this file, which
-may import everything, so these late imports cannot hide a forbidden dependency."""
-
 
 def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     """Build the service.
 
     Args:
         settings: `config.load_settings()` reads them from the environment.
-        with_commands: False leaves out the `flask` commands; a web worker starts faster without
-            their imports.
+        with_commands: False leaves out the `flask` commands. A web worker needs none, and starts
+            faster without their imports.
     """
     configure_logging(
         settings.log_level, is_command=click.get_current_context(silent=True) is not None
@@ -116,8 +110,11 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
+    add_features(app)
     if with_commands:
-        import_module(COMMANDS).add_commands(app)
+        from authserve.commands import add_commands
+
+        add_commands(app)
     return app
 
 
@@ -158,9 +155,6 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     LIMIT_COUNTERS.fill(app, make_counters(settings.ratelimit_storage_url))
     SUBSCRIPTIONS.fill(app, SUBSCRIBERS)
     KEY_STORE.fill(app, KeyStore())
-    observe_hash = None
-    if settings.metrics_token:
-        observe_hash = import_module(METERING).add_metrics(app, version=__version__)
     PASSWORD_HASHER.fill(
         app,
         PasswordHasher(
@@ -168,7 +162,6 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
             niceness=settings.hash_niceness,
             # At most half the threads may wait for a hash; the others keep verifying tokens.
             queue_size=max(1, settings.web_threads // 2),
-            on_hashed=observe_hash,
             flask_security_salt=settings.flask_security_salt,
         ),
     )

@@ -61,9 +61,11 @@ class PasswordHasher:
             Linux, where each thread has its own.
         queue_size: most callers that may wait or run at once, 1 or more.
         max_wait_secs: longest wait before the hashing starts; after it the caller gets `busy`.
-        on_hashed: called on the hashing thread with the seconds that each password took.
         flask_security_salt: the setting `FLASK_SECURITY_SALT`, the HMAC key of hashes imported
             from Flask-Security; empty if not set.
+
+    Attributes:
+        on_hashed: if set, called on the hashing thread with the seconds that each password took.
     """
 
     def __init__(
@@ -73,7 +75,6 @@ class PasswordHasher:
         niceness: int,
         queue_size: int,
         max_wait_secs: float = MAX_WAIT_SECS,
-        on_hashed: Callable[[float], None] | None = None,
         flask_security_salt: str = "",
     ) -> None:
         if queue_size < 1:
@@ -82,7 +83,7 @@ class PasswordHasher:
         self._flask_security_salt = flask_security_salt
         self._dummy_hash = _make_dummy_hash(cost)
         self._niceness = niceness
-        self._on_hashed = on_hashed
+        self.on_hashed: Callable[[float], None] | None = None
         self.queue_size = queue_size
         self._max_wait_secs = max_wait_secs
         self._queues: dict[int, HashingQueue] = {}
@@ -158,7 +159,7 @@ class PasswordHasher:
         )
 
     def _run(self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None) -> _T:
-        on_hashed = self._on_hashed
+        on_hashed = self.on_hashed
         timed = work if on_hashed is None else lambda: _time(work, on_hashed)
         return self._queue.run(timed, is_known_caller=is_known_caller, network=network)
 

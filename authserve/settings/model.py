@@ -20,6 +20,10 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
+FEATURE_NAMES: tuple[str, ...] = ()
+"""The closed list of optional features, which `FEATURES` switches on; there is none yet."""
+
+
 class EmailVerification(StrEnum):
     """The policy for verification of email addresses; `required` blocks login until verified."""
 
@@ -81,6 +85,8 @@ class Settings:
     Without `PUBLIC_URL`, the port is `PORT`. The host is localhost because browsers allow
     passkeys there, but not at 127.0.0.1.
     """
+    features: tuple[str, ...] = ()
+    """The optional features that are on, from `FEATURE_NAMES`."""
     brand_name: str = ""
     """The service's name for people; empty means the host of `public_url` (`brand.py`)."""
     registration: Registration = Registration.OPEN

@@ -16,6 +16,7 @@ from typing import TypeVar
 from marshmallow import ValidationError
 
 from authserve.core.identifiers import InvalidIdentifierError, canonical_email
+from authserve.settings.model import FEATURE_NAMES
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
@@ -121,6 +122,17 @@ _ON_OFF = choice(("on", "off"))
 def parse_on_off(raw: str) -> bool:
     """Parse `on` or `off`, in any letter case."""
     return _ON_OFF(raw) == "on"
+
+
+def parse_features(raw: str) -> tuple[str, ...]:
+    """Parse names of `FEATURE_NAMES`, separated by commas or spaces, or the word `none`."""
+    names = tuple(name for name in re.split(r"[, ]+", raw) if name)
+    if names == ("none",):
+        return ()
+    if not names or not set(names) <= set(FEATURE_NAMES):
+        known = ", ".join(FEATURE_NAMES) or "this release has no optional feature"
+        raise ValidationError(f"must be none, or names of features ({known})")
+    return names
 
 
 def parse_domains(raw: str) -> tuple[str, ...]:

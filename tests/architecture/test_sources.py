@@ -28,10 +28,14 @@ def lazy_imports(tree: ast.AST) -> Iterator[ast.AST]:
                 yield node
 
 
+OPTIONAL = {"app.py", "features.py"}
+"""The files that import a part of the service only where it is on."""
+
+
 def test_no_import_of_ours_is_lazy() -> None:
-    """It would hide an arrow that points up; `import-linter` should see it fail at once."""
-    found = [at(path, node) for path in source_files() for node in lazy_imports(parse(path))]
-    assert found == []
+    """It would hide that a module at the bottom needs one at the top until it runs."""
+    others = (path for path in source_files() if path.name not in OPTIONAL)
+    assert [at(path, node) for path in others for node in lazy_imports(parse(path))] == []
 
 
 TIMES_OF_DAY = {

@@ -23,7 +23,7 @@ print("\\n" + json.dumps([name for name, module in sys.modules.items() if module
 """In the order of gunicorn's master."""
 
 FOR_COMMANDS = {"authserve.commands", "alembic", "flask_migrate", "mako"}
-FOR_METRICS = {"authserve.metering", "authserve.metrics", "prometheus_client"}
+FOR_METRICS = {"authserve.metrics", "prometheus_client"}
 FOR_REDIS = {"redis"}
 FOR_NOBODY = {"honcho", "requests", "urllib3", "zxcvbn"}
 

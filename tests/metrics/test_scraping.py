@@ -15,7 +15,6 @@ from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
 from authserve.database.emit import emit
 from authserve.database.transactions import read_all, reading, transaction
-from authserve.metering import METRICS_SOURCES
 from authserve.metrics import scraping
 from authserve.metrics.families import BREAKER_STATES
 from authserve.metrics.routes import SOURCES
@@ -116,14 +115,14 @@ def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
 
 
 def test_without_the_database_the_rest_is_told(
-    client: FlaskClient, lose_database: Callable[[], None], read: Read
+    app: Flask, client: FlaskClient, lose_database: Callable[[], None], read: Read
 ) -> None:
     client.get("/healthz")
     before = read()
     assert set(before.series(ERRORS).values()) == {0}
     lose_database()
     found = read()
-    assert found.series(ERRORS) == {(("source", name),): 1 for name in METRICS_SOURCES}
+    assert found.series(ERRORS) == {(("source", name),): 1 for name in SOURCES.of(app)}
     assert found.value(
         "authserve_http_requests_total", method="GET", route="/healthz", status="200"
     )

@@ -594,7 +594,8 @@ def test_the_running_applications_hasher_is_found(hasher: PasswordHasher) -> Non
 
 def test_it_tells_how_long_each_password_took() -> None:
     told: list[float] = []
-    hasher = PasswordHasher(cost=CHEAP, niceness=0, queue_size=4, on_hashed=told.append)
+    hasher = PasswordHasher(cost=CHEAP, niceness=0, queue_size=4)
+    hasher.on_hashed = told.append
     stored = hasher.hash(PASSWORD)
     hasher.verify(PASSWORD, stored)
     hasher.verify(PASSWORD, None)

@@ -1,0 +1,53 @@
+"""The optional parts of the service: each is imported here, and only if the settings ask for it.
+
+A part that is off loads no module, sends no statement and answers 404. `FEATURES` names the parts;
+metrics are switched on by their token. What a part adds to others (routes, subscriptions, sources
+of metrics), its function below adds, after everything that is always on.
+
+The imports inside the functions are the purpose of this module; import-linter sees them too.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from flask import Flask
+
+from authserve import __version__
+from authserve.core.events import SUBSCRIPTIONS, DomainEvent
+from authserve.passwords.hasher import PASSWORD_HASHER
+from authserve.settings.model import SETTINGS
+
+LOADERS: Mapping[str, Callable[[Flask], None]] = {}
+"""The function that adds each feature of `settings.model.FEATURE_NAMES` to an application."""
+
+
+def add_features(app: Flask) -> None:
+    """Add to `app` what its settings switch on."""
+    settings = SETTINGS.of(app)
+    for name in settings.features:
+        LOADERS[name](app)
+    if settings.metrics_token:
+        _add_metrics(app)
+
+
+def _add_metrics(app: Flask) -> None:
+    """Count the requests, events and hashes of `app`, and add `/metrics` to it."""
+    from authserve.audit.nightly import find_last_verification
+    from authserve.audit.seal import count_unsealed_events
+    from authserve.metrics.counting import METRICS, Metrics, count_when_committed
+    from authserve.metrics.routes import SOURCES, blueprint, count_requests
+    from authserve.metrics.scraping import read_audit, read_keys, read_outbox
+
+    def find_verification() -> tuple[datetime, bool] | None:
+        last = find_last_verification()
+        return None if last is None else (last.at, last.fault is None)
+
+    metrics = Metrics(version=__version__)
+    METRICS.fill(app, metrics)
+    audit = read_audit(count_unsealed_events, find_verification)
+    SOURCES.fill(app, {"outbox": read_outbox, "keys": read_keys, "audit": audit})
+    # Called after all others, so that an event that a handler refuses is not counted.
+    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), (DomainEvent, count_when_committed)))
+    PASSWORD_HASHER.of(app).on_hashed = metrics.observe_hash
+    count_requests(app, metrics)
+    app.register_blueprint(blueprint)
