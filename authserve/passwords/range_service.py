@@ -7,13 +7,12 @@ proxy from the environment.
 """
 
 import re
-import socket
 import ssl
-from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from threading import Lock, Thread
 from urllib.parse import urlsplit
+
+from authserve.core.deadline import Deadline, TLSContext, connect, make_tls_context
 
 TOTAL_TIMEOUT_SECS = 1.0
 """Limit from the DNS look-up to the last byte: a user waits for it (ASVS 13.1.3; chosen)."""
@@ -56,16 +55,15 @@ class RangeService:
         self,
         url: str,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TLSContext | None = None,
         total_timeout_secs: float = TOTAL_TIMEOUT_SECS,
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
-        self._port = parts.port
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
         self._timeout_secs = total_timeout_secs
-        # The default context verifies the chain and the name, and requires TLS 1.2 or later.
-        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._tls = (tls or make_tls_context()) if parts.scheme == "https" else None
 
     def find_suffixes(self, prefix: str) -> str:
         """Return the rest of every digest that begins with `prefix`.
@@ -79,9 +77,10 @@ class RangeService:
         Raises:
             RangeServiceError: no valid answer in time.
         """
-        connection = self._connect()
+        deadline = Deadline(self._timeout_secs)
         try:
-            return _parse(_ask(connection, f"{self._path}/{prefix}", self._timeout_secs))
+            with closing(self._open(deadline)) as connection:
+                return _parse(_read(connection, f"{self._path}/{prefix}"))
         except TimeoutError as error:
             raise RangeServiceError(f"it took longer than {self._timeout_secs:g} s") from error
         except ssl.SSLCertVerificationError as error:
@@ -90,86 +89,18 @@ class RangeService:
             reason = f"it did not answer as it should ({type(error).__name__})"
             raise RangeServiceError(reason) from error
 
-    def _connect(self) -> "_Connection":
-        """Return a connection that opens with its first request."""
-        if self._tls is None:
-            return _Connection(self._host, self._port, timeout=self._timeout_secs)
-        return _TLSConnection(self._host, self._port, timeout=self._timeout_secs, context=self._tls)
+    def _open(self, deadline: Deadline) -> HTTPConnection:
+        connection = (
+            HTTPConnection(self._host, self._port)
+            if self._tls is None
+            else HTTPSConnection(self._host, self._port, context=self._tls)
+        )
+        # http.client connects only if there is no socket yet.
+        connection.sock = connect(self._host, self._port, deadline, tls=self._tls)
+        return connection
 
 
-class _Connection(HTTPConnection):
-    """A connection that another thread can cut at any time.
-
-    A socket's own timeout restarts with every byte, so a server that sends bytes slowly could
-    block the thread for ever.
-    """
-
-    _is_cut = False
-    _handle: socket.socket | None = None
-
-    def connect(self) -> None:
-        """Connect.
-
-        Raises:
-            TimeoutError: the connection has been cut meanwhile.
-        """
-        super().connect()
-        with _handles:
-            if self._is_cut:
-                raise TimeoutError
-            # TLS takes over the socket, but not this second handle of the same connection.
-            self._handle = self.sock.dup()
-
-    def cut(self) -> None:
-        """End the request that runs, or that is about to begin."""
-        with _handles:
-            self._is_cut = True
-            if self._handle is not None:
-                # The connection may have ended by itself.
-                with suppress(OSError):
-                    self._handle.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close both handles."""
-        super().close()
-        with _handles:
-            if self._handle is not None:
-                self._handle.close()
-                self._handle = None
-
-
-_handles = Lock()
-"""Lock for every connection's second handle; held for a system call at most."""
-
-
-class _TLSConnection(HTTPSConnection, _Connection):
-    """A `_Connection` with TLS on top."""
-
-
-def _ask(connection: _Connection, path: str, timeout_secs: float) -> bytes:
-    """Return the body of the answer; send the request on its own thread.
-
-    A DNS look-up cannot be interrupted, so this thread may outlive the request until the system's
-    resolver gives up.
-    """
-    answer: Future[bytes] = Future()
-    Thread(target=_fetch, args=(connection, path, answer), daemon=True).start()
-    try:
-        return answer.result(timeout_secs)
-    finally:
-        connection.cut()
-
-
-def _fetch(connection: _Connection, path: str, answer: Future[bytes]) -> None:
-    try:
-        answer.set_result(_read(connection, path))
-    except Exception as error:  # noqa: BLE001 - passed to the waiting caller
-        answer.set_exception(error)
-    finally:
-        connection.close()
-
-
-def _read(connection: _Connection, path: str) -> bytes:
+def _read(connection: HTTPConnection, path: str) -> bytes:
     connection.request("GET", path, headers=HEADERS)
     with closing(connection.getresponse()) as response:
         if response.status != 200:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trustme
 
+from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.mail.message import OutgoingMail
 from authserve.mail.transports import SMTPTransport, TransportError, make_transport
 from tests.support.mail import write_letter
@@ -99,9 +100,9 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
+def trusting(authority: trustme.CA) -> TLSContext:
     """What a client that knows the authority has."""
-    context = ssl.create_default_context()
+    context = make_tls_context()
     authority.configure_trust(context)
     return context
 
@@ -117,7 +118,7 @@ def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
 )
 class TestTLS:
     def test_it_hands_a_mail_over_encrypted(
-        self, authority: trustme.CA, trusting: ssl.SSLContext, of_server: str, of_client: str
+        self, authority: trustme.CA, trusting: TLSContext, of_server: str, of_client: str
     ) -> None:
         with mail_server(**{of_server: server_context(authority, "localhost")}) as server:
             transport = make_smtp(server.port, host="localhost", tls=trusting, **{of_client: True})
@@ -134,14 +135,14 @@ class TestTLS:
     def test_it_refuses_a_certificate_that_is_not_the_servers(
         self,
         authority: trustme.CA,
-        trusting: ssl.SSLContext,
+        trusting: TLSContext,
         of_server: str,
         of_client: str,
         name: str,
         is_known: bool,
         reason: str,
     ) -> None:
-        tls = trusting if is_known else ssl.create_default_context()
+        tls = trusting if is_known else make_tls_context()
         with mail_server(**{of_server: server_context(authority, name)}) as server:
             transport = make_smtp(server.port, host="localhost", tls=tls, **{of_client: True})
             error = refusal(transport)
@@ -150,7 +151,7 @@ class TestTLS:
         assert server.arrivals == []
 
     def test_it_never_goes_on_in_the_clear(
-        self, trusting: ssl.SSLContext, of_server: str, of_client: str
+        self, trusting: TLSContext, of_server: str, of_client: str
     ) -> None:
         with mail_server() as server:
             transport = make_smtp(server.port, tls=trusting, total_timeout_secs=1, **{of_client: 1})
@@ -158,7 +159,7 @@ class TestTLS:
         assert server.arrivals == []
 
     def test_a_handshake_that_hangs_ends_within_the_timeout(
-        self, trusting: ssl.SSLContext, of_server: str, of_client: str
+        self, trusting: TLSContext, of_server: str, of_client: str
     ) -> None:
         stage = "banner" if of_client == "is_implicit_tls" else "RCPT"
         with faulty_server(stage, HANG) as server:
@@ -175,7 +176,7 @@ USERS = {"no-reply": "a pass:word/with@signs", "größe": "pässwörd €"}
 class TestAuth:
     @pytest.mark.parametrize("is_encrypted", [False, True])
     def test_it_signs_in(
-        self, authority: trustme.CA, trusting: ssl.SSLContext, is_encrypted: bool
+        self, authority: trustme.CA, trusting: TLSContext, is_encrypted: bool
     ) -> None:
         tls = {"starttls": server_context(authority, "localhost")} if is_encrypted else {}
         with mail_server(users=USERS, **tls) as server:

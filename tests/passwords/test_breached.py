@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.passwords import breached
 from authserve.passwords.breached import (
     BREAKER_FAILURES,
@@ -103,9 +104,9 @@ def look_up_with(server: RangeServer, **options: Any) -> BreachedPasswords:
     return BreachedPasswords(RangeService(server.url, **options), monotonic=monotonic)
 
 
-def wait_until_nothing_is_fetched() -> None:
+def wait_until_no_name_is_looked_up() -> None:
     give_up = time.monotonic() + LATE_SECS
-    while [thread for thread in threading.enumerate() if "(_fetch)" in thread.name]:
+    while [thread for thread in threading.enumerate() if "(_look_up)" in thread.name]:
         assert time.monotonic() < give_up
         time.sleep(0.01)
 
@@ -233,7 +234,7 @@ class TestWithAServiceThatFails:
     ) -> None:
         server.fault = fault
         look_up_with(server, total_timeout_secs=SOON_SECS).contains(BREACHED)
-        wait_until_nothing_is_fetched()
+        wait_until_no_name_is_looked_up()
 
     @pytest.mark.parametrize("fault", WRONG.values(), ids=WRONG)
     def test_whatever_is_no_answer_lets_the_password_pass(
@@ -287,7 +288,7 @@ class TestWithAServiceThatFails:
         monkeypatch.setattr(socket, "getaddrinfo", ask_late)
         assert not look_up_with(server, total_timeout_secs=SOON_SECS).contains(BREACHED)
         is_over.set()
-        wait_until_nothing_is_fetched()
+        wait_until_no_name_is_looked_up()
         assert server.questions == []
 
     @pytest.mark.parametrize("level", ["DEBUG", "WARNING"])
@@ -357,8 +358,8 @@ class TestTLS:
         authority.issue_cert(name).configure_cert(context)
         return context
 
-    def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
-        context = ssl.create_default_context()
+    def trusting(self, authority: trustme.CA) -> TLSContext:
+        context = make_tls_context()
         authority.configure_trust(context)
         return context
 
@@ -392,7 +393,7 @@ class TestTLS:
                 server, tls=self.trusting(authority), total_timeout_secs=SOON_SECS
             )
             assert not passwords.contains(BREACHED)
-            wait_until_nothing_is_fetched()
+            wait_until_no_name_is_looked_up()
         assert reasons() == [f"it took longer than {SOON_SECS} s"]
 
 

@@ -9,24 +9,20 @@ import re
 import smtplib
 import socket
 import ssl
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from threading import Lock, Timer
-from types import TracebackType
 
+from authserve.core.deadline import Deadline, TLSContext, connect, make_tls_context
 from authserve.mail.message import OutgoingMail
 from authserve.mail.transports.base import TransportError
 
-CONNECT_TIMEOUT_SECS = 5.0
 TOTAL_TIMEOUT_SECS = 10.0
-"""Seconds for one connection attempt, and for the whole conversation (chosen): limits a server that
-hangs or sends one byte a second."""
+"""Seconds for the whole conversation (chosen): limits a server that hangs or sends one byte a
+second."""
 
 QUIT_TIMEOUT_SECS = 1.0
 """Seconds for QUIT (chosen): the server has the mail by then, so a slow answer does not matter."""
-
 
 MAX_REPLY_LENGTH = 120
 """Characters of a server's reply that are kept; the column `last_error` holds 200."""
@@ -50,7 +46,7 @@ class SMTPTransport:
         is_implicit_tls: bool,
         is_starttls: bool,
         helo: str,
-        tls: ssl.SSLContext | None = None,
+        tls: TLSContext | None = None,
         total_timeout_secs: float = TOTAL_TIMEOUT_SECS,
     ) -> None:
         self._host = host
@@ -60,8 +56,7 @@ class SMTPTransport:
         self._is_implicit_tls = is_implicit_tls
         self._is_starttls = is_starttls
         self._helo = helo
-        # The default context verifies chain and host name, and uses TLS 1.2 or later.
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or make_tls_context()
         self._total_timeout_secs = total_timeout_secs
 
     def send(self, mail: OutgoingMail) -> None:
@@ -70,21 +65,19 @@ class SMTPTransport:
 
     def check(self) -> None:
         """Connect, with TLS and login as for a mail, and quit."""
-        self._converse(_part)
+        self._converse(_Client.send_quit)
 
     def _converse(self, action: Callable[["_Client"], None]) -> None:
-        with _Deadline(self._total_timeout_secs) as deadline:
-            try:
-                self._open(deadline, action)
-            except TransportError:
-                raise
-            except (smtplib.SMTPException, OSError, ValueError) as error:
-                if deadline.has_passed:
-                    reason = f"the server took longer than {self._total_timeout_secs:g} s"
-                    raise TransportError(reason, is_outage=True) from error
-                raise _transport_error(error) from error
+        deadline = Deadline(self._total_timeout_secs)
+        try:
+            self._open(deadline, action)
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            if deadline.has_passed:
+                reason = f"the server took longer than {self._total_timeout_secs:g} s"
+                raise TransportError(reason, is_outage=True) from error
+            raise _transport_error(error) from error
 
-    def _open(self, deadline: "_Deadline", action: Callable[["_Client"], None]) -> None:
+    def _open(self, deadline: Deadline, action: Callable[["_Client"], None]) -> None:
         tls = self._tls if self._is_implicit_tls else None
         server = _Client(self._host, self._port, deadline, tls, self._helo)
         try:
@@ -111,7 +104,7 @@ class _RefusedError(smtplib.SMTPResponseException):
         self.step = step
 
 
-def _hand_over(server: smtplib.SMTP, mail: OutgoingMail) -> None:
+def _hand_over(server: "_Client", mail: OutgoingMail) -> None:
     options = ""
     if not mail.recipient.isascii():
         if not server.has_extn("smtputf8"):
@@ -123,7 +116,7 @@ def _hand_over(server: smtplib.SMTP, mail: OutgoingMail) -> None:
     _require("mail", server.docmd("MAIL", f"FROM:<{mail.sender}>{options}"))
     _require("recipient", server.docmd("RCPT", f"TO:<{mail.recipient}>"))
     _require("mail", server.data(mail.content))
-    _part(server)
+    server.send_quit()
 
 
 def _require(step: str, answer: tuple[int, bytes]) -> None:
@@ -186,14 +179,6 @@ def _base64(value: bytes) -> str:
     return b64encode(value).decode("ascii")
 
 
-def _part(server: smtplib.SMTP) -> None:
-    """Send QUIT and ignore errors: the server has the mail, so it must not be sent again."""
-    with suppress(smtplib.SMTPException, OSError):
-        if server.sock is not None:
-            server.sock.settimeout(QUIT_TIMEOUT_SECS)
-        server.quit()
-
-
 def _transport_error(error: Exception) -> TransportError:
     """Return the error as a `TransportError`: an outage, or a fault of this mail."""
     if isinstance(error, _RefusedError):
@@ -240,91 +225,11 @@ def _as_bytes(reply: bytes | str) -> bytes:
     return reply.encode() if isinstance(reply, str) else reply
 
 
-class _Deadline:
-    """A time limit for a whole conversation; it shuts the connection when time is up.
-
-    A socket's own timeout restarts with every byte, so a server that sends one byte a second could
-    block the worker for ever.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._ends_at = time.monotonic() + seconds
-        self._lock = Lock()
-        self._watched: socket.socket | None = None
-        self._timer = Timer(seconds, self._shut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> "_Deadline":
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        with self._lock:
-            if self._watched is not None:
-                self._watched.close()
-                self._watched = None
-
-    @property
-    def has_passed(self) -> bool:
-        """True once the time is up."""
-        return time.monotonic() >= self._ends_at
-
-    def connect(self, host: str, port: int) -> socket.socket:
-        """Return a connection to the first address that answers; the deadline can shut it.
-
-        Raises:
-            OSError: no address answered in time.
-        """
-        failure = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        ):
-            found = socket.socket(family, kind, protocol)
-            try:
-                found.settimeout(min(CONNECT_TIMEOUT_SECS, self._remaining_secs()))
-                found.connect(address)
-                found.settimeout(self._seconds)
-                self._watch(found)
-            except OSError as error:
-                found.close()
-                failure = error
-            else:
-                return found
-        raise failure
-
-    def _remaining_secs(self) -> float:
-        seconds = self._ends_at - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        return seconds
-
-    def _watch(self, connection: socket.socket) -> None:
-        with self._lock:
-            if self.has_passed:
-                raise TimeoutError
-            # TLS replaces the socket object; this duplicate still refers to the connection.
-            self._watched = connection.dup()
-
-    def _shut(self) -> None:
-        with self._lock:
-            if self._watched is not None:
-                # The connection may have ended already.
-                with suppress(OSError):
-                    self._watched.shutdown(socket.SHUT_RDWR)
-
-
 class _Client(smtplib.SMTP):
     """An smtplib client whose connection is under a deadline from the start."""
 
     def __init__(
-        self, host: str, port: int, deadline: _Deadline, tls: ssl.SSLContext | None, helo: str
+        self, host: str, port: int, deadline: Deadline, tls: TLSContext | None, helo: str
     ) -> None:
         self._deadline = deadline
         self._implicit_tls = tls
@@ -332,7 +237,10 @@ class _Client(smtplib.SMTP):
         super().__init__(host, port, local_hostname=helo)
 
     def _get_socket(self, host: str, port: int, _timeout: float) -> socket.socket:
-        connection = self._deadline.connect(host, port)
-        if self._implicit_tls is None:
-            return connection
-        return self._implicit_tls.wrap_socket(connection, server_hostname=host)
+        return connect(host, port, self._deadline, tls=self._implicit_tls)
+
+    def send_quit(self) -> None:
+        """Send QUIT and ignore errors: the server has the mail, so it must not be sent again."""
+        self._deadline.shorten(QUIT_TIMEOUT_SECS)
+        with suppress(smtplib.SMTPException, OSError):
+            self.quit()
