@@ -17,7 +17,7 @@ from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import engine_options
 from authserve.database.transactions import db
-from authserve.extensions import jwt, limiter
+from authserve.extensions import jwt
 from authserve.features import add_features
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
@@ -146,7 +146,6 @@ def _refuse_path_variants(app: Flask) -> None:
 def _bind_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     jwt.init_app(app)
-    limiter.init_app(app)
     tokens.configure(jwt)
     wire_callbacks(jwt)
     SETTINGS.fill(app, settings)

@@ -1,6 +1,5 @@
 """The `flask` commands and their own parts: Flask-Migrate, the mailer, the worker's jobs."""
 
-import click
 from flask import Flask
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations_group
@@ -74,15 +73,3 @@ def add_commands(app: Flask) -> None:
     SCHEDULED_JOBS.fill(app, (HEARTBEAT, *JOBS))
     for command in COMMANDS:
         app.cli.add_command(command)
-    _hide_limiter()
-
-
-def _hide_limiter() -> None:
-    """Remove Flask-Limiter's own command: it cannot see the limits of this service."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root() if context is not None else None
-    if root is None or not isinstance(root.command, click.Group):
-        return
-    root.command.commands.pop("limiter", None)
-    if root.invoked_subcommand == "limiter":
-        raise click.UsageError("No such command 'limiter'.", root)

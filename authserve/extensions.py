@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
 from flask_jwt_extended import JWTManager
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 
 from authserve.database.transactions import db
 
-__all__ = ["TokenManager", "ViewLimiter", "db", "jwt", "limiter"]
+__all__ = ["TokenManager", "db", "jwt"]
 
 
 class TokenManager(JWTManager):
@@ -33,20 +30,4 @@ class TokenManager(JWTManager):
     Its second argument is True to accept an expired token."""
 
 
-class ViewLimiter(Limiter):
-    """Flask-Limiter for limited views only, without its hooks around every request.
-
-    On `GET /users/me`, which has no limit, the hooks make a quarter of all function calls, so they
-    are installed on an application that serves no requests. `http/limits.py` does their other work
-    for limited views.
-    """
-
-    def init_app(self, app: Flask) -> None:
-        """Initialize the limiter; each application has its own storage (`ratelimit.storage`)."""
-        super().init_app(Flask(app.import_name))
-
-
-limiter = ViewLimiter(get_remote_address, storage_uri="current:", strategy="fixed-window")
-"""The limiter of all views. Flask-Limiter requires the key function, but it is never used: each
-limit has its own (`http/limits.py`)."""
 jwt = TokenManager()

@@ -4,7 +4,6 @@ import json
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -12,7 +11,6 @@ from flask.testing import FlaskCliRunner
 
 from authserve import __version__
 from tests.support.clients import register_caller
-from tests.support.commands import run_flask
 from tests.support.marks import on_sqlite
 from tests.support.server import Server
 
@@ -52,12 +50,3 @@ def test_version_names_ours_first(runner: FlaskCliRunner) -> None:
     assert f"Python {platform.python_version()}" in lines
     document = json.loads(runner.invoke(args=["version", "--json"]).stdout)
     assert document["Flask"] == version("flask")
-
-
-def test_flask_limiter_is_gone(database_url: str, tmp_path: Path) -> None:
-    listed = run_flask("--help", database_url=database_url, folder=tmp_path)
-    assert b"users" in listed.stdout
-    assert b"limiter" not in listed.stdout
-    used = run_flask("limiter", "limits", database_url=database_url, folder=tmp_path)
-    assert used.returncode == 2
-    assert b"No such command" in used.stderr

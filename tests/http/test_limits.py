@@ -1,5 +1,6 @@
 """Limits: who is counted as whom, what is refused, and what every answer tells of it."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -406,6 +407,17 @@ def test_no_counter_tells_who_called(app: Flask) -> None:
     keys = counted_keys(app)
     assert len(keys) == 2
     assert not [key for key in keys if "alice" in key or "192.0.2" in key]
+
+
+@on_sqlite
+def test_an_upgrade_keeps_the_counters(app: Flask) -> None:
+    """Releases count under the same keys, so that none gives back the calls of a window."""
+    forgot(app, "alice@example.com")
+    keys = [re.fullmatch(r"LIMITER/[0-9a-f]{64}/(.+)", key) for key in counted_keys(app)]
+    assert sorted(key[1] for key in keys if key) == [
+        "forgot_password/20/60/second",
+        "forgot_password_of_email/5/3600/second",
+    ]
 
 
 def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(

@@ -1,12 +1,6 @@
 """Storage for the counters of ordinary limits, in the database or in Redis; it fails open."""
 
-from authserve.ratelimit.storage.current import (
-    LIMIT_COUNTERS,
-    CurrentStorage,
-    LimitCounters,
-    counted_window,
-    counting,
-)
+from authserve.ratelimit.storage.current import LIMIT_COUNTERS, LimitCounters
 from authserve.ratelimit.storage.redis import RedisStorage
 from authserve.ratelimit.storage.sql import TABLE, SQLStorage
 from authserve.ratelimit.storage.window import Window, WindowStorage
@@ -24,13 +18,10 @@ def make_counters(url: str) -> LimitCounters:
 __all__ = [
     "LIMIT_COUNTERS",
     "TABLE",
-    "CurrentStorage",
     "LimitCounters",
     "RedisStorage",
     "SQLStorage",
     "Window",
     "WindowStorage",
-    "counted_window",
-    "counting",
     "make_counters",
 ]

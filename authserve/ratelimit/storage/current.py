@@ -1,18 +1,12 @@
-"""Flask-Limiter's storage: it counts in the storage of the current application.
+"""Counters of ordinary limits, which fail open: no call is refused because the storage is away.
 
-Flask-Limiter never changes its storage object, so this one looks up the current application's
-counters at each hit. It fails open: no call is refused because the storage is away. The login
-throttle does not use it and fails closed (`ratelimit.throttle`).
+The login throttle does not use them and fails closed (`ratelimit.throttle`).
 """
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from datetime import timedelta
 from threading import Lock
-
-from limits.storage import Storage
 
 from authserve.core.container import Slot
 from authserve.ratelimit.storage.window import Window, WindowStorage
@@ -22,29 +16,6 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECS = 1
 """Seconds after which a failed hit ends the request instead of letting it pass: a storage this slow
 is the database, and the request would wait for it again (chosen, not measured)."""
-
-
-_windows: ContextVar[dict[str, Window] | None] = ContextVar("windows", default=None)
-
-
-@contextmanager
-def counting() -> Iterator[dict[str, Window]]:
-    """Collect, by key, the windows of all hits in the `with` block."""
-    windows: dict[str, Window] = {}
-    token = _windows.set(windows)
-    try:
-        yield windows
-    finally:
-        _windows.reset(token)
-
-
-def counted_window(key: str) -> Window:
-    """Return the window of a hit in this `counting` block.
-
-    Raises:
-        KeyError: there was no hit of this key, or the storage could not count it.
-    """
-    return (_windows.get() or {})[key]
 
 
 class LimitCounters:
@@ -58,14 +29,18 @@ class LimitCounters:
         self._lock = Lock()
         self._is_away = False
 
-    def hit(self, key: str, expiry: int, amount: int) -> Window | None:
-        """Count `amount` and return the window, or None if the storage is away.
+    def hit(self, key: str, length: timedelta) -> Window | None:
+        """Count one and return the window, or None if the storage is away.
 
         An outage that took longer than `PATIENCE_SECS` to fail is raised instead.
+
+        Args:
+            key: the counter.
+            length: length of a window; the first hit begins it.
         """
         started_at = time.monotonic()
         try:
-            window = self._storage.hit(key, expiry, amount)
+            window = self._storage.hit(key, int(length.total_seconds()))
         except self._storage.outages as error:
             self._note(error)
             if time.monotonic() - started_at > PATIENCE_SECS:
@@ -89,47 +64,3 @@ class LimitCounters:
 
 
 LIMIT_COUNTERS = Slot[LimitCounters]("limit_counters")
-
-
-class CurrentStorage(Storage):
-    """Storage that passes hits to the application's `LimitCounters`; it cannot be read."""
-
-    STORAGE_SCHEME = ["current"]  # noqa: RUF012 - the library's own declaration
-
-    @property
-    def base_exceptions(self) -> tuple[type[Exception], ...]:
-        """Exceptions that the library may wrap: none."""
-        return ()
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` and return the window's sum, or 0 if the storage is away.
-
-        0 exceeds no limit.
-        """
-        window = LIMIT_COUNTERS.get().hit(key, expiry, amount)
-        if window is None:
-            return 0
-        collected = _windows.get()
-        if collected is not None:
-            collected[key] = window
-        return window.hits
-
-    def get(self, key: str) -> int:
-        """Raise NotImplementedError: a request needs only the windows that its hits return."""
-        raise NotImplementedError
-
-    def get_expiry(self, key: str) -> float:
-        """Raise NotImplementedError; see `get`."""
-        raise NotImplementedError
-
-    def check(self) -> bool:
-        """Raise NotImplementedError; see `get`."""
-        raise NotImplementedError
-
-    def reset(self) -> int | None:
-        """Raise NotImplementedError; see `get`."""
-        raise NotImplementedError
-
-    def clear(self, key: str) -> None:
-        """Raise NotImplementedError; see `get`."""
-        raise NotImplementedError
