@@ -141,20 +141,8 @@ def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
     assert '"username": "' in done.stdout
 
 
-def test_containers_run_what_the_procfile_runs() -> None:
-    procfile = dict(
-        line.split(": ", 1) for line in (config.ROOT / "Procfile").read_text().splitlines()
-    )
-    page = (config.ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
-    for command in procfile.values():
-        assert f"`{command}`" in page
-    (dockerfile,) = blocks("containers.md", "dockerfile")
-    (command,) = re.findall(r"^CMD (.+)$", dockerfile, re.MULTILINE)
-    assert " ".join(json.loads(command)) == procfile["web"]
-
-
 @pytest.mark.parametrize("page", ["spa.md", "testing.md", "containers.md", "node.md"])
 def test_settings_that_a_guide_names_exist(page: str) -> None:
     text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
-    names = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text)) - {"NAME"}
+    names = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text)) - {"NAME", "BASE"}
     assert names <= config.SETTINGS.keys() | {f"{name}_FILE" for name in config.SECRETS}
