@@ -176,6 +176,44 @@ def test_a_new_address_is_unverified_and_the_old_one_is_told(
     assert said.get_json()["email_verified"] is True
 
 
+@pytest.mark.parametrize("is_verified_before", [True, False])
+def test_a_new_address_is_unverified_whatever_the_old_one_was(
+    admin: Caller, alice: Caller, is_verified_before: bool
+) -> None:
+    path = f"{USERS}/{alice.id}"
+    before = admin.patch(path, json={"email_verified": is_verified_before}).get_json()
+    assert before["email_verified"] is is_verified_before
+
+    changed = admin.patch(path, json={"email": "liddell@example.com"}).get_json()
+    assert (changed["email"], changed["email_verified"]) == ("liddell@example.com", False)
+
+
+def test_the_same_address_stays_verified(admin: Caller, alice: Caller) -> None:
+    path = f"{USERS}/{alice.id}"
+    admin.patch(path, json={"email_verified": True})
+    same = admin.patch(path, json={"email": "ALICE@example.com"}).get_json()
+    assert (same["email"], same["email_verified"]) == ("alice@example.com", True)
+
+
+@pytest.mark.parametrize("is_sent_before", [True, False])
+def test_a_new_address_ends_the_users_own_pending_change(
+    mailbox: Mailbox, app: Flask, admin: Caller, alice: Caller, is_sent_before: bool
+) -> None:
+    path = f"{USERS}/{alice.id}"
+    alice.post(f"{USERS}/me/email", json={"new_email": "wonderland@example.com"})
+    if is_sent_before:
+        work(app)
+    admin.patch(path, json={"email": "liddell@example.com"})
+    work(app)
+
+    letters = mailbox.to("wonderland@example.com")
+    assert len(letters) == is_sent_before
+    for letter in letters:
+        confirmed = alice.post(f"{USERS}/me/email/confirm", json={"token": letter.token})
+        assert code(confirmed) == "invalid_or_expired_token"
+    assert admin.get(path).get_json()["email"] == "liddell@example.com"
+
+
 def test_a_taken_name_changes_nothing(admin: Caller, alice: Caller, bob: Caller) -> None:
     path = f"{USERS}/{alice.id}"
     body = {"display_name": "New", "email": "bob@example.com"}
