@@ -6,7 +6,6 @@ check runs while the user's row is locked, so a concurrent change cannot bypass 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 from authserve.users.accounts import (
     NewUser,
+    ProfileChanges,
     User,
     activate,
     add_user,
@@ -49,26 +49,22 @@ from authserve.verification.requests import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountChanges:
-    """The changes of an account; a field that is None stays as it is.
+class AccountChanges(ProfileChanges, total=False):
+    """Changes of an account; a missing field stays as it is.
 
     Args:
-        profile: `username`, `display_name`, both or neither, as in `users.accounts.update_profile`.
+        email: in canonical form.
         expected_updated_at: the account's `updated_at` that the administrator last saw.
     """
 
-    profile: dict[str, str | None]
-    email: str | None = None
-    email_verified: bool | None = None
-    is_active: bool | None = None
-    expected_updated_at: datetime | None = None
+    email: str
+    email_verified: bool
+    is_active: bool
+    expected_updated_at: datetime
 
-    @property
-    def is_for_others_only(self) -> bool:
-        """True if the changes include one that users must not make to their own account here."""
-        switches = (self.email, self.email_verified, self.is_active)
-        return any(value is not None for value in switches)
+
+_FOR_OTHERS_ONLY = frozenset({"email", "email_verified", "is_active"})
+"""The changes that administrators cannot make to their own account here."""
 
 
 def invite_user(
@@ -121,18 +117,19 @@ def change_account(
     Raises:
         UserNotFoundError: the account does not exist.
         InsufficientPermissionsError: the user holds a permission that the actor lacks.
-        OwnAccountError: the account is the actor's, and `changes.is_for_others_only` is True.
+        OwnAccountError: the account is the actor's, and a change is one of its address, of its
+            verification or of its activity.
         ChangedMeanwhileError: the account changed after `expected_updated_at`.
         EmailTakenError, UsernameTakenError, LastAdminError: nothing was changed.
     """
-    if changes.is_for_others_only:
+    if not _FOR_OTHERS_ONLY.isdisjoint(changes):
         _require_other_account(actor, user_id)
-    with _acting_on(user_id, actor, changes.expected_updated_at) as user:
+    with _acting_on(user_id, actor, changes.get("expected_updated_at")) as user:
         _change_email(user, changes, actor=actor, request=request)
-        if changes.profile:
-            update_profile(ref_of(user), changes.profile, actor=actor, request=request)
-        if changes.is_active is not None:
-            switch = activate if changes.is_active else deactivate
+        if "username" in changes or "display_name" in changes:
+            update_profile(ref_of(user), changes, actor=actor, request=request)
+        if "is_active" in changes:
+            switch = activate if changes["is_active"] else deactivate
             switch(user_id, actor=actor, request=request)
         return UserWithRoles(lock_user(user_id), roles_of(user_id))
 
@@ -141,10 +138,9 @@ def _change_email(
     user: User, changes: AccountChanges, *, actor: Actor, request: RequestInfo
 ) -> None:
     ref, old_email = ref_of(user), user.email
-    is_new = changes.email is not None and changes.email != old_email
-    email_verified = changes.email_verified
-    if is_new and changes.email is not None:
-        set_email(ref, changes.email, email_verified=bool(email_verified))
+    email, email_verified = changes.get("email", old_email), changes.get("email_verified")
+    if email != old_email:
+        set_email(ref, email, email_verified=email_verified or False)
         cancel_pending(user.id, old_email)
         notify_of_changed_email(old_email, user.id)
         emit(EmailChanged(actor=actor, subject=ref, request=request))

@@ -73,26 +73,27 @@ blueprint = Blueprint(
 @blueprint.response(200, UserPageSchema)
 def list_users(query: dict[str, Any]) -> Response:
     """List accounts: newest first, or those that begin with `q`, or by time of change."""
-    page = find_users(**query)
+    page = _find_page(query)
     roles = roles_of_many([user.id for user in page.items])
     items = [user_document(user, roles[user.id]) for user in page.items]
     return json_response({"items": items, "next_cursor": page.next_cursor})
 
 
-def find_users(
-    *,
-    limit: int,
-    cursor: Any,
-    beginning: str | None = None,
-    role: str | None = None,
-    **narrowing: Any,
-) -> Page:
-    """Return a page of the accounts that match a query."""
-    filters = UserFilters(ids=holders_of(role) if role else None, **narrowing)
-    if beginning is None:
+def _find_page(query: dict[str, Any]) -> Page:
+    filters = UserFilters(
+        domain=query.get("domain"),
+        is_active=query.get("is_active"),
+        mfa_enabled=query.get("mfa_enabled"),
+        ids=holders_of(query["role"]) if "role" in query else None,
+        created_after=query.get("created_after"),
+        created_before=query.get("created_before"),
+        updated_after=query.get("updated_after"),
+    )
+    limit, cursor = query["limit"], query["cursor"]
+    if "beginning" not in query:
         found = search_users(filters, limit=limit + 1, after=cursor)
         return make_page(found, limit=limit, key=position_in(filters))
-    matches = find_by_beginning(beginning, filters, limit=limit, after=cursor)
+    matches = find_by_beginning(query["beginning"], filters, limit=limit, after=cursor)
     return Page(matches.users, encode_cursor(matches.last) if matches.last else None)
 
 
@@ -112,9 +113,14 @@ def post_user(body: dict[str, Any]) -> Response:
 
     To grant roles other than `user`, the access token must be fresh.
     """
-    roles = body.pop("roles")
-    new = NewUser(**body)
-    made = invite_user(new, roles=roles, actor=current_actor(), request=current_request_info())
+    new = NewUser(
+        email=body["email"],
+        username=body.get("username"),
+        display_name=body.get("display_name"),
+    )
+    made = invite_user(
+        new, roles=body["roles"], actor=current_actor(), request=current_request_info()
+    )
     return _user_response(made, 201)
 
 
@@ -155,18 +161,12 @@ def _changes_address(changes: Mapping[str, Any]) -> bool:
     ChangedMeanwhileError,
 )
 @fresh_login_required_where(_changes_address)
-def patch_user(body: dict[str, Any], user_id: UUID) -> Response:
+def patch_user(body: AccountChanges, user_id: UUID) -> Response:
     """Change an account; deactivation ends its sessions.
 
     To change the address or its verification, the access token must be fresh.
     """
-    profile: dict[str, str | None] = {
-        name: body.pop(name) for name in ("username", "display_name") if name in body
-    }
-    changes = AccountChanges(profile=profile, **body)
-    changed = change_account(
-        user_id, changes, actor=current_actor(), request=current_request_info()
-    )
+    changed = change_account(user_id, body, actor=current_actor(), request=current_request_info())
     return _user_response(changed)
 
 
@@ -199,7 +199,13 @@ def post_invitation(user_id: UUID) -> dict[str, Any]:
 @blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError, ChangedMeanwhileError)
 def put_roles(body: dict[str, Any], user_id: UUID) -> Response:
     """Replace a user's roles; none may have a permission that the caller lacks."""
-    changed = change_roles(user_id, **body, actor=current_actor(), request=current_request_info())
+    changed = change_roles(
+        user_id,
+        body["roles"],
+        expected_updated_at=body.get("expected_updated_at"),
+        actor=current_actor(),
+        request=current_request_info(),
+    )
     return _user_response(changed)
 
 

@@ -30,8 +30,18 @@ blueprint = Blueprint(
 @blueprint.response(200, AuditEventPageSchema)
 def list_events(query: dict[str, Any]) -> dict[str, Any]:
     """List events, newest first."""
-    limit, cursor = query.pop("limit"), query.pop("cursor")
-    return _page(EventFilters(**query), limit=limit, cursor=cursor)
+    filters = EventFilters(
+        action=query.get("action"),
+        actor_id=query.get("actor_id"),
+        subject_id=query.get("subject_id"),
+        correlation_id=query.get("correlation_id"),
+        after=query.get("after"),
+        before=query.get("before"),
+    )
+    limit = query["limit"]
+    return _page_document(
+        find_events(filters, limit=limit + 1, before=query["cursor"]), limit=limit
+    )
 
 
 @blueprint.get("/users/me/events")
@@ -54,11 +64,6 @@ def read_client_address() -> dict[str, Any]:
     """Show the client address that the service sees for this request, and the rule it used."""
     shared = find_shared_address()
     return {**asdict(find_address()), "warning": shared.warning if shared else None}
-
-
-def _page(filters: EventFilters, *, limit: int, cursor: Any) -> dict[str, Any]:
-    found = find_events(filters, limit=limit + 1, before=cursor)
-    return _page_document(found, limit=limit)
 
 
 def _page_document(found: Sequence[RecordedEvent], *, limit: int) -> dict[str, Any]:

@@ -47,7 +47,13 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(RoleExistsError)
 def post_role(body: dict[str, Any]) -> dict[str, Any]:
     """Create a role from permissions that the caller holds."""
-    role = create_role(**body, actor=current_actor(), request=current_request_info())
+    role = create_role(
+        body["name"],
+        description=body["description"],
+        permissions=body["permissions"],
+        actor=current_actor(),
+        request=current_request_info(),
+    )
     return role_document(role)
 
 
@@ -68,7 +74,13 @@ def read_role(name: str) -> dict[str, Any]:
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError)
 def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
     """Replace a role's description and permissions; they apply to its holders at once."""
-    role = replace_role(name, **body, actor=current_actor(), request=current_request_info())
+    role = replace_role(
+        name,
+        description=body["description"],
+        permissions=body["permissions"],
+        actor=current_actor(),
+        request=current_request_info(),
+    )
     return role_document(role)
 
 

@@ -1,8 +1,9 @@
 """Accounts: create, find, change, activate, deactivate and delete."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select, text, true, update
@@ -47,6 +48,18 @@ class NewUser:
     display_name: str | None = None
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
+
+
+class ProfileChanges(TypedDict, total=False):
+    """Changes of a profile; a missing field stays as it is, and None removes its value.
+
+    Args:
+        username: in canonical form.
+        display_name: without control characters.
+    """
+
+    username: str | None
+    display_name: str | None
 
 
 def add_user(new: NewUser) -> User:
@@ -172,12 +185,9 @@ def identifier_is(identifier: str) -> ColumnElement[bool]:
 
 
 def update_profile(
-    user: UserRef, changes: Mapping[str, str | None], *, actor: Actor, request: RequestInfo
+    user: UserRef, changes: ProfileChanges, *, actor: Actor, request: RequestInfo
 ) -> User:
-    """Change a username or display name; None removes it.
-
-    Args:
-        changes: `username` (canonical) and `display_name` (clean), or either, or neither.
+    """Change a username or display name.
 
     Raises:
         UsernameTakenError: another account has the username, or it is held for one.
@@ -188,18 +198,19 @@ def update_profile(
         found = session.get(User, user.id, with_for_update=True)
         if found is None:
             raise UserNotFoundError
-        before = {name: getattr(found, name) for name in changes}
-        changed = sorted(name for name in changes if changes[name] != before[name])
+        old_username = found.username
+        username = changes.get("username", old_username)
+        display_name = changes.get("display_name", found.display_name)
+        changed = ["display_name"] if display_name != found.display_name else []
+        changed += ["username"] if username != old_username else []
         if not changed:
             return found
-        if "username" in changes:
-            found.username = changes["username"]
-        if "display_name" in changes:
-            _set_display_name(found, changes["display_name"])
+        found.username = username
+        _set_display_name(found, display_name)
         mark_changed(found)
         _flush(session)
-        if "username" in changed:
-            _follow_username(user.id, before["username"], found.username, actor=actor)
+        if username != old_username:
+            _follow_username(user.id, old_username, username, actor=actor)
         emit(
             UserProfileChanged(
                 actor=actor, subject=user, request=request, details={"fields": changed}

@@ -19,7 +19,7 @@ from authserve.http.schemas import UserSchema, user_document
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE, PASSWORDS
-from authserve.users.accounts import delete_user, update_profile
+from authserve.users.accounts import ProfileChanges, delete_user, update_profile
 from authserve.users.errors import (
     LastAdminError,
     UsernameTakenError,
@@ -51,7 +51,7 @@ def get_me() -> Response:
 @blueprint.refuses(UsernameTakenError)
 @limited(CHANGE_PROFILE)
 @on_own_account(UserNotFoundError)
-def patch_me(body: dict[str, Any]) -> Response:
+def patch_me(body: ProfileChanges) -> Response:
     """Change the caller's username or display name."""
     actor = current_actor()
     user = update_profile(actor.signed_in_user, body, actor=actor, request=current_request_info())
@@ -68,7 +68,13 @@ def patch_me(body: dict[str, Any]) -> Response:
 def put_password(body: dict[str, Any]) -> None:
     """Replace the caller's password; every other session ends."""
     actor = current_actor()
-    change_password(actor.signed_in_user, **body, actor=actor, request=current_request_info())
+    change_password(
+        actor.signed_in_user,
+        current_password=body["current_password"],
+        new_password=body["new_password"],
+        actor=actor,
+        request=current_request_info(),
+    )
 
 
 @blueprint.delete("/me")

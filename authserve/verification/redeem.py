@@ -15,7 +15,7 @@ from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import hashing_network, remember_network
-from authserve.users.accounts import change_email, update_profile, verify_email
+from authserve.users.accounts import ProfileChanges, change_email, update_profile, verify_email
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
 from authserve.users.events import UserPasswordReset
@@ -130,11 +130,14 @@ def accept_invitation(
     credentials = _owner_of(found)
     if credentials.is_activated:
         raise InvalidTokenForUseError
-    names = {"username": username, "display_name": display_name}
-    changes = {name: value for name, value in names.items() if value is not None}
+    changes = ProfileChanges()
+    if username is not None:
+        changes["username"] = username
+    if display_name is not None:
+        changes["display_name"] = display_name
     new_hash = _hash_acceptable(
         password,
-        context=[*credentials.names, *changes.values()],
+        context=[*credentials.names, *(name for name in (username, display_name) if name)],
         field="password",
         request=request,
     )

@@ -39,7 +39,7 @@ def post_email(body: dict[str, Any]) -> dict[str, Any]:
     request_email_change(
         caller.actor.signed_in_user,
         old_email=caller.account.email,
-        **body,
+        new_email=body["new_email"],
         actor=caller.actor,
         request=current_request_info(),
     )
