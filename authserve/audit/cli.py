@@ -48,7 +48,7 @@ class HeadParam(click.ParamType[tuple[int, bytes]]):
     "heads",
     type=HeadParam(),
     multiple=True,
-    help="A batch that the log tells of (`audit batch sealed`); repeatable.",
+    help="BATCH:HEAD from a log line `audit batch sealed`; repeatable.",
 )
 def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
     """Verify that no event was changed, removed or inserted.
@@ -84,8 +84,8 @@ def verify(heads: tuple[tuple[int, bytes], ...]) -> None:
 
 
 @audit_group.command()
-@click.option("--after", type=TimeParam(), help="Only later ones.")
-@click.option("--before", type=TimeParam(), help="Only earlier ones.")
+@click.option("--after", type=TimeParam(), help="Only later events.")
+@click.option("--before", type=TimeParam(), help="Only earlier events.")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     """Export events as NDJSON, oldest first; `-` is standard output.
@@ -183,4 +183,4 @@ def rewrap() -> None:
             done += count
     except TamperedError as error:
         raise click.ClickException(f"Put the former SECRET_KEY back: {error}.") from error
-    print_result(f"{done} batches vouched for under the current SECRET_KEY.", batches=done)
+    print_result(f"{done} batches authenticated under the current SECRET_KEY.", batches=done)

@@ -11,7 +11,7 @@ from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import ListedKey, list_keys, rewrap, rotate
 
-keys_group = Group("keys", help="Signing keys: list, rotate, seal anew.")
+keys_group = Group("keys", help="Signing keys: list, rotate, encrypt again.")
 
 
 @keys_group.command("list")
@@ -34,7 +34,7 @@ def list_() -> None:
             "SIGNS FROM": "active_from",
             "RETIRES": "retire_at",
         },
-        empty="There is no key yet; the first that is needed is made by itself.",
+        empty="There is no key yet; the service creates one at first use.",
     )
 
 
@@ -42,10 +42,10 @@ def list_() -> None:
 @click.option(
     "--emergency",
     is_flag=True,
-    help="Believe no older key any more: the private key may be in wrong hands.",
+    help="Retire every older key at once, because a private key may be known to others.",
 )
 def rotate_(emergency: bool) -> None:
-    """Make the next signing key; running workers load it within seconds.
+    """Create the next signing key; running workers load it within seconds.
 
     The new key is published now and signs some minutes later. The old key stays valid until its
     last token has expired, so clients are not affected.
@@ -61,9 +61,9 @@ def rotate_(emergency: bool) -> None:
     cause = RotationCause.EMERGENCY if emergency else RotationCause.ORDER
     newest = rotate(cause, request=RequestInfo(user_agent="flask keys rotate"))
     if emergency:
-        text = f"{newest.kid} signs now; no older key is believed any more."
+        text = f"{newest.kid} signs now; tokens of older keys are rejected."
     else:
-        made = "is made" if newest.is_new else "was made already"
+        made = "is created" if newest.is_new else "was created already"
         text = f"{newest.kid} {made}, and signs from {to_rfc3339(newest.active_from)}."
     active_from = to_rfc3339(newest.active_from)
     print_result(text, kid=newest.kid, active_from=active_from, is_new=newest.is_new)
@@ -71,7 +71,7 @@ def rotate_(emergency: bool) -> None:
 
 @keys_group.command("rewrap")
 def rewrap_() -> None:
-    """Encrypt the private keys anew under the current SECRET_KEY.
+    """Encrypt the private keys again, under the current SECRET_KEY.
 
     Run `flask audit rewrap` too. Once the last refresh tokens of the former secret have expired,
     remove that secret from SECRET_KEY_FALLBACKS.
@@ -85,7 +85,7 @@ def rewrap_() -> None:
     except SigningKeyUnavailableError as error:
         raise click.ClickException(f"Nothing was changed: {error.remedy}") from error
     keys = "key" if count == 1 else "keys"
-    print_result(f"{count} {keys} sealed under the current SECRET_KEY.", keys=count)
+    print_result(f"{count} {keys} encrypted under the current SECRET_KEY.", keys=count)
 
 
 def _document(key: ListedKey) -> dict[str, Any]:

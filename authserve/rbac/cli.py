@@ -17,7 +17,7 @@ from authserve.rbac.schemas import NewRoleSchema, role_document
 PAGE_SIZE = 200
 """Roles read per query (chosen)."""
 
-roles_group = Group("roles", help="Roles: list, show, make, delete; see `users grant`.")
+roles_group = Group("roles", help="Roles: list, show, create, delete; see `flask users grant`.")
 
 
 def _request(command: str) -> RequestInfo:
@@ -70,7 +70,14 @@ def create(name: str, description: str, permissions: tuple[str, ...]) -> None:
       flask roles create support --permission users:read --description "May look at accounts."
     """
     given = {"name": name, "description": description, "permissions": list(permissions)}
-    role = create_role(**_check(given), actor=OPERATOR, request=_request("create"))
+    checked = _check(given)
+    role = create_role(
+        checked["name"],
+        description=checked["description"],
+        permissions=checked["permissions"],
+        actor=OPERATOR,
+        request=_request("create"),
+    )
     print_document(role_document(role))
 
 

@@ -21,7 +21,7 @@ class RoleInUseError(ConflictError):
     """At least one user holds the role."""
 
     code = "role_in_use"
-    default_detail = "Somebody holds this role. Take it from everybody first."
+    default_detail = "A user holds this role. Revoke it from every user first."
 
 
 class BuiltInRoleError(ConflictError):

@@ -34,9 +34,11 @@ PAGE_SIZE = 200
     "--user",
     "users",
     multiple=True,
-    help="Only those of this id, address or username; repeatable; `-` is standard input.",
+    help="Only sessions of this id, address or username; repeatable; `-` reads standard input.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many; all, if left out.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="The maximum number of sessions; default: all."
+)
 def list_(users: tuple[str, ...], limit: int | None) -> None:
     """List live sessions, newest first, of some users or of all.
 
@@ -104,12 +106,12 @@ def purge() -> None:
     "--user",
     "users",
     multiple=True,
-    help="Only those of this id, address or username; repeatable; `-` is standard input.",
+    help="Only sessions of this id, address or username; repeatable; `-` reads standard input.",
 )
 @click.option(
     "--issued-before",
     type=TimeParam(is_utc_implied=True),
-    help="Only those that began before this time (UTC if it has no offset); all, if left out.",
+    help="Only sessions that began before this time (UTC if it has no offset); default: all.",
 )
 @YES_OPTION
 def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) -> None:
@@ -126,8 +128,8 @@ def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) ->
     limit = issued_before or now()
     found = get_users_by_reference(expand_stdin(users))
     if len(found) != 1:
-        people = f"{len(found)} people" if users else "all people"
-        confirm(f"This signs {people} out. Go on?", yes=yes)
+        owners_text = f"{len(found)} users" if users else "all users"
+        confirm(f"This ends the sessions of {owners_text}. Continue?", yes=yes)
     owners = [ref_of(user) for user in found] if users else [None]
     count = sum(end_sessions_issued_before(limit, user=owner) for owner in owners)
     print_result(f"{count} sessions ended.", ended=count)

@@ -63,7 +63,7 @@ class LastAdminError(ConflictError):
     """The account is the last active administrator, which the service must keep."""
 
     code = "last_admin"
-    default_detail = "This is the last active administrator. Give somebody else the role first."
+    default_detail = "This is the last active administrator. Grant the role to another user first."
 
 
 class OwnAccountError(ConflictError):

@@ -254,7 +254,7 @@ def test_switching_twice_is_fine_and_audited_once(run: Run, alice: UserRef) -> N
     assert switched[0].user_agent == "flask users deactivate"
 
 
-LAST_ADMIN = "This is the last active administrator. Give somebody else the role first."
+LAST_ADMIN = "This is the last active administrator. Grant the role to another user first."
 
 
 def test_the_last_administrator_stays(run: Run, only_admin: UserRef) -> None:

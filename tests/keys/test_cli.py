@@ -48,11 +48,13 @@ def test_rotate_says_which_key_signs_from_when(app: Flask, runner: FlaskCliRunne
     first = runner.invoke(args=["keys", "rotate"])
     new = listed(runner)[0]
     assert (first.exit_code, first.stderr) == (0, "")
-    assert first.stdout == f"{new['kid']} is made, and signs from {new['active_from']}.\n"
+    assert first.stdout == f"{new['kid']} is created, and signs from {new['active_from']}.\n"
 
     again = runner.invoke(args=["keys", "rotate"])
     assert again.exit_code == 0
-    assert again.stdout == f"{new['kid']} was made already, and signs from {new['active_from']}.\n"
+    assert (
+        again.stdout == f"{new['kid']} was created already, and signs from {new['active_from']}.\n"
+    )
     assert len(listed(runner)) == 2
 
 
@@ -62,17 +64,17 @@ def test_rotate_in_an_emergency_retires_every_older_key(app: Flask, runner: Flas
     result = runner.invoke(args=["keys", "rotate", "--emergency"])
     keys = listed(runner)
     assert result.exit_code == 0
-    assert result.stdout == (f"{keys[0]['kid']} signs now; no older key is believed any more.\n")
+    assert result.stdout == (f"{keys[0]['kid']} signs now; tokens of older keys are rejected.\n")
     assert [key["state"] for key in keys] == ["active", "retired", "retired"]
 
 
-def test_rewrap_says_how_many_keys_it_sealed(app: Flask, runner: FlaskCliRunner) -> None:
+def test_rewrap_reports_how_many_keys_it_encrypted(app: Flask, runner: FlaskCliRunner) -> None:
     kids(app)
     result = runner.invoke(args=["keys", "rewrap"])
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "1 key sealed under the current SECRET_KEY.\n"
+    assert result.stdout == "1 key encrypted under the current SECRET_KEY.\n"
     runner.invoke(args=["keys", "rotate"])
-    assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys sealed")
+    assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys encrypted")
 
 
 def test_rewrap_under_a_wrong_secret_says_what_to_do(

@@ -62,4 +62,4 @@ def test_what_the_api_refuses_is_refused(run: Run) -> None:
     assert_refused(run("delete", "admin"), "The roles admin and user")
     create(run)
     make_user("alice", roles=["support"])
-    assert_refused(run("delete", "support"), "Somebody holds this role.")
+    assert_refused(run("delete", "support"), "A user holds this role.")
