@@ -12,7 +12,7 @@ from authserve.auth import tokens
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breakers import BREAKERS
 from authserve.core.crypto import KEYRING, Keyring
-from authserve.core.events import SUBSCRIPTIONS, DomainEvent, Subscription
+from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
 from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import engine_options
@@ -43,12 +43,6 @@ from authserve.sessions.revoke import end_other_sessions, end_sessions_of_deacti
 from authserve.sessions.routes import blueprint as sessions_blueprint
 from authserve.settings.database_url import driver_url
 from authserve.settings.model import SETTINGS, Settings
-from authserve.users.events import (
-    PasswordDisabled,
-    UserDeactivated,
-    UserDeleted,
-    UserPasswordChanged,
-)
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.requests import (
     forget_messages,
@@ -57,20 +51,21 @@ from authserve.verification.requests import (
 )
 from authserve.verification.routes import blueprint as email_blueprint
 
+PASSWORD_CHANGES = {AuditAction.USER_PASSWORD_CHANGED, AuditAction.USER_PASSWORD_RESET}
+
 SUBSCRIBERS: tuple[Subscription, ...] = (
-    (UserDeactivated, keep_an_admin),
-    (UserDeleted, keep_an_admin),
-    (UserDeactivated, end_sessions_of_deactivated),
-    (UserPasswordChanged, end_other_sessions),
-    (UserPasswordChanged, on_password_changed),
-    (PasswordDisabled, on_password_disabled),
-    (UserDeleted, forget_messages),
+    ({AuditAction.USER_DEACTIVATED, AuditAction.USER_DELETED}, keep_an_admin),
+    ({AuditAction.USER_DEACTIVATED}, end_sessions_of_deactivated),
+    (PASSWORD_CHANGES, end_other_sessions),
+    (PASSWORD_CHANGES, on_password_changed),
+    ({AuditAction.USER_PASSWORD_DISABLED}, on_password_disabled),
+    ({AuditAction.USER_DELETED}, forget_messages),
     # After the handlers above, so that an event that one of them refuses is not recorded.
-    (DomainEvent, record),
-    (UserDeleted, erase_details),
-    (UserDeleted, keep_pseudonym),
+    (frozenset(AuditAction), record),
+    ({AuditAction.USER_DELETED}, erase_details),
+    ({AuditAction.USER_DELETED}, keep_pseudonym),
 )
-"""The handlers of each event, called in this order in the event's transaction."""
+"""The handlers of each event's action, called in this order in the event's transaction."""
 
 BLUEPRINTS = (
     auth_blueprint,

@@ -13,7 +13,7 @@ from datetime import datetime
 from flask import Flask
 
 from authserve import __version__
-from authserve.core.events import SUBSCRIPTIONS, DomainEvent
+from authserve.core.events import SUBSCRIPTIONS, AuditAction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS
 
@@ -47,7 +47,8 @@ def _add_metrics(app: Flask) -> None:
     audit = read_audit(count_unsealed_events, find_verification)
     SOURCES.fill(app, {"outbox": read_outbox, "keys": read_keys, "audit": audit})
     # Called after all others, so that an event that a handler refuses is not counted.
-    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), (DomainEvent, count_when_committed)))
+    counting = (frozenset(AuditAction), count_when_committed)
+    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), counting))
     PASSWORD_HASHER.of(app).on_hashed = metrics.observe_hash
     count_requests(app, metrics)
     app.register_blueprint(blueprint)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import (
@@ -15,7 +16,6 @@ from authserve.rbac.assignment import (
 )
 from authserve.rbac.policy import USER_ROLE
 from authserve.users.accounts import NewUser, User, add_user, ref_of
-from authserve.users.events import UserCreated
 from authserve.users.lists import Position, UserFilters, page_of_users, position_of
 
 PAGE_SIZE = 200
@@ -43,9 +43,11 @@ def create_user(
         user = add_user(new)
         assign_initial_roles(ref_of(user), names)
         emit(
-            UserCreated(
-                actor=actor, subject=ref_of(user), request=request, details={"roles": names}
-            )
+            AuditAction.USER_CREATED,
+            actor=actor,
+            subject=ref_of(user),
+            request=request,
+            details={"roles": names},
         )
     return UserWithRoles(user, names)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from authserve.admin.accounts import UserWithRoles
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import (
@@ -38,8 +39,6 @@ from authserve.users.accounts import (
     update_profile,
 )
 from authserve.users.errors import AlreadyActiveError, OwnAccountError
-from authserve.users.events import PasswordResetTriggered, UserInvited
-from authserve.verification.events import EmailChanged, EmailVerified
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import (
     cancel_pending,
@@ -102,7 +101,13 @@ def _invite(
     user: User, details: dict[str, list[str]], *, actor: Actor, request: RequestInfo
 ) -> None:
     invite(ref_of(user), user.email)
-    emit(UserInvited(actor=actor, subject=ref_of(user), request=request, details=details))
+    emit(
+        AuditAction.USER_INVITED,
+        actor=actor,
+        subject=ref_of(user),
+        request=request,
+        details=details,
+    )
 
 
 def change_account(
@@ -143,11 +148,17 @@ def _change_email(
         set_email(ref, email, email_verified=email_verified or False)
         cancel_pending(user.id, old_email)
         notify_of_changed_email(old_email, user.id)
-        emit(EmailChanged(actor=actor, subject=ref, request=request))
+        emit(AuditAction.USER_EMAIL_CHANGED, actor=actor, subject=ref, request=request)
     elif email_verified is not None and email_verified != user.email_verified:
         set_email(ref, old_email, email_verified=email_verified)
         details = {"email_verified": email_verified}
-        emit(EmailVerified(actor=actor, subject=ref, request=request, details=details))
+        emit(
+            AuditAction.USER_EMAIL_VERIFIED,
+            actor=actor,
+            subject=ref,
+            request=request,
+            details=details,
+        )
 
 
 def change_roles(
@@ -207,7 +218,7 @@ def trigger_password_reset(user_id: UUID, *, actor: Actor, request: RequestInfo)
         ref = ref_of(user)
         request_by_address(Purpose.RESET_PASSWORD, user.email)
         end_sessions(ref, RevokeReason.ENDED_BY_ADMIN, actor=actor, request=request)
-        emit(PasswordResetTriggered(actor=actor, subject=ref, request=request))
+        emit(AuditAction.USER_PASSWORD_RESET_TRIGGERED, actor=actor, subject=ref, request=request)
 
 
 def _require_other_account(actor: Actor, user_id: UUID) -> None:

@@ -3,13 +3,13 @@
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.ratelimit.throttle import account_key, end_blocks, identifier_key
 from authserve.rbac.assignment import require_may_act_on
 from authserve.users.accounts import lock_user, ref_of
 from authserve.users.errors import AccountDisabledError
-from authserve.users.events import ResetLinkMade, UserUnlocked
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.requests import make_reset_link
 
@@ -31,7 +31,7 @@ def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
         require_may_act_on(actor, user_id)
         names = [name for name in (user.email, user.username) if name]
         end_blocks([*map(identifier_key, names), account_key(user_id)])
-        emit(UserUnlocked(actor=actor, subject=ref_of(user), request=request))
+        emit(AuditAction.USER_UNLOCKED, actor=actor, subject=ref_of(user), request=request)
 
 
 def issue_reset_link(user_id: UUID, *, actor: Actor, request: RequestInfo) -> str:
@@ -50,5 +50,5 @@ def issue_reset_link(user_id: UUID, *, actor: Actor, request: RequestInfo) -> st
         if not user.is_active:
             raise AccountDisabledError
         link = make_reset_link(ref_of(user), user.email)
-        emit(ResetLinkMade(actor=actor, subject=ref_of(user), request=request))
+        emit(AuditAction.USER_RESET_LINK_MADE, actor=actor, subject=ref_of(user), request=request)
     return link

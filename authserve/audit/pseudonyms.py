@@ -9,12 +9,12 @@ from uuid import UUID
 from sqlalchemy import select
 
 from authserve.audit.models import AuditPseudonym
+from authserve.core.events import DomainEvent
 from authserve.database.transactions import insert_if_absent, read_all, require_transaction
-from authserve.users.events import UserDeleted
 from authserve.users.lists import find_audit_id, find_ids_by_audit_id
 
 
-def keep_pseudonym(event: UserDeleted) -> None:
+def keep_pseudonym(event: DomainEvent) -> None:
     """Handle the deletion of an account: store its id with the id that its events hold."""
     if event.subject is None:
         return

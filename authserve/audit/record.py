@@ -11,7 +11,6 @@ from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
 from authserve.database.transactions import require_transaction, table_of
-from authserve.users.events import UserDeleted
 
 SALT_BYTES = 16
 
@@ -45,7 +44,7 @@ def record(event: DomainEvent) -> None:
     session.execute(_INSERT_DETAIL, {"event_id": event_id, "salt": salt, **details})
 
 
-def erase_details(event: UserDeleted) -> None:
+def erase_details(event: DomainEvent) -> None:
     """Handle the deletion of an account: delete the details of all events by or about it."""
     if event.subject is None:
         return

@@ -10,10 +10,11 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, select, update
 
 from authserve.auth.models import ONLY_ID, TABLE, FirstLink
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import NotFoundError
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import (
     dialect_insert,
@@ -28,7 +29,6 @@ from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import NewUser, User, add_user, is_any_account, lock_accounts, ref_of
 from authserve.users.errors import AccountsExistError
-from authserve.users.events import UserCreated
 
 FIRST_LINK_LIFETIME = timedelta(hours=24)
 """Lifetime of a link (chosen: a day to pass it on)."""
@@ -86,7 +86,13 @@ def make_first_administrator(
             raise NotFoundError
         user = add_user(new)
         assign_initial_roles(ref_of(user), ROLES)
-        emit(UserCreated(subject=ref_of(user), request=request, details={"roles": ROLES}))
+        emit(
+            AuditAction.USER_CREATED,
+            actor=VISITOR,
+            subject=ref_of(user),
+            request=request,
+            details={"roles": ROLES},
+        )
     return user, ROLES
 
 

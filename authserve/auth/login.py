@@ -9,8 +9,9 @@ from authserve.auth.device_notice import follow_device
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.queries import START
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction, Outcome
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -27,7 +28,6 @@ from authserve.ratelimit.throttle import (
     record_failure,
     require_allowed,
 )
-from authserve.sessions.events import SignInFailed
 from authserve.sessions.start import Start, start_session
 from authserve.settings.model import SETTINGS
 from authserve.users.credentials import Credentials, find_credentials
@@ -220,4 +220,11 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     with transaction(durable=True):
         if is_guess and not attempt.is_known:
             count_wrong_password(credentials, request=request)
-        emit(SignInFailed(subject=subject, request=request, details={"reason": failure}))
+        emit(
+            AuditAction.SESSION_SIGN_IN_FAILED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            subject=subject,
+            request=request,
+            details={"reason": failure},
+        )

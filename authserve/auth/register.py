@@ -1,8 +1,9 @@
 """The use case of registration."""
 
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import taking_at_least
 from authserve.core.errors import ValidationFailedError
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
@@ -14,7 +15,6 @@ from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import NewUser, User, add_user, find_by_email, ref_of
 from authserve.users.admission import require_allowed_domain, require_open_registration
 from authserve.users.errors import EmailTakenError, UsernameTakenError
-from authserve.users.events import RegistrationRepeated, UserRegistered
 from authserve.users.lists import find_ids_by_identifier
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import notify_of_existing_account, request_by_address
@@ -90,7 +90,13 @@ def _tell_owner(email: str, request: RequestInfo) -> None:
     with transaction():
         owner = find_by_email(email)
         subject = ref_of(owner) if owner is not None else None
-        emit(RegistrationRepeated(subject=subject, request=request))
+        emit(
+            AuditAction.USER_REGISTRATION_REPEATED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            subject=subject,
+            request=request,
+        )
         notify_of_existing_account(email)
 
 
@@ -98,7 +104,7 @@ def _open_account(new: NewUser, request: RequestInfo) -> User:
     with transaction():
         user = add_user(new)
         assign_initial_roles(ref_of(user), [USER_ROLE])
-        emit(UserRegistered(subject=ref_of(user), request=request))
+        emit(AuditAction.USER_REGISTERED, actor=VISITOR, subject=ref_of(user), request=request)
         if SETTINGS.get().email_verification is not EmailVerification.OFF:
             request_by_address(Purpose.VERIFY_EMAIL, new.email)
     return user

@@ -5,12 +5,12 @@ registered run at once, in the same transaction. So an audit record, for example
 with the change that it records, or not at all.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
-from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.container import Slot
 
 
@@ -62,28 +62,25 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainEvent:
-    """A fact that happened; subclasses are named in the past tense.
-
-    Further facts of an event go into `details`. So subclasses add no fields and need no
-    `dataclass` decorator.
+    """A fact that happened; `docs/audit.md` says what each action means.
 
     Args:
         actor: the actor of the call; a visitor if no user is signed in.
-        subject: the affected user, if one is known.
         request: the origin of the call.
+        subject: the affected user, if one is known.
         details: small facts for the audit trail; never a secret, an address or a name.
     """
 
-    action: ClassVar[AuditAction]
-    outcome: ClassVar[Outcome] = Outcome.SUCCESS
+    action: AuditAction
+    outcome: Outcome
+    actor: Actor
+    request: RequestInfo
+    subject: UserRef | None
+    details: Mapping[str, Any]
 
-    actor: Actor = VISITOR
-    subject: UserRef | None = None
-    request: RequestInfo = field(default_factory=RequestInfo)
-    details: Mapping[str, Any] = field(default_factory=dict)
 
-
-Handler = Callable[[Any], None]
-Subscription = tuple[type[DomainEvent], Handler]
+Handler = Callable[[DomainEvent], None]
+Subscription = tuple[Collection[AuditAction], Handler]
+"""Actions, and a handler that is called for each event of one of them."""
 
 SUBSCRIPTIONS = Slot[tuple[Subscription, ...]]("subscriptions")

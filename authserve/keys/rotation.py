@@ -11,12 +11,12 @@ from jwt.utils import base64url_encode
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import insert_if_absent, transaction
-from authserve.keys.events import KeyRotated
 from authserve.keys.models import SigningKey
 from authserve.keys.policy import (
     KeyState,
@@ -147,7 +147,12 @@ def _make_key(
         return None
     _set_retirement(session, serial, active_from, is_emergency=is_emergency)
     kid: str = made["kid"]
-    emit(KeyRotated(request=request, details={"kid": kid, "cause": cause}))
+    emit(
+        AuditAction.KEY_ROTATED,
+        actor=VISITOR,
+        request=request,
+        details={"kid": kid, "cause": cause},
+    )
     return kid
 
 

@@ -5,11 +5,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
 from authserve.core.container import Slot
-from authserve.core.events import DomainEvent
+from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.transactions import after_commit, db
 from authserve.metrics.families import BREAKER_STATES, REFRESH_OUTCOMES, SIGN_IN_REFUSALS, Families
 from authserve.passwords.hasher import PASSWORD_HASHER
-from authserve.sessions.events import SessionStarted, SignInFailed
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -77,9 +76,9 @@ class Metrics:
     def count_event(self, event: DomainEvent) -> None:
         """Count a committed event."""
         self.families.events.labels(event.action).inc()
-        if isinstance(event, SessionStarted):
+        if event.action is AuditAction.SESSION_STARTED:
             self.families.sign_ins.labels("success").inc()
-        elif isinstance(event, SignInFailed):
+        elif event.action is AuditAction.SESSION_SIGN_IN_FAILED:
             self.families.sign_ins.labels(event.details["reason"]).inc()
 
     def observe_hash(self, duration_secs: float) -> None:

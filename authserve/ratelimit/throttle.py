@@ -21,6 +21,7 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING
 from authserve.core.errors import UnavailableError
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.circuit import loggable_error
 from authserve.database.emit import emit
 from authserve.database.transactions import (
@@ -33,7 +34,6 @@ from authserve.database.transactions import (
     transaction,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.events import SignInThrottled
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 from authserve.ratelimit.policy import (
     BLOCKS,
@@ -311,7 +311,14 @@ def _report_blocks(
             # An address can try many accounts, so its block is not about the last one.
             of = None if key.counted is Counted.ADDRESS else subject
             details = {"counted_by": key.counted}
-            emit(SignInThrottled(actor=actor, subject=of, request=request, details=details))
+            emit(
+                AuditAction.SESSION_SIGN_IN_THROTTLED,
+                outcome=Outcome.FAILURE,
+                actor=actor,
+                subject=of,
+                request=request,
+                details=details,
+            )
 
 
 _COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=True)))

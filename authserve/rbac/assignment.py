@@ -7,6 +7,7 @@ from sqlalchemy import Select, delete, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.errors import InsufficientPermissionsError
+from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import (
     insert_if_absent,
@@ -15,12 +16,10 @@ from authserve.database.transactions import (
     transaction,
 )
 from authserve.rbac.errors import RoleNotFoundError
-from authserve.rbac.events import UserRolesChanged
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
 from authserve.users.accounts import is_any_active, lock_user, mark_changed
 from authserve.users.errors import LastAdminError
-from authserve.users.events import UserDeactivated, UserDeleted
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:
@@ -123,12 +122,11 @@ def set_roles(
         if granted or revoked:
             mark_changed(account)
             emit(
-                UserRolesChanged(
-                    actor=actor,
-                    subject=user,
-                    request=request,
-                    details={"granted": sorted(granted), "revoked": sorted(revoked)},
-                )
+                AuditAction.USER_ROLES_CHANGED,
+                actor=actor,
+                subject=user,
+                request=request,
+                details={"granted": sorted(granted), "revoked": sorted(revoked)},
             )
     return tuple(sorted(names))
 
@@ -173,7 +171,7 @@ def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
     require_transaction().execute(insert_if_absent(UserRole), rows)
 
 
-def keep_an_admin(event: UserDeactivated | UserDeleted) -> None:
+def keep_an_admin(event: DomainEvent) -> None:
     """Handle a deactivation or deletion: refuse it for the last active administrator.
 
     Raises:

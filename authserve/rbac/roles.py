@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import InsufficientPermissionsError
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import insert_if_absent, transaction
 from authserve.rbac.errors import (
@@ -20,7 +21,6 @@ from authserve.rbac.errors import (
     RoleInUseError,
     RoleNotFoundError,
 )
-from authserve.rbac.events import RoleChanged, RoleCreated, RoleDeleted
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import from_scopes, to_scope
 
@@ -76,7 +76,7 @@ def create_role(
         if not session.execute(insert_if_absent(Role), row).rowcount:  # type: ignore[attr-defined]
             raise RoleExistsError
         details = {"role": name, "permissions": sorted(wanted)}
-        emit(RoleCreated(actor=actor, request=request, details=details))
+        emit(AuditAction.ROLE_CREATED, actor=actor, request=request, details=details)
     return get_role(name)
 
 
@@ -105,7 +105,7 @@ def replace_role(
         role.permissions = to_scope(wanted)
         role.updated_at = now()
         details = {"role": name, "before": sorted(before), "after": sorted(wanted)}
-        emit(RoleChanged(actor=actor, request=request, details=details))
+        emit(AuditAction.ROLE_CHANGED, actor=actor, request=request, details=details)
     return role
 
 
@@ -125,7 +125,7 @@ def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
             if session.scalar(select(exists().where(UserRole.role_name == name))):
                 raise RoleInUseError
             session.execute(delete(Role).where(Role.name == name))
-            emit(RoleDeleted(actor=actor, request=request, details={"role": name}))
+            emit(AuditAction.ROLE_DELETED, actor=actor, request=request, details={"role": name})
     except IntegrityError as error:
         raise RoleInUseError from error
 

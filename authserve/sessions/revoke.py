@@ -6,16 +6,15 @@ from uuid import UUID
 
 from sqlalchemy import or_
 
-from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.actor import OPERATOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import delete_in_slices, transaction
 from authserve.sessions.errors import SessionNotFoundError
-from authserve.sessions.events import SessionRevoked
 from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.statements import is_live, revocation
-from authserve.users.events import UserDeactivated, UserPasswordChanged
 
 
 def end_session(
@@ -40,7 +39,9 @@ def end_session(
         if result.rowcount != 1:  # type: ignore[attr-defined]
             raise SessionNotFoundError
         details = {"reason": reason, "session_id": str(session_id)}
-        emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
+        emit(
+            AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details
+        )
 
 
 def end_sessions(
@@ -65,11 +66,17 @@ def end_sessions(
         count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
         if count:
             details = {"reason": reason, "count": count}
-            emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
+            emit(
+                AuditAction.SESSION_REVOKED,
+                actor=actor,
+                subject=user,
+                request=request,
+                details=details,
+            )
     return count
 
 
-def end_sessions_of_deactivated(event: UserDeactivated) -> None:
+def end_sessions_of_deactivated(event: DomainEvent) -> None:
     """Handle a deactivation: end all sessions of the account (ASVS 7.4.2)."""
     if event.subject is not None:
         end_sessions(
@@ -77,7 +84,7 @@ def end_sessions_of_deactivated(event: UserDeactivated) -> None:
         )
 
 
-def end_other_sessions(event: UserPasswordChanged) -> None:
+def end_other_sessions(event: DomainEvent) -> None:
     """Handle a new password: end all sessions of the account except the one that set it."""
     if event.subject is not None:
         end_sessions(
@@ -105,7 +112,13 @@ def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None)
         count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
         if count:
             details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
-            emit(SessionRevoked(subject=user, details=details))
+            emit(
+                AuditAction.SESSION_REVOKED,
+                actor=OPERATOR,
+                subject=user,
+                request=RequestInfo(),
+                details=details,
+            )
     return count
 
 

@@ -9,15 +9,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, case, or_, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import AnyReturning, UTCDateTime, transaction, write_repeatably
 from authserve.sessions.errors import TokenReusedError
-from authserve.sessions.events import SessionReuseDetected
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
     CLOCK_TOLERANCE,
@@ -201,4 +201,11 @@ def _report_reuse(
     }
     user = ref_of(get_user(row.user_id))
     logger.warning("refresh token reused", extra={"user_id": str(user.id), **details})
-    emit(SessionReuseDetected(subject=user, request=request, details=details))
+    emit(
+        AuditAction.SESSION_REUSE_DETECTED,
+        outcome=Outcome.FAILURE,
+        actor=VISITOR,
+        subject=user,
+        request=request,
+        details=details,
+    )

@@ -12,6 +12,7 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import SessionRevokedError
+from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.transactions import (
@@ -20,7 +21,6 @@ from authserve.database.transactions import (
     require_transaction,
     transaction,
 )
-from authserve.sessions.events import SessionReauthenticated, SessionRevoked, SessionStarted
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.statements import (
     FAMILY_SECRET_BYTES,
@@ -77,7 +77,7 @@ def start_session(
     if row.may_be_too_many:
         _evict_oldest(actor, user, moment, request)
     details = {"session_id": str(issued.id), "amr": list(amr)}
-    emit(SessionStarted(actor=actor, subject=user, request=request, details=details))
+    emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
     return Start(issued, row)
 
 
@@ -132,7 +132,9 @@ def _evict_oldest(actor: Actor, user: UserRef, moment: datetime, request: Reques
     evicted = require_transaction().execute(_EVICT_OLDEST, parameters).scalars().all()
     for session_id in sorted(evicted):
         details = {"reason": RevokeReason.EVICTED, "session_id": str(session_id)}
-        emit(SessionRevoked(actor=actor, subject=user, request=request, details=details))
+        emit(
+            AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details
+        )
 
 
 def renew_authentication(
@@ -153,4 +155,10 @@ def renew_authentication(
         if result.rowcount != 1:  # type: ignore[attr-defined]
             raise SessionRevokedError
         details = {"session_id": str(session_id)}
-        emit(SessionReauthenticated(actor=actor, subject=user, request=request, details=details))
+        emit(
+            AuditAction.SESSION_REAUTHENTICATED,
+            actor=actor,
+            subject=user,
+            request=request,
+            details=details,
+        )

@@ -12,8 +12,9 @@ from enum import StrEnum
 from itertools import islice
 from uuid import UUID
 
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
@@ -22,7 +23,6 @@ from authserve.transfer.errors import UnusableRowError
 from authserve.transfer.rows import RawRow
 from authserve.transfer.seen import SeenIdentifiers
 from authserve.users.bulk import ImportedUser, add_users_in_bulk, find_known_ids
-from authserve.users.events import UsersImported
 from authserve.users.filling import (
     StoredUser,
     UserFill,
@@ -304,7 +304,7 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
             assign_roles_in_bulk(roles)
         request = RequestInfo(user_agent="flask users import")
         details = {"count": len(new), "updated": len(fills)}
-        emit(UsersImported(actor=VISITOR, request=request, details=details))
+        emit(AuditAction.USERS_IMPORTED, actor=OPERATOR, request=request, details=details)
     created = [
         candidate.result(Result.CREATED, id=user_id)
         for user_id, candidate in zip(ids, new, strict=True)

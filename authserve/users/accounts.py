@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.events import AuditAction
 from authserve.core.identifiers import canonical_login_identifier, search_key
 from authserve.core.ids import read_id
 from authserve.database.constraints import violated_constraint
@@ -23,7 +24,6 @@ from authserve.users.errors import (
     UsernameTakenError,
     UserNotFoundError,
 )
-from authserve.users.events import UserActivated, UserDeactivated, UserDeleted, UserProfileChanged
 from authserve.users.models import User as User
 from authserve.users.models import is_activated
 from authserve.users.released_usernames import (
@@ -212,9 +212,11 @@ def update_profile(
         if username != old_username:
             _follow_username(user.id, old_username, username, actor=actor)
         emit(
-            UserProfileChanged(
-                actor=actor, subject=user, request=request, details={"fields": changed}
-            )
+            AuditAction.USER_PROFILE_CHANGED,
+            actor=actor,
+            subject=user,
+            request=request,
+            details={"fields": changed},
         )
     return found
 
@@ -349,7 +351,7 @@ def activate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
     Raises:
         UserNotFoundError: there is no such account.
     """
-    return _set_active(user_id, True, UserActivated, actor=actor, request=request)
+    return _set_active(user_id, True, AuditAction.USER_ACTIVATED, actor=actor, request=request)
 
 
 def deactivate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
@@ -359,7 +361,7 @@ def deactivate(user_id: UUID, *, actor: Actor, request: RequestInfo) -> User:
         UserNotFoundError: there is no such account.
         LastAdminError: raised by a handler of the event; the account does not change.
     """
-    return _set_active(user_id, False, UserDeactivated, actor=actor, request=request)
+    return _set_active(user_id, False, AuditAction.USER_DEACTIVATED, actor=actor, request=request)
 
 
 def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
@@ -374,7 +376,7 @@ def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
         found = session.get(User, user.id, with_for_update=True)
         if found is None:
             raise UserNotFoundError
-        emit(UserDeleted(actor=actor, subject=user, request=request))
+        emit(AuditAction.USER_DELETED, actor=actor, subject=user, request=request)
         if found.username is not None:
             release_username(found.username, former_owner=None)
         session.execute(delete(User).where(User.id == user.id))
@@ -383,7 +385,7 @@ def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
 def _set_active(
     user_id: UUID,
     is_active: bool,
-    event: type[UserActivated | UserDeactivated],
+    action: AuditAction,
     *,
     actor: Actor,
     request: RequestInfo,
@@ -398,7 +400,7 @@ def _set_active(
         if user is None:
             raise UserNotFoundError
         if result.rowcount:  # type: ignore[attr-defined]
-            emit(event(actor=actor, subject=ref_of(user), request=request))
+            emit(action, actor=actor, subject=ref_of(user), request=request)
     return user
 
 

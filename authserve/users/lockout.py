@@ -4,11 +4,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, update
 
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import require_transaction
 from authserve.users.credentials import Credentials
-from authserve.users.events import PasswordDisabled
 from authserve.users.models import TABLE, User
 from authserve.users.policy import MAX_FAILED_SIGN_INS
 
@@ -45,7 +45,13 @@ def count_wrong_password(credentials: Credentials | None, *, request: RequestInf
         .execution_options(synchronize_session=False)
     )
     if credentials is not None and failures == MAX_FAILED_SIGN_INS:
-        emit(PasswordDisabled(subject=credentials.ref, request=request))
+        emit(
+            AuditAction.USER_PASSWORD_DISABLED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            subject=credentials.ref,
+            request=request,
+        )
 
 
 def is_password_enabled() -> ColumnElement[bool]:

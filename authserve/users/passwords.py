@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, Text, bindparam, func, literal, o
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import UTCDateTime, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
@@ -26,7 +27,6 @@ from authserve.ratelimit.throttle import (
 )
 from authserve.users.credentials import get_credentials
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
-from authserve.users.events import PasswordRejected, UserPasswordChanged
 from authserve.users.lockout import count_after_success, count_wrong_password, is_password_enabled
 from authserve.users.models import TABLE, User, is_activated
 
@@ -132,7 +132,13 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
     record_failure(keys, also=[sign_in_key], actor=actor, subject=user, request=request)
     with transaction(durable=True):
         count_wrong_password(credentials, request=request)
-        emit(PasswordRejected(actor=actor, subject=user, request=request))
+        emit(
+            AuditAction.SESSION_REAUTHENTICATION_FAILED,
+            outcome=Outcome.FAILURE,
+            actor=actor,
+            subject=user,
+            request=request,
+        )
     raise WrongPasswordError
 
 
@@ -172,7 +178,7 @@ def change_password(
         )
         if result.rowcount != 1:  # type: ignore[attr-defined]
             raise WrongPasswordError
-        emit(UserPasswordChanged(actor=actor, subject=user, request=request))
+        emit(AuditAction.USER_PASSWORD_CHANGED, actor=actor, subject=user, request=request)
 
 
 def _first_activation() -> ColumnElement[datetime]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
-from authserve.core.events import DomainEvent
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
@@ -18,9 +18,7 @@ from authserve.ratelimit.throttle import hashing_network, remember_network
 from authserve.users.accounts import ProfileChanges, change_email, update_profile, verify_email
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
-from authserve.users.events import UserPasswordReset
 from authserve.users.passwords import confirm_password, replace_password
-from authserve.verification.events import EmailChanged, EmailVerified, InvitationAccepted
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import (
@@ -59,7 +57,7 @@ def verify_address(token: str, *, password: str | None, actor: Actor, request: R
         with transaction():
             verify_email(user, found.email)
             consume(found)
-            emit(EmailVerified(actor=actor, subject=user, request=request))
+            emit(AuditAction.USER_EMAIL_VERIFIED, actor=actor, subject=user, request=request)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
 
@@ -85,7 +83,7 @@ def confirm_email_change(
             supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
             close_email_change(user.id)
             notify_of_changed_email(old_email, user.id)
-            emit(EmailChanged(actor=actor, subject=user, request=request))
+            emit(AuditAction.USER_EMAIL_CHANGED, actor=actor, subject=user, request=request)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
 
@@ -106,8 +104,14 @@ def reset_password(token: str, *, new_password: str, request: RequestInfo) -> Ne
     new_hash = _hash_acceptable(
         new_password, context=credentials.names, field="new_password", request=request
     )
-    event = UserPasswordReset(subject=credentials.ref, request=request)
-    version = _set_password(found, credentials.ref, new_hash, event)
+    version = _set_password(
+        found,
+        credentials.ref,
+        new_hash,
+        action=AuditAction.USER_PASSWORD_RESET,
+        actor=VISITOR,
+        request=request,
+    )
     return NewPassword(credentials.ref, version)
 
 
@@ -145,12 +149,26 @@ def accept_invitation(
     with transaction():
         if changes:
             update_profile(credentials.ref, changes, actor=actor, request=request)
-        event = InvitationAccepted(actor=actor, subject=credentials.ref, request=request)
-        version = _set_password(found, credentials.ref, new_hash, event)
+        version = _set_password(
+            found,
+            credentials.ref,
+            new_hash,
+            action=AuditAction.USER_INVITATION_ACCEPTED,
+            actor=actor,
+            request=request,
+        )
     return NewPassword(credentials.ref, version)
 
 
-def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: DomainEvent) -> int:
+def _set_password(
+    found: OneTimeToken,
+    user: UserRef,
+    new_hash: str,
+    *,
+    action: AuditAction,
+    actor: Actor,
+    request: RequestInfo,
+) -> int:
     try:
         with transaction():
             version = replace_password(
@@ -162,8 +180,8 @@ def _set_password(found: OneTimeToken, user: UserRef, new_hash: str, event: Doma
             drop_pending(user.id, found.email)
             consume(found)
             supersede(OneTimeToken.user_id == user.id)
-            emit(event)
-            remember_network(user.id, version, event.request.ip)
+            emit(action, actor=actor, subject=user, request=request)
+            remember_network(user.id, version, request.ip)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error
     return version

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.events import AuditAction, DomainEvent
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -20,8 +21,6 @@ from authserve.outbox.inspect import delete_messages_of
 from authserve.outbox.policy import HORIZON
 from authserve.users.accounts import find_user, note_invited
 from authserve.users.admission import require_allowed_domain
-from authserve.users.events import PasswordDisabled, UserDeleted, UserPasswordChanged
-from authserve.verification.events import EmailChangeRequested, EmailChangeWithdrawn
 from authserve.verification.links import make_link
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
@@ -73,7 +72,7 @@ def request_email_change(
     with transaction():
         _owe(Purpose.CHANGE_EMAIL, user, new_email)
         notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
-        emit(EmailChangeRequested(actor=actor, subject=user, request=request))
+        emit(AuditAction.USER_EMAIL_CHANGE_REQUESTED, actor=actor, subject=user, request=request)
 
 
 def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
@@ -82,7 +81,9 @@ def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) 
         drop_topic(_topic(Purpose.CHANGE_EMAIL, user.id))
         _supersede_of(user.id, Purpose.CHANGE_EMAIL)
         if close_email_change(user.id):
-            emit(EmailChangeWithdrawn(actor=actor, subject=user, request=request))
+            emit(
+                AuditAction.USER_EMAIL_CHANGE_WITHDRAWN, actor=actor, subject=user, request=request
+            )
 
 
 def close_email_change(user_id: UUID) -> bool:
@@ -153,7 +154,7 @@ def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
     notify(MailKind.EMAIL_CHANGED, old_email, user_id)
 
 
-def on_password_changed(event: UserPasswordChanged) -> None:
+def on_password_changed(event: DomainEvent) -> None:
     """Handle a changed password: supersede older reset links, and enqueue a notice."""
     user = find_user(event.subject.id) if event.subject else None
     if user is None:
@@ -163,7 +164,7 @@ def on_password_changed(event: UserPasswordChanged) -> None:
     notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
 
 
-def on_password_disabled(event: PasswordDisabled) -> None:
+def on_password_disabled(event: DomainEvent) -> None:
     """Handle a disabled password: enqueue a notice that explains what to do.
 
     A deactivated account gets none, since no reset would help.
@@ -196,7 +197,7 @@ def topics_of(email: str) -> list[str]:
     return [_topic(kind, email) for kind in (*_BY_ADDRESS, MailKind.ACCOUNT_EXISTS)]
 
 
-def forget_messages(event: UserDeleted) -> None:
+def forget_messages(event: DomainEvent) -> None:
     """Handle a deleted account: delete all messages about its user, sent or not."""
     user = find_user(event.subject.id) if event.subject is not None else None
     if user is not None:

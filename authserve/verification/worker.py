@@ -1,7 +1,8 @@
 """The worker's handlers for links and notices, which look the account up for the request."""
 
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mail.mailer import MAILER, MailKind, plain_name
@@ -11,7 +12,6 @@ from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler
 from authserve.users.accounts import User, find_by_email, find_user, lock_user, ref_of
 from authserve.users.errors import UserNotFoundError
-from authserve.verification.events import PasswordResetRequested
 from authserve.verification.links import make_link
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.requests import RESET_REQUEST
@@ -103,7 +103,12 @@ def record_reset_request(message: ClaimedMessage) -> None:
         user = find_by_email(str(message.payload["email"]))
         if user is not None:
             request = RequestInfo(correlation_id=message.correlation_id)
-            emit(PasswordResetRequested(subject=ref_of(user), request=request))
+            emit(
+                AuditAction.PASSWORD_RESET_REQUESTED,
+                actor=VISITOR,
+                subject=ref_of(user),
+                request=request,
+            )
 
 
 def _reader(message: ClaimedMessage, address: str) -> User:

@@ -10,10 +10,10 @@ import time_machine
 from flask import Flask
 
 from authserve.audit.client_addresses import find_shared_address
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo, UserRef
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.ratelimit.events import SignInThrottled
 from tests.factories import make_user
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import on_sqlite
@@ -98,8 +98,18 @@ def happen(*, users: int, addresses: list[str | None], events: int = 20) -> None
     people = [make_user(f"user{number}") for number in range(users)]
     with transaction():
         for number in range(events):
-            request = RequestInfo(ip=addresses[number % len(addresses)])
-            emit(SignInThrottled(subject=people[number % users], request=request))
+            emit_from(addresses[number % len(addresses)], subject=people[number % users])
+
+
+def emit_from(ip: str | None, *, subject: UserRef | None = None) -> None:
+    """Let an attempt of a visitor at an address be throttled."""
+    emit(
+        AuditAction.SESSION_SIGN_IN_THROTTLED,
+        outcome=Outcome.FAILURE,
+        actor=VISITOR,
+        subject=subject,
+        request=RequestInfo(ip=ip),
+    )
 
 
 def doctor_finding(app: Flask) -> dict[str, Any]:
@@ -147,14 +157,13 @@ def test_only_the_last_day_and_the_last_two_hundred_events_count(
     clock.shift(timedelta(hours=1))
     with transaction():
         for _ in range(199):
-            emit(SignInThrottled(request=RequestInfo(ip=HERE)))
+            emit_from(HERE)
     # One from elsewhere is still among them.
     assert find_shared_address() is None
     clock.shift(timedelta(hours=22))
     with transaction():
         for number in range(5):
-            user = make_user(f"late{number}")
-            emit(SignInThrottled(subject=user, request=RequestInfo(ip=HERE)))
+            emit_from(HERE, subject=make_user(f"late{number}"))
     found = find_shared_address()
     assert found is not None
     assert (found.ip, found.events, found.users) == (HERE, 200, 5)

@@ -9,13 +9,13 @@ from sqlalchemy import func, insert, select
 
 from authserve.audit import seal
 from authserve.audit.models import AuditBatch, AuditChain, AuditDetail, AuditEvent, AuditUnsealed
-from authserve.audit.record import record
 from authserve.audit.seal import seal_events
 from authserve.audit.verifying import verify_trail
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
+from authserve.database.emit import emit
 from authserve.database.transactions import db, read_all, transaction
-from authserve.users.events import UserRegistered
 from tests.support.crowd import all_at_once, served
 from tests.support.databases import executed
 from tests.support.marks import on_postgresql
@@ -133,7 +133,7 @@ def test_who_cannot_have_the_lock_leaves_the_work_to_its_holder(app: Flask) -> N
 @on_postgresql
 def test_an_event_that_commits_late_gets_into_a_later_batch(app: Flask) -> None:
     with transaction():
-        record(UserRegistered(request=RequestInfo()))
+        emit(AuditAction.USER_REGISTERED, actor=VISITOR, request=RequestInfo())
         with app.app_context():
             write_events(2)
             assert seal_all() == [2]
@@ -158,7 +158,7 @@ def test_an_event_with_an_older_id_gets_into_a_later_batch() -> None:
 def test_nothing_is_sealed_of_a_transaction_that_rolled_back() -> None:
     def fail() -> None:
         with transaction():
-            record(UserRegistered(request=RequestInfo()))
+            emit(AuditAction.USER_REGISTERED, actor=VISITOR, request=RequestInfo())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -9,9 +9,10 @@ import yaml
 from flask import Flask
 
 import config
-from authserve.audit.events import TrailVerified
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.breakers import BREAKERS
 from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from tests.architecture.test_wiring import all_subclasses
@@ -39,7 +40,7 @@ def found(app: Flask) -> Scrape:
     alice = register_caller(app, "alice")
     alice.get("/nowhere")
     with app.app_context(), transaction():
-        emit(TrailVerified())
+        emit(AuditAction.AUDIT_VERIFIED, actor=OPERATOR, request=RequestInfo())
     return scrape(alice.client)
 
 

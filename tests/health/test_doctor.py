@@ -16,10 +16,10 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from authserve.app import create_app
-from authserve.audit.events import TrailFaultFound, TrailVerified
 from authserve.audit.seal import seal_events
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.crypto import KEYRING, Keyring
-from authserve.core.events import DomainEvent
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import db, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
@@ -72,17 +72,23 @@ def test_it_reports_the_last_nightly_verification(
         found: str = examine(app)[1]["audit verification"]["level"]
         return found
 
-    def record(event: DomainEvent) -> None:
+    def record(outcome: Outcome, **details: str) -> None:
         with app.app_context(), transaction():
-            emit(event)
+            emit(
+                AuditAction.AUDIT_VERIFIED,
+                actor=OPERATOR,
+                request=RequestInfo(),
+                details=details,
+                outcome=outcome,
+            )
 
     assert level() == "ok"
-    record(TrailVerified())
+    record(Outcome.SUCCESS)
     clock.shift(timedelta(days=3))
     assert level() == "ok"
     clock.shift(1)
     assert level() == "warning"
-    record(TrailFaultFound(details={"fault": "event 1 was removed"}))
+    record(Outcome.FAILURE, fault="event 1 was removed")
     status, findings = examine(app)
     assert (status, findings["audit verification"]["level"]) == (1, "failure")
     assert "event 1 was removed" in findings["audit verification"]["message"]

@@ -11,6 +11,7 @@ import time_machine
 from flask import Flask, g
 from flask.testing import FlaskClient
 
+from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -19,7 +20,6 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import get_user_by_reference, ref_of
-from authserve.users.events import UserRegistered
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
 from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
@@ -251,7 +251,7 @@ def test_what_is_rolled_back_is_not_counted(app: Flask, alice: Caller, read: Rea
     def emit_and_fail() -> None:
         with transaction():
             user = ref_of(get_user_by_reference("alice"))
-            emit(UserRegistered(subject=user))
+            emit(AuditAction.USER_REGISTERED, actor=VISITOR, request=RequestInfo(), subject=user)
             raise RuntimeError("boom")
 
     before = read().value(EVENTS, action="user.registered")
@@ -259,7 +259,12 @@ def test_what_is_rolled_back_is_not_counted(app: Flask, alice: Caller, read: Rea
         emit_and_fail()
     assert read().value(EVENTS, action="user.registered") == before
     with app.app_context(), transaction():
-        emit(UserRegistered(subject=ref_of(get_user_by_reference("alice"))))
+        emit(
+            AuditAction.USER_REGISTERED,
+            actor=VISITOR,
+            request=RequestInfo(),
+            subject=ref_of(get_user_by_reference("alice")),
+        )
     assert read().value(EVENTS, action="user.registered") == before + 1
 
 

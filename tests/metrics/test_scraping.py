@@ -10,9 +10,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from authserve import __version__
-from authserve.audit.events import TrailFaultFound, TrailVerified
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.breakers import BREAKERS
 from authserve.core.clock import now
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.metrics import scraping
@@ -106,10 +107,10 @@ def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
 ) -> None:
     verified, is_whole = "authserve_audit_verified_timestamp_seconds", "authserve_audit_is_whole"
     assert not [name for name in read().families if name in (verified, is_whole)]
-    for fault, value in ((None, 1), ("event 1 was removed", 0)):
+    for outcome, value in ((Outcome.SUCCESS, 1), (Outcome.FAILURE, 0)):
         clock.shift(60)
         with app.app_context(), transaction():
-            emit(TrailFaultFound(details={"fault": fault}) if fault else TrailVerified())
+            emit(AuditAction.AUDIT_VERIFIED, actor=OPERATOR, request=RequestInfo(), outcome=outcome)
         found = read()
         assert (found.value(verified), found.value(is_whole)) == (now().timestamp(), value)
 

@@ -9,14 +9,14 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from authserve.audit.models import AuditDetail, AuditEvent, AuditSeal
-from authserve.audit.pseudonyms import keep_pseudonym
-from authserve.audit.record import details_digest, erase_details, record
+from authserve.audit.record import details_digest
 from authserve.audit.seal import seal_events
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
+from authserve.database.emit import emit
 from authserve.database.transactions import db, read_all, transaction
-from authserve.users.events import UserDeleted, UserRegistered
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
 
@@ -32,7 +32,13 @@ def write_events(count: int = 1, *, user: UserRef = ALICE) -> list[UUID]:
         with transaction():
             details = {"number": number, "name": "Ä\x7f😀", "list": [1.5, None, True]}
             actor = Actor(user=user)
-            record(UserRegistered(actor=actor, subject=user, request=REQUEST, details=details))
+            emit(
+                AuditAction.USER_REGISTERED,
+                actor=actor,
+                subject=user,
+                request=REQUEST,
+                details=details,
+            )
     return [event_id for event_id in event_ids() if event_id not in before]
 
 
@@ -65,9 +71,7 @@ def delete_from_trail(user: UserRef = ALICE) -> UUID:
     """Do to the trail what deleting a user does; returns the id of the event."""
     before = set(event_ids())
     with transaction():
-        event = UserDeleted(actor=Actor(user=user), subject=user, request=REQUEST)
-        for handle in (record, erase_details, keep_pseudonym):
-            handle(event)
+        emit(AuditAction.USER_DELETED, actor=Actor(user=user), subject=user, request=REQUEST)
     (event_id,) = set(event_ids()) - before
     return event_id
 
