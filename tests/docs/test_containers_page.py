@@ -3,6 +3,13 @@
 import json
 import re
 import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
 
 import config
 
@@ -43,6 +50,25 @@ def copied() -> set[str]:
     return {source for sources in copies if "--from" not in sources[0] for source in sources}
 
 
+def compose(service: str) -> Any:
+    document = yaml.safe_load((config.ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    return document["services"][service]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """The folder of secrets that the page's commands make."""
+    subprocess.run(
+        ["bash", "-e"], input=blocks(holding="mkdir"), text=True, cwd=tmp_path, check=True
+    )
+    return tmp_path / "secrets"
+
+
+def mounted(environ: Mapping[str, str], at: str, folder: Path) -> dict[str, str]:
+    """Variables of a container, with the files of a mounted folder where they really are."""
+    return {name: value.replace(f"{at}/", f"{folder}/") for name, value in environ.items()}
+
+
 def test_the_image_serves_as_the_procfile_does() -> None:
     assert json.loads(last("CMD")) == WEB
     example = (config.ROOT / ".env.example").read_text(encoding="utf-8")
@@ -62,3 +88,57 @@ def test_the_image_has_all_that_runs_and_nothing_else() -> None:
 def test_the_image_runs_without_root() -> None:
     user, group = last("USER").split(":")
     assert (int(user) > 0, group) == (True, "0")
+
+
+def test_each_service_runs_what_the_procfile_runs() -> None:
+    assert compose("migrate")["command"] == MIGRATE
+    assert compose("worker")["command"] == WORKER
+    assert "command" not in compose("web")
+    for command in PROCFILE.values():
+        assert f"`{command}`" in PAGE
+
+
+@pytest.mark.parametrize("service", ["migrate", "web", "worker", "dev"])
+def test_each_service_is_confined_and_has_time_to_stop(service: str) -> None:
+    found = compose(service)
+    assert found["environment"].keys() <= KNOWN
+    assert (found["read_only"], found["cap_drop"], found["tmpfs"]) == (True, ["ALL"], ["/tmp"])
+    assert int(found["stop_grace_period"].removesuffix("s")) > GRACEFUL_SECS + 5
+
+
+@pytest.mark.parametrize("service", ["web", "dev", "mail"])
+def test_ports_are_open_to_this_machine_alone(service: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in compose(service)["ports"])
+
+
+def test_web_and_worker_wait_for_the_migration() -> None:
+    for service in ("web", "worker"):
+        condition = compose(service)["depends_on"]["migrate"]["condition"]
+        assert condition == "service_completed_successfully"
+
+
+def test_production_starts_with_the_pages_secrets_and_settings(secrets: Path) -> None:
+    environ = mounted(compose("web")["environment"], "/run/secrets", secrets)
+    with pytest.raises(config.SettingsError) as refused:
+        config.load_settings(environ)
+    needed = re.findall(r"^  (\w+): ", str(refused.value), re.MULTILINE)
+    settings = dict(
+        line.split("=", 1) for line in blocks(holding="TRUSTED_PROXIES=").split("\n")[:-1]
+    )
+    assert list(settings) == needed
+    loaded = config.load_settings(environ | settings)
+    assert loaded.is_production
+    assert loaded.database_url.endswith("@database:5432/authserve")
+
+
+def test_the_containers_user_can_read_the_secrets_and_other_users_cannot(secrets: Path) -> None:
+    assert {path.name for path in secrets.iterdir()} == {
+        name for service in ("database", "web") for name in compose(service)["secrets"]
+    }
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in secrets.iterdir())
+
+
+def test_its_commands_name_services_and_files_that_exist() -> None:
+    for service in re.findall(r"docker compose exec (?:-T )?(\w+)", PAGE):
+        assert compose(service), service
