@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 
 import config
+from authserve import __version__
+from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
 
@@ -53,6 +56,24 @@ def copied() -> set[str]:
 def compose(service: str) -> Any:
     document = yaml.safe_load((config.ROOT / "compose.yaml").read_text(encoding="utf-8"))
     return document["services"][service]
+
+
+def cluster(kind: str, name: str) -> Any:
+    text = (config.ROOT / "docs" / "examples" / "kubernetes.yaml").read_text(encoding="utf-8")
+    items = yaml.safe_load(text)["items"]
+    (found,) = [x for x in items if (x["kind"], x["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pod(kind: str, process: str) -> Any:
+    return cluster(kind, f"authserve-{process}")["spec"]["template"]["spec"]
+
+
+PODS = {"Job": ["migrate"], "Deployment": ["web", "worker"]}
+
+each_pod = pytest.mark.parametrize(
+    ("kind", "process"), [(kind, name) for kind, names in PODS.items() for name in names]
+)
 
 
 @pytest.fixture
@@ -139,6 +160,88 @@ def test_the_containers_user_can_read_the_secrets_and_other_users_cannot(secrets
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in secrets.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("kind", "process", "command"),
+    [("Job", "migrate", MIGRATE), ("Deployment", "web", WEB), ("Deployment", "worker", WORKER)],
+)
+def test_each_pod_runs_what_the_procfile_runs(kind: str, process: str, command: list[str]) -> None:
+    (container,) = pod(kind, process)["containers"]
+    assert container["command"] == command
+    assert container["image"].endswith(f"/authserve:{__version__}")
+    assert container["envFrom"] == [{"configMapRef": {"name": "authserve"}}]
+
+
+@each_pod
+def test_each_pod_is_confined(kind: str, process: str) -> None:
+    """By the rules of the Pod Security Standard `restricted`, and with a read-only root."""
+    spec = pod(kind, process)
+    (container,) = spec["containers"]
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert {"secrets", "tmp"} == {volume["name"] for volume in spec["volumes"]}
+
+
+@pytest.mark.parametrize("process", ["web", "worker"])
+def test_each_pod_has_time_to_stop(process: str) -> None:
+    drain = int(cluster("ConfigMap", "authserve")["data"]["DRAIN_SECONDS"])
+    grace = pod("Deployment", process)["terminationGracePeriodSeconds"]
+    assert grace > drain + GRACEFUL_SECS + 5
+
+
+@on_sqlite
+def test_probes_ask_what_the_service_answers(app: Flask) -> None:
+    (container,) = pod("Deployment", "web")["containers"]
+    asked = {
+        name: container[f"{name}Probe"]["httpGet"] for name in ("readiness", "liveness", "startup")
+    }
+    assert {name: probe["path"] for name, probe in asked.items()} == {
+        "readiness": "/readyz",
+        "liveness": "/healthz",
+        "startup": "/healthz",
+    }
+    client = app.test_client()
+    assert {client.get(probe["path"]).status_code for probe in asked.values()} == {200}
+    (port,) = container["ports"]
+    (served,) = cluster("Service", "authserve")["spec"]["ports"]
+    assert {probe["port"] for probe in asked.values()} == {port["name"], served["targetPort"]}
+    assert str(port["containerPort"]) == last("EXPOSE")
+    assert "/healthz" in last("HEALTHCHECK")
+
+
+def test_the_service_and_the_deployments_name_the_same_pods() -> None:
+    selector = cluster("Service", "authserve")["spec"]["selector"]
+    web = cluster("Deployment", "authserve-web")["spec"]
+    assert selector == web["selector"]["matchLabels"] == web["template"]["metadata"]["labels"]
+    worker = cluster("Deployment", "authserve-worker")["spec"]
+    assert worker["selector"]["matchLabels"] == worker["template"]["metadata"]["labels"] != selector
+
+
+def test_production_starts_with_the_clusters_settings(secrets: Path) -> None:
+    (secrets / "mail_url").write_text("smtps://user:password@mail.example.com")
+    data = cluster("ConfigMap", "authserve")["data"]
+    assert data.keys() <= KNOWN
+    (mount,) = [
+        m for m in pod("Job", "migrate")["containers"][0]["volumeMounts"] if m["name"] == "secrets"
+    ]
+    settings = config.load_settings(mounted(data, mount["mountPath"], secrets))
+    assert settings.is_production
+    files = re.findall(r"--from-file=secrets/(\w+)", blocks(holding="kubectl create secret"))
+    assert {f"{mount['mountPath']}/{name}" for name in files} == {
+        value for name, value in data.items() if name.endswith("_FILE")
+    }
+
+
 def test_its_commands_name_services_and_files_that_exist() -> None:
     for service in re.findall(r"docker compose exec (?:-T )?(\w+)", PAGE):
         assert compose(service), service
+    for path in re.findall(r"--filename (\S+)", PAGE):
+        assert (config.ROOT / path).is_file(), path
+    assert "job/authserve-migrate" in PAGE
+    assert cluster("Job", "authserve-migrate")
