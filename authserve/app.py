@@ -8,7 +8,7 @@ from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.pseudonyms import keep_pseudonym
 from authserve.audit.record import erase_details, record
 from authserve.audit.routes import blueprint as audit_blueprint
-from authserve.auth import tokens
+from authserve.auth.current_session import authenticate_access_token
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breakers import BREAKERS
 from authserve.core.crypto import KEYRING, Keyring
@@ -17,7 +17,6 @@ from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import engine_options
 from authserve.database.transactions import db
-from authserve.extensions import jwt
 from authserve.features import add_features
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
@@ -43,6 +42,7 @@ from authserve.sessions.revoke import end_other_sessions, end_sessions_of_deacti
 from authserve.sessions.routes import blueprint as sessions_blueprint
 from authserve.settings.database_url import driver_url
 from authserve.settings.model import SETTINGS, Settings
+from authserve.tokens.access import jwt
 from authserve.users.routes import blueprint as users_blueprint
 from authserve.verification.requests import (
     forget_messages,
@@ -141,7 +141,6 @@ def _refuse_path_variants(app: Flask) -> None:
 def _bind_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     jwt.init_app(app)
-    tokens.configure(jwt)
     wire_callbacks(jwt)
     SETTINGS.fill(app, settings)
     KEYRING.fill(app, Keyring((settings.secret_key, *settings.secret_key_fallbacks)))
@@ -170,4 +169,4 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
                 breached_passwords.breaker,
             ),
         )
-    AUTHENTICATOR.fill(app, tokens.authenticate_access_token)
+    AUTHENTICATOR.fill(app, authenticate_access_token)

@@ -1,9 +1,10 @@
 """People and sessions made past the HTTP edge; inside an application context."""
 
+from authserve.auth.start_session import start_session
 from authserve.core.actor import RequestInfo, UserRef
+from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.sessions.start import BEGIN, start_session
-from authserve.sessions.statements import IssuedSession
+from authserve.tokens.access import LiveSession
 from authserve.users.accounts import NewUser, add_user, ref_of
 from authserve.users.passwords import record_login
 
@@ -16,8 +17,8 @@ def make_user(name: str) -> UserRef:
         return ref_of(add_user(NewUser(email=f"{name}@example.com", username=name)))
 
 
-def make_session(user: UserRef) -> IssuedSession:
+def make_session(user: UserRef) -> LiveSession:
     """A sign-in of an account that `make_user` made."""
     with transaction():
-        assert record_login(user.id, verified_version=0, is_known_device=False)
-        return start_session(user, amr=["pwd"], request=REQUEST, begin=BEGIN).session
+        assert record_login(user.id, verified_version=0, is_known_device=False, now=now())
+        return start_session(user, amr=["pwd"], request=REQUEST, now=now())

@@ -1,9 +1,8 @@
 """The mail to an owner after a sign-in from a new device (ASVS 6.3.5)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from authserve.core.actor import RequestInfo
-from authserve.core.clock import now
 from authserve.mail.mailer import MailKind
 from authserve.outbox.inspect import is_owed_since
 from authserve.sessions.policy import DEVICE_MEMORY, find_browser
@@ -16,7 +15,9 @@ MAIL_INTERVAL = timedelta(days=1)
 """Least time between two of these mails to one account."""
 
 
-def follow_device(credentials: Credentials, *, is_known_device: bool, request: RequestInfo) -> None:
+def follow_device(
+    credentials: Credentials, *, is_known_device: bool, request: RequestInfo, now: datetime
+) -> None:
     """Record the device of a sign-in, in the open transaction; enqueue a mail if it is new.
 
     The transaction holds the lock on the user's row, so of two simultaneous sign-ins the second
@@ -25,20 +26,21 @@ def follow_device(credentials: Credentials, *, is_known_device: bool, request: R
     Args:
         credentials: as read before the sign-in.
         is_known_device: True if the sign-in carried a valid device token of the account.
+        now: the time of the sign-in.
     """
     if not SETTINGS.get().new_device_mail:
         return
-    is_new = record_device(credentials.ref.id, request)
-    if is_new and not is_known_device and _is_worth_a_mail(credentials, request):
+    is_new = record_device(credentials.ref.id, request, now=now)
+    if is_new and not is_known_device and _is_worth_a_mail(credentials, request, now):
         notify(
             MailKind.NEW_DEVICE_SIGN_IN,
             credentials.email,
             credentials.ref.id,
-            values=_describe(request),
+            values=_describe(request, now),
         )
 
 
-def _is_worth_a_mail(credentials: Credentials, request: RequestInfo) -> bool:
+def _is_worth_a_mail(credentials: Credentials, request: RequestInfo, now: datetime) -> bool:
     """Return False for a first sign-in, without other recorded devices, or after a recent mail.
 
     If the account has a recent sign-in but no other device, devices were not recorded then: by an
@@ -47,15 +49,15 @@ def _is_worth_a_mail(credentials: Credentials, request: RequestInfo) -> bool:
     before, user_id = credentials.last_login_at, credentials.ref.id
     if before is None:
         return False
-    if before > now() - DEVICE_MEMORY and not has_other_devices(user_id, request):
+    if before > now - DEVICE_MEMORY and not has_other_devices(user_id, request):
         return False
-    return not is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now() - MAIL_INTERVAL)
+    return not is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now - MAIL_INTERVAL)
 
 
-def _describe(request: RequestInfo) -> dict[str, str | int]:
+def _describe(request: RequestInfo, now: datetime) -> dict[str, str | int]:
     """Return the values of the mail; none is free text from the client."""
     return {
         "browser": find_browser(request.user_agent) or "",
         "ip": request.ip or "",
-        "time": f"{now():%Y-%m-%d %H:%M} UTC",
+        "time": f"{now:%Y-%m-%d %H:%M} UTC",
     }

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from authserve.auth.current_session import Device, LoginResult, is_device_of, new_device, signed_in
 from authserve.auth.device_notice import follow_device
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, check_sign_in
-from authserve.auth.queries import START
+from authserve.auth.start_session import start_session
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
 from authserve.core.identifiers import canonical_login_identifier
@@ -28,8 +28,9 @@ from authserve.ratelimit.throttle import (
     record_failure,
     require_allowed,
 )
-from authserve.sessions.start import Start, start_session
 from authserve.settings.model import SETTINGS
+from authserve.tokens.access import LiveSession
+from authserve.tokens.device import Device, new_device
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.lockout import count_wrong_password
@@ -60,7 +61,7 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
 
 def login(
     *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
-) -> LoginResult:
+) -> tuple[LiveSession, Device]:
     """Sign a user in with a password.
 
     Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no database
@@ -71,6 +72,9 @@ def login(
         device: from a valid device token. If the account knows it, failures are counted by it
             alone, so that guesses from elsewhere never lock the owner out. A device of another
             account is ignored.
+
+    Returns:
+        The session, and the device that is known at the next sign-in.
 
     Raises:
         TooManyAttemptsError: too many wrong passwords were counted by the identifier, the client
@@ -98,10 +102,10 @@ def login(
     )
     if failure is None:
         assert credentials is not None
-        start = _start(attempt, credentials, verification.replacement_hash)
-        if start is not None:
-            device = attempt.device or new_device(credentials.ref.id, credentials.password_version)
-            return signed_in(start.session, start.row, device)
+        session = _start(attempt, credentials, verification.replacement_hash)
+        if session is not None:
+            version = credentials.password_version
+            return session, attempt.device or new_device(session.user_id, version)
         failure = _explain_changed(attempt)
     _record_failure(failure, attempt)
     raise _REFUSALS[failure]
@@ -145,6 +149,14 @@ def find_own_device(device: Device | None, *, identifier: str) -> Device | None:
     return device if device is not None and is_device_of(device, credentials) else None
 
 
+def is_device_of(device: Device, credentials: Credentials | None) -> bool:
+    """Return True if the account knows the device since its current password was set."""
+    return credentials is not None and (device.user_id, device.password_version) == (
+        credentials.ref.id,
+        credentials.password_version,
+    )
+
+
 def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:
     canonical = canonical_login_identifier(identifier)
     credentials = find_credentials(canonical) if canonical else None
@@ -175,20 +187,24 @@ def _allowed_keys(
     return choose_allowed([submitted, *address_key(request.ip)], network)
 
 
-def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> Start | None:
+def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> LiveSession | None:
     """Start a session, unless the account changed while the password was checked."""
+    user, moment = credentials.ref, now()
     with transaction():
         if not record_login(
-            credentials.ref.id,
+            user.id,
             verified_version=credentials.password_version,
             is_known_device=attempt.is_known,
             keys=attempt.keys,
             new_hash=new_hash,
+            now=moment,
         ):
             return None
-        start = start_session(credentials.ref, amr=("pwd",), request=attempt.request, begin=START)
-        follow_device(credentials, is_known_device=attempt.is_known, request=attempt.request)
-    return start
+        session = start_session(user, amr=("pwd",), request=attempt.request, now=moment)
+        follow_device(
+            credentials, is_known_device=attempt.is_known, request=attempt.request, now=moment
+        )
+    return session
 
 
 def _explain_changed(attempt: _Attempt) -> SignInFailure:

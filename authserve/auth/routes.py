@@ -6,10 +6,12 @@ from typing import Any, TypeVar, cast
 
 from flask import Response
 
-from authserve.auth.current_session import new_device
+from authserve.auth.current_session import introspect
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.first_administrator import make_first_administrator
 from authserve.auth.login import find_own_device, login
+from authserve.auth.logout import logout, logout_everywhere
+from authserve.auth.refresh import reauthenticate, refresh
 from authserve.auth.register import register
 from authserve.auth.schemas import (
     AccessTokenSchema,
@@ -24,17 +26,7 @@ from authserve.auth.schemas import (
     RegisterSchema,
     TokensSchema,
 )
-from authserve.auth.session_use import logout, logout_everywhere, reauthenticate, refresh
-from authserve.auth.tokens import (
-    introspect,
-    issue_access_token,
-    issue_device_token,
-    issue_pair,
-    read_device_token,
-    read_refresh_token,
-    read_session_token,
-    require_signing_key,
-)
+from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
@@ -58,6 +50,7 @@ from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Bluepr
 from authserve.http.request_info import current_request_info
 from authserve.http.responses import json_response
 from authserve.http.schemas import EmptySchema, UserSchema, user_document
+from authserve.keys.store import KEY_STORE
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -74,6 +67,9 @@ from authserve.ratelimit.policy import (
 )
 from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
+from authserve.tokens.access import AccessToken, issue_access_token
+from authserve.tokens.device import issue_device_token, new_device, read_device_token
+from authserve.tokens.refresh import issue_tokens, read_refresh_token
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
@@ -113,7 +109,13 @@ blueprint = Blueprint(
 @limited(SIGN_UP, SIGN_UP_OF_EMAIL)
 def register_user(body: dict[str, Any]) -> Response:
     """Open an account; where addresses must be verified, the answer is always 202."""
-    registered = register(**body, request=current_request_info())
+    registered = register(
+        email=body["email"],
+        password=body["password"],
+        username=body.get("username"),
+        display_name=body.get("display_name"),
+        request=current_request_info(),
+    )
     if registered is None:
         return json_response({}, 202)
     return json_response(user_document(*registered), 201)
@@ -145,9 +147,14 @@ def takes_device_token(view: ViewT) -> ViewT:
 @limited(SIGN_IN, PASSWORDS)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
-    require_signing_key()
-    signed_in = login(**body, request=current_request_info())
-    return json_response(issue_pair(signed_in, fresh=True))
+    key = KEY_STORE.get().signing_key()
+    session, device = login(
+        identifier=body["identifier"],
+        password=body["password"],
+        device=body["device"],
+        request=current_request_info(),
+    )
+    return json_response(issue_tokens(session, key=key, fresh=True, device=device))
 
 
 @blueprint.post("/refresh")
@@ -163,11 +170,11 @@ def login_user(body: dict[str, Any]) -> Response:
 )
 def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; use each token once."""
-    presented = read_refresh_token(one_token(body.get("refresh_token")))
-    require_signing_key()
-    signed_in = refresh(presented, request=current_request_info())
-    note_outcome("retried" if signed_in.session.is_retry else "rotated")
-    return json_response(issue_pair(signed_in, fresh=False))
+    claims = read_refresh_token(one_token(body.get("refresh_token")))
+    key = KEY_STORE.get().signing_key()
+    session = refresh(claims, request=current_request_info())
+    note_outcome("retried" if session.is_retry else "rotated")
+    return json_response(issue_tokens(session, key=key, fresh=False))
 
 
 @blueprint.post("/logout")
@@ -178,8 +185,7 @@ def refresh_tokens(body: dict[str, Any]) -> Response:
 )
 def logout_session() -> None:
     """End the session of the bearer: a refresh token, or an access token, even an expired one."""
-    token = read_session_token(one_token(None))
-    logout(token.session_id, token.user_id, token.family_secret, request=current_request_info())
+    logout(one_token(None), request=current_request_info())
 
 
 @blueprint.post("/logout-all")
@@ -198,10 +204,13 @@ def logout_all(_body: dict[str, Any]) -> None:
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
 @limited(REAUTHENTICATE, PASSWORDS)
 @on_own_account(UserNotFoundError)
-def reauthenticate_user(body: dict[str, Any]) -> dict[str, Any]:
+def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
     """Verify the password once more; return a fresh access token of the same session."""
-    sign_in = reauthenticate(**body, actor=current_actor(), request=current_request_info())
-    return issue_access_token(sign_in.holder, fresh=True)
+    key = KEY_STORE.get().signing_key()
+    session = reauthenticate(
+        password=body["password"], actor=current_actor(), request=current_request_info()
+    )
+    return issue_access_token(session, key=key, fresh=True, now=session.auth_time)
 
 
 @blueprint.post("/introspect")
@@ -279,10 +288,15 @@ def accept(body: dict[str, Any]) -> dict[str, Any]:
 @limited(REDEEM)
 def post_first_administrator(body: dict[str, Any]) -> Response:
     """Create the first account, an administrator, with the token of `flask users first-link`."""
-    made = make_first_administrator(**body, request=current_request_info())
+    made = make_first_administrator(
+        body["token"],
+        email=body["email"],
+        password=body["password"],
+        request=current_request_info(),
+    )
     return json_response(user_document(*made), 201)
 
 
 def _known_device(password: NewPassword) -> dict[str, Any]:
     device = new_device(password.user.id, password.password_version)
-    return {"device_token": issue_device_token(device)}
+    return {"device_token": issue_device_token(device, now=now())}

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    CursorResult,
     DateTime,
     Dialect,
     Executable,
@@ -216,6 +217,19 @@ def require_transaction() -> Session:
     if session is None:
         raise RuntimeError("no transaction is open; wrap the use case in transaction()")
     return session
+
+
+def execute(statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+    """Run a statement in the open transaction.
+
+    Args:
+        statement: an INSERT, UPDATE or DELETE, or a SELECT.
+        parameters: a dictionary, or a list of them for an INSERT of several rows.
+
+    Raises:
+        RuntimeError: no transaction is open.
+    """
+    return cast("CursorResult[Any]", require_transaction().execute(statement, parameters))
 
 
 def require_no_transaction() -> None:

@@ -27,6 +27,9 @@ from authserve.keys.statements import LoadedKey, read_keys, unseal
 
 logger = logging.getLogger(__name__)
 
+SigningKey = tuple[str, ec.EllipticCurvePrivateKey]
+"""The `kid` and the private key."""
+
 
 class KeyStore:
     """One process's copy of the keys. Safe for threads.
@@ -62,8 +65,8 @@ class KeyStore:
             return None
         return key.public_key
 
-    def signing_key(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
-        """Return the `kid` and the private key to sign with now.
+    def signing_key(self) -> SigningKey:
+        """Return the key to sign with now.
 
         Raises:
             SigningKeyUnavailableError: no configured secret decrypts the key, or no key is active

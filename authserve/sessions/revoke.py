@@ -4,17 +4,22 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_, select
 
 from authserve.core.actor import OPERATOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
-from authserve.database.transactions import delete_in_slices, transaction
+from authserve.database.transactions import (
+    UTCDateTime,
+    delete_in_slices,
+    execute,
+    transaction,
+)
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.models import Session
-from authserve.sessions.policy import RevokeReason
-from authserve.sessions.statements import is_live, revocation
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
+from authserve.sessions.statements import TABLE, is_live, revocation
 
 
 def end_session(
@@ -74,6 +79,36 @@ def end_sessions(
                 details=details,
             )
     return count
+
+
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+_END_OLDEST = (
+    revocation(RevokeReason.EVICTED, _MOMENT)
+    .where(
+        TABLE.c.id.in_(
+            select(TABLE.c.id)
+            .where(TABLE.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
+            .order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc())
+            .offset(MAX_SESSIONS_PER_USER)
+        )
+    )
+    .returning(TABLE.c.id)
+)
+"""Built once, like all statements of a sign-in: building them took a third of a sign-in's time
+without the hash (measured)."""
+
+
+def end_oldest_sessions(
+    user: UserRef, *, actor: Actor, request: RequestInfo, now: datetime
+) -> None:
+    """End the oldest live sessions over `MAX_SESSIONS_PER_USER`, in the open transaction."""
+    ended = execute(_END_OLDEST, {"owner_id": user.id, "moment": now}).scalars().all()
+    for session_id in sorted(ended):
+        details = {"reason": RevokeReason.EVICTED, "session_id": str(session_id)}
+        emit(
+            AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details
+        )
 
 
 def end_sessions_of_deactivated(event: DomainEvent) -> None:

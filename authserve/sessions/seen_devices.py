@@ -5,6 +5,7 @@ not secret: its inputs can be guessed, and sessions store them in clear.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from uuid import UUID
 
@@ -19,8 +20,8 @@ from authserve.database.transactions import (
     db,
     delete_in_slices,
     dialect_insert,
+    execute,
     read_all,
-    require_transaction,
     table_of,
 )
 from authserve.sessions.models import SeenDevice
@@ -34,22 +35,21 @@ from authserve.sessions.policy import (
 _TABLE = table_of(SeenDevice)
 
 
-def record_device(user_id: UUID, request: RequestInfo) -> bool:
+def record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:
     """Record the device of a sign-in, in the open transaction, with one statement.
 
     Returns:
         True if the device is new: no sign-in with it within `DEVICE_MEMORY`.
     """
-    moment = now()
     parameters = {
         "user_id": user_id,
         "digest": _digest(user_id, request),
-        "last_seen_at": moment,
+        "last_seen_at": now,
         "sightings": 1,
-        "forgotten": moment - DEVICE_MEMORY,
-        "due": moment - DEVICE_RESOLUTION,
+        "forgotten": now - DEVICE_MEMORY,
+        "due": now - DEVICE_RESOLUTION,
     }
-    row = require_transaction().execute(_record(db.engine.dialect.name), parameters).one_or_none()
+    row = execute(_record(db.engine.dialect.name), parameters).one_or_none()
     return row is not None and row.sightings == 1
 
 

@@ -1,12 +1,8 @@
-"""SQL conditions, records and errors that the use cases of sessions share."""
+"""SQL conditions and errors that the use cases of sessions share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Update, func, null, update
+from sqlalchemy import BindParameter, ColumnElement, Update, func, null, update
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.database.transactions import table_of
@@ -14,60 +10,6 @@ from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason, SessionState
 
 TABLE = table_of(Session)
-
-FAMILY_SECRET_BYTES = 16
-"""Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedSession:
-    """Data of a session that its next pair of tokens needs.
-
-    Args:
-        generation: for the refresh token.
-        refresh_expires_at: the earlier of the idle and the absolute limit.
-        family_secret: carried by every refresh token of the session.
-        is_retry: True if the call rotated nothing, within the grace of an earlier refresh.
-    """
-
-    id: UUID
-    user_id: UUID
-    generation: int
-    expires_at: datetime
-    refresh_expires_at: datetime
-    amr: Sequence[str]
-    auth_time: datetime
-    family_secret: bytes = field(repr=False)
-    is_retry: bool = False
-
-
-ISSUED_COLUMNS = (
-    TABLE.c.id,
-    TABLE.c.user_id,
-    TABLE.c.generation,
-    TABLE.c.expires_at,
-    TABLE.c.idle_expires_at,
-    TABLE.c.amr,
-    TABLE.c.auth_time,
-)
-"""Columns that `issued_session` reads."""
-
-
-def issued_session(
-    row: Session | Row[Any], family_secret: bytes, *, is_retry: bool = False
-) -> IssuedSession:
-    """Return the session of `row`, ready for tokens."""
-    return IssuedSession(
-        id=row.id,
-        user_id=row.user_id,
-        generation=row.generation,
-        expires_at=row.expires_at,
-        refresh_expires_at=row.idle_expires_at,
-        amr=row.amr,
-        auth_time=row.auth_time,
-        family_secret=family_secret,
-        is_retry=is_retry,
-    )
 
 
 def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:

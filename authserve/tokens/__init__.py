@@ -1,4 +1,5 @@
-"""Signed tokens: one way to sign and verify, one purpose key for each kind.
+"""Signed tokens: access, refresh and device tokens, and how each kind is signed and verified.
 
-Begin with `signing.py`. `auth/tokens.py` decides which claims an access token holds.
+Below `sessions` and `users`: it takes and returns plain values. Begin with `signing.py`, then
+`access.py`, whose `LiveSession` every token is issued from.
 """

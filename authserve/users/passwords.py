@@ -10,7 +10,12 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
-from authserve.database.transactions import UTCDateTime, require_transaction, transaction
+from authserve.database.transactions import (
+    UTCDateTime,
+    execute,
+    require_transaction,
+    transaction,
+)
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import (
@@ -38,6 +43,7 @@ def record_login(
     is_known_device: bool,
     keys: Sequence[ThrottleKey] = (),
     new_hash: str | None = None,
+    now: datetime,
 ) -> bool:
     """Record a sign-in whose password was just verified, in the open transaction.
 
@@ -48,6 +54,7 @@ def record_login(
         is_known_device: True accepts a disabled password.
         keys: counters of wrong passwords; see `record_success`.
         new_hash: replaces the stored hash if that has older parameters; None keeps it.
+        now: the time of the sign-in.
 
     Returns:
         False if the account was deactivated or deleted meanwhile, or its password was replaced or
@@ -61,14 +68,13 @@ def record_login(
         "user_id": user_id,
         "verified_version": verified_version,
         "is_known_device": is_known_device,
-        "moment": now(),
+        "moment": now,
         "new_hash": new_hash,
     }
-    execute = require_transaction().execute
     # In nearly all sign-ins no counter exists, so one statement is enough.
-    if execute(_RECORD_FIRST_TRY, {**parameters, **counted_by(keys)}).rowcount:  # type: ignore[attr-defined]
+    if execute(_RECORD_FIRST_TRY, {**parameters, **counted_by(keys)}).rowcount:
         return True
-    if not execute(_RECORD_LOGIN, parameters).rowcount:  # type: ignore[attr-defined]
+    if not execute(_RECORD_LOGIN, parameters).rowcount:
         return False
     record_success(keys)
     return True

@@ -9,12 +9,13 @@ from flask import Flask
 
 import config
 from authserve.audit import chain
-from authserve.auth.tokens import DEVICE, REFRESH
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
 from authserve.ratelimit import throttle
 from authserve.rbac.policy import Permission
+from authserve.tokens.device import DEVICE
+from authserve.tokens.refresh import REFRESH
 from authserve.users.models import User
 from authserve.verification import links
 from tests.support.clients import Caller, register_caller

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import flask_jwt_extended
@@ -8,8 +7,9 @@ import time_machine
 from flask import Flask
 from flask_jwt_extended import JWTManager, get_jwt, jwt_required
 
-from authserve.extensions import TokenManager
 from authserve.http.authentication import current_actor
+from authserve.tokens import access
+from authserve.tokens.access import TokenManager
 from tests.support.clients import register_caller
 from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
@@ -143,11 +143,17 @@ def test_no_callback_of_the_library_is_left_at_its_default(app: Flask) -> None:
         if name.endswith("_callback") and getattr(manager, name) is callback
     }
     # The first is replaced with the whole decoding, the others have no refusal to make.
-    assert left == {"_decode_key_callback", "_token_verification_callback", "_user_lookup_callback"}
+    assert left == {
+        "_decode_key_callback",
+        "_jwt_additional_header_callback",
+        "_token_verification_callback",
+        "_user_claims_callback",
+        "_user_lookup_callback",
+    }
 
 
 class TestDecodingHook:
-    """`extensions.TokenManager` overrides a private method of the library."""
+    """`tokens.access.TokenManager` overrides a private method of the library."""
 
     def test_the_library_still_has_it(self, app: Flask) -> None:
         assert isinstance(app.extensions["flask-jwt-extended"], TokenManager)
@@ -159,14 +165,13 @@ class TestDecodingHook:
     ) -> None:
         alice = register_caller(guarded, "alice")
         told: list[tuple[str, bool]] = []
-        manager = guarded.extensions["flask-jwt-extended"]
-        decode: Callable[[str, bool], dict[str, Any]] = manager.decoder
+        decode = access.decode_access_token
 
-        def listen(token: str, allow_expired: bool) -> dict[str, Any]:
+        def listen(token: str, *, allow_expired: bool = False) -> dict[str, Any]:
             told.append((token, allow_expired))
-            return decode(token, allow_expired)
+            return decode(token, allow_expired=allow_expired)
 
-        monkeypatch.setattr(manager, "decoder", listen)
+        monkeypatch.setattr(access, "decode_access_token", listen)
         token = alice.tokens["access_token"]
         with guarded.app_context():
             flask_jwt_extended.decode_token(token)

@@ -3,7 +3,7 @@
 import pytest
 
 from authserve.core.actor import UserRef
-from authserve.sessions.statements import IssuedSession
+from authserve.tokens.access import LiveSession
 from tests.factories import make_session, make_user
 
 
@@ -20,6 +20,6 @@ def stranger(context: None) -> UserRef:
 
 
 @pytest.fixture
-def issued(user: UserRef) -> IssuedSession:
+def issued(user: UserRef) -> LiveSession:
     """A session of `user` that began this moment."""
     return make_session(user)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from authserve.auth.start_session import start_session
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.revoke import end_sessions
-from authserve.sessions.start import BEGIN, start_session
 from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.factories import make_user
 from tests.support.databases import executed
@@ -19,7 +20,7 @@ from tests.support.marks import on_sqlite
 def sign_in() -> None:
     user = ref_of(get_user_by_reference("alice"))
     with transaction():
-        start_session(user, amr=["pwd"], request=RequestInfo(), begin=BEGIN)
+        start_session(user, amr=["pwd"], request=RequestInfo(), now=now())
 
 
 def sign_out() -> None:

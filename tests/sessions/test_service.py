@@ -13,6 +13,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import insert
 
+from authserve.auth.refresh import refresh
+from authserve.auth.start_session import start_session
 from authserve.core.actor import VISITOR, Actor, UserRef
 from authserve.core.clock import now
 from authserve.core.errors import (
@@ -31,15 +33,15 @@ from authserve.sessions.policy import (
     RefreshVerdict,
     RevokeReason,
 )
+from authserve.sessions.renew import renew_authentication
 from authserve.sessions.revoke import (
     end_session,
     end_sessions,
     end_sessions_issued_before,
     purge_dead_sessions,
 )
-from authserve.sessions.rotate import ADVANCE, PresentedRefresh, rotate_session
-from authserve.sessions.start import BEGIN, renew_authentication, start_session
-from authserve.sessions.statements import IssuedSession
+from authserve.tokens.access import LiveSession
+from authserve.tokens.refresh import RefreshClaims
 from tests.factories import REQUEST, make_session
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import on_sqlite
@@ -53,9 +55,9 @@ ABSOLUTE = timedelta(days=30)
 Clock = time_machine.Traveller
 
 
-def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
+def presented(issued: LiveSession, **changes: Any) -> RefreshClaims:
     """The refresh token of a session, as it was issued unless said otherwise."""
-    token = PresentedRefresh(
+    token = RefreshClaims(
         session_id=issued.id,
         user_id=issued.user_id,
         generation=issued.generation,
@@ -64,12 +66,11 @@ def presented(issued: IssuedSession, **changes: Any) -> PresentedRefresh:
     return replace(token, **changes)
 
 
-def rotate(issued: IssuedSession, **changes: Any) -> IssuedSession:
-    token = presented(issued, **changes)
-    return rotate_session(token, request=REQUEST, advance=ADVANCE).session
+def rotate(issued: LiveSession, **changes: Any) -> LiveSession:
+    return refresh(presented(issued, **changes), request=REQUEST)
 
 
-def rotate_later(clock: Clock, issued: IssuedSession) -> IssuedSession:
+def rotate_later(clock: Clock, issued: LiveSession) -> LiveSession:
     """Refresh when the grace of the refresh before is over."""
     clock.shift(GRACE + INSTANT)
     return rotate(issued)
@@ -105,7 +106,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
 @on_sqlite
 def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
     with pytest.raises(RuntimeError, match="no transaction"):
-        start_session(user, amr=["pwd"], request=REQUEST, begin=BEGIN)
+        start_session(user, amr=["pwd"], request=REQUEST, now=now())
 
 
 def test_the_oldest_session_makes_room_for_a_fifty_first(
@@ -138,12 +139,12 @@ def test_the_oldest_session_makes_room_for_a_fifty_first(
 # Rotation.
 
 
-def test_a_refresh_moves_the_session_on(clock: Clock, app: Flask, issued: IssuedSession) -> None:
+def test_a_refresh_moves_the_session_on(clock: Clock, app: Flask, issued: LiveSession) -> None:
     before = live_session_row(app, issued.id)
     clock.shift(timedelta(days=3))
     following = rotate(issued)
     assert following == replace(
-        issued, generation=1, refresh_expires_at=now() + IDLE, auth_time=before["auth_time"]
+        issued, generation=1, idle_expires_at=now() + IDLE, auth_time=before["auth_time"]
     )
     assert live_session_row(app, issued.id) == {
         **before,
@@ -155,13 +156,13 @@ def test_a_refresh_moves_the_session_on(clock: Clock, app: Flask, issued: Issued
 
 
 def test_the_idle_limit_never_passes_the_absolute_one(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     end = issued.expires_at
     for expected in (IDLE + timedelta(days=13), ABSOLUTE, ABSOLUTE):
         clock.shift(timedelta(days=13) if expected is not ABSOLUTE else timedelta(days=8))
         issued = rotate(issued)
-        assert issued.refresh_expires_at == end - ABSOLUTE + expected
+        assert issued.idle_expires_at == end - ABSOLUTE + expected
     clock.move_to(end)
     with pytest.raises(TokenExpiredError):
         rotate(issued)
@@ -178,7 +179,7 @@ def test_a_chain_of_refreshes_stays_one_session(clock: Clock, app: Flask, user: 
 
 @pytest.mark.parametrize("age", [timedelta(0), GRACE - INSTANT, GRACE])
 def test_the_parent_within_the_grace_is_given_the_present_generation(
-    clock: Clock, app: Flask, issued: IssuedSession, age: timedelta
+    clock: Clock, app: Flask, issued: LiveSession, age: timedelta
 ) -> None:
     following = rotate(issued)
     row = live_session_row(app, issued.id)
@@ -191,7 +192,7 @@ def test_the_parent_within_the_grace_is_given_the_present_generation(
 
 @pytest.mark.parametrize("age", [timedelta(0), INSTANT, GRACE - INSTANT, GRACE])
 def test_the_current_generation_does_not_rotate_again_within_the_grace(
-    clock: Clock, app: Flask, issued: IssuedSession, age: timedelta
+    clock: Clock, app: Flask, issued: LiveSession, age: timedelta
 ) -> None:
     following = rotate(issued)
     row = live_session_row(app, issued.id)
@@ -201,19 +202,19 @@ def test_the_current_generation_does_not_rotate_again_within_the_grace(
 
 
 def test_the_current_generation_rotates_an_instant_after_the_grace(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     following = rotate_later(clock, rotate(issued))
     assert (following.generation, following.is_retry) == (2, False)
     assert live_session_row(app, issued.id)["rotated_at"] == now()
 
 
-def test_a_session_without_a_rotation_rotates_at_once(clock: Clock, issued: IssuedSession) -> None:
+def test_a_session_without_a_rotation_rotates_at_once(clock: Clock, issued: LiveSession) -> None:
     assert rotate(issued).generation == 1
 
 
 def test_a_rotation_far_in_the_future_is_outside_the_grace(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     """It was written by a clock that has been set back since."""
     following = rotate(issued)
@@ -225,7 +226,7 @@ def test_a_rotation_far_in_the_future_is_outside_the_grace(
 
 @pytest.mark.parametrize("generation", [0, 1])
 def test_a_replay_does_not_extend_the_grace(
-    clock: Clock, issued: IssuedSession, generation: int
+    clock: Clock, issued: LiveSession, generation: int
 ) -> None:
     following = rotate(issued)
     clock.shift(GRACE)
@@ -234,7 +235,7 @@ def test_a_replay_does_not_extend_the_grace(
     assert rotate(following).generation == 2
 
 
-def test_the_parent_is_refused_after_a_replay(clock: Clock, issued: IssuedSession) -> None:
+def test_the_parent_is_refused_after_a_replay(clock: Clock, issued: LiveSession) -> None:
     rotate(issued)
     clock.shift(GRACE)
     rotate(issued)
@@ -258,7 +259,7 @@ def test_reuse_ends_the_session(
     clock: Clock,
     app: Flask,
     user: UserRef,
-    issued: IssuedSession,
+    issued: LiveSession,
     caplog: pytest.LogCaptureFixture,
     refreshes: int,
     age: timedelta,
@@ -300,7 +301,7 @@ def test_reuse_ends_the_session(
 
 
 def test_the_family_secret_and_the_user_must_fit(
-    app: Flask, issued: IssuedSession, stranger: UserRef
+    app: Flask, issued: LiveSession, stranger: UserRef
 ) -> None:
     row = live_session_row(app, issued.id)
     for changes in ({"family_secret": bytes(16)}, {"user_id": stranger.id}, {"user_id": uuid4()}):
@@ -339,21 +340,21 @@ def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: Us
 
 
 def test_an_instant_before_its_limits_a_session_goes_on(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     change_session(app, issued.id, expires_at=now() + INSTANT, idle_expires_at=now() + INSTANT)
-    assert rotate(issued).refresh_expires_at == now() + INSTANT
+    assert rotate(issued).idle_expires_at == now() + INSTANT
 
 
 @on_sqlite
-def test_an_unknown_session_was_revoked(issued: IssuedSession) -> None:
+def test_an_unknown_session_was_revoked(issued: LiveSession) -> None:
     with pytest.raises(SessionRevokedError):
         rotate(issued, session_id=uuid4())
 
 
 @on_sqlite
 def test_a_rotation_is_never_a_part_of_something_that_could_roll_back(
-    issued: IssuedSession,
+    issued: LiveSession,
 ) -> None:
     with transaction(), pytest.raises(TransactionNestingError):
         rotate(issued)
@@ -373,7 +374,7 @@ def in_context(app: Flask, call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def test_many_refreshes_of_one_token_move_the_session_once(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     answers = all_at_once([in_context(app, lambda: rotate(issued))] * 20)
     assert {(answer.id, answer.generation) for answer in answers} == {(issued.id, 1)}
@@ -382,7 +383,7 @@ def test_many_refreshes_of_one_token_move_the_session_once(
 
 
 def test_both_generations_at_once_move_the_session_once_after_the_grace(
-    clock: Clock, app: Flask, issued: IssuedSession
+    clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     """Clients that share a token, half of which has not read the newest yet."""
     current = rotate_later(clock, rotate(issued))
@@ -401,11 +402,11 @@ def test_a_refresh_and_the_end_of_its_session_never_both_win(app: Flask, user: U
     for _ in range(5):
         issued = make_session(user)
 
-        def end(issued: IssuedSession = issued) -> None:
+        def end(issued: LiveSession = issued) -> None:
             reason = RevokeReason.ENDED_BY_USER
             end_session(user, issued.id, reason, actor=VISITOR, request=REQUEST)
 
-        def refresh(issued: IssuedSession = issued) -> IssuedSession:
+        def refresh(issued: LiveSession = issued) -> LiveSession:
             return rotate(issued)
 
         _, answer = all_at_once([in_context(app, end), in_context(app, refresh)])
@@ -419,7 +420,7 @@ def test_a_refresh_and_the_end_of_its_session_never_both_win(app: Flask, user: U
 
 
 def test_ending_a_session_is_told_with_its_reason(
-    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession
+    clock: Clock, app: Flask, user: UserRef, issued: LiveSession
 ) -> None:
     kept = make_session(user)
     actor = Actor(user=user, session_id=kept.id)
@@ -434,7 +435,7 @@ def test_ending_a_session_is_told_with_its_reason(
 
 @pytest.mark.parametrize("column", ["revoked_at", "expires_at", "idle_expires_at"])
 def test_a_session_that_does_not_count_any_more_is_not_found(
-    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession, column: str
+    clock: Clock, app: Flask, user: UserRef, issued: LiveSession, column: str
 ) -> None:
     change_session(app, issued.id, **{column: now()})
     with pytest.raises(SessionNotFoundError):
@@ -442,7 +443,7 @@ def test_a_session_that_does_not_count_any_more_is_not_found(
 
 
 def test_nobody_ends_the_session_of_another(
-    app: Flask, issued: IssuedSession, stranger: UserRef
+    app: Flask, issued: LiveSession, stranger: UserRef
 ) -> None:
     for session_id in (issued.id, uuid4()):
         with pytest.raises(SessionNotFoundError):
@@ -492,17 +493,17 @@ def test_what_began_before_a_moment_ends(
 
 
 def test_only_a_live_session_is_authenticated_anew(
-    clock: Clock, app: Flask, user: UserRef, issued: IssuedSession, stranger: UserRef
+    clock: Clock, app: Flask, user: UserRef, issued: LiveSession, stranger: UserRef
 ) -> None:
     before = live_session_row(app, issued.id)
     clock.shift(60)
-    renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST)
+    renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST, now=now())
     assert live_session_row(app, issued.id) == {**before, "auth_time": now()}
     with pytest.raises(SessionRevokedError):
-        renew_authentication(stranger, issued.id, actor=VISITOR, request=REQUEST)
+        renew_authentication(stranger, issued.id, actor=VISITOR, request=REQUEST, now=now())
     change_session(app, issued.id, revoked_at=now())
     with pytest.raises(SessionRevokedError):
-        renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST)
+        renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST, now=now())
     assert len(audit_trail(app, "session.reauthenticated")) == 1
 
 

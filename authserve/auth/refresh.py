@@ -1,0 +1,58 @@
+"""The use cases that continue a session: refresh and reauthentication."""
+
+from uuid import UUID
+
+from authserve.auth.current_session import get_live_session
+from authserve.auth.queries import rotate_session
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.sessions.renew import renew_authentication, require_within_grace
+from authserve.settings.model import SETTINGS
+from authserve.tokens.access import LiveSession
+from authserve.tokens.refresh import RefreshClaims
+from authserve.users.passwords import confirm_password
+
+
+def refresh(claims: RefreshClaims, *, request: RequestInfo) -> LiveSession:
+    """Spend a refresh token: its session advances by one generation, stays, or ends.
+
+    Within the grace after a rotation, callers with the current or the previous generation get the
+    current one, so clients that share a token all end with a valid one.
+
+    Args:
+        claims: of the verified token.
+        request: for the audit event of a reuse.
+
+    Raises:
+        SessionRevokedError: the session is unknown or was ended, or its user is not active.
+        TokenExpiredError: the idle or the absolute limit has passed.
+        InvalidTokenError: user or family secret are not the session's, despite a valid signature.
+        TokenReusedError: the token is old; the end of the session is already committed.
+    """
+    moment, settings = now(), SETTINGS.get()
+    session = rotate_session(claims, settings=settings, now=moment)
+    if session is not None:
+        return session
+    require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=moment)
+    found = get_live_session(claims.session_id)
+    return found.as_live(family_secret=claims.family_secret, is_retry=True)
+
+
+def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> LiveSession:
+    """Verify the password of a signed-in user once more; the session stays the same.
+
+    Raises:
+        WrongPasswordError: counted by the login throttle.
+        SessionRevokedError: the session ended meanwhile.
+        TooManyAttemptsError, HasherBusyError: see `users.passwords.confirm_password`.
+    """
+    user, session_id = actor.signed_in_user, _session_id(actor)
+    confirm_password(user, password, actor=actor, request=request)
+    renew_authentication(user, session_id, actor=actor, request=request, now=now())
+    return get_live_session(session_id).as_live()
+
+
+def _session_id(actor: Actor) -> UUID:
+    if actor.session_id is None:
+        raise LookupError("the actor has no session")
+    return actor.session_id

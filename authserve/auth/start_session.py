@@ -1,0 +1,47 @@
+"""The start of a session: the only way to one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from authserve.auth.queries import insert_session
+from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.crypto import random_bytes
+from authserve.core.events import AuditAction
+from authserve.core.ids import new_id
+from authserve.database.emit import emit
+from authserve.sessions.revoke import end_oldest_sessions
+from authserve.settings.model import SETTINGS
+from authserve.tokens.access import LiveSession
+
+FAMILY_SECRET_BYTES = 16
+"""Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
+
+
+def start_session(
+    user: UserRef, *, amr: Sequence[str], request: RequestInfo, now: datetime
+) -> LiveSession:
+    """Start a session in the open transaction, which must hold the lock on the user's row.
+
+    If the user has more than `MAX_SESSIONS_PER_USER` live sessions then, the oldest are ended.
+
+    Args:
+        user: the owner of the session; active, and so until the transaction ends.
+        amr: authentication methods (RFC 8176), for example `["pwd"]`.
+        request: for the session's row and the audit events.
+        now: the time of the authentication.
+    """
+    session, may_be_too_many = insert_session(
+        new_id(),
+        user.id,
+        amr=amr,
+        family_secret=random_bytes(FAMILY_SECRET_BYTES),
+        request=request,
+        settings=SETTINGS.get(),
+        now=now,
+    )
+    actor = Actor(user=user, session_id=session.id)
+    if may_be_too_many:
+        end_oldest_sessions(user, actor=actor, request=request, now=now)
+    details = {"session_id": str(session.id), "amr": list(amr)}
+    emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
+    return session

@@ -1,0 +1,139 @@
+"""Renewal of a live session: refresh tokens within the grace, and reauthentication."""
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session as DatabaseSession
+
+from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
+from authserve.core.crypto import digest, is_equal
+from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
+from authserve.core.events import AuditAction, Outcome
+from authserve.database.emit import emit
+from authserve.database.server_clock import server_now
+from authserve.database.transactions import UTCDateTime, execute, transaction
+from authserve.sessions.errors import TokenReusedError
+from authserve.sessions.models import Session
+from authserve.sessions.policy import (
+    RefreshVerdict,
+    RevokeReason,
+    SessionState,
+    check_refresh,
+    check_session,
+)
+from authserve.sessions.statements import REFUSALS, TABLE, is_live
+from authserve.tokens.refresh import RefreshClaims
+from authserve.users.accounts import get_user, ref_of
+
+logger = logging.getLogger(__name__)
+
+_SERVER_NOW = select(server_now(bindparam("moment", type_=UTCDateTime)))
+
+
+def require_within_grace(
+    claims: RefreshClaims, *, grace: timedelta, request: RequestInfo, now: datetime
+) -> None:
+    """Raise the refusal of a refresh token that did not rotate its session.
+
+    Return if the token is of the current or the previous generation, within the grace after a
+    rotation. An old token ends the session, and that is committed.
+
+    Args:
+        claims: of the verified token.
+        grace: see `policy.check_refresh`.
+        request: for the audit event of a reuse.
+        now: the time at which it did not rotate.
+
+    Raises:
+        SessionRevokedError: the session is unknown or was ended.
+        TokenExpiredError: the idle or the absolute limit has passed.
+        InvalidTokenError: user or family secret are not the session's, despite a valid signature.
+        TokenReusedError: the token is old.
+    """
+    with transaction(durable=True) as session:
+        refusal = _find_refusal(session, claims, grace, request, now)
+    if refusal is not None:
+        raise refusal
+
+
+def _find_refusal(
+    session: DatabaseSession,
+    claims: RefreshClaims,
+    grace: timedelta,
+    request: RequestInfo,
+    now: datetime,
+) -> UnauthenticatedError | None:
+    """Return the error to raise; the order of the checks is the API contract's."""
+    row = session.get(Session, claims.session_id, with_for_update=True)
+    if row is None:
+        return SessionRevokedError()
+    if row.user_id != claims.user_id:
+        return InvalidTokenError()
+    if not is_equal(row.family_digest, digest(claims.family_secret)):
+        return InvalidTokenError()
+    state = check_session(row, now)
+    if state is not SessionState.LIVE:
+        return REFUSALS[state]()
+    verdict = check_refresh(
+        presented=claims.generation,
+        current=row.generation,
+        rotated_at=row.rotated_at,
+        # Another machine may have rotated the session, so both times use the shared clock.
+        now=session.scalars(_SERVER_NOW, {"moment": now}).one(),
+        grace=grace,
+    )
+    if not verdict.is_reuse:
+        return None
+    row.revoked_at = now
+    row.revoke_reason = RevokeReason.REUSE_DETECTED
+    _report_reuse(row, claims.generation, verdict, request)
+    return TokenReusedError()
+
+
+def _report_reuse(
+    row: Session, presented: int, verdict: RefreshVerdict, request: RequestInfo
+) -> None:
+    details = {
+        "reason": verdict,
+        "session_id": str(row.id),
+        "presented_generation": presented,
+        "current_generation": row.generation,
+    }
+    user = ref_of(get_user(row.user_id))
+    logger.warning("refresh token reused", extra={"user_id": str(user.id), **details})
+    emit(
+        AuditAction.SESSION_REUSE_DETECTED,
+        outcome=Outcome.FAILURE,
+        actor=VISITOR,
+        subject=user,
+        request=request,
+        details=details,
+    )
+
+
+def renew_authentication(
+    user: UserRef, session_id: UUID, *, actor: Actor, request: RequestInfo, now: datetime
+) -> None:
+    """Record that the user of a live session has just reauthenticated.
+
+    Raises:
+        SessionRevokedError: the session has ended or expired meanwhile.
+    """
+    statement = (
+        update(TABLE)
+        .where(TABLE.c.id == session_id, TABLE.c.user_id == user.id, is_live(now))
+        .values(auth_time=now)
+    )
+    with transaction():
+        if execute(statement).rowcount != 1:
+            raise SessionRevokedError
+        details = {"session_id": str(session_id)}
+        emit(
+            AuditAction.SESSION_REAUTHENTICATED,
+            actor=actor,
+            subject=user,
+            request=request,
+            details=details,
+        )

@@ -1,0 +1,181 @@
+"""Access tokens: carried by Flask-JWT-Extended, and signed so that other services can verify them.
+
+They are signed with ES256 (RFC 9068). Only this service verifies refresh and device tokens, which
+are signed in `signing.py`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypedDict
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from flask_jwt_extended import JWTManager, create_access_token
+from jwt.exceptions import PyJWTError
+
+from authserve.core.errors import InvalidTokenError
+from authserve.core.ids import new_id
+from authserve.keys.rotation import ALGORITHM
+from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.settings.model import SETTINGS
+from authserve.tokens.signing import (
+    LEEWAY_SECS,
+    TokenKind,
+    decode,
+    decode_options,
+    require_claims,
+    require_form,
+    times,
+)
+
+ACCESS = TokenKind(
+    name="access",
+    header_type="at+jwt",  # RFC 9068 §2.1
+    claims=("sid", "client_id", "fresh", "roles", "email_verified", "amr", "auth_time"),
+)
+
+CLIENT_ID = "authserve"
+"""The claim that RFC 9068 requires; until machine clients exist, it is the same in all tokens."""
+
+_ACCESS_OPTIONS = decode_options(ACCESS)
+
+
+class TokenManager(JWTManager):
+    """Flask-JWT-Extended with only its decoding replaced.
+
+    The library parses a token four times and accepts one without `exp` or `type`. Its decoding
+    hook is overridden, so `flask_jwt_extended.decode_token` and `jwt_required` use
+    `decode_access_token`, which parses once, with a prepared key, and requires every claim. The
+    hook is private: the version is pinned, and a test fails if the hook moves.
+    """
+
+    def _decode_jwt_from_config(
+        self, encoded_token: str, csrf_value: Any = None, allow_expired: bool = False
+    ) -> dict[str, Any]:
+        return decode_access_token(encoded_token, allow_expired=allow_expired)
+
+
+jwt = TokenManager()
+jwt.user_identity_loader(lambda grant: grant.subject)
+jwt.encode_key_loader(lambda grant: grant.private_key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """The identity that Flask-JWT-Extended's callbacks receive."""
+
+    subject: str
+    private_key: EllipticCurvePrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSession:
+    """A live session with the current state of its user; its tokens are issued from it.
+
+    Args:
+        generation: number of rotations.
+        expires_at: absolute limit; it never changes.
+        idle_expires_at: idle limit; every rotation extends it.
+        amr: authentication methods (RFC 8176), for example `("pwd",)`.
+        auth_time: time of the last authentication.
+        roles: names of the user's roles, sorted.
+        family_secret: carried by every refresh token of the session. The database has only its
+            digest, so it is None if no refresh token was presented.
+        is_retry: True if a refresh rotated nothing, within the grace of an earlier one.
+    """
+
+    id: UUID
+    user_id: UUID
+    generation: int
+    expires_at: datetime
+    idle_expires_at: datetime
+    amr: tuple[str, ...]
+    auth_time: datetime
+    email_verified: bool
+    roles: tuple[str, ...]
+    family_secret: bytes | None = field(default=None, repr=False)
+    is_retry: bool = False
+
+    @property
+    def ends_at(self) -> datetime:
+        """The nearer limit; no token outlives it."""
+        return min(self.expires_at, self.idle_expires_at)
+
+
+class AccessToken(TypedDict):
+    """The contract's fields of an access token; `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+def issue_access_token(
+    session: LiveSession, *, key: SigningKey, fresh: bool, now: datetime
+) -> AccessToken:
+    """Return a new access token of a session.
+
+    Args:
+        key: from `KeyStore.signing_key`, called before anything was changed or spent for the
+            token. Otherwise a client that retries a refresh would present a spent token once the
+            operator has restored the key.
+        fresh: True if the user has just authenticated.
+    """
+    settings = SETTINGS.get()
+    # The token never outlives the session (contract), even after rounding.
+    claims: dict[str, Any] = {
+        **times(now, min(now + settings.access_token_ttl, session.ends_at)),
+        "jti": str(new_id()),
+        "sid": str(session.id),
+        "client_id": CLIENT_ID,
+        "fresh": int((now + settings.fresh_ttl).timestamp()) if fresh else False,
+        "roles": session.roles,
+        "email_verified": session.email_verified,
+        "amr": session.amr,
+        "auth_time": int(session.auth_time.timestamp()),
+    }
+    kid, private_key = key
+    token = create_access_token(
+        _Grant(str(session.user_id), private_key),
+        additional_claims=claims,
+        additional_headers={"kid": kid, "typ": ACCESS.header_type},
+    )
+    return {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": claims["exp"] - claims["iat"],
+    }
+
+
+def decode_access_token(token: str, *, allow_expired: bool = False) -> dict[str, Any]:
+    """Verify an access token and return its claims.
+
+    Args:
+        allow_expired: accept an expired token that is valid otherwise, as logout does.
+
+    Raises:
+        InvalidTokenError: no key of the service signed it, or it is not exactly an access token.
+        TokenExpiredError: its signature is valid, but it has expired.
+    """
+    kid = require_form(token, ALGORITHM, ACCESS.header_type)
+    key = KEY_STORE.get().find_public_key(kid) if kid else None
+    if key is None:
+        raise InvalidTokenError
+    settings = SETTINGS.get()
+    try:
+        claims: dict[str, Any] = decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=settings.jwt_audience,
+            issuer=settings.public_url,
+            leeway=LEEWAY_SECS,
+            options=_ACCESS_OPTIONS,
+        )
+    except PyJWTError as error:
+        raise InvalidTokenError from error
+    is_fresh_known = claims["fresh"] is False or type(claims["fresh"]) is int
+    if claims["client_id"] != CLIENT_ID or not is_fresh_known:
+        raise InvalidTokenError
+    require_claims(ACCESS, claims, allow_expired=allow_expired)
+    return claims

@@ -1,0 +1,57 @@
+"""Device tokens: they make a device known at the next sign-in to its account."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from authserve.core.crypto import random_bytes
+from authserve.core.errors import UnauthenticatedError
+from authserve.core.ids import new_id
+from authserve.tokens.signing import TokenKind, sign, times, verify
+
+DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
+
+DEVICE_TOKEN_TTL = timedelta(days=180)
+"""Lifetime of a device token (contract)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that an account's owner has signed in with.
+
+    Args:
+        id: 128 random bits, in hexadecimal.
+        password_version: a new password makes the device unknown again.
+    """
+
+    user_id: UUID
+    id: str
+    password_version: int
+
+
+def new_device(user_id: UUID, password_version: int) -> Device:
+    """Return a device with a new random id."""
+    return Device(user_id, random_bytes().hex(), password_version)
+
+
+def issue_device_token(device: Device, *, now: datetime) -> str:
+    """Return a token that makes this device known at the account's next sign-in."""
+    claims = {
+        **times(now, now + DEVICE_TOKEN_TTL),
+        "sub": str(device.user_id),
+        "jti": str(new_id()),
+        "did": device.id,
+        "pv": device.password_version,
+    }
+    return sign(DEVICE, claims)
+
+
+def read_device_token(token: str | None) -> Device | None:
+    """Return the device of a token; None if it is absent or not valid, which counts as absent."""
+    if token is None:
+        return None
+    try:
+        claims = verify(DEVICE, token)
+        return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
+    except (UnauthenticatedError, TypeError, ValueError):
+        return None
