@@ -31,7 +31,6 @@ from authserve.http.openapi_document import bind_api
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
-from authserve.pages.routes import blueprint as pages_blueprint
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
 from authserve.passwords.range_service import RangeService
@@ -49,7 +48,7 @@ from authserve.verification.requests import (
     on_password_changed,
     on_password_disabled,
 )
-from authserve.verification.routes import blueprint as email_blueprint
+from authserve.verification.routes import email_blueprint, links_blueprint, pages_blueprint
 
 PASSWORD_CHANGES = {AuditAction.USER_PASSWORD_CHANGED, AuditAction.USER_PASSWORD_RESET}
 
@@ -69,6 +68,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
 
 BLUEPRINTS = (
     auth_blueprint,
+    links_blueprint,
     users_blueprint,
     sessions_blueprint,
     email_blueprint,

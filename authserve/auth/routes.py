@@ -15,7 +15,6 @@ from authserve.auth.refresh import reauthenticate, refresh
 from authserve.auth.register import register
 from authserve.auth.schemas import (
     AccessTokenSchema,
-    DeviceTokenSchema,
     FirstAdministratorSchema,
     IntrospectionSchema,
     IntrospectSchema,
@@ -26,22 +25,18 @@ from authserve.auth.schemas import (
     RegisterSchema,
     TokensSchema,
 )
-from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
-    InvalidTokenForUseError,
     NotFoundError,
     SessionRevokedError,
     TokenExpiredError,
 )
 from authserve.http.authentication import (
     current_actor,
-    login_optional,
     login_required,
     on_own_account,
     one_token,
-    optional_actor,
     require_permission,
 )
 from authserve.http.limits import limited
@@ -54,13 +49,9 @@ from authserve.keys.store import KEY_STORE
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
-    FORGOT,
-    FORGOT_OF_EMAIL,
     PASSWORDS,
     REAUTHENTICATE,
     REDEEM,
-    RESEND,
-    RESEND_OF_EMAIL,
     SIGN_IN,
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
@@ -68,7 +59,7 @@ from authserve.ratelimit.policy import (
 from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
 from authserve.tokens.access import AccessToken, issue_access_token
-from authserve.tokens.device import issue_device_token, new_device, read_device_token
+from authserve.tokens.device import read_device_token
 from authserve.tokens.refresh import issue_tokens, read_refresh_token
 from authserve.users.errors import (
     AccountDisabledError,
@@ -78,20 +69,6 @@ from authserve.users.errors import (
     UsernameTakenError,
     UserNotFoundError,
     WrongPasswordError,
-)
-from authserve.verification.policy import Purpose
-from authserve.verification.redeem import (
-    NewPassword,
-    accept_invitation,
-    reset_password,
-    verify_address,
-)
-from authserve.verification.requests import request_by_address, request_password_reset
-from authserve.verification.schemas import (
-    AddressSchema,
-    InvitationSchema,
-    ProvenTokenSchema,
-    ResetSchema,
 )
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
@@ -223,64 +200,6 @@ def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
     return introspect(body["token"])
 
 
-@blueprint.post("/email/verify")
-@login_optional
-@blueprint.arguments(ProvenTokenSchema)
-@blueprint.response(204)
-@blueprint.refuses(
-    InvalidTokenForUseError, WrongPasswordError, TooManyAttemptsError, HasherBusyError
-)
-@limited(REDEEM)
-def verify_email(body: dict[str, Any]) -> None:
-    """Verify an address, with the link's token and a session or the password."""
-    verify_address(
-        body["token"],
-        password=body.get("password"),
-        actor=optional_actor(),
-        request=current_request_info(),
-    )
-
-
-@blueprint.post("/email/verify/resend")
-@blueprint.arguments(AddressSchema)
-@blueprint.response(202, EmptySchema)
-@limited(RESEND, RESEND_OF_EMAIL)
-def resend_verification(body: dict[str, Any]) -> dict[str, Any]:
-    """Request another verification link; the answer is the same for every address."""
-    request_by_address(Purpose.VERIFY_EMAIL, body["email"])
-    return {}
-
-
-@blueprint.post("/password/forgot")
-@blueprint.arguments(AddressSchema)
-@blueprint.response(202, EmptySchema)
-@limited(FORGOT, FORGOT_OF_EMAIL)
-def forgot_password(body: dict[str, Any]) -> dict[str, Any]:
-    """Request a reset link; the answer is the same for every address."""
-    request_password_reset(body["email"])
-    return {}
-
-
-@blueprint.post("/password/reset")
-@blueprint.arguments(ResetSchema)
-@blueprint.response(200, DeviceTokenSchema)
-@blueprint.refuses(InvalidTokenForUseError, HasherBusyError)
-@limited(REDEEM)
-def reset(body: dict[str, Any]) -> dict[str, Any]:
-    """Set a password with a reset link's token; every session ends."""
-    return _known_device(reset_password(**body, request=current_request_info()))
-
-
-@blueprint.post("/invitation/accept")
-@blueprint.arguments(InvitationSchema)
-@blueprint.response(200, DeviceTokenSchema)
-@blueprint.refuses(InvalidTokenForUseError, UsernameTakenError, HasherBusyError)
-@limited(REDEEM)
-def accept(body: dict[str, Any]) -> dict[str, Any]:
-    """Choose a password and names with an invitation's token."""
-    return _known_device(accept_invitation(**body, request=current_request_info()))
-
-
 @blueprint.post("/first-administrator")
 @blueprint.arguments(FirstAdministratorSchema)
 @blueprint.response(201, UserSchema)
@@ -295,8 +214,3 @@ def post_first_administrator(body: dict[str, Any]) -> Response:
         request=current_request_info(),
     )
     return json_response(user_document(*made), 201)
-
-
-def _known_device(password: NewPassword) -> dict[str, Any]:
-    device = new_device(password.user.id, password.password_version)
-    return {"device_token": issue_device_token(device, now=now())}

@@ -108,12 +108,6 @@ class AccessTokenSchema(Schema):
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
 
 
-class DeviceTokenSchema(Schema):
-    """A token that makes this device known at the next sign-in."""
-
-    device_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
-
-
 class TokensSchema(AccessTokenSchema):
     """A pair of tokens."""
 

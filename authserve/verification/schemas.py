@@ -1,6 +1,6 @@
-"""The bodies of requests that ask for a link or redeem one."""
+"""The bodies of calls that ask for a link or redeem one."""
 
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import StrictSchema
@@ -9,6 +9,9 @@ MAX_TOKEN_LENGTH = 200
 """Characters; a token has 64. Longer input is refused without reading it."""
 
 EXAMPLE_TOKEN = "AZMvXnwafTufPjpbbH2On2_0iX0bFhCqHyr8RmBnQkq3sYxkQkOe0y3Yy7mJ9d1V"
+
+
+EXAMPLE_DEVICE_TOKEN = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"
 
 
 class LinkToken(fields.String):
@@ -55,3 +58,9 @@ class NewEmailSchema(StrictSchema):
     """The caller's wanted new address."""
 
     new_email = EmailAddress(required=True)
+
+
+class DeviceTokenSchema(Schema):
+    """A token that makes this device known at the next sign-in."""
+
+    device_token = fields.String(required=True, metadata={"example": EXAMPLE_DEVICE_TOKEN})

@@ -129,7 +129,7 @@ KNOWN = {
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # To a constant of the module, and to a page of a closed list.
-    redirects: {"authserve/http/root.py", "authserve/pages/routes.py"},
+    redirects: {"authserve/http/root.py", "authserve/verification/routes.py"},
     # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,
     # and what an error says to do.
     unsafe_formats: {

@@ -21,13 +21,13 @@ from tests.support.marks import on_sqlite
 DOCUMENT = "urn:document"
 
 PUBLIC = {
-    "auth_accept",
-    "auth_forgot_password",
+    "links_accept",
+    "links_forgot_password",
     "auth_login_user",
     "auth_post_first_administrator",
     "auth_register_user",
-    "auth_resend_verification",
-    "auth_reset",
+    "links_resend_verification",
+    "links_reset",
     "health_healthz",
     "health_readyz",
     "root_root",
@@ -40,7 +40,7 @@ ACCESS, REFRESH, NONE = {"accessToken": []}, {"refreshToken": []}, {}
 SPECIAL = {
     "auth_logout_session": [ACCESS, REFRESH],
     "auth_refresh_tokens": [NONE, REFRESH],
-    "auth_verify_email": [NONE, ACCESS],
+    "links_verify_email": [NONE, ACCESS],
     "email_confirm_email": [NONE, ACCESS],
 }
 """The calls that take another token, or none and something else in its place."""

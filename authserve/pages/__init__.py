@@ -1,1 +1,0 @@
-"""The static pages that links lead to, for browsers. Begin with `routes.py`."""
