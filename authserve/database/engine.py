@@ -12,23 +12,14 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
+from authserve.database.prepared import PLAN, execute_by_name
 from authserve.database.refusals import is_locked, is_read_only
 from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
 from authserve.settings.database_url import hosts_of, is_pooled
 from authserve.settings.secret_files import make_private_file
 
-_AUTOCOMMIT_VIEW = "authserve.autocommit_view"
-_IS_AUTOCOMMIT = "authserve.is_autocommit"
-
-
-def autocommit_view(engine: Engine) -> Engine:
-    """Return a view of `engine` with the same pool, whose connections use AUTOCOMMIT."""
-    view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
-    if view is None:
-        view = engine.execution_options(**{_IS_AUTOCOMMIT: True})
-        setattr(engine, _AUTOCOMMIT_VIEW, view)
-    return view
-
+IS_AUTOCOMMIT = "authserve.is_autocommit"
+"""Name of the option of engines whose connections use AUTOCOMMIT."""
 
 CONNECT_TIMEOUT_SECS = 3
 STATEMENT_TIMEOUT_MS = 5_000
@@ -132,16 +123,8 @@ def find_statement_limit(options: str) -> float | None:
     return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
 
 
-def has_session_settings(connection: Connection) -> bool:
-    """Return True if settings and prepared statements last as long as the connection.
-
-    Behind a pooler in transaction mode they do not.
-    """
-    return _LOCAL_SETTINGS not in connection.get_execution_options()
-
-
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
-def _set_limits_behind_a_pooler(
+def _rewrite_for_postgresql(
     connection: Connection,
     _cursor: Any,
     statement: str,
@@ -149,23 +132,37 @@ def _set_limits_behind_a_pooler(
     context: Any,
     _many: bool,
 ) -> tuple[str, Any]:
+    """Execute a prepared statement by its name, or behind a pooler send the timeouts.
+
+    Behind a pooler in transaction mode, neither prepared statements nor settings last as long as
+    the connection.
+    """
+    if connection.dialect.name != "postgresql":
+        return statement, parameters
+    settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
+    if settings is not None:
+        return _with_limits(settings, connection, statement, context), parameters
+    name = context.execution_options.get(PLAN) if context is not None else None
+    if name is not None:
+        return execute_by_name(connection, name, statement, parameters), parameters
+    return statement, parameters
+
+
+def _with_limits(settings: str, connection: Connection, statement: str, context: Any) -> str:
     """Send the timeouts with the first statement of a transaction, in the same round trip.
 
     A statement in AUTOCOMMIT is a transaction of its own. Several statements in one message are
     also one transaction (PostgreSQL 17, §53.2.2.1).
     """
-    settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
-    if settings is None:
-        return statement, parameters
     driver: Any = connection.connection.dbapi_connection
     if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-        return statement, parameters
+        return statement
     if context is not None and context._is_server_side:
         # A server-side cursor puts the text into DECLARE, so the settings go first, separately.
         with driver.cursor() as cursor:
             cursor.execute(settings)
-        return statement, parameters
-    return settings + statement, parameters
+        return statement
+    return settings + statement
 
 
 @event.listens_for(Engine, "do_connect")
@@ -242,12 +239,12 @@ _WAL_PAUSE_SECS = 0.01
 
 @event.listens_for(Engine, "begin")
 def _begin_as_the_database_should(connection: Connection) -> None:
-    """Begin a transaction, except on a connection of `autocommit_view`.
+    """Begin a transaction, except on a connection in AUTOCOMMIT.
 
     SQLAlchemy sends the event "begin" for both.
     """
     options = connection.get_execution_options()
-    is_autocommit = options.get(_IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
+    is_autocommit = options.get(IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
     if connection.dialect.name == "postgresql":
         # Set at each use. SQLAlchemy's option would reset the driver's isolation level after each
         # use, for which psycopg2 sends a statement: a second round trip.

@@ -5,16 +5,16 @@ PREPARE at a connection's first use, and EXECUTE at each use. SQLite's driver ca
 anyway. Behind a pooler nothing is prepared: the next use may reach another server session.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.engine import ExceptionContext
 
-from authserve.database.engine import has_session_settings
-
 StatementT = TypeVar("StatementT", bound=Executable)
 
-_PLAN = "authserve.plan"
+PLAN = "authserve.plan"
+"""Name of the option with the name of a prepared statement."""
 
 _LOST_PLANS = frozenset({"26000", "42P05", "0A000"})
 """SQLSTATEs: the statement does not exist, it exists already, or a migration changed its columns'
@@ -30,31 +30,27 @@ def prepared(statement: StatementT, *, name: str) -> StatementT:
         statement: a SELECT, UPDATE, INSERT or DELETE.
         name: an SQL name that no other statement has.
     """
-    return statement.execution_options(**{_PLAN: name})
+    return statement.execution_options(**{PLAN: name})
 
 
-@event.listens_for(Engine, "before_cursor_execute", retval=True)
-def _execute_by_name(
-    connection: Connection, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool
-) -> tuple[str, Any]:
-    name = context.execution_options.get(_PLAN) if context is not None else None
-    is_postgresql = connection.dialect.name == "postgresql"
-    if name is None or not is_postgresql or not has_session_settings(connection):
-        return statement, parameters
+def execute_by_name(
+    connection: Connection, name: str, statement: str, parameters: Mapping[str, Any]
+) -> str:
+    """Return the EXECUTE that replaces a statement; PREPARE it at the connection's first use."""
     if name not in connection.info:
         places = {key: f"${number}" for number, key in enumerate(parameters, start=1)}
         text = (statement % places).replace("%", "%%")
-        connection.exec_driver_sql(f"PREPARE {name} AS {text}", execution_options={_PLAN: None})
+        connection.exec_driver_sql(f"PREPARE {name} AS {text}", execution_options={PLAN: None})
         connection.info[name] = True
     arguments = ", ".join(f"%({key})s" for key in parameters)
-    return f"EXECUTE {name} ({arguments})", parameters
+    return f"EXECUTE {name} ({arguments})"
 
 
 @event.listens_for(Engine, "handle_error")
 def _part_with_lost_plans(context: ExceptionContext) -> None:
     """Replace the connections if one lost a prepared statement; `read_all` then retries."""
     execution = context.execution_context
-    if execution is None or _PLAN not in execution.execution_options:
+    if execution is None or PLAN not in execution.execution_options:
         return
     if getattr(context.original_exception, "pgcode", None) in _LOST_PLANS:
         context.is_disconnect = True

@@ -17,6 +17,7 @@ from sqlalchemy import (
     CursorResult,
     DateTime,
     Dialect,
+    Engine,
     Executable,
     Insert,
     MetaData,
@@ -33,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
-from authserve.database.engine import TransactionLostError, autocommit_view
+from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
 from authserve.database.watchdog import ServerFrozenError
 
 CONVENTION = {
@@ -250,6 +251,18 @@ def _open_session() -> Session | None:
         return None
     session = db.session()
     return session if session.info.get(_DEPTH) else None
+
+
+_AUTOCOMMIT_VIEW = "authserve.autocommit_view"
+
+
+def autocommit_view(engine: Engine) -> Engine:
+    """Return a view of `engine` with the same pool, whose connections use AUTOCOMMIT."""
+    view: Engine | None = getattr(engine, _AUTOCOMMIT_VIEW, None)
+    if view is None:
+        view = engine.execution_options(**{IS_AUTOCOMMIT: True})
+        setattr(engine, _AUTOCOMMIT_VIEW, view)
+    return view
 
 
 @contextmanager

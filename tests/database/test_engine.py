@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.core.clock import now
 from authserve.database import engine as engine_module
-from authserve.database.engine import LOCK_TIMEOUT_MS, autocommit_view, engine_options
-from authserve.database.transactions import db, read_all, reading, transaction
+from authserve.database.engine import LOCK_TIMEOUT_MS, engine_options
+from authserve.database.transactions import autocommit_view, db, read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.marks import on_postgresql, on_sqlite
 
