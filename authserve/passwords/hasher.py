@@ -16,7 +16,6 @@ from authserve.core.container import Slot
 from authserve.core.crypto import random_bytes
 from authserve.passwords.argon2id import Argon2id
 from authserve.passwords.foreign_hashes import ForeignHash, UnusableHashError, parse_hash
-from authserve.passwords.policy import normalize_password
 from authserve.passwords.queue import MAX_WAIT_SECS, HashingQueue
 from authserve.settings.model import PasswordCost
 
@@ -91,10 +90,10 @@ class PasswordHasher:
     def hash(
         self, password: str, *, is_known_caller: bool = False, network: str | None = None
     ) -> str:
-        """Hash a password that the policy has accepted, in its NFC form.
+        """Hash a password that the policy has accepted.
 
         Args:
-            password: as sent.
+            password: in NFC, as `http.fields.Password` loads it.
             is_known_caller: True if the request has a valid device token or bearer token. A
                 quarter of the queue is reserved for such callers, so that other clients cannot
                 lock them out.
@@ -126,7 +125,7 @@ class PasswordHasher:
         wrong password for a current hash, so the time does not reveal which accounts exist.
 
         Args:
-            password: as sent; of any length and content.
+            password: in NFC; of any length and content.
             stored_hash: None if the account is missing or has no password.
             is_known_caller, network: as for `hash`.
 
@@ -214,7 +213,7 @@ def _make_dummy_hash(cost: PasswordCost) -> str:
 
 def _encode(password: str) -> bytes:
     # A lone surrogate must count as a wrong password, not raise; the HTTP edge refuses it anyway.
-    return normalize_password(password).encode("utf-8", "surrogatepass")
+    return password.encode("utf-8", "surrogatepass")
 
 
 PASSWORD_HASHER = Slot[PasswordHasher]("password_hasher")

@@ -1,5 +1,6 @@
 """POST /auth/login: what is told to whom. The throttle has tests of its own."""
 
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -49,6 +50,17 @@ NAMES = (
 def test_an_account_has_two_names_each_in_any_letter_case(app: Flask, alice: Caller) -> None:
     for name in NAMES:
         assert login(app.test_client(), name).status_code == 200
+
+
+@on_sqlite
+def test_composed_and_decomposed_letters_are_the_same_password(app: Flask) -> None:
+    composed = unicodedata.normalize("NFC", "Ärgernisse überall")
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert composed != decomposed
+    register(app.test_client(), "alice", password=composed)
+    register(app.test_client(), "bob", password=decomposed)
+    assert login(app.test_client(), "alice", decomposed).status_code == 200
+    assert login(app.test_client(), "bob", composed).status_code == 200
 
 
 @on_sqlite

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -79,14 +78,6 @@ def test_a_hash_has_the_cost_that_was_asked_for() -> None:
 
 def test_every_hash_has_its_own_salt(hasher: PasswordHasher) -> None:
     assert hasher.hash(PASSWORD) != hasher.hash(PASSWORD)
-
-
-def test_composed_and_decomposed_are_the_same_password(hasher: PasswordHasher) -> None:
-    composed = unicodedata.normalize("NFC", "Ärgerné1")
-    decomposed = unicodedata.normalize("NFD", composed)
-    assert composed != decomposed
-    assert hasher.verify(decomposed, hasher.hash(composed)).is_valid
-    assert hasher.verify(composed, hasher.hash(decomposed)).is_valid
 
 
 def test_all_256_code_points_count(hasher: PasswordHasher) -> None:
