@@ -4,6 +4,7 @@ from authserve.auth.start_session import start_session
 from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
+from authserve.settings.model import SETTINGS
 from authserve.tokens.access import LiveSession
 from authserve.users.accounts import NewUser, add_user, ref_of
 from authserve.users.passwords import record_login
@@ -21,4 +22,4 @@ def make_session(user: UserRef) -> LiveSession:
     """A sign-in of an account that `make_user` made."""
     with transaction():
         assert record_login(user.id, verified_version=0, is_known_device=False, now=now())
-        return start_session(user, amr=["pwd"], request=REQUEST, now=now())
+        return start_session(user, amr=["pwd"], request=REQUEST, settings=SETTINGS.get(), now=now())

@@ -10,7 +10,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
-from authserve.database.transactions import require_transaction, table_of
+from authserve.database.transactions import execute, table_of
 
 SALT_BYTES = 16
 
@@ -21,14 +21,13 @@ _INSERT_DETAIL = insert(table_of(AuditDetail))
 
 def record(event: DomainEvent) -> None:
     """Handle any domain event: record it in the transaction that emitted it."""
-    session = require_transaction()
     event_id, salt = new_id(), random_bytes(SALT_BYTES)
     details: dict[str, Any] = {
         "ip": event.request.ip,
         "user_agent": event.request.user_agent,
         "details": dict(event.details),
     }
-    session.execute(
+    execute(
         _INSERT_EVENT,
         {
             "id": event_id,
@@ -41,7 +40,7 @@ def record(event: DomainEvent) -> None:
             "details_digest": details_digest(salt, details),
         },
     )
-    session.execute(_INSERT_DETAIL, {"event_id": event_id, "salt": salt, **details})
+    execute(_INSERT_DETAIL, {"event_id": event_id, "salt": salt, **details})
 
 
 def erase_details(event: DomainEvent) -> None:
@@ -53,7 +52,7 @@ def erase_details(event: DomainEvent) -> None:
         or_(AuditEvent.subject_audit_id == audit_id, AuditEvent.actor_audit_id == audit_id)
     )
     statement = delete(AuditDetail).where(AuditDetail.event_id.in_(theirs))
-    require_transaction().execute(statement.execution_options(synchronize_session=False))
+    execute(statement.execution_options(synchronize_session=False))
 
 
 def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:

@@ -1,5 +1,6 @@
 """The token check: from an access token to its live session and user."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -7,12 +8,11 @@ from authserve.auth.queries import FoundSession, find_session
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.http.authentication import Authentication
-from authserve.sessions.policy import check_session
-from authserve.sessions.statements import require_live
+from authserve.sessions.policy import require_live
 from authserve.tokens.access import decode_access_token
 
 
-def get_live_session(session_id: UUID) -> FoundSession:
+def get_live_session(session_id: UUID, *, now: datetime) -> FoundSession:
     """Return a live session with its user and their permissions.
 
     Raises:
@@ -22,7 +22,7 @@ def get_live_session(session_id: UUID) -> FoundSession:
     found = find_session(session_id)
     if found is None or not found.row.is_active:
         raise SessionRevokedError
-    require_live(check_session(found.row, now()))
+    require_live(found.row, now)
     return found
 
 
@@ -34,10 +34,10 @@ def authenticate_access_token(token: str) -> Authentication:
         SessionRevokedError: its session has ended, or its user is not active.
     """
     claims = decode_access_token(token)
-    found = get_live_session(UUID(claims["sid"]))
+    found = get_live_session(UUID(claims["sid"]), now=now())
     if str(found.row.id) != claims["sub"]:
         raise InvalidTokenError
-    return Authentication(found.actor, found.row, claims)
+    return Authentication(found.actor, found.account, claims)
 
 
 def introspect(token: str) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 from authserve.core.actor import RequestInfo
 from authserve.mail.mailer import MailKind
 from authserve.outbox.inspect import is_owed_since
-from authserve.sessions.policy import DEVICE_MEMORY, find_browser
-from authserve.sessions.seen_devices import has_other_devices, record_device
-from authserve.settings.model import SETTINGS
+from authserve.sessions.seen_devices import (
+    DEVICE_MEMORY,
+    find_browser,
+    has_other_devices,
+    record_device,
+)
 from authserve.users.credentials import Credentials
 from authserve.verification.requests import notify
 
@@ -28,8 +31,6 @@ def follow_device(
         is_known_device: True if the sign-in carried a valid device token of the account.
         now: the time of the sign-in.
     """
-    if not SETTINGS.get().new_device_mail:
-        return
     is_new = record_device(credentials.ref.id, request, now=now)
     if is_new and not is_known_device and _is_worth_a_mail(credentials, request, now):
         notify(

@@ -19,18 +19,14 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
     Counted,
     ThrottleKey,
-    address_key,
-    choose_allowed,
-    device_key,
+    choose_sign_in_keys,
     hashing_network,
-    identifier_key,
-    known_network,
     record_failure,
     require_allowed,
 )
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
-from authserve.tokens.device import Device, new_device
+from authserve.tokens.device import Device, new_device, read_device_token
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.lockout import count_wrong_password
@@ -85,7 +81,7 @@ def login(
         AccountDisabledError, EmailNotVerifiedError: the password was correct.
         HasherBusyError: too many passwords wait to be checked.
     """
-    attempt = _begin(identifier, device, request)
+    attempt, settings = _begin(identifier, device, request), SETTINGS.get()
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
     verification = PASSWORD_HASHER.get().verify(
@@ -98,11 +94,11 @@ def login(
         credentials,
         is_known_device=is_known,
         is_password_right=verification.is_valid,
-        verification=SETTINGS.get().email_verification,
+        verification=settings.email_verification,
     )
     if failure is None:
         assert credentials is not None
-        session = _start(attempt, credentials, verification.replacement_hash)
+        session = _start(attempt, credentials, verification.replacement_hash, settings)
         if session is not None:
             version = credentials.password_version
             return session, attempt.device or new_device(session.user_id, version)
@@ -139,11 +135,12 @@ class _Attempt:
         return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
 
 
-def find_own_device(device: Device | None, *, identifier: str) -> Device | None:
-    """Return the device if the account that `identifier` names knows it, else None.
+def find_own_device(device_token: str, *, identifier: str) -> Device | None:
+    """Return the device of a token if the account that `identifier` names knows it, else None.
 
     Rate limits must not count by a device of another account, which is a stranger's here.
     """
+    device = read_device_token(device_token)
     canonical = canonical_login_identifier(identifier) if device else None
     credentials = find_credentials(canonical) if canonical else None
     return device if device is not None and is_device_of(device, credentials) else None
@@ -161,33 +158,22 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     canonical = canonical_login_identifier(identifier)
     credentials = find_credentials(canonical) if canonical else None
     known = device if device is not None and is_device_of(device, credentials) else None
-    # An identifier that no account can have is counted too, or it would never be answered with 429.
-    submitted = identifier_key(canonical or identifier.strip().lower())
+    keys = choose_sign_in_keys(
+        # An identifier that no account can have is counted too, or it would never get 429.
+        canonical or identifier.strip().lower(),
+        user_id=credentials.ref.id if credentials else None,
+        password_version=credentials.password_version if credentials else 0,
+        device_id=known.id if known else None,
+        ip=request.ip,
+    )
     return _Attempt(
-        identifier=canonical,
-        credentials=credentials,
-        device=known,
-        keys=_allowed_keys(submitted, credentials, known, request),
-        request=request,
+        identifier=canonical, credentials=credentials, device=known, keys=keys, request=request
     )
 
 
-def _allowed_keys(
-    submitted: ThrottleKey,
-    credentials: Credentials | None,
-    device: Device | None,
-    request: RequestInfo,
-) -> Sequence[ThrottleKey]:
-    """Return the keys that failures are counted by; raise if one of them blocks."""
-    if device is not None:
-        return choose_allowed([device_key(device.id)])
-    user_id = credentials.ref.id if credentials else None
-    version = credentials.password_version if credentials else 0
-    network = known_network(user_id, version, request.ip)
-    return choose_allowed([submitted, *address_key(request.ip)], network)
-
-
-def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) -> LiveSession | None:
+def _start(
+    attempt: _Attempt, credentials: Credentials, new_hash: str | None, settings: Settings
+) -> LiveSession | None:
     """Start a session, unless the account changed while the password was checked."""
     user, moment = credentials.ref, now()
     with transaction():
@@ -200,10 +186,13 @@ def _start(attempt: _Attempt, credentials: Credentials, new_hash: str | None) ->
             now=moment,
         ):
             return None
-        session = start_session(user, amr=("pwd",), request=attempt.request, now=moment)
-        follow_device(
-            credentials, is_known_device=attempt.is_known, request=attempt.request, now=moment
+        session = start_session(
+            user, amr=("pwd",), request=attempt.request, settings=settings, now=moment
         )
+        if settings.new_device_mail:
+            follow_device(
+                credentials, is_known_device=attempt.is_known, request=attempt.request, now=moment
+            )
     return session
 
 

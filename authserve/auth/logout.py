@@ -4,6 +4,7 @@ from uuid import UUID
 
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.listing import is_of_family
@@ -26,7 +27,7 @@ def logout(token: str, *, request: RequestInfo) -> None:
             family.
     """
     session_id, user_id, family_secret = _read_token(token)
-    actor = get_live_session(session_id).actor
+    actor = get_live_session(session_id, now=now()).actor
     user = actor.signed_in_user
     if user.id != user_id:
         raise InvalidTokenError

@@ -36,6 +36,7 @@ from authserve.database.transactions import (
     table_of,
     write_repeatably,
 )
+from authserve.http.authentication import Account
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes
 from authserve.sessions.models import Session
@@ -92,6 +93,23 @@ class FoundSession:
     row: Row[Any]
     actor: Actor
 
+    @property
+    def account(self) -> Account:
+        """The account, for views."""
+        row = self.row
+        return Account(
+            id=row.id,
+            email=row.email,
+            email_verified=row.email_verified,
+            username=row.username,
+            display_name=row.display_name,
+            is_active=row.is_active,
+            mfa_enabled=row.mfa_enabled,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            last_login_at=row.last_login_at,
+        )
+
     def as_live(self, *, family_secret: bytes | None = None, is_retry: bool = False) -> LiveSession:
         """Return the session for tokens; the caller has checked that it is live."""
         row = self.row
@@ -99,8 +117,7 @@ class FoundSession:
             id=row.session_id,
             user_id=row.id,
             generation=row.generation,
-            expires_at=row.expires_at,
-            idle_expires_at=row.idle_expires_at,
+            ends_at=min(row.expires_at, row.idle_expires_at),
             amr=tuple(row.amr),
             auth_time=row.auth_time,
             email_verified=row.email_verified,
@@ -127,7 +144,7 @@ def _found(rows: Sequence[Row[Any]]) -> FoundSession:
         user=UserRef(first.id, first.audit_id),
         session_id=first.session_id,
         roles=roles,
-        permissions=from_scopes(row.permissions for row in held),
+        permissions=from_scopes([row.permissions for row in held]),
         holds_everything=ADMIN_ROLE in roles,
     )
     return FoundSession(first, actor)
@@ -202,8 +219,7 @@ def insert_session(
         id=session_id,
         user_id=user_id,
         generation=0,
-        expires_at=expires_at,
-        idle_expires_at=idle_expires_at,
+        ends_at=idle_expires_at,
         amr=tuple(amr),
         auth_time=now,
         email_verified=row.email_verified,
@@ -299,8 +315,7 @@ def rotate_session(
         id=claims.session_id,
         user_id=claims.user_id,
         generation=row.generation,
-        expires_at=row.expires_at,
-        idle_expires_at=row.idle_expires_at,
+        ends_at=min(row.expires_at, row.idle_expires_at),
         amr=tuple(row.amr),
         auth_time=row.auth_time,
         email_verified=row.email_verified,

@@ -34,7 +34,7 @@ def refresh(claims: RefreshClaims, *, request: RequestInfo) -> LiveSession:
     if session is not None:
         return session
     require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=moment)
-    found = get_live_session(claims.session_id)
+    found = get_live_session(claims.session_id, now=moment)
     return found.as_live(family_secret=claims.family_secret, is_retry=True)
 
 
@@ -48,8 +48,9 @@ def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> Live
     """
     user, session_id = actor.signed_in_user, _session_id(actor)
     confirm_password(user, password, actor=actor, request=request)
-    renew_authentication(user, session_id, actor=actor, request=request, now=now())
-    return get_live_session(session_id).as_live()
+    moment = now()
+    renew_authentication(user, session_id, actor=actor, request=request, now=moment)
+    return get_live_session(session_id, now=moment).as_live()
 
 
 def _session_id(actor: Actor) -> UUID:

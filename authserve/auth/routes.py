@@ -59,7 +59,6 @@ from authserve.ratelimit.policy import (
 from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
 from authserve.tokens.access import AccessToken, issue_access_token
-from authserve.tokens.device import read_device_token
 from authserve.tokens.refresh import issue_tokens, read_refresh_token
 from authserve.users.errors import (
     AccountDisabledError,
@@ -103,9 +102,10 @@ def takes_device_token(view: ViewT) -> ViewT:
 
     @wraps(view)
     def verified(body: dict[str, Any]) -> Any:
-        device = read_device_token(body.pop("device_token", None))
-        own = find_own_device(device, identifier=body["identifier"])
-        return view({**body, "device": own})
+        token, device = body.get("device_token"), None
+        if token is not None:
+            device = find_own_device(token, identifier=body["identifier"])
+        return view({**body, "device": device})
 
     return cast(ViewT, verified)
 

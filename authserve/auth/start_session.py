@@ -10,7 +10,7 @@ from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.sessions.revoke import end_oldest_sessions
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
 
 FAMILY_SECRET_BYTES = 16
@@ -18,7 +18,12 @@ FAMILY_SECRET_BYTES = 16
 
 
 def start_session(
-    user: UserRef, *, amr: Sequence[str], request: RequestInfo, now: datetime
+    user: UserRef,
+    *,
+    amr: Sequence[str],
+    request: RequestInfo,
+    settings: Settings,
+    now: datetime,
 ) -> LiveSession:
     """Start a session in the open transaction, which must hold the lock on the user's row.
 
@@ -28,6 +33,7 @@ def start_session(
         user: the owner of the session; active, and so until the transaction ends.
         amr: authentication methods (RFC 8176), for example `["pwd"]`.
         request: for the session's row and the audit events.
+        settings: for the session's limits.
         now: the time of the authentication.
     """
     session, may_be_too_many = insert_session(
@@ -36,7 +42,7 @@ def start_session(
         amr=amr,
         family_secret=random_bytes(FAMILY_SECRET_BYTES),
         request=request,
-        settings=SETTINGS.get(),
+        settings=settings,
         now=now,
     )
     actor = Actor(user=user, session_id=session.id)

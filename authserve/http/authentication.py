@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from flask import g, request
 
@@ -31,18 +33,34 @@ roles of 64 letters has 5,122 (measured), and servers accept 8 KiB for the whole
 (ASVS 4.2.5)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The caller's account, as the token check read it."""
+
+    id: UUID
+    email: str
+    email_verified: bool
+    username: str | None
+    display_name: str | None
+    is_active: bool
+    mfa_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """The caller that a valid access token identifies.
 
     Args:
         actor: the caller, with the current permissions.
-        account: the columns of the caller's account, as the token check read them.
+        account: the caller's account.
         claims: the token's own claims.
     """
 
     actor: Actor
-    account: Any
+    account: Account
     claims: Mapping[str, Any]
 
 

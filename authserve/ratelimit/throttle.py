@@ -197,6 +197,34 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
     _refuse_blocked(keys, rows)
 
 
+def choose_sign_in_keys(
+    identifier: str,
+    *,
+    user_id: UUID | None,
+    password_version: int,
+    device_id: str | None,
+    ip: str | None,
+) -> Sequence[ThrottleKey]:
+    """Return the keys that count a sign-in: its device's, its known network's, or those of all.
+
+    Args:
+        identifier: as submitted, in canonical form if it has one.
+        user_id, password_version: of the account that has the identifier; None and any number if
+            there is none.
+        device_id: of a device that the account knows, whose failures are counted by it alone.
+        ip: the client address.
+
+    Raises:
+        TooManyAttemptsError, UnavailableError: see `require_allowed`.
+    """
+    if device_id is not None:
+        keys = [device_key(device_id)]
+        require_allowed(keys)
+        return keys
+    keys = [identifier_key(identifier), *address_key(ip)]
+    return choose_allowed(keys, known_network(user_id, password_version, ip))
+
+
 def choose_allowed(
     keys: Sequence[ThrottleKey], network: KnownNetwork | None = None
 ) -> Sequence[ThrottleKey]:

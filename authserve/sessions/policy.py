@@ -1,10 +1,10 @@
-"""State of a session, validity of its refresh tokens, and classification of devices."""
+"""State of a session, and validity of its refresh tokens."""
 
-import re
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
-from ipaddress import ip_address, ip_network
 from typing import Protocol
+
+from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 
 MAX_SESSIONS_PER_USER = 50
 """Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
@@ -82,6 +82,24 @@ def check_session(session: SessionTimes, now: datetime) -> SessionState:
     return SessionState.LIVE
 
 
+REFUSALS: dict[SessionState, type[UnauthenticatedError]] = {
+    SessionState.REVOKED: SessionRevokedError,
+    SessionState.EXPIRED: TokenExpiredError,
+}
+
+
+def require_live(session: SessionTimes, now: datetime) -> None:
+    """Raise the error for a token whose session is not live.
+
+    Raises:
+        SessionRevokedError: the session was revoked.
+        TokenExpiredError: the session is expired.
+    """
+    state = check_session(session, now)
+    if state is not SessionState.LIVE:
+        raise REFUSALS[state]
+
+
 def is_within_grace(rotated_at: datetime | None, *, now: datetime, grace: timedelta) -> bool:
     """Return True during the grace after a rotation, when the session does not rotate again.
 
@@ -122,50 +140,3 @@ def check_refresh(
     if is_within_grace(rotated_at, now=now, grace=grace):
         return RefreshVerdict.JUST_REPLACED
     return RefreshVerdict.REPLACED_EARLIER
-
-
-DEVICE_MEMORY = timedelta(days=90)
-"""Time for which a device stays known to an account after its last sign-in (design)."""
-
-DEVICE_RESOLUTION = timedelta(days=1)
-"""Resolution of a device's last sign-in, so a device's row is written once a day at most
-(chosen)."""
-
-_NETWORK_PREFIXES = {4: 24, 6: 48}
-"""Prefix lengths, by IP version, of the network within which a device's address may change: a
-provider's pool or a site (RFC 6177 §2)."""
-
-_BROWSERS = (
-    ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
-    ("Opera", re.compile(r"\bOPR/|\bOPT/")),
-    ("Samsung Internet", re.compile(r"\bSamsungBrowser/")),
-    ("Firefox", re.compile(r"\bFirefox/|\bFxiOS/")),
-    ("Chrome", re.compile(r"\bChrome/|\bCriOS/|\bChromium/")),
-    ("Safari", re.compile(r"\bVersion/[0-9.]+ (?:Mobile/\w+ )?Safari/")),
-)
-"""Patterns by name. The order matters: a browser's User-Agent can match later patterns too."""
-
-_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
-
-
-def find_browser(user_agent: str | None) -> str | None:
-    """Return the name of a well-known browser, for display; None for any other client."""
-    names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
-    return next(names, None)
-
-
-def find_browser_family(user_agent: str | None) -> str:
-    """Return the part of a User-Agent that versions share: a browser, else its first product.
-
-    A program that changes its product name with each version is a new device each time.
-    """
-    product = _PRODUCT.match(user_agent or "")
-    return find_browser(user_agent) or (product[0].lower() if product else "")
-
-
-def find_device_network(ip: str | None) -> str:
-    """Return the /24 (IPv4) or /48 (IPv6) network of a client address; empty without an address."""
-    if ip is None:
-        return ""
-    prefix = _NETWORK_PREFIXES[ip_address(ip).version]
-    return str(ip_network((ip, prefix), strict=False))

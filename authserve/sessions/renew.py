@@ -2,10 +2,10 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
-from sqlalchemy.orm import Session as DatabaseSession
+from sqlalchemy import Row, bindparam, select, update
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.crypto import digest, is_equal
@@ -13,23 +13,40 @@ from authserve.core.errors import InvalidTokenError, SessionRevokedError, Unauth
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
-from authserve.database.transactions import UTCDateTime, execute, transaction
+from authserve.database.transactions import UTCDateTime, execute, read_all, transaction
 from authserve.sessions.errors import TokenReusedError
-from authserve.sessions.models import Session
 from authserve.sessions.policy import (
+    REFUSALS,
     RefreshVerdict,
     RevokeReason,
     SessionState,
     check_refresh,
     check_session,
 )
-from authserve.sessions.statements import REFUSALS, TABLE, is_live
+from authserve.sessions.statements import TABLE, is_live, revocation
 from authserve.tokens.refresh import RefreshClaims
 from authserve.users.accounts import get_user, ref_of
 
 logger = logging.getLogger(__name__)
 
-_SERVER_NOW = select(server_now(bindparam("moment", type_=UTCDateTime)))
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+_FIND = (
+    select(
+        TABLE.c.id,
+        TABLE.c.user_id,
+        TABLE.c.family_digest,
+        TABLE.c.generation,
+        TABLE.c.rotated_at,
+        TABLE.c.revoked_at,
+        TABLE.c.expires_at,
+        TABLE.c.idle_expires_at,
+        # Another machine may have rotated the session, so both times use the shared clock.
+        server_now(_MOMENT).label("shared_now"),
+    )
+    .where(TABLE.c.id == bindparam("session_id"))
+    .with_for_update()
+)
 
 
 def require_within_grace(
@@ -52,23 +69,20 @@ def require_within_grace(
         InvalidTokenError: user or family secret are not the session's, despite a valid signature.
         TokenReusedError: the token is old.
     """
-    with transaction(durable=True) as session:
-        refusal = _find_refusal(session, claims, grace, request, now)
+    with transaction(durable=True):
+        refusal = _find_refusal(claims, grace, request, now)
     if refusal is not None:
         raise refusal
 
 
 def _find_refusal(
-    session: DatabaseSession,
-    claims: RefreshClaims,
-    grace: timedelta,
-    request: RequestInfo,
-    now: datetime,
+    claims: RefreshClaims, grace: timedelta, request: RequestInfo, now: datetime
 ) -> UnauthenticatedError | None:
     """Return the error to raise; the order of the checks is the API contract's."""
-    row = session.get(Session, claims.session_id, with_for_update=True)
-    if row is None:
+    rows = read_all(_FIND, {"session_id": claims.session_id, "moment": now})
+    if not rows:
         return SessionRevokedError()
+    row = rows[0]
     if row.user_id != claims.user_id:
         return InvalidTokenError()
     if not is_equal(row.family_digest, digest(claims.family_secret)):
@@ -80,20 +94,18 @@ def _find_refusal(
         presented=claims.generation,
         current=row.generation,
         rotated_at=row.rotated_at,
-        # Another machine may have rotated the session, so both times use the shared clock.
-        now=session.scalars(_SERVER_NOW, {"moment": now}).one(),
+        now=row.shared_now,
         grace=grace,
     )
     if not verdict.is_reuse:
         return None
-    row.revoked_at = now
-    row.revoke_reason = RevokeReason.REUSE_DETECTED
+    execute(revocation(RevokeReason.REUSE_DETECTED, now).where(TABLE.c.id == row.id))
     _report_reuse(row, claims.generation, verdict, request)
     return TokenReusedError()
 
 
 def _report_reuse(
-    row: Session, presented: int, verdict: RefreshVerdict, request: RequestInfo
+    row: Row[Any], presented: int, verdict: RefreshVerdict, request: RequestInfo
 ) -> None:
     details = {
         "reason": verdict,

@@ -4,9 +4,11 @@ A row keeps browser family and network only in a digest, together with the accou
 not secret: its inputs can be guessed, and sessions store them in clear.
 """
 
+import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
 from sqlalchemy import bindparam, case, exists, select
@@ -25,14 +27,54 @@ from authserve.database.transactions import (
     table_of,
 )
 from authserve.sessions.models import SeenDevice
-from authserve.sessions.policy import (
-    DEVICE_MEMORY,
-    DEVICE_RESOLUTION,
-    find_browser_family,
-    find_device_network,
-)
 
 _TABLE = table_of(SeenDevice)
+
+DEVICE_MEMORY = timedelta(days=90)
+"""Time for which a device stays known to an account after its last sign-in (design)."""
+
+DEVICE_RESOLUTION = timedelta(days=1)
+"""Resolution of a device's last sign-in, so a device's row is written once a day at most
+(chosen)."""
+
+_NETWORK_PREFIXES = {4: 24, 6: 48}
+"""Prefix lengths, by IP version, of the network within which a device's address may change: a
+provider's pool or a site (RFC 6177 §2)."""
+
+_BROWSERS = (
+    ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
+    ("Opera", re.compile(r"\bOPR/|\bOPT/")),
+    ("Samsung Internet", re.compile(r"\bSamsungBrowser/")),
+    ("Firefox", re.compile(r"\bFirefox/|\bFxiOS/")),
+    ("Chrome", re.compile(r"\bChrome/|\bCriOS/|\bChromium/")),
+    ("Safari", re.compile(r"\bVersion/[0-9.]+ (?:Mobile/\w+ )?Safari/")),
+)
+"""Patterns by name. The order matters: a browser's User-Agent can match later patterns too."""
+
+_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
+
+
+def find_browser(user_agent: str | None) -> str | None:
+    """Return the name of a well-known browser, for display; None for any other client."""
+    names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
+    return next(names, None)
+
+
+def find_browser_family(user_agent: str | None) -> str:
+    """Return the part of a User-Agent that versions share: a browser, else its first product.
+
+    A program that changes its product name with each version is a new device each time.
+    """
+    product = _PRODUCT.match(user_agent or "")
+    return find_browser(user_agent) or (product[0].lower() if product else "")
+
+
+def find_device_network(ip: str | None) -> str:
+    """Return the /24 (IPv4) or /48 (IPv6) network of a client address; empty without an address."""
+    if ip is None:
+        return ""
+    prefix = _NETWORK_PREFIXES[ip_address(ip).version]
+    return str(ip_network((ip, prefix), strict=False))
 
 
 def record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:

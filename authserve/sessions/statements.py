@@ -1,13 +1,12 @@
-"""SQL conditions and errors that the use cases of sessions share."""
+"""SQL of sessions that several use cases share."""
 
 from datetime import datetime
 
 from sqlalchemy import BindParameter, ColumnElement, Update, func, null, update
 
-from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.database.transactions import table_of
 from authserve.sessions.models import Session
-from authserve.sessions.policy import RevokeReason, SessionState
+from authserve.sessions.policy import RevokeReason
 
 TABLE = table_of(Session)
 
@@ -32,20 +31,3 @@ def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime])
         .where(func.coalesce(TABLE.c.revoked_at, null()).is_(None))
         .values(revoked_at=moment, revoke_reason=reason)
     )
-
-
-REFUSALS: dict[SessionState, type[UnauthenticatedError]] = {
-    SessionState.REVOKED: SessionRevokedError,
-    SessionState.EXPIRED: TokenExpiredError,
-}
-
-
-def require_live(state: SessionState) -> None:
-    """Raise the error for a token whose session is not live.
-
-    Raises:
-        SessionRevokedError: the session was revoked.
-        TokenExpiredError: the session is expired.
-    """
-    if state is not SessionState.LIVE:
-        raise REFUSALS[state]()

@@ -14,18 +14,15 @@ from flask_jwt_extended import JWTManager, create_access_token
 from jwt.exceptions import PyJWTError
 
 from authserve.core.errors import InvalidTokenError
-from authserve.core.ids import new_id
 from authserve.keys.rotation import ALGORITHM
 from authserve.keys.store import KEY_STORE, SigningKey
 from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import (
-    LEEWAY_SECS,
     TokenKind,
     decode,
-    decode_options,
     require_claims,
     require_form,
-    times,
+    timed_claims,
 )
 
 ACCESS = TokenKind(
@@ -36,8 +33,6 @@ ACCESS = TokenKind(
 
 CLIENT_ID = "authserve"
 """The claim that RFC 9068 requires; until machine clients exist, it is the same in all tokens."""
-
-_ACCESS_OPTIONS = decode_options(ACCESS)
 
 
 class TokenManager(JWTManager):
@@ -74,8 +69,7 @@ class LiveSession:
 
     Args:
         generation: number of rotations.
-        expires_at: absolute limit; it never changes.
-        idle_expires_at: idle limit; every rotation extends it.
+        ends_at: the nearer of its absolute and its idle limit; no token outlives it.
         amr: authentication methods (RFC 8176), for example `("pwd",)`.
         auth_time: time of the last authentication.
         roles: names of the user's roles, sorted.
@@ -87,19 +81,13 @@ class LiveSession:
     id: UUID
     user_id: UUID
     generation: int
-    expires_at: datetime
-    idle_expires_at: datetime
+    ends_at: datetime
     amr: tuple[str, ...]
     auth_time: datetime
     email_verified: bool
     roles: tuple[str, ...]
     family_secret: bytes | None = field(default=None, repr=False)
     is_retry: bool = False
-
-    @property
-    def ends_at(self) -> datetime:
-        """The nearer limit; no token outlives it."""
-        return min(self.expires_at, self.idle_expires_at)
 
 
 class AccessToken(TypedDict):
@@ -124,8 +112,7 @@ def issue_access_token(
     settings = SETTINGS.get()
     # The token never outlives the session (contract), even after rounding.
     claims: dict[str, Any] = {
-        **times(now, min(now + settings.access_token_ttl, session.ends_at)),
-        "jti": str(new_id()),
+        **timed_claims(now, min(now + settings.access_token_ttl, session.ends_at)),
         "sid": str(session.id),
         "client_id": CLIENT_ID,
         "fresh": int((now + settings.fresh_ttl).timestamp()) if fresh else False,
@@ -163,14 +150,13 @@ def decode_access_token(token: str, *, allow_expired: bool = False) -> dict[str,
         raise InvalidTokenError
     settings = SETTINGS.get()
     try:
-        claims: dict[str, Any] = decode(
+        claims = decode(
+            ACCESS,
             token,
             key,
-            algorithms=[ALGORITHM],
-            audience=settings.jwt_audience,
+            algorithm=ALGORITHM,
             issuer=settings.public_url,
-            leeway=LEEWAY_SECS,
-            options=_ACCESS_OPTIONS,
+            audience=settings.jwt_audience,
         )
     except PyJWTError as error:
         raise InvalidTokenError from error

@@ -9,11 +9,10 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError
-from authserve.core.ids import new_id
 from authserve.keys.store import SigningKey
 from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
 from authserve.tokens.device import Device, issue_device_token
-from authserve.tokens.signing import TokenKind, sign, times, verify
+from authserve.tokens.signing import TokenKind, sign, verify
 
 REFRESH = TokenKind(name="refresh", header_type="rt+jwt", claims=("sid", "gen", "fam"))
 
@@ -73,17 +72,13 @@ def issue_tokens(
 def _issue_refresh_token(session: LiveSession, *, now: datetime) -> str:
     if session.family_secret is None:
         raise LookupError("the session was read without its family secret")
-    return sign(
-        REFRESH,
-        {
-            **times(now, session.ends_at),
-            "sub": str(session.user_id),
-            "jti": str(new_id()),
-            "sid": str(session.id),
-            "gen": session.generation,
-            "fam": base64url_encode(session.family_secret).decode(),
-        },
-    )
+    claims = {
+        "sub": str(session.user_id),
+        "sid": str(session.id),
+        "gen": session.generation,
+        "fam": base64url_encode(session.family_secret).decode(),
+    }
+    return sign(REFRESH, claims, issued_at=now, expires_at=session.ends_at)
 
 
 def read_refresh_token(token: str) -> RefreshClaims:

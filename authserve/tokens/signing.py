@@ -21,6 +21,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.ids import new_id
 from authserve.settings.model import SETTINGS
 
 ALGORITHM = "HS256"
@@ -77,9 +78,6 @@ class _JWT(PyJWT):
 
 _jwt = _JWT()
 
-decode = _jwt.decode
-"""PyJWT's `decode`, for all tokens of the service."""
-
 
 @dataclass(frozen=True, slots=True)
 class TokenKind:
@@ -103,19 +101,38 @@ class TokenKind:
 
 def audience_of(kind: TokenKind) -> str:
     """Return the `aud` claim of this kind of token: the service's URL and the kind's name."""
-    return f"{SETTINGS.get().public_url}/{kind.name}"
+    return _audience(SETTINGS.get().public_url, kind)
 
 
-def sign(kind: TokenKind, claims: Mapping[str, Any]) -> str:
+def _audience(public_url: str, kind: TokenKind) -> str:
+    return f"{public_url}/{kind.name}"
+
+
+def timed_claims(issued_at: datetime, expires_at: datetime) -> dict[str, Any]:
+    """Return `iat`, `nbf`, `exp` and a new `jti` (RFC 7519 §4.1); times in whole seconds."""
+    issued = int(issued_at.timestamp())
+    return {
+        "iat": issued,
+        "nbf": issued,
+        "exp": int(expires_at.timestamp()),
+        "jti": str(new_id()),
+    }
+
+
+def sign(
+    kind: TokenKind, claims: Mapping[str, Any], *, issued_at: datetime, expires_at: datetime
+) -> str:
     """Return a signed token of `kind`.
 
     Args:
-        claims: all claims except `iss`, `aud` and `type`; times in whole seconds since 1970.
+        claims: the claims that not every kind has, and `sub`.
     """
+    public_url = SETTINGS.get().public_url
     payload = {
         **claims,
-        "iss": SETTINGS.get().public_url,
-        "aud": audience_of(kind),
+        **timed_claims(issued_at, expires_at),
+        "iss": public_url,
+        "aud": _audience(public_url, kind),
         "type": kind.name,
     }
     key = KEYRING.get().keys(kind.purpose)[0]
@@ -131,16 +148,16 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
     """
     if require_form(token, ALGORITHM, kind.header_type) is not None:
         raise InvalidTokenError
+    public_url = SETTINGS.get().public_url
     for key in KEYRING.get().keys(kind.purpose):
         try:
             claims = decode(
+                kind,
                 token,
                 key,
-                algorithms=[ALGORITHM],
-                audience=audience_of(kind),
-                issuer=SETTINGS.get().public_url,
-                leeway=LEEWAY_SECS,
-                options=decode_options(kind),
+                algorithm=ALGORITHM,
+                issuer=public_url,
+                audience=_audience(public_url, kind),
             )
         except InvalidSignatureError:
             continue
@@ -151,14 +168,29 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
     raise InvalidTokenError
 
 
-def decode_options(kind: TokenKind) -> Any:
-    """Return PyJWT's options for a token of `kind`; `require_claims` checks the rest."""
-    return {
-        "require": [*COMMON_CLAIMS, *kind.claims],
-        "strict_aud": True,
-        # PyJWT would check `exp` before the issuer and the audience, and accept a string.
-        "verify_exp": False,
-    }
+def decode(
+    kind: TokenKind, token: str, key: Any, *, algorithm: str, issuer: str, audience: str
+) -> dict[str, Any]:
+    """Verify a token with PyJWT and return its claims; `require_claims` checks the rest.
+
+    Raises:
+        PyJWTError: its signature, issuer, audience or start is wrong, or a claim is missing.
+    """
+    claims: dict[str, Any] = _jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        audience=audience,
+        issuer=issuer,
+        leeway=LEEWAY_SECS,
+        options={
+            "require": [*COMMON_CLAIMS, *kind.claims],
+            "strict_aud": True,
+            # PyJWT would check `exp` before the issuer and the audience, and accept a string.
+            "verify_exp": False,
+        },
+    )
+    return claims
 
 
 def require_claims(
@@ -227,9 +259,3 @@ def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
     if set(header) != {"alg", "typ"} or not isinstance(kid, str | None):
         return None
     return header["alg"], header["typ"], kid
-
-
-def times(issued_at: datetime, expires_at: datetime) -> dict[str, int]:
-    """Return the claims `iat`, `nbf` and `exp` (RFC 7519 §4.1), in whole seconds since 1970."""
-    issued = int(issued_at.timestamp())
-    return {"iat": issued, "nbf": issued, "exp": int(expires_at.timestamp())}

@@ -11,9 +11,6 @@ from authserve.sessions.policy import (
     SessionState,
     check_refresh,
     check_session,
-    find_browser,
-    find_browser_family,
-    find_device_network,
 )
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -112,30 +109,3 @@ def test_a_session_never_refreshed_has_no_parent_generation() -> None:
 def test_whatever_is_neither_current_nor_just_replaced_is_reuse(verdict: RefreshVerdict) -> None:
     is_answered = verdict in (RefreshVerdict.CURRENT, RefreshVerdict.JUST_REPLACED)
     assert verdict.is_reuse is not is_answered
-
-
-AGENTS = {
-    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0": "Firefox",
-    "Mozilla/5.0 (iPhone) AppleWebKit/605.1 (KHTML) FxiOS/140.0 Mobile/15E Safari/605.1": "Firefox",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36": "Chrome",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36 Edg/142.0": "Edge",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36 OPR/126.0": "Opera",
-    "Mozilla/5.0 (Mac) AppleWebKit/605.1 (KHTML) Version/26.0 Safari/605.1": "Safari",
-    "Mozilla/5.0 (iPhone) AppleWebKit/605.1 (KHTML) Version/26.0 Mobile/15E Safari/604.1": "Safari",
-    "curl/8.14.1": "curl",
-    "MyApp/1.2 (iOS)": "myapp",
-    "\x00": "",
-    "": "",
-}
-
-
-@pytest.mark.parametrize(("agent", "family"), AGENTS.items())
-def test_a_browser_family_outlives_its_versions(agent: str, family: str) -> None:
-    assert find_browser_family(agent) == family
-    assert find_browser(agent) == (family if family[:1].isupper() else None)
-
-
-def test_a_network_is_24_or_48_bits() -> None:
-    assert find_device_network("192.0.2.77") == "192.0.2.0/24"
-    assert find_device_network("2001:db8:1:2::3") == "2001:db8:1::/48"
-    assert find_device_network(None) == ""

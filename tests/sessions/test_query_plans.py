@@ -11,6 +11,7 @@ from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.revoke import end_sessions
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.factories import make_user
 from tests.support.databases import executed
@@ -20,7 +21,7 @@ from tests.support.marks import on_sqlite
 def sign_in() -> None:
     user = ref_of(get_user_by_reference("alice"))
     with transaction():
-        start_session(user, amr=["pwd"], request=RequestInfo(), now=now())
+        start_session(user, amr=["pwd"], request=RequestInfo(), settings=SETTINGS.get(), now=now())
 
 
 def sign_out() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
@@ -26,7 +26,7 @@ from authserve.tokens.signing import (
     audience_of,
     require_form,
     sign,
-    times,
+    timed_claims,
     verify,
 )
 
@@ -38,15 +38,14 @@ KIND = TokenKind(name="probe", header_type="probe+jwt", claims=("colour",))
 HOUR = timedelta(hours=1)
 
 
-def claims_of(*, ttl: timedelta = HOUR, **changes: Any) -> dict[str, Any]:
+def claims_of(**changes: Any) -> dict[str, Any]:
+    return {"sub": str(uuid4()), "colour": "green", **changes}
+
+
+def signed(kind: TokenKind = KIND, **changes: Any) -> str:
+    """A token of ours for the next hour."""
     moment = now()
-    claims = {
-        **times(moment, moment + ttl),
-        "sub": str(uuid4()),
-        "jti": str(uuid4()),
-        "colour": "green",
-    }
-    return {**claims, **changes}
+    return sign(kind, claims_of(**changes), issued_at=moment, expires_at=moment + HOUR)
 
 
 def signed_by_us(payload: Any, *, header: dict[str, Any] | None = None) -> str:
@@ -60,15 +59,20 @@ def signed_by_us(payload: Any, *, header: dict[str, Any] | None = None) -> str:
 
 
 def full_claims(**changes: Any) -> dict[str, Any]:
-    token = sign(KIND, claims_of())
+    token = signed()
     return {**jwt.decode(token, options={"verify_signature": False}), **changes}
 
 
-def test_it_returns_what_was_signed() -> None:
-    claims = claims_of()
-    verified = verify(KIND, sign(KIND, claims))
+def test_it_returns_what_was_signed(clock: time_machine.Traveller) -> None:
+    claims, moment = claims_of(), now()
+    token = sign(KIND, claims, issued_at=moment, expires_at=moment + HOUR)
+    verified = verify(KIND, token)
+    assert UUID(verified.pop("jti")) != UUID(verify(KIND, signed())["jti"])
     assert verified == {
         **claims,
+        "iat": moment.timestamp(),
+        "nbf": moment.timestamp(),
+        "exp": (moment + HOUR).timestamp(),
         "iss": "http://localhost:8000",
         "aud": "http://localhost:8000/probe",
         "type": "probe",
@@ -76,12 +80,12 @@ def test_it_returns_what_was_signed() -> None:
 
 
 def test_nobody_chooses_issuer_audience_or_kind() -> None:
-    token = sign(KIND, claims_of(iss="evil", aud="evil", type="access"))
+    token = signed(iss="evil", aud="evil", type="access")
     assert verify(KIND, token)["aud"] == audience_of(KIND)
 
 
 def test_the_header_says_only_algorithm_and_type() -> None:
-    header = jwt.get_unverified_header(sign(KIND, claims_of()))
+    header = jwt.get_unverified_header(signed())
     assert header == {"alg": "HS256", "typ": "probe+jwt"}
 
 
@@ -90,15 +94,15 @@ def test_the_header_says_only_algorithm_and_type() -> None:
 
 def test_a_token_outlives_a_change_of_secret(with_secrets: Secrets) -> None:
     with with_secrets("old"):
-        token = sign(KIND, claims_of())
+        token = signed()
     with with_secrets("new", "older", "old"):
         assert verify(KIND, token)["colour"] == "green"
-        assert verify(KIND, sign(KIND, claims_of()))["colour"] == "green"
+        assert verify(KIND, signed())["colour"] == "green"
 
 
 def test_new_tokens_are_signed_with_the_newest_secret(with_secrets: Secrets) -> None:
     with with_secrets("new", "old"):
-        token = sign(KIND, claims_of())
+        token = signed()
     with with_secrets("new"):
         verify(KIND, token)
     with with_secrets("old"), pytest.raises(InvalidTokenError):
@@ -109,7 +113,7 @@ def test_a_token_of_a_fallback_expires_too(
     with_secrets: Secrets, clock: time_machine.Traveller
 ) -> None:
     with with_secrets("old"):
-        token = sign(KIND, claims_of())
+        token = signed()
     clock.shift(HOUR + timedelta(seconds=LEEWAY_SECS))
     with with_secrets("new", "old"), pytest.raises(TokenExpiredError):
         verify(KIND, token)
@@ -129,9 +133,9 @@ def test_a_token_of_a_fallback_expires_too(
 )
 def test_one_kind_never_passes_for_another(other: TokenKind) -> None:
     with pytest.raises(InvalidTokenError):
-        verify(other, sign(KIND, claims_of()))
+        verify(other, signed())
     with pytest.raises(InvalidTokenError):
-        verify(KIND, sign(other, claims_of()))
+        verify(KIND, signed(other))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,7 @@ def test_claims_are_an_object(payload: Any) -> None:
 def test_a_token_ends_when_the_leeway_does(
     clock: time_machine.Traveller, late_secs: int, is_good: bool
 ) -> None:
-    token = sign(KIND, claims_of(ttl=HOUR))
+    token = signed()
     clock.shift(HOUR + timedelta(seconds=late_secs))
     if is_good:
         verify(KIND, token)
@@ -201,7 +205,7 @@ def test_a_token_begins_when_the_leeway_does(
     clock: time_machine.Traveller, early_secs: int, is_good: bool
 ) -> None:
     """Another machine, whose clock is ahead, made it."""
-    token = sign(KIND, claims_of())
+    token = signed()
     clock.shift(-timedelta(seconds=early_secs))
     if is_good:
         verify(KIND, token)
@@ -211,7 +215,7 @@ def test_a_token_begins_when_the_leeway_does(
 
 
 def test_a_forged_token_is_not_told_that_it_has_expired(clock: time_machine.Traveller) -> None:
-    token = sign(KIND, claims_of())
+    token = signed()
     clock.shift(2 * HOUR)
     with pytest.raises(InvalidTokenError):
         verify(KIND, with_other_signature(token))
@@ -219,11 +223,9 @@ def test_a_forged_token_is_not_told_that_it_has_expired(clock: time_machine.Trav
 
 def test_times_are_whole_seconds() -> None:
     begin = datetime(2030, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC)
-    assert times(begin, begin + HOUR) == {
-        "iat": 1_893_456_000,
-        "nbf": 1_893_456_000,
-        "exp": 1_893_459_600,
-    }
+    claims = timed_claims(begin, begin + HOUR)
+    del claims["jti"]
+    assert claims == {"iat": 1_893_456_000, "nbf": 1_893_456_000, "exp": 1_893_459_600}
 
 
 # Spelling
@@ -238,7 +240,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def test_a_token_has_one_spelling() -> None:
-    token = sign(KIND, claims_of())
+    token = signed()
     header, payload, signature = token.split(".")
     respelled = [f"{token[:-1]}{letter}" for letter in LETTERS if letter != token[-1]]
     respelled += [f"{token}=", f"{token}==", f"{token}.", f".{token}", f"{token}A", f"{token} "]
@@ -328,7 +330,7 @@ def test_no_text_makes_it_fail(text: str) -> None:
 
 @given(st.data())
 def test_no_change_of_a_token_is_overlooked(data: st.DataObject) -> None:
-    token = sign(KIND, claims_of())
+    token = signed()
     position = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.characters())
     changed = token[:position] + letter + token[position + 1 :]
@@ -368,5 +370,5 @@ def test_pyjwt_reads_parts_through_our_hook(monkeypatch: pytest.MonkeyPatch) -> 
         return base64url_decode(segment)
 
     monkeypatch.setattr(_WholePartsJWS, "_decode_base64url_segment", staticmethod(decode_segment))
-    verify(KIND, sign(KIND, claims_of()))
+    verify(KIND, signed())
     assert seen == ["header", "payload", "crypto"]
