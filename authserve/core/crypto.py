@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,6 +29,11 @@ def digest(secret: bytes) -> bytes:
 def is_equal(left: bytes, right: bytes) -> bool:
     """Return True if both are equal, compared in constant time (ASVS 11.2.4)."""
     return hmac.compare_digest(left, right)
+
+
+def is_digest(stored: bytes, secret: bytes) -> bool:
+    """Return True if `stored` is the digest of `secret`, compared in constant time."""
+    return is_equal(stored, digest(secret))
 
 
 class UndecryptableError(Exception):
@@ -62,6 +67,11 @@ class Keyring:
     def mac(self, purpose: str, message: bytes) -> bytes:
         """Return the HMAC-SHA-256 of `message` under the current key of `purpose`."""
         return hmac.digest(self.keys(purpose)[0], message, "sha256")
+
+    def macs(self, purpose: str, messages: Iterable[bytes]) -> list[bytes]:
+        """Return the HMAC-SHA-256 of each message under the current key of `purpose`."""
+        key = self.keys(purpose)[0]
+        return [hmac.digest(key, message, "sha256") for message in messages]
 
     def is_mac(self, purpose: str, message: bytes, mac: bytes) -> bool:
         """Return True if `mac` verifies for `message` with the current secret or a fallback."""

@@ -27,10 +27,10 @@ from authserve.database.emit import emit
 from authserve.database.transactions import (
     delete_in_slices,
     dialect_insert,
+    execute,
     read_all,
     reading,
     require_no_transaction,
-    require_transaction,
     transaction,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
@@ -65,11 +65,15 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ThrottleKey:
-    """Key of one counter of failures, with the rule that it follows."""
+    """Key of one counter of failures."""
 
     key: str
     counted: Counted
-    rule: ThrottleRule = BY_IDENTIFIER
+
+    @property
+    def rule(self) -> ThrottleRule:
+        """The rule that the counter follows."""
+        return BY_ADDRESS if self.counted is Counted.ADDRESS else BY_IDENTIFIER
 
     @property
     def is_cleared_by_success(self) -> bool:
@@ -83,12 +87,14 @@ class ThrottleKey:
 
 def identifier_key(identifier: str) -> ThrottleKey:
     """Return the key of a submitted address or username, in canonical form if it has one."""
-    return ThrottleKey(_digest(Counted.IDENTIFIER, identifier), Counted.IDENTIFIER)
+    (key,) = _keys((Counted.IDENTIFIER, identifier))
+    return key
 
 
 def account_key(user_id: UUID) -> ThrottleKey:
     """Return the key of an account, for callers whose token identifies it."""
-    return ThrottleKey(_digest(Counted.ACCOUNT, str(user_id)), Counted.ACCOUNT)
+    (key,) = _keys((Counted.ACCOUNT, str(user_id)))
+    return key
 
 
 def device_key(device_id: str) -> ThrottleKey:
@@ -96,41 +102,28 @@ def device_key(device_id: str) -> ThrottleKey:
 
     Sign-in failures of such a device are counted by this key alone.
     """
-    return ThrottleKey(_digest(Counted.DEVICE, device_id), Counted.DEVICE)
+    (key,) = _keys((Counted.DEVICE, device_id))
+    return key
 
 
-@dataclass(frozen=True, slots=True)
-class KnownNetwork:
-    """Keys of a network that may be known to an account.
+def address_key(ip: str | None) -> list[ThrottleKey]:
+    """Return the key of a client address (of its network for IPv6), or no key without one."""
+    return [] if ip is None else _keys((Counted.ADDRESS, network_of(ip)))
 
-    Args:
-        mark: key of the row that makes the network known until the row expires.
-        key: key of the counter of failures from the network.
-    """
 
-    mark: str
-    key: ThrottleKey
+def _keys(*counted: tuple[Counted, str]) -> list[ThrottleKey]:
+    digests = _digests(*counted)
+    return [ThrottleKey(digest, kind) for digest, (kind, _) in zip(digests, counted, strict=True)]
+
+
+def _digests(*counted: tuple[str, str]) -> list[str]:
+    messages = [f"{kind}:{value}".encode() for kind, value in counted]
+    macs = KEYRING.get().macs(PURPOSE, messages)
+    return [f"{THROTTLE_PREFIX}{mac.hex()}" for mac in macs]
 
 
 KNOWN_NETWORK_TTL = timedelta(hours=1)
 """Time for which the network that set a password by a mailed link stays known (chosen)."""
-
-
-def known_network(
-    user_id: UUID | None, password_version: int, ip: str | None
-) -> KnownNetwork | None:
-    """Return the keys of a network and an account, for `choose_allowed`; None without an address.
-
-    Args:
-        user_id: None if there is no account; then the network is never known.
-        password_version: a new password makes every network unknown again.
-        ip: the client address.
-    """
-    if ip is None:
-        return None
-    value = f"{user_id}:{password_version}:{network_of(ip)}"
-    key = ThrottleKey(_digest(Counted.KNOWN_NETWORK, value), Counted.KNOWN_NETWORK)
-    return KnownNetwork(_digest("mark", value), key)
 
 
 def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
@@ -138,15 +131,24 @@ def remember_network(user_id: UUID, password_version: int, ip: str | None) -> No
 
     So a user who has just proven access to the mailbox can sign in while strangers are blocked.
     """
-    network = known_network(user_id, password_version, ip)
-    if network is None:
+    if ip is None:
         return
-    row = {"key": network.mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
+    mark = _network_mark(_account_in_network(user_id, password_version, network_of(ip)))
+    row = {"key": mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
     insert = dialect_insert(RateCounter).values(row)
     update = {"expires_at": insert.excluded.expires_at}
-    require_transaction().execute(
-        insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update)
-    )
+    execute(insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update))
+
+
+def _account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
+    """Return the text that a known network is counted by; a new password makes it unknown."""
+    return f"{user_id}:{password_version}:{network}"
+
+
+def _network_mark(account_in_network: str) -> str:
+    """Return the key of the row that makes a network known until the row expires."""
+    (mark,) = _digests(("mark", account_in_network))
+    return mark
 
 
 def hashing_network(request: RequestInfo) -> str | None:
@@ -157,18 +159,6 @@ def hashing_network(request: RequestInfo) -> str | None:
     if request.ip is None or not SETTINGS.get().ratelimit_enabled:
         return None
     return network_of(request.ip)
-
-
-def address_key(ip: str | None) -> list[ThrottleKey]:
-    """Return the key of a client address (of its network for IPv6), or no key without one."""
-    if ip is None:
-        return []
-    return [ThrottleKey(_digest(Counted.ADDRESS, network_of(ip)), Counted.ADDRESS, BY_ADDRESS)]
-
-
-def _digest(counted: str, value: str) -> str:
-    mac = KEYRING.get().mac(PURPOSE, f"{counted}:{value}".encode())
-    return f"{THROTTLE_PREFIX}{mac.hex()}"
 
 
 @contextmanager
@@ -194,7 +184,7 @@ def require_allowed(keys: Sequence[ThrottleKey]) -> None:
     """
     with _failing_closed():
         rows = read_all(_COUNTERS, _names(keys))
-    _refuse_blocked(keys, rows)
+    _refuse_blocked(keys, rows, now())
 
 
 def choose_sign_in_keys(
@@ -217,38 +207,27 @@ def choose_sign_in_keys(
     Raises:
         TooManyAttemptsError, UnavailableError: see `require_allowed`.
     """
-    if device_id is not None:
-        keys = [device_key(device_id)]
+    if device_id is not None or ip is None:
+        keys = [device_key(device_id) if device_id is not None else identifier_key(identifier)]
         require_allowed(keys)
         return keys
-    keys = [identifier_key(identifier), *address_key(ip)]
-    return choose_allowed(keys, known_network(user_id, password_version, ip))
-
-
-def choose_allowed(
-    keys: Sequence[ThrottleKey], network: KnownNetwork | None = None
-) -> Sequence[ThrottleKey]:
-    """Return the keys that count an attempt: its network's if that is known, otherwise `keys`.
-
-    The SELECT is the same for known and unknown accounts.
-
-    Raises:
-        TooManyAttemptsError, UnavailableError: see `require_allowed`.
-    """
-    names = [key.key for key in keys]
-    if network is not None:
-        names += [network.mark, network.key.key]
+    network = network_of(ip)
+    account = _account_in_network(user_id, password_version, network)
+    *keys, own_key = _keys(
+        (Counted.IDENTIFIER, identifier),
+        (Counted.ADDRESS, network),
+        (Counted.KNOWN_NETWORK, account),
+    )
+    mark = _network_mark(account)
+    # The SELECT is the same for known and unknown accounts.
     with _failing_closed():
-        rows = read_all(_COUNTERS, {"names": names})
-    if network is not None and _is_marked(network, rows):
-        keys = [network.key]
+        rows = read_all(_COUNTERS, {"names": [mark, *(key.key for key in (*keys, own_key))]})
+    moment = now()
+    if any(row.key == mark and row.expires_at > moment for row in rows):
+        keys = [own_key]
     chosen = {key.key for key in keys}
-    _refuse_blocked(keys, [row for row in rows if row.key in chosen])
+    _refuse_blocked(keys, [row for row in rows if row.key in chosen], moment)
     return keys
-
-
-def _is_marked(network: KnownNetwork, rows: Iterable[Row[Any]]) -> bool:
-    return any(row.key == network.mark and row.expires_at > now() for row in rows)
 
 
 def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
@@ -259,7 +238,7 @@ def find_block_end(keys: Sequence[ThrottleKey]) -> datetime | None:
 def end_blocks(keys: Sequence[ThrottleKey]) -> None:
     """Delete these counters, and with them their blocks, in the open transaction."""
     names = [key.key for key in keys]
-    require_transaction().execute(delete(TABLE).where(TABLE.c.key.in_(names)))
+    execute(delete(TABLE).where(TABLE.c.key.in_(names)))
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:
@@ -274,7 +253,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
     """
     with transaction() as session, _failing_closed():
         rows = session.execute(_COUNTERS, _names(keys)).all()
-        _refuse_blocked(keys, rows)
+        _refuse_blocked(keys, rows, now())
         counted = {row.key for row in rows}
         done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
         if not done:
@@ -284,7 +263,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
         if cleared < len(done):
             # One more guess was counted in between; it may have begun a block.
-            _refuse_blocked(keys, session.execute(_COUNTERS, _names(keys)).all())
+            _refuse_blocked(keys, session.execute(_COUNTERS, _names(keys)).all(), moment)
 
 
 def record_failure(
@@ -298,8 +277,8 @@ def record_failure(
     """Count a wrong password, committed even if the request fails; audit blocks that begin.
 
     Args:
-        keys: the counters that `require_allowed` or `choose_allowed` checked, narrowest first. If
-            one blocks by now, those after it count nothing.
+        keys: the counters that `require_allowed` or `choose_sign_in_keys` checked, narrowest
+            first. If one blocks by now, those after it count nothing.
         also: counters that count this failure too, but never refuse it.
         actor: the caller who gave the password.
         subject: the account that the password was for.
@@ -366,8 +345,9 @@ def counted_by(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
     return {"counted": [key.key for key in keys]}
 
 
-def _refuse_blocked(keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]]) -> None:
-    moment = now()
+def _refuse_blocked(
+    keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]], moment: datetime
+) -> None:
     end = _block_end(keys, rows, moment)
     if end is not None:
         raise TooManyAttemptsError(retry_after_secs=ceil((end - moment).total_seconds()))

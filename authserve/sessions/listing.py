@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select
 
 from authserve.core.clock import now
-from authserve.core.crypto import digest, is_equal
+from authserve.core.crypto import is_digest
 from authserve.database.transactions import read_all
 from authserve.sessions.models import Session
 from authserve.sessions.statements import is_live
@@ -71,7 +71,7 @@ def is_of_family(session_id: UUID, family_secret: bytes) -> bool:
     The key that signs refresh tokens is not enough to compute it.
     """
     rows = read_all(select(Session.family_digest).where(Session.id == session_id))
-    return any(is_equal(row.family_digest, digest(family_secret)) for row in rows)
+    return any(is_digest(row.family_digest, family_secret) for row in rows)
 
 
 def count_live_sessions(user_id: UUID) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, select, update
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
-from authserve.core.crypto import digest, is_equal
+from authserve.core.crypto import is_digest
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
@@ -85,7 +85,7 @@ def _find_refusal(
     row = rows[0]
     if row.user_id != claims.user_id:
         return InvalidTokenError()
-    if not is_equal(row.family_digest, digest(claims.family_secret)):
+    if not is_digest(row.family_digest, claims.family_secret):
         return InvalidTokenError()
     state = check_session(row, now)
     if state is not SessionState.LIVE:
