@@ -58,6 +58,7 @@ from authserve.ratelimit.policy import (
 )
 from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
+from authserve.settings.model import SETTINGS
 from authserve.tokens.access import AccessToken, issue_access_token
 from authserve.tokens.refresh import issue_tokens, read_refresh_token
 from authserve.users.errors import (
@@ -187,7 +188,9 @@ def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
     session = reauthenticate(
         password=body["password"], actor=current_actor(), request=current_request_info()
     )
-    return issue_access_token(session, key=key, fresh=True, now=session.auth_time)
+    return issue_access_token(
+        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
+    )
 
 
 @blueprint.post("/introspect")

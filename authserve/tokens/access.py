@@ -16,7 +16,7 @@ from jwt.exceptions import PyJWTError
 from authserve.core.errors import InvalidTokenError
 from authserve.keys.rotation import ALGORITHM
 from authserve.keys.store import KEY_STORE, SigningKey
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.signing import (
     TokenKind,
     decode,
@@ -99,7 +99,7 @@ class AccessToken(TypedDict):
 
 
 def issue_access_token(
-    session: LiveSession, *, key: SigningKey, fresh: bool, now: datetime
+    session: LiveSession, *, key: SigningKey, fresh: bool, settings: Settings, now: datetime
 ) -> AccessToken:
     """Return a new access token of a session.
 
@@ -109,7 +109,6 @@ def issue_access_token(
             operator has restored the key.
         fresh: True if the user has just authenticated.
     """
-    settings = SETTINGS.get()
     # The token never outlives the session (contract), even after rounding.
     claims: dict[str, Any] = {
         **timed_claims(now, min(now + settings.access_token_ttl, session.ends_at)),

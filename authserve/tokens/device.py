@@ -33,10 +33,11 @@ def new_device(user_id: UUID, password_version: int) -> Device:
     return Device(user_id, random_bytes().hex(), password_version)
 
 
-def issue_device_token(device: Device, *, now: datetime) -> str:
+def issue_device_token(device: Device, *, public_url: str, now: datetime) -> str:
     """Return a token that makes this device known at the account's next sign-in."""
     claims = {"sub": str(device.user_id), "did": device.id, "pv": device.password_version}
-    return sign(DEVICE, claims, issued_at=now, expires_at=now + DEVICE_TOKEN_TTL)
+    expires_at = now + DEVICE_TOKEN_TTL
+    return sign(DEVICE, claims, public_url=public_url, issued_at=now, expires_at=expires_at)
 
 
 def read_device_token(token: str) -> Device | None:

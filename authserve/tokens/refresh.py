@@ -10,6 +10,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError
 from authserve.keys.store import SigningKey
+from authserve.settings.model import SETTINGS
 from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
 from authserve.tokens.device import Device, issue_device_token
 from authserve.tokens.signing import TokenKind, sign, verify
@@ -54,22 +55,24 @@ def issue_tokens(
         key, fresh: see `issue_access_token`.
         device: becomes known to the account by a device token; None after a refresh.
     """
-    moment = now()
-    access = issue_access_token(session, key=key, fresh=fresh, now=moment)
+    settings, moment = SETTINGS.get(), now()
+    access = issue_access_token(session, key=key, fresh=fresh, settings=settings, now=moment)
     tokens: Tokens = {
         "access_token": access["access_token"],
         "token_type": access["token_type"],
         "expires_in": access["expires_in"],
-        "refresh_token": _issue_refresh_token(session, now=moment),
+        "refresh_token": _issue_refresh_token(session, settings.public_url, moment),
         "refresh_expires_in": int((session.ends_at - moment).total_seconds()),
         "session_id": str(session.id),
     }
     if device is not None:
-        tokens["device_token"] = issue_device_token(device, now=moment)
+        tokens["device_token"] = issue_device_token(
+            device, public_url=settings.public_url, now=moment
+        )
     return tokens
 
 
-def _issue_refresh_token(session: LiveSession, *, now: datetime) -> str:
+def _issue_refresh_token(session: LiveSession, public_url: str, now: datetime) -> str:
     if session.family_secret is None:
         raise LookupError("the session was read without its family secret")
     claims = {
@@ -78,7 +81,7 @@ def _issue_refresh_token(session: LiveSession, *, now: datetime) -> str:
         "gen": session.generation,
         "fam": base64url_encode(session.family_secret).decode(),
     }
-    return sign(REFRESH, claims, issued_at=now, expires_at=session.ends_at)
+    return sign(REFRESH, claims, public_url=public_url, issued_at=now, expires_at=session.ends_at)
 
 
 def read_refresh_token(token: str) -> RefreshClaims:

@@ -120,14 +120,19 @@ def timed_claims(issued_at: datetime, expires_at: datetime) -> dict[str, Any]:
 
 
 def sign(
-    kind: TokenKind, claims: Mapping[str, Any], *, issued_at: datetime, expires_at: datetime
+    kind: TokenKind,
+    claims: Mapping[str, Any],
+    *,
+    public_url: str,
+    issued_at: datetime,
+    expires_at: datetime,
 ) -> str:
     """Return a signed token of `kind`.
 
     Args:
         claims: the claims that not every kind has, and `sub`.
+        public_url: the service's URL, for the issuer and the audience.
     """
-    public_url = SETTINGS.get().public_url
     payload = {
         **claims,
         **timed_claims(issued_at, expires_at),

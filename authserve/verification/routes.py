@@ -165,7 +165,9 @@ def accept(body: dict[str, Any]) -> dict[str, Any]:
 
 def _known_device(password: NewPassword) -> dict[str, Any]:
     device = new_device(password.user.id, password.password_version)
-    return {"device_token": issue_device_token(device, now=now())}
+    return {
+        "device_token": issue_device_token(device, public_url=SETTINGS.get().public_url, now=now())
+    }
 
 
 @email_blueprint.post("")

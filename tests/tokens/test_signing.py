@@ -36,6 +36,7 @@ Secrets = Callable[..., AbstractContextManager[object]]
 
 KIND = TokenKind(name="probe", header_type="probe+jwt", claims=("colour",))
 HOUR = timedelta(hours=1)
+URL = "http://localhost:8000"
 
 
 def claims_of(**changes: Any) -> dict[str, Any]:
@@ -45,7 +46,9 @@ def claims_of(**changes: Any) -> dict[str, Any]:
 def signed(kind: TokenKind = KIND, **changes: Any) -> str:
     """A token of ours for the next hour."""
     moment = now()
-    return sign(kind, claims_of(**changes), issued_at=moment, expires_at=moment + HOUR)
+    return sign(
+        kind, claims_of(**changes), public_url=URL, issued_at=moment, expires_at=moment + HOUR
+    )
 
 
 def signed_by_us(payload: Any, *, header: dict[str, Any] | None = None) -> str:
@@ -65,7 +68,7 @@ def full_claims(**changes: Any) -> dict[str, Any]:
 
 def test_it_returns_what_was_signed(clock: time_machine.Traveller) -> None:
     claims, moment = claims_of(), now()
-    token = sign(KIND, claims, issued_at=moment, expires_at=moment + HOUR)
+    token = sign(KIND, claims, public_url=URL, issued_at=moment, expires_at=moment + HOUR)
     verified = verify(KIND, token)
     assert UUID(verified.pop("jti")) != UUID(verify(KIND, signed())["jti"])
     assert verified == {
@@ -73,8 +76,8 @@ def test_it_returns_what_was_signed(clock: time_machine.Traveller) -> None:
         "iat": moment.timestamp(),
         "nbf": moment.timestamp(),
         "exp": (moment + HOUR).timestamp(),
-        "iss": "http://localhost:8000",
-        "aud": "http://localhost:8000/probe",
+        "iss": URL,
+        "aud": f"{URL}/probe",
         "type": "probe",
     }
 
@@ -143,7 +146,7 @@ def test_one_kind_never_passes_for_another(other: TokenKind) -> None:
     [
         {"type": "access"},
         {"aud": "http://localhost:8000/access"},
-        {"aud": ["http://localhost:8000/probe"]},
+        {"aud": [f"{URL}/probe"]},
         {"iss": "http://localhost:8000/"},
     ],
 )
