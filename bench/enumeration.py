@@ -30,8 +30,8 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import db, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.accounts import NewUser, add_user, deactivate
+from authserve.users.credentials import MAX_FAILED_SIGN_INS
 from authserve.users.models import User
-from authserve.users.policy import MAX_FAILED_SIGN_INS
 from bench.load import build_request
 from bench.run import KINDS
 from bench.server import AUTHSERVE, ROOT, Gunicorn, database, environment, running, temporary_folder

@@ -43,8 +43,8 @@ from authserve.users.accounts import (
     is_any_account,
     ref_of,
 )
+from authserve.users.credentials import is_password_disabled
 from authserve.users.errors import EmailTakenError
-from authserve.users.policy import is_password_disabled
 from authserve.verification.requests import INVITATION_LIFETIME, make_invitation_link
 
 users_group = Group("users", help="Accounts: make, show, switch on and off, roles, seed.")

@@ -15,7 +15,7 @@ from authserve.ratelimit.throttle import find_block_end, identifier_key
 from authserve.sessions.listing import count_live_sessions
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import User, get_user, ref_of
-from authserve.users.policy import is_password_disabled
+from authserve.users.credentials import is_password_disabled
 from authserve.verification.requests import topics_of
 
 LAST_FAILURES = 10

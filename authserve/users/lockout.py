@@ -8,9 +8,8 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import require_transaction
-from authserve.users.credentials import Credentials
+from authserve.users.credentials import MAX_FAILED_SIGN_INS, Credentials
 from authserve.users.models import TABLE, User
-from authserve.users.policy import MAX_FAILED_SIGN_INS
 
 NO_USER = UUID(int=0)
 """Id that no account has."""
@@ -55,7 +54,7 @@ def count_wrong_password(credentials: Credentials | None, *, request: RequestInf
 
 
 def is_password_enabled() -> ColumnElement[bool]:
-    """Return `not policy.is_password_disabled` as SQL."""
+    """Return `not credentials.is_password_disabled` as SQL."""
     return TABLE.c.failed_sign_ins < MAX_FAILED_SIGN_INS
 
 

@@ -90,8 +90,8 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     # Grows with every new password, so tokens issued under an older one can be refused.
     password_version: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
-    # Wrong passwords in a row, without a device token. At `policy.MAX_FAILED_SIGN_INS` the password
-    # is disabled for unknown devices.
+    # Wrong passwords in a row, without a device token. At `credentials.MAX_FAILED_SIGN_INS` the
+    # password is disabled for unknown devices.
     failed_sign_ins: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), default=True)
     mfa_enabled: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)

@@ -19,8 +19,8 @@ from authserve.database.transactions import transaction
 from authserve.ratelimit.models import RateCounter
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import deactivate
+from authserve.users.credentials import MAX_FAILED_SIGN_INS
 from authserve.users.models import User
-from authserve.users.policy import MAX_FAILED_SIGN_INS
 from tests.support.clients import PASSWORD
 from tests.support.hashing import argon2_asked
 from tests.support.observing import observed

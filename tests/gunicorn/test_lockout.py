@@ -16,8 +16,8 @@ from authserve.database.transactions import read_all, transaction
 from authserve.mail.mailer import MailKind
 from authserve.outbox.models import OutboxMessage
 from authserve.ratelimit.models import RateCounter
+from authserve.users.credentials import MAX_FAILED_SIGN_INS
 from authserve.users.models import User
-from authserve.users.policy import MAX_FAILED_SIGN_INS
 from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
