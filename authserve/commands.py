@@ -7,6 +7,7 @@ from flask_migrate.cli import db as migrations_group
 from authserve.admin.cli import users_group
 from authserve.audit.cli import audit_group
 from authserve.audit.worker import JOBS
+from authserve.auth.seen_devices import purge_forgotten_devices
 from authserve.core.cli import reporting_errors
 from authserve.database.revision import MIGRATIONS_FOLDER
 from authserve.database.transactions import db
@@ -22,7 +23,6 @@ from authserve.ratelimit.throttle import purge_dead_counters
 from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.revoke import purge_dead_sessions
-from authserve.sessions.seen_devices import purge_forgotten_devices
 from authserve.settings.model import SETTINGS
 from authserve.transfer.cli import export_command, import_command
 from authserve.users.released_usernames import purge_released_usernames

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from authserve.auth.device_notice import follow_device
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.policy import SignInFailure, check_sign_in
+from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now

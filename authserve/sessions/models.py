@@ -1,4 +1,4 @@
-"""Tables of sessions and of devices seen at sign-ins."""
+"""The table of sessions."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,25 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
 from authserve.database.transactions import Base, UTCDateTime
-
-
-class SeenDevice(Base):
-    """A browser family in a network from which an account's owner has signed in.
-
-    `digest` is the SHA-256 of account, browser family and network. `sightings` counts days with a
-    sign-in; it is 1 while the device is new.
-    """
-
-    __tablename__ = "seen_devices"
-    __table_args__ = (
-        Index("ix_seen_devices_user_id", "user_id"),
-        Index("ix_seen_devices_last_seen_at", "last_seen_at"),
-    )
-
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    sightings: Mapped[int] = mapped_column(Integer)
 
 
 class Session(Base):

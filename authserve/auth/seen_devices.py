@@ -1,4 +1,4 @@
-"""Browsers and networks from which users sign in, to distinguish new devices from known ones.
+"""Browsers and networks from which users sign in, and the mail about a new one (ASVS 6.3.5).
 
 A row keeps browser family and network only in a digest, together with the account. The digest is
 not secret: its inputs can be guessed, and sessions store them in clear.
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, case, exists, select
 
+from authserve.auth.models import SeenDevice
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
@@ -26,9 +27,15 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
-from authserve.sessions.models import SeenDevice
+from authserve.mail.mailer import MailKind
+from authserve.outbox.inspect import is_owed_since
+from authserve.users.credentials import Credentials
+from authserve.verification.requests import notify
 
 _TABLE = table_of(SeenDevice)
+
+MAIL_INTERVAL = timedelta(days=1)
+"""Least time between two of these mails to one account."""
 
 DEVICE_MEMORY = timedelta(days=90)
 """Time for which a device stays known to an account after its last sign-in (design)."""
@@ -77,7 +84,53 @@ def find_device_network(ip: str | None) -> str:
     return str(ip_network((ip, prefix), strict=False))
 
 
-def record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:
+def follow_device(
+    credentials: Credentials, *, is_known_device: bool, request: RequestInfo, now: datetime
+) -> None:
+    """Record the device of a sign-in, in the open transaction; enqueue a mail if it is new.
+
+    The transaction holds the lock on the user's row, so of two simultaneous sign-ins the second
+    sees the mail of the first.
+
+    Args:
+        credentials: as read before the sign-in.
+        is_known_device: True if the sign-in carried a valid device token of the account.
+        now: the time of the sign-in.
+    """
+    is_new = _record_device(credentials.ref.id, request, now=now)
+    if is_new and not is_known_device and _is_worth_a_mail(credentials, request, now):
+        notify(
+            MailKind.NEW_DEVICE_SIGN_IN,
+            credentials.email,
+            credentials.ref.id,
+            values=_describe(request, now),
+        )
+
+
+def _is_worth_a_mail(credentials: Credentials, request: RequestInfo, now: datetime) -> bool:
+    """Return False for a first sign-in, without other recorded devices, or after a recent mail.
+
+    If the account has a recent sign-in but no other device, devices were not recorded then: by an
+    older release, or with `NEW_DEVICE_MAIL=off`.
+    """
+    before, user_id = credentials.last_login_at, credentials.ref.id
+    if before is None:
+        return False
+    if before > now - DEVICE_MEMORY and not _has_other_devices(user_id, request):
+        return False
+    return not is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now - MAIL_INTERVAL)
+
+
+def _describe(request: RequestInfo, now: datetime) -> dict[str, str | int]:
+    """Return the values of the mail; none is free text from the client."""
+    return {
+        "browser": find_browser(request.user_agent) or "",
+        "ip": request.ip or "",
+        "time": f"{now:%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:
     """Record the device of a sign-in, in the open transaction, with one statement.
 
     Returns:
@@ -111,7 +164,7 @@ def _record(_dialect: str) -> AnyReturning:
     ).returning(_TABLE.c.sightings)
 
 
-def has_other_devices(user_id: UUID, request: RequestInfo) -> bool:
+def _has_other_devices(user_id: UUID, request: RequestInfo) -> bool:
     """Return True if another device than this one is recorded for the account."""
     others = _TABLE.c.user_id == user_id, _TABLE.c.digest != _digest(user_id, request)
     return bool(read_all(select(exists().where(*others)))[0][0])
