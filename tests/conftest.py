@@ -71,6 +71,23 @@ class RememberedRule(Rule):
 Flask.url_rule_class = RememberedRule
 
 
+class SharedStatements(dict[tuple[Any, ...], object]):
+    """Compiled statements of all applications of a process: a fifth of its time would compile them.
+
+    SQLAlchemy's key begins with the dialect, of which each engine has its own.
+    """
+
+    def get(self, key: tuple[Any, ...], default: object = None) -> object:
+        """Return the statement that any engine of the same kind of database compiled."""
+        return super().get((key[0].name, *key[1:]), default)
+
+    def __setitem__(self, key: tuple[Any, ...], compiled: object) -> None:
+        super().__setitem__((key[0].name, *key[1:]), compiled)
+
+
+STATEMENTS = SharedStatements()
+
+
 def memory_folder() -> Path | None:
     """Return a folder where a commit waits for no disk, or None if there is no room for one."""
     folder = Path("/dev/shm")
@@ -234,6 +251,8 @@ def make_app(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Flask]
 
     def make(**changes: object) -> Flask:
         app = create_app(make_settings(database_url, tmp_path, **changes))
+        with app.app_context():
+            db.engine.update_execution_options(compiled_cache=STATEMENTS)
         apps.append(app)
         return app
 
