@@ -1,8 +1,8 @@
 """Fixtures: an application on a migrated database of its own, clients, and a clock that stands.
 
-Every test that takes `app` runs on SQLite and on PostgreSQL. Each gets a copy of a database that
-the real migrations made once: the token check reads on AUTOCOMMIT connections of its own, so an
-outer transaction around a test would hide the truth.
+A test that takes `app` runs on SQLite, or on what a mark of `support/marks.py` names. Each gets a
+copy of a database that the real migrations made once: the token check reads on AUTOCOMMIT
+connections of its own, so an outer transaction around a test would hide the truth.
 """
 
 import json
@@ -214,9 +214,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(mark)
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+@pytest.fixture(scope="module", params=["sqlite"])
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """The kind of database that a test uses: each of the two, unless a mark names others."""
+    """The kind of database that a test uses: SQLite, unless a mark names others."""
     kind: str = request.param
     return kind
 

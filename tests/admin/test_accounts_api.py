@@ -16,7 +16,7 @@ from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 
 USERS = "/api/v1/users"
 
@@ -54,7 +54,6 @@ CALLS = [
 ]
 
 
-@on_sqlite
 @pytest.mark.parametrize(("method", "path", "body", "permission"), CALLS)
 def test_each_call_needs_its_permission_and_no_other(
     app: Flask,
@@ -78,7 +77,6 @@ def test_each_call_needs_its_permission_and_no_other(
     assert one.call(method, url, json=body).status_code in (200, 201, 202, 204, 409)
 
 
-@on_sqlite
 @pytest.mark.parametrize(("method", "path", "body", "_permission"), CALLS[2:])
 def test_each_call_says_that_there_is_no_such_user(
     admin: Caller, method: str, path: str, body: dict[str, object] | None, _permission: str
@@ -110,7 +108,6 @@ def test_nobody_acts_on_somebody_who_may_do_more(
     assert admin.get(f"{USERS}/me").get_json()["email"] == "admin@example.com"
 
 
-@on_sqlite
 def test_holding_all_permissions_makes_no_administrator(app: Flask, admin: Caller) -> None:
     role = {"name": "everything", "permissions": list(Permission)}
     admin.post("/api/v1/roles", json=role)
@@ -214,6 +211,7 @@ def test_a_new_address_ends_the_users_own_pending_change(
     assert admin.get(path).get_json()["email"] == "liddell@example.com"
 
 
+@both_databases
 def test_a_taken_name_changes_nothing(admin: Caller, alice: Caller, bob: Caller) -> None:
     path = f"{USERS}/{alice.id}"
     body = {"display_name": "New", "email": "bob@example.com"}
@@ -227,7 +225,6 @@ def test_a_taken_name_changes_nothing(admin: Caller, alice: Caller, bob: Caller)
     }
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "body",
     [
@@ -259,7 +256,6 @@ def test_the_last_administrator_stays(admin: Caller) -> None:
     assert admin.get(f"{USERS}/me").status_code == 200
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("method", "body"),
     [
@@ -282,12 +278,12 @@ def test_an_own_account_has_calls_of_its_own(
     assert admin.get(path).get_json() == before
 
 
-@on_sqlite
 def test_an_own_name_can_be_changed_by_id(admin: Caller) -> None:
     changed = admin.patch(f"{USERS}/{admin.id}", json={"display_name": "Boss"})
     assert changed.get_json()["display_name"] == "Boss"
 
 
+@both_databases
 def test_twenty_requests_at_once_leave_an_administrator(app: Flask) -> None:
     """Administrators strip, switch off and delete each other, all in the same moment."""
     admins = [register_caller(app, f"admin{n}", roles=("admin",)) for n in range(5)]
@@ -322,6 +318,7 @@ def test_a_triggered_reset_ends_sessions_and_mails_a_link(
     assert login(app.test_client(), "alice").status_code == 200
 
 
+@both_databases
 def test_it_lists_and_ends_a_users_sessions(admin: Caller, alice: Caller) -> None:
     path = f"{USERS}/{alice.id}/sessions"
     (session,) = admin.get(path).get_json()["items"]
@@ -337,6 +334,7 @@ def names(caller: Caller, query: str) -> list[str]:
     return [item["username"] for item in response.get_json()["items"]]
 
 
+@both_databases
 def test_it_filters_the_list(
     app: Flask, clock: time_machine.Traveller, admin: Caller, alice: Caller
 ) -> None:
@@ -363,7 +361,6 @@ def test_it_filters_the_list(
     assert names(admin, "created_before=2030-01-01T13:00:30%2B01:00") == ["alice", "admin"]
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "query",
     [
@@ -394,6 +391,7 @@ def test_it_refuses_malformed_queries(admin: Caller, query: str) -> None:
     assert admin.get(f"{USERS}?{query}").status_code == 422
 
 
+@both_databases
 def test_sign_in_status_tells_every_obstacle(
     app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
 ) -> None:
@@ -429,6 +427,7 @@ def test_sign_in_status_of_the_invited(app: Flask, mailbox: Mailbox, admin: Call
     assert mail["sent_at"] is not None
 
 
+@both_databases
 def test_deletion_leaves_nothing_behind(app: Flask, admin: Caller, alice: Caller) -> None:
     assert admin.delete(f"{USERS}/{alice.id}").status_code == 204
     assert admin.get(f"{USERS}/{alice.id}").status_code == 404
@@ -437,6 +436,7 @@ def test_deletion_leaves_nothing_behind(app: Flask, admin: Caller, alice: Caller
     assert login(app.test_client(), "alice2").status_code == 200
 
 
+@both_databases
 def test_a_search_goes_on_from_its_cursor(admin: Caller, alice: Caller, bob: Caller) -> None:
     emails, cursor = [], ""
     while cursor is not None:
@@ -446,6 +446,7 @@ def test_a_search_goes_on_from_its_cursor(admin: Caller, alice: Caller, bob: Cal
     assert emails == ["admin@example.com", "alice@example.com"]
 
 
+@both_databases
 def test_a_search_takes_a_domain_in_unicode_or_punycode(app: Flask, admin: Caller) -> None:
     register(app.test_client(), "eve", email="eve@münchen.example")
     for query in ("eve@münchen.example", "eve@xn--mnchen-3ya", "@münchen.example", "eve@mü"):
@@ -458,6 +459,7 @@ def changed_by(caller: Caller, path: str, expected: str, body: dict[str, object]
     return caller.call(method, path, json={**body, "expected_updated_at": expected})
 
 
+@both_databases
 def test_a_change_can_be_bound_to_what_was_seen(
     clock: time_machine.Traveller, admin: Caller, alice: Caller
 ) -> None:
@@ -479,7 +481,6 @@ def test_a_change_can_be_bound_to_what_was_seen(
     assert same.get_json() == granted.get_json()
 
 
-@on_sqlite
 @pytest.mark.parametrize("expected", ["yesterday", None, "2030-01-01T12:00:00", 1])
 def test_it_refuses_an_expectation_that_is_no_time(
     admin: Caller, alice: Caller, expected: object
@@ -488,6 +489,7 @@ def test_it_refuses_an_expectation_that_is_no_time(
     assert admin.patch(f"{USERS}/{alice.id}", json=body).status_code == 422
 
 
+@both_databases
 def test_of_twenty_changes_of_one_state_one_succeeds(app: Flask, admin: Caller) -> None:
     alice = register_caller(app, "alice")
     seen, path = alice.user["updated_at"], f"{USERS}/{alice.id}"
@@ -531,7 +533,6 @@ def set_columns(app: Flask, user_id: str, **values: object) -> None:
         session.execute(update(User).where(User.id == UUID(user_id)).values(**values))
 
 
-@on_sqlite
 def test_times_of_invitation_and_activation_are_in_the_own_export(
     app: Flask, mailbox: Mailbox, admin: Caller
 ) -> None:
@@ -545,7 +546,6 @@ def test_times_of_invitation_and_activation_are_in_the_own_export(
     assert user["activated_at"].endswith("Z")
 
 
-@on_sqlite
 def test_an_administrator_who_is_only_invited_does_not_count(app: Flask, admin: Caller) -> None:
     admin.post(USERS, json={"email": "eve@example.com", "roles": ["admin"]})
     assert code(admin.delete(f"{USERS}/me")) == "last_admin"

@@ -21,6 +21,7 @@ from authserve.users.models import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.mail import open_mailbox, work
+from tests.support.marks import both_databases
 from tests.support.people import make_user
 from tests.support.tables import read_table
 
@@ -180,6 +181,7 @@ def test_list_shows_accounts_oldest_first(run: Run, alice: UserRef, only_admin: 
     ]
 
 
+@both_databases
 def test_list_narrows(run: Run, alice: UserRef, only_admin: UserRef) -> None:
     run("deactivate", "alice")
     for options, expected in {
@@ -361,6 +363,7 @@ def test_delete_asks_first(run: Run, alice: UserRef, only_admin: UserRef) -> Non
 # unlock, why, reset-link
 
 
+@both_databases
 def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) -> None:
     client = app.test_client()
     for identifier in ("alice", "alice@example.com"):

@@ -19,7 +19,7 @@ from authserve.verification.policy import Purpose
 from tests.support.clients import Caller
 from tests.support.databases import executed
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.messages import change_messages, links, messages
 from tests.support.problems import assert_problem
 from tests.support.trail import write_events
@@ -78,7 +78,6 @@ def test_it_does_not_tell_whether_another_account_has_a_new_address(
     assert "change_email" not in shape(alice).replace("email_change_", "")
 
 
-@on_sqlite
 def test_a_mail_that_was_asked_for_by_address_is_shown_to_whom_it_went(
     mailbox: Mailbox, app: Flask, alice: Caller, bob: Caller
 ) -> None:
@@ -103,6 +102,7 @@ def test_a_mail_that_was_asked_for_by_address_is_shown_to_whom_it_went(
     assert Purpose.CHANGE_EMAIL in {link["purpose"] for link in export(bob)["links"]}
 
 
+@both_databases
 def test_it_is_read_in_slices(app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(personal_data, "SLICE_ROWS", 3)
     monkeypatch.setattr(personal_data, "PIECE_CHARACTERS", 10)
@@ -120,7 +120,6 @@ def test_it_is_read_in_slices(app: Flask, alice: Caller, monkeypatch: pytest.Mon
     assert ids == sorted(set(ids), reverse=True)
 
 
-@on_sqlite
 def test_it_is_limited(make_app: Callable[..., Flask], alice: Caller) -> None:
     alice.client = make_app(ratelimit_enabled=True).test_client()
     for _ in range(policy.EXPORT.amount):
@@ -147,7 +146,6 @@ def test_own_events_do_not_show_from_where_an_administrator_acted(
     assert admin.get(path).get_json()["items"][1]["user_agent"] == agent["User-Agent"]
 
 
-@on_sqlite
 def test_links_that_are_not_used_stay_out(mailbox: Mailbox, app: Flask, alice: Caller) -> None:
     alice.post(f"{USERS}/me/email", json={"new_email": FREE})
     work(app)

@@ -22,6 +22,7 @@ from authserve.admin.seed import (
 )
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, login
+from tests.support.marks import both_databases
 from tests.support.people import make_user
 
 EXAMPLES = config.ROOT / "docs" / "examples"
@@ -101,6 +102,7 @@ def test_whoever_is_in_the_example_can_sign_in(app: Flask, runner: FlaskCliRunne
         assert login(app.test_client(), row["email"], row["password"]).status_code == 200
 
 
+@both_databases
 def test_a_second_run_adds_what_is_new_and_leaves_the_rest(
     app: Flask, runner: FlaskCliRunner, seed_rows: Seed
 ) -> None:
@@ -181,6 +183,7 @@ def test_progress_is_told_for_each_password(context: None) -> None:
 NOT_AN_ADDRESS = "email: Not a valid email address."
 
 
+@both_databases
 def test_it_tells_the_faults_of_all_rows_by_line_and_writes_none(
     runner: FlaskCliRunner, seed_rows: Seed
 ) -> None:
@@ -258,6 +261,7 @@ def test_a_username_of_another_account_is_refused(
     assert len(users(runner)) == 2
 
 
+@both_databases
 def test_an_account_that_appears_meanwhile_leaves_nothing_half_written(
     runner: FlaskCliRunner, context: None
 ) -> None:

@@ -9,7 +9,6 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from authserve.core.cli import BaseCommand, Command
-from tests.support.marks import on_sqlite
 
 FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 """What Flask and its extensions bring along."""
@@ -36,7 +35,6 @@ def _leaves(
         yield from _leaves((*path, name), child)
 
 
-@on_sqlite
 def test_every_command_reports_its_errors_and_has_json(commands: dict[str, click.Command]) -> None:
     """Make commands of `authserve.core.cli.Group`, or with `cls=Command`."""
     assert [name for name, one in commands.items() if not isinstance(one, BaseCommand)] == []

@@ -8,10 +8,10 @@ from sqlalchemy.exc import IntegrityError
 
 from authserve.audit.models import AuditChain, AuditDetail, AuditEvent
 from authserve.database.transactions import db, read_all, transaction
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
 from tests.support.trail import details_of, event_ids, event_row, write_events
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 REFUSED = "the audit trail is append-only"
 

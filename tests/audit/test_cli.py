@@ -16,6 +16,7 @@ from sqlalchemy import select
 from authserve.audit.models import AuditBatch, AuditEvent
 from authserve.database.transactions import read_all
 from tests.support.clients import Caller
+from tests.support.marks import both_databases
 from tests.support.trail import ALICE, event_ids, seal_all, unguarded, write_events
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -36,6 +37,7 @@ def last_head() -> tuple[int, str]:
 # verify
 
 
+@both_databases
 def test_verify_says_what_it_found(run: Run) -> None:
     write_events(3)
     seal_all()

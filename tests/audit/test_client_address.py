@@ -16,7 +16,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from tests.factories import make_user
 from tests.support.clients import Caller, register_caller
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 
 PATH = "/api/v1/client-address"
@@ -33,7 +33,6 @@ def ask(caller: Caller, peer: str = "198.51.100.9", forwarded_for: str = "") -> 
     return found
 
 
-@on_sqlite
 def test_without_trusted_proxies_it_is_the_peer_whatever_is_claimed(admin: Caller) -> None:
     assert ask(admin, forwarded_for="203.0.113.7, 192.0.2.1") == {
         "address": "198.51.100.9",
@@ -46,7 +45,6 @@ def test_without_trusted_proxies_it_is_the_peer_whatever_is_claimed(admin: Calle
     }
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("count", "forwarded_for", "rule", "address"),
     [
@@ -65,7 +63,6 @@ def test_behind_proxies_it_is_what_the_outermost_trusted_one_saw(
     assert (found["trusted_proxies"], found["peer"]) == (count, "198.51.100.9")
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("peer", "address", "network"),
     [
@@ -81,7 +78,6 @@ def test_it_says_what_an_address_counts_as(
     assert (found["address"], found["network"], found["peer"]) == (address, network, address)
 
 
-@on_sqlite
 def test_only_readers_of_the_trail_may_ask(app: Flask, alice: Caller) -> None:
     assert_problem(alice.get(PATH), 403, "insufficient_permissions")
     assert_problem(app.test_client().get(PATH), 401, "authentication_required")
@@ -119,6 +115,7 @@ def doctor_finding(app: Flask) -> dict[str, Any]:
     return dict(found)
 
 
+@both_databases
 def test_when_all_come_from_one_address_both_places_warn(app: Flask, admin: Caller) -> None:
     with app.app_context():
         happen(users=5, addresses=[HERE])
@@ -149,7 +146,6 @@ def test_otherwise_nobody_is_warned(app: Flask, admin: Caller, recent: dict[str,
     assert doctor_finding(app)["level"] == "ok"
 
 
-@on_sqlite
 def test_only_the_last_day_and_the_last_two_hundred_events_count(
     clock: time_machine.Traveller, context: None
 ) -> None:
@@ -171,7 +167,6 @@ def test_only_the_last_day_and_the_last_two_hundred_events_count(
     assert find_shared_address() is None
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("count", "message"),
     [

@@ -13,6 +13,7 @@ from authserve.audit.models import AuditDetail
 from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from tests.support.databases import executed
+from tests.support.marks import both_databases
 from tests.support.trail import ALICE, event_ids, seal_all, write_events, write_rows
 
 pytestmark = pytest.mark.usefixtures("clock", "context")
@@ -36,6 +37,7 @@ def test_it_yields_every_event_as_the_api_shows_it() -> None:
     assert {item.subject_audit_id for item in exported} == {ALICE.audit_id}
 
 
+@both_databases
 @pytest.mark.usefixtures("two_at_once")
 def test_it_goes_by_time_and_leaves_the_bounds_out(clock: time_machine.Traveller) -> None:
     moments, ids = [], []
@@ -54,6 +56,7 @@ def test_it_goes_by_time_and_leaves_the_bounds_out(clock: time_machine.Traveller
     assert exported(after=moments[4]) == []
 
 
+@both_databases
 @pytest.mark.usefixtures("two_at_once")
 def test_events_of_one_moment_are_neither_doubled_nor_lost() -> None:
     write_rows(7)
@@ -72,6 +75,7 @@ def test_erased_details_are_empty() -> None:
     )
 
 
+@both_databases
 def test_it_reads_in_slices() -> None:
     write_rows(2_500)
     with executed(db.engine) as sent:

@@ -12,7 +12,7 @@ from authserve.audit.nightly import claim_night, find_last_verification, verify_
 from authserve.core.clock import now
 from tests.support.audit import all_events
 from tests.support.crowd import all_at_once, served
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.trail import seal_all, unguarded, write_events
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -27,7 +27,6 @@ def outcomes() -> list[str]:
     return [event.outcome for event in all_events("audit.verified")]
 
 
-@on_sqlite
 def test_it_records_the_extent_of_a_whole_trail(clock: time_machine.Traveller) -> None:
     write_events(2)
     seal_all()
@@ -42,7 +41,6 @@ def test_it_records_the_extent_of_a_whole_trail(clock: time_machine.Traveller) -
     assert (last.at, last.fault) == (now(), None)
 
 
-@on_sqlite
 def test_it_records_the_first_fault(caplog: pytest.LogCaptureFixture) -> None:
     first, _ = write_events(2)
     seal_all()
@@ -58,7 +56,6 @@ def test_it_records_the_first_fault(caplog: pytest.LogCaptureFixture) -> None:
     assert "audit trail was tampered with" in caplog.messages
 
 
-@on_sqlite
 def test_a_night_begins_at_two_in_utc(clock: time_machine.Traveller) -> None:
     verify()
     for hours, count in ((13, 1), (0.99, 1), (0.01, 2), (23.99, 2), (0.01, 3)):
@@ -67,6 +64,7 @@ def test_a_night_begins_at_two_in_utc(clock: time_machine.Traveller) -> None:
         assert len(outcomes()) == count
 
 
+@both_databases
 def test_of_twenty_workers_one_verifies(app: Flask) -> None:
     def work() -> bool:
         with app.app_context():

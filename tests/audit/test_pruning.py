@@ -14,6 +14,7 @@ from authserve.audit.prune import prune_events
 from authserve.audit.verifying import TamperedError, find_fault_of_batch, verify_trail
 from authserve.database.transactions import read_all, transaction
 from tests.support.crowd import all_at_once, served
+from tests.support.marks import both_databases
 from tests.support.trail import (
     event_ids,
     event_row,
@@ -23,7 +24,7 @@ from tests.support.trail import (
     write_rows,
 )
 
-pytestmark = pytest.mark.usefixtures("clock", "context", "small_slices")
+pytestmark = [both_databases, pytest.mark.usefixtures("clock", "context", "small_slices")]
 
 RETENTION = timedelta(days=400)
 

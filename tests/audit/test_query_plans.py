@@ -13,7 +13,10 @@ from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.transactions import db, transaction
 from tests.support.databases import executed
+from tests.support.marks import both_databases
 from tests.support.trail import ALICE, write_rows
+
+pytestmark = both_databases
 
 COMMON, RARE = AuditAction.USER_REGISTERED, AuditAction.USER_DELETED
 

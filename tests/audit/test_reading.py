@@ -7,9 +7,10 @@ import time_machine
 
 from authserve.audit.listing import EventFilters, Position, find_events, position_of
 from authserve.core.clock import now
+from tests.support.marks import both_databases
 from tests.support.trail import event_ids, write_events
 
-pytestmark = pytest.mark.usefixtures("clock", "context")
+pytestmark = [both_databases, pytest.mark.usefixtures("clock", "context")]
 
 HOUR = timedelta(hours=1)
 

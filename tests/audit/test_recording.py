@@ -18,6 +18,7 @@ from authserve.rbac.assignment import set_roles
 from authserve.users.accounts import activate, deactivate, get_user_by_reference, ref_of
 from tests.support.audit import Recorded, all_events
 from tests.support.clients import PASSWORD
+from tests.support.marks import both_databases
 from tests.support.people import make_user
 
 ADDRESS = "192.0.2.7"
@@ -125,6 +126,7 @@ def test_failed_sign_ins(app: Flask, alice: UserRef) -> None:
         )
 
 
+@both_databases
 def test_a_changed_profile(app: Flask, alice: UserRef) -> None:
     token = sign_in(app, "alice").get_json()["access_token"]
     count = len(all_events())
@@ -135,6 +137,7 @@ def test_a_changed_profile(app: Flask, alice: UserRef) -> None:
     assert_recorded(event, "user.profile_changed", actor=alice, subject=alice, fields=fields)
 
 
+@both_databases
 def test_switching_an_account_off_and_on(alice: UserRef) -> None:
     root = Actor(user=make_user("root", roles=["admin"]))
     count = len(all_events())
@@ -204,6 +207,7 @@ def test_a_changed_detail_does_not_fit_the_digest(alice: UserRef) -> None:
     assert details_digest(bytes(16), kept) != event.details_digest
 
 
+@both_databases
 def test_a_use_case_that_fails_leaves_no_event(alice: UserRef) -> None:
     count = len(all_events())
 
@@ -217,6 +221,7 @@ def test_a_use_case_that_fails_leaves_no_event(alice: UserRef) -> None:
     assert len(all_events()) == count
 
 
+@both_databases
 def test_what_cannot_be_recorded_does_not_happen(app: Flask, alice: UserRef) -> None:
     """The trail is no best effort: without it, nobody is switched off and nobody registers."""
     with transaction() as session:

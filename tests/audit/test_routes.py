@@ -15,7 +15,7 @@ from authserve.users.accounts import delete_user, get_user, ref_of
 from authserve.users.models import User
 from tests.factories import REQUEST, make_user
 from tests.support.clients import Caller, login
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.trail import write_events
 
@@ -86,6 +86,7 @@ def test_only_who_may_read_it_does(client: FlaskClient, charlie: Caller) -> None
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@both_databases
 def test_it_filters_by_action_actor_and_subject(admin: Caller, alice: Caller, bob: Caller) -> None:
     path = f"/api/v1/users/{alice.id}/sessions"
     assert admin.delete(path).status_code == 204
@@ -99,6 +100,7 @@ def test_it_filters_by_action_actor_and_subject(admin: Caller, alice: Caller, bo
     assert {item["subject_id"] for item in items(admin, ALL, subject_id=bob.id)} == {str(bob.id)}
 
 
+@both_databases
 def test_it_filters_by_time_and_leaves_the_bounds_out(admin: Caller, alice: Caller) -> None:
     everything = items(admin, ALL)
     middle = everything[2]["occurred_at"]
@@ -135,6 +137,7 @@ def test_it_refuses_what_it_does_not_understand(admin: Caller, name: str, value:
     assert set(problem["errors"]) == {name}
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("path", "bounds"),
     [
@@ -159,6 +162,7 @@ def test_its_pages_hold_every_event_once(admin: Caller, path: str, bounds: dict[
     assert pages == -(-len(everything) // 3)
 
 
+@both_databases
 def test_a_page_stays_as_it_was_while_events_are_added(admin: Caller) -> None:
     first = admin.get(ALL, query_string={"limit": 1}).get_json()
     query = {"limit": 1, "cursor": first["next_cursor"]}
@@ -170,6 +174,7 @@ def test_a_page_stays_as_it_was_while_events_are_added(admin: Caller) -> None:
 # GET /users/me/events
 
 
+@both_databases
 def test_everybody_sees_what_they_did_and_what_happened_to_them(
     admin: Caller, alice: Caller
 ) -> None:
@@ -233,6 +238,7 @@ def test_the_events_of_a_deleted_user_stay_without_personal_data(
     assert deleted in items(admin, ALL, actor_id=alices)
 
 
+@both_databases
 def test_an_account_of_an_earlier_release_is_found_by_its_id_after_its_deletion(
     app: Flask, admin: Caller
 ) -> None:
@@ -249,11 +255,11 @@ def test_an_account_of_an_earlier_release_is_found_by_its_id_after_its_deletion(
     assert found == ["user.deleted", "user.registered"]
 
 
-@on_sqlite
 def test_no_event_is_found_by_an_id_that_no_user_had(admin: Caller) -> None:
     assert items(admin, ALL, subject_id=uuid4()) == []
 
 
+@both_databases
 def test_it_filters_by_the_id_of_the_request(admin: Caller, alice: Caller) -> None:
     headers = {"X-Correlation-ID": "look-for-me"}
     alice.patch("/api/v1/users/me", json={"display_name": "A"}, headers=headers)
@@ -264,7 +270,6 @@ def test_it_filters_by_the_id_of_the_request(admin: Caller, alice: Caller) -> No
     assert items(admin, ALL, correlation_id="LOOK-FOR-ME") == []
 
 
-@on_sqlite
 @pytest.mark.parametrize("value", ["", "a b", "x" * 65, "a\n", "ä", "*"])
 def test_it_refuses_what_is_no_id_of_a_request(admin: Caller, value: str) -> None:
     answer = admin.get(ALL, query_string={"correlation_id": value})

@@ -18,7 +18,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import db, read_all, transaction
 from tests.support.crowd import all_at_once, served
 from tests.support.databases import executed
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.trail import (
     detail_row,
     event_ids,
@@ -29,7 +29,7 @@ from tests.support.trail import (
     write_rows,
 )
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 SEALERS = 20
 

@@ -27,6 +27,7 @@ from authserve.core.actor import UserRef
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
 from tests.factories import make_user
+from tests.support.marks import both_databases
 from tests.support.trail import (
     delete_from_trail,
     detail_row,
@@ -65,6 +66,7 @@ def fault() -> str:
     return str(caught.value)
 
 
+@both_databases
 def test_a_trail_that_nobody_touched_is_whole(trail: Trail) -> None:
     found = verify_trail()
     (end,) = read_all(select(AuditChain.head))
@@ -72,11 +74,13 @@ def test_a_trail_that_nobody_touched_is_whole(trail: Trail) -> None:
     assert found.head == end.head
 
 
+@both_databases
 def test_an_empty_trail_is_whole() -> None:
     found = verify_trail()
     assert (found.batches, found.events, found.unsealed, found.head) == (0, 0, 0, bytes(32))
 
 
+@both_databases
 def test_it_tells_its_progress_batch_by_batch(trail: Trail) -> None:
     told: list[int] = []
     verify_trail(progress=told.append)
@@ -87,6 +91,7 @@ def test_it_tells_its_progress_batch_by_batch(trail: Trail) -> None:
 # What is no tampering
 
 
+@both_databases
 def test_erased_details_leave_the_chain_valid(trail: Trail) -> None:
     delete_from_trail()
     assert read_all(select(func.count(AuditDetail.event_id)))[0][0] == 0
@@ -137,6 +142,7 @@ EVENT_CHANGES = {
 }
 
 
+@both_databases
 def test_it_names_an_event_of_which_anything_was_changed(trail: Trail) -> None:
     (row,) = read_all(select(AuditEvent.__table__).where(AuditEvent.id == trail.ids[3]))
     for column, value in EVENT_CHANGES.items():
@@ -148,6 +154,7 @@ def test_it_names_an_event_of_which_anything_was_changed(trail: Trail) -> None:
         assert verify_trail().events == 6, column
 
 
+@both_databases
 def test_every_column_of_an_event_is_sealed() -> None:
     names = {column.name for column in AuditEvent.__table__.columns}
     assert names == {*EVENT_CHANGES, "id"}
@@ -165,6 +172,7 @@ def test_it_names_the_first_of_several(trail: Trail) -> None:
     assert fault().startswith(f"event {trail.ids[1]} was changed")
 
 
+@both_databases
 def test_it_names_an_event_that_was_removed(trail: Trail) -> None:
     with unguarded() as session:
         session.execute(delete(AuditEvent).where(AuditEvent.id == trail.ids[4]))
@@ -235,6 +243,7 @@ def test_it_notices_events_that_were_exchanged(trail: Trail) -> None:
     assert fault().startswith(f"event {trail.ids[3]} was changed, or put into another's place")
 
 
+@both_databases
 @pytest.mark.parametrize("batch_seq", [0, 99, None])
 def test_it_names_an_event_that_no_batch_holds(trail: Trail, batch_seq: int | None) -> None:
     with unguarded() as session:
@@ -307,6 +316,7 @@ def test_it_names_an_event_whose_details_were_changed(trail: Trail, is_sealed: b
         assert verify_trail().events == 6
 
 
+@both_databases
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_it_names_an_event_of_a_living_user_whose_details_were_removed(
     trail: Trail, is_sealed: bool
@@ -395,6 +405,7 @@ def test_it_names_a_batch_that_was_changed(trail: Trail) -> None:
         assert verify_trail().batches == 3, column
 
 
+@both_databases
 def test_every_column_of_a_batch_is_sealed() -> None:
     others = {"seq", "head", "event_digests", "pruned_at", "mac"}
     assert {*HEAD_COLUMNS, *others} == {column.name for column in AuditBatch.__table__.columns}
@@ -459,6 +470,7 @@ def cut_tail(session: Session, trail: Trail) -> None:
     session.execute(delete(AuditBatch).where(AuditBatch.seq > 1))
 
 
+@both_databases
 def test_it_notices_that_the_tail_was_cut(trail: Trail) -> None:
     with unguarded() as session:
         cut_tail(session, trail)
@@ -504,6 +516,7 @@ def test_it_notices_that_the_note_of_the_end_was_removed(trail: Trail) -> None:
     assert fault() == "the note of the chain's end was removed (table audit_chain)"
 
 
+@both_databases
 def test_it_notices_that_events_can_be_deleted(trail: Trail) -> None:
     with transaction() as session:
         session.execute(text("UPDATE audit_chain SET is_pruning = true"))
@@ -524,6 +537,7 @@ def test_a_former_secret_still_vouches(trail: Trail, make_app: Callable[..., Fla
             assert NO_MAC in fault()
 
 
+@both_databases
 def test_after_rewrapping_a_former_secret_can_go(
     trail: Trail, make_app: Callable[..., Flask]
 ) -> None:

@@ -13,6 +13,7 @@ from authserve.audit.worker import JOBS, SEAL_SECS
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.outbox.worker import HEARTBEAT, MAINTENANCE_SECS, SCHEDULED_JOBS, Worker
+from tests.support.marks import both_databases
 from tests.support.trail import event_ids, places, seal_all, write_events
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -79,6 +80,7 @@ def test_it_prunes_at_the_start_and_every_ten_minutes(
     assert left == [0, 1, 0]
 
 
+@both_databases
 def test_a_broken_chain_does_not_stop_the_worker(
     turns: Turns, caplog: pytest.LogCaptureFixture, make_batch: Callable[[], None]
 ) -> None:

@@ -17,7 +17,7 @@ from authserve.users.models import User
 from tests.support.clients import PASSWORD, login, register, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.hashing import argon2_asked
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -84,6 +84,7 @@ def test_a_second_link_and_a_use_and_a_day_end_a_link(
     assert count_users(app) == 1
 
 
+@both_databases
 def test_where_there_is_an_account_there_is_no_link_and_no_use_of_one(
     app: Flask, client: FlaskClient, runner: FlaskCliRunner
 ) -> None:
@@ -109,7 +110,6 @@ def test_a_refused_password_leaves_the_link_good(
     assert post(client, token).status_code == 201
 
 
-@on_sqlite
 def test_rules_for_visitors_do_not_bind_it(make_app: Callable[..., Flask]) -> None:
     app = make_app(
         registration=Registration.CLOSED,
@@ -121,6 +121,7 @@ def test_rules_for_visitors_do_not_bind_it(make_app: Callable[..., Flask]) -> No
     assert login(app.test_client(), "root@example.com").status_code == 200
 
 
+@both_databases
 def test_twenty_concurrent_callers_make_one_administrator(
     app: Flask, runner: FlaskCliRunner
 ) -> None:
@@ -135,6 +136,7 @@ def test_twenty_concurrent_callers_make_one_administrator(
     assert count_users(app) == len(audit_trail(app, "user.created")) == 1
 
 
+@both_databases
 def test_beside_others_who_register_it_is_made_or_not_at_all(
     app: Flask, runner: FlaskCliRunner
 ) -> None:

@@ -18,7 +18,7 @@ from authserve.users.accounts import deactivate
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.crowd import all_at_once, persistently
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions
 from tests.support.tokens import claims_of, header_of
@@ -46,13 +46,11 @@ NAMES = (
 )
 
 
-@on_sqlite
 def test_an_account_has_two_names_each_in_any_letter_case(app: Flask, alice: Caller) -> None:
     for name in NAMES:
         assert login(app.test_client(), name).status_code == 200
 
 
-@on_sqlite
 def test_composed_and_decomposed_letters_are_the_same_password(app: Flask) -> None:
     composed = unicodedata.normalize("NFC", "Ärgernisse überall")
     decomposed = unicodedata.normalize("NFD", composed)
@@ -63,7 +61,6 @@ def test_composed_and_decomposed_letters_are_the_same_password(app: Flask) -> No
     assert login(app.test_client(), "bob", composed).status_code == 200
 
 
-@on_sqlite
 def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice: Caller) -> None:
     clock.shift(0.75)
     tokens = login(app.test_client(), "alice").get_json()
@@ -98,12 +95,12 @@ def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice:
     assert tokens["session_id"] != alice.tokens["session_id"]
 
 
-@on_sqlite
 def test_no_password_is_too_old(clock: Clock, app: Flask, alice: Caller) -> None:
     clock.shift(timedelta(days=10_000))
     assert login(app.test_client(), "alice").status_code == 200
 
 
+@both_databases
 def test_unknown_names_and_wrong_passwords_are_answered_alike(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     responses = [
@@ -120,7 +117,6 @@ def test_unknown_names_and_wrong_passwords_are_answered_alike(app: Flask, alice:
     assert len({tuple({**p, "correlation_id": ""}.items()) for p in problems}) == 1
 
 
-@on_sqlite
 def test_an_account_without_a_password_is_answered_like_none(app: Flask, alice: Caller) -> None:
     change_user(app, password_hash=None)
     assert_problem(login(app.test_client(), "alice"), 401, "invalid_credentials")
@@ -147,7 +143,6 @@ def test_the_state_of_an_account_is_told_after_the_right_password_alone(make_app
     assert count_sessions(app) == 0
 
 
-@on_sqlite
 def test_a_failure_is_audited_with_its_reason(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     login(client, "alice", "wrong")
@@ -162,6 +157,7 @@ def test_a_failure_is_audited_with_its_reason(app: Flask, alice: Caller) -> None
     )
 
 
+@both_databases
 def test_twenty_at_once_all_get_in(app: Flask, alice: Caller) -> None:
     answers = all_at_once([lambda: persistently(lambda: login(app.test_client(), "alice"))] * 20)
     assert [answer.status_code for answer in answers] == [200] * 20
@@ -169,6 +165,7 @@ def test_twenty_at_once_all_get_in(app: Flask, alice: Caller) -> None:
     assert count_sessions(app, revoked_at=None) == 21
 
 
+@both_databases
 def test_twenty_at_once_get_in_while_their_hash_is_replaced(app: Flask, alice: Caller) -> None:
     """The first of them stores a hash of today's parameters; the others had verified the old."""
     change_user(app, password_hash=bcrypt.using(rounds=4).hash(PASSWORD))
@@ -178,6 +175,7 @@ def test_twenty_at_once_get_in_while_their_hash_is_replaced(app: Flask, alice: C
     assert login(app.test_client(), "alice").status_code == 200
 
 
+@both_databases
 def test_sixty_at_once_leave_fifty_sessions(app: Flask, alice: Caller) -> None:
     calls = [lambda: persistently(lambda: login(app.test_client(), "alice"))] * 60
     answers = all_at_once(calls)
@@ -189,6 +187,7 @@ def test_sixty_at_once_leave_fifty_sessions(app: Flask, alice: Caller) -> None:
     assert len(evictions) == 61 - MAX_SESSIONS_PER_USER
 
 
+@both_databases
 def test_a_deactivation_and_sign_ins_at_once_leave_nobody_in(app: Flask, alice: Caller) -> None:
     def switch_off() -> None:
         with app.app_context():

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from tests.support.clients import Caller, login
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, live_session_row
 from tests.support.tokens import Forge, encode, forge
@@ -30,6 +30,7 @@ def refresh(app: Flask, token: str) -> dict[str, str]:
     return tokens
 
 
+@both_databases
 def test_an_access_token_ends_its_session(app: Flask, alice: Caller) -> None:
     other = login(app.test_client(), "alice").get_json()
     assert alice.post(LOGOUT).status_code == 204
@@ -53,7 +54,6 @@ def test_an_expired_access_token_ends_its_live_session(
     assert_problem(alice.post(LOGOUT), 401, "session_revoked")
 
 
-@on_sqlite
 def test_an_expired_session_has_nothing_left_to_end(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -69,7 +69,6 @@ def test_a_refresh_token_ends_its_session(app: Flask, alice: Caller) -> None:
     assert_problem(logout(app, alice.tokens["refresh_token"]), 401, "session_revoked")
 
 
-@on_sqlite
 def test_a_superseded_refresh_token_ends_its_session(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -82,7 +81,6 @@ def test_a_superseded_refresh_token_ends_its_session(
     assert refresh(app, tokens["refresh_token"])["code"] == "session_revoked"
 
 
-@on_sqlite
 def test_an_expired_refresh_token_ends_nothing(clock: Clock, app: Flask, alice: Caller) -> None:
     first = alice.tokens["refresh_token"]
     clock.shift(timedelta(days=10))
@@ -106,7 +104,6 @@ def test_a_refresh_token_of_another_family_ends_nothing(
     assert alice.get("/api/v1/users/me").status_code == 200
 
 
-@on_sqlite
 def test_it_wants_a_token_and_nothing_else(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     assert_problem(client.post(LOGOUT), 401, "authentication_required")
@@ -117,6 +114,7 @@ def test_it_wants_a_token_and_nothing_else(app: Flask, alice: Caller) -> None:
     assert alice.post(LOGOUT, json={}).status_code == 204
 
 
+@both_databases
 def test_logout_all_ends_every_session_of_the_caller(
     clock: Clock, app: Flask, alice: Caller, charlie: Caller
 ) -> None:
@@ -133,7 +131,6 @@ def test_logout_all_ends_every_session_of_the_caller(
     assert event["details"]["reason"] == "logout_all"
 
 
-@on_sqlite
 @pytest.mark.parametrize("body", [None, {}, {"include": []}, {"include": ["api-keys", "apps"]}])
 def test_logout_everywhere_can_include_what_there_is(
     alice: Caller, body: dict[str, object] | None
@@ -142,7 +139,6 @@ def test_logout_everywhere_can_include_what_there_is(
     assert_problem(alice.get("/api/v1/users/me"), 401, "session_revoked")
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "body", [{"include": ["everything"]}, {"include": "apps"}, {"include": ["apps"] * 3}, {"x": 1}]
 )

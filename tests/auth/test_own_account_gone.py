@@ -11,6 +11,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.http.authentication import AUTHENTICATOR
 from authserve.users.accounts import delete_user
 from tests.support.clients import PASSWORD, Caller
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 
 NEW = {"current_password": PASSWORD, "new_password": "another horse, another staple"}
@@ -26,6 +27,7 @@ CALLS: dict[str, Callable[[Caller], TestResponse]] = {
 }
 
 
+@both_databases
 @pytest.mark.parametrize("call", CALLS)
 def test_it_is_answered_like_an_ended_session(app: Flask, alice: Caller, call: str) -> None:
     authenticate = AUTHENTICATOR.of(app)

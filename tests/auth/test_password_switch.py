@@ -21,7 +21,7 @@ from tests.factories import make_user
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import all_at_once, served
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions
 
@@ -174,6 +174,7 @@ def test_an_administrator_sees_it(app: Flask, admin: Caller, switched_off: Calle
     assert status["mails"][0]["kind"] == "password_disabled"
 
 
+@both_databases
 def test_a_sign_in_begins_the_count_anew(app: Flask, alice: Caller) -> None:
     device = alice.tokens["device_token"]
     for fields in ({}, {"device_token": device}):
@@ -182,7 +183,6 @@ def test_a_sign_in_begins_the_count_anew(app: Flask, alice: Caller) -> None:
         assert failures(app) == 0
 
 
-@on_sqlite
 def test_both_names_count_and_a_known_device_does_not(app: Flask, alice: Caller) -> None:
     device = alice.tokens["device_token"]
     for name in (EMAIL, "alice", "Alice "):
@@ -192,13 +192,11 @@ def test_both_names_count_and_a_known_device_does_not(app: Flask, alice: Caller)
     assert failures(app) == 3
 
 
-@on_sqlite
 def test_what_the_throttle_refuses_is_not_counted(clock: Clock, app: Flask, alice: Caller) -> None:
     assert [attempt(app, EMAIL).status_code for _ in range(9)] == [401] * 5 + [429] * 4
     assert failures(app) == 5
 
 
-@on_sqlite
 def test_wrong_passwords_behind_a_token_count_and_the_right_one_goes_on(
     clock: Clock, app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
@@ -211,7 +209,6 @@ def test_wrong_passwords_behind_a_token_count_and_the_right_one_goes_on(
     assert attempt(app, EMAIL, PASSWORD).status_code == 401
 
 
-@on_sqlite
 def test_who_comes_by_a_link_is_a_stranger(
     app: Flask, mailbox: Mailbox, switched_off: Caller
 ) -> None:
@@ -224,6 +221,7 @@ def test_who_comes_by_a_link_is_a_stranger(
     assert switched_off.post(path, json={"token": token}).status_code == 204
 
 
+@both_databases
 def test_counting_changes_nothing_else_of_an_account(
     clock: Clock, app: Flask, switched_off: Caller
 ) -> None:
@@ -235,6 +233,7 @@ def test_counting_changes_nothing_else_of_an_account(
     assert switched_off.get("/api/v1/users/me").get_json()["updated_at"] == before
 
 
+@both_databases
 @pytest.mark.usefixtures("context")
 def test_a_count_is_of_one_password(app: Flask, alice: Caller) -> None:
     outdated = get_credentials(alice.id)
@@ -254,7 +253,6 @@ def test_without_a_password_there_is_nothing_to_switch_off(app: Flask, mailbox: 
     assert letters(app, mailbox) == []
 
 
-@on_sqlite
 def test_the_password_of_a_deactivated_account_is_switched_off_without_a_mail(
     app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
@@ -284,7 +282,6 @@ class ObservedHasher(PasswordHasher):
         return verification
 
 
-@on_sqlite
 def test_a_password_that_is_switched_off_is_not_even_checked(
     app: Flask, switched_off: Caller
 ) -> None:
@@ -295,6 +292,7 @@ def test_a_password_that_is_switched_off_is_not_even_checked(
     assert hasher.checked == [None]
 
 
+@both_databases
 def test_the_right_password_is_refused_that_was_being_checked_when_it_was_switched_off(
     app: Flask, alice: Caller
 ) -> None:
@@ -316,6 +314,7 @@ def test_the_right_password_is_refused_that_was_being_checked_when_it_was_switch
 # Crowds.
 
 
+@both_databases
 def test_of_twenty_who_count_at_once_one_switches_it_off(
     app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
@@ -331,6 +330,7 @@ def test_of_twenty_who_count_at_once_one_switches_it_off(
     assert len(letters(app, mailbox)) == 1
 
 
+@both_databases
 def test_a_count_that_rolls_back_switches_nothing_off(
     app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:

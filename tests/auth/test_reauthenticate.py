@@ -7,7 +7,6 @@ from flask import Flask
 
 from authserve.core.clock import now
 from tests.support.clients import PASSWORD, Caller, login
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, live_session_row
 from tests.support.tokens import claims_of, forge
@@ -27,7 +26,6 @@ def refresh(alice: Caller) -> None:
     alice.tokens |= alice.client.post("/api/v1/auth/refresh", json=body).get_json()
 
 
-@on_sqlite
 def test_a_sign_in_is_fresh_for_five_minutes(clock: Clock, alice: Caller) -> None:
     assert claims_of(alice.tokens["access_token"])["fresh"] == seconds() + 300
 
@@ -60,7 +58,6 @@ def test_it_gives_a_fresh_access_token_of_the_same_session(
     assert event["actor_audit_id"] == event["subject_audit_id"] is not None
 
 
-@on_sqlite
 def test_the_refresh_token_goes_on_as_before(clock: Clock, alice: Caller) -> None:
     assert alice.post(PATH, json={"password": PASSWORD}).status_code == 200
     refresh(alice)
@@ -80,13 +77,11 @@ def test_a_stale_token_may_not_delete_the_account(clock: Clock, alice: Caller) -
     assert alice.delete("/api/v1/users/me").status_code == 204
 
 
-@on_sqlite
 def test_a_token_is_fresh_until_the_last_instant(clock: Clock, alice: Caller) -> None:
     clock.shift(timedelta(seconds=300) - timedelta(microseconds=1))
     assert alice.delete("/api/v1/users/me").status_code == 204
 
 
-@on_sqlite
 def test_freshness_is_judged_by_the_claim_alone(clock: Clock, app: Flask, alice: Caller) -> None:
     """Another device that has just reauthenticated makes no other token fresh."""
     good = forge(app, "access", alice.tokens["access_token"])
@@ -107,7 +102,6 @@ def test_a_wrong_password_is_told_and_audited(app: Flask, alice: Caller) -> None
     assert event["actor_audit_id"] == event["subject_audit_id"] is not None
 
 
-@on_sqlite
 def test_it_wants_a_live_session(app: Flask, alice: Caller) -> None:
     other = login(app.test_client(), "alice").get_json()
     assert alice.delete(f"/api/v1/users/me/sessions/{other['session_id']}").status_code == 204
@@ -118,7 +112,6 @@ def test_it_wants_a_live_session(app: Flask, alice: Caller) -> None:
     assert_problem(response, 401, "authentication_required")
 
 
-@on_sqlite
 def test_it_wants_a_password_and_nothing_else(alice: Caller) -> None:
     for body in ({}, {"password": ""}, {"password": 5}, {"password": PASSWORD, "user": "bob"}):
         assert_problem(alice.post(PATH, json=body), 422, "validation_failed")

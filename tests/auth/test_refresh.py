@@ -18,7 +18,7 @@ from authserve.database.transactions import transaction
 from authserve.rbac.models import Role, UserRole
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login, register_caller
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, live_session_row
 from tests.support.tokens import claims_of, encode, forge
@@ -57,6 +57,7 @@ def test_it_gives_a_new_pair_of_the_same_session(clock: Clock, alice: Caller) ->
     assert me.status_code == 200
 
 
+@both_databases
 @pytest.mark.parametrize("roles", [(), ("user",), ("zoo-keeper", "user", "admin", "a.b_c")])
 def test_it_tells_of_the_user_as_they_are_now(
     make_app: Callable[..., Flask], roles: tuple[str, ...]
@@ -83,6 +84,7 @@ def test_it_tells_of_the_user_as_they_are_now(
         assert claims["amr"] == ["pwd"]
 
 
+@both_databases
 def test_one_who_was_deactivated_past_all_events_gets_no_pair(app: Flask, alice: Caller) -> None:
     """Deactivation ends sessions; should a row say otherwise, the account's own state counts."""
     with app.app_context(), transaction() as session:
@@ -90,7 +92,6 @@ def test_one_who_was_deactivated_past_all_events_gets_no_pair(app: Flask, alice:
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, "session_revoked")
 
 
-@on_sqlite
 def test_a_refreshed_access_token_is_stale(clock: Clock, alice: Caller) -> None:
     signed_in_at = int(now().timestamp())
     clock.shift(60)
@@ -102,7 +103,6 @@ def test_a_refreshed_access_token_is_stale(clock: Clock, alice: Caller) -> None:
     assert claims["exp"] == signed_in_at + 660
 
 
-@on_sqlite
 def test_no_access_token_outlives_its_session(clock: Clock, app: Flask, alice: Caller) -> None:
     """Whichever of the two limits is nearer, and however its fraction of a second is rounded."""
     for column in ("expires_at", "idle_expires_at"):
@@ -117,14 +117,12 @@ def test_no_access_token_outlives_its_session(clock: Clock, app: Flask, alice: C
         assert response.get_json()["expires_in"] == 90
 
 
-@on_sqlite
 def test_the_last_refresh_ends_with_the_session(clock: Clock, app: Flask, alice: Caller) -> None:
     change_session(app, alice.session_id, expires_at=now() + timedelta(seconds=90.9))
     tokens = refresh(alice.client, alice.tokens["refresh_token"]).get_json()
     assert (tokens["expires_in"], tokens["refresh_expires_in"]) == (90, 90)
 
 
-@on_sqlite
 def test_the_token_may_come_as_bearer(alice: Caller) -> None:
     for scheme in ("Bearer", "bearer", "BEARER"):
         headers = {"Authorization": f"{scheme} {alice.tokens['refresh_token']}"}
@@ -135,7 +133,6 @@ def test_the_token_may_come_as_bearer(alice: Caller) -> None:
     assert response.status_code == 200
 
 
-@on_sqlite
 def test_a_token_in_the_body_and_as_bearer_is_refused(app: Flask, alice: Caller) -> None:
     row = live_session_row(app, alice.session_id)
     token = alice.tokens["refresh_token"]
@@ -145,7 +142,6 @@ def test_a_token_in_the_body_and_as_bearer_is_refused(app: Flask, alice: Caller)
     assert live_session_row(app, alice.session_id) == row
 
 
-@on_sqlite
 def test_without_a_token_there_is_nothing_to_refresh(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     for kwargs in ({}, {"json": {}}):
@@ -157,7 +153,6 @@ def test_without_a_token_there_is_nothing_to_refresh(app: Flask, alice: Caller) 
     assert_problem(response, 422, "validation_failed")
 
 
-@on_sqlite
 def test_a_token_that_is_no_text_is_refused(alice: Caller) -> None:
     for value in (None, 5, True, ["a"], {"a": "b"}):
         response = alice.client.post(PATH, json={"refresh_token": value})
@@ -165,6 +160,7 @@ def test_a_token_that_is_no_text_is_refused(alice: Caller) -> None:
         assert list(problem["errors"]) == ["refresh_token"]
 
 
+@both_databases
 def test_a_retry_within_the_grace_gets_a_pair_that_goes_on(clock: Clock, alice: Caller) -> None:
     token = alice.tokens["refresh_token"]
     pairs = [refresh(alice.client, token).get_json()]
@@ -181,7 +177,6 @@ def test_a_retry_within_the_grace_gets_a_pair_that_goes_on(clock: Clock, alice: 
         assert refresh(alice.client, pair["refresh_token"]).status_code == 200
 
 
-@on_sqlite
 def test_the_log_tells_a_retry_from_the_first_use(
     alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,6 +188,7 @@ def test_the_log_tells_a_retry_from_the_first_use(
     assert [getattr(line, "outcome", None) for line in lines] == ["rotated", "retried", None]
 
 
+@both_databases
 def test_reuse_signs_everybody_out(
     clock: Clock, app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,7 +213,6 @@ def test_reuse_signs_everybody_out(
     assert_problem(me, 401, "session_revoked")
 
 
-@on_sqlite
 def test_nothing_of_a_refresh_token_is_logged_or_kept(
     app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -315,7 +310,6 @@ def test_of_several_causes_the_contracts_first_is_told(
     assert wrong == {}
 
 
-@on_sqlite
 def test_a_signature_is_judged_before_anything_it_signs(clock: Clock, alice: Caller) -> None:
     head, _, signature = alice.tokens["refresh_token"].rpartition(".")
     tampered = f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
@@ -324,7 +318,6 @@ def test_a_signature_is_judged_before_anything_it_signs(clock: Clock, alice: Cal
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, "token_expired")
 
 
-@on_sqlite
 @pytest.mark.parametrize("days", [14, 15, 31])
 def test_an_expired_token_of_an_ended_session_is_expired(
     clock: Clock, app: Flask, alice: Caller, days: int
@@ -336,7 +329,6 @@ def test_an_expired_token_of_an_ended_session_is_expired(
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, code)
 
 
-@on_sqlite
 def test_the_idle_limit_holds_though_the_tokens_own_time_has_leeway(
     clock: Clock, alice: Caller
 ) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import make_settings
 from tests.support.clients import PASSWORD, login, register
 from tests.support.crowd import all_at_once, persistently
 from tests.support.hashing import argon2_asked
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -70,6 +70,7 @@ def test_an_address_and_a_password_are_enough(client: FlaskClient) -> None:
     assert (made["username"], made["display_name"]) == (None, None)
 
 
+@both_databases
 def test_what_is_taken_is_told_in_any_letter_case(app: Flask, client: FlaskClient) -> None:
     register(client, "alice")
     taken = register(client, "alice2", email="ALICE@EXAMPLE.COM")
@@ -80,6 +81,7 @@ def test_what_is_taken_is_told_in_any_letter_case(app: Flask, client: FlaskClien
     assert len(audit_trail(app, "user.registered")) == 1
 
 
+@both_databases
 def test_twenty_concurrent_registrations_of_one_address_make_one_account(app: Flask) -> None:
     def call(number: int) -> TestResponse:
         email = "alice@example.com" if number % 2 else "Alice@EXAMPLE.com"
@@ -94,6 +96,7 @@ def test_twenty_concurrent_registrations_of_one_address_make_one_account(app: Fl
     assert count_users(app) == len(audit_trail(app, "user.registered")) == 1
 
 
+@both_databases
 def test_twenty_concurrent_registrations_of_one_username_make_one_account(app: Flask) -> None:
     def call(number: int) -> TestResponse:
         client, username = app.test_client(), "alice" if number % 2 else "ALICE"
@@ -138,7 +141,6 @@ def test_unacceptable_fields_are_told_and_make_nobody(app: Flask, client: FlaskC
     assert count_users(app) == 0
 
 
-@on_sqlite
 def test_the_host_of_the_service_is_no_password(make_app: Callable[..., Flask]) -> None:
     client = make_app(public_url="https://login.wonderland.example:8443").test_client()
     for own in ("login.wonderland.example", "Login.Wonderland.Example", "Wonderland26!"):

@@ -23,7 +23,7 @@ from authserve.users.models import User
 from tests.support.clients import PASSWORD, register
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.observing import observed
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -108,6 +108,7 @@ def test_a_device_token_causes_no_mail_and_makes_its_network_known(
     assert count_mails(app) == 1
 
 
+@both_databases
 def test_a_device_is_known_for_90_days(app: Flask, clock: time_machine.Traveller) -> None:
     register(app.test_client(), "alice")
     for _ in range(3):
@@ -119,6 +120,7 @@ def test_a_device_is_known_for_90_days(app: Flask, clock: time_machine.Traveller
     assert count_mails(app) == 1
 
 
+@both_databases
 def test_purged_devices_are_as_good_as_forgotten_ones(
     app: Flask, clock: time_machine.Traveller
 ) -> None:
@@ -147,7 +149,6 @@ def test_where_devices_were_not_recorded_the_next_sign_in_is_no_news(app: Flask)
     assert count_mails(app) == 1
 
 
-@on_sqlite
 def test_off_nothing_is_recorded(make_app: Callable[..., Flask]) -> None:
     app = make_app(new_device_mail=False)
     register(app.test_client(), "alice")
@@ -156,6 +157,7 @@ def test_off_nothing_is_recorded(make_app: Callable[..., Flask]) -> None:
     assert (count_devices(app), count_mails(app)) == (0, 0)
 
 
+@both_databases
 def test_devices_go_with_their_account(app: Flask) -> None:
     register(app.test_client(), "alice")
     token = signed_in(app)["access_token"]
@@ -165,6 +167,7 @@ def test_devices_go_with_their_account(app: Flask) -> None:
     assert count_devices(app) == 0
 
 
+@both_databases
 def test_twenty_new_devices_at_once_cause_one_mail(app: Flask) -> None:
     register(app.test_client(), "alice")
     signed_in(app)
@@ -174,6 +177,7 @@ def test_twenty_new_devices_at_once_cause_one_mail(app: Flask) -> None:
     assert count_mails(app) == 1
 
 
+@both_databases
 def test_a_known_device_costs_one_statement(app: Flask, make_app: Callable[..., Flask]) -> None:
     register(app.test_client(), "alice")
     without = make_app(new_device_mail=False)

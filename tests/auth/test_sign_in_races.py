@@ -17,9 +17,12 @@ from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
 from authserve.users.models import User
 from authserve.users.passwords import change_password
 from tests.support.clients import PASSWORD, Caller, login
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, live_session_row
 from tests.support.tokens import claims_of
+
+pytestmark = both_databases
 
 OTHER_PASSWORD = "another horse, another staple"
 

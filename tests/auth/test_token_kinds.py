@@ -20,7 +20,6 @@ from werkzeug.test import TestResponse
 
 from authserve.keys.store import KEY_STORE
 from tests.support.clients import PASSWORD, Caller, login
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.tokens import (
     Forge,
@@ -114,7 +113,6 @@ def is_taken(response: TestResponse) -> bool:
     return response.status_code == 200 and response.get_json().get("active", True)
 
 
-@on_sqlite
 def test_a_call_takes_its_own_kinds_of_token_alone(
     app: Flask, alice: Caller, admin: Caller, tokens: Tokens
 ) -> None:
@@ -128,7 +126,6 @@ def test_a_call_takes_its_own_kinds_of_token_alone(
             assert is_right(response), (call.name, kind, response.get_data(as_text=True))
 
 
-@on_sqlite
 def test_a_device_token_of_another_kind_counts_as_absent(app: Flask, tokens: Tokens) -> None:
     """A known device may sign in whatever strangers did; no other kind of token makes it known."""
     client = app.test_client()
@@ -277,7 +274,6 @@ def assert_all_refused(app: Flask, admin: Caller, kind: str, forged: dict[str, s
 LOGOUT = bearer("POST", "/api/v1/auth/logout")
 
 
-@on_sqlite
 @pytest.mark.parametrize("kind", PRESENT)
 def test_the_end_of_a_tokens_time_is_judged_last(
     app: Flask, tokens: Tokens, admin: Caller, kind: str
@@ -393,7 +389,6 @@ def test_no_header_chooses_its_own_key(
     assert_all_refused(app, admin, kind, forged_headers(app, good, kind))
 
 
-@on_sqlite
 def test_an_access_token_names_its_key(app: Flask, admin: Caller, tokens: Tokens) -> None:
     good = forge(app, "access", tokens["access"])
     header = {name: value for name, value in header_of(good.token).items() if name != "kid"}
@@ -453,7 +448,6 @@ def same_bytes(segment: str) -> list[str]:
     return [letter for letter in others if decode(segment[:-1] + letter) == decode(segment)]
 
 
-@on_sqlite
 @pytest.mark.parametrize("kind", PRESENT)
 def test_a_token_has_one_spelling(
     app: Flask, alice: Caller, admin: Caller, tokens: Tokens, kind: str
@@ -463,7 +457,6 @@ def test_a_token_has_one_spelling(
     assert_all_refused(app, admin, kind, forged)
 
 
-@on_sqlite
 def test_a_token_in_a_body_has_no_spaces_around_it(
     app: Flask, admin: Caller, tokens: Tokens
 ) -> None:
@@ -474,7 +467,6 @@ def test_a_token_in_a_body_has_no_spaces_around_it(
         assert response.get_json() == {"active": False}
 
 
-@on_sqlite
 def test_a_monstrous_token_costs_nothing(app: Flask, admin: Caller) -> None:
     for text in ("a" * 60_000, "." * 60_000, "ü" * 10_000, "a." * 30_000):
         began_at = time.process_time()

@@ -14,7 +14,7 @@ from authserve.database.transactions import reading
 from authserve.ratelimit.models import THROTTLE_PREFIX
 from authserve.ratelimit.storage import TABLE, RedisStorage, SQLStorage, WindowStorage
 from tests.support.crowd import all_at_once, served
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.redis import RedisServer
 
 Clock = time_machine.Traveller
@@ -134,6 +134,7 @@ def test_a_limit_lets_its_number_through_and_no_more(clock: Clock, storage: Stor
     assert limiter.hit(limit, "192.0.2.1")
 
 
+@both_databases
 def test_hits_that_race_to_open_a_window_are_counted_exactly(app: Flask, storage: Storage) -> None:
     def hit() -> int:
         with app.app_context():
@@ -142,7 +143,6 @@ def test_hits_that_race_to_open_a_window_are_counted_exactly(app: Flask, storage
     assert sorted(all_at_once([hit] * 100)) == list(range(1, 101))
 
 
-@on_sqlite
 def test_a_limit_holds_for_a_crowd(app: Flask, storage: Storage) -> None:
     limiter, limit = FixedWindowRateLimiter(storage), RateLimitItemPerMinute(20)
 
@@ -153,6 +153,7 @@ def test_a_limit_holds_for_a_crowd(app: Flask, storage: Storage) -> None:
     assert all_at_once([hit] * 100).count(True) == 20
 
 
+@both_databases
 def test_a_reset_of_ordinary_limits_lets_nobody_guess_on(clock: Clock, storage: Storage) -> None:
     storage.incr(f"{THROTTLE_PREFIX}0123", 60)
     storage.incr("LIMITS:a", 60)
@@ -173,7 +174,6 @@ def windows(request: pytest.FixtureRequest, context: None) -> WindowStorage:
     return RedisStorage(request.getfixturevalue("redis_server").url)
 
 
-@on_sqlite
 def test_a_hit_tells_the_sum_and_the_end(windows: WindowStorage) -> None:
     before = now().timestamp()
     first, second = windows.hit("a", 600), windows.hit("a", 600)
@@ -184,7 +184,6 @@ def test_a_hit_tells_the_sum_and_the_end(windows: WindowStorage) -> None:
     assert second.ends_at == pytest.approx(first.ends_at, abs=after - before + 0.01)
 
 
-@on_sqlite
 def test_hits_that_race_tell_each_sum_once(app: Flask, windows: WindowStorage) -> None:
     def hit() -> int:
         with app.app_context():

@@ -10,7 +10,6 @@ from flask import Flask
 from authserve.settings.brand import brand_name, brand_words
 from authserve.settings.model import Settings
 from tests.conftest import make_settings
-from tests.support.marks import on_sqlite
 
 PASSWORD_FAULT = "Do not use your address, your names or the name of this service."
 
@@ -33,7 +32,6 @@ def test_the_host_stays_among_the_words_of_a_named_service(settings: Settings) -
     assert {"Example Cloud", "ExampleCloud", "Cloud", "auth.example.com", "auth"} <= set(words)
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "password", ["Wolkenheim Konto", "WolkenheimKonto", "1!Wolkenheim", "Konto2026!"]
 )

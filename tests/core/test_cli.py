@@ -35,7 +35,7 @@ from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import list_messages
 from tests.conftest import make_settings
 from tests.support.commands import run_flask
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.people import make_user
 
 
@@ -87,6 +87,7 @@ def test_a_bug_is_not_hidden() -> None:
     assert isinstance(run(end_in(LookupError("a bug"))).exception, LookupError)
 
 
+@both_databases
 def test_a_database_that_is_not_migrated_is_told_with_the_remedy(app: Flask) -> None:
     @app.cli.command("count", cls=Command)
     def count() -> None:
@@ -123,7 +124,6 @@ def test_a_file_that_is_no_database_is_told_by_every_command(tmp_path: Path) -> 
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
 
 
-@on_sqlite
 def test_output_that_cannot_be_written_fails_in_one_line(
     app: Flask, database_url: str, tmp_path: Path
 ) -> None:
@@ -149,7 +149,6 @@ def test_output_that_cannot_be_written_fails_in_one_line(
 # Output
 
 
-@on_sqlite
 def test_output_is_utf8_whatever_the_locale(app: Flask, database_url: str, tmp_path: Path) -> None:
     with app.app_context(), transaction():
         enqueue("letter", {"name": "Zoë Łukasz 李"})

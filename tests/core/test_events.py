@@ -22,7 +22,9 @@ from authserve.core.events import (
 from authserve.database.emit import emit
 from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.rbac.models import Role
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
+
+pytestmark = both_databases
 
 CREATED, CHANGED, DELETED = (
     AuditAction.ROLE_CREATED,

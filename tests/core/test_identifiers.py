@@ -28,6 +28,7 @@ from authserve.core.identifiers import (
 )
 from authserve.database.transactions import read_all, transaction
 from authserve.users.models import User
+from tests.support.marks import both_databases
 
 ANY_TEXT = st.text(st.characters())  # half surrogate pairs and NUL included
 
@@ -533,6 +534,7 @@ STORED = [
 ]
 
 
+@both_databases
 @pytest.mark.usefixtures("context")
 def test_every_database_keeps_and_tells_apart_the_same_addresses() -> None:
     addresses = [canonical_email(address) for address in STORED]

@@ -22,9 +22,9 @@ from authserve.database.transactions import db, reading
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
 
-pytestmark = pytest.mark.fault
+pytestmark = [both_databases, pytest.mark.fault]
 
 CALLERS = 16
 

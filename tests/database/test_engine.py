@@ -21,7 +21,9 @@ from authserve.database import engine as engine_module
 from authserve.database.engine import LOCK_TIMEOUT_MS, engine_options
 from authserve.database.transactions import autocommit_view, db, read_all, reading, transaction
 from authserve.rbac.models import Role
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
+
+pytestmark = both_databases
 
 ROLE_NAMES = select(Role.name).order_by(Role.name)
 

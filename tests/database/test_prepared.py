@@ -8,9 +8,9 @@ from authserve.database.prepared import prepared
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 ROLE = prepared(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
 

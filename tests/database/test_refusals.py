@@ -22,7 +22,9 @@ from authserve.database.watchdog import ServerFrozenError
 from authserve.database.write_probe import probe_writing
 from authserve.rbac.models import Role
 from tests.conftest import PostgreSQL, make_settings
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
+
+pytestmark = both_databases
 
 
 def write() -> None:

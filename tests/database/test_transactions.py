@@ -36,9 +36,9 @@ from authserve.users.models import User
 from tests.conftest import PostgreSQL
 from tests.support.crowd import all_at_once
 from tests.support.databases import executed
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 WRITERS = 20
 

@@ -14,7 +14,6 @@ from flask import Flask
 
 import config
 from authserve import __version__
-from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
 
@@ -195,7 +194,6 @@ def test_each_pod_has_time_to_stop(process: str) -> None:
     assert grace > drain + GRACEFUL_SECS + 5
 
 
-@on_sqlite
 def test_probes_ask_what_the_service_answers(app: Flask) -> None:
     (container,) = pod("Deployment", "web")["containers"]
     asked = {

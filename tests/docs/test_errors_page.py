@@ -12,7 +12,6 @@ from authserve.core.errors import AuthserveError
 from authserve.http.errors import INTERNAL_ERROR, METHOD_NOT_ALLOWED, status_of
 from authserve.serving.refusals import MALFORMED, REFUSALS, TIMED_OUT, TOO_LARGE
 from tests.support.clients import PASSWORD
-from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 
@@ -45,7 +44,6 @@ def test_it_has_no_code_twice() -> None:
     assert len(codes) == len(set(codes))
 
 
-@on_sqlite
 def test_its_example_is_a_real_problem(client: FlaskClient) -> None:
     (example,) = map(json.loads, re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL))
     response = client.post("/api/v1/auth/register", json={"email": "x", "password": PASSWORD})

@@ -13,7 +13,6 @@ import pytest
 
 import config
 from tests.support.clients import PASSWORD
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
 
@@ -52,7 +51,6 @@ def register(server: Server) -> dict[str, str]:
 
 @needs_node
 @pytest.mark.gunicorn
-@on_sqlite
 def test_the_module_for_node_takes_access_tokens_alone(server: Server, tmp_path: Path) -> None:
     user = register(server)
     login = {"identifier": "ada", "password": PASSWORD}
@@ -87,7 +85,6 @@ def test_the_module_for_node_takes_access_tokens_alone(server: Server, tmp_path:
 
 @needs_node
 @pytest.mark.gunicorn
-@on_sqlite
 def test_the_module_for_pages_signs_in_refreshes_once_and_signs_out(
     server: Server, tmp_path: Path
 ) -> None:

@@ -11,7 +11,6 @@ import config
 from authserve.audit.schemas import ClientAddressSchema
 from authserve.http.openapi import API_PREFIX, limits_of
 from authserve.ratelimit.policy import LIMITS
-from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
 
@@ -28,7 +27,6 @@ def test_it_has_every_limit_in_order_with_its_numbers() -> None:
     assert told == [(limit.name, limit.amount, limit.window, limit.by) for limit in LIMITS]
 
 
-@on_sqlite
 def test_it_has_every_call_of_each(app: Flask) -> None:
     calls = defaultdict(set)
     for rule in app.url_map.iter_rules():
@@ -40,7 +38,6 @@ def test_it_has_every_call_of_each(app: Flask) -> None:
     assert told == calls
 
 
-@on_sqlite
 def test_reading_has_none_but_the_export(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if "GET" in (rule.methods or ()) and not rule.rule.endswith("/me/export"):

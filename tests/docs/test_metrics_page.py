@@ -17,7 +17,6 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
-from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
 
 PAGE = (config.ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -53,7 +52,6 @@ def label_values(found: Scrape, name: str) -> dict[str, set[str]]:
     return values
 
 
-@on_sqlite
 def test_the_page_has_every_metric_with_type_and_labels(found: Scrape) -> None:
     rows = ROW.findall(PAGE)
     told = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
@@ -65,7 +63,6 @@ def test_the_page_has_every_metric_with_type_and_labels(found: Scrape) -> None:
     assert told == there
 
 
-@on_sqlite
 def test_the_page_names_the_values_of_labels(found: Scrape, app: Flask) -> None:
     with app.app_context():
         breakers = {breaker.name for breaker in BREAKERS.get()}
@@ -96,7 +93,6 @@ def known_values(app: Flask, found: Scrape, name: str, label: str) -> set[str]:
     return label_values(found, name)[label]
 
 
-@on_sqlite
 def test_the_alerts_ask_for_what_there_is(app: Flask, found: Scrape) -> None:
     selectors = [pair for rule in RULES for pair in SELECTOR.findall(rule["expr"])]
     assert len(selectors) > len(RULES)

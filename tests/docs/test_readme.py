@@ -12,7 +12,6 @@ import pytest
 
 import config
 from tests.support.clients import PASSWORD
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +28,6 @@ def block(language: str, *, holding: str) -> str:
 
 
 @pytest.mark.gunicorn
-@on_sqlite
 def test_its_first_session_works_when_pasted(make_server: Callable[..., Server]) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the README's session is written for curl, which is not installed here")
@@ -59,7 +57,6 @@ def verify(server: Server) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.mark.gunicorn
-@on_sqlite
 def test_its_function_tells_good_tokens_from_others(
     server: Server, verify: Callable[[str], dict[str, Any]]
 ) -> None:

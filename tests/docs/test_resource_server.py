@@ -23,7 +23,6 @@ from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import rotate
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import persistently
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import (
     Forge,
@@ -35,7 +34,7 @@ from tests.support.tokens import (
     hmac_signer,
 )
 
-pytestmark = [pytest.mark.gunicorn, on_sqlite]
+pytestmark = pytest.mark.gunicorn
 
 JWKS = "/.well-known/jwks.json"
 

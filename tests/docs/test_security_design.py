@@ -19,7 +19,6 @@ from authserve.tokens.refresh import REFRESH
 from authserve.users.models import User
 from authserve.verification import links
 from tests.support.clients import Caller, register_caller
-from tests.support.marks import on_sqlite
 
 PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
 
@@ -58,7 +57,6 @@ def paths(app: Flask) -> set[tuple[str, str]]:
     return found
 
 
-@on_sqlite
 def test_it_has_every_call_once(app: Flask) -> None:
     told = [call for calls in rules().values() for call in calls]
     assert sorted(told) == sorted(paths(app))
@@ -73,7 +71,6 @@ def answer(caller: Caller, call: tuple[str, str], *, is_anonymous: bool = False)
     return response.status_code, (response.get_json(silent=True) or {}).get("code", "")
 
 
-@on_sqlite
 @pytest.mark.parametrize("permission", Permission)
 def test_a_permission_opens_its_calls_and_nothing_else_does(
     app: Flask, admin: Caller, permission: Permission
@@ -89,7 +86,6 @@ def test_a_permission_opens_its_calls_and_nothing_else_does(
         assert answer(one, call, is_anonymous=True) == (401, "authentication_required"), call
 
 
-@on_sqlite
 def test_a_session_opens_what_needs_no_permission(app: Flask) -> None:
     for number, call in enumerate(rules()["anybody signed in"]):
         alice = register_caller(app, f"alice{number}")
@@ -97,7 +93,6 @@ def test_a_session_opens_what_needs_no_permission(app: Flask) -> None:
         assert answer(alice, call)[0] not in (401, 403), call
 
 
-@on_sqlite
 def test_some_of_it_wants_a_fresh_one(make_app: Callable[..., Flask]) -> None:
     alice = register_caller(make_app(fresh_ttl=timedelta(0)), "alice")
     for call in rules()["the same, fresh"]:
@@ -105,7 +100,6 @@ def test_some_of_it_wants_a_fresh_one(make_app: Callable[..., Flask]) -> None:
         assert answer(alice, call) == (401, "reauthentication_required"), call
 
 
-@on_sqlite
 def test_the_rest_is_open_to_anybody_or_to_a_sessions_token(alice: Caller) -> None:
     for call in rules()["anybody"]:
         assert answer(alice, call, is_anonymous=True) == (400, "malformed_request"), call

@@ -11,9 +11,9 @@ from flask import Flask
 from authserve.database.transactions import transaction
 from authserve.sessions.models import Session
 from tests.support.clients import Caller, login, register_caller, sign_in
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 
-pytestmark = pytest.mark.fault
+pytestmark = [both_databases, pytest.mark.fault]
 
 APART = timedelta(seconds=30)
 HOUR = timedelta(hours=1)

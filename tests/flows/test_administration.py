@@ -6,6 +6,7 @@ from flask import Flask
 from authserve.outbox.inspect import list_messages
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.marks import both_databases
 
 USERS = "/api/v1/users"
 
@@ -15,6 +16,7 @@ def mailbox(app: Flask) -> Mailbox:
     return open_mailbox(app)
 
 
+@both_databases
 def test_it_invites_and_deactivates(app: Flask, mailbox: Mailbox, admin: Caller) -> None:
     made = admin.post(USERS, json={"email": "eve@example.com", "display_name": "Eve"})
     assert made.status_code == 201, made.get_json()
@@ -44,6 +46,7 @@ def test_it_invites_and_deactivates(app: Flask, mailbox: Mailbox, admin: Caller)
     assert admin.get(eve).status_code == 404
 
 
+@both_databases
 def test_it_keeps_helpers_below_administrators(app: Flask, admin: Caller) -> None:
     permissions = ["roles:write", "shop:sell", "users:read", "users:write"]
     role = {"name": "helper", "permissions": permissions}
@@ -65,6 +68,7 @@ def test_it_keeps_helpers_below_administrators(app: Flask, admin: Caller) -> Non
     assert last.get_json()["code"] == "last_admin"
 
 
+@both_databases
 def test_it_finds_accounts_and_events(admin: Caller, alice: Caller, bob: Caller) -> None:
     first = admin.get(f"{USERS}?limit=2").get_json()
     second = admin.get(f"{USERS}?limit=2&cursor={first['next_cursor']}").get_json()
@@ -81,6 +85,7 @@ def test_it_finds_accounts_and_events(admin: Caller, alice: Caller, bob: Caller)
     assert alice.get(USERS).status_code == 403
 
 
+@both_databases
 def test_it_hands_out_and_forgets_personal_data(
     app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
 ) -> None:

@@ -18,7 +18,7 @@ from authserve.verification.requests import invite
 from tests.support.clients import PASSWORD, login, register, register_caller
 from tests.support.crowd import all_at_once
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.people import make_user
 from tests.support.problems import assert_problem
 from tests.support.ranges import RangeServer, hang, range_server
@@ -94,7 +94,6 @@ def test_accepting_an_invitation_does_not_spend_it(app: Flask) -> None:
     assert client.post(path, json=body).status_code == 200
 
 
-@on_sqlite
 def test_seeding(app: Flask, tmp_path: Path) -> None:
     file = tmp_path / "users.json"
     file.write_text(json.dumps([{"email": "alice@example.com", "password": BREACHED}]))
@@ -103,7 +102,6 @@ def test_seeding(app: Flask, tmp_path: Path) -> None:
     assert MESSAGE in result.stderr
 
 
-@on_sqlite
 def test_creating(app: Flask) -> None:
     result = app.test_cli_runner().invoke(
         args=["users", "create", "alice@example.com", "--password-stdin"], input=BREACHED
@@ -112,7 +110,6 @@ def test_creating(app: Flask) -> None:
     assert MESSAGE in result.stderr
 
 
-@on_sqlite
 def test_importing_hashes_and_signing_in_ask_nobody(
     app: Flask, server: RangeServer, tmp_path: Path
 ) -> None:
@@ -125,7 +122,6 @@ def test_importing_hashes_and_signing_in_ask_nobody(
     assert server.questions == []
 
 
-@on_sqlite
 def test_a_password_that_was_breached_later_still_signs_in(app: Flask, server: RangeServer) -> None:
     register_caller(app, "alice")
     server.passwords.add(PASSWORD)
@@ -133,12 +129,12 @@ def test_a_password_that_was_breached_later_still_signs_in(app: Flask, server: R
     assert login(app.test_client(), "alice").status_code == 200
 
 
-@on_sqlite
 def test_a_password_with_another_fault_is_not_looked_up(app: Flask, server: RangeServer) -> None:
     assert register(app.test_client(), "alice", password="short").status_code == 422
     assert server.questions == []
 
 
+@both_databases
 @pytest.mark.parametrize(
     "use_case",
     [
@@ -177,7 +173,6 @@ def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeSer
 
 
 @pytest.mark.gunicorn
-@on_sqlite
 def test_the_workers_of_a_real_server_look_passwords_up(
     server: RangeServer, make_server: Callable[..., Server]
 ) -> None:

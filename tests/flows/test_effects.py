@@ -21,7 +21,6 @@ from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.marks import on_sqlite
 
 API = "/api/v1"
 
@@ -608,7 +607,6 @@ def operations(app: Flask) -> dict[str, set[str]]:
     return found
 
 
-@on_sqlite
 def test_every_call_is_in_the_table(app: Flask) -> None:
     assert operations(app).keys() == {way.call for way in WAYS} | READS | ON_EMPTY_DATABASE
 
@@ -619,7 +617,6 @@ def test_every_way_checks_what_its_effects_need() -> None:
             assert any(needed <= each.checks for needed in NEEDED[effect]), label(each)
 
 
-@on_sqlite
 def test_every_way_does_what_the_table_says_after_its_checks(
     app: Flask, people: People, worlds: Iterator[World], subtests: pytest.Subtests
 ) -> None:

@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from authserve.settings.model import EmailVerification
 from tests.support.clients import PASSWORD, Caller, login, register
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.marks import both_databases
 
 NEW_PASSWORD = "another horse, another staple"
 
@@ -16,6 +17,7 @@ def mailbox(app: Flask) -> Mailbox:
     return open_mailbox(app)
 
 
+@both_databases
 def test_it_verifies_an_address_with_the_session(
     app: Flask, mailbox: Mailbox, alice: Caller, charlie: Caller
 ) -> None:

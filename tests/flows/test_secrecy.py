@@ -11,7 +11,6 @@ from sqlalchemy import select
 from authserve.database.transactions import read_all
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, register
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
 from tests.support.secrecy import MIN_LENGTH, SECRETS, Eavesdropper
 from tests.support.server import Client, Server
@@ -92,7 +91,6 @@ def test_a_server_tells_no_secret_at_the_level_of_debug(
     assert server.stop() == 0
 
 
-@on_sqlite
 def test_a_422_never_repeats_a_value(alice: Caller) -> None:
     for body in ({"username": [PASSWORD]}, {"display_name": {"a": PASSWORD}}, {"x": PASSWORD}):
         response = alice.patch("/api/v1/users/me", json=body)
@@ -103,7 +101,6 @@ def test_a_422_never_repeats_a_value(alice: Caller) -> None:
     assert PASSWORD not in response.get_data(as_text=True)
 
 
-@on_sqlite
 def test_a_traceback_has_no_values_of_variables(app: Flask, overheard: Eavesdropper) -> None:
     """Lines of code, with the names of what they handle."""
 

@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse
 
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.crowd import persistently
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import count_sessions, live_session_row
 
@@ -77,7 +77,6 @@ def test_with_the_old_secret_as_fallback_everything_goes_on(during: Flask, alice
     assert is_known_device(during, alice.tokens)
 
 
-@on_sqlite
 def test_old_and_new_processes_serve_side_by_side_while_they_are_replaced(
     make_app: Any, during: Flask, alice: Caller
 ) -> None:
@@ -92,6 +91,7 @@ def test_old_and_new_processes_serve_side_by_side_while_they_are_replaced(
             assert get_me(other, tokens).status_code == 200
 
 
+@both_databases
 def test_after_a_rewrap_the_fallback_can_be_dropped(
     during: Flask, after: Flask, alice: Caller
 ) -> None:
@@ -110,7 +110,6 @@ def test_after_a_rewrap_the_fallback_can_be_dropped(
     assert is_known_device(after, new)
 
 
-@on_sqlite
 def test_what_only_the_old_secret_signed_ends_with_it(
     during: Flask, after: Flask, alice: Caller
 ) -> None:
@@ -120,7 +119,6 @@ def test_what_only_the_old_secret_signed_ends_with_it(
     assert refresh(during, alice.tokens).status_code == 200
 
 
-@on_sqlite
 def test_without_a_rewrap_no_token_is_made_and_none_is_spent(
     during: Flask, after: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

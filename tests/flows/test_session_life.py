@@ -4,6 +4,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.clients import PASSWORD, Caller, login
+from tests.support.marks import both_databases
 
 
 def refresh(client: FlaskClient, token: str) -> tuple[int, dict[str, str]]:
@@ -11,6 +12,7 @@ def refresh(client: FlaskClient, token: str) -> tuple[int, dict[str, str]]:
     return response.status_code, response.get_json()
 
 
+@both_databases
 def test_it_refreshes_and_logs_out(alice: Caller) -> None:
     status, tokens = refresh(alice.client, alice.tokens["refresh_token"])
     assert status == 200
@@ -49,6 +51,7 @@ def test_it_lists_and_ends_sessions(app: Flask, alice: Caller, charlie: Caller) 
     assert alice.delete(path).status_code == 404
 
 
+@both_databases
 def test_it_deletes_the_account(alice: Caller) -> None:
     assert alice.delete("/api/v1/users/me").status_code == 204
     assert alice.get("/api/v1/users/me").get_json()["code"] == "session_revoked"

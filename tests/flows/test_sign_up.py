@@ -3,8 +3,10 @@
 from flask.testing import FlaskClient
 
 from tests.support.clients import login, register
+from tests.support.marks import both_databases
 
 
+@both_databases
 def test_it_leads_from_registration_to_the_own_account(client: FlaskClient) -> None:
     registered = register(client, "alice", display_name="Alice Liddell")
     assert registered.status_code == 201

@@ -20,6 +20,7 @@ from authserve.users.models import User
 from authserve.verification.models import OneTimeToken
 from tests.support.crowd import all_at_once, persistently
 from tests.support.faults import rounds
+from tests.support.marks import both_databases
 from tests.support.messages import messages
 from tests.support.residents import Resident
 from tests.support.server import Server
@@ -102,6 +103,7 @@ def assert_no_half_states(app: Flask) -> None:
     assert len(details) == sum(events.values()), "events without details"
 
 
+@both_databases
 def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
     app: Flask, make_server: Callable[..., Server]
 ) -> None:

@@ -11,7 +11,7 @@ import requests
 
 from tests.support.clients import PASSWORD
 from tests.support.crowd import all_at_once, persistently
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.redis import RedisServer
 from tests.support.server import DEADLINE_SECS, Server
 
@@ -53,6 +53,7 @@ def count_let_through(server: Server) -> int:
     return 100 - statuses[429]
 
 
+@both_databases
 def test_a_crowd_over_several_workers_gets_exactly_what_the_limit_says(
     make_server: MakeServer,
 ) -> None:
@@ -60,7 +61,6 @@ def test_a_crowd_over_several_workers_gets_exactly_what_the_limit_says(
     assert count_let_through(server) == 5
 
 
-@on_sqlite
 def test_redis_counts_as_exactly(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = make_server(RATELIMIT_ENABLED="true", RATELIMIT_STORAGE_URL=redis_server.url)
     assert count_let_through(server) == 5
@@ -71,7 +71,6 @@ def is_limited(response: requests.Response) -> bool:
 
 
 @pytest.mark.fault
-@on_sqlite
 @pytest.mark.parametrize("fault", ["stopped", "frozen"])
 def test_without_redis_nobody_is_refused_and_limits_come_back(
     make_server: MakeServer, redis_server: RedisServer, fault: str

@@ -22,6 +22,7 @@ from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.faults import rounds
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.rows import audit_trail
 from tests.support.server import Client
 
@@ -136,6 +137,7 @@ def _counters_at_zero(proxied_site: Site) -> None:
         session.execute(update(User).values(failed_sign_ins=0))
 
 
+@on_postgresql
 def test_an_owner_is_let_in_at_once_while_thousands_guess_from_everywhere(
     proxied_site: Site, owner: Caller
 ) -> None:
@@ -177,6 +179,7 @@ def test_one_address_that_tries_many_accounts_is_told_ten_times(
     assert post(client, "login", stranger(), **sign_in).status_code == 200
 
 
+@both_databases
 def test_of_twenty_guesses_at_once_one_switches_the_password_off(
     proxied_site: Site, owner: Caller
 ) -> None:

@@ -14,6 +14,7 @@ from authserve.outbox.policy import BACKOFF_CAP, REFUSAL_PAUSE
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.crowd import persistently
+from tests.support.marks import both_databases
 from tests.support.messages import change_messages, messages, states
 from tests.support.server import Client, Server
 from tests.support.smtp import MailServer, mail_server
@@ -69,6 +70,7 @@ def wait_for_failure(app: Flask, *, pause: timedelta = BACKOFF_CAP) -> None:
     assert row["next_attempt_at"] <= now() + pause
 
 
+@both_databases
 def test_no_mail_is_lost_or_sent_twice_whatever_the_mail_server_does(
     app: Flask, make_server: Callable[..., Server], worker: WorkerProcess, mail: MailServer
 ) -> None:

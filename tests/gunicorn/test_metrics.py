@@ -11,12 +11,11 @@ import pytest
 
 from authserve.metrics.files import ENDED
 from tests.support.crowd import all_at_once
-from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
 from tests.support.server import WORKERS, Client, Server
 from tests.support.worker import wait_until
 
-pytestmark = [pytest.mark.gunicorn, on_sqlite]
+pytestmark = pytest.mark.gunicorn
 
 HEALTHZ = "/healthz"
 REQUESTS = "authserve_http_requests_total"

@@ -15,7 +15,6 @@ import pytest
 import config
 from authserve.http.json_body import MAX_BODY_BYTES
 from tests.conftest import fresh_database, make_settings
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.wire import Connections
 from tests.support.worker import wait_until
@@ -259,7 +258,6 @@ def test_without_a_file_for_another_connection_workers_live(
         assert server.stop() == 0, server.output()
 
 
-@on_sqlite
 def test_as_many_silent_clients_as_there_is_room_for_make_room(make_server: MakeServer) -> None:
     few = f"{CONFIGURATION}\nworker_connections = {2 * THREADS}\n"
     server = make_server(
@@ -271,7 +269,6 @@ def test_as_many_silent_clients_as_there_is_room_for_make_room(make_server: Make
         assert_answers(server)
 
 
-@on_sqlite
 def test_a_client_that_never_reads_is_given_up(make_server: MakeServer) -> None:
     brief = "import authserve.serving.buffering\nauthserve.serving.buffering.SEND_SECS = 0.5\n"
     server = make_server(files={"gunicorn.conf.py": CONFIGURATION + brief}, WEB_CONCURRENCY="1")

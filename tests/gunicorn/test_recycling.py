@@ -9,6 +9,7 @@ import config
 from tests.support.clients import PASSWORD
 from tests.support.crowd import all_at_once
 from tests.support.faults import rounds
+from tests.support.marks import on_postgresql
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
@@ -24,6 +25,7 @@ MANY_RECYCLES = {
 }
 
 
+@on_postgresql
 def test_recycled_workers_share_no_connection_and_drop_no_request(
     make_server: Callable[..., Server],
 ) -> None:

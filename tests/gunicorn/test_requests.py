@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from authserve.http.json_body import MAX_BODY_BYTES
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 
-pytestmark = [pytest.mark.gunicorn, on_sqlite]
+pytestmark = pytest.mark.gunicorn
 
 LOGIN = b"/api/v1/auth/login"
 BODY = b'{"identifier": "alice", "password": "correct horse battery staple"}'

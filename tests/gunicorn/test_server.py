@@ -17,6 +17,7 @@ from authserve.keys.models import SigningKey
 from tests.support.clients import PASSWORD
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.keys import kid_of
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.server import WORKERS, Client, Server
 
 pytestmark = pytest.mark.gunicorn
@@ -62,6 +63,7 @@ def test_it_serves_a_journey_in_json_lines_and_ends_well_on_sigterm(server: Serv
     assert PASSWORD not in server.output()
 
 
+@both_databases
 def test_many_registrations_of_one_address_make_one_account(server: Server) -> None:
     def registration(number: int) -> requests.Response:
         email = "alice@example.com" if number % 2 else "ALICE@Example.COM"
@@ -72,6 +74,7 @@ def test_many_registrations_of_one_address_make_one_account(server: Server) -> N
     assert {a.json()["code"] for a in answers if a.status_code == 409} == {"email_taken"}
 
 
+@on_postgresql
 def test_its_workers_share_no_connection(server: Server) -> None:
     """200 requests over 20 threads, reads and writes mixed: each gets its own answer."""
     headers = {}

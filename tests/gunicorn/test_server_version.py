@@ -9,7 +9,6 @@ from gunicorn import __version__
 
 import config
 from authserve.core.gunicorn_version import GUNICORN_VERSION
-from tests.support.marks import on_sqlite
 from tests.support.server import Server
 
 pytestmark = pytest.mark.gunicorn
@@ -25,7 +24,6 @@ def test_the_pinned_version_is_the_one_that_the_worker_is_made_for() -> None:
     assert pin == f"gunicorn=={GUNICORN_VERSION}" == f"gunicorn=={__version__}"
 
 
-@on_sqlite
 def test_another_version_serves_with_its_own_worker_and_says_so(make_server: MakeServer) -> None:
     own = (config.ROOT / "gunicorn.conf.py").read_text()
     server = make_server(files={"gunicorn.conf.py": ANOTHER + own}, DRAIN_SECONDS="300")
@@ -36,7 +34,6 @@ def test_another_version_serves_with_its_own_worker_and_says_so(make_server: Mak
     assert server.stop() == 0
 
 
-@on_sqlite
 def test_it_may_open_as_many_files_as_the_system_allows(make_server: MakeServer) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(500, soft), hard))

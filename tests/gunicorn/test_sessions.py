@@ -26,6 +26,7 @@ from authserve.sessions.models import Session
 from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, live_session_row
 from tests.support.tokens import claims_of
 
@@ -65,6 +66,7 @@ def sign_in(site: Site, name: str, password: str = PASSWORD) -> Tokens:
     return tokens
 
 
+@both_databases
 def test_fifty_refreshes_of_one_token_at_once_leave_one_chain(site: Site) -> None:
     register_caller(site.app, "refresher")
     for _ in range(5):
@@ -196,6 +198,7 @@ ENDS = (by_logout, by_logout_all, by_deletion, by_new_password, by_deactivation,
 ROUNDS = 8
 
 
+@both_databases
 def test_a_refresh_beside_the_end_of_its_session_leaves_no_good_token(site: Site) -> None:
     for name in ("alice", "bob"):
         register_caller(site.app, name)
@@ -211,6 +214,7 @@ def test_a_refresh_beside_the_end_of_its_session_leaves_no_good_token(site: Site
     assert audit_trail(site.app, "session.reuse_detected") == before
 
 
+@both_databases
 def test_guesses_over_all_workers_are_told_five_times(site: Site) -> None:
     """Nobody is asked to come back: whoever is told `busy` has learned nothing."""
     victim = register_caller(site.app, "victim")
@@ -246,6 +250,7 @@ def hand_over(site: Site) -> None:
             )
 
 
+@both_databases
 def test_under_load_rotations_cost_nobody_a_token_and_a_deactivation_holds_at_once(
     site: Site,
 ) -> None:

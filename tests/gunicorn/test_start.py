@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 
 import config
-from tests.support.marks import on_sqlite
 from tests.support.server import DEADLINE_SECS, Server
 
 START = """
@@ -59,7 +58,6 @@ def test_what_is_on_is_loaded_before_the_fork(tmp_path: Path) -> None:
 
 
 @pytest.mark.gunicorn
-@on_sqlite
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 def test_one_socket_takes_ipv6_and_ipv4_whose_clients_keep_their_addresses(
     make_server: Callable[..., Server],

@@ -11,12 +11,11 @@ import psutil
 import pytest
 
 import config
-from tests.support.marks import on_sqlite
 from tests.support.raw_http import Sent, send
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.worker import wait_until
 
-pytestmark = [pytest.mark.gunicorn, pytest.mark.fault, on_sqlite]
+pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
 
 MakeServer = Callable[..., Server]
 

@@ -27,7 +27,7 @@ from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.ranges import range_server, reply, send
 from tests.support.redis import RedisServer
 
@@ -42,6 +42,7 @@ def examine(app: Flask) -> tuple[int, dict[str, dict[str, Any]]]:
     return result.exit_code, {finding["check"]: finding for finding in document["findings"]}
 
 
+@both_databases
 def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
     app = make_app(ratelimit_enabled=True)
     register_caller(app, "alice")
@@ -55,7 +56,6 @@ def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
     assert [check for check, level in levels.items() if level == "warning"] == ["mail"]
 
 
-@on_sqlite
 def test_it_renders_every_mail(make_app: MakeApp, tmp_path: Path) -> None:
     assert examine(make_app())[1]["mail templates"]["level"] == "ok"
     (tmp_path / "reset_password.txt").write_text("{{ lifetime }}")
@@ -64,7 +64,6 @@ def test_it_renders_every_mail(make_app: MakeApp, tmp_path: Path) -> None:
     assert "reset_password: 'lifetime' is undefined" in findings["mail templates"]["message"]
 
 
-@on_sqlite
 def test_it_reports_the_last_nightly_verification(
     app: Flask, clock: time_machine.Traveller
 ) -> None:
@@ -94,7 +93,6 @@ def test_it_reports_the_last_nightly_verification(
     assert "event 1 was removed" in findings["audit verification"]["message"]
 
 
-@on_sqlite
 def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
     found = examine(make_app(ratelimit_enabled=True))[1]["limits"]
     assert found["level"] == "ok"
@@ -114,7 +112,6 @@ def test_it_misses_the_salt_of_flask_security(make_app: MakeApp) -> None:
     assert examine(make_app(flask_security_salt="salt"))[1]["imported passwords"]["level"] == "ok"
 
 
-@on_sqlite
 def test_it_warns_of_another_gunicorn(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examine(make_app())[1]["gunicorn"]["level"] == "ok"
     monkeypatch.setattr(gunicorn, "__version__", "99.0")
@@ -122,7 +119,6 @@ def test_it_warns_of_another_gunicorn(make_app: MakeApp, monkeypatch: pytest.Mon
     assert (found["level"], "99.0" in found["message"]) == ("warning", True)
 
 
-@on_sqlite
 def test_it_asks_redis(make_app: MakeApp, redis_server: RedisServer) -> None:
     app = make_app(ratelimit_enabled=True, ratelimit_storage_url=redis_server.url)
     assert examine(app)[1]["limits"]["level"] == "ok"
@@ -166,7 +162,6 @@ def test_it_fails_when_mail_cannot_leave(make_app: MakeApp) -> None:
     assert "MAIL_URL" in findings["mail"]["message"]
 
 
-@on_sqlite
 def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
     def find(**settings: object) -> dict[str, Any]:
         return examine(make_app(**settings))[1]["origins"]
@@ -181,7 +176,6 @@ def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
     assert finding["message"].startswith("RESET_URL, INVITE_URL: ")
 
 
-@on_sqlite
 def test_it_asks_the_service_of_breached_passwords(make_app: MakeApp) -> None:
     check = "breached passwords"
     with range_server("password") as server:
@@ -202,6 +196,7 @@ def test_it_fails_without_a_database(tmp_path: Path) -> None:
     assert "migrations" not in findings
 
 
+@both_databases
 def test_it_fails_with_pending_migrations(app: Flask) -> None:
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
@@ -247,7 +242,6 @@ def test_it_counts_connections(make_app: MakeApp) -> None:
         ("http://localhost:8000", 0, "ok"),
     ],
 )
-@on_sqlite
 def test_it_holds_proxies_against_the_public_address(
     make_app: MakeApp, public_url: str, proxies: int, level: str
 ) -> None:
@@ -313,6 +307,7 @@ def test_it_says_that_the_role_may_not_even_read(app: Flask) -> None:
     assert "permission denied" in findings["migrations"]["message"]
 
 
+@both_databases
 def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:
     with app.app_context(), db.engine.begin() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
@@ -324,7 +319,6 @@ def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:
     assert "read-only" in findings["writes"]["message"]
 
 
-@on_sqlite
 def test_it_warns_of_a_database_that_other_users_may_read(app: Flask) -> None:
     assert "database file" not in examine(app)[1]
     with app.app_context():
@@ -362,7 +356,6 @@ def test_it_holds_the_audit_trail_against_former_secrets(make_app: MakeApp) -> N
     assert examine(changed)[1]["former secrets"]["level"] == "ok"
 
 
-@on_sqlite
 def test_it_holds_the_processes_against_the_cpu_quota(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,7 @@ from flask.testing import FlaskCliRunner
 
 from authserve import __version__
 from tests.support.clients import register_caller
-from tests.support.marks import on_sqlite
 from tests.support.server import Server
-
-pytestmark = on_sqlite
 
 
 @pytest.mark.gunicorn

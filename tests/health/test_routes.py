@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from authserve.database.transactions import transaction
 from authserve.outbox.enqueue import enqueue
 from tests.conftest import Log
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 
 
 @pytest.fixture
@@ -29,7 +29,6 @@ def connections() -> Any:
     event.remove(Engine, "checkout", take)
 
 
-@on_sqlite
 def test_it_is_healthy_without_a_look_at_the_database(
     client: FlaskClient, connections: list[object]
 ) -> None:
@@ -41,6 +40,7 @@ def test_it_is_healthy_without_a_look_at_the_database(
     assert connections
 
 
+@both_databases
 def test_it_is_healthy_and_not_ready_without_its_database(
     client: FlaskClient, lose_database: Callable[[], None], log: Log
 ) -> None:
@@ -59,6 +59,7 @@ def test_it_is_healthy_and_not_ready_without_its_database(
     assert told["level"] == "WARNING"
 
 
+@both_databases
 def test_it_is_ready_when_all_it_stands_on_is(client: FlaskClient) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
@@ -69,6 +70,7 @@ def test_it_is_ready_when_all_it_stands_on_is(client: FlaskClient) -> None:
     assert "Retry-After" not in response.headers
 
 
+@both_databases
 def test_it_is_not_ready_before_its_migrations(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         downgrade(revision="base")
@@ -79,7 +81,6 @@ def test_it_is_not_ready_before_its_migrations(app: Flask, client: FlaskClient) 
     assert client.get("/healthz").status_code == 200
 
 
-@on_sqlite
 def test_it_asks_nobody_who_they_are(client: FlaskClient) -> None:
     for path in ("/healthz", "/readyz"):
         for authorization in ("Bearer x", "Basic YTpi", "Bearer a, Bearer b"):
@@ -87,7 +88,6 @@ def test_it_asks_nobody_who_they_are(client: FlaskClient) -> None:
             assert response.status_code == 200
 
 
-@on_sqlite
 def test_a_query_of_a_monitor_does_no_harm(client: FlaskClient) -> None:
     assert client.get("/healthz?cache-buster=1").status_code == 200
 

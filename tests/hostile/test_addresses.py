@@ -9,6 +9,7 @@ from authserve.audit.schemas import CORRELATION_ID_PATTERN
 from authserve.http.fields import PLAIN_TEXT_PATTERN
 from authserve.http.openapi import API_PREFIX
 from tests.hostile.conftest import MARK, Range, assert_refused
+from tests.support.marks import both_databases
 
 SEGMENTS = {
     "a NUL": f"{MARK}\x00",
@@ -57,6 +58,7 @@ def wrong_segments(range_: Range, name: str, schema: dict[str, Any]) -> Iterator
         yield from forged_ids(str(range_.victim.id))
 
 
+@both_databases
 def test_no_path_parameter_finds_what_it_does_not_name(range_: Range) -> None:
     for operation in range_.operations:
         for name, schema in operation.path_parameters.items():
@@ -207,6 +209,7 @@ def forged_cursors() -> Iterator[str]:
     yield urlsafe_b64encode(b"a\x00b").decode().rstrip("=") + "%21"
 
 
+@both_databases
 def test_no_parameter_takes_what_it_is_not_for(range_: Range) -> None:
     tried = 0
     for operation in range_.operations:
@@ -261,6 +264,7 @@ LAST_KEYS = {
 }
 
 
+@both_databases
 def test_a_cursor_of_another_list_is_refused_or_grants_nothing(range_: Range) -> None:
     lists = [operation for operation in range_.operations if "cursor" in operation.query]
     assert len(lists) > 4

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.hostile.conftest import MARK, Range
+from tests.support.marks import both_databases
 from tests.support.operations import Operation
 
 ODD = {
@@ -77,6 +78,7 @@ def assert_only_the_log_knows(range_: Range) -> None:
     assert range_.stored() == range_.stored_before
 
 
+@both_databases
 @pytest.mark.parametrize("name", ["User-Agent", "X-Correlation-ID", "X-Forwarded-For"])
 def test_what_is_kept_of_a_request_is_harmless(range_: Range, name: str) -> None:
     """These stand in sessions and in the audit trail."""
@@ -133,6 +135,7 @@ def texts_of(operation: Operation) -> list[str]:
     return [name for name, schema in operation.fields.items() if is_text(schema)]
 
 
+@both_databases
 def test_odd_text_is_text_or_refused_and_never_a_fault(range_: Range) -> None:
     """Some of it is a fine display name; none of it may do anything."""
     for operation in range_.operations:

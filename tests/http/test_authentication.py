@@ -16,11 +16,8 @@ from authserve.http.authentication import (
     require_permission,
 )
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 ME = "/api/v1/users/me"
 INVALID = 'Bearer error="invalid_token"'

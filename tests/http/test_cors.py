@@ -13,11 +13,8 @@ from authserve.core.errors import ThrottledError, UnavailableError
 from authserve.http.cors import EXPOSED_HEADERS
 from tests.http.test_middleware import EVERY_STATUS, fail
 from tests.support.clients import Caller, login, register
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 ME = "/api/v1/users/me"
 

@@ -16,8 +16,10 @@ from werkzeug.test import EnvironBuilder
 
 from authserve.core.logs import LineHandler
 from tests.support.clients import login, register_caller
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import change_session
+
+pytestmark = both_databases
 
 ME = "/api/v1/users/me"
 REFRESH = "/api/v1/auth/refresh"

@@ -13,9 +13,11 @@ from sqlalchemy import event
 from authserve.database.transactions import db
 from tests.conftest import PostgreSQL
 from tests.support.clients import Caller
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.operations import read_operations
 from tests.support.problems import assert_problem
+
+pytestmark = both_databases
 
 Break = Callable[[], None]
 

@@ -8,10 +8,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from authserve.http.docs import ASSETS
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from authserve.database.transactions import db
 from authserve.http.errors import RETRY_AFTER_RANGE_SECS, status_of
 from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, register
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import INTERNALS, assert_problem
 
@@ -37,7 +37,6 @@ def test_no_two_errors_share_a_code() -> None:
     assert len(codes) == len(set(codes)) > 20
 
 
-@on_sqlite
 def test_every_refusal_of_a_call_is_a_problem(client: FlaskClient, alice: Caller) -> None:
     login = "/api/v1/auth/login"
     assert_problem(client.post(login, json=[]), 400, "malformed_request")
@@ -53,7 +52,6 @@ def test_every_refusal_of_a_call_is_a_problem(client: FlaskClient, alice: Caller
     assert set(problem["errors"]) == {"identifier", "password"}
 
 
-@on_sqlite
 def test_405_names_the_methods_that_there_are(client: FlaskClient) -> None:
     for method in ("PUT", "POST", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"):
         response = client.open(ME, method=method)
@@ -61,13 +59,11 @@ def test_405_names_the_methods_that_there_are(client: FlaskClient) -> None:
         assert response.headers["Allow"] == "DELETE, GET, HEAD, PATCH"
 
 
-@on_sqlite
 def test_no_header_changes_the_method(alice: Caller) -> None:
     headers = {"X-HTTP-Method-Override": "GET", "X-HTTP-Method": "GET"}
     assert_problem(alice.post(ME, headers=headers), 405, "method_not_allowed")
 
 
-@on_sqlite
 def test_head_answers_what_get_answers_without_the_body(alice: Caller) -> None:
     for path, status in ((ME, 200), ("/api/v1/nowhere", 404), ("/docs", 200), ("/healthz", 200)):
         got, headed = alice.get(path), alice.call("HEAD", path)
@@ -107,7 +103,6 @@ PATHS = (
 )
 
 
-@on_sqlite
 def test_a_path_has_one_spelling(alice: Caller) -> None:
     for path in PATHS:
         response = alice.get("/", environ_overrides={"PATH_INFO": path})
@@ -116,6 +111,7 @@ def test_a_path_has_one_spelling(alice: Caller) -> None:
         assert "Location" not in response.headers
 
 
+@both_databases
 def test_text_that_a_database_cannot_hold_is_no_parameter_of_a_path(admin: Caller) -> None:
     assert_problem(admin.get("/api/v1/roles/us%00er"), 400, "malformed_request")
     for name in ("us%ff", "%ed%a0%80", "%c0%af"):
@@ -123,7 +119,6 @@ def test_text_that_a_database_cannot_hold_is_no_parameter_of_a_path(admin: Calle
         assert_problem(response, 404, response.get_json()["code"])
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "target",
     ["/api/v1/users%2Fme", "/api/v1/users%2fme", "/docs%2fswagger-ui.css", "/healthz%2F"],
@@ -132,24 +127,20 @@ def test_an_encoded_slash_separates_nothing(alice: Caller, target: str) -> None:
     assert_problem(alice.get(target), 404, "not_found")
 
 
-@on_sqlite
 def test_a_slash_in_the_query_is_no_part_of_the_path(client: FlaskClient) -> None:
     assert client.get("/healthz?next=%2Fdocs").status_code == 200
 
 
-@on_sqlite
 def test_a_request_for_a_websocket_is_refused(alice: Caller) -> None:
     headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
     assert 400 <= alice.get(ME, headers=headers).status_code < 500
 
 
-@on_sqlite
 @pytest.mark.parametrize("host", ["", "a b", "[::1", "a:b:c", "/x", "a" * 300, "\xff", "a..b"])
 def test_no_host_makes_it_fail(client: FlaskClient, host: str) -> None:
     assert client.get("/healthz", headers={"Host": host}).status_code in (200, 400)
 
 
-@on_sqlite
 def test_what_fails_is_told_to_the_log_alone(app: Flask, client: FlaskClient, log: Log) -> None:
     def fail() -> None:
         raise RuntimeError("the flux is out of tune")
@@ -168,6 +159,7 @@ def test_what_fails_is_told_to_the_log_alone(app: Flask, client: FlaskClient, lo
     assert (request["status"], request["code"]) == (500, "internal_error")
 
 
+@both_databases
 def test_a_failing_statement_tells_nobody_its_parameters(
     app: Flask, client: FlaskClient, log: Log
 ) -> None:
@@ -185,7 +177,6 @@ def test_a_failing_statement_tells_nobody_its_parameters(
     assert PASSWORD not in str(failed)
 
 
-@on_sqlite
 def test_a_failing_call_logs_neither_token_nor_password(app: Flask, log: Log) -> None:
     def fail() -> None:
         raise RuntimeError
@@ -205,7 +196,6 @@ def test_a_failing_call_logs_neither_token_nor_password(app: Flask, log: Log) ->
     ]
 
 
-@on_sqlite
 def test_a_statement_that_breaks_a_rule_of_the_database_is_a_fault(
     app: Flask, client: FlaskClient
 ) -> None:
@@ -220,6 +210,7 @@ def retry_after(response: object) -> int:
     return int(response.headers["Retry-After"])  # type: ignore[attr-defined]
 
 
+@both_databases
 def test_a_database_that_is_gone_is_told_honestly(
     alice: Caller, client: FlaskClient, lose_database: Callable[[], None], log: Log
 ) -> None:
@@ -237,7 +228,6 @@ def test_a_database_that_is_gone_is_told_honestly(
     assert {line["level"] for line in told} == {"ERROR"}
 
 
-@on_sqlite
 def test_a_pool_without_a_free_connection_is_unavailable(app: Flask, client: FlaskClient) -> None:
     engine = create_engine(
         "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0
@@ -254,7 +244,6 @@ def test_a_pool_without_a_free_connection_is_unavailable(app: Flask, client: Fla
     engine.dispose()
 
 
-@on_sqlite
 def test_a_connection_that_breaks_is_unavailable(app: Flask, client: FlaskClient) -> None:
     def fail() -> None:
         raise InterfaceError("SELECT", {}, Exception("closed"), connection_invalidated=True)
@@ -268,7 +257,6 @@ class TooManyProbesError(ThrottledError):
     default_detail = "That is enough."
 
 
-@on_sqlite
 @pytest.mark.parametrize(("told", "sent"), [(30, 30), (1, 1), (0, 1), (-5, 1)])
 def test_retry_after_is_a_whole_second_at_least(
     app: Flask, client: FlaskClient, told: int, sent: int
@@ -282,7 +270,6 @@ def test_retry_after_is_a_whole_second_at_least(
     assert retry_after(response) == sent
 
 
-@on_sqlite
 def test_callers_of_an_unavailable_service_are_spread(app: Flask, client: FlaskClient) -> None:
     def refuse() -> None:
         raise UnavailableError
@@ -291,7 +278,6 @@ def test_callers_of_an_unavailable_service_are_spread(app: Flask, client: FlaskC
     assert len({retry_after(client.get(PROBE)) for _ in range(200)}) == 8
 
 
-@on_sqlite
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 413, 415, 418, 500, 503])
 def test_what_the_framework_refuses_is_a_problem(
     app: Flask, client: FlaskClient, status: int

@@ -15,7 +15,6 @@ from tests.support.fuzzing import (
     operations,
     read_schema,
 )
-from tests.support.marks import on_sqlite
 
 EXAMPLES = 3
 """For each operation, of inputs that fit its schema and of ones that do not (a few seconds)."""
@@ -69,7 +68,6 @@ def fuzz(
         assert operation.path in TAKES_NOTHING
 
 
-@on_sqlite
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_visitors_get_only_what_the_document_says(
     schema: BaseSchema, mode: GenerationMode, subtests: pytest.Subtests
@@ -80,7 +78,6 @@ def test_visitors_get_only_what_the_document_says(
                 fuzz(operation, mode, headers={}, path={})
 
 
-@on_sqlite
 @pytest.mark.parametrize("role", ["user", "admin"])
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_callers_get_only_what_the_document_says(

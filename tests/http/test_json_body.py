@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 from authserve.core.errors import AuthserveError, MalformedRequestError
 from authserve.http.json_body import MAX_BODY_BYTES, MAX_INTEGER, parse_form, parse_json
 from tests.support.clients import PASSWORD, Caller, login, register
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 
 LOGIN = "/api/v1/auth/login"
@@ -56,7 +56,6 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
-@on_sqlite
 def test_it_refuses_what_is_no_strict_json_object(client: FlaskClient, raw: bytes) -> None:
     for path in (LOGIN, REGISTER):
         response = client.post(path, data=raw, content_type="application/json")
@@ -87,6 +86,7 @@ def test_it_refuses_text_that_a_database_cannot_hold(client: FlaskClient, text: 
         assert_problem(register(client, "alice", **{field: text}), 400, "malformed_request")
 
 
+@both_databases
 def test_it_takes_text_beyond_the_first_plane(client: FlaskClient) -> None:
     # json.dumps writes the two halves of a surrogate pair, which belong together.
     response = register(client, "alice", display_name="Alice 🐇")
@@ -112,7 +112,6 @@ def test_it_takes_text_beyond_the_first_plane(client: FlaskClient) -> None:
         "multipart/form-data; boundary=x",
     ],
 )
-@on_sqlite
 def test_it_refuses_other_content_types(client: FlaskClient, content_type: str | None) -> None:
     for path in (LOGIN, REGISTER):
         response = client.post(path, data=BODY, content_type=content_type)
@@ -123,21 +122,18 @@ def test_it_refuses_other_content_types(client: FlaskClient, content_type: str |
     "content_type",
     ["application/json", "application/json; charset=UTF-8", 'Application/JSON;charset="utf-8"'],
 )
-@on_sqlite
 def test_it_takes_json_in_utf8(client: FlaskClient, content_type: str) -> None:
     register(client, "alice")
     assert client.post(LOGIN, data=BODY, content_type=content_type).status_code == 200
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
-@on_sqlite
 def test_it_refuses_compressed_bodies(client: FlaskClient, encoding: str) -> None:
     headers = {"Content-Encoding": encoding}
     response = client.post(LOGIN, data=BODY, content_type="application/json", headers=headers)
     assert_problem(response, 415, "unsupported_media_type")
 
 
-@on_sqlite
 def test_it_takes_a_body_that_says_it_is_not_compressed(client: FlaskClient) -> None:
     register(client, "alice")
     headers = {"Content-Encoding": "Identity"}
@@ -145,27 +141,23 @@ def test_it_takes_a_body_that_says_it_is_not_compressed(client: FlaskClient) -> 
     assert response.status_code == 200
 
 
-@on_sqlite
 def test_a_call_that_needs_a_body_refuses_none(client: FlaskClient) -> None:
     for path in (LOGIN, REGISTER):
         for kwargs in ({}, {"content_type": "application/json"}, {"data": b""}):
             assert_problem(client.post(path, **kwargs), 400, "malformed_request")  # type: ignore[arg-type]
 
 
-@on_sqlite
 def test_it_names_each_unknown_field(client: FlaskClient) -> None:
     response = register(client, "alice", role="admin", is_active=True)
     problem = assert_problem(response, 422, "validation_failed")
     assert problem["errors"] == {"role": ["Unknown field."], "is_active": ["Unknown field."]}
 
 
-@on_sqlite
 def test_it_takes_no_number_for_a_text(client: FlaskClient) -> None:
     problem = assert_problem(login(client, 5), 422, "validation_failed")  # type: ignore[arg-type]
     assert problem["errors"] == {"identifier": ["Not a valid string."]}
 
 
-@on_sqlite
 def test_a_call_without_a_body_refuses_fields(alice: Caller) -> None:
     problem = assert_problem(
         alice.get("/api/v1/users/me", json={"user_id": 5}), 422, "validation_failed"
@@ -173,7 +165,6 @@ def test_a_call_without_a_body_refuses_fields(alice: Caller) -> None:
     assert problem["errors"] == {"user_id": ["Unknown field."]}
 
 
-@on_sqlite
 def test_a_call_without_a_body_takes_an_empty_one(alice: Caller) -> None:
     assert alice.get("/api/v1/users/me", json={}).status_code == 200
     assert chunked(alice.client, "/api/v1/auth/logout-all", b"").status_code == 401
@@ -196,7 +187,6 @@ def chunked(client: FlaskClient, path: str, raw: bytes) -> TestResponse:
     return stream(client, path, io.BytesIO(raw), HTTP_TRANSFER_ENCODING="chunked")
 
 
-@on_sqlite
 def test_it_takes_64_kib_and_not_a_byte_more(client: FlaskClient) -> None:
     register(client, "alice")
     full, over = padded(MAX_BODY_BYTES), padded(MAX_BODY_BYTES + 1)
@@ -219,19 +209,16 @@ class UnreadableBody(io.RawIOBase):
         raise RuntimeError("an error of the server's own")
 
 
-@on_sqlite
 def test_it_refuses_a_body_that_the_server_cannot_read(client: FlaskClient) -> None:
     response = stream(client, LOGIN, UnreadableBody(), HTTP_TRANSFER_ENCODING="chunked")
     assert_problem(response, 400, "malformed_request")
 
 
-@on_sqlite
 def test_it_reads_no_byte_of_a_body_that_is_said_to_be_too_long(client: FlaskClient) -> None:
     response = stream(client, LOGIN, UnreadableBody(), CONTENT_LENGTH=str(MAX_BODY_BYTES + 1))
     assert_problem(response, 413, "payload_too_large")
 
 
-@on_sqlite
 def test_it_refuses_a_body_that_was_cut_off(client: FlaskClient) -> None:
     register(client, "alice")
     response = stream(client, LOGIN, io.BytesIO(BODY), CONTENT_LENGTH=str(len(BODY) + 1))
@@ -257,7 +244,6 @@ def test_an_equal_key_elsewhere_is_no_second_one() -> None:
     assert parse_json(json.dumps(nested).encode()) == nested
 
 
-@on_sqlite
 def test_a_form_is_for_introspection_alone(admin: Caller) -> None:
     token = admin.tokens["access_token"]
     assert admin.post(INTROSPECT, data={"token": token}).get_json()["active"] is True
@@ -265,7 +251,6 @@ def test_a_form_is_for_introspection_alone(admin: Caller) -> None:
     assert_problem(response, 415, "unsupported_media_type")
 
 
-@on_sqlite
 def test_a_form_is_as_strict_as_json(admin: Caller) -> None:
     form = "application/x-www-form-urlencoded"
     for raw in (b"token=a&token=b", b"token", b"token=%00", b"token=%ff", b"token=\xff", b"&"):
@@ -298,7 +283,6 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES)
-@on_sqlite
 def test_it_refuses_undeclared_query_parameters(alice: Caller, query: str) -> None:
     status, code = QUERIES[query]
     overrides = {"QUERY_STRING": query}
@@ -309,20 +293,17 @@ def test_it_refuses_undeclared_query_parameters(alice: Caller, query: str) -> No
     assert_problem(response, status, code)
 
 
-@on_sqlite
 def test_it_names_a_query_parameter_that_is_given_twice(alice: Caller) -> None:
     response = alice.get("/api/v1/users/me/sessions?limit=1&limit=2")
     problem = assert_problem(response, 422, "validation_failed")
     assert problem["errors"] == {"limit": ["Given more than once."]}
 
 
-@on_sqlite
 def test_it_names_an_unknown_query_parameter_of_a_call_that_has_others(alice: Caller) -> None:
     response = alice.get("/api/v1/users/me/sessions?limit=1&page=2")
     problem = assert_problem(response, 422, "validation_failed")
     assert problem["errors"] == {"page": ["Unknown field."]}
 
 
-@on_sqlite
 def test_a_lone_question_mark_is_no_query(alice: Caller) -> None:
     assert alice.get("/api/v1/users/me?").status_code == 200

@@ -11,11 +11,8 @@ from authserve.http.authentication import current_actor
 from authserve.tokens import access
 from authserve.tokens.access import TokenManager
 from tests.support.clients import register_caller
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 INVALID = 'Bearer error="invalid_token"'
 

@@ -18,7 +18,7 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.problems import assert_problem
 from tests.support.redis import RedisServer
 
@@ -138,7 +138,6 @@ def rate_limit(response: TestResponse) -> tuple[int, ...]:
     return tuple(int(response.headers[name]) for name in names if name in response.headers)
 
 
-@on_sqlite
 @each_call
 def test_a_limit_lets_its_number_through_and_no_more(cast: Cast, call: LimitedCall) -> None:
     limit, secs = call.limit, int(call.limit.window.total_seconds())
@@ -162,7 +161,6 @@ def test_every_limit_is_tried() -> None:
     assert {call.limit for call in CALLS} == set(policy.LIMITS)
 
 
-@on_sqlite
 @each_call
 def test_what_is_too_much_is_refused_before_anything_is_hashed(
     cast: Cast, call: LimitedCall
@@ -174,14 +172,12 @@ def test_what_is_too_much_is_refused_before_anything_is_hashed(
     assert cast.send(call).status_code == 429
 
 
-@on_sqlite
 @pytest.mark.parametrize("call", [c for c in CALLS if c.limit is policy.REDEEM], ids=str)
 def test_a_token_is_looked_at_before_anything_is_hashed(cast: Cast, call: LimitedCall) -> None:
     PASSWORD_HASHER.fill(cast.app, None)
     assert cast.send(call).status_code == 400
 
 
-@on_sqlite
 def test_refreshing_and_introspection_carry_no_limit(cast: Cast) -> None:
     refresh = {"refresh_token": cast.alice.tokens["refresh_token"]}
     introspection = {"token": cast.alice.tokens["access_token"]}
@@ -189,7 +185,6 @@ def test_refreshing_and_introspection_carry_no_limit(cast: Cast) -> None:
     assert rate_limit(cast.admin.post("/api/v1/auth/introspect", json=introspection)) == ()
 
 
-@on_sqlite
 def test_a_known_device_is_not_kept_out_by_its_address(cast: Cast) -> None:
     """Strangers behind the same address have used its tries up; the device has its own."""
     body = {"identifier": "alice", "password": PASSWORD}
@@ -202,7 +197,6 @@ def test_a_known_device_is_not_kept_out_by_its_address(cast: Cast) -> None:
     assert (known.status_code, rate_limit(known)) == (200, (30, 29, 60))
 
 
-@on_sqlite
 def test_a_device_of_another_account_is_not_known(cast: Cast) -> None:
     """Nor by its old password; strangers have used the address's tries up."""
     body = {"identifier": "alice", "password": PASSWORD}
@@ -220,7 +214,6 @@ def test_a_device_of_another_account_is_not_known(cast: Cast) -> None:
     assert cast.app.test_client().post(LOGIN, json=body | own).status_code == 429
 
 
-@on_sqlite
 def test_no_number_of_devices_passes_the_ceiling_of_an_address(
     clock: Clock, app: Flask, cast: Cast
 ) -> None:
@@ -247,7 +240,6 @@ def test_no_number_of_devices_passes_the_ceiling_of_an_address(
     assert victim.status_code == 200
 
 
-@on_sqlite
 @pytest.mark.parametrize("path", [FORGOT, RESEND, "/api/v1/auth/register"])
 def test_no_answer_tells_that_another_client_has_asked(
     clock: Clock, app: Flask, alice: Caller, path: str
@@ -277,6 +269,7 @@ def forgot(app: Flask, email: str, ip: str = "192.0.2.1", **kwargs: Any) -> Test
     return response
 
 
+@both_databases
 def test_a_window_begins_with_its_first_call_and_ends(clock: Clock, app: Flask) -> None:
     assert [forgot(app, "a@example.com").status_code for _ in range(6)] == [202] * 5 + [429]
     clock.shift(timedelta(minutes=59, seconds=58.5))
@@ -307,7 +300,6 @@ def test_by_email_known_and_unknown_addresses_are_answered_alike(
         assert [status for status, _ in known] == [202] * (7 - refused) + [429] * refused
 
 
-@on_sqlite
 def test_an_address_counts_in_its_canonical_form(app: Flask) -> None:
     spellings = ("a@example.com", "A@EXAMPLE.COM", " a@example.com ", "A@Example.com")
     assert [forgot(app, email).status_code for email in (*spellings, *spellings)].count(202) == 5
@@ -324,7 +316,6 @@ def redeem(app: Flask, ip: str = "192.0.2.1", **headers: str) -> TestResponse:
     return response
 
 
-@on_sqlite
 def test_a_client_is_its_ipv4_address_or_its_ipv6_network(app: Flask) -> None:
     peers = {
         "192.0.2.1": 19,
@@ -337,14 +328,12 @@ def test_a_client_is_its_ipv4_address_or_its_ipv6_network(app: Flask) -> None:
     assert {ip: rate_limit(redeem(app, ip))[1] for ip in peers} == peers
 
 
-@on_sqlite
 def test_a_client_cannot_choose_its_address(app: Flask) -> None:
     claims = [f"203.0.113.{n}" for n in range(3)]
     told = [rate_limit(redeem(app, **{"X-Forwarded-For": claim}))[1] for claim in claims]
     assert told == [19, 18, 17]
 
 
-@on_sqlite
 def test_a_trusted_proxy_tells_the_address(make_app: Callable[..., Flask]) -> None:
     app = make_app(ratelimit_enabled=True, trusted_proxies=1)
     claims = ("203.0.113.1", "203.0.113.2", "198.51.100.1, 203.0.113.1")
@@ -352,20 +341,17 @@ def test_a_trusted_proxy_tells_the_address(make_app: Callable[..., Flask]) -> No
     assert told == [19, 19, 18]
 
 
-@on_sqlite
 def test_nobody_is_counted_by_an_address_that_there_is_not(app: Flask) -> None:
     assert [rate_limit(redeem(app, ip="")) for _ in range(2)] == [(), ()]
     assert rate_limit(forgot(app, "a@example.com", ip="")) == ()
 
 
-@on_sqlite
 def test_calls_that_cannot_be_read_are_not_counted(app: Flask) -> None:
     response = app.test_client().post(FORGOT, json={"email": "nobody"})
     assert (response.status_code, rate_limit(response)) == (422, ())
     assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (20, 19, 60)
 
 
-@on_sqlite
 def test_the_answer_tells_of_the_tightest_limit(clock: Clock, app: Flask) -> None:
     body = {"identifier": "nobody", "password": WRONG}
 
@@ -377,7 +363,6 @@ def test_the_answer_tells_of_the_tightest_limit(clock: Clock, app: Flask) -> Non
     assert ask() == (120, 1, 60)
 
 
-@on_sqlite
 def test_reading_carries_no_limit_and_writes_nothing(cast: Cast) -> None:
     for path in ("users/me", "users/me/sessions", "users/me/events"):
         response = cast.alice.get(f"/api/v1/{path}")
@@ -385,7 +370,6 @@ def test_reading_carries_no_limit_and_writes_nothing(cast: Cast) -> None:
     assert counted_keys(cast.app) == []
 
 
-@on_sqlite
 def test_turned_off_nothing_is_counted_but_failures(make_app: Callable[..., Flask]) -> None:
     app = make_app(ratelimit_enabled=False)
     assert [forgot(app, "a@example.com").status_code for _ in range(7)] == [202] * 7
@@ -401,7 +385,6 @@ def counted_keys(app: Flask) -> list[str]:
         return list(session.execute(text("SELECT key FROM rate_counters")).scalars())
 
 
-@on_sqlite
 def test_no_counter_tells_who_called(app: Flask) -> None:
     forgot(app, "alice@example.com")
     keys = counted_keys(app)
@@ -409,7 +392,6 @@ def test_no_counter_tells_who_called(app: Flask) -> None:
     assert not [key for key in keys if "alice" in key or "192.0.2" in key]
 
 
-@on_sqlite
 def test_an_upgrade_keeps_the_counters(app: Flask) -> None:
     """Releases count under the same keys, so that none gives back the calls of a window."""
     forgot(app, "alice@example.com")
@@ -420,6 +402,7 @@ def test_an_upgrade_keeps_the_counters(app: Flask) -> None:
     ]
 
 
+@both_databases
 def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(
     app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -445,7 +428,6 @@ def test_a_database_that_keeps_a_call_waiting_ends_it(app: Flask, alice: Caller)
     assert_problem(response, 503, "service_unavailable")
 
 
-@on_sqlite
 def test_guessing_is_throttled_as_ever_without_redis(
     make_app: Callable[..., Flask], redis_server: RedisServer
 ) -> None:

@@ -14,11 +14,8 @@ from authserve.health.drain import DRAIN
 from authserve.http.middleware import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 ME = "/api/v1/users/me"
 

@@ -16,7 +16,6 @@ from authserve.core.errors import AuthserveError
 from authserve.http.openapi import flatten
 from authserve.http.openapi_document import OPENAPI
 from authserve.http.openapi_examples import example_of
-from tests.support.marks import on_sqlite
 
 DOCUMENT = "urn:document"
 
@@ -80,7 +79,6 @@ def codes(operation: dict[str, Any], status: str) -> set[str]:
     return set(media["examples"])
 
 
-@on_sqlite
 def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any]) -> None:
     for name, operation in operations.items():
         expected = [] if name in PUBLIC else SPECIAL.get(name, [ACCESS])
@@ -98,7 +96,6 @@ def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestR
     return client.open(path, method=operation["method"].upper(), **kwargs)
 
 
-@on_sqlite
 def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) -> None:
     client = app.test_client()
     for name, operation in operations.items():
@@ -110,7 +107,6 @@ def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) 
             assert response.get_json()["code"] == "authentication_required"
 
 
-@on_sqlite
 def test_who_heeds_a_bad_token_says_so(app: Flask, operations: dict[str, Any]) -> None:
     client = app.test_client()
     headers = {"Authorization": "Bearer x"}
@@ -125,7 +121,6 @@ def test_who_heeds_a_bad_token_says_so(app: Flask, operations: dict[str, Any]) -
             assert response.get_json()["code"] in codes(operation, "401"), name
 
 
-@on_sqlite
 def test_every_rule_of_the_api_is_described(app: Flask, operations: dict[str, Any]) -> None:
     described = {(operation["path"], operation["method"]) for operation in operations.values()}
     for rule in app.url_map.iter_rules():
@@ -135,7 +130,6 @@ def test_every_rule_of_the_api_is_described(app: Flask, operations: dict[str, An
             assert {(path, method) for method in methods} <= described
 
 
-@on_sqlite
 def test_every_call_of_the_api_names_every_refusal_by_strictness(
     operations: dict[str, Any],
 ) -> None:
@@ -147,7 +141,6 @@ def test_every_call_of_the_api_names_every_refusal_by_strictness(
 STAND_ON_NOTHING = ("health_healthz", "root_root")
 
 
-@on_sqlite
 def test_every_call_but_those_that_stand_on_nothing_can_be_unavailable(
     operations: dict[str, Any],
 ) -> None:
@@ -158,14 +151,12 @@ def test_every_call_but_those_that_stand_on_nothing_can_be_unavailable(
     assert list(readiness) == ["application/json"]
 
 
-@on_sqlite
 def test_every_call_with_an_id_can_find_nothing(operations: dict[str, Any]) -> None:
     for operation in operations.values():
         if "{" in operation["path"]:
             assert "not_found" in codes(operation, "404")
 
 
-@on_sqlite
 def test_every_documented_code_is_one_of_the_service(operations: dict[str, Any]) -> None:
     known = {error.__dict__.get("code") for error in descendants(AuthserveError)}
     for operation in operations.values():
@@ -183,7 +174,6 @@ def descendants(error: type[AuthserveError]) -> Iterator[type[AuthserveError]]:
         yield from descendants(child)
 
 
-@on_sqlite
 def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str, Any]) -> None:
     for operation in operations.values():
         for status, response in operation["responses"].items():
@@ -197,14 +187,12 @@ def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str,
                 assert found == expected.get(status, set())
 
 
-@on_sqlite
 def test_whatever_is_told_to_come_back_is_told_when(operations: dict[str, Any]) -> None:
     for operation in operations.values():
         for status in {"429", "503"} & operation["responses"].keys():
             assert "Retry-After" in operation["responses"][status]["headers"], operation["path"]
 
 
-@on_sqlite
 def test_every_schema_is_somebodys(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
@@ -218,7 +206,6 @@ def media_of(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, media
 
 
-@on_sqlite
 def test_every_body_has_examples_that_fit_its_schema(
     document: dict[str, Any], operations: dict[str, Any]
 ) -> None:
@@ -248,7 +235,6 @@ def absolute(schema: Any) -> Any:
     return [absolute(item) for item in schema] if isinstance(schema, list) else schema
 
 
-@on_sqlite
 def test_every_request_is_strict_about_its_fields(
     document: dict[str, Any], operations: dict[str, Any]
 ) -> None:
@@ -258,7 +244,6 @@ def test_every_request_is_strict_about_its_fields(
             assert schema["additionalProperties"] is False, name
 
 
-@on_sqlite
 def test_introspection_alone_takes_a_form(operations: dict[str, Any]) -> None:
     forms = {
         name

@@ -15,7 +15,6 @@ from authserve.http.request_info import (
     normalize_address,
 )
 from tests.support.clients import Caller
-from tests.support.marks import on_sqlite
 from tests.support.probes import PROBE, add_probe
 
 ADDRESSES = {
@@ -100,7 +99,6 @@ FORWARDED: list[tuple[int, str | None, str | None]] = [
 ]
 
 
-@on_sqlite
 @pytest.mark.parametrize(("proxies", "header", "believed"), FORWARDED)
 def test_only_the_proxies_that_were_named_are_believed(
     make_app: Any, proxies: int, header: str | None, believed: str | None
@@ -137,7 +135,6 @@ def test_any_field_gives_an_address_of_its_last_entries_or_none(header: str, cou
     assert found in {None, *last}
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("header", "scheme"),
     [(None, "http"), ("https", "https"), ("http, HTTPS", "https"), ('", https', "https")],
@@ -151,7 +148,6 @@ def test_the_scheme_is_what_the_trusted_proxy_says(
     assert app.test_client().get(PROBE, headers=headers).get_json() == {"scheme": scheme}
 
 
-@on_sqlite
 def test_a_second_header_continues_the_first(make_app: Any) -> None:
     app = make_app(trusted_proxies=1)
     add_probe(app, lambda: {"ip": current_request_info().ip})
@@ -159,7 +155,6 @@ def test_a_second_header_continues_the_first(make_app: Any) -> None:
     assert app.test_client().get(PROBE, headers=headers).get_json() == {"ip": "192.0.2.1"}
 
 
-@on_sqlite
 def test_no_proxy_tells_a_host_or_a_path(make_app: Any) -> None:
     app = make_app(trusted_proxies=1)
     headers = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}
@@ -181,7 +176,6 @@ USER_AGENTS: list[tuple[str | None, str | None]] = [
 ]
 
 
-@on_sqlite
 @pytest.mark.parametrize(("sent", "kept"), USER_AGENTS)
 def test_a_user_agent_is_kept_without_what_could_harm(
     app: Flask, client: FlaskClient, sent: str | None, kept: str | None
@@ -191,7 +185,6 @@ def test_a_user_agent_is_kept_without_what_could_harm(
     assert client.get(PROBE, environ_overrides=environ).get_json() == {"user_agent": kept}
 
 
-@on_sqlite
 def test_a_session_shows_where_it_was_started(alice: Caller) -> None:
     (session,) = alice.get("/api/v1/users/me/sessions").get_json()["items"]
     assert (session["ip"], session["user_agent"]) == (
@@ -200,7 +193,6 @@ def test_a_session_shows_where_it_was_started(alice: Caller) -> None:
     )
 
 
-@on_sqlite
 def test_the_correlation_id_goes_along(app: Flask, client: FlaskClient) -> None:
     add_probe(app, lambda: {"id": current_request_info().correlation_id})
     response = client.get(PROBE, headers={"X-Correlation-ID": "along-1"})

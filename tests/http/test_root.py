@@ -8,9 +8,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from authserve import __version__
-from tests.support.marks import on_sqlite
-
-pytestmark = on_sqlite
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
 

@@ -8,6 +8,7 @@ from marshmallow import ValidationError, fields
 
 from authserve.http.schemas import StrictSchema, UserSchema, user_document
 from tests.support.clients import register_caller
+from tests.support.marks import both_databases
 
 ID = UUID("01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
 
@@ -60,6 +61,7 @@ def test_a_document_has_the_fields_of_the_contract_and_no_more() -> None:
     }
 
 
+@both_databases
 def test_a_user_from_the_database_is_shown_alike(app: Flask) -> None:
     alice = register_caller(app, "alice")
     shown = alice.get("/api/v1/users/me").get_json()

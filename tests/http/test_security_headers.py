@@ -10,10 +10,7 @@ from flask.testing import FlaskClient
 
 from authserve.http.middleware import SECURITY_HEADERS
 from tests.support.clients import Caller
-from tests.support.marks import on_sqlite
 from tests.support.server import Server
-
-pytestmark = on_sqlite
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 

@@ -27,6 +27,7 @@ from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
 from tests.support.crowd import DEADLINE_SECS, all_at_once, served
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
+from tests.support.marks import both_databases
 
 CROWD = 20
 FEW = 6
@@ -47,6 +48,7 @@ def states(app: Flask) -> list[tuple[str, KeyState]]:
 # The first key
 
 
+@both_databases
 def test_twenty_concurrent_starts_make_one_signing_key(make_app: Callable[..., Flask]) -> None:
     apps = [make_app() for _ in range(CROWD)]
     seen = all_at_once([lambda app=app: kids(app) for app in apps])
@@ -82,6 +84,7 @@ def test_a_process_starts_without_them_too(tmp_path: Path) -> None:
 # Rotation
 
 
+@both_databases
 def test_rotation_publishes_first_and_signs_later(
     timed_app: Flask, clock: time_machine.Traveller
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_second_order_makes_no_second_key_while_the_first_waits(
     assert make_next_key(timed_app) != new
 
 
+@both_databases
 def test_concurrent_orders_make_one_key(make_app: Callable[..., Flask]) -> None:
     apps = [make_app() for _ in range(FEW)]
     (old,) = kids(apps[0])
@@ -176,6 +180,7 @@ def test_a_key_rotates_by_itself_after_90_days(
     assert states(timed_app) == [(new, KeyState.ACTIVE), (old, KeyState.RETIRED)]
 
 
+@both_databases
 def test_twenty_concurrent_applications_rotate_once_after_90_days(
     make_timed_app: Callable[..., Flask], clock: time_machine.Traveller
 ) -> None:
@@ -193,6 +198,7 @@ def test_twenty_concurrent_applications_rotate_once_after_90_days(
 # Emergency
 
 
+@both_databases
 def test_an_emergency_ends_every_access_token_and_no_session(timed_app: Flask) -> None:
     alice = register_caller(timed_app, "alice")
     make_next_key(timed_app, cause=RotationCause.ORDER)
@@ -235,6 +241,7 @@ def test_other_applications_take_a_new_keys_token_before_their_copy_is_old(
     assert is_accepted(other, again)
 
 
+@both_databases
 def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[..., Flask]) -> None:
     """It has read the newest key and waits; the order that it waits for commits first."""
     ordering, urgent = make_app(), make_app()
@@ -273,6 +280,7 @@ def wait_until_somebody_waits_for_a_lock() -> None:
             connection.rollback()
 
 
+@both_databases
 def test_of_concurrent_orders_and_emergencies_no_emergency_is_lost(
     make_app: Callable[..., Flask],
 ) -> None:
@@ -340,6 +348,7 @@ def test_an_unknown_kid_is_looked_up_afresh_once(timed_app: Flask) -> None:
     assert len(reads) == 1
 
 
+@both_databases
 def test_a_copy_goes_on_serving_while_the_database_does_not(
     timed_app: Flask, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -362,6 +371,7 @@ def rename(app: Flask, table: str, name: str) -> None:
         session.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
+@both_databases
 def test_without_any_copy_it_is_unavailable_while_the_database_is(timed_app: Flask) -> None:
     rename(timed_app, "signing_keys", "away")
     response = timed_app.test_client().get("/.well-known/jwks.json")
@@ -421,6 +431,7 @@ def test_a_former_secret_opens_keys_as_a_fallback_until_they_are_sealed_anew(
     assert is_accepted(app, again)
 
 
+@both_databases
 def test_sealing_anew_changes_nothing_when_one_key_does_not_open(
     make_app: Callable[..., Flask],
 ) -> None:

@@ -8,12 +8,9 @@ from flask import Flask
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import make_transport
 from authserve.settings.model import SETTINGS
-from tests.support.marks import on_sqlite
 from tests.support.smtp import faulty_server, mail_server
 
 MakeApp = Callable[..., Flask]
-
-pytestmark = on_sqlite
 
 
 def app_with(make_app: MakeApp, url: str, **changes: object) -> Flask:

@@ -15,13 +15,10 @@ from authserve.settings.model import SETTINGS
 from authserve.users.models import User
 from tests.support.clients import PASSWORD
 from tests.support.mail import work
-from tests.support.marks import on_sqlite
 from tests.support.messages import messages
 from tests.support.smtp import MailServer, mail_server
 
 MakeApp = Callable[..., Flask]
-
-pytestmark = on_sqlite
 
 REGISTER = "/api/v1/auth/register"
 

@@ -8,7 +8,6 @@ from werkzeug.test import EnvironBuilder
 
 from tests.http.test_cost import ME, count_calls
 from tests.support.clients import Caller, register_caller
-from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN
 
 MAX_CALLS = 100
@@ -31,7 +30,6 @@ def cost(app: Flask, caller: Caller) -> int:
     return count_calls(lambda: call(prepared))
 
 
-@on_sqlite
 def test_counting_a_request_takes_few_calls(make_app: Callable[..., Flask]) -> None:
     silent, counting = make_app(), make_app(metrics_token=METRICS_TOKEN)
     alice = register_caller(silent, "alice")

@@ -21,11 +21,8 @@ from authserve.ratelimit.policy import SIGN_IN
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
-from tests.support.marks import on_sqlite
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
 from tests.support.probes import PROBE, add_probe
-
-pytestmark = on_sqlite
 
 Read = Callable[[], Scrape]
 

@@ -10,11 +10,8 @@ from flask.testing import FlaskClient
 from authserve.core.events import SUBSCRIPTIONS
 from authserve.metrics.counting import METRICS
 from tests.support.clients import Caller
-from tests.support.marks import on_sqlite
 from tests.support.metrics import BEARER, METRICS_TOKEN, Scrape
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 Read = Callable[[], Scrape]
 

@@ -21,7 +21,7 @@ from authserve.metrics.families import BREAKER_STATES
 from authserve.metrics.routes import SOURCES
 from tests.support.clients import Caller, register
 from tests.support.mail import work
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages
 from tests.support.metrics import Scrape
 from tests.support.trail import seal_all
@@ -34,7 +34,6 @@ FINISHED = "authserve_outbox_finished_last_hour"
 ERRORS = "authserve_scrape_errors"
 
 
-@on_sqlite
 def test_it_tells_release_and_start(read: Read) -> None:
     before = now().timestamp()
     found = read()
@@ -42,6 +41,7 @@ def test_it_tells_release_and_start(read: Read) -> None:
     assert 0 < found.value("authserve_start_time_seconds") <= before
 
 
+@both_databases
 def test_it_tells_what_mail_waits_and_for_how_long(
     app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
 ) -> None:
@@ -55,6 +55,7 @@ def test_it_tells_what_mail_waits_and_for_how_long(
     assert found.value(MESSAGES, state="dead") == found.value(AGE, state="dead") == 0
 
 
+@both_databases
 def test_it_tells_what_mail_was_given_up(
     app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
 ) -> None:
@@ -90,11 +91,11 @@ def test_it_tells_the_age_of_the_key_and_when_the_next_is_due(
     assert later.value(due) < 0
 
 
-@on_sqlite
 def test_without_a_key_nothing_is_told_of_one(read: Read) -> None:
     assert not [name for name in read().families if "signing_key" in name]
 
 
+@both_databases
 def test_it_tells_what_is_not_sealed_yet(app: Flask, alice: Caller, read: Read) -> None:
     assert read().value("authserve_audit_unsealed_events") >= 2
     with app.app_context():
@@ -115,6 +116,7 @@ def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
         assert (found.value(verified), found.value(is_whole)) == (now().timestamp(), value)
 
 
+@both_databases
 def test_without_the_database_the_rest_is_told(
     app: Flask, client: FlaskClient, lose_database: Callable[[], None], read: Read
 ) -> None:

@@ -23,6 +23,9 @@ from authserve.audit.verifying import verify_trail
 from authserve.database.transactions import db
 from tests.conftest import PostgreSQL, libpq_url, make_settings, migrate
 from tests.support.mail import open_mailbox, work
+from tests.support.marks import both_databases
+
+pytestmark = both_databases
 
 FROZEN = Path(__file__).parent / "frozen"
 

@@ -18,9 +18,9 @@ from tests.conftest import make_settings
 from tests.migrations.test_starters import look_at
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.faults import rounds
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 
-pytestmark = pytest.mark.fault
+pytestmark = [both_databases, pytest.mark.fault]
 
 Flask = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,7 +17,9 @@ from authserve.database.revision import (
 )
 from authserve.database.transactions import db, transaction
 from tests.conftest import make_settings
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
+
+pytestmark = both_databases
 
 
 def test_an_empty_database_is_not_migrated(empty: Flask) -> None:

@@ -24,6 +24,9 @@ from authserve.users.lists import UserFilters, page_of_users, search_users
 from authserve.users.search import Match, find_by_beginning
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.databases import executed
+from tests.support.marks import both_databases
+
+pytestmark = both_databases
 
 ROWS = 4_000
 

@@ -34,7 +34,10 @@ from authserve.database.transactions import Base, db, read_all
 from authserve.rbac.models import Role
 from authserve.rbac.policy import BUILT_IN_ROLES, Permission, from_scopes
 from authserve.users.models import User
+from tests.support.marks import both_databases
 from tests.support.schema import describe_code, describe_tables
+
+pytestmark = both_databases
 
 REVISIONS = [
     script.revision

@@ -22,7 +22,10 @@ from authserve.database.engine import engine_options
 from authserve.database.revision import expected_revision
 from authserve.database.transactions import Base
 from tests.support.crowd import DEADLINE_SECS
+from tests.support.marks import both_databases
 from tests.support.schema import VERSION_TABLE, describe_tables
+
+pytestmark = both_databases
 
 STARTERS = 10
 

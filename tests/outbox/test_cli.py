@@ -11,7 +11,7 @@ from authserve.database.transactions import transaction
 from authserve.outbox.delivery import claim, mark_dropped
 from authserve.outbox.enqueue import enqueue
 from tests.outbox.conftest import KIND
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.messages import change_messages, messages
 from tests.support.tables import read_table
 
@@ -52,7 +52,6 @@ def test_it_lists_one_state_and_no_more_than_asked(
     assert len(one.stdout.splitlines()) == 2
 
 
-@on_sqlite
 def test_it_shows_a_message_as_json(runner: FlaskCliRunner, message_id: UUID) -> None:
     shown = json.loads(runner.invoke(args=["outbox", "show", str(message_id)]).output)
     assert shown == {
@@ -70,6 +69,7 @@ def test_it_shows_a_message_as_json(runner: FlaskCliRunner, message_id: UUID) ->
     }
 
 
+@both_databases
 def test_it_lets_a_dead_message_be_tried_again(
     app: Flask, runner: FlaskCliRunner, message_id: UUID
 ) -> None:
@@ -79,7 +79,6 @@ def test_it_lets_a_dead_message_be_tried_again(
     assert messages(app)[0]["state"] == "pending"
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -99,13 +98,13 @@ def test_it_tells_errors_in_one_line(
     assert "Traceback" not in result.stderr
 
 
-@on_sqlite
 def test_it_refuses_to_retry_what_is_not_dead(runner: FlaskCliRunner, message_id: UUID) -> None:
     result = runner.invoke(args=["outbox", "retry", str(message_id)])
     assert result.exit_code == 1
     assert result.stderr == "Error: Only a message that was given up can be tried again.\n"
 
 
+@both_databases
 def test_it_says_when_there_is_no_database(app: Flask, runner: FlaskCliRunner) -> None:
     with app.app_context(), transaction() as session:
         session.connection().exec_driver_sql("DROP TABLE outbox_messages")
@@ -114,7 +113,6 @@ def test_it_says_when_there_is_no_database(app: Flask, runner: FlaskCliRunner) -
     assert result.stderr.splitlines()[-1].startswith("Error: The database does not serve")
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "command", [["outbox", "list"], ["outbox", "show"], ["outbox", "retry"], ["worker"]]
 )

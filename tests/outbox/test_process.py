@@ -16,7 +16,7 @@ from authserve.mail.mailer import MailKind
 from authserve.outbox.enqueue import enqueue
 from tests.conftest import make_settings
 from tests.factories import make_user
-from tests.support.marks import on_postgresql
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages, messages, states
 from tests.support.smtp import MailServer, mail_server
 from tests.support.worker import WorkerProcess, wait_until
@@ -59,6 +59,7 @@ def owe_notices(app: Flask, count: int) -> list[str]:
     return [f"user{number}@example.com" for number in range(count)]
 
 
+@both_databases
 def test_only_the_mail_in_flight_repeats_after_a_kill(
     app: Flask, mail: MailServer, start_worker: MakeProcess
 ) -> None:

@@ -34,9 +34,10 @@ from authserve.outbox.inspect import (
 from authserve.outbox.policy import DEAD_RETENTION, HORIZON, LEASE, SENT_RETENTION, MessageState
 from tests.outbox.conftest import KIND
 from tests.support.crowd import all_at_once
+from tests.support.marks import both_databases
 from tests.support.messages import change_messages, messages, states
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 
 def owe(name: str = "a", *, topic: str | None = None, user_id: UUID | None = None) -> UUID:

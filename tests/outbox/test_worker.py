@@ -24,7 +24,7 @@ from authserve.outbox.worker import MAINTENANCE_SECS, PURGE_TASKS, StopSignal, W
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
 from tests.support.crowd import all_at_once
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages, messages, states
 
 
@@ -58,6 +58,7 @@ def test_it_delivers_what_is_due_in_order(app: Flask, post: Post, worker: Worker
     assert states(app) == {"sent": 3}
 
 
+@both_databases
 def test_twenty_workers_deliver_each_message_once(
     app: Flask, post: Post, make_worker: MakeWorker
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_message_carries_the_id_of_the_request_that_caused_it(
     assert correlation_id_var.get() is None
 
 
+@both_databases
 def test_a_fault_of_the_database_in_one_message_ends_in_the_dead_letters(
     app: Flask, post: Post, worker: Worker
 ) -> None:
@@ -225,7 +227,6 @@ class TestDatabaseTrouble:
         assert states(app) == {"sent": 3}
         assert caplog.messages.count("an outcome could not be noted yet") == 3
 
-    @on_sqlite
     def test_an_outcome_that_cannot_be_noted_ends_with_the_lease(
         self, app: Flask, post: Post, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -246,7 +247,6 @@ class TestDatabaseTrouble:
         (row,) = messages(app)
         assert (row["state"], row["leased_until"] > now()) == ("pending", True)
 
-    @on_sqlite
     def test_nothing_ends_its_loop(
         self, app: Flask, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -294,7 +294,6 @@ class TestMaintenance:
         make_worker([purge]).run(stop)
         assert slices == [0, 1]
 
-    @on_sqlite
     def test_a_message_that_is_due_does_not_wait_for_the_end_of_a_job(
         self, app: Flask, post: Post, make_worker: MakeWorker
     ) -> None:
@@ -310,7 +309,6 @@ class TestMaintenance:
         make_worker([purge]).run(stop)
         assert seen == [1, 2, 3]
 
-    @on_sqlite
     def test_one_purge_that_fails_does_not_keep_the_others(
         self, app: Flask, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -330,6 +328,7 @@ class TestMaintenance:
         assert runs == [1]
         assert caplog.messages == ["dead rows could not be cleared away"]
 
+    @both_databases
     def test_the_service_clears_everything_away_that_dies(self, app: Flask) -> None:
         names = {purge.__name__ for purge in PURGE_TASKS.of(app)}
         assert names >= {
@@ -339,6 +338,7 @@ class TestMaintenance:
             "purge_dead_counters",
         }
 
+    @both_databases
     def test_the_services_own_purges_run(self, app: Flask, make_worker: MakeWorker) -> None:
         owe(app, "a")
         change_messages(app, state="sent", finished_at=now() - timedelta(days=8))

@@ -13,7 +13,6 @@ from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verifica
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, register_caller
 from tests.support.crowd import DEADLINE_SECS
-from tests.support.marks import on_sqlite
 from tests.support.worker import wait_until
 
 PLACES = 16
@@ -54,7 +53,6 @@ def sign_in(app: Flask, name: str, ip: str, **fields: Any) -> TestResponse:
     )
 
 
-@on_sqlite
 @pytest.mark.parametrize("target", ["mallory", "alice"], ids=["own account", "victim's account"])
 def test_thirty_device_tokens_of_one_address_leave_a_victim_a_place(
     app: Flask, hasher: StandingHasher, target: str

@@ -20,9 +20,11 @@ from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, counters
+
+pytestmark = both_databases
 
 Clock = time_machine.Traveller
 

@@ -25,7 +25,7 @@ from authserve.ratelimit.throttle import (
     require_allowed,
 )
 from tests.support.crowd import all_at_once, served
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import audit_trail, counters
 
 Clock = time_machine.Traveller
@@ -33,7 +33,7 @@ Clock = time_machine.Traveller
 INSTANT = timedelta(microseconds=1)
 REQUEST = RequestInfo(ip="192.0.2.1")
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 
 def fail(*keys: ThrottleKey, also: tuple[ThrottleKey, ...] = ()) -> bool:

@@ -5,6 +5,7 @@ from flask import Flask
 
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import both_databases
 
 ROLES = "/api/v1/roles"
 SUPPORT = {"name": "support", "description": "Helps.", "permissions": ["users:read"]}
@@ -14,6 +15,7 @@ def code(response) -> str:
     return response.get_json()["code"]
 
 
+@both_databases
 def test_it_makes_shows_changes_and_deletes_a_role(admin: Caller) -> None:
     made = admin.post(ROLES, json=SUPPORT)
     assert (made.status_code, made.get_json()) == (201, SUPPORT)
@@ -30,6 +32,7 @@ def test_it_makes_shows_changes_and_deletes_a_role(admin: Caller) -> None:
     assert code(admin.put(f"{ROLES}/support", json=body)) == "role_not_found"
 
 
+@both_databases
 def test_it_lists_roles_by_name_in_pages(admin: Caller) -> None:
     for name in ("b", "a", "c"):
         admin.post(ROLES, json={"name": name, "permissions": []})
@@ -80,6 +83,7 @@ def test_it_keeps_the_built_in_roles(admin: Caller) -> None:
         assert code(admin.delete(f"{ROLES}/{name}")) == "role_built_in"
 
 
+@both_databases
 def test_it_keeps_a_role_in_use(app: Flask, admin: Caller) -> None:
     admin.post(ROLES, json=SUPPORT)
     register_caller(app, "helper", roles=("support",))
@@ -123,6 +127,7 @@ def test_a_changed_role_counts_at_once(app: Flask, admin: Caller) -> None:
     assert helper.get("/api/v1/users").status_code == 200
 
 
+@both_databases
 def test_one_of_twenty_makes_a_role(app: Flask, admin: Caller) -> None:
     def make() -> int:
         return persistently(lambda: admin.post(ROLES, json=SUPPORT)).status_code

@@ -32,7 +32,10 @@ from authserve.users.accounts import (
 from authserve.users.errors import LastAdminError, UserNotFoundError
 from tests.support.audit import events_of
 from tests.support.crowd import all_at_once, served
+from tests.support.marks import both_databases
 from tests.support.people import make_user
+
+pytestmark = both_databases
 
 REQUEST = RequestInfo()
 

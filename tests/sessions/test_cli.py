@@ -11,7 +11,7 @@ from flask.testing import FlaskCliRunner
 
 from authserve.core.clock import now
 from tests.support.clients import Caller, login
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
 from tests.support.tables import read_table
 
@@ -22,6 +22,7 @@ def run(runner: FlaskCliRunner, *arguments: str, **kwargs: str) -> Result:
     return runner.invoke(args=["sessions", *arguments], **kwargs)
 
 
+@both_databases
 def test_purge_deletes_the_dead_and_says_how_many(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller
 ) -> None:
@@ -34,6 +35,7 @@ def test_purge_deletes_the_dead_and_says_how_many(
     assert alice.get("/api/v1/users/me").status_code == 200
 
 
+@both_databases
 def test_list_shows_live_sessions_newest_first(
     monkeypatch: pytest.MonkeyPatch, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
 ) -> None:
@@ -52,6 +54,7 @@ def test_list_shows_live_sessions_newest_first(
     assert (result.stdout, result.stderr) == ("", "There is no live session.\n")
 
 
+@both_databases
 def test_revoke_ends_the_sessions_of_one_user(
     app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
 ) -> None:
@@ -65,6 +68,7 @@ def test_revoke_ends_the_sessions_of_one_user(
     assert len(audit_trail(app, "session.revoked")) == 3
 
 
+@both_databases
 def test_revoke_ends_what_began_before_a_moment(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller
 ) -> None:
@@ -80,7 +84,6 @@ def test_revoke_ends_what_began_before_a_moment(
     assert live_session_row(app, new["session_id"])["revoked_at"] is None
 
 
-@on_sqlite
 def test_revoke_of_everybody_asks_first(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
 ) -> None:
@@ -94,7 +97,6 @@ def test_revoke_of_everybody_asks_first(
     assert bob.get("/api/v1/users/me").get_json()["code"] == "session_revoked"
 
 
-@on_sqlite
 def test_revoke_takes_several_users(
     app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller, charlie: Caller
 ) -> None:
@@ -105,7 +107,6 @@ def test_revoke_takes_several_users(
     assert charlie.get("/api/v1/users/me").status_code == 200
 
 
-@on_sqlite
 def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
     for reference in ("nobody", "nobody@example.com", "no such name!", "", "0" * 32):
         result = run(runner, "revoke", "--user", reference, "--yes")
@@ -113,14 +114,12 @@ def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
         assert result.stderr == "Error: There is no such user.\n"
 
 
-@on_sqlite
 def test_a_moment_that_is_none_is_told(runner: FlaskCliRunner) -> None:
     result = run(runner, "revoke", "--issued-before", "yesterday", "--yes")
     assert result.exit_code == 2
     assert "yesterday" in result.stderr
 
 
-@on_sqlite
 def test_every_command_has_help_with_an_example(runner: FlaskCliRunner) -> None:
     for command in ("list", "purge", "revoke"):
         result = run(runner, command, "--help")

@@ -15,7 +15,9 @@ from authserve.settings.model import SETTINGS
 from authserve.users.accounts import get_user_by_reference, ref_of
 from tests.factories import make_user
 from tests.support.databases import executed
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
+
+pytestmark = both_databases
 
 
 def sign_in() -> None:

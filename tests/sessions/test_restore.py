@@ -20,6 +20,9 @@ from authserve.database.transactions import db
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller, login
 from tests.support.crowd import DEADLINE_SECS
+from tests.support.marks import both_databases
+
+pytestmark = both_databases
 
 Restore = Callable[[], Flask]
 

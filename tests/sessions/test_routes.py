@@ -9,7 +9,7 @@ from flask import Flask
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.pagination import encode_cursor
 from tests.support.clients import Caller, login, sign_in
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, live_session_row
 
@@ -18,7 +18,6 @@ Clock = time_machine.Traveller
 PATH = "/api/v1/users/me/sessions"
 
 
-@on_sqlite
 def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Caller) -> None:
     began_at = now()
     clock.shift(60)
@@ -39,7 +38,6 @@ def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Calle
     }
 
 
-@on_sqlite
 def test_a_session_expires_at_the_nearer_of_its_limits(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
@@ -48,6 +46,7 @@ def test_a_session_expires_at_the_nearer_of_its_limits(
     assert item["expires_at"] == to_rfc3339(now() + timedelta(days=1))
 
 
+@both_databases
 def test_it_pages_from_the_newest_to_the_oldest(app: Flask, alice: Caller, bob: Caller) -> None:
     ids = [alice.tokens["session_id"]]
     ids += [login(app.test_client(), "alice").get_json()["session_id"] for _ in range(4)]
@@ -61,6 +60,7 @@ def test_it_pages_from_the_newest_to_the_oldest(app: Flask, alice: Caller, bob: 
     assert bob.tokens["session_id"] not in ids
 
 
+@both_databases
 def test_only_live_sessions_are_shown(clock: Clock, app: Flask, alice: Caller) -> None:
     for column in ("revoked_at", "expires_at", "idle_expires_at"):
         other = login(app.test_client(), "alice").get_json()
@@ -73,7 +73,6 @@ def test_only_live_sessions_are_shown(clock: Clock, app: Flask, alice: Caller) -
 FORGED = ("", "x", "AAAA", "A" * 23, "A" * 22 + "=", "A" * 21 + "B", "é" * 22, str(uuid4()))
 
 
-@on_sqlite
 def test_a_forged_cursor_is_refused(alice: Caller) -> None:
     for cursor in FORGED:
         response = alice.get(PATH, query_string={"cursor": cursor})
@@ -82,7 +81,6 @@ def test_a_forged_cursor_is_refused(alice: Caller) -> None:
     assert_problem(response, 400, "malformed_request")
 
 
-@on_sqlite
 def test_a_cursor_grants_nothing(app: Flask, alice: Caller, charlie: Caller) -> None:
     """It is no secret and no key: made up or somebody else's, it only says where to go on."""
     end = {"cursor": encode_cursor(uuid4())}
@@ -91,7 +89,6 @@ def test_a_cursor_grants_nothing(app: Flask, alice: Caller, charlie: Caller) -> 
         assert {item["id"] for item in items} <= {alice.tokens["session_id"]}
 
 
-@on_sqlite
 def test_a_limit_out_of_range_is_refused(alice: Caller) -> None:
     for limit in ("0", "201", "-1", "x", "1.5", "", "10000000000000000000000"):
         response = alice.get(PATH, query_string={"limit": limit})
@@ -112,7 +109,6 @@ def test_a_deleted_session_is_over_at_once(app: Flask, alice: Caller) -> None:
     assert alice.get("/api/v1/users/me").status_code == 200
 
 
-@on_sqlite
 def test_the_caller_may_delete_the_session_that_they_use(alice: Caller) -> None:
     assert alice.delete(f"{PATH}/{alice.session_id}").status_code == 204
     assert_problem(alice.get(PATH), 401, "session_revoked")
@@ -133,13 +129,11 @@ def test_what_is_not_the_callers_is_not_there(
     assert alice.get(PATH).status_code == 200
 
 
-@on_sqlite
 def test_an_id_that_is_none_is_not_there(alice: Caller) -> None:
     for id_ in ("1", "me", "' OR 1=1 --", "..%2f", "0" * 36, f"{{{alice.session_id}}}"):
         assert_problem(alice.delete(f"{PATH}/{id_}"), 404, "not_found")
 
 
-@on_sqlite
 def test_strangers_have_no_sessions(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     assert_problem(client.get(PATH), 401, "authentication_required")

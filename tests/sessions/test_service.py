@@ -45,8 +45,10 @@ from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims
 from tests.factories import REQUEST, make_session
 from tests.support.crowd import all_at_once, served
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
+
+pytestmark = both_databases
 
 INSTANT = timedelta(microseconds=1)
 GRACE = timedelta(seconds=10)

@@ -16,7 +16,7 @@ from authserve.database.transactions import db, reading
 from authserve.settings.database_url import database_url as parser_of
 from authserve.settings.database_url import driver_url
 from tests.conftest import make_settings
-from tests.support.marks import on_postgresql, on_sqlite
+from tests.support.marks import on_postgresql
 from tests.support.tcp_proxy import tcp_proxy
 
 parse = parser_of(Path("/srv"))
@@ -188,6 +188,5 @@ def test_a_folder_of_sockets_in_the_host_is_used(database_url: str, tmp_path: Pa
         db.engine.dispose()
 
 
-@on_sqlite
 def test_sqlite_needs_no_timeouts_of_a_server(make_app: Callable[..., Flask]) -> None:
     assert "timeouts:" not in make_app().test_cli_runner().invoke(args=["doctor"]).output

@@ -17,7 +17,7 @@ from authserve.users.accounts import delete_user, get_user_by_reference, ref_of
 from authserve.users.lists import page_of_users
 from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 
 PASSWORD = VECTORS["password"]
 BCRYPT = VECTORS["hashes"]["bcrypt"]
@@ -32,6 +32,7 @@ def run(runner: FlaskCliRunner, *args: object) -> Result:
     return runner.invoke(args=["users", *(str(arg) for arg in args)])
 
 
+@both_databases
 def test_it_imports_and_lets_people_sign_in(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path
 ) -> None:
@@ -55,6 +56,7 @@ def test_it_imports_and_lets_people_sign_in(
     assert stored.startswith("$argon2id$")
 
 
+@both_databases
 def test_it_exports_what_it_imports(make_app: Callable[..., Flask], tmp_path: Path) -> None:
     # Names of deleted accounts would be held.
     app = make_app(username_hold=timedelta(0))
@@ -78,6 +80,7 @@ def test_it_exports_what_it_imports(make_app: Callable[..., Flask], tmp_path: Pa
     assert login(app.test_client(), "alice").status_code == 200
 
 
+@both_databases
 def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller
 ) -> None:
@@ -120,6 +123,7 @@ def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
         assert [user.username for user in page_of_users(limit=10)] == ["alice"]
 
 
+@both_databases
 def test_it_goes_on_where_it_was_cut_off(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +138,7 @@ def test_it_goes_on_where_it_was_cut_off(
     assert result.stdout == "18 made, 17 there already, 0 refused.\n"
 
 
+@both_databases
 def test_it_reads_django(app: Flask, runner: FlaskCliRunner, tmp_path: Path) -> None:
     fields = {
         "username": "ann",
@@ -280,7 +285,6 @@ def test_without_these_flags_the_same_rows_are_refused(
     assert run(runner, "import", file).stdout == "1 made, 0 there already, 4 refused.\n"
 
 
-@on_sqlite
 def test_a_dry_run_tells_what_the_import_does(
     app: Flask,
     runner: FlaskCliRunner,
@@ -320,6 +324,7 @@ def test_a_dry_run_tells_what_the_import_does(
     ]
 
 
+@both_databases
 def test_a_second_run_fills_what_the_first_left_empty(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller
 ) -> None:
@@ -351,7 +356,6 @@ def test_a_second_run_fills_what_the_first_left_empty(
     assert again.stdout == "0 made, 0 updated, 2 there already, 0 refused.\n"
 
 
-@on_sqlite
 def test_it_reads_standard_input(runner: FlaskCliRunner) -> None:
     result = runner.invoke(
         args=["users", "import", "-", "--json"], input='\ufeff[{"email": "a@example.com"}]'
@@ -360,7 +364,6 @@ def test_it_reads_standard_input(runner: FlaskCliRunner) -> None:
     assert json.loads(result.stdout)["created"] == 1
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -379,7 +382,6 @@ def test_bad_options_are_named(
     assert message in result.stderr
 
 
-@on_sqlite
 def test_flask_security_people_sign_in(make_app: Any, tmp_path: Path) -> None:
     vectors = VECTORS["flask_security"]
     app = make_app(flask_security_salt=vectors["salt"])

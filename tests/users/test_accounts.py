@@ -24,7 +24,10 @@ from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotF
 from authserve.users.lists import UserFilters, find_ids_by_identifier, search_users
 from authserve.users.models import User
 from tests.support.audit import events_of
+from tests.support.marks import both_databases
 from tests.support.people import make_user
+
+pytestmark = both_databases
 
 REQUEST = RequestInfo()
 

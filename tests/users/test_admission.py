@@ -8,10 +8,7 @@ from flask import Flask
 
 from authserve.settings.model import EmailVerification, Registration
 from tests.support.clients import PASSWORD, register, register_caller
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
-
-pytestmark = on_sqlite
 
 MakeApp = Callable[..., Flask]
 

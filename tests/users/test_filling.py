@@ -13,7 +13,10 @@ from authserve.users.bulk import ImportedUser
 from authserve.users.errors import UsernameTakenError
 from authserve.users.filling import fill_users_in_bulk, find_stored_users, plan_fill
 from authserve.users.models import User
+from tests.support.marks import both_databases
 from tests.support.people import make_user
+
+pytestmark = both_databases
 
 IMPORTED = ImportedUser(
     email="ann@example.com",

@@ -26,9 +26,9 @@ from authserve.users.lists import (
 from authserve.users.models import User
 from tests.factories import make_user
 from tests.support.databases import executed
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from authserve.sessions.models import Session
 from authserve.users.models import User
 from tests.support.clients import Caller, login, register
 from tests.support.crowd import all_at_once, persistently
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -25,6 +25,7 @@ def count(app: Flask, model: type, column: str, caller: Caller) -> int:
         return int(read_all(statement)[0][0])
 
 
+@both_databases
 def test_the_account_its_sessions_and_its_roles_are_gone(
     app: Flask, alice: Caller, charlie: Caller
 ) -> None:
@@ -43,12 +44,12 @@ def test_the_account_its_sessions_and_its_roles_are_gone(
     assert charlie.get(PATH).status_code == 200
 
 
-@on_sqlite
 def test_a_second_call_is_nobodys(alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
     assert_problem(alice.delete(PATH), 401, "session_revoked")
 
 
+@both_databases
 def test_its_audit_events_stay_without_details(app: Flask, alice: Caller, charlie: Caller) -> None:
     login(app.test_client(), "alice", "wrong")
     login(app.test_client(), "charlie", "wrong")
@@ -67,7 +68,6 @@ def test_its_audit_events_stay_without_details(app: Flask, alice: Caller, charli
     assert alice.user["email"] not in repr(after)
 
 
-@on_sqlite
 def test_the_address_is_free_again_for_another_account(app: Flask, alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
     again = register(app.test_client(), "alice", username="alice2")
@@ -82,11 +82,11 @@ def test_the_last_administrator_stays(app: Flask, admin: Caller) -> None:
     assert audit_trail(app, "user.deleted") == []
 
 
-@on_sqlite
 def test_it_wants_a_token(app: Flask) -> None:
     assert_problem(app.test_client().delete(PATH), 401, "authentication_required")
 
 
+@both_databases
 def test_a_deletion_and_sign_ins_at_once_leave_nobody_in(app: Flask, alice: Caller) -> None:
     def sign_in() -> TestResponse:
         return persistently(lambda: login(app.test_client(), "alice"))

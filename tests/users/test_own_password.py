@@ -12,9 +12,11 @@ from authserve.database.transactions import transaction
 from authserve.users.models import User
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.crowd import all_at_once, persistently
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, live_session_row
+
+pytestmark = both_databases
 
 Clock = time_machine.Traveller
 

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.users.accounts import activate, deactivate
 from tests.support.clients import Caller, login, register_caller
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 
 ME = "/api/v1/users/me"
@@ -60,6 +61,7 @@ def test_a_change_is_shown_in_stored_form(alice: Caller) -> None:
     assert shown["updated_at"] > shown["created_at"]
 
 
+@both_databases
 def test_null_removes_and_what_is_left_out_stays(app: Flask, alice: Caller) -> None:
     alice.patch(ME, json={"display_name": "Alice"})
     shown = alice.patch(ME, json={"username": None}).get_json()
@@ -70,6 +72,7 @@ def test_null_removes_and_what_is_left_out_stays(app: Flask, alice: Caller) -> N
     assert (unchanged["display_name"], unchanged["updated_at"]) == ("Alice", shown["updated_at"])
 
 
+@both_databases
 def test_a_username_of_somebody_else_is_refused(alice: Caller, bob: Caller) -> None:
     assert_problem(alice.patch(ME, json={"username": "BOB"}), 409, "username_taken")
     assert alice.get(ME).get_json()["username"] == "alice"

@@ -17,8 +17,10 @@ from authserve.users.released_usernames import purge_released_usernames
 from tests.support.clients import PASSWORD, Caller, register, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 from tests.support.problems import assert_problem
+
+pytestmark = both_databases
 
 ME = "/api/v1/users/me"
 

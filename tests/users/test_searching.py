@@ -15,9 +15,9 @@ from authserve.users.lists import UserFilters
 from authserve.users.models import User
 from authserve.users.search import Match, find_by_beginning
 from tests.support.databases import executed
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases, on_sqlite
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 MUNICH = "xn--mnchen-3ya"
 """münchen in IDNA's ASCII."""

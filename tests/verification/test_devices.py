@@ -10,7 +10,6 @@ from werkzeug.test import TestResponse
 
 from authserve.verification.policy import Purpose
 from tests.support.clients import PASSWORD, Caller
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 from tests.support.tokens import claims_of, header_of
 from tests.verification.conftest import NEW_PASSWORD, Desk
@@ -85,7 +84,6 @@ def test_its_failures_count_on_it_alone(app: Flask, alice: Caller) -> None:
     assert sign_in(app, PASSWORD).status_code == 200
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -120,7 +118,6 @@ def test_another_accounts_counts_as_absent(app: Flask, alice: Caller, bob: Calle
     assert sign_in(app, PASSWORD).status_code == 429
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     ("age", "is_known"), [(timedelta(days=179), True), (timedelta(days=180, minutes=1), False)]
 )

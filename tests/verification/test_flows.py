@@ -24,7 +24,7 @@ from authserve.verification.tokens import purge_dead_tokens
 from authserve.verification.worker import deliver_link
 from tests.support.clients import PASSWORD, Caller, login, register, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.messages import change_messages, links, live_links, messages, states
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
@@ -39,7 +39,6 @@ ME = "/api/v1/users/me"
 
 
 class TestVerifying:
-    @on_sqlite
     @pytest.mark.parametrize(
         ("setting", "mails", "status"),
         [
@@ -72,14 +71,12 @@ class TestVerifying:
         assert desk.is_good(VERIFY, desk.ask(VERIFY))
         assert desk.alice.get(ME).get_json()["email_verified"] is True
 
-    @on_sqlite
     def test_nobody_is_asked_twice(self, desk: Desk) -> None:
         desk.is_good(VERIFY, desk.ask(VERIFY))
         desk.request(VERIFY)
         work(desk.app)
         assert len(desk.letters(VERIFY)) == 1
 
-    @on_sqlite
     def test_without_a_password_a_password_proves_nothing(self, desk: Desk) -> None:
         body = {"email": "dora@example.com"}
         desk.client.post("/api/v1/auth/email/verify/resend", json=body)
@@ -91,13 +88,11 @@ class TestVerifying:
 class TestAsking:
     @pytest.mark.parametrize("call", ["email/verify/resend", "password/forgot"])
     @pytest.mark.parametrize("email", ["alice", "a@b", "", None, 7, "a" * 1200 + "@example.com"])
-    @on_sqlite
     def test_it_refuses_what_is_no_address(self, app: Flask, call: str, email: object) -> None:
         answer = app.test_client().post(f"/api/v1/auth/{call}", json={"email": email})
         assert_problem(answer, 422, "validation_failed")
         assert messages(app) == []
 
-    @on_sqlite
     def test_mail_goes_to_the_stored_address_alone(self, desk: Desk) -> None:
         """Both compare alike, but only one of them is known to be Alice's."""
         body = {"email": "  ALICE@EXAMPLE.COM "}
@@ -138,6 +133,7 @@ class TestResetting:
             answer = desk.client.post("/api/v1/auth/refresh", json=refresh)
             assert_problem(answer, 401, "session_revoked")
 
+    @both_databases
     def test_it_ends_every_older_link_and_the_pending_change(self, desk: Desk) -> None:
         tokens = {purpose: desk.ask(purpose) for purpose in (RESET, CHANGE, VERIFY)}
         newest = desk.ask(RESET)
@@ -156,7 +152,6 @@ class TestResetting:
         work(desk.app)
         assert (len(desk.letters(RESET)), desk.letters(CHANGE)) == (1, [])
 
-    @on_sqlite
     @pytest.mark.parametrize("password", ["short", "password1", "alice@example.com", "x" * 257])
     def test_a_bad_password_does_not_spend_it(self, desk: Desk, password: str) -> None:
         token = desk.ask(RESET)
@@ -184,6 +179,7 @@ class TestResetting:
 
 
 class TestChangingAnAddress:
+    @both_databases
     def test_it_moves_the_account_and_tells_the_old_address(self, desk: Desk) -> None:
         token = desk.ask(CHANGE)
         notices = [letter.subject for letter in desk.mailbox.to("alice@example.com")]
@@ -196,7 +192,6 @@ class TestChangingAnAddress:
         assert desk.mailbox.to("alice@example.com")[-1].subject == "Your email address was changed"
         assert [letter.to for letter in desk.mailbox.letters].count(NEW_EMAIL) == 1
 
-    @on_sqlite
     def test_it_needs_a_session_that_is_fresh(
         self, clock: time_machine.Traveller, desk: Desk
     ) -> None:
@@ -207,7 +202,6 @@ class TestChangingAnAddress:
         assert_problem(stale, 401, "reauthentication_required")
         assert "max_age=300" in stale.headers["WWW-Authenticate"]
 
-    @on_sqlite
     @pytest.mark.parametrize("new_email", ["alice", None, "a@b", 7])
     def test_it_refuses_what_is_no_address(self, desk: Desk, new_email: object) -> None:
         answer = desk.alice.post(f"{ME}/email", json={"new_email": new_email})
@@ -261,6 +255,7 @@ class TestChangingAnAddress:
         desk.alice.delete(f"{ME}/email")
         assert desk.is_good(RESET, reset)
 
+    @both_databases
     def test_an_address_that_was_taken_meanwhile_does_not_spend_the_link(self, desk: Desk) -> None:
         token = desk.ask(CHANGE)
         assert register(desk.client, "eve", email=NEW_EMAIL).status_code == 201
@@ -296,6 +291,7 @@ class TestInviting:
         assert desk.letters(INVITATION) == []
         assert desk.is_good(INVITATION, link.partition("#")[2])
 
+    @both_databases
     def test_a_taken_username_does_not_spend_it(self, desk: Desk) -> None:
         token = desk.ask(INVITATION)
         taken = desk.follow(INVITATION, token, username="alice", display_name="Eve")
@@ -304,7 +300,6 @@ class TestInviting:
             assert get_user(desk.dora.id).display_name is None
         assert desk.is_good(INVITATION, token)
 
-    @on_sqlite
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -402,6 +397,7 @@ class TestDelivering:
         assert len(mailbox.letters) == 1
         assert desk.is_good(RESET, mailbox.letters[0].token)
 
+    @both_databases
     def test_what_is_superseded_in_a_workers_hands_is_not_sent(self, desk: Desk) -> None:
         desk.request(RESET)
         with desk.app.app_context():
@@ -438,7 +434,6 @@ class TestDelivering:
             assert states(desk.app, kind="reset_password") == {"dead": 1}
             assert links(desk.app, purpose=RESET) == []
 
-    @on_sqlite
     def test_a_notice_is_sent_however_late(self, clock: time_machine.Traveller, desk: Desk) -> None:
         body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         desk.alice.put(f"{ME}/password", json=body)
@@ -446,6 +441,7 @@ class TestDelivering:
         work(desk.app)
         assert len(desk.mailbox.letters) == 1
 
+    @both_databases
     def test_tokens_that_died_long_ago_are_cleared_away(
         self, clock: time_machine.Traveller, desk: Desk
     ) -> None:

@@ -11,7 +11,7 @@ from authserve.users.accounts import deactivate
 from authserve.verification.policy import LIFETIMES, Purpose
 from tests.support.clients import Caller
 from tests.support.mail import work
-from tests.support.marks import on_sqlite
+from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.verification.conftest import PATHS, SUCCESS, Desk, body_for
 
@@ -20,6 +20,7 @@ purposes = pytest.mark.parametrize("purpose", list(Purpose))
 NO_JUDGE = "invalid_or_expired_token"
 
 
+@both_databases
 @purposes
 def test_it_is_good_once(desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -48,7 +49,6 @@ def test_it_is_good_for_as_long_as_it_says(
     assert desk.is_good(purpose, token) is is_good
 
 
-@on_sqlite
 @purposes
 def test_it_is_good_for_its_purpose_alone(desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -57,7 +57,6 @@ def test_it_is_good_for_its_purpose_alone(desk: Desk, purpose: Purpose) -> None:
     assert desk.is_good(purpose, token)
 
 
-@on_sqlite
 @purposes
 def test_it_refuses_what_is_malformed(desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -75,7 +74,6 @@ def test_it_refuses_what_is_malformed(desk: Desk, purpose: Purpose) -> None:
     assert desk.is_good(purpose, token)
 
 
-@on_sqlite
 @purposes
 def test_it_refuses_what_is_no_token_of_ours(desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -97,7 +95,6 @@ def test_it_is_dead_while_the_account_is_deactivated(desk: Desk, purpose: Purpos
     assert_problem(desk.follow(purpose, token, **weak), 400, NO_JUDGE)
 
 
-@on_sqlite
 @purposes
 def test_none_goes_out_to_a_deactivated_account(desk: Desk, purpose: Purpose) -> None:
     desk.request(purpose)
@@ -108,7 +105,6 @@ def test_none_goes_out_to_a_deactivated_account(desk: Desk, purpose: Purpose) ->
     assert desk.letters(purpose) == []
 
 
-@on_sqlite
 @pytest.mark.parametrize("purpose", [each for each in Purpose if each is not Purpose.INVITATION])
 def test_it_dies_with_the_account(app: Flask, desk: Desk, purpose: Purpose) -> None:
     token = desk.ask(purpose)
@@ -135,14 +131,12 @@ class TestProof:
             assert_problem(charlie.post(PATHS[purpose], json=body), 400, NO_JUDGE)
         assert desk.is_good(purpose, token)
 
-    @on_sqlite
     def test_a_session_that_has_ended_will_not(self, desk: Desk, purpose: Purpose) -> None:
         token = desk.ask(purpose)
         assert desk.alice.post("/api/v1/auth/logout").status_code == 204
         answer = desk.alice.post(PATHS[purpose], json=body_for(purpose, token))
         assert_problem(answer, 401, "session_revoked")
 
-    @on_sqlite
     def test_nobody_at_all_is_told_what_is_missing(self, desk: Desk, purpose: Purpose) -> None:
         token = desk.ask(purpose)
         answer = desk.client.post(PATHS[purpose], json={"token": token})

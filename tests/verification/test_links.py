@@ -13,7 +13,6 @@ from authserve.verification.links import PAGES, make_link, make_token, read_toke
 from authserve.verification.policy import Purpose
 from tests.support.clients import register
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
 
 ID = UUID("01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
 
@@ -21,8 +20,6 @@ NEW_SECRET = "another secret for tests alone, 9876543210"
 OLD_SECRET = "a secret for tests alone, 0123456789"
 
 MakeApp = Callable[..., Flask]
-
-pytestmark = on_sqlite
 
 arbitrary = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

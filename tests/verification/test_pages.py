@@ -16,7 +16,6 @@ from authserve.verification.policy import Purpose
 from authserve.verification.routes import ASSETS
 from tests.support.clients import PASSWORD, Caller
 from tests.support.mail import open_mailbox, work
-from tests.support.marks import on_sqlite
 from tests.support.problems import assert_problem
 
 PATHS = (
@@ -55,7 +54,6 @@ def directives(policy: str) -> dict[str, str]:
     return {name: value for name, _, value in parts}
 
 
-@on_sqlite
 @each_page
 def test_it_sends_strict_headers(client: FlaskClient, path: str) -> None:
     response = client.get(path)
@@ -83,7 +81,6 @@ def test_it_sends_strict_headers(client: FlaskClient, path: str) -> None:
     }
 
 
-@on_sqlite
 @each_page
 def test_it_answers_get_and_head_alone(client: FlaskClient, path: str) -> None:
     head = client.head(path)
@@ -95,7 +92,6 @@ def test_it_answers_get_and_head_alone(client: FlaskClient, path: str) -> None:
         assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
-@on_sqlite
 @each_page
 def test_it_is_the_same_whatever_the_request_says(client: FlaskClient, path: str) -> None:
     """Programs that scan mail add parameters; none of them comes back in the page."""
@@ -106,7 +102,6 @@ def test_it_is_the_same_whatever_the_request_says(client: FlaskClient, path: str
     assert client.get(path, headers=headers).data == plain
 
 
-@on_sqlite
 @each_page
 def test_it_has_no_script_or_style_inline_and_none_of_others(
     client: FlaskClient, path: str
@@ -124,7 +119,6 @@ def test_it_has_no_script_or_style_inline_and_none_of_others(
             assert response.status_code == 200
 
 
-@on_sqlite
 @each_page
 def test_it_suits_password_managers_and_screen_readers(client: FlaskClient, path: str) -> None:
     page = Elements(client.get(path).get_data(as_text=True))
@@ -148,7 +142,6 @@ def test_it_suits_password_managers_and_screen_readers(client: FlaskClient, path
     assert "hidden" in form
 
 
-@on_sqlite
 @pytest.mark.parametrize(("min_length", "has_short_form"), [(8, True), (14, True), (15, False)])
 def test_it_names_the_rules_for_passwords(make_app, min_length: int, has_short_form: bool) -> None:
     client = make_app(password_min_length=min_length).test_client()
@@ -159,7 +152,6 @@ def test_it_names_the_rules_for_passwords(make_app, min_length: int, has_short_f
         assert (f"need at least {min_length}, with" in html) is has_short_form
 
 
-@on_sqlite
 def test_its_forms_call_what_the_api_has(app: Flask, client: FlaskClient) -> None:
     """Each form names a path, and fields, that the OpenAPI document names as well."""
     document = client.get("/openapi.json").get_json()
@@ -172,7 +164,6 @@ def test_its_forms_call_what_the_api_has(app: Flask, client: FlaskClient) -> Non
         assert names | {"token"} == set(properties["properties"])
 
 
-@on_sqlite
 def test_its_assets_are_a_closed_list(client: FlaskClient) -> None:
     for name in ASSETS:
         with client.get(f"/pages/{name}") as response:
@@ -186,7 +177,6 @@ def test_its_assets_are_a_closed_list(client: FlaskClient) -> None:
         assert_problem(client.get(f"/pages/{name}"), 404, "not_found")
 
 
-@on_sqlite
 def test_its_script_inserts_text_alone(client: FlaskClient) -> None:
     with client.get("/pages/pages.js") as response:
         script = response.get_data(as_text=True)
@@ -194,7 +184,6 @@ def test_its_script_inserts_text_alone(client: FlaskClient) -> None:
     assert not re.search(sinks, script, re.IGNORECASE)
 
 
-@on_sqlite
 @pytest.mark.parametrize("purpose", Purpose)
 def test_every_mailed_link_leads_to_a_page(
     app: Flask, client: FlaskClient, purpose: Purpose, context: None
@@ -206,7 +195,6 @@ def test_every_mailed_link_leads_to_a_page(
     assert not link.query
 
 
-@on_sqlite
 def test_a_hundred_visits_consume_nothing(app: Flask, alice: Caller) -> None:
     mailbox = open_mailbox(app)
     visitor = app.test_client()
@@ -227,7 +215,6 @@ def test_a_hundred_visits_consume_nothing(app: Flask, alice: Caller) -> None:
     assert visitor.post("/api/v1/auth/password/reset", json=reset).status_code == 200
 
 
-@on_sqlite
 def test_it_needs_no_database(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
 
@@ -239,7 +226,6 @@ def test_it_needs_no_database(app: Flask, client: FlaskClient) -> None:
         assert client.get(path).status_code == 200
 
 
-@on_sqlite
 @each_page
 def test_a_link_whose_fragment_was_escaped_leads_to_its_page(
     client: FlaskClient, path: str
@@ -254,7 +240,6 @@ def test_a_link_whose_fragment_was_escaped_leads_to_its_page(
     assert response.get_data() == b""
 
 
-@on_sqlite
 @pytest.mark.parametrize("token", ["x", "x" * 65, "%0d%0aSet-Cookie:a=b", "//evil.example", "é"])
 def test_what_is_no_token_is_not_led_on(client: FlaskClient, token: str) -> None:
     response = client.get(f"/verify-email%23{token}")

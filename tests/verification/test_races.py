@@ -9,8 +9,11 @@ from authserve.verification.policy import Purpose
 from tests.support.clients import Caller, login
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import work
+from tests.support.marks import both_databases
 from tests.support.messages import links, live_links
 from tests.verification.conftest import NEW_EMAIL, PATHS, SUCCESS, Desk, body_for
+
+pytestmark = both_databases
 
 CROWD = 20
 

@@ -9,6 +9,7 @@ from authserve.verification.policy import Purpose
 from authserve.verification.requests import RESET_REQUEST
 from tests.support.clients import Caller
 from tests.support.mail import work
+from tests.support.marks import both_databases
 from tests.support.messages import messages
 from tests.support.rows import audit_trail
 from tests.verification.conftest import Desk
@@ -40,6 +41,7 @@ def test_each_request_is_audited_once_with_its_id(desk: Desk, admin: Caller) -> 
     assert mail["correlation_id"] == "request-2"
 
 
+@both_databases
 def test_an_unknown_address_leaves_neither_event_nor_trace(desk: Desk) -> None:
     forget(desk.app, "stranger@example.com", "request-1")
     assert len(messages(desk.app, kind=RESET_REQUEST)) == 1
