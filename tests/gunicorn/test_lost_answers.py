@@ -1,28 +1,36 @@
 """The server did what was asked, and the answer never arrived: the client can go on."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 import requests
-from flask import Flask
 
+from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD
 from tests.support.mail import open_mailbox, work
 from tests.support.proxy import Proxy, proxy_before
-from tests.support.server import Client, Server
+from tests.support.server import Client
 from tests.support.worker import wait_until
 
 pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
 
-REGISTRATION = {"email": "alice@example.com", "username": "alice", "password": PASSWORD}
+NUMBERS = count()
 
 NEW_PASSWORD = "another horse, another staple"
 
 
 @pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    with proxy_before(server.url) as proxy:
+def registration() -> dict[str, str]:
+    """An account that no other test has: they share a server."""
+    name = f"user{next(NUMBERS)}"
+    return {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[Proxy]:
+    with proxy_before(site.server.url) as proxy:
         wait_until(lambda: proxy.backends[0].is_ready)
         yield proxy
 
@@ -48,8 +56,8 @@ def lose(proxy: Proxy, client: Client) -> Callable[..., None]:
     return lose
 
 
-def sign_in(client: Client, password: str = PASSWORD) -> dict[str, Any]:
-    body = {"identifier": "alice", "password": password}
+def sign_in(client: Client, identifier: str, password: str = PASSWORD) -> dict[str, Any]:
+    body = {"identifier": identifier, "password": password}
     response = client.post("/api/v1/auth/login", json=body)
     assert response.status_code == 200, response.text
     tokens: dict[str, Any] = response.json()
@@ -61,19 +69,19 @@ def code_of(response: requests.Response) -> tuple[int, str]:
 
 
 def test_a_registration_says_taken_the_second_time_and_the_password_works(
-    client: Client, lose: Callable[..., None]
+    client: Client, registration: dict[str, str], lose: Callable[..., None]
 ) -> None:
-    lose("/api/v1/auth/register", **REGISTRATION)
-    again = client.post("/api/v1/auth/register", json=REGISTRATION)
+    lose("/api/v1/auth/register", **registration)
+    again = client.post("/api/v1/auth/register", json=registration)
     assert code_of(again) == (409, "email_taken")
-    sign_in(client)
+    sign_in(client, registration["username"])
 
 
 def test_a_refresh_can_be_asked_for_again_with_the_same_token(
-    client: Client, lose: Callable[..., None]
+    client: Client, registration: dict[str, str], lose: Callable[..., None]
 ) -> None:
-    client.post("/api/v1/auth/register", json=REGISTRATION)
-    tokens = sign_in(client)
+    client.post("/api/v1/auth/register", json=registration)
+    tokens = sign_in(client, registration["username"])
     body = {"refresh_token": tokens["refresh_token"]}
     for _ in range(2):
         lose("/api/v1/auth/refresh", **body)
@@ -86,22 +94,25 @@ def test_a_refresh_can_be_asked_for_again_with_the_same_token(
         assert client.post("/api/v1/auth/refresh", json=sent).status_code == 200
 
 
-def test_a_sign_in_can_be_done_again(client: Client, lose: Callable[..., None]) -> None:
-    client.post("/api/v1/auth/register", json=REGISTRATION)
-    lose("/api/v1/auth/login", identifier="alice", password=PASSWORD)
-    sign_in(client)
+def test_a_sign_in_can_be_done_again(
+    client: Client, registration: dict[str, str], lose: Callable[..., None]
+) -> None:
+    client.post("/api/v1/auth/register", json=registration)
+    name = registration["username"]
+    lose("/api/v1/auth/login", identifier=name, password=PASSWORD)
+    sign_in(client, name)
 
 
 def test_a_reset_says_that_its_link_is_spent_and_the_new_password_works(
-    app: Flask, client: Client, lose: Callable[..., None]
+    site: Site, client: Client, registration: dict[str, str], lose: Callable[..., None]
 ) -> None:
-    client.post("/api/v1/auth/register", json=REGISTRATION)
-    mailbox = open_mailbox(app)
-    client.post("/api/v1/auth/password/forgot", json={"email": "alice@example.com"})
-    work(app)
-    token = mailbox.to("alice@example.com")[-1].token
+    client.post("/api/v1/auth/register", json=registration)
+    mailbox, email = open_mailbox(site.app), registration["email"]
+    client.post("/api/v1/auth/password/forgot", json={"email": email})
+    work(site.app)
+    token = mailbox.to(email)[-1].token
     body = {"token": token, "new_password": NEW_PASSWORD}
     lose("/api/v1/auth/password/reset", **body)
     again = client.post("/api/v1/auth/password/reset", json=body)
     assert code_of(again) == (400, "invalid_or_expired_token")
-    sign_in(client, NEW_PASSWORD)
+    sign_in(client, registration["username"], NEW_PASSWORD)

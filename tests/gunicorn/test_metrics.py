@@ -3,13 +3,14 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from authserve.metrics.files import ENDED
+from tests.gunicorn.conftest import running_site
 from tests.support.crowd import all_at_once
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
 from tests.support.server import WORKERS, Client, Server
@@ -23,12 +24,15 @@ WORKERS_METRIC = "authserve_workers"
 FOLDERS = "authserve-metrics-*"
 
 
-@pytest.fixture
-def server(make_server: Callable[..., Server]) -> Server:
-    """A server that counts, all of whose workers have said so."""
-    server = make_server(METRICS_TOKEN=METRICS_TOKEN)
-    wait_for_workers(server)
-    return server
+@pytest.fixture(scope="module")
+def counting_server(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server that counts, all of whose workers have said so; tests share it."""
+    folder, environ = tmp_path_factory.mktemp("counting"), {"METRICS_TOKEN": METRICS_TOKEN}
+    with running_site(request, database_kind, folder, environ) as site:
+        wait_for_workers(site.server)
+        yield site.server
 
 
 def wait_for_workers(server: Server) -> None:
@@ -62,8 +66,8 @@ def ask(client: Client, times: int = 1) -> None:
         assert client.get(HEALTHZ).status_code == 200
 
 
-def test_the_counts_of_all_workers_are_summed(server: Server) -> None:
-    client = server.client()
+def test_the_counts_of_all_workers_are_summed(counting_server: Server) -> None:
+    server, client = counting_server, counting_server.client()
     before = health_checks(scrape(client))
     all_at_once([lambda: ask(server.client(), 10)] * 12)
     found = scrape(client)
@@ -73,12 +77,13 @@ def test_the_counts_of_all_workers_are_summed(server: Server) -> None:
     assert found.value(f"{duration}_count", **of_it) == before + 120
     assert found.value(f"{duration}_bucket", **of_it, le="+Inf") == before + 120
     # Each has a file of its own, and so has the master.
-    assert len(list(folder_of(server).glob("counter_*.db"))) == WORKERS + 1
+    for process in (server.process.pid, *server.workers()):
+        assert (folder_of(server) / f"counter_{process}.db").exists()
     assert found.value("authserve_database_connections_limit") == 8 * WORKERS
 
 
-def test_a_killed_worker_takes_no_count_along_and_leaves_no_gauge(server: Server) -> None:
-    client = server.client()
+def test_a_killed_worker_takes_no_count_along_and_leaves_no_gauge(counting_server: Server) -> None:
+    server, client = counting_server, counting_server.client()
     ask(client, 30)
     before = scrape(client)
     folder, victims = folder_of(server), server.workers()
@@ -93,8 +98,10 @@ def test_a_killed_worker_takes_no_count_along_and_leaves_no_gauge(server: Server
     assert not [path for pid in victims for path in folder.glob(f"*_{pid}.db")]
 
 
-def test_counts_never_shrink_while_workers_are_replaced_under_traffic(server: Server) -> None:
-    is_over = threading.Event()
+def test_counts_never_shrink_while_workers_are_replaced_under_traffic(
+    counting_server: Server,
+) -> None:
+    server, is_over = counting_server, threading.Event()
     start = health_checks(scrape(server.client()))
 
     def go_on_asking() -> int:
@@ -134,8 +141,9 @@ def test_counts_never_shrink_while_workers_are_replaced_under_traffic(server: Se
 
 
 def test_a_stop_removes_the_folder_and_a_start_what_a_killed_server_left(
-    server: Server, make_server: Callable[..., Server]
+    make_server: Callable[..., Server],
 ) -> None:
+    server = make_server(METRICS_TOKEN=METRICS_TOKEN)
     left = folder_of(server)
     assert left.stat().st_mode & 0o777 == 0o700
     other = make_server(METRICS_TOKEN=METRICS_TOKEN)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import requests
-from flask import Flask
 from sqlalchemy import update
 
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.keys.models import SigningKey
+from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.keys import kid_of
@@ -64,10 +64,10 @@ def test_it_serves_a_journey_in_json_lines_and_ends_well_on_sigterm(server: Serv
 
 
 @both_databases
-def test_many_registrations_of_one_address_make_one_account(server: Server) -> None:
+def test_many_registrations_of_one_address_make_one_account(site: Site) -> None:
     def registration(number: int) -> requests.Response:
         email = "alice@example.com" if number % 2 else "ALICE@Example.COM"
-        return register(server.client(), f"alice{number}", email=email)
+        return register(site.server.client(), f"alice{number}", email=email)
 
     answers = all_at_once([lambda n=n: registration(n) for n in range(20)])
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
@@ -75,16 +75,16 @@ def test_many_registrations_of_one_address_make_one_account(server: Server) -> N
 
 
 @on_postgresql
-def test_its_workers_share_no_connection(server: Server) -> None:
+def test_its_workers_share_no_connection(site: Site) -> None:
     """200 requests over 20 threads, reads and writes mixed: each gets its own answer."""
     headers = {}
-    for name in ("alice", "bob"):
-        client = server.client()
+    for name in ("carol", "dave"):
+        client = site.server.client()
         register(client, name)
         headers[name] = login(client, name)
 
     def visit(number: int) -> list[tuple[int, str]]:
-        client, name = server.client(), ("alice", "bob")[number % 2]
+        client, name = site.server.client(), ("carol", "dave")[number % 2]
         answers = []
         for step in range(5):
             change = {"display_name": f"{name} {number} {step}"}
@@ -103,12 +103,12 @@ def test_its_workers_share_no_connection(server: Server) -> None:
 
 
 def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
-    server: Server, app: Flask
+    site: Site,
 ) -> None:
     """Nobody is refused in a rotation, with a token of the old key or the new; then all are."""
-    client = server.client()
-    register(client, "alice")
-    tokens = [sign_in(client, "alice")["access_token"]]
+    server, client = site.server, site.server.client()
+    register(client, "one")
+    tokens = [sign_in(client, "one")["access_token"]]
     old = kid_of(tokens[0])
 
     done = server.run("keys", "rotate")
@@ -117,15 +117,15 @@ def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
     wait_until_often(lambda: published_kids(client) == [old, new], tokens, client)
 
     # The time has come for the new key to sign, some minutes early.
-    with app.app_context(), transaction() as session:
+    with site.app.app_context(), transaction() as session:
         begins = update(SigningKey).where(SigningKey.kid == new)
         session.execute(begins.values(active_from=now() - timedelta(seconds=1)))
 
     # Somebody else signs in until then: of more than fifty sessions, the oldest would end.
-    register(client, "bob")
+    register(client, "two")
 
     def signs(kid: str) -> bool:
-        tokens[1:] = [sign_in(client, "bob")["access_token"]]
+        tokens[1:] = [sign_in(client, "two")["access_token"]]
         return kid_of(tokens[1]) == kid
 
     wait_until_often(lambda: signs(new), tokens, client)
