@@ -1030,22 +1030,21 @@ print(server.wait(30), file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("-c", "import wsgi; s = wsgi.settings"), ("-m", "flask", "doctor", "--json")],
-)
-def test_programs_read_the_file_alike(project: Path, command: tuple[str, ...]) -> None:
+ENV_TEXT = "MAIL_FROM='${HOME} <a@example.com>'\nJWT_AUDIENCE=\nLOG_LEVEL=WARNING\n"
+
+
+def test_the_service_reads_the_file_as_it_is(project: Path) -> None:
+    (project / ".env").write_text(ENV_TEXT)
+    show = "print(s.mail_from, s.sources['MAIL_FROM'], s.jwt_audience)"
+    done = run(project, "-c", f"import wsgi; s = wsgi.settings; {show}")
+    assert done.stdout == "${HOME} <a@example.com> .env authserve\n", done.stderr
+
+
+def test_commands_read_the_file_as_the_service_does(project: Path) -> None:
     """The `flask` command reads `.env` before the settings do, and expands what is quoted."""
-    (project / ".env").write_text(
-        "MAIL_FROM='${HOME} <a@example.com>'\nJWT_AUDIENCE=\nLOG_LEVEL=WARNING\n"
-    )
-    if command[0] == "-c":
-        show = "; print(s.mail_from, s.sources['MAIL_FROM'], s.jwt_audience)"
-        done = run(project, "-c", command[1] + show)
-        assert done.stdout == "${HOME} <a@example.com> .env authserve\n", done.stderr
-        return
+    (project / ".env").write_text(ENV_TEXT)
     assert run(project, "-m", "flask", "db", "upgrade").returncode == 0
-    done = run(project, *command)
+    done = run(project, "-m", "flask", "doctor", "--json")
     shown = {line["name"]: line for line in json.loads(done.stdout)["settings"]}
     assert shown["MAIL_FROM"]["value"] == "${HOME} <a@example.com>"
     assert shown["MAIL_FROM"]["source"] == ".env"

@@ -136,9 +136,15 @@ def test_a_request_for_a_websocket_is_refused(alice: Caller) -> None:
     assert 400 <= alice.get(ME, headers=headers).status_code < 500
 
 
-@pytest.mark.parametrize("host", ["", "a b", "[::1", "a:b:c", "/x", "a" * 300, "\xff", "a..b"])
-def test_no_host_makes_it_fail(client: FlaskClient, host: str) -> None:
-    assert client.get("/healthz", headers={"Host": host}).status_code in (200, 400)
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *[(host, 200) for host in ("", "a b", "[::1", "a:b:c", "/x", "\xff")],
+        *[(host, 400) for host in ("a" * 300, "a..b")],
+    ],
+)
+def test_no_host_makes_it_fail(client: FlaskClient, host: str, status: int) -> None:
+    assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
 def test_what_fails_is_told_to_the_log_alone(app: Flask, client: FlaskClient, log: Log) -> None:

@@ -38,7 +38,11 @@ REMOVING_SQL = re.compile(
 DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")
 """Takes nothing away if the same migration adds the column: the release before does not know it."""
 
-MIGRATIONS = sorted((MIGRATIONS_FOLDER / "versions").glob("*.py"))
+MIGRATIONS = [
+    path
+    for path in sorted((MIGRATIONS_FOLDER / "versions").glob("*.py"))
+    if path.stem.partition("_")[0] not in CONTRACTED
+]
 
 
 def removals(source: str) -> Iterator[str]:
@@ -83,8 +87,6 @@ def mandatory_columns(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
 def test_the_release_before_can_go_on(path: Path) -> None:
-    if path.stem.partition("_")[0] in CONTRACTED:
-        return
     source = path.read_text()
     assert list(removals(source)) == []
     assert list(mandatory_columns(source)) == []

@@ -240,8 +240,14 @@ def test_a_link_whose_fragment_was_escaped_leads_to_its_page(
     assert response.get_data() == b""
 
 
-@pytest.mark.parametrize("token", ["x", "x" * 65, "%0d%0aSet-Cookie:a=b", "//evil.example", "é"])
+@pytest.mark.parametrize("token", ["x", "x" * 65, "%0d%0aSet-Cookie:a=b", "é"])
 def test_what_is_no_token_is_not_led_on(client: FlaskClient, token: str) -> None:
     response = client.get(f"/verify-email%23{token}")
-    assert response.status_code in (303, 404)
-    assert response.headers.get("Location") in (None, "verify-email")
+    assert response.status_code == 303
+    assert response.headers["Location"] == "verify-email"
+
+
+def test_a_token_with_a_slash_is_another_path(client: FlaskClient) -> None:
+    response = client.get("/verify-email%23//evil.example")
+    assert response.status_code == 404
+    assert "Location" not in response.headers
