@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint types contracts pytest test-browser faults fuzz bench bench-scale bench-faults lock sbom format clean
+.PHONY: run test test-quick lint types contracts pytest test-browser faults fuzz bench bench-scale bench-faults lock sbom format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -34,6 +34,9 @@ TEST_WORKERS ?= logical
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-quick: lint types contracts  ## the checks, and the first test of each fast file: under a minute
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --quick -q
 
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.
 test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser

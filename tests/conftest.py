@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 DATABASES = ("sqlite", "postgresql")
 
 
-SLOW_FOLDERS = ("faults", "gunicorn", "migrations")
+SLOW_FOLDERS = ("faults", "gunicorn", "hostile", "migrations")
 """Folders whose files take longest: they run first, so that no worker ends with one alone."""
 
 
@@ -101,9 +101,28 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of `SLOW_FOLDERS` first."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--quick`, which `make test-quick` uses."""
+    parser.addoption("--quick", action="store_true", help="run the first test of each fast file")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files of `SLOW_FOLDERS` first, or choose what `--quick` runs."""
     items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
+    if config.getoption("quick"):
+        chosen = find_quick(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def find_quick(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the first test of each file that starts no server and breaks nothing on purpose."""
+    first: dict[Path, pytest.Item] = {}
+    for item in items:
+        is_slow = item.path.parent.name in SLOW_FOLDERS
+        if not is_slow and not {"gunicorn", "fault"} & set(item.keywords):
+            first.setdefault(item.path, item)
+    return list(first.values())
 
 
 def make_settings(database_url: str, instance_path: Path, **changes: object) -> Settings:
