@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -196,6 +197,7 @@ class Mailer:
         return self._templates.get_template(name).render(values)
 
 
+@cache
 def _environment(own_folder: Path | None) -> Environment:
     """Return an environment that prefers the deployment's templates to ours and escapes HTML."""
     folders = [folder for folder in (own_folder, OWN_TEMPLATES) if folder is not None]
