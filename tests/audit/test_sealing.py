@@ -166,6 +166,7 @@ def test_nothing_is_sealed_of_a_transaction_that_rolled_back() -> None:
     assert seal_all() == []
 
 
+@on_postgresql
 def test_ten_thousand_events_are_sealed_in_bounded_slices() -> None:
     write_rows(10_000)
     with executed(db.engine) as sent:

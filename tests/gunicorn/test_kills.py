@@ -29,7 +29,7 @@ from tests.support.traffic import TRUSTING
 
 pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
 
-ROUNDS = rounds(2, at_most=200)
+ROUNDS = rounds(1, at_most=200)
 
 RESIDENTS = 4
 

@@ -195,7 +195,7 @@ def by_end_of_account(site: Site, round_: int) -> Begun:
 
 ENDS = (by_logout, by_logout_all, by_deletion, by_new_password, by_deactivation, by_end_of_account)
 
-ROUNDS = 8
+ROUNDS = 4
 
 
 @both_databases

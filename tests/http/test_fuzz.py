@@ -16,7 +16,7 @@ from tests.support.fuzzing import (
     read_schema,
 )
 
-EXAMPLES = 3
+EXAMPLES = 2
 """For each operation, of inputs that fit its schema and of ones that do not (a few seconds)."""
 
 bounded = settings(

@@ -61,7 +61,7 @@ def bring_to(url: str, revision: str, folder: Path) -> None:
         db.engine.dispose()
 
 
-STATEMENTS = {None: (12, 40), "0002": (6, 16)}
+STATEMENTS = {None: (12, 40), "0002": (16,)}
 """Where to die on the way from a revision."""
 
 
@@ -86,7 +86,6 @@ def test_one_that_is_killed_leaves_nothing_and_the_next_does_it_all(
     tables, revisions = look_at(empty_database_url)
     assert revisions == [expected_revision()]
     assert tables == look_at(reference(request, empty_database_url, tmp_path))[0]
-    assert "Running upgrade" not in flask("flask", "db", "upgrade").stderr
 
 
 @on_postgresql
