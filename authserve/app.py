@@ -27,7 +27,7 @@ from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
-from authserve.http.openapi_document import bind_api
+from authserve.http.openapi_document import OPENAPI, OpenAPIDocument
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
@@ -100,9 +100,11 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     register_error_handlers(app)
     install_cors(app, origins=settings.cors_origins)
     trust_proxies(app, count=settings.trusted_proxies)
-    api = bind_api(app, version=__version__, server_url=settings.public_url)
+    OPENAPI.fill(
+        app, OpenAPIDocument(BLUEPRINTS, version=__version__, server_url=settings.public_url)
+    )
     for blueprint in BLUEPRINTS:
-        api.register_blueprint(blueprint)
+        app.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
     add_features(app)

@@ -47,7 +47,7 @@ default Swagger UI would send the document to validator.swagger.io."""
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """Return the OpenAPI 3.1 document."""
-    return Response(OPENAPI.get().document, mimetype="application/json")
+    return Response(OPENAPI.get().text, mimetype="application/json")
 
 
 @blueprint.get("/docs")

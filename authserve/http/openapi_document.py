@@ -2,10 +2,9 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from http import HTTPStatus
-from threading import Lock
 from typing import Any
 
 import flask_smorest
@@ -161,84 +160,59 @@ def _headers(errors: Iterable[type[AuthserveError]]) -> dict[str, Any]:
     return {}
 
 
-class API(flask_smorest.Api):  # type: ignore[misc]
-    """The OpenAPI document and its blueprints; `http.errors` handles errors, not flask-smorest."""
+class OpenAPIDocument:
+    """The OpenAPI document of an application.
 
-    DEFAULT_ERROR_RESPONSE_NAME = None
+    Args:
+        blueprints: those that the document describes.
+        version: of the service.
+        server_url: the URL that the paths are relative to.
+    """
 
-    version: str
-    """The service's version, as in the document."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._undescribed: list[flask_smorest.Blueprint] = []
-        self._lock = Lock()
-        super().__init__(*args, **kwargs)
-
-    def _register_error_handlers(self) -> None:
-        pass
-
-    def _register_responses(self) -> None:
-        """Add none of flask-smorest's error responses; ours have another form."""
-
-    def _register_pagination_header(self) -> None:
-        """Add no pagination header; no list of ours has it."""
-
-    def register_blueprint(self, blueprint: flask_smorest.Blueprint) -> None:
-        """Register a blueprint now, and describe it when the document is first requested.
-
-        Describing all calls takes longer than the rest of a start, and most processes never get
-        a request for the document.
-        """
-        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
-        self._app.register_blueprint(blueprint)
-        self._undescribed.append(blueprint)
-
-    @property
-    def spec(self) -> Any:
-        """The document as an object of apispec, with every blueprint described."""
-        with self._lock:
-            while self._undescribed:
-                blueprint = self._undescribed.pop(0)
-                blueprint.register_views_in_doc(
-                    self, self._app, self._spec, name=blueprint.name, parameters=None
-                )
-                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: Any) -> None:
-        self._spec = spec
+    def __init__(
+        self, blueprints: Sequence[flask_smorest.Blueprint], *, version: str, server_url: str
+    ) -> None:
+        self._blueprints = blueprints
+        self._server_url = server_url
+        self.version = version
 
     @cached_property
-    def document(self) -> str:
-        """The whole document as JSON; read it only after all blueprints are registered."""
-        return json.dumps(add_examples(self.spec.to_dict()), ensure_ascii=False)
+    def text(self) -> str:
+        """The document as JSON.
 
+        It is built at the first use, on an application that serves no requests: describing all
+        calls takes longer than `create_app`, and most processes never get a request for it.
+        """
+        api = _API(Flask(__name__), spec_kwargs=self._options())
+        for name in (*ACCESS_TOKEN, *REFRESH_TOKEN):
+            scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            api.spec.components.security_scheme(name, scheme)
+        for blueprint in self._blueprints:
+            api.register_blueprint(blueprint)
+        document = api.spec.to_dict()
+        # flask-smorest adds the schema of a header that no list of ours has.
+        del document["components"]["schemas"]["PaginationMetadata"]
+        return json.dumps(add_examples(document), ensure_ascii=False)
 
-OPENAPI = Slot[API]("openapi")
-
-
-def bind_api(app: Flask, *, version: str, server_url: str) -> API:
-    """Create the OpenAPI document of `app`; register blueprints with it to describe them."""
-    api = API(
-        app,
-        spec_kwargs={
+    def _options(self) -> dict[str, Any]:
+        return {
             "title": "authserve",
-            "version": version,
+            "version": self.version,
             "openapi_version": "3.1.0",
             "extra_plugins": [RefusalsPlugin()],
             "info": {
                 "description": "Sign-up, sign-in, tokens and accounts.",
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
-            "servers": [{"url": server_url}],
-        },
-    )
-    api.version = version
-    api.spec.components.schema("Problem", schema=ProblemSchema)
-    for requirement in (ACCESS_TOKEN, REFRESH_TOKEN):
-        for name in requirement:
-            scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-            api.spec.components.security_scheme(name, scheme)
-    OPENAPI.fill(app, api)
-    return api
+            "servers": [{"url": self._server_url}],
+        }
+
+
+class _API(flask_smorest.Api):  # type: ignore[misc]
+    """flask-smorest's description of calls, with problems as the only form of errors."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+    ERROR_SCHEMA = ProblemSchema
+
+
+OPENAPI = Slot[OpenAPIDocument]("openapi")

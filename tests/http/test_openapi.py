@@ -58,7 +58,7 @@ STRICT = {
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI document."""
     with app.app_context():
-        found: dict[str, Any] = json.loads(OPENAPI.get().document)
+        found: dict[str, Any] = json.loads(OPENAPI.get().text)
     return found
 
 
