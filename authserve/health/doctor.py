@@ -26,8 +26,8 @@ from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys
 from authserve.keys.store import KEY_STORE
+from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
-from authserve.mail.transports import TransportError
 from authserve.outbox.inspect import list_messages
 from authserve.outbox.policy import MessageState
 from authserve.passwords.breached import BREACHED_PASSWORDS

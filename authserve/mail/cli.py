@@ -5,9 +5,9 @@ from jinja2 import TemplateError
 
 from authserve.core.cli import Group, print_result
 from authserve.core.identifiers import canonical_email
+from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
 from authserve.mail.policy import MailKind
-from authserve.mail.transports import TransportError
 
 mail_group = Group("mail", help="Mail: try out that it leaves, and what it looks like.")
 

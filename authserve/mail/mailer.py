@@ -21,6 +21,7 @@ from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.identifiers import is_plain_address
 from authserve.core.ids import new_id
+from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail, read_sender, write_mail
 from authserve.mail.policy import (
     LINK_KINDS,
@@ -30,7 +31,7 @@ from authserve.mail.policy import (
     check_values,
     plain_name,
 )
-from authserve.mail.transports import Transport, TransportError
+from authserve.mail.transports import Transport
 from authserve.outbox.errors import DeliveryError
 from authserve.settings.brand import brand_name
 from authserve.settings.model import Settings

@@ -8,8 +8,10 @@ import pytest
 import trustme
 
 from authserve.core.deadline import TLSContext, make_tls_context
+from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
-from authserve.mail.transports import SMTPTransport, TransportError, make_transport
+from authserve.mail.smtp import SMTPTransport
+from authserve.mail.transports import make_transport
 from tests.support.mail import write_letter
 from tests.support.smtp import (
     DRIBBLE,
@@ -292,7 +294,7 @@ class TestFaults:
     def test_a_slow_goodbye_does_not_send_the_mail_again(
         self, fault: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("authserve.mail.transports.smtp.QUIT_TIMEOUT_SECS", 0.3)
+        monkeypatch.setattr("authserve.mail.smtp.QUIT_TIMEOUT_SECS", 0.3)
         with faulty_server("QUIT", fault) as server:
             make_smtp(server.port, total_timeout_secs=1).send(letter())
             assert server.taken == 1

@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 
+from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
-from authserve.mail.transports import (
-    ConsoleTransport,
-    FileTransport,
-    SMTPTransport,
-    TransportError,
-    helo_name,
-    make_transport,
-)
+from authserve.mail.smtp import SMTPTransport
+from authserve.mail.transports import ConsoleTransport, FileTransport, helo_name, make_transport
 from tests.conftest import make_settings
 from tests.support.mail import write_letter
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from authserve.core.deadline import Deadline, TLSContext, connect, make_tls_context
+from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
-from authserve.mail.transports.base import TransportError
 
 TOTAL_TIMEOUT_SECS = 10.0
 """Seconds for the whole conversation (chosen): limits a server that hangs or sends one byte a

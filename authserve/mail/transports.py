@@ -1,12 +1,37 @@
-"""Transports that keep mail on this machine: standard output, or a folder."""
+"""The transports of mail: SMTP, a folder, or standard output; `MAIL_URL` selects one."""
 
 import os
 import sys
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import url2pathname
 
+from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
-from authserve.mail.transports.base import TransportError
+from authserve.mail.smtp import SMTPTransport
+from authserve.settings.model import Settings
+
+
+class Transport(Protocol):
+    """A way to send a mail."""
+
+    def send(self, mail: OutgoingMail) -> None:
+        """Send `mail` to its recipient.
+
+        Raises:
+            TransportError: it was not sent, as far as the transport knows.
+        """
+
+    def check(self) -> None:
+        """Raise unless mail could be sent now; send none.
+
+        Raises:
+            TransportError: it could not.
+        """
+
 
 RULE = "-" * 72
 """The line above and below a printed mail."""
@@ -64,3 +89,45 @@ def _write_privately(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def make_transport(url: str, *, helo: str) -> Transport:
+    """Return the transport for a `MAIL_URL` that the settings have checked.
+
+    Args:
+        helo: this client's name for SMTP servers (`helo_name`).
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "console":
+        return ConsoleTransport()
+    if parts.scheme == "file":
+        return FileTransport(Path(url2pathname(parts.path)))
+    is_implicit_tls = parts.scheme == "smtps"
+    return SMTPTransport(
+        host=parts.hostname or "localhost",
+        port=parts.port or (465 if is_implicit_tls else 587 if _wants_starttls(parts) else 25),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or ""),
+        is_implicit_tls=is_implicit_tls,
+        is_starttls=_wants_starttls(parts),
+        helo=helo,
+    )
+
+
+def helo_name(settings: Settings) -> str:
+    """Return the name for EHLO: `MAIL_HELO`, or the host of `PUBLIC_URL`.
+
+    An IP address is written as a literal (RFC 5321 §4.1.3), a name in its ASCII form.
+    """
+    if settings.mail_helo:
+        return settings.mail_helo
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+
+def _wants_starttls(parts: SplitResult) -> bool:
+    return parts.query == "tls=starttls"

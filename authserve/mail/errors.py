@@ -1,8 +1,4 @@
-"""The interface of transports, and their error."""
-
-from typing import Protocol
-
-from authserve.mail.message import OutgoingMail
+"""Errors of sending mail."""
 
 
 class TransportError(Exception):
@@ -19,21 +15,3 @@ class TransportError(Exception):
         self.reason = reason
         self.is_outage = is_outage
         self.is_permanent = is_permanent
-
-
-class Transport(Protocol):
-    """A way to send a mail."""
-
-    def send(self, mail: OutgoingMail) -> None:
-        """Send `mail` to its recipient.
-
-        Raises:
-            TransportError: it was not sent, as far as the transport knows.
-        """
-
-    def check(self) -> None:
-        """Raise unless mail could be sent now; send none.
-
-        Raises:
-            TransportError: it could not.
-        """
