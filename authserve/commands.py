@@ -9,7 +9,7 @@ from authserve.audit.cli import audit_group
 from authserve.audit.worker import JOBS
 from authserve.auth.seen_devices import purge_forgotten_devices
 from authserve.core.cli import reporting_errors
-from authserve.database.revision import MIGRATIONS_FOLDER
+from authserve.database.readiness import MIGRATIONS_FOLDER
 from authserve.database.transactions import db
 from authserve.health.cli import doctor_command, ready_command, version_command
 from authserve.keys.cli import keys_group

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import authserve.app  # noqa: F401 - brings every table into the metadata
+from authserve.database.readiness import expected_revision, is_of_newer_release
 from authserve.database.refusals import is_refusal
-from authserve.database.revision import expected_revision, is_of_newer_release
 from authserve.database.transactions import Base, db
 
 logger = logging.getLogger("authserve.migrations")

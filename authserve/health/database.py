@@ -8,9 +8,9 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from authserve.database.readiness import probe_writing
 from authserve.database.refusals import is_read_only
 from authserve.database.transactions import Base, db, reading
-from authserve.database.write_probe import probe_writing
 from authserve.health.finding import Finding, Level
 from authserve.settings.database_url import POOLER
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
-from authserve.database.revision import is_migrated
+from authserve.database.readiness import is_migrated
 from authserve.database.transactions import db, reading
 from authserve.health import database as database_checks
 from authserve.health.clients import client_addresses, ordinary_limits

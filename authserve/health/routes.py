@@ -9,9 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.clock import now
 from authserve.database.circuit import loggable_error
+from authserve.database.readiness import is_migrated, probe_writing
 from authserve.database.refusals import is_read_only
-from authserve.database.revision import is_migrated
-from authserve.database.write_probe import probe_writing
 from authserve.health.drain import is_draining
 from authserve.http.openapi import Blueprint
 from authserve.http.responses import json_response

@@ -16,10 +16,10 @@ from authserve.app import create_app
 from authserve.core.clock import now
 from authserve.database import engine as engine_module
 from authserve.database.circuit import DatabaseAwayError
+from authserve.database.readiness import probe_writing
 from authserve.database.refusals import is_refusal
 from authserve.database.transactions import db, reading, transaction
 from authserve.database.watchdog import ServerFrozenError
-from authserve.database.write_probe import probe_writing
 from authserve.rbac.models import Role
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.marks import both_databases, on_postgresql, on_sqlite

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from authserve.database.revision import MIGRATIONS_FOLDER
+from authserve.database.readiness import MIGRATIONS_FOLDER
 
 CONTRACTED: dict[str, str] = {}
 """Revisions that take something away, each with the first release that does without it."""

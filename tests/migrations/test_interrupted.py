@@ -12,7 +12,7 @@ import pytest
 from flask_migrate import upgrade
 
 from authserve.app import create_app
-from authserve.database.revision import expected_revision
+from authserve.database.readiness import expected_revision
 from authserve.database.transactions import db
 from tests.conftest import make_settings
 from tests.migrations.test_starters import look_at

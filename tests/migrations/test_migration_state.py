@@ -9,7 +9,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
 from authserve.app import create_app
-from authserve.database.revision import (
+from authserve.database.readiness import (
     current_revision,
     expected_revision,
     is_migrated,

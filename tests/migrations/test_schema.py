@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from authserve.core.ids import new_id
-from authserve.database.revision import (
+from authserve.database.readiness import (
     MIGRATIONS_FOLDER,
     current_revision,
     expected_revision,

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from authserve.database.engine import engine_options
-from authserve.database.revision import expected_revision
+from authserve.database.readiness import expected_revision
 from authserve.database.transactions import Base
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.marks import both_databases
