@@ -14,8 +14,7 @@ from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicor
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.keys.store import KEY_STORE
 from authserve.passwords.policy import load_common_passwords
-from authserve.serving.open_files import raise_open_file_limit
-from authserve.settings.listening import listen_addresses
+from authserve.serving.sockets import listen_addresses, raise_open_file_limit
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()

@@ -1,4 +1,4 @@
-"""The checks behind readiness: the schema is the one that this release expects, and writes are accepted.
+"""The checks of readiness: the schema is at this release, and writes are accepted.
 
 Every web worker runs them. Alembic is not used here: loading it would cost 35 ms of each start
 (measured).

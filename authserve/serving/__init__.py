@@ -1,5 +1,5 @@
 """gunicorn's worker for authserve: buffered requests, refusals, shared connections, draining.
 
 Every override of gunicorn is here, for the version that `core.gunicorn_version` names. With
-another version, `gunicorn.conf.py` imports only `open_files`.
+another version, `gunicorn.conf.py` imports only `sockets`.
 """

@@ -134,7 +134,7 @@ class Settings:
     """Empty means that nothing is counted and `/metrics` does not exist."""
     log_level: LogLevel = "INFO"
     host: tuple[str, ...] = ()
-    """IP addresses to listen on; empty means the default of `listening.py`."""
+    """IP addresses to listen on; empty means the default of `serving/sockets.py`."""
     port: int = 8000
     web_concurrency: int = 2
     """Worker processes; `config.py` replaces this default with the number of usable cores."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from authserve.settings import listening
-from authserve.settings.listening import listen_addresses
+from authserve.serving import sockets
+from authserve.serving.sockets import listen_addresses
 from tests.conftest import make_settings
 
 IN_PRODUCTION = {"app_env": "production", "public_url": "https://auth.example.com"}
@@ -17,8 +17,8 @@ IN_PRODUCTION = {"app_env": "production", "public_url": "https://auth.example.co
 def system(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A system, with the addresses that it has, and whether IPv6 sockets take IPv4."""
     found: dict[str, Any] = {"addresses": set(), "takes_ipv4": True}
-    monkeypatch.setattr(listening, "_is_usable", lambda host: host in found["addresses"])
-    monkeypatch.setattr(listening, "_takes_ipv4", lambda: found["takes_ipv4"])
+    monkeypatch.setattr(sockets, "_is_usable", lambda host: host in found["addresses"])
+    monkeypatch.setattr(sockets, "_takes_ipv4", lambda: found["takes_ipv4"])
     return found
 
 

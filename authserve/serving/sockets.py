@@ -1,5 +1,6 @@
-"""The addresses that the server listens on: those of `HOST`, or defaults that fit the system."""
+"""The sockets of the server: the addresses that it listens on, and how many files may be open."""
 
+import resource
 import socket
 
 from authserve.settings.model import Settings
@@ -41,3 +42,16 @@ def _takes_ipv4() -> bool:
             return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     except OSError:
         return False
+
+
+MAX_OPEN_FILES = 65_536
+"""Limits the number of open files that is requested (chosen: some code loops over all possible
+ones)."""
+
+
+def raise_open_file_limit() -> None:
+    """Raise the soft limit up to the hard limit or `MAX_OPEN_FILES`; 1,024 is a common default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
