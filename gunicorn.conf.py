@@ -21,8 +21,8 @@ settings = load_settings_or_exit()
 other_gunicorn = find_other_gunicorn()
 
 if other_gunicorn is None:
-    from authserve.serving.drain import drain_on_sigterm
     from authserve.serving.sharing import forget_connections
+    from authserve.serving.worker import drain_on_sigterm
 
 if settings.metrics_token:
     from authserve.metrics import run_folder
