@@ -6,8 +6,7 @@ from marshmallow import Schema, fields
 from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import OPENAPI
 from authserve.http.responses import json_response
-from authserve.settings.brand import brand_name
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, brand_name
 
 DOCUMENTATION = "/docs"
 

@@ -33,8 +33,7 @@ from authserve.mail.policy import (
 )
 from authserve.mail.transports import Transport
 from authserve.outbox.errors import DeliveryError
-from authserve.settings.brand import brand_name
-from authserve.settings.model import Settings
+from authserve.settings.model import Settings, brand_name
 
 __all__ = ["MailKind", "Values", "plain_name"]
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from authserve.core.errors import ValidationFailedError
 from authserve.passwords.breached import BREACHED_PASSWORDS
 from authserve.passwords.policy import find_password_faults
-from authserve.settings.brand import brand_words
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, brand_words
 
 BREACHED = "This password is known from a data breach. Choose one that you use nowhere else."
 
@@ -24,7 +23,7 @@ def require_acceptable_password(
 
     Args:
         password: as sent.
-        context: see `find_password_faults`; the words of `settings/brand.py` are added.
+        context: see `find_password_faults`; the words of `settings/model.py` are added.
         field: the name of the input field.
 
     Raises:

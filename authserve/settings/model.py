@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
 
@@ -88,7 +89,7 @@ class Settings:
     features: tuple[str, ...] = ()
     """The optional features that are on, from `FEATURE_NAMES`."""
     brand_name: str = ""
-    """The service's name for people; empty means the host of `public_url` (`brand.py`)."""
+    """The service's name for people; empty means the host of `public_url` (`brand_name`)."""
     registration: Registration = Registration.OPEN
     registration_domains: tuple[str, ...] = ()
     """Domains of the addresses that users may choose, in IDNA's ASCII; empty means all."""
@@ -154,3 +155,18 @@ class Settings:
 
 
 SETTINGS = Slot[Settings]("settings")
+
+
+def brand_name(settings: Settings) -> str:
+    """Return `BRAND_NAME`, or the host of `PUBLIC_URL` if it is not set."""
+    return settings.brand_name or urlsplit(settings.public_url).hostname or "localhost"
+
+
+def brand_words(settings: Settings) -> tuple[str, ...]:
+    """Return the words that identify this service, for the password policy.
+
+    An attacker who guesses passwords knows the service's name and host (ASVS 6.1.2). The words
+    are the name and the host, each whole and in parts, and the name without spaces.
+    """
+    brand, host = settings.brand_name, urlsplit(settings.public_url).hostname or ""
+    return (brand, "".join(brand.split()), *brand.split(), host, *host.split("."))

@@ -38,8 +38,7 @@ from authserve.ratelimit.policy import (
     RESEND,
     RESEND_OF_EMAIL,
 )
-from authserve.settings.brand import brand_name
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, brand_name
 from authserve.tokens.device import issue_device_token, new_device
 from authserve.users.errors import EmailTakenError, UsernameTakenError, WrongPasswordError
 from authserve.verification.policy import Purpose

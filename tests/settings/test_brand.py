@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from authserve.settings.brand import brand_name, brand_words
-from authserve.settings.model import Settings
+from authserve.settings.model import Settings, brand_name, brand_words
 from tests.conftest import make_settings
 
 PASSWORD_FAULT = "Do not use your address, your names or the name of this service."
