@@ -31,9 +31,8 @@ from authserve.http.openapi_document import OPENAPI, OpenAPIDocument
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
-from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords
+from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
-from authserve.passwords.range_service import RangeService
 from authserve.ratelimit.storage import LIMIT_COUNTERS, make_counters
 from authserve.rbac.assignment import keep_an_admin
 from authserve.rbac.routes import blueprint as roles_blueprint

@@ -30,8 +30,7 @@ from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
 from authserve.outbox.inspect import list_messages
 from authserve.outbox.policy import MessageState
-from authserve.passwords.breached import BREACHED_PASSWORDS
-from authserve.passwords.range_service import RangeServiceError
+from authserve.passwords.breached import BREACHED_PASSWORDS, RangeServiceError
 from authserve.settings.database_url import hosts_of
 from authserve.settings.model import SETTINGS, Settings
 

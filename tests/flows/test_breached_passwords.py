@@ -11,8 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.database.transactions import db
-from authserve.passwords.breached import BREACHED_PASSWORDS
-from authserve.passwords.range_service import TOTAL_TIMEOUT_SECS
+from authserve.passwords.breached import BREACHED_PASSWORDS, TOTAL_TIMEOUT_SECS
 from authserve.passwords.validation import BREACHED as MESSAGE
 from authserve.verification.requests import invite
 from tests.support.clients import PASSWORD, login, register, register_caller

@@ -17,11 +17,13 @@ from authserve.passwords import breached
 from authserve.passwords.breached import (
     BREAKER_FAILURES,
     BREAKER_RESET_SECS,
+    MAX_BYTES,
     MAX_RANGES,
     RANGE_LIFETIME_SECS,
     BreachedPasswords,
+    RangeService,
+    RangeServiceError,
 )
-from authserve.passwords.range_service import MAX_BYTES, RangeService, RangeServiceError
 from tests.support.crowd import all_at_once
 from tests.support.ranges import (
     Fault,
