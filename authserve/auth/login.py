@@ -29,8 +29,7 @@ from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
-from authserve.users.lockout import count_wrong_password
-from authserve.users.passwords import record_login
+from authserve.users.passwords import count_wrong_password, record_login
 
 logger = logging.getLogger(__name__)
 

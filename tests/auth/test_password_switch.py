@@ -14,8 +14,8 @@ from authserve.database.transactions import read_all, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verification
 from authserve.users.accounts import deactivate
 from authserve.users.credentials import MAX_FAILED_SIGN_INS, find_credentials, get_credentials
-from authserve.users.lockout import count_wrong_password
 from authserve.users.models import User
+from authserve.users.passwords import count_wrong_password
 from tests.conftest import CHEAP
 from tests.factories import make_user
 from tests.support.clients import PASSWORD, Caller
