@@ -21,10 +21,9 @@ from authserve.outbox.inspect import delete_messages_of
 from authserve.outbox.policy import HORIZON
 from authserve.users.accounts import find_user, note_invited
 from authserve.users.admission import require_allowed_domain
-from authserve.verification.links import make_link
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
-from authserve.verification.tokens import ensure_token, supersede
+from authserve.verification.tokens import ensure_token, make_link, supersede
 
 
 def request_by_address(purpose: Purpose, email: str) -> None:

@@ -12,10 +12,9 @@ from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler
 from authserve.users.accounts import User, find_by_email, find_user, lock_user, ref_of
 from authserve.users.errors import UserNotFoundError
-from authserve.verification.links import make_link
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.requests import RESET_REQUEST
-from authserve.verification.tokens import ensure_token
+from authserve.verification.tokens import ensure_token, make_link
 
 NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is not MailKind.TEST)
 

@@ -17,7 +17,7 @@ from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
 from authserve.tokens.refresh import REFRESH
 from authserve.users.models import User
-from authserve.verification import links
+from authserve.verification import tokens as one_time_tokens
 from tests.support.clients import Caller, register_caller
 
 PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         statements.SEAL_PURPOSE,
         REFRESH.purpose,
         DEVICE.purpose,
-        links.KEY_PURPOSE,
+        one_time_tokens.KEY_PURPOSE,
         chain.KEY_PURPOSE,
         throttle.PURPOSE,
         limits.PURPOSE,

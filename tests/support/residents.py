@@ -13,9 +13,8 @@ from flask import Flask
 from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.users.accounts import find_user, get_user_by_reference
-from authserve.verification.links import make_token
 from authserve.verification.policy import Purpose
-from authserve.verification.tokens import ensure_token
+from authserve.verification.tokens import ensure_token, make_token
 from tests.support.clients import PASSWORD
 from tests.support.server import Client
 from tests.support.traffic import next_address

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import UserRef
-from authserve.verification.links import PAGES
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import invite
+from authserve.verification.tokens import PAGES
 from tests.factories import make_user
 from tests.support.clients import PASSWORD, Caller
 from tests.support.mail import Letter, Mailbox, open_mailbox, work

@@ -9,8 +9,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authserve.verification.links import PAGES, make_link, make_token, read_token
 from authserve.verification.policy import Purpose
+from authserve.verification.tokens import PAGES, make_link, make_token, read_token
 from tests.support.clients import register
 from tests.support.mail import open_mailbox, work
 

@@ -11,9 +11,9 @@ from sqlalchemy import event
 
 from authserve.core.ids import new_id
 from authserve.database.transactions import db
-from authserve.verification.links import PAGES, make_link
 from authserve.verification.policy import Purpose
 from authserve.verification.routes import ASSETS
+from authserve.verification.tokens import PAGES, make_link
 from tests.support.clients import PASSWORD, Caller
 from tests.support.mail import open_mailbox, work
 from tests.support.problems import assert_problem
