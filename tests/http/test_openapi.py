@@ -14,8 +14,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.errors import AuthserveError
 from authserve.http.openapi import flatten
-from authserve.http.openapi_document import OPENAPI
-from authserve.http.openapi_examples import example_of
+from authserve.http.openapi_document import OPENAPI, example_of
 
 DOCUMENT = "urn:document"
 
