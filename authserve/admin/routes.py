@@ -41,8 +41,7 @@ from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import Page, PageQuerySchema, encode_cursor, make_page
 from authserve.http.request_info import current_request_info
-from authserve.http.responses import json_response
-from authserve.http.schemas import EmptySchema, UserSchema, user_document
+from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
 from authserve.ratelimit.policy import ADMIN_MAIL, EXPORT
 from authserve.rbac.assignment import holders_of, roles_of_many
 from authserve.rbac.errors import RoleNotFoundError

@@ -43,8 +43,7 @@ from authserve.http.limits import limited
 from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
-from authserve.http.responses import json_response
-from authserve.http.schemas import EmptySchema, UserSchema, user_document
+from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
 from authserve.keys.store import KEY_STORE
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError

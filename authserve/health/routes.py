@@ -13,7 +13,7 @@ from authserve.database.readiness import is_migrated, probe_writing
 from authserve.database.refusals import is_read_only
 from authserve.health.drain import is_draining
 from authserve.http.openapi import Blueprint
-from authserve.http.responses import json_response
+from authserve.http.schemas import json_response
 from authserve.outbox.inspect import find_oldest_pending
 
 MAIL_DELAY = timedelta(minutes=10)

@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 
 from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import OPENAPI
-from authserve.http.responses import json_response
+from authserve.http.schemas import json_response
 from authserve.settings.model import SETTINGS, brand_name
 
 DOCUMENTATION = "/docs"

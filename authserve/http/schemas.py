@@ -1,11 +1,19 @@
-"""Schemas that several blueprints use."""
+"""Schemas that several blueprints use, and JSON written without one."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from flask import Response
 from marshmallow import RAISE, Schema, fields
 
 from authserve.core.clock import to_rfc3339
+
+
+def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
+    """Return `document` as a JSON response, without a schema."""
+    return Response(json.dumps(document), status=status, mimetype="application/json")
+
 
 EXAMPLE_USER_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 EXAMPLE_TIME = "2026-11-23T06:49:48.123456Z"

@@ -14,8 +14,7 @@ from authserve.http.authentication import (
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
-from authserve.http.responses import json_response
-from authserve.http.schemas import UserSchema, user_document
+from authserve.http.schemas import UserSchema, json_response, user_document
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_PASSWORD, CHANGE_PROFILE, PASSWORDS
