@@ -2,11 +2,14 @@
 
 No other module reads the time of day from the operating system. So a test that freezes `now()`
 freezes the service.
+
+The time that the current request has waited comes from the monotonic clock.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 
@@ -37,3 +40,13 @@ def taking_at_least(seconds: float) -> Iterator[None]:
         yield
     finally:
         time.sleep(max(0.0, ends_at - time.monotonic()))
+
+
+arrived_at: ContextVar[float | None] = ContextVar("arrived_at", default=None)
+"""The monotonic time at which the whole request had arrived; None if the server does not set it."""
+
+
+def waited_secs() -> float:
+    """Return the seconds since the request arrived, or 0 if the arrival time is unknown."""
+    since = arrived_at.get()
+    return 0.0 if since is None else time.monotonic() - since

@@ -12,6 +12,7 @@ from uuid import uuid4
 from flask import Flask, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface
 
+from authserve.core.clock import waited_secs
 from authserve.core.errors import (
     MalformedRequestError,
     NotFoundError,
@@ -19,7 +20,6 @@ from authserve.core.errors import (
     ValidationFailedError,
 )
 from authserve.core.logs import correlation_id_var
-from authserve.core.queue_time import waited_secs
 from authserve.http.json_body import (
     FORM_TYPE,
     JSON_TYPE,

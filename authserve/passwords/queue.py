@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import TypeVar
 
+from authserve.core.clock import waited_secs
 from authserve.core.errors import UnavailableError
-from authserve.core.queue_time import waited_secs
 
 _T = TypeVar("_T")
 

@@ -23,8 +23,8 @@ from gunicorn.config import Config
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from authserve.core.clock import arrived_at
 from authserve.core.logs import correlation_id_var
-from authserve.core.queue_time import arrived_at
 from authserve.http.request_info import normalize_address
 from authserve.serving.client_socket import SEND_SECS, ClientSocket
 from authserve.serving.refusals import (

@@ -17,8 +17,8 @@ import passlib.hash
 import pytest
 from flask import Flask
 
+from authserve.core.clock import arrived_at
 from authserve.core.errors import UnavailableError
-from authserve.core.queue_time import arrived_at
 from authserve.passwords.hasher import (
     PASSWORD_HASHER,
     PasswordHasher,
