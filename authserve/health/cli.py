@@ -1,7 +1,10 @@
 """`flask doctor`, `flask ready` and `flask version`."""
 
 import platform
+import time
 from dataclasses import asdict
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
@@ -11,11 +14,9 @@ from flask.cli import with_appcontext
 from authserve.auth.first_administrator import make_first_link
 from authserve.core.cli import Command, is_json, print_document, print_hint, print_result
 from authserve.health.doctor import examine
-from authserve.health.effective import EffectiveSetting, effective_settings
-from authserve.health.finding import Finding, Level
-from authserve.health.waiting import wait_until_ready
+from authserve.health.report import EffectiveSetting, Finding, Level, effective_settings
 from authserve.http.openapi_document import OPENAPI
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 from authserve.users.accounts import is_any_account
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
@@ -112,3 +113,38 @@ def version_command() -> None:
         **{name: version(name) for name in ("Flask", "Werkzeug", "gunicorn", "SQLAlchemy")},
     }
     print_result("\n".join(f"{name} {number}" for name, number in versions.items()), **versions)
+
+
+PAUSE_SECS = 0.2
+"""Seconds between two attempts (chosen)."""
+
+ATTEMPT_SECS = 5.0
+"""Seconds that one attempt waits for an answer (chosen)."""
+
+EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
+
+
+def wait_until_ready(settings: Settings, *, timeout_secs: float) -> bool:
+    """Return True as soon as `/readyz` answers 200 on this machine, or False after the timeout.
+
+    Args:
+        timeout_secs: how long to try, in seconds.
+    """
+    give_up = time.monotonic() + timeout_secs
+    while not _is_ready(settings):
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(PAUSE_SECS)
+    return True
+
+
+def _is_ready(settings: Settings) -> bool:
+    host = next((host for host in settings.host if host not in EVERY_ADDRESS), "localhost")
+    connection = HTTPConnection(host, settings.port, timeout=ATTEMPT_SECS)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

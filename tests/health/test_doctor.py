@@ -359,8 +359,8 @@ def test_it_holds_the_audit_trail_against_former_secrets(make_app: MakeApp) -> N
 def test_it_holds_the_processes_against_the_cpu_quota(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authserve.health.processes.count_usable_cores", lambda: 2)
-    monkeypatch.setattr("authserve.health.processes.find_cpu_quota", lambda: 1.5)
+    monkeypatch.setattr("authserve.health.deployment_checks.count_usable_cores", lambda: 2)
+    monkeypatch.setattr("authserve.health.deployment_checks.find_cpu_quota", lambda: 1.5)
     found = examine(make_app(web_concurrency=3))[1]["cores"]
     assert found["level"] == "warning"
     assert "3; this machine lets it use 2 cores (its CPU quota is 1.5)" in found["message"]

@@ -1,10 +1,33 @@
-"""The settings in force, and the source of each."""
+"""What `flask doctor` reports: findings, and the settings in force with the source of each."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 from authserve.settings.model import SETTINGS, Settings
+
+
+class Level(StrEnum):
+    """The outcome of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of a check.
+
+    Args:
+        check: the name of the check.
+        message: the state that was found, with the remedy if there is a fault.
+    """
+
+    check: str
+    level: Level
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,172 @@
+"""Checks of the stored data: keys, messages, sessions, passwords, and the audit trail."""
+
+from datetime import timedelta
+
+from authserve.audit.client_addresses import find_shared_address
+from authserve.audit.nightly import find_last_verification
+from authserve.audit.rewrap import count_former_heads
+from authserve.audit.seal import find_oldest_unsealed
+from authserve.core.clock import now, to_rfc3339
+from authserve.health.report import Finding, Level
+from authserve.keys.errors import SigningKeyUnavailableError
+from authserve.keys.policy import KeyState
+from authserve.keys.rotation import list_keys
+from authserve.keys.store import KEY_STORE
+from authserve.outbox.heartbeat import find_last_heartbeat
+from authserve.outbox.inspect import list_messages
+from authserve.outbox.policy import MessageState
+from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
+from authserve.sessions.restored import has_restored_sessions
+from authserve.settings.model import Settings
+from authserve.users.filling import is_hash_stored
+
+KEY_AGE_WARNING = timedelta(days=97)
+"""A week after the automatic rotation by workers was due: an older key shows that it fails."""
+
+MAX_LISTED_MESSAGES = 1_000
+
+MAIL_DELAY = timedelta(minutes=10)
+"""The age above which a pending mail is late: longer than any retry takes while the mail server
+answers (chosen)."""
+
+MAX_SILENCE = timedelta(minutes=10)
+"""The age of the last heartbeat at which a worker counts as stopped; a running worker writes one
+every minute (chosen)."""
+
+SEAL_DELAY = timedelta(minutes=10)
+"""The age at which an unsealed event is late; a running worker seals about every minute (chosen,
+not measured)."""
+
+NIGHTS_MISSED = timedelta(days=3)
+"""The age above which the last verification is too old (chosen)."""
+
+
+def check_signing_keys() -> Finding:
+    """Check that the signing key opens under `SECRET_KEY`, and warn of one that is too old."""
+    name = "signing keys"
+    keys = list_keys()
+    signing = next((key for key in keys if key.state is KeyState.ACTIVE), None)
+    if signing is None:
+        return Finding(name, Level.OK, "There is none yet; the first sign-in makes it.")
+    try:
+        KEY_STORE.get().signing_key()
+    except SigningKeyUnavailableError:
+        message = (
+            "The signing key does not open under SECRET_KEY: put the former one into "
+            "SECRET_KEY_FALLBACKS, or run `flask keys rotate --emergency`."
+        )
+        return Finding(name, Level.FAILURE, message)
+    age = now() - signing.active_from
+    if age > KEY_AGE_WARNING:
+        message = f"The key signs for {age.days} days already: run `flask keys rotate`."
+        return Finding(name, Level.WARNING, message)
+    return Finding(name, Level.OK, f"The key {signing.kid} signs since {age.days} days.")
+
+
+def check_worker() -> Finding:
+    """Warn if no worker has run lately: without one, no mail is sent and no event is sealed."""
+    name = "worker"
+    seen_at = find_last_heartbeat()
+    if seen_at is None:
+        return Finding(name, Level.WARNING, "No worker has run yet: start `flask worker`.")
+    silence = now() - seen_at
+    if silence > MAX_SILENCE:
+        minutes = int(silence.total_seconds()) // 60
+        message = f"No worker has been alive for {minutes} minutes: start `flask worker`."
+        return Finding(name, Level.WARNING, message)
+    return Finding(name, Level.OK, "A worker runs.")
+
+
+def check_outbox() -> Finding:
+    """Warn of mails that were given up, or that wait although a worker should send them."""
+    dead = len(list_messages(state=MessageState.DEAD, limit=MAX_LISTED_MESSAGES))
+    pending = list_messages(state=MessageState.PENDING, limit=MAX_LISTED_MESSAGES)
+    if dead:
+        message = f"{dead} mails were given up: see `flask outbox list --state dead`."
+        return Finding("outbox", Level.WARNING, message)
+    late = [row for row in pending if now() - row.created_at > MAIL_DELAY]
+    if late:
+        message = f"{len(late)} mails wait for over ten minutes: does `flask worker` run?"
+        return Finding("outbox", Level.WARNING, message)
+    return Finding("outbox", Level.OK, f"{len(pending)} mails are waiting.")
+
+
+def check_client_addresses(settings: Settings) -> Finding:
+    """Report the rule for client addresses; warn if all clients seem to share one address."""
+    name, count = "client addresses", settings.trusted_proxies
+    shared = find_shared_address()
+    if shared is not None:
+        return Finding(name, Level.WARNING, shared.warning)
+    if count == 0:
+        return Finding(name, Level.OK, "A client is who connects; X-Forwarded-For is not believed.")
+    place = "the last" if count == 1 else f"number {count} from the end"
+    return Finding(name, Level.OK, f"A client's address is {place} in X-Forwarded-For.")
+
+
+def check_restored_sessions() -> Finding:
+    """Warn of live sessions from a restored dump: some may have been ended since it was made."""
+    is_restored = has_restored_sessions()
+    if is_restored:
+        message = (
+            "Live sessions came from a backup, and some of them may have been ended since it was "
+            "taken: run `flask sessions revoke --issued-before` with the time of the restore."
+        )
+        return Finding("sessions", Level.WARNING, message)
+    if is_restored is None:
+        return Finding("sessions", Level.OK, "Only of PostgreSQL can one tell if it was restored.")
+    return Finding("sessions", Level.OK, "No live session came from a dump.")
+
+
+def check_imported_passwords(settings: Settings) -> Finding:
+    """Fail if accounts came from Flask-Security and its salt is not set."""
+    name = "imported passwords"
+    if settings.flask_security_salt or not is_hash_stored(FLASK_SECURITY_PREFIX):
+        return Finding(name, Level.OK, "No imported password needs a setting that is not set.")
+    message = (
+        "Accounts came from Flask-Security and cannot sign in: set FLASK_SECURITY_SALT to that "
+        "application's SECURITY_PASSWORD_SALT."
+    )
+    return Finding(name, Level.FAILURE, message)
+
+
+def check_audit_trail() -> Finding:
+    """Warn of events that stay unsealed: a change of them would not be detected."""
+    oldest = find_oldest_unsealed()
+    if oldest is not None and now() - oldest > SEAL_DELAY:
+        message = "Audit events wait for over ten minutes to be sealed: does `flask worker` run?"
+        return Finding("audit", Level.WARNING, message)
+    return Finding("audit", Level.OK, "Audit events are sealed as they come.")
+
+
+def check_audit_verification() -> Finding:
+    """Report the outcome of the last nightly verification."""
+    last = find_last_verification()
+    if last is None:
+        return Finding("audit verification", Level.OK, "No night has passed with a worker yet.")
+    if last.fault is not None:
+        message = f"The audit trail was tampered with: {last.fault}. See docs/audit.md, Verifying."
+        return Finding("audit verification", Level.FAILURE, message)
+    if now() - last.at > NIGHTS_MISSED:
+        message = f"The audit trail was last verified at {to_rfc3339(last.at)}: is a worker killed?"
+        return Finding("audit verification", Level.WARNING, message)
+    at = to_rfc3339(last.at)
+    return Finding("audit verification", Level.OK, f"The audit trail was whole at {at}.")
+
+
+def check_former_secrets(settings: Settings) -> Finding:
+    """Check that no batch of the audit trail still needs a former `SECRET_KEY`."""
+    name = "former secrets"
+    count = count_former_heads()
+    if not count:
+        return Finding(name, Level.OK, "The audit trail needs no former SECRET_KEY.")
+    if settings.secret_key_fallbacks:
+        message = (
+            f"A former SECRET_KEY vouches for {count} batches of the audit trail: run "
+            "`flask audit rewrap` before it is dropped from SECRET_KEY_FALLBACKS."
+        )
+        return Finding(name, Level.WARNING, message)
+    message = (
+        f"The present SECRET_KEY does not vouch for {count} batches of the audit trail: put the "
+        "former one into SECRET_KEY_FALLBACKS and run `flask audit rewrap`."
+    )
+    return Finding(name, Level.FAILURE, message)

@@ -1,0 +1,188 @@
+"""Checks of the database: connection, schema, clock, privileges, timeouts and file modes."""
+
+import re
+import stat
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from authserve.core.clock import now
+from authserve.database.readiness import is_migrated, probe_writing
+from authserve.database.refusals import is_read_only
+from authserve.database.transactions import Base, db, reading
+from authserve.health.report import Finding, Level
+from authserve.settings.database_url import POOLER, hosts_of
+from authserve.settings.model import Settings
+
+CLOCK_WARNING = timedelta(seconds=5)
+CLOCK_FAILURE = timedelta(seconds=30)
+"""Token verification allows 30 s between clocks; beyond that, it rejects valid tokens."""
+
+
+def check_connection(settings: Settings) -> Finding:
+    """Check that the database answers; warn of a connection without TLS and of SQLite."""
+    url = make_url(settings.database_url)
+    hosts = hosts_of(url)
+    where = f"{url.get_backend_name()} at {', '.join(hosts) or url.database}"
+    try:
+        with reading() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        hint = explain_connect_error(reason)
+        message = f"{where} does not answer ({reason}). {hint}"
+        return Finding("database", Level.FAILURE, message)
+    is_far = url.get_backend_name() == "postgresql" and not all(map(_is_local, hosts))
+    if is_far and url.query.get("sslmode") not in ("require", "verify-ca", "verify-full"):
+        message = f"{where} answers, but its TLS is not required: add ?sslmode=verify-full."
+        return Finding("database", Level.WARNING, message)
+    if settings.is_production and url.get_backend_name() == "sqlite":
+        message = f"{where} answers. SQLite serves one machine: use PostgreSQL for more."
+        return Finding("database", Level.WARNING, message)
+    return Finding("database", Level.OK, f"{where} answers.")
+
+
+def _is_local(host: str) -> bool:
+    return host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1")
+
+
+def check_migrations() -> Finding:
+    """Check that the schema is the one that this release expects."""
+    try:
+        has_all_migrations = is_migrated()
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        message = f"The database's revision cannot be read ({reason}): grant SELECT on its tables."
+        return Finding("migrations", Level.FAILURE, message)
+    if has_all_migrations:
+        return Finding("migrations", Level.OK, "The database has what this release expects.")
+    message = "The database is not at this release's revision: run `flask db upgrade`."
+    return Finding("migrations", Level.FAILURE, message)
+
+
+def check_clock() -> Finding:
+    """Compare the clocks of this machine and of the database server."""
+    difference = abs(now() - _database_time())
+    seconds = f"{difference.total_seconds():.1f} s"
+    if difference > CLOCK_FAILURE:
+        level, hint = Level.FAILURE, " Good tokens will be refused: let NTP set both clocks."
+    elif difference > CLOCK_WARNING:
+        level, hint = Level.WARNING, " Let NTP set both clocks."
+    else:
+        level, hint = Level.OK, ""
+    return Finding("clock", level, f"This machine and the database differ by {seconds}.{hint}")
+
+
+def _database_time() -> datetime:
+    if db.engine.dialect.name == "postgresql":
+        with reading() as connection:
+            found: datetime = connection.execute(text("SELECT now()")).scalar_one()
+        return found
+    # SQLite runs in this process and uses its clock.
+    return now()
+
+
+def check_connection_count(settings: Settings) -> Finding:
+    """Check that the workers' connections fit below the limit of PostgreSQL."""
+    with reading() as connection:
+        maximum = int(connection.execute(text("SHOW max_connections")).scalar_one())
+    wanted = settings.web_concurrency * settings.database_pool_size
+    message = (
+        f"This machine's {settings.web_concurrency} workers may open {wanted} connections of "
+        f"the server's {maximum}."
+    )
+    if wanted >= maximum:
+        hint = " Lower DATABASE_POOL_SIZE or WEB_CONCURRENCY, or raise max_connections."
+        return Finding("connections", Level.FAILURE, message + hint)
+    return Finding("connections", Level.OK, message)
+
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+_LACKING = text(
+    """
+    SELECT name FROM unnest(CAST(:names AS text[])) AS name
+    WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+               AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+    ORDER BY name
+    """
+)
+
+
+def check_writes() -> Finding:
+    """Check that the database accepts writes from this service's role."""
+    name = "writes"
+    if lacking := _find_tables_without_privileges():
+        message = (
+            f"The role lacks a privilege on {', '.join(lacking)}: grant it SELECT, INSERT, UPDATE "
+            "and DELETE on every table."
+        )
+        return Finding(name, Level.FAILURE, message)
+    try:
+        probe_writing()
+    except DBAPIError as error:
+        return Finding(name, Level.FAILURE, _explain(error))
+    return Finding(name, Level.OK, "The database takes writes.")
+
+
+def check_timeouts(url: URL) -> Iterator[Finding]:
+    """Warn if a PostgreSQL timeout is off: a pooler may drop the settings of a session."""
+    if url.get_backend_name() != "postgresql":
+        return
+    with reading() as connection:
+        lacking = [name for name in _TIMEOUTS if _is_off(connection, name)]
+    if not lacking:
+        yield Finding("timeouts", Level.OK, "The server's timeouts are in force.")
+        return
+    message = f"{', '.join(lacking)} is off: add {POOLER}=true to DATABASE_URL if a pooler is used."
+    yield Finding("timeouts", Level.WARNING, message)
+
+
+_TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+
+def _is_off(connection: Connection, name: str) -> bool:
+    return connection.scalar(select(func.current_setting(name))) == "0"
+
+
+POOLER_REFUSAL = re.compile("unsupported startup parameter")
+"""PgBouncer's error for a client that changes a setting of its session."""
+
+
+def explain_connect_error(reason: str) -> str:
+    """Return the remedy for a connection error."""
+    if POOLER_REFUSAL.search(reason):
+        return f"A pooler refuses settings of a session: add {POOLER}=true to DATABASE_URL."
+    return "Look at DATABASE_URL and at the server."
+
+
+def check_file_modes() -> Iterator[Finding]:
+    """Warn of a SQLite file that other users of this machine may open."""
+    path = Path(db.engine.url.database or "")
+    if db.engine.dialect.name != "sqlite" or not path.stat().st_mode & OTHERS:
+        return
+    message = f"Other users of this machine may open {path}: run `chmod 600 {path}*`."
+    yield Finding("database file", Level.WARNING, message)
+
+
+def _explain(error: DBAPIError) -> str:
+    if is_read_only(error.orig):
+        return (
+            "The database is read-only, so only what reads is served. Point DATABASE_URL at the "
+            "primary server, or let the service write the file of SQLite and its folder."
+        )
+    reason = str(error.orig).strip().partition("\n")[0]
+    return f"The database takes no writes ({reason}). Look at the server."
+
+
+def _find_tables_without_privileges() -> list[str]:
+    if db.engine.dialect.name != "postgresql":
+        return []
+    names = sorted(table.name for table in Base.metadata.tables.values())
+    with reading() as connection:
+        return list(connection.scalars(_LACKING, {"names": names}))
