@@ -79,7 +79,7 @@ class FileTransport:
     def check(self) -> None:
         """Raise unless the folder is writable or can be created."""
         parent = next(path for path in (self._folder, *self._folder.parents) if path.exists())
-        if not os.access(parent, os.W_OK):
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
             raise TransportError("the folder cannot be written", is_outage=True)
 
 

@@ -62,6 +62,8 @@ class TestFolder:
         with pytest.raises(TransportError) as caught:
             FileTransport(tmp_path / "mail").send(letter())
         assert caught.value.is_outage
+        with pytest.raises(TransportError, match="cannot be written"):
+            FileTransport(tmp_path / "mail").check()
 
     def test_it_keeps_an_internationalised_address_as_it_is(self, tmp_path: Path) -> None:
         FileTransport(tmp_path).send(letter("jörg@example.com"))
