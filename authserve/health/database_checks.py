@@ -66,7 +66,11 @@ def check_migrations() -> Finding:
 
 def check_clock() -> Finding:
     """Compare the clocks of this machine and of the database server."""
-    difference = abs(now() - _database_time())
+    return rate_clock_difference(abs(now() - _database_time()))
+
+
+def rate_clock_difference(difference: timedelta) -> Finding:
+    """Return the finding for two clocks that differ by `difference`, which is not negative."""
     seconds = f"{difference.total_seconds():.1f} s"
     if difference > CLOCK_FAILURE:
         level, hint = Level.FAILURE, " Good tokens will be refused: let NTP set both clocks."
