@@ -39,9 +39,8 @@ def end_session(
     statement = revocation(reason, moment).where(
         Session.id == session_id, Session.user_id == user.id, is_live(moment)
     )
-    with transaction() as session:
-        result = session.execute(statement)
-        if result.rowcount != 1:  # type: ignore[attr-defined]
+    with transaction():
+        if execute(statement).rowcount != 1:
             raise SessionNotFoundError
         details = {"reason": reason, "session_id": str(session_id)}
         emit(
@@ -64,11 +63,11 @@ def end_sessions(
     Returns:
         The number of sessions that had not been ended before.
     """
-    with transaction() as session:
+    with transaction():
         statement = revocation(reason, now()).where(Session.user_id == user.id)
         if keep is not None:
             statement = statement.where(Session.id != keep)
-        count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
+        count = execute(statement).rowcount
         if count:
             details = {"reason": reason, "count": count}
             emit(
@@ -143,8 +142,8 @@ def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None)
     statement = revocation(reason, now()).where(Session.created_at < moment)
     if user is not None:
         statement = statement.where(Session.user_id == user.id)
-    with transaction() as session:
-        count: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
+    with transaction():
+        count = execute(statement).rowcount
         if count:
             details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
             emit(

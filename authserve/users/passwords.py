@@ -219,8 +219,8 @@ def change_password(
     new_hash = PASSWORD_HASHER.get().hash(
         new_password, is_known_caller=True, network=hashing_network(request)
     )
-    with transaction() as session:
-        result = session.execute(
+    with transaction():
+        result = execute(
             update(User)
             .where(User.id == user.id, User.is_active, User.password_version == version)
             .values(
@@ -232,7 +232,7 @@ def change_password(
             )
             .execution_options(synchronize_session=False)
         )
-        if result.rowcount != 1:  # type: ignore[attr-defined]
+        if result.rowcount != 1:
             raise WrongPasswordError
         emit(AuditAction.USER_PASSWORD_CHANGED, actor=actor, subject=user, request=request)
 
