@@ -124,6 +124,7 @@ def takes_device_token(view: ViewT) -> ViewT:
 @limited(SIGN_IN, PASSWORDS)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
+    # First, so that no session starts if its tokens could not be signed.
     key = KEY_STORE.get().signing_key()
     session, device = login(
         identifier=body["identifier"],
@@ -148,6 +149,7 @@ def login_user(body: dict[str, Any]) -> Response:
 def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; use each token once."""
     claims = read_refresh_token(one_token(body.get("refresh_token")))
+    # First, so that no token is spent if the next ones could not be signed.
     key = KEY_STORE.get().signing_key()
     session = refresh(claims, request=current_request_info())
     note_outcome("retried" if session.is_retry else "rotated")

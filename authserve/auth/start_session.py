@@ -1,4 +1,4 @@
-"""The start of a session: the only way to one."""
+"""Start of a session; no other module creates one."""
 
 from collections.abc import Sequence
 from datetime import datetime
