@@ -33,7 +33,7 @@ from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
-from authserve.ratelimit.storage import LIMIT_COUNTERS, make_counters
+from authserve.ratelimit.counters import LIMIT_COUNTERS, LimitCounters
 from authserve.rbac.assignment import keep_an_admin
 from authserve.rbac.routes import blueprint as roles_blueprint
 from authserve.sessions.revoke import end_other_sessions, end_sessions_of_deactivated
@@ -146,7 +146,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     SETTINGS.fill(app, settings)
     KEYRING.fill(app, Keyring((settings.secret_key, *settings.secret_key_fallbacks)))
     DRAIN.fill(app, Drain())
-    LIMIT_COUNTERS.fill(app, make_counters(settings.ratelimit_storage_url))
+    LIMIT_COUNTERS.fill(app, LimitCounters(settings.ratelimit_storage_url))
     SUBSCRIPTIONS.fill(app, SUBSCRIBERS)
     KEY_STORE.fill(app, KeyStore())
     PASSWORD_HASHER.fill(

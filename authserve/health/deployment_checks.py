@@ -9,7 +9,7 @@ from authserve.health.report import Finding, Level
 from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
 from authserve.passwords.breached import BREACHED_PASSWORDS, RangeServiceError
-from authserve.ratelimit.storage import LIMIT_COUNTERS
+from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.settings.model import Settings
 
 
@@ -86,10 +86,10 @@ def check_limits(settings: Settings) -> Finding:
         return Finding(name, Level.WARNING, message)
     if settings.ratelimit_storage_url == "database:":
         return Finding(name, Level.OK, "Limits are on, and counted in the database.")
-    if not LIMIT_COUNTERS.get().is_reachable():
-        message = "Redis does not answer, so limits are off. Look at RATELIMIT_STORAGE_URL."
+    if not LIMIT_COUNTERS.get().can_count():
+        message = "Redis does not count, so limits are off. Look at RATELIMIT_STORAGE_URL."
         return Finding(name, Level.WARNING, message)
-    return Finding(name, Level.OK, "Limits are on, and counted in Redis, which answers.")
+    return Finding(name, Level.OK, "Limits are on, and counted in Redis.")
 
 
 def check_gunicorn() -> Finding:

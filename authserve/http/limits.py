@@ -15,9 +15,10 @@ from authserve.core.crypto import KEYRING
 from authserve.http.authentication import current_actor
 from authserve.http.openapi import Blueprint, limited_by
 from authserve.http.request_info import client_address
+from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CountedBy, Limit, network_of
-from authserve.ratelimit.storage import LIMIT_COUNTERS, Window
+from authserve.ratelimit.storage import Window
 from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.transactions import Base, UTCDateTime, key_string, table_of
 
 KEY_MAX_LENGTH = 200
 
@@ -22,3 +22,6 @@ class RateCounter(Base):
     key: Mapped[str] = mapped_column(key_string(KEY_MAX_LENGTH), primary_key=True)
     hits: Mapped[int] = mapped_column(Integer)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+TABLE = table_of(RateCounter)

@@ -34,7 +34,7 @@ from authserve.database.transactions import (
     transaction,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
+from authserve.ratelimit.models import TABLE, THROTTLE_PREFIX, RateCounter
 from authserve.ratelimit.policy import (
     BLOCKS,
     BY_ADDRESS,
@@ -44,7 +44,6 @@ from authserve.ratelimit.policy import (
     expiry_after,
     network_of,
 )
-from authserve.ratelimit.storage import TABLE
 from authserve.settings.model import SETTINGS
 
 PURPOSE = "throttle"

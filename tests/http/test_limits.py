@@ -18,6 +18,7 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit import policy
 from authserve.ratelimit.policy import CountedBy, Limit
 from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases, on_postgresql
 from tests.support.problems import assert_problem
 from tests.support.redis import RedisServer
@@ -316,6 +317,15 @@ def redeem(app: Flask, ip: str = "192.0.2.1", **headers: str) -> TestResponse:
     return response
 
 
+@both_databases
+def test_of_a_crowd_as_many_are_let_through_as_the_limit_says(app: Flask) -> None:
+    """They race to open the window, and the headers report each count once."""
+    answers = all_at_once([lambda: persistently(lambda: redeem(app))] * 30)
+    assert Counter(answer.status_code for answer in answers) == {400: 20, 429: 10}
+    let_through = [answer for answer in answers if answer.status_code == 400]
+    assert sorted(rate_limit(answer)[1] for answer in let_through) == list(range(20))
+
+
 def test_a_client_is_its_ipv4_address_or_its_ipv6_network(app: Flask) -> None:
     peers = {
         "192.0.2.1": 19,
@@ -414,7 +424,7 @@ def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(
     assert app.test_client().post("/api/v1/auth/login", json=body).status_code == 503
     run_sql(app, "ALTER TABLE put_aside RENAME TO rate_counters")
     assert rate_limit(alice.patch("/api/v1/users/me", json={})) != ()
-    told = [r.message for r in caplog.records if r.name == "authserve.ratelimit.storage.current"]
+    told = [r.message for r in caplog.records if r.name == "authserve.ratelimit.counters"]
     assert told == ["ordinary limits are off: no storage", "ordinary limits are on again"]
 
 

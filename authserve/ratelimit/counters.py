@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Lock
 
 from authserve.core.container import Slot
-from authserve.ratelimit.storage.window import Window, WindowStorage
+from authserve.ratelimit.storage import RedisStorage, SQLStorage, Window
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,13 @@ class LimitCounters:
     """Counters of hits, which let calls pass while the storage is away. Safe for threads.
 
     The start and the end of an outage are logged, not each request during it.
+
+    Args:
+        url: `RATELIMIT_STORAGE_URL`: `database:`, `redis://…` or `rediss://…`.
     """
 
-    def __init__(self, storage: WindowStorage) -> None:
-        self._storage = storage
+    def __init__(self, url: str) -> None:
+        self._storage = SQLStorage() if url == "database:" else RedisStorage(url)
         self._lock = Lock()
         self._is_away = False
 
@@ -36,11 +39,11 @@ class LimitCounters:
 
         Args:
             key: the counter.
-            length: length of a window; the first hit begins it.
+            length: length of a window, in whole seconds; the first hit begins it.
         """
         started_at = time.monotonic()
         try:
-            window = self._storage.hit(key, int(length.total_seconds()))
+            window = self._storage.hit(key, length)
         except self._storage.outages as error:
             self._note(error)
             if time.monotonic() - started_at > PATIENCE_SECS:
@@ -49,9 +52,13 @@ class LimitCounters:
         self._note(None)
         return window
 
-    def is_reachable(self) -> bool:
-        """Return True if the storage answers now; see the storage's `check`."""
-        return self._storage.check()
+    def can_count(self) -> bool:
+        """Return True if the storage counts now, tried with a counter that no limit has."""
+        try:
+            self._storage.hit("doctor", timedelta(seconds=1))
+        except self._storage.outages:
+            return False
+        return True
 
     def _note(self, error: Exception | None) -> None:
         is_away = error is not None
