@@ -11,7 +11,8 @@ from sqlalchemy import Row
 
 from authserve.audit.listing import RecordedFailure, find_last_sign_in_failures
 from authserve.outbox.inspect import find_messages_of
-from authserve.ratelimit.throttle import find_block_end, identifier_key
+from authserve.ratelimit.throttle import find_block_end
+from authserve.ratelimit.throttle_keys import identifier_key
 from authserve.sessions.listing import count_live_sessions
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import User, get_user, ref_of

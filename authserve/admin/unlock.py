@@ -6,7 +6,8 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.ratelimit.throttle import account_key, end_blocks, identifier_key
+from authserve.ratelimit.throttle import end_blocks
+from authserve.ratelimit.throttle_keys import account_key, identifier_key
 from authserve.rbac.assignment import require_may_act_on
 from authserve.users.accounts import lock_user, ref_of
 from authserve.users.errors import AccountDisabledError

@@ -17,12 +17,14 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
-    Counted,
-    ThrottleKey,
     choose_sign_in_keys,
-    hashing_network,
     record_failure,
     require_allowed,
+)
+from authserve.ratelimit.throttle_keys import (
+    Counted,
+    ThrottleKey,
+    hashing_network,
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession

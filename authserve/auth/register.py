@@ -8,7 +8,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
-from authserve.ratelimit.throttle import hashing_network
+from authserve.ratelimit.throttle_keys import hashing_network
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import USER_ROLE
 from authserve.settings.model import SETTINGS, EmailVerification

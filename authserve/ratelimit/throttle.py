@@ -1,15 +1,9 @@
-"""Login throttle: counts wrong passwords and blocks attempts after too many.
-
-Each counter's key is a keyed digest, so the table reveals neither who tried to sign in nor which
-identifiers belong together. Known and unknown identifiers are counted alike.
-"""
+"""Login throttle: counts wrong passwords and blocks attempts after too many."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -19,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.crypto import KEYRING
 from authserve.core.errors import UnavailableError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.circuit import loggable_error
@@ -34,130 +27,20 @@ from authserve.database.transactions import (
     transaction,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.models import TABLE, THROTTLE_PREFIX, RateCounter
-from authserve.ratelimit.policy import (
-    BLOCKS,
-    BY_ADDRESS,
-    BY_IDENTIFIER,
-    ThrottleRule,
-    blocked_until,
-    expiry_after,
-    network_of,
+from authserve.ratelimit.models import TABLE, RateCounter
+from authserve.ratelimit.policy import BLOCKS, blocked_until, expiry_after, network_of
+from authserve.ratelimit.throttle_keys import (
+    KNOWN_NETWORK_TTL,
+    Counted,
+    ThrottleKey,
+    account_in_network,
+    device_key,
+    identifier_key,
+    keys_of,
+    network_mark,
 )
-from authserve.settings.model import SETTINGS
-
-PURPOSE = "throttle"
-
 
 logger = logging.getLogger(__name__)
-
-
-class Counted(StrEnum):
-    """Kinds of counters of failures."""
-
-    IDENTIFIER = "identifier"
-    ACCOUNT = "account"
-    DEVICE = "device"
-    KNOWN_NETWORK = "known_network"
-    ADDRESS = "address"
-
-
-@dataclass(frozen=True, slots=True)
-class ThrottleKey:
-    """Key of one counter of failures."""
-
-    key: str
-    counted: Counted
-
-    @property
-    def rule(self) -> ThrottleRule:
-        """The rule that the counter follows."""
-        return BY_ADDRESS if self.counted is Counted.ADDRESS else BY_IDENTIFIER
-
-    @property
-    def is_cleared_by_success(self) -> bool:
-        """True for a counter that only the account's owner uses.
-
-        A counter that strangers share only expires. Clearing it would reveal that the owner signed
-        in, and would let an address with one account of its own guess passwords of all others.
-        """
-        return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
-
-
-def identifier_key(identifier: str) -> ThrottleKey:
-    """Return the key of a submitted address or username, in canonical form if it has one."""
-    (key,) = _keys((Counted.IDENTIFIER, identifier))
-    return key
-
-
-def account_key(user_id: UUID) -> ThrottleKey:
-    """Return the key of an account, for callers whose token identifies it."""
-    (key,) = _keys((Counted.ACCOUNT, str(user_id)))
-    return key
-
-
-def device_key(device_id: str) -> ThrottleKey:
-    """Return the key of a device that the account's owner has signed in with.
-
-    Sign-in failures of such a device are counted by this key alone.
-    """
-    (key,) = _keys((Counted.DEVICE, device_id))
-    return key
-
-
-def address_key(ip: str | None) -> list[ThrottleKey]:
-    """Return the key of a client address (of its network for IPv6), or no key without one."""
-    return [] if ip is None else _keys((Counted.ADDRESS, network_of(ip)))
-
-
-def _keys(*counted: tuple[Counted, str]) -> list[ThrottleKey]:
-    digests = _digests(*counted)
-    return [ThrottleKey(digest, kind) for digest, (kind, _) in zip(digests, counted, strict=True)]
-
-
-def _digests(*counted: tuple[str, str]) -> list[str]:
-    messages = [f"{kind}:{value}".encode() for kind, value in counted]
-    macs = KEYRING.get().macs(PURPOSE, messages)
-    return [f"{THROTTLE_PREFIX}{mac.hex()}" for mac in macs]
-
-
-KNOWN_NETWORK_TTL = timedelta(hours=1)
-"""Time for which the network that set a password by a mailed link stays known (chosen)."""
-
-
-def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
-    """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
-
-    So a user who has just proven access to the mailbox can sign in while strangers are blocked.
-    """
-    if ip is None:
-        return
-    mark = _network_mark(_account_in_network(user_id, password_version, network_of(ip)))
-    row = {"key": mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
-    insert = dialect_insert(RateCounter).values(row)
-    update = {"expires_at": insert.excluded.expires_at}
-    execute(insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update))
-
-
-def _account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
-    """Return the text that a known network is counted by; a new password makes it unknown."""
-    return f"{user_id}:{password_version}:{network}"
-
-
-def _network_mark(account_in_network: str) -> str:
-    """Return the key of the row that makes a network known until the row expires."""
-    (mark,) = _digests(("mark", account_in_network))
-    return mark
-
-
-def hashing_network(request: RequestInfo) -> str | None:
-    """Return the network by which the hasher counts a caller's places in its queue.
-
-    None without a client address, or if limits are off.
-    """
-    if request.ip is None or not SETTINGS.get().ratelimit_enabled:
-        return None
-    return network_of(request.ip)
 
 
 @contextmanager
@@ -211,13 +94,13 @@ def choose_sign_in_keys(
         require_allowed(keys)
         return keys
     network = network_of(ip)
-    account = _account_in_network(user_id, password_version, network)
-    *keys, own_key = _keys(
+    account = account_in_network(user_id, password_version, network)
+    *keys, own_key = keys_of(
         (Counted.IDENTIFIER, identifier),
         (Counted.ADDRESS, network),
         (Counted.KNOWN_NETWORK, account),
     )
-    mark = _network_mark(account)
+    mark = network_mark(account)
     # The SELECT is the same for known and unknown accounts.
     with _failing_closed():
         rows = read_all(_COUNTERS, {"names": [mark, *(key.key for key in (*keys, own_key))]})
@@ -238,6 +121,20 @@ def end_blocks(keys: Sequence[ThrottleKey]) -> None:
     """Delete these counters, and with them their blocks, in the open transaction."""
     names = [key.key for key in keys]
     execute(delete(TABLE).where(TABLE.c.key.in_(names)))
+
+
+def remember_network(user_id: UUID, password_version: int, ip: str | None) -> None:
+    """Make a network known to an account for `KNOWN_NETWORK_TTL`, in the open transaction.
+
+    So a user who has just proven access to the mailbox can sign in while strangers are blocked.
+    """
+    if ip is None:
+        return
+    mark = network_mark(account_in_network(user_id, password_version, network_of(ip)))
+    row = {"key": mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
+    insert = dialect_insert(RateCounter).values(row)
+    update = {"expires_at": insert.excluded.expires_at}
+    execute(insert.on_conflict_do_update(index_elements=[TABLE.c.key], set_=update))
 
 
 def record_success(keys: Sequence[ThrottleKey]) -> None:

@@ -20,15 +20,17 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import (
     NOTHING_COUNTED,
-    ThrottleKey,
-    account_key,
-    address_key,
     counted_by,
-    hashing_network,
-    identifier_key,
     record_failure,
     record_success,
     require_allowed,
+)
+from authserve.ratelimit.throttle_keys import (
+    ThrottleKey,
+    account_key,
+    address_key,
+    hashing_network,
+    identifier_key,
 )
 from authserve.users.credentials import MAX_FAILED_SIGN_INS, Credentials, get_credentials
 from authserve.users.errors import UserNotFoundError, WrongPasswordError

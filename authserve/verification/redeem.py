@@ -14,7 +14,8 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
-from authserve.ratelimit.throttle import hashing_network, remember_network
+from authserve.ratelimit.throttle import remember_network
+from authserve.ratelimit.throttle_keys import hashing_network
 from authserve.users.accounts import ProfileChanges, change_email, update_profile, verify_email
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import UserNotFoundError

@@ -12,7 +12,7 @@ from authserve.audit import chain
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
-from authserve.ratelimit import throttle
+from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
 from authserve.tokens.refresh import REFRESH
@@ -121,7 +121,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         DEVICE.purpose,
         one_time_tokens.KEY_PURPOSE,
         chain.KEY_PURPOSE,
-        throttle.PURPOSE,
+        throttle_keys.PURPOSE,
         limits.PURPOSE,
     }
 

@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 from authserve.core.actor import RequestInfo
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher, Verification
-from authserve.ratelimit.throttle import identifier_key, record_failure
+from authserve.ratelimit.throttle import record_failure
+from authserve.ratelimit.throttle_keys import identifier_key
 from tests.conftest import CHEAP
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently

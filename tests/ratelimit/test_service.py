@@ -14,15 +14,17 @@ from authserve.core.ids import new_id
 from authserve.database.transactions import TransactionNestingError, transaction
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.throttle import (
+    purge_dead_counters,
+    record_failure,
+    record_success,
+    require_allowed,
+)
+from authserve.ratelimit.throttle_keys import (
     ThrottleKey,
     account_key,
     address_key,
     device_key,
     identifier_key,
-    purge_dead_counters,
-    record_failure,
-    record_success,
-    require_allowed,
 )
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import both_databases, on_sqlite

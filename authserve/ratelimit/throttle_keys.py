@@ -1,0 +1,113 @@
+"""Keys of the login throttle's counters.
+
+Each key is a keyed digest, so the table reveals neither who tried to sign in nor which identifiers
+belong together. Known and unknown identifiers are counted alike.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from authserve.core.actor import RequestInfo
+from authserve.core.crypto import KEYRING
+from authserve.ratelimit.models import THROTTLE_PREFIX
+from authserve.ratelimit.policy import BY_ADDRESS, BY_IDENTIFIER, ThrottleRule, network_of
+from authserve.settings.model import SETTINGS
+
+PURPOSE = "throttle"
+
+
+class Counted(StrEnum):
+    """Kinds of counters of failures."""
+
+    IDENTIFIER = "identifier"
+    ACCOUNT = "account"
+    DEVICE = "device"
+    KNOWN_NETWORK = "known_network"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleKey:
+    """Key of one counter of failures."""
+
+    key: str
+    counted: Counted
+
+    @property
+    def rule(self) -> ThrottleRule:
+        """The rule that the counter follows."""
+        return BY_ADDRESS if self.counted is Counted.ADDRESS else BY_IDENTIFIER
+
+    @property
+    def is_cleared_by_success(self) -> bool:
+        """True for a counter that only the account's owner uses.
+
+        A counter that strangers share only expires. Clearing it would reveal that the owner signed
+        in, and would let an address with one account of its own guess passwords of all others.
+        """
+        return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
+
+
+def identifier_key(identifier: str) -> ThrottleKey:
+    """Return the key of a submitted address or username, in canonical form if it has one."""
+    (key,) = keys_of((Counted.IDENTIFIER, identifier))
+    return key
+
+
+def account_key(user_id: UUID) -> ThrottleKey:
+    """Return the key of an account, for callers whose token identifies it."""
+    (key,) = keys_of((Counted.ACCOUNT, str(user_id)))
+    return key
+
+
+def device_key(device_id: str) -> ThrottleKey:
+    """Return the key of a device that the account's owner has signed in with.
+
+    Sign-in failures of such a device are counted by this key alone.
+    """
+    (key,) = keys_of((Counted.DEVICE, device_id))
+    return key
+
+
+def address_key(ip: str | None) -> list[ThrottleKey]:
+    """Return the key of a client address (of its network for IPv6), or no key without one."""
+    return [] if ip is None else keys_of((Counted.ADDRESS, network_of(ip)))
+
+
+def keys_of(*counted: tuple[Counted, str]) -> list[ThrottleKey]:
+    """Return the keys of several counters, each given as its kind and what it counts by."""
+    digests = _digests(*counted)
+    return [ThrottleKey(digest, kind) for digest, (kind, _) in zip(digests, counted, strict=True)]
+
+
+KNOWN_NETWORK_TTL = timedelta(hours=1)
+"""Time for which the network that set a password by a mailed link stays known (chosen)."""
+
+
+def account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
+    """Return the text that a known network is counted by; a new password makes it unknown."""
+    return f"{user_id}:{password_version}:{network}"
+
+
+def network_mark(account_in_network: str) -> str:
+    """Return the key of the row that makes a network known until the row expires."""
+    (mark,) = _digests(("mark", account_in_network))
+    return mark
+
+
+def hashing_network(request: RequestInfo) -> str | None:
+    """Return the network by which the hasher counts a caller's places in its queue.
+
+    None without a client address, or if limits are off.
+    """
+    if request.ip is None or not SETTINGS.get().ratelimit_enabled:
+        return None
+    return network_of(request.ip)
+
+
+def _digests(*counted: tuple[str, str]) -> list[str]:
+    messages = [f"{kind}:{value}".encode() for kind, value in counted]
+    macs = KEYRING.get().macs(PURPOSE, messages)
+    return [f"{THROTTLE_PREFIX}{mac.hex()}" for mac in macs]
