@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
@@ -229,16 +229,6 @@ _COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=Tru
 
 def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
     return {"names": [key.key for key in keys]}
-
-
-NOTHING_COUNTED = ~exists().where(TABLE.c.key.in_(bindparam("counted", expanding=True)))
-"""SQL condition that none of the given counters exists. In the UPDATE that follows a right password
-it lets login skip `record_success` when no counter exists."""
-
-
-def counted_by(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
-    """Return the parameters of `NOTHING_COUNTED`."""
-    return {"counted": [key.key for key in keys]}
 
 
 def _refuse_blocked(

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, Text, bindparam, case, func, literal, or_, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    update,
+)
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
@@ -18,9 +29,8 @@ from authserve.database.transactions import (
 )
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
+from authserve.ratelimit.models import TABLE as COUNTERS
 from authserve.ratelimit.throttle import (
-    NOTHING_COUNTED,
-    counted_by,
     record_failure,
     record_success,
     require_allowed,
@@ -123,8 +133,9 @@ def record_login(
         "moment": now,
         "new_hash": new_hash,
     }
+    counter_keys = [key.key for key in keys]
     # In nearly all sign-ins no counter exists, so one statement is enough.
-    if execute(_RECORD_FIRST_TRY, {**parameters, **counted_by(keys)}).rowcount:
+    if execute(_RECORD_FIRST_TRY, {**parameters, "counter_keys": counter_keys}).rowcount:
         return True
     if not execute(_RECORD_LOGIN, parameters).rowcount:
         return False
@@ -147,8 +158,15 @@ _RECORD_LOGIN = (
         password_hash=func.coalesce(bindparam("new_hash", type_=Text), TABLE.c.password_hash),
     )
 )
-_RECORD_FIRST_TRY = _RECORD_LOGIN.where(NOTHING_COUNTED)
-"""Both are built once, because building them takes most of their time (measured)."""
+_RECORD_FIRST_TRY = _RECORD_LOGIN.where(
+    ~exists().where(COUNTERS.c.key.in_(bindparam("counter_keys", expanding=True)))
+)
+"""Changes nothing if one of the counters exists; then `record_success` decides.
+
+It reads the table of `ratelimit`, because another statement would be another round trip of each
+sign-in.
+
+Both are built once, because building them takes most of their time (measured)."""
 
 
 def confirm_password(user: UserRef, password: str, *, actor: Actor, request: RequestInfo) -> int:
