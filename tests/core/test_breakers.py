@@ -172,36 +172,73 @@ def test_sixteen_hanging_calls_hang_together(breaker: Breaker) -> None:
     all_at_once([lambda: breaker.call(together.wait)] * 16)
 
 
-def test_what_began_before_it_opened_says_nothing(
-    breaker: Breaker, monotonic: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    has_begun, may_end = Event(), Event()
+class HangingCall:
+    """A call that hangs from `begin` to `end`, then answers or fails."""
 
-    def hang(error: type[Exception] | None) -> None:
-        has_begun.set()
-        may_end.wait(60)
-        if error:
-            raise error
+    def __init__(self, breaker: Breaker, error: type[Exception] | None) -> None:
+        self._breaker, self._error = breaker, error
+        self._has_begun, self._may_end = Event(), Event()
+        self._thread = Thread(target=self._run)
 
-    def call(error: type[Exception] | None) -> None:
+    def _run(self) -> None:
         with contextlib.suppress(AwayError):
-            breaker.call(lambda: hang(error))
+            self._breaker.call(self._hang)
 
-    threads = [Thread(target=call, args=(error,)) for error in (AwayError, None)]
-    for thread in threads:
-        has_begun.clear()
-        thread.start()
-        has_begun.wait(60)
+    def _hang(self) -> None:
+        self._has_begun.set()
+        assert self._may_end.wait(60)
+        if self._error:
+            raise self._error
+
+    def begin(self) -> None:
+        """Return when the call hangs."""
+        self._thread.start()
+        assert self._has_begun.wait(60)
+
+    def end(self) -> None:
+        """Return when the breaker knows the outcome."""
+        self._may_end.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("outcome", [None, AwayError])
+def test_what_began_before_it_opened_says_nothing(
+    breaker: Breaker,
+    monotonic: Clock,
+    caplog: pytest.LogCaptureFixture,
+    outcome: type[Exception] | None,
+) -> None:
+    late_call = HangingCall(breaker, outcome)
+    late_call.begin()
     with caplog.at_level(logging.WARNING):
         open_up(breaker)
         monotonic.seconds += RESET_SECS - 1
-        may_end.set()
-        for thread in threads:
-            thread.join()
+        late_call.end()
     assert breaker.state == "open"
     assert [record.state for record in caplog.records] == ["open"]  # type: ignore[attr-defined]
     monotonic.seconds += 1
     assert not breaker.is_open
+
+
+@pytest.mark.parametrize("late_outcome", [None, AwayError])
+@pytest.mark.parametrize(("outcome", "state"), [(None, "closed"), (AwayError, "open")])
+def test_a_late_answer_while_it_is_half_open_says_nothing(
+    breaker: Breaker,
+    monotonic: Clock,
+    late_outcome: type[Exception] | None,
+    outcome: type[Exception] | None,
+    state: str,
+) -> None:
+    """The probe alone decides, not a call that began before the breaker opened."""
+    late_call, probe = HangingCall(breaker, late_outcome), HangingCall(breaker, outcome)
+    late_call.begin()
+    open_up(breaker)
+    monotonic.seconds += RESET_SECS
+    probe.begin()
+    late_call.end()
+    assert (breaker.state, breaker.is_open) == ("half-open", True)
+    probe.end()
+    assert breaker.state == state
 
 
 def test_it_logs_its_changes(
