@@ -1,17 +1,20 @@
 """The login throttle's counters, below every route."""
 
 import re
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import event
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.ids import new_id
-from authserve.database.transactions import TransactionNestingError, transaction
+from authserve.database.transactions import TransactionNestingError, db, transaction
+from authserve.ratelimit import throttle
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.throttle import (
     purge_dead_counters,
@@ -27,7 +30,7 @@ from authserve.ratelimit.throttle_keys import (
     identifier_key,
 )
 from tests.support.crowd import all_at_once, served
-from tests.support.marks import both_databases, on_sqlite
+from tests.support.marks import both_databases, on_postgresql, on_sqlite
 from tests.support.rows import audit_trail, counters
 
 Clock = time_machine.Traveller
@@ -237,13 +240,21 @@ def test_a_crowd_of_failures_is_counted_exactly(clock: Clock, app: Flask) -> Non
 
 
 def test_a_success_and_failures_at_once_end_in_one_order_or_another(
-    clock: Clock, app: Flask
+    clock: Clock, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The success clears what was counted before it, and is refused after a fifth failure."""
+    count, sums = throttle._count, list[int | None]()
+
+    def count_and_note(key: ThrottleKey, moment: datetime) -> int | None:
+        sums.append(count(key, moment))
+        return sums[-1]
+
+    monkeypatch.setattr(throttle, "_count", count_and_note)
     for attempt in range(5):
         key = device_key(f"{attempt}")
         for _ in range(3):
             fail(key)
+        sums.clear()
 
         def guess(key: ThrottleKey = key) -> bool:
             with app.app_context():
@@ -259,9 +270,59 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
 
         *told, is_in = all_at_once([guess, guess, succeed])
         assert told == [True, True]
-        left = hits(app).get(key.key, 0)
-        # Both before the success would have refused it, so at least one came after it.
-        assert left in ((1, 2) if is_in else (5,))
+        # What each failure was counted as tells the order.
+        assert (sorted(sums), is_in, hits(app).get(key.key, 0)) in (
+            ([1, 2], True, 2),
+            ([1, 4], True, 1),
+            ([4, 5], False, 5),
+        )
+
+
+@contextmanager
+def before_the_deletion(happen: Callable[[], object]) -> Iterator[None]:
+    """Has something happen on another connection once a success has read its counters."""
+
+    def intervene(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE FROM rate_counters"):
+            all_at_once([happen])
+
+    event.listen(db.engine, "before_cursor_execute", intervene)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "before_cursor_execute", intervene)
+
+
+@on_postgresql
+def test_a_success_beside_a_fifth_failure_is_refused(clock: Clock, app: Flask) -> None:
+    """On SQLite the success has locked the database by then."""
+    key = device_key("0123")
+
+    def guess() -> bool:
+        with app.app_context():
+            return fail(key)
+
+    for _ in range(4):
+        fail(key)
+    with before_the_deletion(guess), pytest.raises(TooManyAttemptsError) as refused:
+        record_success([key])
+    assert refused.value.retry_after_secs == 30
+    assert hits(app) == {key.key: 5}
+
+
+@on_postgresql
+def test_a_success_beside_a_fourth_failure_clears_it_too(clock: Clock, app: Flask) -> None:
+    key = device_key("0123")
+
+    def guess() -> bool:
+        with app.app_context():
+            return fail(key)
+
+    for _ in range(3):
+        fail(key)
+    with before_the_deletion(guess):
+        record_success([key])
+    assert hits(app) == {}
 
 
 @on_sqlite
