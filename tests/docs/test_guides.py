@@ -138,7 +138,9 @@ def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
     assert '"username": "' in done.stdout
 
 
-@pytest.mark.parametrize("page", ["spa.md", "testing.md", "containers.md", "node.md"])
+@pytest.mark.parametrize(
+    "page", ["spa.md", "testing.md", "containers.md", "node.md", "upgrading.md"]
+)
 def test_settings_that_a_guide_names_exist(page: str) -> None:
     text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
     names = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text)) - {"NAME", "BASE"}
