@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test test-quick lint types contracts pytest test-browser faults fuzz bench bench-scale bench-faults lock sbom format clean
+.PHONY: run test test-quick lint types contracts pytest test-browser test-container faults fuzz bench bench-scale bench-faults lock sbom format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -46,6 +46,10 @@ else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
 
+# What is not installed here (mmdebstrap, buildah, bubblewrap) is skipped, and pytest says so.
+test-container: $(VENV)/container.stamp  ## the image, built and run, and the files that start it
+	$(BIN)/pytest --timeout 1800 tests/container
+
 faults: $(VENV)/test.stamp  ## every fault as often as the promises say; takes an hour or two
 	FAULT_ROUNDS=200 $(BIN)/pytest -m fault
 
@@ -76,6 +80,8 @@ lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-browser.in -o requirements-browser.txt
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
+		requirements-container.in -o requirements-container.txt
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-sbom.in -o requirements-sbom.txt
 
 sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.json
@@ -95,6 +101,10 @@ $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
 
 $(VENV)/browser.stamp: $(VENV)/test.stamp requirements-browser.txt
 	$(INSTALL) -r requirements-browser.txt
+	touch $@
+
+$(VENV)/container.stamp: $(VENV)/test.stamp requirements-container.txt
+	$(INSTALL) -r requirements-container.txt
 	touch $@
 
 $(VENV)/sbom.stamp: $(VENV)/test.stamp requirements-sbom.txt

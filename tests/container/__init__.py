@@ -1,0 +1,1 @@
+"""The image, built and run, and the files that start it: `make test-container`."""
