@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.crypto import digest
 from authserve.core.errors import SessionRevokedError
-from authserve.database.prepared import prepared
+from authserve.database.prepared import PreparedStatement
 from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import (
     UTCDateTime,
@@ -50,7 +51,7 @@ from authserve.users.models import User
 _SESSIONS, _USERS = table_of(Session), table_of(User)
 _ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
 
-_TOKEN_CHECK = prepared(
+_TOKEN_CHECK = PreparedStatement(
     select(
         _SESSIONS.c.id.label("session_id"),
         _SESSIONS.c.generation,
@@ -159,15 +160,18 @@ def _of_owner(column: Any) -> ScalarSelect[Any]:
     return select(column).where(_USERS.c.id == bindparam("owner_id")).scalar_subquery()
 
 
+_SEPARATOR: Any = literal_column("' '")
+"""Separates names of roles, which hold no space (`rbac.policy.ROLE_NAME_PATTERN`). As a literal it
+stands in the text, as preparing needs."""
+
 _OF_OWNER = (
     _of_owner(_USERS.c.email_verified).label("email_verified"),
-    select(func.aggregate_strings(_USER_ROLES.c.role_name, " "))
+    select(func.aggregate_strings(_USER_ROLES.c.role_name, _SEPARATOR))
     .where(_USER_ROLES.c.user_id == bindparam("owner_id"))
     .scalar_subquery()
     .label("roles"),
 )
-"""What tokens say about the user. No role's name contains the space that separates them
-(`rbac.policy.ROLE_NAME_PATTERN`)."""
+"""What tokens say about the user."""
 
 _LIVE = select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
 
@@ -247,7 +251,7 @@ def _is_past_grace() -> ColumnElement[bool]:
     )
 
 
-_ROTATION = prepared(
+_ROTATION = PreparedStatement(
     update(_SESSIONS)
     .where(
         _SESSIONS.c.id == bindparam("session_id"),

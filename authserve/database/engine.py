@@ -12,7 +12,6 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
-from authserve.database.prepared import PLAN, execute_by_name
 from authserve.database.refusals import is_locked, is_read_only
 from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
 from authserve.settings.database_url import hosts_of, is_pooled
@@ -123,8 +122,16 @@ def find_statement_limit(options: str) -> float | None:
     return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
 
 
+def has_session_settings(connection: Connection) -> bool:
+    """Return True if settings and prepared statements last as long as the connection.
+
+    Behind a pooler in transaction mode they do not.
+    """
+    return _LOCAL_SETTINGS not in connection.get_execution_options()
+
+
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
-def _rewrite_for_postgresql(
+def _set_limits_behind_a_pooler(
     connection: Connection,
     _cursor: Any,
     statement: str,
@@ -132,19 +139,10 @@ def _rewrite_for_postgresql(
     context: Any,
     _many: bool,
 ) -> tuple[str, Any]:
-    """Execute a prepared statement by its name, or behind a pooler send the timeouts.
-
-    Behind a pooler in transaction mode, neither prepared statements nor settings last as long as
-    the connection.
-    """
-    if connection.dialect.name != "postgresql":
-        return statement, parameters
+    """Send the timeouts with a statement if they do not last as long as the connection."""
     settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
     if settings is not None:
-        return _with_limits(settings, connection, statement, context), parameters
-    name = context.execution_options.get(PLAN) if context is not None else None
-    if name is not None:
-        return execute_by_name(connection, name, statement, parameters), parameters
+        statement = _with_limits(settings, connection, statement, context)
     return statement, parameters
 
 

@@ -36,6 +36,9 @@ REFUSAL_SQLSTATES = (
 )
 """SQLSTATEs, and classes of them (two characters), of PostgreSQL's refusals (appendix A)."""
 
+TIMEOUT_SQLSTATES = frozenset({"57014", "55P03"})
+"""SQLSTATEs of `statement_timeout` (query_canceled) and `lock_timeout` (lock_not_available)."""
+
 REFUSAL_SQLITE_CODES = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -84,6 +87,11 @@ def is_read_only(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
         return _primary_code(error) == sqlite3.SQLITE_READONLY
     return getattr(error, "pgcode", None) == READ_ONLY_SQLSTATE
+
+
+def is_timeout(error: BaseException | None) -> bool:
+    """Return True if a driver's error ended a wait for a lock, or too long a statement."""
+    return is_locked(error) or getattr(error, "pgcode", None) in TIMEOUT_SQLSTATES
 
 
 def is_locked(error: BaseException | None) -> bool:

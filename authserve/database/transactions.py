@@ -35,6 +35,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
+from authserve.database.prepared import PreparedStatement
 from authserve.database.watchdog import ServerFrozenError
 
 CONVENTION = {
@@ -276,7 +277,9 @@ AnyReturning = ReturningUpdate[*tuple[Any, ...]] | ReturningInsert[*tuple[Any, .
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
-def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> list[Row[Any]]:
+def read_all(
+    statement: AnySelect | PreparedStatement, parameters: dict[str, Any] | None = None
+) -> list[Row[Any]]:
     """Run one SELECT in AUTOCOMMIT and fetch its rows; retry once if its connection was dead.
 
     Inside a transaction it uses that transaction's connection and sees its writes. A second
@@ -288,11 +291,14 @@ def read_all(statement: AnySelect, parameters: dict[str, Any] | None = None) -> 
     """
     session = _open_session()
     if session is not None:
-        return list(session.execute(statement, parameters))
+        plain = statement.statement if isinstance(statement, PreparedStatement) else statement
+        return list(session.execute(plain, parameters))
     return _fetch_or_retry(statement, parameters)
 
 
-def write_repeatably(statement: AnyReturning, parameters: dict[str, Any]) -> list[Row[Any]]:
+def write_repeatably(
+    statement: AnyReturning | PreparedStatement, parameters: dict[str, Any]
+) -> list[Row[Any]]:
     """Run one UPDATE or INSERT in AUTOCOMMIT and fetch its rows; retry once like `read_all`.
 
     The statement must be safe to repeat: the first run may have been committed, and only its
@@ -305,7 +311,9 @@ def write_repeatably(statement: AnyReturning, parameters: dict[str, Any]) -> lis
     return _fetch_or_retry(statement, parameters)
 
 
-def _fetch_or_retry(statement: Executable, parameters: dict[str, Any] | None) -> list[Row[Any]]:
+def _fetch_or_retry(
+    statement: Executable | PreparedStatement, parameters: dict[str, Any] | None
+) -> list[Row[Any]]:
     try:
         return _fetch(statement, parameters)
     except DBAPIError as error:
@@ -314,6 +322,10 @@ def _fetch_or_retry(statement: Executable, parameters: dict[str, Any] | None) ->
     return _fetch(statement, parameters)
 
 
-def _fetch(statement: Executable, parameters: dict[str, Any] | None) -> list[Row[Any]]:
+def _fetch(
+    statement: Executable | PreparedStatement, parameters: dict[str, Any] | None
+) -> list[Row[Any]]:
     with reading() as connection:
+        if isinstance(statement, PreparedStatement):
+            return statement.run(connection, parameters or {})
         return list(connection.execute(statement, parameters))

@@ -124,8 +124,6 @@ CASES: list[tuple[Finder, list[str]]] = [
 
 
 KNOWN = {
-    # A statement that SQLAlchemy has compiled, with the names of its parameters.
-    unsafe_sql: {"authserve/database/prepared.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # To a constant of the module, and to a page of a closed list.

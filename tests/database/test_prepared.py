@@ -2,9 +2,11 @@
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, column, func, select, table, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from authserve.database.prepared import prepared
+from authserve.database.prepared import PreparedStatement
+from authserve.database.refusals import is_refusal
 from authserve.database.transactions import read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
@@ -12,7 +14,7 @@ from tests.support.marks import both_databases, on_postgresql
 
 pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
-ROLE = prepared(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
+ROLE = PreparedStatement(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
 
 END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -69,7 +71,7 @@ def test_a_lost_plan_is_made_anew(accident: str) -> None:
     """As after a migration under a running service: on all connections at once."""
     with reading() as one, reading() as other:
         for connection in (one, other):
-            connection.execute(ROLE, {"name": "user"})
+            ROLE.run(connection, {"name": "user"})
     alter_pooled_connection(accident)
     assert [has_role("user") for _ in range(4)] == [True] * 4
 
@@ -79,3 +81,27 @@ def test_a_plan_that_is_there_already_is_no_obstacle() -> None:
     """As behind a pooler that hands the connections of others on."""
     alter_pooled_connection("PREPARE role_check (text) AS SELECT 'somebody else''s'")
     assert [has_role("user") for _ in range(2)] == [True] * 2
+
+
+@on_postgresql
+def test_after_a_timeout_it_is_not_run_again(app: Flask) -> None:
+    alter_pooled_connection("CREATE SEQUENCE runs")
+    slow = PreparedStatement(select(func.nextval("runs"), func.pg_sleep(60)), name="slow")
+    with reading() as connection:
+        connection.exec_driver_sql("SET statement_timeout = 50")
+        with pytest.raises(OperationalError) as caught:
+            slow.run(connection, {})
+        assert caught.value.orig.pgcode == "57014"
+        # Not even a cancelled statement gives a sequence's number back.
+        runs = connection.exec_driver_sql("SELECT last_value FROM runs").scalar_one()
+        connection.invalidate()
+    assert runs == 1
+
+
+def test_what_fails_is_told_as_other_statements_tell_it() -> None:
+    missing = PreparedStatement(
+        select(column("x")).select_from(table("missing")), name="missing_table"
+    )
+    with pytest.raises(DBAPIError) as caught:
+        read_all(missing)
+    assert is_refusal(caught.value)
