@@ -3,7 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -79,10 +80,26 @@ def install_middleware(app: Flask) -> None:
     """Install the hooks around every request of `app`."""
     app.session_interface = NoSessions()
     app.before_request(_begin)
-    app.before_request(_refuse_late)
-    app.before_request(_refuse_unreadable)
     app.after_request(_finish)
     app.teardown_request(_end)
+    app.wsgi_app = partial(_serve_with_headers, app.wsgi_app)  # type: ignore[method-assign]
+
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def _serve_with_headers(
+    serve: Application, environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """Add the headers of every response at the WSGI server: Werkzeug checks each value anew."""
+
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        headers += SECURITY_HEADERS
+        if all(name != "Content-Security-Policy" for name, _ in headers):
+            headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        return start_response(status, headers, *exc_info)
+
+    return serve(environ, start)
 
 
 def _begin() -> None:
@@ -92,6 +109,8 @@ def _begin() -> None:
     correlation_id = accepted_correlation_id(request.environ)
     g.correlation_id = correlation_id
     correlation_id_var.set(correlation_id)
+    _refuse_late()
+    _refuse_unreadable()
 
 
 def _refuse_late() -> None:
@@ -188,10 +207,6 @@ def _check_body(view: Any) -> None:
 def _finish(response: Response) -> Response:
     headers = response.headers
     headers.add("X-Correlation-ID", g.correlation_id)
-    for name, value in SECURITY_HEADERS:
-        headers.add(name, value)
-    if "Content-Security-Policy" not in headers:
-        headers.add("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     if request.environ["PATH_INFO"].startswith(API_PREFIX):
         headers["Cache-Control"] = "no-store"
     if response.status_code == HTTPStatus.NO_CONTENT:
