@@ -15,7 +15,7 @@ from uuid import UUID
 from authserve.audit.listing import find_own_events
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.schemas import user_document
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 from authserve.outbox.inspect import find_messages_to
 from authserve.outbox.policy import SENT_RETENTION, MessageState
 from authserve.rbac.assignment import roles_of

@@ -23,7 +23,7 @@ from authserve.http.pagination import (
     page_schema,
 )
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 from authserve.outbox.policy import MessageState
 
 MAX_ROLES = 50

@@ -27,7 +27,7 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 from authserve.outbox.inspect import is_owed_since
 from authserve.users.credentials import Credentials
 from authserve.verification.requests import notify

@@ -29,13 +29,10 @@ from authserve.mail.policy import (
     MailKind,
     Values,
     check_values,
-    plain_name,
 )
 from authserve.mail.transports import Transport
 from authserve.outbox.errors import DeliveryError
 from authserve.settings.model import Settings, brand_name
-
-__all__ = ["MailKind", "Values", "plain_name"]
 
 OWN_TEMPLATES = Path(__file__).parent / "templates"
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 
 
 class Purpose(StrEnum):

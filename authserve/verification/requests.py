@@ -15,7 +15,7 @@ from authserve.core.events import AuditAction, DomainEvent
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MailKind, Values
+from authserve.mail.policy import MailKind, Values
 from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
 from authserve.outbox.inspect import delete_messages_of
 from authserve.outbox.policy import HORIZON

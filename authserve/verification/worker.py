@@ -5,7 +5,8 @@ from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MAILER, MailKind, plain_name
+from authserve.mail.mailer import MAILER
+from authserve.mail.policy import MailKind, plain_name
 from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up

@@ -13,7 +13,7 @@ import requests
 from sqlalchemy import func, select, update
 
 from authserve.database.transactions import read_all, transaction
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 from authserve.outbox.models import OutboxMessage
 from authserve.ratelimit.models import RateCounter
 from authserve.users.credentials import MAX_FAILED_SIGN_INS

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from authserve.core.breakers import Breaker
 from authserve.mail.errors import TransportError
-from authserve.mail.mailer import BREAKER_RESET_SECS, Mailer, MailKind
+from authserve.mail.mailer import BREAKER_RESET_SECS, Mailer
 from authserve.mail.message import OutgoingMail
-from authserve.mail.policy import LINK_KINDS, SAMPLE_VALUES, plain_name
+from authserve.mail.policy import LINK_KINDS, SAMPLE_VALUES, MailKind, plain_name
 from authserve.outbox.errors import DeliveryError
 from tests.conftest import make_settings
 from tests.support.mail import Mailbox

@@ -12,7 +12,7 @@ from flask import Flask
 
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.mail.mailer import MailKind
+from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import enqueue
 from tests.conftest import make_settings
 from tests.factories import make_user

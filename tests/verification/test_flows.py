@@ -10,8 +10,9 @@ from flask import Flask
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.mail.errors import TransportError
-from authserve.mail.mailer import MAILER, Mailer, MailKind
+from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.message import OutgoingMail
+from authserve.mail.policy import MailKind
 from authserve.outbox.delivery import claim
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DroppedError
