@@ -30,7 +30,7 @@ from authserve.http.json_body import (
     read_body,
     require_media_type,
 )
-from authserve.http.openapi import API_PREFIX, accepts_form, declares_body, declares_query
+from authserve.http.openapi import API_PREFIX, facts_of
 
 access_logger = logging.getLogger("authserve.access")
 
@@ -187,7 +187,7 @@ def _check_query(view: Any, query: str) -> None:
             check_text(text)
         if len(values) > 1:
             raise ValidationFailedError({name: ["Given more than once."]})
-    if not declares_query(view):
+    if "query" not in facts_of(view).locations:
         raise ValidationFailedError({name: ["Unknown parameter."] for name in request.args})
 
 
@@ -195,11 +195,12 @@ def _check_body(view: Any) -> None:
     raw = read_body(request)
     if not raw:
         return
-    require_media_type(request, JSON_TYPE, *([FORM_TYPE] if accepts_form(view) else []))
+    facts = facts_of(view)
+    require_media_type(request, JSON_TYPE, *([FORM_TYPE] if facts.accepts_form else []))
     body = parse_form(raw) if request.mimetype == FORM_TYPE else parse_json(raw)
     if not isinstance(body, dict):
         raise MalformedRequestError("The body is not a JSON object.")
-    if body and not declares_body(view):
+    if body and "json" not in facts.locations:
         raise ValidationFailedError({name: ["Unknown field."] for name in body})
     g.json_body = body
 

@@ -5,7 +5,7 @@ the same declarations, so it cannot differ from them.
 """
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
@@ -15,7 +15,6 @@ from marshmallow import RAISE, Schema
 from webargs.flaskparser import FlaskParser
 
 from authserve.core.errors import AuthserveError, MalformedRequestError, ValidationFailedError
-from authserve.http.json_body import FORM_TYPE, JSON_TYPE
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -28,12 +27,39 @@ REFRESH_TOKEN: Requirement = {"refreshToken": []}
 NO_TOKEN: Requirement = {}
 """Security requirements of a call, as the document names them."""
 
-REFUSALS = "x-refusals"
-"""Key of an operation's error classes until `openapi_document` has described them."""
+
+@dataclass(slots=True)
+class CallFacts:
+    """The declarations of a view's decorators, for the middleware and the OpenAPI document.
+
+    Args:
+        refusals: the errors that the view can raise.
+        limits: its rate limits.
+        security: the kinds of token that it accepts; one of them is enough.
+        locations: where it has arguments: `json`, `query`.
+        accepts_form: True if it accepts its body as a form, too.
+    """
+
+    refusals: tuple[type[AuthserveError], ...] = ()
+    limits: tuple[Any, ...] = ()
+    security: tuple[Requirement, ...] = ()
+    locations: tuple[str, ...] = ()
+    accepts_form: bool = False
 
 
-LIMITED = "x-limited"
-"""Key of an operation's flag for rate limits, until `openapi_document` has described them."""
+_NO_FACTS = CallFacts()
+
+
+def facts_of(view: Any) -> CallFacts:
+    """Return the declarations of a view."""
+    facts: CallFacts = getattr(view, "call_facts", _NO_FACTS)
+    return facts
+
+
+def _declare(view: Callable[..., Any]) -> CallFacts:
+    """Return the declarations of a view to change; `functools.wraps` hands them on."""
+    facts: CallFacts = view.__dict__.setdefault("call_facts", CallFacts())
+    return facts
 
 
 class StrictParser(FlaskParser):
@@ -76,21 +102,25 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = StrictParser()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(_prepare_facts)
-
-    def arguments(self, schema: type[Schema] | Schema, **kwargs: Any) -> Any:
+    def arguments(
+        self, schema: type[Schema] | Schema, *, location: str = "json", **kwargs: Any
+    ) -> Any:
         """Parse arguments like flask-smorest, but build the schema once, not at each call."""
-        return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
+        built = schema() if isinstance(schema, type) else schema
+        parse = super().arguments(built, location=location, **kwargs)
+
+        def decorator(view: ViewT) -> Any:
+            _declare(view).locations += (location,)
+            return parse(view)
+
+        return decorator
 
     @staticmethod
     def refuses(*errors: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
         """Document the errors that a view can raise; put it next to the view itself."""
 
         def decorator(view: ViewT) -> ViewT:
-            facts = view.__dict__.setdefault("_apidoc", {})
-            facts["refusals"] = (*facts.get("refusals", ()), *errors)
+            _declare(view).refusals += errors
             return view
 
         return decorator
@@ -98,47 +128,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     @staticmethod
     def takes_form(view: ViewT) -> ViewT:
         """Let a view accept its body as a form, too; put it next to the view itself."""
-        view.__dict__.setdefault("_apidoc", {})["accepts_form"] = True
+        _declare(view).accepts_form = True
         return view
-
-
-def accepts_form(view: Any) -> bool:
-    """Return True if a view accepts its body as a form, too."""
-    return bool(getattr(view, "_apidoc", {}).get("accepts_form"))
-
-
-def declares_query(view: Any) -> bool:
-    """Return True if a view takes query parameters."""
-    return _declares(view, "query")
-
-
-def declares_body(view: Any) -> bool:
-    """Return True if a view takes a JSON body."""
-    return _declares(view, "json")
-
-
-def _declares(view: Any, location: str) -> bool:
-    arguments = getattr(view, "_apidoc", {}).get("arguments", {})
-    return any(p.get("in") == location for p in arguments.get("parameters", ()))
-
-
-def _prepare_facts(doc: dict[str, Any], facts: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    """Copy the decorators' declarations to the operation, for `openapi_document`."""
-    doc[REFUSALS] = facts.get("refusals", ())
-    doc[LIMITED] = "limits" in facts
-    if "security" in facts:
-        doc["security"] = facts["security"]
-    if facts.get("accepts_form"):
-        content = doc["requestBody"]["content"]
-        content[FORM_TYPE] = deepcopy(content[JSON_TYPE])
-    return doc
 
 
 def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:
     """Document the kinds of token that a view accepts; one of them is enough."""
 
     def decorator(view: ViewT) -> ViewT:
-        view.__dict__.setdefault("_apidoc", {})["security"] = list(alternatives)
+        _declare(view).security = alternatives
         return view
 
     return decorator
@@ -148,13 +146,7 @@ def limited_by(limits: tuple[Any, ...]) -> Callable[[ViewT], ViewT]:
     """Document that a view has rate limits, so its responses have their headers."""
 
     def decorator(view: ViewT) -> ViewT:
-        view.__dict__.setdefault("_apidoc", {})["limits"] = limits
+        _declare(view).limits = limits
         return view
 
     return decorator
-
-
-def limits_of(view: Any) -> tuple[Any, ...]:
-    """Return the rate limits of a view."""
-    found: tuple[Any, ...] = getattr(view, "_apidoc", {}).get("limits", ())
-    return found

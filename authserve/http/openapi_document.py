@@ -6,6 +6,7 @@ Examples of bodies are built from the examples of their fields.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +27,8 @@ from authserve.core.errors import (
     ValidationFailedError,
 )
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, status_of
-from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, LIMITED, REFRESH_TOKEN, REFUSALS
+from authserve.http.json_body import FORM_TYPE, JSON_TYPE
+from authserve.http.openapi import ACCESS_TOKEN, API_PREFIX, REFRESH_TOKEN, CallFacts, facts_of
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, ProblemSchema
 
 STRICTNESS = (
@@ -64,25 +66,36 @@ _RETRY_AFTER = {
 }
 
 
-class RefusalsPlugin(BasePlugin):
-    """A plugin of apispec that documents each operation's errors, with an example of each."""
+class CallFactsPlugin(BasePlugin):
+    """A plugin of apispec that documents what our decorators declare of a view.
+
+    Args:
+        views: by endpoint.
+    """
+
+    def __init__(self, views: Mapping[str, Any]) -> None:
+        self._views = views
 
     def operation_helper(
         self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         """Complete the operations of one path."""
+        endpoint = kwargs["rule"].endpoint
+        facts = facts_of(self._views[endpoint])
         for operation in (operations or {}).values():
-            operation["operationId"] = kwargs["rule"].endpoint.replace(".", "_")
+            operation["operationId"] = endpoint.replace(".", "_")
             # By the specification, an operation without this inherits the document's own value.
-            operation.setdefault("security", [])
-            is_limited = operation.pop(LIMITED, False)
-            _add_refusals(operation["responses"], _refusals(path or "", operation))
-            if is_limited:
+            operation["security"] = list(facts.security)
+            if facts.accepts_form:
+                content = operation["requestBody"]["content"]
+                content[FORM_TYPE] = deepcopy(content[JSON_TYPE])
+            _add_refusals(operation["responses"], _refusals(path or "", facts))
+            if facts.limits:
                 _add_limits(operation["responses"])
 
 
-def _refusals(path: str, operation: dict[str, Any]) -> list[type[AuthserveError]]:
-    refusals = list(operation.pop(REFUSALS, ()))
+def _refusals(path: str, facts: CallFacts) -> list[type[AuthserveError]]:
+    refusals = list(facts.refusals)
     if path.startswith(API_PREFIX):
         refusals += STRICTNESS
     if "{" in path:
@@ -185,7 +198,9 @@ class OpenAPIDocument:
         It is built at the first use, on an application that serves no requests: describing all
         calls takes longer than `create_app`, and most processes never get a request for it.
         """
-        api = _API(Flask(__name__), spec_kwargs=self._options())
+        app = Flask(__name__)
+        plugins = [CallFactsPlugin(app.view_functions)]
+        api = _API(app, spec_kwargs={**self._options(), "extra_plugins": plugins})
         for name in (*ACCESS_TOKEN, *REFRESH_TOKEN):
             scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             api.spec.components.security_scheme(name, scheme)
@@ -201,7 +216,6 @@ class OpenAPIDocument:
             "title": "authserve",
             "version": self.version,
             "openapi_version": "3.1.0",
-            "extra_plugins": [RefusalsPlugin()],
             "info": {
                 "description": "Sign-up, sign-in, tokens and accounts.",
                 "license": {"name": "MIT", "identifier": "MIT"},

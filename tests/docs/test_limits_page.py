@@ -9,7 +9,7 @@ from flask import Flask
 
 import config
 from authserve.audit.schemas import ClientAddressSchema
-from authserve.http.openapi import API_PREFIX, limits_of
+from authserve.http.openapi import API_PREFIX, facts_of
 from authserve.ratelimit.policy import LIMITS
 
 PAGE = (config.ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_it_has_every_limit_in_order_with_its_numbers() -> None:
 def test_it_has_every_call_of_each(app: Flask) -> None:
     calls = defaultdict(set)
     for rule in app.url_map.iter_rules():
-        for limit in limits_of(app.view_functions[rule.endpoint]):
+        for limit in facts_of(app.view_functions[rule.endpoint]).limits:
             (method,) = (rule.methods or set()) - {"OPTIONS", "HEAD"}
             path = f"/{rule.rule.removeprefix(API_PREFIX)}".replace("<uuid:", "{").replace(">", "}")
             calls[limit.name].add(f"{method} {path}")
@@ -41,7 +41,7 @@ def test_it_has_every_call_of_each(app: Flask) -> None:
 def test_reading_has_none_but_the_export(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if "GET" in (rule.methods or ()) and not rule.rule.endswith("/me/export"):
-            assert limits_of(app.view_functions[rule.endpoint]) == ()
+            assert facts_of(app.view_functions[rule.endpoint]).limits == ()
 
 
 def test_its_example_of_a_client_address_has_every_field() -> None:
