@@ -171,7 +171,7 @@ _OF_OWNER = (
     .scalar_subquery()
     .label("roles"),
 )
-"""What tokens say about the user."""
+"""The user's part of an access token."""
 
 _LIVE = select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
 
@@ -179,8 +179,8 @@ _START = insert(_SESSIONS).returning(
     *_OF_OWNER,
     exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)).label("may_be_too_many"),
 )
-"""It is not prepared: it runs in a transaction, which could not continue if the connection had lost
-the prepared statement."""
+"""INSERT of a session. It is not prepared, because it runs in a transaction, which could not
+continue if the connection had lost the prepared statement."""
 
 
 def insert_session(
@@ -196,9 +196,9 @@ def insert_session(
     """Insert a session in the open transaction.
 
     Returns:
-        The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones, so
-        most sign-ins need no second statement. One database counts the new session and the other
-        does not; on the first it is True one session too early.
+        The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones.
+        So most sign-ins need no second statement. On a database whose subquery counts the new
+        session, it is True one session early.
     """
     expires_at = now + settings.session_ttl
     idle_expires_at = min(now + settings.refresh_idle_ttl, expires_at)

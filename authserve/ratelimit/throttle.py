@@ -77,7 +77,10 @@ def choose_sign_in_keys(
     device_id: str | None,
     ip: str | None,
 ) -> Sequence[ThrottleKey]:
-    """Return the keys that count a sign-in: its device's, its known network's, or those of all.
+    """Return the keys of a sign-in's counters, after checking that none of them blocks.
+
+    A known device or a known network has a counter of its own. All other sign-ins are counted by
+    identifier and address.
 
     Args:
         identifier: as submitted, in canonical form if it has one.

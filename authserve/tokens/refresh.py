@@ -23,7 +23,7 @@ _MAX_GENERATION = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshClaims:
-    """What a refresh token presents.
+    """The content of a refresh token.
 
     Args:
         generation: number of rotations of the session before the token was issued.

@@ -84,7 +84,7 @@ HEADERS = {
 }
 
 links_blueprint = Blueprint(
-    "links", __name__, url_prefix="/api/v1/auth", description="Mailed links: asked for, redeemed."
+    "links", __name__, url_prefix="/api/v1/auth", description="Mailed links: requests and use."
 )
 email_blueprint = Blueprint(
     "email", __name__, url_prefix="/api/v1/users/me/email", description="Changing an address."
