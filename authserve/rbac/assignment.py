@@ -168,7 +168,8 @@ def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
         pairs: user id and role name; each role must exist.
     """
     rows = [{"user_id": user_id, "role_name": name} for user_id, name in pairs]
-    require_transaction().execute(insert_if_absent(UserRole), rows)
+    if rows:
+        require_transaction().execute(insert_if_absent(UserRole), rows)
 
 
 def keep_an_admin(event: DomainEvent) -> None:

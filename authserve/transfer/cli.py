@@ -2,10 +2,8 @@
 
 import codecs
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -21,22 +19,13 @@ from authserve.core.cli import (
     progress_bar,
 )
 from authserve.settings.model import SETTINGS
-from authserve.transfer.columns import FirebaseConfig
-from authserve.transfer.errors import TransferFileError
+from authserve.transfer.conversions import FirebaseConfig, parse_firebase_config
 from authserve.transfer.export import export_users
-from authserve.transfer.firebase import parse_firebase_config
-from authserve.transfer.import_users import (
-    Candidate,
-    ImportOptions,
-    Result,
-    RowResult,
-    import_users,
-)
-from authserve.transfer.policy import FIELDS
-from authserve.transfer.reading import ReadOptions, read_rows
-from authserve.transfer.rows import RawRow
-from authserve.transfer.schemas import LoadOptions, load_row, source_id_of
-from authserve.transfer.sources import SOURCES
+from authserve.transfer.files import TransferFileError
+from authserve.transfer.import_users import ImportOptions, import_users
+from authserve.transfer.results import Counts, Result, RowResult
+from authserve.transfer.rows import FIELDS, LoadOptions, load_row
+from authserve.transfer.sources import SOURCES, ReadOptions, read_rows
 
 
 def _check_encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -137,27 +126,26 @@ def import_command(
     options = ImportOptions(
         dry_run=dry_run, update=update, without_bad_usernames=without_bad_usernames
     )
-    load = _loader(
-        LoadOptions(
-            without_passwords=without_passwords,
-            without_bad_usernames=without_bad_usernames,
-            flask_security_salt=SETTINGS.get().flask_security_salt,
-        )
+    load_options = LoadOptions(
+        without_passwords=without_passwords,
+        without_bad_usernames=without_bad_usernames,
+        flask_security_salt=SETTINGS.get().flask_security_salt,
     )
     columns = _columns(maps, reading["file_format"])
-    counts = _Counts(is_dry_run=dry_run, is_update=update)
+    counts = Counts(is_dry_run=dry_run, is_update=update)
     try:
-        with click.open_file(str(file), "rb") as source, _result_file(results) as told:
-            rows = read_rows(source, _read_options(reading, columns), report=print_hint)  # type: ignore[arg-type]
+        with click.open_file(str(file), "rb") as source, _result_file(results) as log:
+            rows = read_rows(source, _read_options(reading, columns), on_ignored=_report_ignored)  # type: ignore[arg-type]
             with progress_bar(_size(source), "Importing") as advance:  # type: ignore[arg-type]
                 for batch in import_users(
-                    rows, load=load, source_id_of=source_id_of, options=options
+                    rows, load=lambda row: load_row(row, load_options), options=options
                 ):
                     counts.add(batch)
-                    _tell(batch, told)
+                    _report(batch, log)
                     advance(counts.progress)
     except TransferFileError as error:
-        raise click.ClickException(f"{error}. {counts.summary}") from error
+        sentences = (str(error), error.advice, counts.summary)
+        raise click.ClickException(". ".join(filter(None, sentences))) from error
     print_result(counts.summary, **counts.document)
     if counts.by_result[Result.REFUSED]:
         raise SystemExit(1)
@@ -173,14 +161,8 @@ def _read_options(reading: Mapping[str, Any], columns: Mapping[str, str]) -> Rea
     )
 
 
-def _loader(options: LoadOptions) -> Callable[[RawRow], Candidate]:
-    def load(row: RawRow) -> Candidate:
-        loaded = load_row(row.values, options)
-        return Candidate(
-            row=row, user=loaded.user, source_id=loaded.source_id, without=loaded.without
-        )
-
-    return load
+def _report_ignored(names: Sequence[str]) -> None:
+    print_hint(f"Ignored columns: {', '.join(names)}. Use them with --map COLUMN=FIELD.")
 
 
 def _columns(maps: Iterable[str], file_format: str) -> Mapping[str, str]:
@@ -212,67 +194,12 @@ def _result_file(path: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _tell(batch: Iterable[RowResult], results: TextIO | None) -> None:
+def _report(batch: Iterable[RowResult], log: TextIO | None) -> None:
     for result in batch:
-        if results is not None:
-            results.write(json.dumps(_line(result), ensure_ascii=False) + "\n")
-        elif result.result is Result.REFUSED:
-            print_hint(f"{result.row.place}: {result.reason}")
-        elif result.without:
-            print_hint(f"{result.row.place}: imported without {'; '.join(result.without)}")
-
-
-def _line(result: RowResult) -> dict[str, Any]:
-    return {
-        "row": result.row.number,
-        "line": result.row.line,
-        "result": result.result,
-        "id": None if result.id is None else str(result.id),
-        "source_id": result.source_id,
-        "reason": result.reason,
-        "without": list(result.without),
-        "filled": list(result.filled),
-    }
-
-
-@dataclass(slots=True)
-class _Counts:
-    """The outcomes of the rows so far."""
-
-    is_dry_run: bool
-    is_update: bool
-    by_result: Counter[Result] = field(default_factory=Counter)
-    incomplete: int = 0
-    position: int = 0
-    progress: int = 0
-    """Bytes of the file that the last batch took."""
-
-    def add(self, batch: Iterable[RowResult]) -> None:
-        """Count the rows of a batch."""
-        before = self.position
-        for result in batch:
-            self.by_result[result.result] += 1
-            self.incomplete += bool(result.without)
-            self.position = max(self.position, result.row.position)
-        self.progress = self.position - before
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The counts for scripts."""
-        counts = {result.value: self.by_result[result] for result in Result}
-        return {**counts, "incomplete": self.incomplete, "dry_run": self.is_dry_run}
-
-    @property
-    def summary(self) -> str:
-        """The counts for people."""
-        would = "would be " if self.is_dry_run else ""
-        parts = [f"{self.by_result[Result.CREATED]} {would}made"]
-        if self.is_update:
-            parts.append(f"{self.by_result[Result.UPDATED]} {would}updated")
-        parts.append(f"{self.by_result[Result.EXISTS]} there already")
-        parts.append(f"{self.by_result[Result.REFUSED]} refused")
-        text = ", ".join(parts)
-        return f"{text}; {self.incomplete} without a field." if self.incomplete else f"{text}."
+        if log is not None:
+            log.write(json.dumps(result.document, ensure_ascii=False) + "\n")
+        elif result.sentence is not None:
+            print_hint(result.sentence)
 
 
 @click.command("export", cls=Command)

@@ -5,10 +5,10 @@ existing account stays as it is, or gets the fields that it lacks, so an interru
 run again.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import islice
 from uuid import UUID
 
@@ -19,9 +19,9 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
 from authserve.rbac.policy import USER_ROLE
-from authserve.transfer.errors import UnusableRowError
-from authserve.transfer.rows import RawRow
-from authserve.transfer.seen import SeenIdentifiers
+from authserve.transfer.files import RawRow
+from authserve.transfer.results import Result, RowResult
+from authserve.transfer.rows import Candidate, UnusableRowError, source_id_of
 from authserve.users.bulk import ImportedUser, add_users_in_bulk, find_known_ids
 from authserve.users.filling import (
     StoredUser,
@@ -37,36 +37,6 @@ SLICE = 1_000
 """Rows checked and written at once (chosen; larger slices were not measured)."""
 
 
-class Result(StrEnum):
-    """The outcomes of a row: a closed list."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    EXISTS = "exists"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowResult:
-    """The outcome of a row.
-
-    Args:
-        id: the account's id; None if the row was refused, or if a dry run has not made the id.
-        source_id: the account's key in the other system.
-        reason: the reason of a refusal, else None.
-        without: for each omitted field, its name and the reason.
-        filled: the fields that an existing account lacked.
-    """
-
-    row: RawRow
-    result: Result
-    id: UUID | None = None
-    source_id: str | None = None
-    reason: str | None = None
-    without: tuple[str, ...] = ()
-    filled: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """Options of an import.
@@ -74,37 +44,14 @@ class ImportOptions:
     Args:
         dry_run: check everything and write nothing.
         update: fill the fields that existing accounts lack.
+        check_existing: refuse rows of existing accounts for what would refuse a new account.
         without_bad_usernames: if an account's username is taken, import it without the username.
     """
 
     dry_run: bool = False
     update: bool = False
+    check_existing: bool = False
     without_bad_usernames: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A valid row, converted to the form that is stored.
-
-    Args:
-        source_id: the account's key in the other system.
-        without: for each omitted field, its name and the reason.
-    """
-
-    row: RawRow
-    user: ImportedUser
-    source_id: str | None
-    without: tuple[str, ...] = ()
-
-    def result(self, result: Result, **more: object) -> RowResult:
-        """Return the outcome of this row."""
-        return RowResult(
-            row=self.row,
-            result=result,
-            source_id=self.source_id,
-            without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
-            **more,  # type: ignore[arg-type]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +65,48 @@ class _Fill:
         return (*self.user.names, *(["roles"] if self.roles else []))
 
 
-_Decision = RowResult | Candidate | _Fill
+Decision = RowResult | Candidate | _Fill
 """A final result, an account to create, or an account to fill."""
 
 Load = Callable[[RawRow], Candidate]
 """A function that converts a row to the stored form, or raises UnusableRowError."""
 
-SourceIdOf = Callable[[object], str | None]
+
+class SeenIdentifiers:
+    """The addresses, usernames and ids of the rows so far, on disk instead of in memory."""
+
+    def __init__(self) -> None:
+        # An empty name makes a temporary SQLite database, which is deleted when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute("CREATE TABLE seen (identifier TEXT PRIMARY KEY, place TEXT)")
+        self._database.execute("BEGIN")
+
+    def find(self, identifier: str) -> str | None:
+        """Return the place of the earlier row with this identifier, or None."""
+        found = self._database.execute(
+            "SELECT place FROM seen WHERE identifier = ?", (identifier,)
+        ).fetchone()
+        return None if found is None else str(found[0])
+
+    def add(self, identifiers: Sequence[str], row: RawRow) -> None:
+        """Store a row's identifiers."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO seen VALUES (?, ?)",
+            [(identifier, row.place) for identifier in identifiers],
+        )
+
+    def close(self) -> None:
+        """Delete the temporary database."""
+        self._database.close()
 
 
 def import_users(
-    rows: Iterable[RawRow], *, load: Load, source_id_of: SourceIdOf, options: ImportOptions
+    rows: Iterable[RawRow], *, load: Load, options: ImportOptions
 ) -> Iterator[list[RowResult]]:
     """Import accounts, slice by slice; each slice is committed before its results are yielded.
 
     Args:
         load: checks a row and converts it to the stored form.
-        source_id_of: returns the key of a refused row, if it has one.
 
     Yields:
         The outcomes of the rows of a slice, in the file's order.
@@ -142,16 +114,16 @@ def import_users(
     with closing(SeenIdentifiers()) as seen:
         source = iter(rows)
         while batch := list(islice(source, SLICE)):
-            results, candidates = _load_all(batch, load, source_id_of)
-            decisions = _Slice(candidates, seen, options).decide()
-            results += _carry_out(decisions, is_dry_run=options.dry_run)
+            decisions = decide(batch, load=load, seen=seen, options=options)
+            results = _carry_out(decisions, is_dry_run=options.dry_run)
             yield sorted(results, key=lambda result: result.row.number)
 
 
-def _load_all(
-    batch: Sequence[RawRow], load: Load, source_id_of: SourceIdOf
-) -> tuple[list[RowResult], list[Candidate]]:
-    refused: list[RowResult] = []
+def decide(
+    batch: Sequence[RawRow], *, load: Load, seen: SeenIdentifiers, options: ImportOptions
+) -> list[Decision]:
+    """Check the rows of a slice against their fields, the file's earlier rows and the database."""
+    refused: list[Decision] = []
     candidates: list[Candidate] = []
     for row in batch:
         try:
@@ -163,7 +135,7 @@ def _load_all(
             refused.append(
                 RowResult(row=row, result=Result.REFUSED, source_id=key, reason=error.reason)
             )
-    return refused, candidates
+    return refused + _Slice(candidates, seen, options).decide()
 
 
 class _Slice:
@@ -189,10 +161,10 @@ class _Slice:
             self._stored = find_stored_users(existing)
             self._roles = roles_of_many(existing)
 
-    def decide(self) -> list[_Decision]:
+    def decide(self) -> list[Decision]:
         return [self._decide(candidate) for candidate in self._candidates]
 
-    def _decide(self, candidate: Candidate) -> _Decision:
+    def _decide(self, candidate: Candidate) -> Decision:
         try:
             # Check earlier rows of the file first: a dry run writes nothing, yet it must find the
             # same faults as an import.
@@ -200,9 +172,11 @@ class _Slice:
             owner = self._owners.get(candidate.user.email)
             if owner is None:
                 return self._decide_new(candidate)
+            if self._options.check_existing:
+                self._check_existing(candidate, owner)
             stored = self._stored.get(owner)
             if stored is None:
-                return candidate.result(Result.EXISTS, id=owner)
+                return candidate.result(Result.EXISTS, user_id=owner)
             return self._decide_existing(candidate, stored)
         except UnusableRowError as error:
             return candidate.result(Result.REFUSED, reason=error.reason)
@@ -218,14 +192,19 @@ class _Slice:
         self._seen.add([*user.identifiers, *([str(user.id)] if user.id else [])], candidate.row)
         return candidate
 
-    def _decide_existing(self, candidate: Candidate, stored: StoredUser) -> _Decision:
+    def _check_existing(self, candidate: Candidate, owner: UUID) -> None:
+        self._with_free_username(candidate, owner=owner)
+        self._require_known_roles(candidate.user)
+        self._seen.add(candidate.user.identifiers, candidate.row)
+
+    def _decide_existing(self, candidate: Candidate, stored: StoredUser) -> Decision:
         if stored.username is None:
             candidate = self._with_free_username(candidate, owner=stored.id)
         self._require_known_roles(candidate.user)
         roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
         fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
         if not fill.names:
-            return candidate.result(Result.EXISTS, id=stored.id)
+            return candidate.result(Result.EXISTS, user_id=stored.id)
         self._seen.add(candidate.user.identifiers, candidate.row)
         return fill
 
@@ -253,10 +232,10 @@ class _Slice:
     def _require_known_roles(self, user: ImportedUser) -> None:
         missing = sorted(self._unknown_roles.intersection(user.roles))
         if missing:
-            raise UnusableRowError(f"roles: there is no {missing[0]!r}")
+            raise UnusableRowError("; ".join(f"roles: there is no {name!r}" for name in missing))
 
 
-def _carry_out(decisions: Sequence[_Decision], *, is_dry_run: bool) -> list[RowResult]:
+def _carry_out(decisions: Sequence[Decision], *, is_dry_run: bool) -> list[RowResult]:
     final = [decision for decision in decisions if isinstance(decision, RowResult)]
     open_ones = [decision for decision in decisions if not isinstance(decision, RowResult)]
     if is_dry_run:
@@ -272,12 +251,12 @@ def _carry_out(decisions: Sequence[_Decision], *, is_dry_run: bool) -> list[RowR
 
 def _would_be(decision: Candidate | _Fill) -> RowResult:
     if isinstance(decision, Candidate):
-        return decision.result(Result.CREATED, id=decision.user.id)
+        return decision.result(Result.CREATED, user_id=decision.user.id)
     return _updated(decision)
 
 
 def _updated(fill: _Fill) -> RowResult:
-    return fill.candidate.result(Result.UPDATED, id=fill.user.id, filled=fill.names)
+    return fill.candidate.result(Result.UPDATED, user_id=fill.user.id, filled=fill.names)
 
 
 def _write_one(decision: Candidate | _Fill) -> RowResult:
@@ -292,21 +271,32 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
     new = [decision for decision in decisions if isinstance(decision, Candidate)]
     fills = [decision for decision in decisions if isinstance(decision, _Fill)]
     with transaction():
-        ids = add_users_in_bulk([candidate.user for candidate in new]) if new else []
+        ids = add_accounts(new)
         fill_users_in_bulk([fill.user for fill in fills])
-        roles = [
-            (user_id, role)
-            for user_id, candidate in zip(ids, new, strict=True)
-            for role in {USER_ROLE, *candidate.user.roles}
-        ]
-        roles += [(fill.user.id, role) for fill in fills for role in fill.roles]
-        if roles:
-            assign_roles_in_bulk(roles)
+        assign_roles_in_bulk((fill.user.id, role) for fill in fills for role in fill.roles)
         request = RequestInfo(user_agent="flask users import")
         details = {"count": len(new), "updated": len(fills)}
         emit(AuditAction.USERS_IMPORTED, actor=OPERATOR, request=request, details=details)
     created = [
-        candidate.result(Result.CREATED, id=user_id)
+        candidate.result(Result.CREATED, user_id=user_id)
         for user_id, candidate in zip(ids, new, strict=True)
     ]
     return created + [_updated(fill) for fill in fills]
+
+
+def add_accounts(new: Sequence[Candidate]) -> list[UUID]:
+    """Insert new accounts with their roles, in the open transaction; each has `user` too.
+
+    Returns:
+        The ids of the accounts, in the same order.
+
+    Raises:
+        EmailTakenError, UsernameTakenError: see `add_users_in_bulk`.
+    """
+    ids = add_users_in_bulk([candidate.user for candidate in new])
+    assign_roles_in_bulk(
+        (user_id, role)
+        for user_id, candidate in zip(ids, new, strict=True)
+        for role in {USER_ROLE, *candidate.user.roles}
+    )
+    return ids

@@ -4,12 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from authserve.transfer.errors import TransferFileError
-from authserve.transfer.rows import RawRow, TextFile
-
-MAX_LINE_LENGTH = 64 * 1024
-"""The maximum of characters in a line: more than any account needs. A file that is not NDJSON is
-refused before it fills the memory."""
+from authserve.transfer.files import MAX_LINE_LENGTH, RawRow, TextFile, TransferFileError
 
 MAX_VALUE_LENGTH = 16 * 1024 * 1024
 """The maximum of characters in one element of an array, or in a member beside it (chosen)."""

@@ -1,58 +1,292 @@
-"""A row of a file, and the text file that rows are read from."""
+"""The fields of a row: their forms, and the check that makes an account of them.
+
+A password hash is stored as it is, because only its owner's next sign-in can replace it. The codec
+that verifies it at that sign-in decides if it is accepted (`passwords.foreign_hashes`).
+"""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from io import TextIOWrapper
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError, fields, validate
+
+from authserve.core.identifiers import InvalidIdentifierError, canonical_username
+from authserve.http.fields import DisplayName, EmailAddress, Username
+from authserve.http.openapi import flatten
+from authserve.http.schemas import StrictSchema
+from authserve.passwords.foreign_hashes import UnusableHashError, parse_hash
+from authserve.transfer.files import RawRow
+from authserve.transfer.results import Result, RowResult
+from authserve.users.bulk import ImportedUser
+
+FIELDS = (
+    "id",
+    "source_id",
+    "email",
+    "username",
+    "display_name",
+    "password_hash",
+    "email_verified",
+    "is_active",
+    "created_at",
+    "last_login_at",
+    "roles",
+)
+"""The fields of a row; only `email` is required."""
+
+
+class UnusableRowError(Exception):
+    """A row that cannot be imported.
+
+    Args:
+        reason: the reason for the operator; it contains no hash.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# Values
+
+
+def id_of_source(source_id: str) -> str | None:
+    """Return a source's key as an account id if it is a UUID, else None."""
+    try:
+        return str(UUID(source_id)) if len(source_id) == _UUID_LENGTH else None
+    except ValueError:
+        return None
+
+
+_UUID_LENGTH = 36
+"""The length of a UUID with its hyphens (RFC 9562 §4); Python accepts other forms too."""
+
+
+def usable_hash(raw: str | None, *, flask_security_salt: str = "") -> str | None:
+    """Return the form in which a foreign hash is stored and verified.
+
+    Args:
+        raw: the hash in the other system's form.
+        flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
+
+    Returns:
+        The stored form, or None for an account without a usable password (Django's `!`).
+
+    Raises:
+        UnusableRowError: no codec accepts this hash; see `parse_hash`.
+    """
+    if raw is None or raw == "" or raw.startswith("!"):
+        return None
+    try:
+        return parse_hash(raw, flask_security_salt=flask_security_salt).stored
+    except UnusableHashError as error:
+        raise UnusableRowError(f"password_hash: {error.reason}") from error
+
+
+def parse_time(text: str) -> datetime | None:
+    """Parse a time in a database's form; without an offset it is in UTC.
+
+    It accepts RFC 3339, also with a space for the T, offsets such as `+00` and ` +00:00`, a
+    fraction of any length, and a date alone.
+
+    Returns:
+        The time in UTC, or None for MySQL's `0000-00-00 00:00:00`.
+
+    Raises:
+        ValueError: the text is not a time.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("no time")
+    if match["date"] == "0000-00-00":
+        return None
+    sign, hours, minutes = match["sign"], match["hours"], match["minutes"]
+    offset = f"{sign}{hours}:{minutes or '00'}" if sign else "+00:00"
+    fraction = (match["fraction"] or "")[:7]
+    clock = match["clock"] or "00:00:00"
+    parsed = datetime.fromisoformat(f"{match['date']}T{clock}{fraction}{offset}")
+    # In the years 1 and 9999 the offset is ignored: a conversion could leave the calendar.
+    return parsed.astimezone(UTC) if 1 < parsed.year < 9999 else parsed.replace(tzinfo=UTC)
+
+
+_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})(?P<fraction>\.[0-9]+)?"
+    r" ?(?:[Zz]|UTC|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2})?)?)?"
+)
+
+TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y"})
+FALSE_WORDS = frozenset({"0", "false", "f", "no", "n"})
+
+
+def parse_truth(value: object) -> bool:
+    """Parse a truth value in a database's form.
+
+    A time counts as True, because the event happened then; MySQL's zero time counts as False.
+
+    Raises:
+        ValueError: the value is neither a truth value nor a time.
+    """
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in TRUE_WORDS or word in FALSE_WORDS:
+        return word in TRUE_WORDS
+    return parse_time(word) is not None
+
+
+# Rows
+
+SOURCE_ID_MAX_LENGTH = 255
+"""The maximum of characters in another system's key."""
+
+
+class TimeOfDatabase(fields.Field[datetime | None]):
+    """A time in one of the forms of `parse_time`."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime | None:
+        try:
+            return parse_time(value)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise ValidationError("Not a time such as 2026-11-23 06:49:48+00.") from error
+
+
+class TruthOfDatabase(fields.Field[bool]):
+    """A truth value in one of the forms of `parse_truth`."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        try:
+            return parse_truth(value)
+        except ValueError as error:
+            raise ValidationError("Not true or false.") from error
+
+
+class ImportRowSchema(StrictSchema):
+    """One account to import."""
+
+    id = fields.UUID()
+    source_id = fields.String(validate=validate.Length(max=SOURCE_ID_MAX_LENGTH))
+    email = EmailAddress(required=True)
+    username = Username()
+    display_name = DisplayName()
+    password_hash = fields.String()
+    email_verified = TruthOfDatabase(load_default=False)
+    is_active = TruthOfDatabase(load_default=True)
+    created_at = TimeOfDatabase()
+    last_login_at = TimeOfDatabase()
+    roles = fields.List(fields.String(), load_default=list)
+
+
+_SCHEMA = ImportRowSchema()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RawRow:
-    """One row: its place in the file, and its values or its fault.
+class LoadOptions:
+    """Options of checking a row.
 
     Args:
-        number: the number of the row; 1 for the first.
-        line: the line of the file.
-        place: the place as the operator sees it, such as `line 3`.
-        position: the bytes of the file that are read so far; 0 if the file cannot report them.
-        fault: the reason why the row has no values, else None.
+        without_passwords: if no codec accepts an account's hash, import it without the hash.
+        without_bad_usernames: if an account's username is invalid, import it without the username.
+        flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
     """
 
-    number: int
-    line: int
-    place: str
-    position: int
-    values: Any = None
-    fault: str | None = None
+    without_passwords: bool = False
+    without_bad_usernames: bool = False
+    flask_security_salt: str = ""
 
 
-@dataclass(slots=True)
-class TextFile:
-    """A file as text.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A valid row, converted to the form that is stored.
 
     Args:
-        position: returns the number of bytes that are read so far.
-        skipped_lines: the number of empty lines before the first other line.
+        source_id: the account's key in the other system.
+        password: the password to hash, in a seed file; None if there is none.
+        without: for each omitted field, its name and the reason.
     """
 
-    stream: TextIOWrapper
-    position: Callable[[], int]
-    skipped_lines: int = 0
+    row: RawRow
+    user: ImportedUser
+    source_id: str | None = None
+    password: str | None = field(default=None, repr=False)
+    without: tuple[str, ...] = ()
 
-    def is_decoded(self, text: str) -> bool:
-        """Return True if every byte of the text was valid in the file's encoding."""
-        return text.isascii() or _UNDECODED.search(text) is None
-
-    @property
-    def encoding_fault(self) -> str:
-        """The fault of a row that has bytes of another encoding."""
-        name = "UTF-8" if self.stream.encoding == "utf-8-sig" else self.stream.encoding
-        return (
-            f"not {name}; name the file's encoding with --encoding, "
-            "for example --encoding windows-1252"
+    def result(
+        self,
+        result: Result,
+        *,
+        user_id: UUID | None = None,
+        reason: str | None = None,
+        filled: tuple[str, ...] = (),
+    ) -> RowResult:
+        """Return the outcome of this row."""
+        return RowResult(
+            row=self.row,
+            result=result,
+            id=user_id,
+            source_id=self.source_id,
+            reason=reason,
+            without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
+            filled=filled,
         )
 
 
-_UNDECODED = re.compile("[\udc80-\udcff]")
-"""The characters with which the error handler `surrogateescape` replaces undecodable bytes."""
+def load_row(row: RawRow, options: LoadOptions) -> Candidate:
+    """Check a row and convert it to the form that is stored.
+
+    Raises:
+        UnusableRowError: with every fault of the fields or, if there is none, that of the hash.
+    """
+    without: list[str] = []
+    given: object = row.values
+    if isinstance(given, dict):
+        given = {name: value for name, value in given.items() if value not in (None, "")}
+        if options.without_bad_usernames:
+            _drop_bad_username(given, without)
+    loaded = _load(given)
+    source_id = loaded.pop("source_id", None)
+    loaded["password_hash"] = _load_hash(loaded.get("password_hash"), options, without)
+    loaded["roles"] = tuple(loaded["roles"])
+    user = ImportedUser(**loaded)
+    return Candidate(row=row, user=user, source_id=source_id, without=tuple(without))
+
+
+def describe_faults(faults: Mapping[str, Sequence[str]]) -> str:
+    """Return the faults of a row's fields as one sentence."""
+    return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in faults.items())
+
+
+def source_id_of(values: object) -> str | None:
+    """Return the key of a refused row, cut to `SOURCE_ID_MAX_LENGTH`, or None if it has none."""
+    key = values.get("source_id") if isinstance(values, dict) else None
+    return str(key)[:SOURCE_ID_MAX_LENGTH] if key is not None else None
+
+
+def _load(given: object) -> dict[str, Any]:
+    try:
+        return _SCHEMA.load(given)  # type: ignore[arg-type, no-any-return]
+    except ValidationError as error:
+        raise UnusableRowError(describe_faults(flatten(error.messages_dict))) from error
+
+
+def _drop_bad_username(given: dict[str, Any], without: list[str]) -> None:
+    username = given.get("username")
+    try:
+        if username is not None:
+            canonical_username(str(username))
+    except InvalidIdentifierError as error:
+        del given["username"]
+        without.append(f"username: {error}")
+
+
+def _load_hash(raw: str | None, options: LoadOptions, without: list[str]) -> str | None:
+    try:
+        return usable_hash(raw, flask_security_salt=options.flask_security_salt)
+    except UnusableRowError as error:
+        if not options.without_passwords:
+            raise
+        without.append(error.reason)
+        return None

@@ -1,29 +1,39 @@
-"""The systems that accounts come from, and their names for our fields.
+"""The systems that accounts come from, and the reading of their files.
 
-A source converts one record of its file (a JSON object, or a CSV row by its header) to the
-fields of `transfer.policy.FIELDS`. Values are checked later (`transfer.schemas`).
+A source has a conversion of its records to the fields of `rows.FIELDS`. Values are checked later
+(`rows.load_row`).
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
-from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
-from authserve.transfer.columns import (
+from authserve.transfer.conversions import (
     Convert,
     FirebaseConfig,
-    Record,
+    convert_csv,
+    convert_django,
+    convert_firebase,
+    convert_keycloak,
     inactive_if,
     inactive_until,
-    join_names,
+    keep_record,
+    mark_hmac_first,
     of_columns,
-    parse_object,
+    take_auth0_details,
+    take_metadata_name,
     then,
 )
-from authserve.transfer.firebase import convert_firebase
-from authserve.transfer.keycloak import convert_keycloak
-from authserve.transfer.policy import id_of_source
+from authserve.transfer.files import (
+    Header,
+    RawRow,
+    TextFile,
+    TransferFileError,
+    open_text,
+    read_csv,
+)
+from authserve.transfer.json_files import read_array, read_ndjson
+from authserve.transfer.rows import FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,86 +55,11 @@ class Source:
     wrapper: str = ""
 
 
-def _as_it_is(record: Any, _config: FirebaseConfig | None) -> Any:
-    return record
-
-
-# CSV
-
-
-def _from_csv(record: Record, _config: FirebaseConfig | None) -> dict[str, Any]:
-    values = dict(record)
-    if "roles" in values:
-        values["roles"] = values["roles"].replace(",", " ").replace(";", " ").split()
-    if "id" not in values and (user_id := id_of_source(values.get("source_id", ""))):
-        values["id"] = user_id
-    return values
-
-
-# Django
-
-
-def _from_django(record: Any, config: FirebaseConfig | None) -> dict[str, Any]:
-    """Convert a line of `dumpdata`, or a row of the table `auth_user`."""
-    key, fields = record.get("pk"), record
-    if "fields" in record:
-        fields = {"id": key, **record["fields"]}
-    values: dict[str, Any] = _DJANGO(fields, config)
-    values["display_name"] = join_names(fields.get("first_name"), fields.get("last_name"))
-    return values
-
-
-_DJANGO = of_columns(
-    {
-        "source_id": "id",
-        "email": "email",
-        "username": "username",
-        "password_hash": "password",
-        "is_active": "is_active",
-        "created_at": "date_joined",
-        "last_login_at": "last_login",
-    }
-)
-
-
-# Flask-Security
-
-
-def _hmac_first(_record: Record, values: dict[str, Any]) -> None:
-    """Mark hashes that Flask-Security made from an HMAC: all except those in Django's forms."""
-    raw = values.get("password_hash")
-    if raw and not re.match(r"argon2\$|bcrypt\$|bcrypt_sha256\$|pbkdf2_|md5\$|sha1\$", raw):
-        values["password_hash"] = FLASK_SECURITY_PREFIX + raw
-
-
-# Supabase
-
-
-def _metadata_name(record: Record, values: dict[str, Any]) -> None:
-    data = parse_object(record.get("raw_user_meta_data"))
-    values["display_name"] = data.get("full_name") or data.get("name")
-
-
-# Auth0
-
-
-def _auth0_details(record: Record, values: dict[str, Any]) -> None:
-    key = record.get("_id")
-    if values["source_id"] is None and key is not None:
-        values["source_id"] = str(key["$oid"] if isinstance(key, dict) else key)
-    if values["password_hash"] is None:
-        values["password_hash"] = parse_object(
-            parse_object(record.get("custom_password_hash")).get("hash")
-        ).get("value")
-    if values["display_name"] == values["email"]:
-        values["display_name"] = None  # Auth0's default.
-
-
 SOURCES: Mapping[str, Source] = {
     source.name: source
     for source in (
-        Source(name="authserve", convert=_as_it_is, is_csv=False),
-        Source(name="csv", convert=_from_csv, is_json=False),
+        Source(name="authserve", convert=keep_record, is_csv=False),
+        Source(name="csv", convert=convert_csv, is_json=False),
         Source(
             name="aspnet",
             convert=then(
@@ -155,11 +90,11 @@ SOURCES: Mapping[str, Source] = {
                         "last_login_at": "last_login",
                     }
                 ),
-                _auth0_details,
+                take_auth0_details,
                 inactive_if("blocked"),
             ),
         ),
-        Source(name="django", convert=_from_django),
+        Source(name="django", convert=convert_django),
         Source(name="firebase", convert=convert_firebase, is_csv=False, wrapper="users"),
         Source(
             name="flask-security",
@@ -176,7 +111,7 @@ SOURCES: Mapping[str, Source] = {
                         "last_login_at": "current_login_at last_login_at",
                     }
                 ),
-                _hmac_first,
+                mark_hmac_first,
             ),
         ),
         Source(name="keycloak", convert=convert_keycloak, is_csv=False, wrapper="users"),
@@ -210,7 +145,7 @@ SOURCES: Mapping[str, Source] = {
                         "last_login_at": "last_sign_in_at",
                     }
                 ),
-                _metadata_name,
+                take_metadata_name,
                 inactive_if("deleted_at"),
                 inactive_until("banned_until"),
             ),
@@ -231,3 +166,78 @@ SOURCES: Mapping[str, Source] = {
     )
 }
 """Every format of `--format`, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """Options of reading a file.
+
+    Args:
+        file_format: a key of `SOURCES`.
+        fields: for CSV, our fields; columns of these names map themselves.
+        columns: for CSV, our field for each of the file's other columns.
+        delimiter: for CSV, one character; empty to detect it in the header.
+        encoding: the file's encoding; empty to detect it from the first bytes.
+        firebase: for Firebase, the project's hash parameters.
+    """
+
+    file_format: str = "authserve"
+    fields: Sequence[str] = FIELDS
+    columns: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str = ""
+    encoding: str = ""
+    firebase: FirebaseConfig | None = None
+
+
+def read_rows(
+    file: BinaryIO, options: ReadOptions, *, on_ignored: Callable[[Sequence[str]], None]
+) -> Iterator[RawRow]:
+    """Read a file and yield its rows.
+
+    Args:
+        on_ignored: called with the columns of a CSV file that are not used, if there are any.
+
+    Raises:
+        TransferFileError: the file does not have this format.
+    """
+    source = SOURCES[options.file_format]
+    header = Header(fields=options.fields, columns=options.columns, on_ignored=on_ignored)
+    text = open_text(file, options.encoding)
+    try:
+        for row in _read_records(text, source, header, options.delimiter):
+            yield _converted(row, source, options.firebase)
+    except UnicodeError as error:
+        encoding = text.stream.encoding
+        advice = "Name its encoding with --encoding"
+        raise TransferFileError(f"the file is not {encoding}", advice=advice) from error
+    finally:
+        # The caller closes the file.
+        text.stream.detach()
+
+
+def _read_records(
+    text: TextFile, source: Source, header: Header, delimiter: str
+) -> Iterator[RawRow]:
+    first = text.read_first_line()
+    mark = first.lstrip()[:1]
+    if source.is_csv and not (source.is_json and mark in ("[", "{")):
+        # Other sources define their own columns.
+        own_header = header if source.name == "csv" else None
+        return read_csv(text, first, header=own_header, delimiter=delimiter)
+    if mark == "[" or (mark == "{" and source.wrapper):
+        return read_array(text, first, wrapper=source.wrapper)
+    if mark in ("{", ""):
+        return read_ndjson(text, first)
+    raise TransferFileError(
+        f"line 1 is no JSON object, and {source.name!r} needs JSON",
+        advice="For a table, use --format csv",
+    )
+
+
+def _converted(row: RawRow, source: Source, firebase: FirebaseConfig | None) -> RawRow:
+    if row.fault is not None:
+        return row
+    try:
+        return replace(row, values=source.convert(row.values, firebase))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
+        return replace(row, values=None, fault=f"not a row of {source.name}")

@@ -57,6 +57,8 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
         UsernameTakenError: a username is held for its former owner; the transaction must not go
             on.
     """
+    if not users:
+        return []
     moment = now()
     rows = [_row(user, moment) for user in users]
     try:

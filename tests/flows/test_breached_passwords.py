@@ -22,7 +22,7 @@ from tests.support.people import make_user
 from tests.support.problems import assert_problem
 from tests.support.ranges import RangeServer, hang, range_server
 from tests.support.server import WORKERS, Server
-from tests.transfer.test_policy import VECTORS
+from tests.transfer.test_rows import VECTORS
 
 BREACHED = "a password of many people"
 

@@ -193,6 +193,8 @@ def test_it_reads_csv_by_a_map(app: Flask, runner: FlaskCliRunner, tmp_path: Pat
         ("a,b\n1,2\n", ("--format", "csv", "--map", "a=mail"), "'mail' is no field"),
         ('mail\n"x\n', ("--format", "csv", "--map", "mail=email"), "is not CSV"),
         ("x" * 70_000, (), "line 1 is no JSON object"),
+        ("email\na@example.com\n", (), "needs JSON. For a table, use --format csv. 0 made"),
+        ("mail\na@example.com\n", ("--format", "csv"), "it has: mail. Name the columns with --map"),
         ('{"a": "' + "x" * 70_000, (), "line 1 is too long"),
     ],
 )

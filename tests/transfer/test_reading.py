@@ -2,15 +2,14 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from authserve.transfer import json_files
-from authserve.transfer.errors import TransferFileError
-from authserve.transfer.reading import ReadOptions, read_rows
-from authserve.transfer.rows import RawRow
+from authserve.transfer.files import RawRow, TransferFileError
+from authserve.transfer.sources import ReadOptions, read_rows
 
 
 def read(content: bytes, file_format: str = "csv", **options: Any) -> list[RawRow]:
@@ -18,10 +17,10 @@ def read(content: bytes, file_format: str = "csv", **options: Any) -> list[RawRo
 
 
 def read_noting(
-    content: bytes, file_format: str, notes: list[str], **options: Any
+    content: bytes, file_format: str, ignored: list[Sequence[str]], **options: Any
 ) -> Iterator[RawRow]:
     chosen = ReadOptions(file_format=file_format, **options)
-    return read_rows(io.BytesIO(content), chosen, report=notes.append)
+    return read_rows(io.BytesIO(content), chosen, on_ignored=ignored.append)
 
 
 def values(rows: list[RawRow]) -> list[Any]:
@@ -60,7 +59,7 @@ def test_a_list_may_be_a_member_of_an_object() -> None:
         (b'[{"email": "a"}\n{"email"', "line 2: no JSON, ',' is needed"),
         (b'[{"email": nope}]', "line 1: no JSON from here on"),
         (b"[" * 100_000, "nested too deeply"),
-        (b"email\na@example.com\n", "say --format csv"),
+        (b"email\na@example.com\n", "line 1 is no JSON object"),
     ],
 )
 def test_a_file_that_is_no_json_is_named(content: bytes, message: str) -> None:
@@ -121,13 +120,13 @@ def test_a_file_of_half_an_encoding_is_named() -> None:
 
 
 def test_columns_of_our_names_map_themselves_and_others_are_named() -> None:
-    notes: list[str] = []
+    ignored: list[Sequence[str]] = []
     content = b"Email,Display Name,mail,age\na@example.com,Ann,x@example.com,7\n"
-    rows = list(read_noting(content, "csv", notes))
+    rows = list(read_noting(content, "csv", ignored))
     assert values(rows) == [{"email": "a@example.com", "display_name": "Ann"}]
-    assert notes == ["Ignored columns: mail, age. Use them with --map COLUMN=FIELD."]
+    assert ignored == [["mail", "age"]]
 
-    (row,) = list(read_noting(content, "csv", notes, columns={"mail": "email"}))
+    (row,) = list(read_noting(content, "csv", ignored, columns={"mail": "email"}))
     assert row.values["email"] == "x@example.com"
 
 

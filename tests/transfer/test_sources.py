@@ -10,22 +10,27 @@ from typing import Any
 import pytest
 
 from authserve.passwords.foreign_hashes import parse_hash
-from authserve.transfer.errors import UnusableRowError
-from authserve.transfer.firebase import parse_firebase_config
-from authserve.transfer.policy import parse_time, parse_truth
-from authserve.transfer.reading import ReadOptions, read_rows
-from authserve.transfer.schemas import LoadedRow, LoadOptions, load_row
+from authserve.transfer.conversions import parse_firebase_config
+from authserve.transfer.rows import (
+    Candidate,
+    LoadOptions,
+    UnusableRowError,
+    load_row,
+    parse_time,
+    parse_truth,
+)
+from authserve.transfer.sources import ReadOptions, read_rows
 from tests.passwords.test_foreign_hashes import REAL, VECTORS
 
 UUID = "0190a1b2-0000-7000-8000-000000000001"
 
 
-def load(record: Any, file_format: str, **options: Any) -> LoadedRow:
+def load(record: Any, file_format: str, **options: Any) -> Candidate:
     """Read one record as its source's file, and load it."""
     return load_text(json.dumps([record]), file_format, **options)
 
 
-def load_cells(record: dict[str, str], file_format: str, **options: Any) -> LoadedRow:
+def load_cells(record: dict[str, str], file_format: str, **options: Any) -> Candidate:
     text = io.StringIO()
     writer = csv.DictWriter(text, record)
     writer.writeheader()
@@ -40,14 +45,14 @@ def load_text(
     salt: str = "",
     load: LoadOptions | None = None,
     **options: Any,
-) -> LoadedRow:
+) -> Candidate:
     chosen = ReadOptions(file_format=file_format, **options)
-    (row,) = read_rows(io.BytesIO(text.encode()), chosen, report=lambda _: None)
+    (row,) = read_rows(io.BytesIO(text.encode()), chosen, on_ignored=lambda _: None)
     assert row.fault is None, row.fault
-    return load_row(row.values, load or LoadOptions(flask_security_salt=salt))
+    return load_row(row, load or LoadOptions(flask_security_salt=salt))
 
 
-def verifies(row: LoadedRow, password: str, salt: str = "") -> bool:
+def verifies(row: Candidate, password: str, salt: str = "") -> bool:
     assert row.user.password_hash is not None
     return parse_hash(row.user.password_hash, flask_security_salt=salt).check(password.encode())
 
@@ -305,7 +310,9 @@ def test_a_record_of_another_shape_is_refused_alone() -> None:
     text = json.dumps([7, {"id": "1", "email": "a@b.c", "credentials": [credential]}])
     rows = list(
         read_rows(
-            io.BytesIO(text.encode()), ReadOptions(file_format="keycloak"), report=lambda _: None
+            io.BytesIO(text.encode()),
+            ReadOptions(file_format="keycloak"),
+            on_ignored=lambda _: None,
         )
     )
     assert [row.fault for row in rows] == ["not a row of keycloak"] * 2

@@ -4,8 +4,7 @@ import pytest
 
 from authserve.passwords.hasher import PasswordHasher
 from authserve.settings.model import PasswordCost
-from authserve.transfer.errors import UnusableRowError
-from authserve.transfer.policy import usable_hash
+from authserve.transfer.rows import UnusableRowError, usable_hash
 from tests.passwords.test_foreign_hashes import EXPENSIVE, REAL, VECTORS
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
