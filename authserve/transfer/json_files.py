@@ -13,6 +13,18 @@ CHUNK_LENGTH = 64 * 1024
 """The minimum of characters that are read at once."""
 
 _NO_OBJECT = "not a JSON object of this format"
+_REPEATED_KEY = "an object has the same key twice"
+
+
+class _RepeatedKeyError(Exception):
+    """An object has the same key twice, so it is not clear which value is meant."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RepeatedKeyError
+    return found
 
 
 def read_ndjson(text: TextFile, first: str) -> Iterator[RawRow]:
@@ -44,7 +56,9 @@ def _parse_line(text: TextFile, content: str) -> tuple[Any, str | None]:
     if not text.is_decoded(content):
         return None, text.encoding_fault
     try:
-        return json.loads(content), None
+        return json.loads(content, object_pairs_hook=_unique), None
+    except _RepeatedKeyError:
+        return None, _REPEATED_KEY
     except (ValueError, RecursionError):
         return None, _NO_OBJECT
 
@@ -56,24 +70,34 @@ def read_array(text: TextFile, first: str, *, wrapper: str) -> Iterator[RawRow]:
         TransferFileError: the file is not JSON, or has no such array.
     """
     document = _Document(text, first)
-    if document.next_mark() == "{":
+    is_wrapped = document.next_mark() == "{"
+    if is_wrapped:
         document.enter(wrapper)
-    number = 0
     document.take("[")
-    while document.next_mark() != "]":
-        number, line = number + 1, document.line
-        values = document.decode()
-        fault = None if document.is_decoded else text.encoding_fault
+    for number, line, values in _read_elements(document):
         yield RawRow(
             number=number,
             line=line,
-            place=f"entry {number}",
+            place=f"entry {number} (line {line})",
             position=text.position(),
             values=values,
-            fault=fault,
+            fault=None if document.is_decoded else text.encoding_fault,
         )
-        if document.next_mark() != "]":
+    document.take("]")
+    if not is_wrapped:
+        document.require_end()
+
+
+def _read_elements(document: "_Document") -> Iterator[tuple[int, int, Any]]:
+    """Yield the number, the line and the value of each element."""
+    number, mark = 0, document.next_mark()
+    while mark != "]":
+        number += 1
+        yield number, document.line, document.decode()
+        mark = document.next_mark()
+        if mark != "]":
             document.take(",")
+            document.next_mark()
 
 
 class _Document:
@@ -86,7 +110,7 @@ class _Document:
         self._text = text
         self._buffer = first
         self._at = 0
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
     def enter(self, member: str) -> None:
         """Skip the members of an object up to the array of `member`.
@@ -107,6 +131,22 @@ class _Document:
 
     def next_mark(self) -> str:
         """Return the next character that is not white space, without taking it."""
+        mark = self._find_mark()
+        if not mark:
+            raise TransferFileError(f"line {self.line}: the file ends too early")
+        return mark
+
+    def require_end(self) -> None:
+        """Refuse a file with text after its array, such as a second array.
+
+        Raises:
+            TransferFileError: text follows.
+        """
+        if self._find_mark():
+            raise TransferFileError(f"line {self.line}: text follows after the list")
+
+    def _find_mark(self) -> str:
+        """Skip white space; return the next character, or an empty string at the end."""
         while True:
             rest = self._buffer[self._at : self._at + 1]
             if rest and not rest.isspace():
@@ -114,7 +154,7 @@ class _Document:
             if rest:
                 self._advance(self._at + 1)
             elif not self._fill():
-                raise TransferFileError(f"line {self.line}: the file ends too early")
+                return ""
 
     def take(self, mark: str) -> None:
         """Take the next character, which must be `mark`."""
@@ -135,10 +175,16 @@ class _Document:
                     return value
             except RecursionError as error:
                 raise TransferFileError(f"line {self.line}: nested too deeply") from error
+            except _RepeatedKeyError as error:
+                raise TransferFileError(f"line {self.line}: {_REPEATED_KEY}") from error
             except ValueError as error:
+                line = self._line_of(error)
                 if not self._fill():
-                    reason = f"line {self.line}: no JSON from here on"
-                    raise TransferFileError(reason) from error
+                    raise TransferFileError(f"line {line}: no JSON from here on") from error
+
+    def _line_of(self, error: ValueError) -> int:
+        position = getattr(error, "pos", self._at)
+        return self.line + self._buffer.count("\n", self._at, position)
 
     def _advance(self, end: int) -> None:
         self.line += self._buffer.count("\n", self._at, end)

@@ -43,7 +43,7 @@ def test_a_long_list_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"email": f"user{n}@example.com", "n": [1.5, n, "]}"]} for n in range(200)]
     found = read(json.dumps(rows, indent=1).encode(), "authserve")
     assert values(found) == rows
-    assert [found[1].place, found[1].line, found[199].number] == ["entry 2", 10, 200]
+    assert [found[1].place, found[1].line, found[199].number] == ["entry 2 (line 10)", 10, 200]
 
 
 def test_a_list_may_be_a_member_of_an_object() -> None:
@@ -58,6 +58,13 @@ def test_a_list_may_be_a_member_of_an_object() -> None:
         (b'[{"email": "a"}', "line 1: the file ends too early"),
         (b'[{"email": "a"}\n{"email"', "line 2: no JSON, ',' is needed"),
         (b'[{"email": nope}]', "line 1: no JSON from here on"),
+        (b'[\n{"email":\n nope}]', "line 3: no JSON from here on"),
+        (b"[\n{},\n]", "line 3: no JSON from here on"),
+        (b"[\n{}\n{}]", "line 3: no JSON, ',' is needed"),
+        (b"[\n{}]\n[]", "line 3: text follows after the list"),
+        (b"[\n{}]\n{}", "line 3: text follows after the list"),
+        (b'[\n{"email": "a", "email": "b"}]', "line 2: an object has the same key twice"),
+        (b'[{"email": ' + b"9" * 5_000 + b"}]", "line 1: no JSON from here on"),
         (b"[" * 100_000, "nested too deeply"),
         (b"email\na@example.com\n", "line 1 is no JSON object"),
     ],
@@ -65,6 +72,25 @@ def test_a_list_may_be_a_member_of_an_object() -> None:
 def test_a_file_that_is_no_json_is_named(content: bytes, message: str) -> None:
     with pytest.raises(TransferFileError, match=message):
         read(content, "authserve")
+
+
+def test_a_line_with_the_same_key_twice_is_refused_alone() -> None:
+    first, second = read(b'{"email": "a", "email": "b"}\n{"email": "c"}\n', "authserve")
+    assert (first.values, first.fault) == (None, "an object has the same key twice")
+    assert second.values == {"email": "c"}
+
+
+def test_text_may_follow_a_list_that_is_a_member() -> None:
+    (row,) = read(b'{"users": [{"id": "1"}], "roles": []}', "keycloak")
+    assert row.values["source_id"] == "1"
+
+
+def test_a_row_of_csv_is_named_by_its_first_line() -> None:
+    first, second = read(b'email,display_name\na@b.c,"two\nlines"\n\nd@e.f,\n')
+    assert [(row.number, row.line, row.place) for row in (first, second)] == [
+        (1, 2, "line 2"),
+        (2, 5, "line 5"),
+    ]
 
 
 def test_an_object_without_accounts_is_named() -> None:
