@@ -24,12 +24,13 @@ from authserve.rbac.cli import roles_group
 from authserve.sessions.cli import sessions_group
 from authserve.sessions.revoke import purge_dead_sessions
 from authserve.settings.model import SETTINGS
-from authserve.transfer.cli import export_command, import_command
+from authserve.transfer.cli import export_command, import_command, seed_command
 from authserve.users.released_usernames import purge_released_usernames
 from authserve.verification.tokens import purge_dead_tokens
 from authserve.verification.worker import HANDLERS
 
 users_group.add_command(import_command)
+users_group.add_command(seed_command)
 users_group.add_command(export_command)
 
 COMMANDS = (

@@ -1,7 +1,6 @@
 """`flask users`: accounts from the command line."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +8,6 @@ import click
 from authserve.admin.accounts import UserWithRoles, create_user, list_users, with_roles
 from authserve.admin.administration import invite_again, invite_user, remove_user
 from authserve.admin.schemas import SignInStatusSchema, sign_in_status_document
-from authserve.admin.seed import SeedFileError, check_account, prepare_account, read_rows, seed
 from authserve.admin.sign_in_status import sign_in_status
 from authserve.admin.status_text import describe_status
 from authserve.admin.unlock import RESET_LINK_LIFETIME, issue_reset_link, unlock_user
@@ -27,12 +25,12 @@ from authserve.core.cli import (
     print_line,
     print_result,
     print_rows,
-    progress_bar,
     read_line,
 )
 from authserve.core.errors import ValidationFailedError
 from authserve.http.schemas import user_document
 from authserve.rbac.assignment import grant_role, revoke_role
+from authserve.users.account_input import AccountInput, hash_given_password, parse_account
 from authserve.users.accounts import (
     NewUser,
     User,
@@ -47,7 +45,7 @@ from authserve.users.credentials import is_password_disabled
 from authserve.users.errors import EmailTakenError
 from authserve.verification.requests import INVITATION_LIFETIME, make_invitation_link
 
-users_group = Group("users", help="Accounts: make, show, switch on and off, roles, seed.")
+users_group = Group("users", help="Accounts: create, list, activate, deactivate, roles, import.")
 
 USERS_ARGUMENT = click.argument("users", metavar="USER...", nargs=-1, required=True)
 
@@ -87,17 +85,24 @@ def create(
       flask users create alice@example.com --username alice --role admin --password-stdin
       flask users create bob@example.com
     """
-    given = {
-        "email": email,
-        "username": username,
-        "display_name": display_name,
-        "password": _read_password() if password_stdin else None,
-        "roles": list(roles),
-    }
-    checked = check_account(given)
-    wanted = checked.pop("roles")
-    new = prepare_account(checked)
-    made = create_user(new, roles=wanted, actor=OPERATOR, request=_request("create"))
+    account = parse_account(
+        {
+            "email": email,
+            "username": username,
+            "display_name": display_name,
+            "password": _read_password() if password_stdin else None,
+            "roles": list(roles),
+        }
+    )
+    # The address counts as verified, because the operator confirms it.
+    new = NewUser(
+        email=account.email,
+        username=account.username,
+        display_name=account.display_name,
+        password_hash=hash_given_password(account.password),
+        email_verified=True,
+    )
+    made = create_user(new, roles=account.roles, actor=OPERATOR, request=_request("create"))
     print_document(_document(made))
     if new.password_hash is None:
         link = make_invitation_link(ref_of(made.user), made.user.email)
@@ -218,14 +223,14 @@ def invite(
     if len(addresses) > 1 and (username or display_name):
         raise click.UsageError("--username and --display-name go with one address.")
     given = {"username": username, "display_name": display_name, "roles": list(roles)}
-    accounts = [check_account({"email": address, **given}) for address in addresses]
-    act_on_each(accounts, _invite, name=lambda account: str(account["email"]))
+    accounts = [parse_account({"email": address, **given}) for address in addresses]
+    act_on_each(accounts, _invite, name=lambda account: account.email)
     print_hint("`flask worker` sends the mail.")
 
 
-def _invite(account: dict[str, Any]) -> None:
-    email, roles = account["email"], account["roles"]
-    new = NewUser(**{name: value for name, value in account.items() if name != "roles"})
+def _invite(account: AccountInput) -> None:
+    email, roles = account.email, account.roles
+    new = NewUser(email=email, username=account.username, display_name=account.display_name)
     try:
         made = invite_user(new, roles=roles, actor=OPERATOR, request=_request("invite"))
     except EmailTakenError:
@@ -392,31 +397,6 @@ def revoke(users: tuple[str, ...], role: str, yes: bool) -> None:
         _print_change(f"{user.email} holds: {', '.join(names) or 'no role'}.", user, roles=names)
 
     _on_each(found, act)
-
-
-@users_group.command("seed")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def seed_(file: Path) -> None:
-    """Create the accounts of FILE that do not exist yet; if a row is invalid, create none.
-
-    FILE is a JSON list of objects, or CSV with a header. The columns are email, username,
-    password, display_name and roles; only email is required.
-
-    \b
-    Example:
-      flask users seed docs/examples/users.json
-    """
-    try:
-        rows = read_rows(file)
-        with progress_bar(len(rows), "Hashing passwords") as update:
-            result = seed(rows, on_progress=lambda: update(1))
-    except SeedFileError as error:
-        raise click.ClickException(f"Nothing was written.\n{error}") from error
-    print_result(
-        f"{result.created} made, {result.existing} there already.",
-        created=result.created,
-        existing=result.existing,
-    )
 
 
 def _document(found: UserWithRoles) -> dict[str, Any]:

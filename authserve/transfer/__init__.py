@@ -1,5 +1,5 @@
 """Import and export of accounts, with their password hashes.
 
-Operators use it through `flask users import` and `flask users export`. Begin with
-`import_users.py`; `sources.py` lists the formats of other systems.
+Operators use it through `flask users import`, `flask users seed` and `flask users export`. Begin
+with `import_users.py`; `sources.py` lists the formats of other systems.
 """

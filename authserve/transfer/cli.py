@@ -1,4 +1,4 @@
-"""`flask users import` and `flask users export`."""
+"""`flask users import`, `flask users seed` and `flask users export`."""
 
 import codecs
 import json
@@ -25,6 +25,7 @@ from authserve.transfer.files import TransferFileError
 from authserve.transfer.import_users import ImportOptions, import_users
 from authserve.transfer.results import Counts, Result, RowResult
 from authserve.transfer.rows import FIELDS, LoadOptions, load_row
+from authserve.transfer.seed import read_seed_file, seed_users
 from authserve.transfer.sources import SOURCES, ReadOptions, read_rows
 
 
@@ -200,6 +201,32 @@ def _report(batch: Iterable[RowResult], log: TextIO | None) -> None:
             log.write(json.dumps(result.document, ensure_ascii=False) + "\n")
         elif result.sentence is not None:
             print_hint(result.sentence)
+
+
+@click.command("seed", cls=Command)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_appcontext
+def seed_command(file: Path) -> None:
+    """Create the accounts of FILE that do not exist yet; if a row is invalid, create none.
+
+    FILE is JSON (a list of objects, or one object per line), or CSV with a header. The columns are
+    email, username, password, display_name and roles; only email is required.
+
+    \b
+    Example:
+      flask users seed docs/examples/users.json
+    """
+    try:
+        rows = read_seed_file(file)
+        with progress_bar(len(rows), "Hashing passwords") as update:
+            result = seed_users(rows, on_progress=lambda: update(1))
+    except TransferFileError as error:
+        raise click.ClickException(f"Nothing was written.\n{error}") from error
+    print_result(
+        f"{result.created} made, {result.existing} there already.",
+        created=result.created,
+        existing=result.existing,
+    )
 
 
 @click.command("export", cls=Command)

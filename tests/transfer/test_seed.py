@@ -12,14 +12,10 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 import config
-from authserve.admin.seed import (
-    DEMO_PASSWORD_PREFIX,
-    Row,
-    SeedFileError,
-    SeedResult,
-    read_rows,
-    seed,
-)
+from authserve.transfer.files import RawRow, TransferFileError
+from authserve.transfer.seed import SeedResult, read_seed_file, seed_users
+from authserve.users.account_input import DEMO_PASSWORD_PREFIX
+from authserve.users.errors import EmailTakenError
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, login
 from tests.support.marks import both_databases
@@ -93,7 +89,7 @@ def test_both_examples_hold_the_same() -> None:
     assert in_json == in_csv
 
 
-def test_whoever_is_in_the_example_can_sign_in(app: Flask, runner: FlaskCliRunner) -> None:
+def test_the_accounts_of_the_example_can_sign_in(app: Flask, runner: FlaskCliRunner) -> None:
     runner.invoke(args=["users", "seed", str(EXAMPLES / "users.json")])
     rows = [row for row in json.loads((EXAMPLES / "users.json").read_text()) if "password" in row]
     assert len(rows) == 7
@@ -117,7 +113,7 @@ def test_a_second_run_adds_what_is_new_and_leaves_the_rest(
     ]
 
 
-def test_an_empty_list_makes_nobody(seed_text: Seed) -> None:
+def test_an_empty_list_creates_no_account(seed_text: Seed) -> None:
     for text, name in (("[]", "a.json"), (" [ ]\n", "b.json"), ("email\n", "c.csv")):
         assert seed_text(text, name=name).stdout == "0 made, 0 there already.\n"
 
@@ -147,10 +143,14 @@ def test_the_same_is_meant_however_it_is_written(tmp_path: Path, name: str, text
     assert set(row.values) - {"username"} == {"email", "display_name"}
 
 
-def read(folder: Path, text: str | bytes, *, name: str = "users.json") -> list[Row]:
+def read(folder: Path, text: str | bytes, *, name: str = "users.json") -> list[RawRow]:
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_rows(path)
+    return read_seed_file(path)
+
+
+def row(line: int, **values: object) -> RawRow:
+    return RawRow(number=line, line=line, place=f"line {line}", position=0, values=values)
 
 
 @pytest.mark.parametrize("roles", ["admin user", "admin,user", "admin; user", " admin  user "])
@@ -172,9 +172,11 @@ def test_each_account_is_audited(seed_rows: Seed, context: None) -> None:
 
 
 def test_progress_is_told_for_each_password(context: None) -> None:
-    rows = [Row(line, {"email": f"user{line}@example.com"}) for line in range(1, 4)]
+    rows = [row(line, email=f"user{line}@example.com") for line in range(1, 4)]
     told: list[None] = []
-    assert seed(rows, on_progress=lambda: told.append(None)) == SeedResult(created=3, existing=0)
+    assert seed_users(rows, on_progress=lambda: told.append(None)) == SeedResult(
+        created=3, existing=0
+    )
     assert len(told) == 3
 
 
@@ -196,14 +198,12 @@ def test_it_tells_the_faults_of_all_rows_by_line_and_writes_none(
     )
     assert_refused(
         result,
-        f"line 3: {NOT_AN_ADDRESS}",
-        "line 3: username: 3 to 32 letters, digits, dots, hyphens or underscores, with a letter "
-        "or digit at both ends.",
-        "line 4: password: Use at least 8 characters. Below 15 characters, use an upper-case "
-        "letter, a lower-case letter and a digit.",
-        "line 5: roles: There is no role 'king'.",
-        "line 5: roles: There is no role 'queen'.",
-        "line 6: email: Missing data for required field.",
+        f"entry 2 (line 3): {NOT_AN_ADDRESS}; username: 3 to 32 letters, digits, dots, hyphens or "
+        "underscores, with a letter or digit at both ends.",
+        "entry 3 (line 4): password: Use at least 8 characters. Below 15 characters, use an "
+        "upper-case letter, a lower-case letter and a digit.",
+        "entry 4 (line 5): roles: there is no 'king'; roles: there is no 'queen'",
+        "entry 5 (line 6): email: Missing data for required field.",
     )
     assert users(runner) == []
 
@@ -221,8 +221,8 @@ OTHER_FORMS: list[tuple[object, str]] = [
     ({"email": "a@example.com", "roles": "admin"}, "roles: Not a valid list."),
     ({"email": "a@example.com", "roles": [1]}, "roles.0: Not a valid string."),
     ({"email": "a@example.com", "is_active": True}, "is_active: Unknown field."),
-    ({"email": "b@example.com", "roles": ["NUL \x00"]}, "roles: There is no role 'NUL \\x00'."),
-    ({"email": "c@example.com", "roles": ["\ud800"]}, "roles: There is no role '\\ud800'."),
+    ({"email": "b@example.com", "roles": ["NUL \x00"]}, "roles: there is no 'NUL \\x00'"),
+    ({"email": "c@example.com", "roles": ["\ud800"]}, "roles: there is no '\\ud800'"),
     ({"email": "\ud800@example.com"}, NOT_AN_ADDRESS),
     ({"email": "a@example.com", "display_name": "\x00"}, "display_name: No control characters."),
 ]
@@ -230,32 +230,43 @@ OTHER_FORMS: list[tuple[object, str]] = [
 
 def test_rows_of_another_form_are_refused(runner: FlaskCliRunner, seed_rows: Seed) -> None:
     result = seed_rows({"email": "good@example.com"}, *(row for row, _ in OTHER_FORMS))
-    faults = [f"line {line}: {fault}" for line, (_, fault) in enumerate(OTHER_FORMS, start=3)]
+    faults = [
+        f"entry {number} (line {number + 1}): {fault}"
+        for number, (_, fault) in enumerate(OTHER_FORMS, start=2)
+    ]
     assert_refused(result, *faults)
     assert users(runner) == []
 
 
-def test_repetitions_are_refused_by_canonical_form(seed_rows: Seed) -> None:
+def test_repetitions_are_refused_by_canonical_form(seed_rows: Seed, context: None) -> None:
     result = seed_rows(
         {"email": "alice@example.com", "username": "alice"},
         {"email": "ALICE@example.com"},
         {"email": "bob@example.com", "username": "Alice"},
     )
+    twice = {"email": "carol@example.com"}
+    make_user("carol")
+    assert_refused(
+        seed_rows(twice, twice),
+        "entry 2 (line 3): email: entry 1 (line 2) of the file has the same",
+    )
     assert_refused(
         result,
-        "line 3: email: Line 2 has it already.",
-        "line 4: username: Line 2 has it already.",
+        "entry 2 (line 3): email: entry 1 (line 2) of the file has the same",
+        "entry 3 (line 4): username: entry 1 (line 2) of the file has the same",
     )
 
 
-def test_a_username_of_another_account_is_refused(
+def test_a_row_of_an_existing_account_is_checked_like_a_new_one(
     runner: FlaskCliRunner, seed_rows: Seed, context: None
 ) -> None:
     make_user("alice")
     make_user("bob")
-    taken = "username: Another account uses it."
-    assert_refused(seed_rows({"email": "new@example.com", "username": "Alice"}), f"line 2: {taken}")
-    assert_refused(seed_rows({"email": "bob@example.com", "username": "alice"}), f"line 2: {taken}")
+    taken = "entry 1 (line 2): username: another account uses it"
+    assert_refused(seed_rows({"email": "new@example.com", "username": "Alice"}), taken)
+    assert_refused(seed_rows({"email": "bob@example.com", "username": "alice"}), taken)
+    king = seed_rows({"email": "bob@example.com", "roles": ["king"]})
+    assert_refused(king, "entry 1 (line 2): roles: there is no 'king'")
     own = seed_rows({"email": "alice@example.com", "username": "alice"})
     assert own.stdout == "0 made, 1 there already.\n"
     assert len(users(runner)) == 2
@@ -265,14 +276,14 @@ def test_a_username_of_another_account_is_refused(
 def test_an_account_that_appears_meanwhile_leaves_nothing_half_written(
     runner: FlaskCliRunner, context: None
 ) -> None:
-    """The file is fine; before it is written, somebody else takes a username of it."""
+    """The file is valid; before it is written, another process takes one of its usernames."""
     rows = [
-        Row(1, {"email": "first@example.com"}),
-        Row(2, {"email": "alice@elsewhere.example", "username": "alice"}),
+        row(1, email="first@example.com"),
+        row(2, email="alice@elsewhere.example", username="alice"),
     ]
     taken = iter([lambda: make_user("alice"), lambda: None])
-    with pytest.raises(Exception, match="Another account uses this username"):
-        seed(rows, on_progress=lambda: next(taken)())
+    with pytest.raises(EmailTakenError, match="Another account took this meanwhile"):
+        seed_users(rows, on_progress=lambda: next(taken)())
     assert [user["email"] for user in users(runner)] == ["alice@example.com"]
 
 
@@ -280,12 +291,12 @@ def test_a_malformed_file_is_told_and_writes_nothing(
     runner: FlaskCliRunner, seed_text: Seed
 ) -> None:
     result = seed_text('[\n{"email": "a@example.com"},\noops]')
-    assert_refused(result, "line 3: Not JSON from here on: Expecting value.")
+    assert_refused(result, "line 3: no JSON from here on")
     assert users(runner) == []
 
 
 def fault_of(folder: Path, text: str | bytes, *, name: str = "users.json") -> str:
-    with pytest.raises(SeedFileError) as caught:
+    with pytest.raises(TransferFileError) as caught:
         read(folder, text, name=name)
     return str(caught.value)
 
@@ -293,52 +304,53 @@ def fault_of(folder: Path, text: str | bytes, *, name: str = "users.json") -> st
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "line 1: A JSON list of objects needs '[' here."),
-        ("{}", "line 1: A JSON list of objects needs '[' here."),
-        ("[", "line 1: Not JSON from here on: Expecting value."),
-        ("[\n{}\n", "line 3: A JSON list of objects needs ',' here."),
-        ("[\n{}\n{}]", "line 3: A JSON list of objects needs ',' here."),
-        ("[\n{},\n]", "line 3: JSON allows no comma before the last bracket."),
-        ("[\n{}]\n[]", "line 3: Nothing may follow the list."),
-        ('[\n{"email":\n a}]', "line 3: Not JSON from here on: Expecting value."),
-        (
-            '[\n{"email": "a", "email": "b"}]',
-            "line 2: Not the JSON of an account: an object has the same key twice.",
-        ),
+        ("email\n", "line 1 is no JSON object, and 'authserve' needs JSON"),
+        ("[", "line 1: the file ends too early"),
+        ("[\n{},\n]", "line 3: no JSON from here on"),
+        ("[\n{}]\n[]", "line 3: text follows after the list"),
+        ('[\n{"email": "a", "email": "b"}]', "line 2: an object has the same key twice"),
+        ("[" * 100_000, "line 1: nested too deeply"),
     ],
 )
 def test_malformed_json_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
     assert fault_of(tmp_path, text) == fault
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '[{"email": ' + "9" * 5_000 + "}]"])
-def test_monstrous_json_is_refused(tmp_path: Path, text: str) -> None:
-    assert fault_of(tmp_path, text).startswith("line 1: Not the JSON of an account: ")
+def test_an_empty_json_file_is_refused(tmp_path: Path) -> None:
+    for text in ("", " \n"):
+        assert fault_of(tmp_path, text) == "the file is empty"
 
 
-HEADER = (
-    "line 1: The header has to name email, and may name each of: email, username, password, "
-    "display_name, roles."
-)
+FIELDS = "email, username, password, display_name, roles"
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", HEADER),
-        ("username\nalice\n", HEADER),
-        ("email;username\na@example.com;alice\n", HEADER),
-        ("email,phone\na@example.com,1\n", HEADER),
-        ("email,email\na@example.com,b@example.com\n", HEADER),
-        ("Email\na@example.com\n", HEADER),
-        ("email\na@example.com,alice\n", "line 2: More values than columns."),
-        ('email\n"a@example.com\n', "line 2: Not CSV from here on: unexpected end of data."),
-        ('"email', "line 1: Not CSV from here on: unexpected end of data."),
-        ('email\n"a"@example.com\n', "line 2: Not CSV from here on: ',' expected after '\"'."),
+        ("", "the file is empty"),
+        ("username\nalice\n", "the header has no column for email; it has: username"),
+        ("email,phone\na@example.com,1\n", f"no field is named 'phone'; the fields are {FIELDS}"),
+        ("email,pasword\na@b.c,1\n", f"no field is named 'pasword'; the fields are {FIELDS}"),
+        ("email,email\na@example.com,b@example.com\n", "the header has two columns for email"),
+        ('email\n"a@example.com\n', "line 2 is not CSV: unexpected end of data"),
+        ('"email', "line 1 is not CSV: unexpected end of data"),
+        ('email\n"a"@example.com\n', "line 2 is not CSV: ',' expected after '\"'"),
     ],
 )
 def test_malformed_csv_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
     assert fault_of(tmp_path, text, name="users.csv") == fault
+
+
+def test_a_row_of_too_many_values_refuses_the_file(seed_text: Seed) -> None:
+    result = seed_text("email\nb@example.com\na@example.com,alice\n", name="users.csv")
+    assert_refused(result, "line 3: more values than columns")
+
+
+@pytest.mark.parametrize("text", ["Email\na@example.com\n", "email;username\na@example.com;\n"])
+def test_a_header_is_read_as_by_an_import(tmp_path: Path, text: str) -> None:
+    assert [row.values for row in read(tmp_path, text, name="a.csv")] == [
+        {"email": "a@example.com"}
+    ]
 
 
 def test_a_row_of_a_csv_is_known_by_its_first_line(tmp_path: Path) -> None:
@@ -349,12 +361,12 @@ def test_a_row_of_a_csv_is_known_by_its_first_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["users.json", "users.csv"])
 @pytest.mark.parametrize("text", [b"\xff\xfe[\x00]\x00", "email\nzoé@x".encode("latin-1")])
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, name: str, text: bytes) -> None:
-    assert fault_of(tmp_path, text, name=name) == "line 1: The file is not UTF-8."
+    assert fault_of(tmp_path, text, name=name) == "the file is not UTF-8"
 
 
 @pytest.mark.parametrize("name", ["users.txt", "users", "users.json.bak"])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
-    fault = "line 1: Name the file .json or .csv, after what it holds."
+    fault = "the file's name must end in .json or .csv, after its content"
     assert fault_of(tmp_path, "[]", name=name) == fault
 
 
@@ -369,7 +381,7 @@ def test_production_refuses_the_passwords_of_the_example(make_app: Callable[...,
     production = make_app(app_env="production").test_cli_runner(capture="fd")
     result = production.invoke(args=["users", "seed", str(EXAMPLES / "users.json")])
     told = "password: The passwords of the example file are public; production does not take them."
-    assert_refused(result, *(f"line {line}: {told}" for line in range(2, 9)))
+    assert_refused(result, *(f"entry {n} (line {n + 1}): {told}" for n in range(1, 8)))
     assert users(production) == []
 
     args = ["users", "create", "alice@example.com", "--password-stdin"]
