@@ -4,6 +4,8 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations_group
 
+# These modules add their commands to `users_group`.
+from authserve.admin import cli_new_accounts, cli_sign_in  # noqa: F401
 from authserve.admin.cli import users_group
 from authserve.audit.cli import audit_group
 from authserve.audit.worker import JOBS

@@ -1,5 +1,5 @@
 """Administration of other users' accounts, through the API and the `flask users` command.
 
-Operators and administrators use it. Begin with `administration.py`; `sign_in_status.py` explains
+Operators and administrators use it. Begin with `administration.py`; `sign_in_support.py` explains
 why a user can or cannot sign in.
 """

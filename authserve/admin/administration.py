@@ -1,24 +1,27 @@
-"""Use cases of administrators on other users' accounts.
+"""Use cases of administrators and operators on other users' accounts.
 
 An administrator must not act on a user who holds a permission that the administrator lacks. The
 check runs while the user's row is locked, so a concurrent change cannot bypass it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from authserve.admin.accounts import UserWithRoles
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import (
     assign_initial_roles,
+    holders_of,
     require_may_act_on,
     require_may_grant,
+    require_role,
     roles_of,
+    roles_of_many,
     set_roles,
 )
 from authserve.rbac.policy import USER_ROLE
@@ -39,6 +42,7 @@ from authserve.users.accounts import (
     update_profile,
 )
 from authserve.users.errors import AlreadyActiveError, OwnAccountError
+from authserve.users.lists import Position, UserFilters, page_of_users, position_of
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import (
     cancel_pending,
@@ -46,6 +50,16 @@ from authserve.verification.requests import (
     notify_of_changed_email,
     request_by_address,
 )
+
+PAGE_SIZE = 200  # Accounts read by one statement (chosen).
+
+
+@dataclass(frozen=True, slots=True)
+class UserWithRoles:
+    """An account and the names of its roles."""
+
+    user: User
+    roles: Sequence[str]
 
 
 class AccountChanges(ProfileChanges, total=False):
@@ -64,6 +78,54 @@ class AccountChanges(ProfileChanges, total=False):
 
 _FOR_OTHERS_ONLY = frozenset({"email", "email_verified", "is_active"})
 """The changes that administrators cannot make to their own account here."""
+
+
+def with_roles(user: User) -> UserWithRoles:
+    """Return the account with the names of its roles."""
+    return UserWithRoles(user, roles_of(user.id))
+
+
+def list_users(
+    *, role: str | None = None, is_active: bool | None = None
+) -> Iterator[UserWithRoles]:
+    """Yield every matching account, oldest first, in bounded memory.
+
+    Raises:
+        RoleNotFoundError: the role does not exist.
+    """
+    if role is not None:
+        require_role(role)
+    ids = None if role is None else holders_of(role)
+    filters = UserFilters(is_active=is_active, ids=ids)
+    after: Position | None = None
+    while users := page_of_users(filters, after=after, limit=PAGE_SIZE):
+        held = roles_of_many([user.id for user in users])
+        for user in users:
+            yield UserWithRoles(user, held[user.id])
+        after = position_of(users[-1])
+
+
+def create_user(
+    new: NewUser, *, roles: Iterable[str], actor: Actor, request: RequestInfo
+) -> UserWithRoles:
+    """Create an account for another person; it always gets the role `user` too.
+
+    Raises:
+        EmailTakenError, UsernameTakenError: another account has the address or username.
+        RoleNotFoundError: one of the roles does not exist.
+    """
+    names = sorted({USER_ROLE, *roles})
+    with transaction():
+        user = add_user(new)
+        assign_initial_roles(ref_of(user), names)
+        emit(
+            AuditAction.USER_CREATED,
+            actor=actor,
+            subject=ref_of(user),
+            request=request,
+            details={"roles": names},
+        )
+    return UserWithRoles(user, names)
 
 
 def invite_user(

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from flask import Response, stream_with_context
 
-from authserve.admin.accounts import UserWithRoles, with_roles
 from authserve.admin.administration import (
     AccountChanges,
+    UserWithRoles,
     change_account,
     change_roles,
     end_all_sessions,
@@ -16,6 +16,7 @@ from authserve.admin.administration import (
     invite_user,
     remove_user,
     trigger_password_reset,
+    with_roles,
 )
 from authserve.admin.personal_data import export_personal_data
 from authserve.admin.schemas import (
@@ -28,7 +29,7 @@ from authserve.admin.schemas import (
     UserQuerySchema,
     sign_in_status_document,
 )
-from authserve.admin.sign_in_status import sign_in_status
+from authserve.admin.sign_in_support import sign_in_status
 from authserve.core.errors import InsufficientPermissionsError
 from authserve.http.authentication import (
     current_actor,

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from authserve.admin.sign_in_status import SignInObstacle, SignInStatus
+from authserve.admin.sign_in_support import SignInObstacle, SignInStatus
 from authserve.auth.policy import SignInFailure
 from authserve.core.identifiers import EMAIL_MAX_LENGTH, canonical_domain
 from authserve.http.fields import (

@@ -10,9 +10,9 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from sqlalchemy import update
 
-from authserve.admin import accounts
-from authserve.admin.sign_in_status import SignInObstacle
-from authserve.admin.status_text import FAILURES, OBSTACLES
+from authserve.admin import administration
+from authserve.admin.cli_sign_in import FAILURES, OBSTACLES
+from authserve.admin.sign_in_support import SignInObstacle
 from authserve.auth.policy import SignInFailure
 from authserve.core.actor import UserRef
 from authserve.core.ids import new_id
@@ -199,7 +199,7 @@ def test_list_narrows(run: Run, alice: UserRef, only_admin: UserRef) -> None:
 
 
 def test_list_goes_on_past_a_page(run: Run, context: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "PAGE_SIZE", 2)
+    monkeypatch.setattr(administration, "PAGE_SIZE", 2)
     names = [f"user{number}" for number in range(5)]
     for name in names:
         make_user(name)

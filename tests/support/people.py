@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from authserve.admin.accounts import create_user
+from authserve.admin.administration import create_user
 from authserve.core.actor import VISITOR, RequestInfo, UserRef
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.accounts import NewUser, ref_of

@@ -1,4 +1,4 @@
-"""The sign-in status: all facts that decide if a user can sign in."""
+"""Support for users who cannot sign in: the reasons, the end of a block, a reset link."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,23 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from authserve.audit.listing import RecordedFailure, find_last_sign_in_failures
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
 from authserve.outbox.inspect import find_messages_of
-from authserve.ratelimit.throttle import find_block_end
-from authserve.ratelimit.throttle_keys import identifier_key
+from authserve.ratelimit.throttle import end_blocks, find_block_end
+from authserve.ratelimit.throttle_keys import ThrottleKey, account_key, identifier_key
+from authserve.rbac.assignment import require_may_act_on
 from authserve.sessions.listing import count_live_sessions
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import User, get_user, ref_of
+from authserve.users.accounts import User, get_user, lock_user, ref_of
 from authserve.users.credentials import is_password_disabled
-from authserve.verification.requests import topics_of
+from authserve.users.errors import AccountDisabledError
+from authserve.verification.policy import LIFETIMES, Purpose
+from authserve.verification.requests import make_reset_link, topics_of
+
+RESET_LINK_LIFETIME = LIFETIMES[Purpose.RESET_PASSWORD]
 
 LAST_FAILURES = 10
 LAST_MAILS = 10
@@ -90,5 +99,45 @@ def _throttled_until(user: User) -> datetime | None:
 
     Blocks on an IP address or a known device are not found: the client is not known here.
     """
-    identifiers = [name for name in (user.email, user.username) if name]
-    return find_block_end([identifier_key(name) for name in identifiers])
+    return find_block_end(_identifier_keys(user))
+
+
+def _identifier_keys(user: User) -> list[ThrottleKey]:
+    return [identifier_key(name) for name in (user.email, user.username) if name]
+
+
+def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """End the login throttle's blocks on a user's email address, username and account.
+
+    A disabled password stays disabled until it is replaced by a new one
+    (NIST SP 800-63B-4 §3.2.2).
+
+    Raises:
+        UserNotFoundError: the account does not exist.
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
+    """
+    with transaction():
+        user = lock_user(user_id)
+        require_may_act_on(actor, user_id)
+        end_blocks([*_identifier_keys(user), account_key(user_id)])
+        emit(AuditAction.USER_UNLOCKED, actor=actor, subject=ref_of(user), request=request)
+
+
+def issue_reset_link(user_id: UUID, *, actor: Actor, request: RequestInfo) -> str:
+    """Return a link to set a new password, to hand over without mail.
+
+    Older reset links stop working at once. The user's sessions end when the link is used.
+
+    Raises:
+        UserNotFoundError: the account does not exist.
+        InsufficientPermissionsError: the user holds a permission that the actor lacks.
+        AccountDisabledError: the account is deactivated, so the link would not work.
+    """
+    with transaction():
+        user = lock_user(user_id)
+        require_may_act_on(actor, user_id)
+        if not user.is_active:
+            raise AccountDisabledError
+        link = make_reset_link(ref_of(user), user.email)
+        emit(AuditAction.USER_RESET_LINK_MADE, actor=actor, subject=ref_of(user), request=request)
+    return link

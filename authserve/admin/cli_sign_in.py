@@ -1,11 +1,100 @@
-"""A sign-in status in sentences, for the operator at the command line."""
+"""`flask users why`, `unlock` and `reset-link`: help for users who cannot sign in."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from authserve.admin.sign_in_status import SignInObstacle, SignInStatus
+from authserve.admin.cli import (
+    USERS_ARGUMENT,
+    find_users,
+    on_each,
+    print_change,
+    request_of,
+    users_group,
+)
+from authserve.admin.schemas import SignInStatusSchema, sign_in_status_document
+from authserve.admin.sign_in_support import (
+    RESET_LINK_LIFETIME,
+    SignInObstacle,
+    SignInStatus,
+    issue_reset_link,
+    sign_in_status,
+    unlock_user,
+)
 from authserve.auth.policy import SignInFailure
+from authserve.core.actor import OPERATOR
+from authserve.core.cli import is_json, print_document, print_hint, print_line
 from authserve.core.clock import to_rfc3339
+from authserve.users.accounts import User
+from authserve.users.credentials import is_password_disabled
+
+
+@users_group.command()
+@USERS_ARGUMENT
+def why(users: tuple[str, ...]) -> None:
+    """Explain why users can or cannot sign in; `-` reads them from standard input.
+
+    Blocks on a client's IP address or on a known device are not shown.
+
+    \b
+    Examples:
+      flask users why alice
+      flask users why alice@example.com --json
+    """
+    found = find_users(users)
+    for user in found:
+        status = sign_in_status(user.id)
+        if is_json():
+            document = SignInStatusSchema().dump(sign_in_status_document(status))
+            identity = {"id": str(user.id), "email": user.email}
+            print_document({**identity, **document}, is_one_of_many=len(found) > 1)
+        else:
+            for line in describe_status(user.email, status):
+                print_line(line)
+
+
+@users_group.command()
+@USERS_ARGUMENT
+def unlock(users: tuple[str, ...]) -> None:
+    """End the login throttle's blocks on accounts; `-` reads the accounts from standard input.
+
+    Blocks on a client's IP address stay. A password that was disabled after a hundred wrong
+    attempts stays disabled: its owner needs a new one, see `flask users reset-link`.
+
+    \b
+    Example:
+      flask users unlock alice
+    """
+
+    def act(user: User) -> None:
+        unlock_user(user.id, actor=OPERATOR, request=request_of("unlock"))
+        print_change(f"No block is on {user.email} any more.", user, is_throttled=False)
+        if is_password_disabled(user.failed_sign_ins):
+            print_hint(f"Its password is switched off. See: flask users why {user.email}")
+
+    on_each(find_users(users), act)
+
+
+@users_group.command("reset-link")
+@USERS_ARGUMENT
+def reset_link(users: tuple[str, ...]) -> None:
+    """Print links to set a new password, for users who cannot receive mail.
+
+    Each link works once and ends all sessions when it is used. Older reset links stop working.
+    Give a link only to the owner of the account.
+
+    \b
+    Example:
+      flask users reset-link alice@example.com
+    """
+    minutes = int(RESET_LINK_LIFETIME.total_seconds()) // 60
+
+    def act(user: User) -> None:
+        link = issue_reset_link(user.id, actor=OPERATOR, request=request_of("reset-link"))
+        print_change(f"{user.email}: {link}", user, link=link, lifetime_minutes=minutes)
+
+    on_each(find_users(users), act)
+    print_hint(f"A link is good once, within {minutes} minutes.")
+
 
 OBSTACLES: Mapping[SignInObstacle, str] = {
     SignInObstacle.ACCOUNT_DISABLED: (
