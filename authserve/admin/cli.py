@@ -142,7 +142,7 @@ def deactivate_(users: tuple[str, ...], yes: bool) -> None:
     """
     found = find_users(users)
     if len(found) > 1:
-        confirm(f"This locks {len(found)} people out. Go on?", yes=yes)
+        confirm(f"This deactivates {len(found)} accounts. Continue?", yes=yes)
 
     def act(user: User) -> None:
         deactivate(user.id, actor=OPERATOR, request=request_of("deactivate"))
@@ -166,7 +166,7 @@ def delete(users: tuple[str, ...], yes: bool) -> None:
     """
     found = find_users(users)
     names = found[0].email if len(found) == 1 else f"{len(found)} accounts"
-    confirm(f"This deletes {names} for good. Go on?", yes=yes)
+    confirm(f"This deletes {names} permanently. Continue?", yes=yes)
 
     def act(user: User) -> None:
         remove_user(user.id, actor=OPERATOR, request=request_of("delete"))
@@ -209,7 +209,7 @@ def revoke(users: tuple[str, ...], role: str, yes: bool) -> None:
     """
     found = find_users(users)
     if len(found) > 1:
-        confirm(f"This takes the role {role} from {len(found)} people. Go on?", yes=yes)
+        confirm(f"This revokes the role {role} from {len(found)} users. Continue?", yes=yes)
 
     def act(user: User) -> None:
         names = revoke_role(ref_of(user), role, actor=OPERATOR, request=request_of("revoke"))

@@ -73,7 +73,7 @@ def _read_password() -> str:
     """Return one line of standard input; the policy refuses bytes that are not UTF-8."""
     password = read_line()
     if not password:
-        raise ValidationFailedError({"password": ["There is none on standard input."]})
+        raise ValidationFailedError({"password": ["Standard input holds no password."]})
     return password
 
 
@@ -97,7 +97,7 @@ def invite(
     """
     addresses = expand_stdin(emails)
     if len(addresses) > 1 and (username or display_name):
-        raise click.UsageError("--username and --display-name go with one address.")
+        raise click.UsageError("--username and --display-name need a single address.")
     given = {"username": username, "display_name": display_name, "roles": list(roles)}
     accounts = [parse_account({"email": address, **given}) for address in addresses]
     act_on_each(accounts, _invite, name=lambda account: account.email)
@@ -120,7 +120,7 @@ def _invite(account: AccountInput) -> None:
 
 
 @users_group.command("first-link")
-@click.option("--if-empty", is_flag=True, help="Do nothing where there are accounts.")
+@click.option("--if-empty", is_flag=True, help="Do nothing if an account exists.")
 def first_link(if_empty: bool) -> None:
     """Print a link to create the first administrator, while there is no account.
 
@@ -136,6 +136,6 @@ def first_link(if_empty: bool) -> None:
     link = make_first_link()
     hours = int(FIRST_LINK_LIFETIME.total_seconds()) // 3600
     print_hint(
-        f"There is no account yet. This link makes the first administrator, once, in {hours} h:"
+        f"No account exists. Within {hours} h this link creates the first administrator, once:"
     )
     print_result(link, link=link, lifetime_hours=hours)

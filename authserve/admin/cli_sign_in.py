@@ -67,9 +67,9 @@ def unlock(users: tuple[str, ...]) -> None:
 
     def act(user: User) -> None:
         unlock_user(user.id, actor=OPERATOR, request=request_of("unlock"))
-        print_change(f"No block is on {user.email} any more.", user, is_throttled=False)
+        print_change(f"The blocks on {user.email} are ended.", user, is_throttled=False)
         if is_password_disabled(user.failed_sign_ins):
-            print_hint(f"Its password is switched off. See: flask users why {user.email}")
+            print_hint(f"Its password is disabled. See: flask users why {user.email}")
 
     on_each(find_users(users), act)
 
@@ -93,7 +93,7 @@ def reset_link(users: tuple[str, ...]) -> None:
         print_change(f"{user.email}: {link}", user, link=link, lifetime_minutes=minutes)
 
     on_each(find_users(users), act)
-    print_hint(f"A link is good once, within {minutes} minutes.")
+    print_hint(f"Each link works once, within {minutes} minutes.")
 
 
 OBSTACLES: Mapping[SignInObstacle, str] = {
@@ -101,18 +101,18 @@ OBSTACLES: Mapping[SignInObstacle, str] = {
         "The account is deactivated. To activate it: flask users activate {email}"
     ),
     SignInObstacle.EMAIL_NOT_VERIFIED: (
-        "The address is not verified, and EMAIL_VERIFICATION=required. A mail with a link is sent "
-        "by POST /api/v1/auth/email/verify/resend."
+        "The address is not verified, and EMAIL_VERIFICATION=required. POST "
+        "/api/v1/auth/email/verify/resend sends a mail with a link."
     ),
     SignInObstacle.NO_PASSWORD: (
         "The account has no password yet. To send the invitation again: flask users invite {email}"
     ),
     SignInObstacle.PASSWORD_DISABLED: (
-        "A hundred wrong passwords in a row have switched the password off for unknown devices. "
-        "For a new one: flask users reset-link {email}"
+        "A hundred wrong passwords in a row disabled the password on unknown devices. "
+        "To set a new one: flask users reset-link {email}"
     ),
     SignInObstacle.THROTTLED: (
-        "Wrong passwords have begun a block until {throttled_until}. "
+        "Too many wrong passwords block sign-in until {throttled_until}. "
         "To end it: flask users unlock {email}"
     ),
 }
@@ -122,7 +122,7 @@ FAILURES: Mapping[str, str] = {
     SignInFailure.UNKNOWN_IDENTIFIER: "unknown identifier",
     SignInFailure.NO_PASSWORD: "the account had no password",
     SignInFailure.WRONG_PASSWORD: "wrong password",
-    SignInFailure.PASSWORD_DISABLED: "the password was switched off",
+    SignInFailure.PASSWORD_DISABLED: "the password was disabled",
     SignInFailure.ACCOUNT_DISABLED: "the account was deactivated",
     SignInFailure.EMAIL_NOT_VERIFIED: "the address was not verified",
 }

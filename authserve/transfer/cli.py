@@ -33,13 +33,13 @@ def _check_encoding(_ctx: click.Context, _param: click.Parameter, value: str) ->
     try:
         return codecs.lookup(value).name if value else ""
     except LookupError as error:
-        raise click.BadParameter(f"{value!r} is no encoding, such as windows-1252") from error
+        raise click.BadParameter(f"{value!r} is not an encoding; one is windows-1252") from error
 
 
 def _check_delimiter(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     delimiter = {"tab": "\t", "\\t": "\t"}.get(value, value)
     if len(delimiter) > 1 or delimiter in ('"', "\r", "\n"):
-        raise click.BadParameter("one character is needed, or the word tab")
+        raise click.BadParameter("give one character, or the word tab")
     return delimiter
 
 
@@ -64,15 +64,24 @@ def _read_firebase_config(
     show_default=True,
     help="The system that the accounts come from, or csv.",
 )
-@click.option("--map", "maps", multiple=True, metavar="COLUMN=FIELD", help="For CSV; repeatable.")
 @click.option(
-    "--delimiter", default="", callback=_check_delimiter, help="Of CSV; found if left out."
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUMN=FIELD",
+    help="Our field for a column of CSV; repeatable.",
+)
+@click.option(
+    "--delimiter",
+    default="",
+    callback=_check_delimiter,
+    help="The delimiter of CSV; default: detected in the header.",
 )
 @click.option(
     "--encoding",
     default="",
     callback=_check_encoding,
-    help="Of the file; UTF-8 or UTF-16 if left out.",
+    help="The encoding of the file; default: UTF-8 or UTF-16, detected.",
 )
 @click.option(
     "--firebase-config",
@@ -80,22 +89,22 @@ def _read_firebase_config(
     callback=_read_firebase_config,
     help="A file with the hash parameters of the Firebase project.",
 )
-@click.option("--update", is_flag=True, help="Fill what accounts that are there already lack.")
+@click.option("--update", is_flag=True, help="Fill the empty fields of existing accounts.")
 @click.option(
     "--without-passwords",
     is_flag=True,
-    help="Import accounts whose hash cannot be taken over without a password.",
+    help="If a hash is not supported, import the account without a password.",
 )
 @click.option(
     "--without-bad-usernames",
     is_flag=True,
-    help="Import accounts whose username is taken, or not of our form, without it.",
+    help="If a username is taken or invalid, import the account without it.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="NDJSON, one line a row, with the new id and the source's key.",
+    help="Write NDJSON: for each row its outcome, its new id and the source's key.",
 )
 @with_appcontext
 def import_command(
@@ -169,10 +178,10 @@ def _report_ignored(names: Sequence[str]) -> None:
 def _columns(maps: Iterable[str], file_format: str) -> Mapping[str, str]:
     columns = dict(text.rpartition("=")[::2] for text in maps)
     if columns and file_format != "csv":
-        raise click.BadParameter("it needs --format csv", param_hint="--map")
+        raise click.BadParameter("this option needs --format csv", param_hint="--map")
     unknown = sorted(set(columns.values()) - set(FIELDS))
     if unknown:
-        message = f"{unknown[0]!r} is no field; the fields are {', '.join(FIELDS)}"
+        message = f"{unknown[0]!r} is not a field; the fields are {', '.join(FIELDS)}"
         raise click.BadParameter(message, param_hint="--map")
     return columns
 

@@ -79,7 +79,7 @@ class TextFile:
         """The fault of a row that has bytes of another encoding."""
         name = "UTF-8" if self.stream.encoding == "utf-8-sig" else self.stream.encoding
         return (
-            f"not {name}; name the file's encoding with --encoding, "
+            f"not {name}; give the file's encoding with --encoding, "
             "for example --encoding windows-1252"
         )
 

@@ -114,8 +114,8 @@ def test_create_says_what_is_wrong(run: Run) -> None:
 
 
 POLICY = {
-    "": "There is none on standard input.",
-    "\n": "There is none on standard input.",
+    "": "Standard input holds no password.",
+    "\n": "Standard input holds no password.",
     "short": (
         "Use at least 8 characters. Below 15 characters, use an upper-case letter, a lower-case "
         "letter and a digit."
@@ -374,7 +374,7 @@ def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) 
     result = run("unlock", "alice")
     assert (result.exit_code, result.stdout, result.stderr) == (
         0,
-        "No block is on alice@example.com any more.\n",
+        "The blocks on alice@example.com are ended.\n",
         "",
     )
     (event,) = events_of(alice, "user.unlocked")
@@ -426,7 +426,7 @@ def test_reset_link_lets_the_owner_choose_a_password(run: Run, app: Flask, alice
     first = json.loads(run("reset-link", "alice", "--json").stdout)
     assert (first["email"], first["lifetime_minutes"]) == ("alice@example.com", 30)
     result = run("reset-link", "alice")
-    assert result.stderr == "A link is good once, within 30 minutes.\n"
+    assert result.stderr == "Each link works once, within 30 minutes.\n"
     new = "another horse battery staple"
     for link, status in ((first["link"], 400), (result.stdout.split()[-1], 200)):
         body = {"token": link.partition("#")[2], "new_password": new}

@@ -190,7 +190,7 @@ def test_it_reads_csv_by_a_map(app: Flask, runner: FlaskCliRunner, tmp_path: Pat
     ("text", "arguments", "message"),
     [
         ("a,b\n1,2\n", ("--format", "csv"), "has no column for email"),
-        ("a,b\n1,2\n", ("--format", "csv", "--map", "a=mail"), "'mail' is no field"),
+        ("a,b\n1,2\n", ("--format", "csv", "--map", "a=mail"), "'mail' is not a field"),
         ('mail\n"x\n', ("--format", "csv", "--map", "mail=email"), "is not CSV"),
         ("x" * 70_000, (), "line 1 is no JSON object"),
         ("email\na@example.com\n", (), "needs JSON. For a table, use --format csv. 0 made"),
@@ -371,7 +371,7 @@ def test_it_reads_standard_input(runner: FlaskCliRunner) -> None:
     [
         (("--map", "a=email"), "needs --format csv"),
         (("--delimiter", "ab"), "one character"),
-        (("--encoding", "nonsense"), "no encoding"),
+        (("--encoding", "nonsense"), "not an encoding"),
         (("--firebase-config", __file__), "no hash parameters"),
     ],
 )
