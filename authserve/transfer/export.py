@@ -17,7 +17,7 @@ def export_users() -> Iterator[dict[str, Any]]:
     Protect the file like the database: with its hashes, an attacker can try passwords offline.
 
     Yields:
-        The fields of `transfer.policy.FIELDS` except `source_id`.
+        The fields of `transfer.rows.FIELDS` except `source_id`.
     """
     after = None
     while users := page_of_users(after=after, limit=PAGE_SIZE):
