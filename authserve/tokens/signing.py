@@ -169,6 +169,7 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
         except PyJWTError as error:
             raise InvalidTokenError from error
         require_claims(kind, claims)
+        require_unexpired(claims)
         return claims
     raise InvalidTokenError
 
@@ -198,14 +199,11 @@ def decode(
     return claims
 
 
-def require_claims(
-    kind: TokenKind, claims: Mapping[str, Any], *, allow_expired: bool = False
-) -> None:
-    """Check what PyJWT leaves unchecked in claims that it has accepted; the expiry comes last.
+def require_claims(kind: TokenKind, claims: Mapping[str, Any]) -> None:
+    """Check what PyJWT leaves unchecked in claims that it has accepted, but for the expiry.
 
     Raises:
         InvalidTokenError: another kind, or a time or an id in a form that we never write.
-        TokenExpiredError: all is valid except that the token has expired.
     """
     if claims["type"] != kind.name:
         raise InvalidTokenError
@@ -216,7 +214,15 @@ def require_claims(
     for name in _IDS:
         if name in claims and not _is_uuid(claims[name]):
             raise InvalidTokenError
-    if not allow_expired and claims["exp"] <= now().timestamp() - LEEWAY_SECS:
+
+
+def require_unexpired(claims: Mapping[str, Any]) -> None:
+    """Check the expiry of claims that are valid otherwise.
+
+    Raises:
+        TokenExpiredError: `exp` passed more than `LEEWAY_SECS` ago.
+    """
+    if claims["exp"] <= now().timestamp() - LEEWAY_SECS:
         raise TokenExpiredError
 
 
