@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import (
     YES_OPTION,
     Group,
@@ -131,5 +132,9 @@ def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) ->
         owners_text = f"{len(found)} users" if users else "all users"
         confirm(f"This ends the sessions of {owners_text}. Continue?", yes=yes)
     owners = [ref_of(user) for user in found] if users else [None]
-    count = sum(end_sessions_issued_before(limit, user=owner) for owner in owners)
+    request = RequestInfo(user_agent="flask sessions revoke")
+    count = sum(
+        end_sessions_issued_before(limit, user=owner, actor=OPERATOR, request=request)
+        for owner in owners
+    )
     print_result(f"{count} sessions ended.", ended=count)

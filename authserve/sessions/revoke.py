@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, or_, select
 
-from authserve.core.actor import OPERATOR, Actor, RequestInfo, UserRef
+from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
@@ -130,7 +130,9 @@ def end_other_sessions(event: DomainEvent) -> None:
         )
 
 
-def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None) -> int:
+def end_sessions_issued_before(
+    moment: datetime, *, user: UserRef | None = None, actor: Actor, request: RequestInfo
+) -> int:
     """End all sessions that began before `moment`, of one user or of all users.
 
     Use it after restoring a backup, in which ended sessions may be live again.
@@ -148,9 +150,9 @@ def end_sessions_issued_before(moment: datetime, *, user: UserRef | None = None)
             details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
             emit(
                 AuditAction.SESSION_REVOKED,
-                actor=OPERATOR,
+                actor=actor,
                 subject=user,
-                request=RequestInfo(),
+                request=request,
                 details=details,
             )
     return count

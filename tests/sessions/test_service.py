@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ from sqlalchemy import insert
 
 from authserve.auth.refresh import refresh
 from authserve.auth.start_session import start_session
-from authserve.core.actor import VISITOR, Actor, UserRef
+from authserve.core.actor import OPERATOR, VISITOR, Actor, UserRef
 from authserve.core.clock import now
 from authserve.core.errors import (
     InvalidTokenError,
@@ -485,13 +486,15 @@ def test_what_began_before_a_moment_ends(
     moment = now()
     new = make_session(user)
 
-    assert end_sessions_issued_before(moment, user=user) == 1
+    end = partial(end_sessions_issued_before, moment, actor=OPERATOR, request=REQUEST)
+    assert end(user=user) == 1
     assert live_session_row(app, old.id)["revoke_reason"] == "ended_by_admin"
-    assert end_sessions_issued_before(moment) == 1
+    assert end() == 1
     assert live_session_row(app, others.id)["revoked_at"] is not None
     assert live_session_row(app, new.id)["revoked_at"] is None
     events = audit_trail(app, "session.revoked")
     assert [event["subject_audit_id"] for event in events] == [user.audit_id, None]
+    assert {event["correlation_id"] for event in events} == {REQUEST.correlation_id}
     assert events[0]["details"]["issued_before"] == "2030-01-01T12:00:01Z"
 
 
