@@ -1,0 +1,541 @@
+"""Every action of the audit trail: who did it, to whom, and where the request came from.
+
+Each case causes one event as clients, operators and the worker do, and reads it from the database.
+An action without a case fails, and so does a call of `emit` that no case reaches.
+"""
+
+import ast
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import update
+
+from authserve.audit.models import AuditEvent
+from authserve.core.actor import RequestInfo
+from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
+from authserve.database.transactions import transaction
+from authserve.outbox.worker import SCHEDULED_JOBS
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER
+from authserve.settings.model import SETTINGS, EmailVerification
+from authserve.users.accounts import get_user_by_reference
+from authserve.users.credentials import MAX_FAILED_SIGN_INS
+from authserve.users.models import User
+from tests.architecture.sources import ROOT, at, parse, source_files
+from tests.support.audit import Recorded, all_events
+from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
+from tests.support.mail import open_mailbox, work
+from tests.support.trail import seal_all, unguarded
+
+API = "/api/v1"
+NEW_PASSWORD = "another horse, another staple"
+AGENT = "every-action/1.0"
+
+
+class Scene:
+    """A user, an administrator, and the call, command or job that causes an event.
+
+    Args:
+        number: makes names, addresses and ids that no other scene has.
+    """
+
+    def __init__(
+        self, app: Flask, clock: time_machine.Traveller, folder: Path, number: int
+    ) -> None:
+        self.app, self.clock, self.folder, self.number = app, clock, folder, number
+        self.mailbox = open_mailbox(app)
+        self.email = f"user{number}@example.com"
+        self.new_email = f"new{number}@example.com"
+        self.role = {"name": f"role{number}", "permissions": ["users:read"]}
+        self.origin = RequestInfo()
+        """What the event must say of the request."""
+        self.past = 0
+        """The number of events before the cause."""
+
+    @cached_property
+    def user(self) -> Caller:
+        """A user with a session."""
+        return register_caller(self.app, f"user{self.number}")
+
+    @cached_property
+    def admin(self) -> Caller:
+        """An administrator with a fresh session."""
+        return register_caller(self.app, f"admin{self.number}", roles=("admin",))
+
+    def call(self, call: str, caller: Caller | None = None, **body: Any) -> None:
+        """Cause the event by a request, of a visitor if there is no caller."""
+        method, path = call.split()
+        self._begin(RequestInfo(f"192.0.2.{self.number}", AGENT, f"cause-{self.number}"))
+        headers = {"User-Agent": AGENT, "X-Correlation-ID": f"cause-{self.number}"}
+        if caller is not None:
+            headers["Authorization"] = f"Bearer {caller.tokens['access_token']}"
+        self.app.test_client().open(
+            API + path,
+            method=method,
+            json=body or None,
+            headers=headers,
+            environ_base={"REMOTE_ADDR": f"192.0.2.{self.number}"},
+        )
+
+    def flask(self, *args: str) -> None:
+        """Cause the event by a command."""
+        self._begin(RequestInfo(user_agent=f"flask {args[0]} {args[1]}"))
+        result = self.app.test_cli_runner(capture="fd").invoke(args=args)
+        assert result.exit_code == 0, result.output
+
+    def deliver(self) -> None:
+        """Let the worker deliver what a call asked for: only the call's id is left of it."""
+        self.origin = RequestInfo(correlation_id=self.origin.correlation_id)
+        work(self.app)
+
+    def run_jobs(self) -> None:
+        """Cause the event by the worker's own jobs."""
+        self._begin(RequestInfo())
+        with self.app.app_context():
+            for job in SCHEDULED_JOBS.get():
+                for _ in job.run():
+                    pass
+
+    def _begin(self, origin: RequestInfo) -> None:
+        self.origin = origin
+        with self.app.app_context():
+            self.past = len(all_events())
+
+    def events(self) -> list[Recorded]:
+        """The events since the cause began."""
+        with self.app.app_context():
+            return all_events()[self.past :]
+
+    def id_of(self, name: str) -> UUID | None:
+        """The id of `admin`, `user`, or `new`: the account with the new address."""
+        if name == "none":
+            return None
+        if name == "new":
+            with self.app.app_context():
+                return get_user_by_reference(self.new_email).id
+        caller: Caller = getattr(self, name)
+        return caller.id
+
+    def on_user(self, path: str = "") -> str:
+        """The path of the administrators' calls on the user."""
+        return f"/users/{self.user.id}{path}"
+
+    def link(self, address: str) -> str:
+        """The token of the newest link that was mailed to an address."""
+        work(self.app)
+        return [letter.token for letter in self.mailbox.to(address) if "#" in letter.text][-1]
+
+    def verification_link(self) -> str:
+        """The link that proves the user's address."""
+        assert self.user
+        return self.link(self.email)
+
+    def change_link(self) -> str:
+        """The link that changes the user's address."""
+        body = {"new_email": self.new_email}
+        assert self.user.post(f"{API}/users/me/email", json=body).status_code == 202
+        return self.link(self.new_email)
+
+    def reset_link(self) -> str:
+        """The link that replaces the user's password."""
+        body = {"email": self.user.user["email"]}
+        assert self.user.post(f"{API}/auth/password/forgot", json=body).status_code == 202
+        return self.link(self.email)
+
+    def invitation_link(self) -> str:
+        """The link of an account that waits for its owner."""
+        body = {"email": self.new_email, "username": f"new{self.number}"}
+        assert self.admin.post(f"{API}/users", json=body).status_code == 201
+        return self.link(self.new_email)
+
+    def make_role(self) -> str:
+        """Make the role; returns its path."""
+        assert self.admin.post(f"{API}/roles", json=self.role).status_code == 201
+        return f"/roles/{self.role['name']}"
+
+    def sign_in_again(self, times: int = 1) -> Caller:
+        """Give the user more sessions; returns a caller with the last."""
+        user = self.user
+        for _ in range(times):
+            user = sign_in(user.client, f"user{self.number}", user=user.user)
+        return user
+
+    def fail(self, times: int = 1) -> None:
+        """Let a visitor sign in as the user with a wrong password; the last time counts."""
+        assert self.user
+        for _ in range(times):
+            self.call("POST /auth/login", identifier=self.email, password="wrong")
+
+
+def make_first_administrator(scene: Scene) -> None:
+    link = scene.app.test_cli_runner(capture="fd").invoke(args=["users", "first-link"]).stdout
+    body = {"email": scene.new_email, "password": PASSWORD}
+    scene.call("POST /auth/first-administrator", token=link.strip().partition("#")[2], **body)
+
+
+def register_again(scene: Scene) -> None:
+    settings = SETTINGS.of(scene.app)
+    assert scene.user
+    SETTINGS.fill(scene.app, replace(settings, email_verification=EmailVerification.REQUIRED))
+    scene.call("POST /auth/register", email=scene.email, password=PASSWORD)
+    SETTINGS.fill(scene.app, settings)
+
+
+def fail_for_the_hundredth_time(scene: Scene) -> None:
+    few = update(User).where(User.id == scene.user.id)
+    with scene.app.app_context(), transaction() as session:
+        session.execute(few.values(failed_sign_ins=MAX_FAILED_SIGN_INS - 1))
+    scene.fail()
+
+
+def invite_again(scene: Scene) -> None:
+    assert scene.invitation_link()
+    scene.call(f"POST /users/{scene.id_of('new')}/invitation", scene.admin)
+
+
+def request_reset(scene: Scene) -> None:
+    scene.call("POST /auth/password/forgot", email=scene.user.user["email"])
+    scene.deliver()
+
+
+def deactivate(scene: Scene) -> None:
+    scene.flask("users", "deactivate", str(scene.user.id))
+
+
+def activate(scene: Scene) -> None:
+    deactivate(scene)
+    scene.call(f"PATCH {scene.on_user()}", scene.admin, is_active=True)
+
+
+def sign_in_once_too_often(scene: Scene) -> None:
+    scene.sign_in_again(MAX_SESSIONS_PER_USER - 1)
+    scene.call("POST /auth/login", identifier=scene.email, password=PASSWORD)
+
+
+def seed(scene: Scene) -> None:
+    path = scene.folder / "seed.csv"
+    path.write_text(f"email\n{scene.new_email}\n")
+    scene.flask("users", "seed", str(path))
+
+
+def revoke_by_command(scene: Scene) -> None:
+    assert scene.user
+    scene.clock.shift(1)
+    scene.flask("sessions", "revoke", "--user", scene.email)
+
+
+def import_file(scene: Scene) -> None:
+    path = scene.folder / "users.csv"
+    path.write_text(f"email\n{scene.new_email}\n")
+    scene.flask("users", "import", str(path), "--format", "csv")
+
+
+def reuse_refresh_token(scene: Scene) -> None:
+    token = {"refresh_token": scene.user.tokens["refresh_token"]}
+    for _ in range(2):
+        assert scene.user.client.post(f"{API}/auth/refresh", json=token).status_code == 200
+    scene.clock.shift(timedelta(seconds=11))
+    scene.call("POST /auth/refresh", **token)
+
+
+def verify_after_tampering(scene: Scene) -> None:
+    scene.clock.shift(timedelta(days=1))
+    with scene.app.app_context():
+        seal_all()
+        with unguarded() as session:
+            session.execute(update(AuditEvent).values(outcome="forged"))
+    scene.run_jobs()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to an event, and whom the event must name.
+
+    Args:
+        actor, subject: see `Scene.id_of`.
+    """
+
+    action: AuditAction
+    actor: str
+    subject: str
+    cause: Callable[[Scene], None]
+    outcome: str = "success"
+
+
+A = AuditAction
+
+FAILURE = "failure"
+
+CASES = [
+    # First, while there is no account.
+    Case(A.USER_CREATED, "none", "new", make_first_administrator),
+    Case(A.USER_CREATED, "none", "new", lambda s: s.flask("users", "create", s.new_email)),
+    Case(A.USER_CREATED, "none", "new", seed),
+    Case(
+        A.USER_REGISTERED,
+        "none",
+        "new",
+        lambda s: s.call("POST /auth/register", email=s.new_email, password=PASSWORD),
+    ),
+    Case(A.USER_REGISTRATION_REPEATED, "none", "user", register_again, FAILURE),
+    Case(A.USERS_IMPORTED, "none", "none", import_file),
+    Case(
+        A.USER_INVITED, "admin", "new", lambda s: s.call("POST /users", s.admin, email=s.new_email)
+    ),
+    Case(
+        A.USER_INVITED,
+        "admin",
+        "new",
+        invite_again,
+    ),
+    Case(
+        A.USER_INVITATION_ACCEPTED,
+        "new",
+        "new",
+        lambda s: s.call(
+            "POST /auth/invitation/accept", token=s.invitation_link(), password=PASSWORD
+        ),
+    ),
+    Case(
+        A.USER_PROFILE_CHANGED,
+        "new",
+        "new",
+        lambda s: s.call(
+            "POST /auth/invitation/accept",
+            token=s.invitation_link(),
+            password=PASSWORD,
+            display_name="New",
+        ),
+    ),
+    Case(
+        A.USER_PROFILE_CHANGED,
+        "user",
+        "user",
+        lambda s: s.call("PATCH /users/me", s.user, display_name="New"),
+    ),
+    Case(
+        A.USER_PROFILE_CHANGED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PATCH {s.on_user()}", s.admin, display_name="New"),
+    ),
+    Case(
+        A.USER_PASSWORD_CHANGED,
+        "user",
+        "user",
+        lambda s: s.call(
+            "PUT /users/me/password",
+            s.user,
+            current_password=PASSWORD,
+            new_password=NEW_PASSWORD,
+        ),
+    ),
+    Case(
+        A.USER_PASSWORD_RESET,
+        "none",
+        "user",
+        lambda s: s.call(
+            "POST /auth/password/reset", token=s.reset_link(), new_password=NEW_PASSWORD
+        ),
+    ),
+    Case(A.PASSWORD_RESET_REQUESTED, "none", "user", request_reset),
+    Case(A.USER_PASSWORD_DISABLED, "none", "user", fail_for_the_hundredth_time, FAILURE),
+    Case(
+        A.USER_EMAIL_VERIFIED,
+        "none",
+        "user",
+        lambda s: s.call("POST /auth/email/verify", token=s.verification_link(), password=PASSWORD),
+    ),
+    Case(
+        A.USER_EMAIL_VERIFIED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PATCH {s.on_user()}", s.admin, email_verified=True),
+    ),
+    Case(
+        A.USER_EMAIL_CHANGE_REQUESTED,
+        "user",
+        "user",
+        lambda s: s.call("POST /users/me/email", s.user, new_email=s.new_email),
+    ),
+    Case(
+        A.USER_EMAIL_CHANGE_WITHDRAWN,
+        "user",
+        "user",
+        lambda s: s.change_link() and s.call("DELETE /users/me/email", s.user),
+    ),
+    Case(
+        A.USER_EMAIL_CHANGED,
+        "user",
+        "user",
+        lambda s: s.call("POST /users/me/email/confirm", s.user, token=s.change_link()),
+    ),
+    Case(
+        A.USER_EMAIL_CHANGED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PATCH {s.on_user()}", s.admin, email=s.new_email),
+    ),
+    Case(
+        A.USER_DEACTIVATED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PATCH {s.on_user()}", s.admin, is_active=False),
+    ),
+    Case(A.USER_DEACTIVATED, "none", "user", deactivate),
+    Case(A.USER_ACTIVATED, "admin", "user", activate),
+    Case(A.USER_DELETED, "user", "user", lambda s: s.call("DELETE /users/me", s.user)),
+    Case(A.USER_DELETED, "admin", "user", lambda s: s.call(f"DELETE {s.on_user()}", s.admin)),
+    Case(
+        A.USER_ROLES_CHANGED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PUT {s.on_user('/roles')}", s.admin, roles=["admin", "user"]),
+    ),
+    Case(
+        A.USER_PASSWORD_RESET_TRIGGERED,
+        "admin",
+        "user",
+        lambda s: s.call(f"POST {s.on_user('/password-reset')}", s.admin),
+    ),
+    Case(
+        A.USER_RESET_LINK_MADE,
+        "none",
+        "user",
+        lambda s: s.flask("users", "reset-link", str(s.user.id)),
+    ),
+    Case(A.USER_UNLOCKED, "none", "user", lambda s: s.flask("users", "unlock", str(s.user.id))),
+    Case(A.ROLE_CREATED, "admin", "none", lambda s: s.call("POST /roles", s.admin, **s.role)),
+    Case(
+        A.ROLE_CHANGED,
+        "admin",
+        "none",
+        lambda s: s.call(f"PUT {s.make_role()}", s.admin, permissions=["audit:read"]),
+    ),
+    Case(A.ROLE_DELETED, "admin", "none", lambda s: s.call(f"DELETE {s.make_role()}", s.admin)),
+    Case(
+        A.SESSION_STARTED,
+        "user",
+        "user",
+        lambda s: s.call("POST /auth/login", identifier=s.user.user["email"], password=PASSWORD),
+    ),
+    Case(A.SESSION_SIGN_IN_FAILED, "none", "user", Scene.fail, FAILURE),
+    Case(A.SESSION_SIGN_IN_THROTTLED, "none", "user", lambda s: s.fail(5), FAILURE),
+    Case(
+        A.SESSION_REAUTHENTICATED,
+        "user",
+        "user",
+        lambda s: s.call("POST /auth/reauthenticate", s.user, password=PASSWORD),
+    ),
+    Case(
+        A.SESSION_REAUTHENTICATION_FAILED,
+        "user",
+        "user",
+        lambda s: s.call("POST /auth/reauthenticate", s.user, password="wrong"),
+        FAILURE,
+    ),
+    Case(A.SESSION_REVOKED, "user", "user", lambda s: s.call("POST /auth/logout", s.user)),
+    Case(A.SESSION_REVOKED, "user", "user", lambda s: s.call("POST /auth/logout-all", s.user)),
+    Case(
+        A.SESSION_REVOKED,
+        "user",
+        "user",
+        lambda s: s.call(f"DELETE /users/me/sessions/{s.sign_in_again().session_id}", s.user),
+    ),
+    Case(
+        A.SESSION_REVOKED,
+        "user",
+        "user",
+        lambda s: s.sign_in_again() and s.call("DELETE /users/me/sessions", s.user),
+    ),
+    Case(
+        A.SESSION_REVOKED,
+        "admin",
+        "user",
+        lambda s: s.call(f"DELETE {s.on_user('/sessions')}", s.admin),
+    ),
+    Case(
+        A.SESSION_REVOKED,
+        "admin",
+        "user",
+        lambda s: s.call(f"PATCH {s.on_user()}", s.admin, is_active=False),
+    ),
+    Case(
+        A.SESSION_REVOKED,
+        "none",
+        "user",
+        lambda s: s.call(
+            "POST /auth/password/reset", token=s.reset_link(), new_password=NEW_PASSWORD
+        ),
+    ),
+    Case(A.SESSION_REVOKED, "user", "user", sign_in_once_too_often),
+    Case(
+        A.SESSION_REVOKED,
+        "none",
+        "user",
+        revoke_by_command,
+    ),
+    Case(A.SESSION_REUSE_DETECTED, "none", "user", reuse_refresh_token, FAILURE),
+    Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
+    Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
+    # Last, since nothing verifies afterwards.
+    Case(A.AUDIT_VERIFIED, "none", "none", verify_after_tampering, FAILURE),
+]
+
+
+def test_every_action_has_a_case() -> None:
+    assert {case.action for case in CASES} == set(AuditAction)
+
+
+def test_every_event_says_who_did_what_to_whom_and_in_which_request(
+    app: Flask, clock: time_machine.Traveller, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    reached = note_calls_of_emit(app)
+    for number, case in enumerate(CASES, start=1):
+        scene = Scene(app, clock, tmp_path, number)
+        with subtests.test(f"{case.action} of {case.actor}", number=number):
+            case.cause(scene)
+            (event,) = (event for event in scene.events() if event.action == case.action)
+            assert event.actor == scene.id_of(case.actor)
+            assert event.subject == scene.id_of(case.subject)
+            assert event.outcome == case.outcome
+            is_erased = case.action is A.USER_DELETED
+            origin = RequestInfo(event.ip, event.user_agent, event.correlation_id)
+            assert origin == (erased(scene.origin) if is_erased else scene.origin)
+    assert reached == calls_of_emit()
+
+
+def erased(origin: RequestInfo) -> RequestInfo:
+    """Return what is left of an origin when the details of an event are deleted."""
+    return RequestInfo(correlation_id=origin.correlation_id)
+
+
+def note_calls_of_emit(app: Flask) -> set[str]:
+    """Return a set that will hold the places of the calls of `emit` that `app` makes."""
+    places: set[str] = set()
+
+    def note(_event: DomainEvent) -> None:
+        # The frames: this handler, `emit`, and its caller.
+        frame = sys._getframe(2)
+        places.add(f"{Path(frame.f_code.co_filename).relative_to(ROOT)}:{frame.f_lineno}")
+
+    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), (frozenset(AuditAction), note)))
+    return places
+
+
+def calls_of_emit() -> set[str]:
+    """The places of all calls of `emit` in the source."""
+    return {
+        at(path, node)
+        for path in source_files()
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "emit"
+    }
