@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from authserve.http.middleware import SECURITY_HEADERS
 from tests.support.clients import Caller
+from tests.support.headers import SECURITY_HEADERS
 from tests.support.server import Server
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
@@ -30,7 +30,7 @@ APP = "https://app.example.com"
 
 def assert_guarded(headers: Mapping[str, str], where: object) -> None:
     """Check what an answer says; `headers` joins those that are there twice."""
-    for name, value in SECURITY_HEADERS:
+    for name, value in SECURITY_HEADERS.items():
         assert headers.get(name) == value, (where, name)
     policy = headers.get("Content-Security-Policy", "")
     directives = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
