@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from uuid import UUID
 
-from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.actor import OPERATOR, RequestInfo, UserRef
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
@@ -271,32 +271,32 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
     new = [decision for decision in decisions if isinstance(decision, Candidate)]
     fills = [decision for decision in decisions if isinstance(decision, _Fill)]
     with transaction():
-        ids = add_accounts(new)
+        added = add_accounts(new)
         fill_users_in_bulk([fill.user for fill in fills])
         assign_roles_in_bulk((fill.user.id, role) for fill in fills for role in fill.roles)
         request = RequestInfo(user_agent="flask users import")
         details = {"count": len(new), "updated": len(fills)}
         emit(AuditAction.USERS_IMPORTED, actor=OPERATOR, request=request, details=details)
     created = [
-        candidate.result(Result.CREATED, user_id=user_id)
-        for user_id, candidate in zip(ids, new, strict=True)
+        candidate.result(Result.CREATED, user_id=user.id)
+        for user, candidate in zip(added, new, strict=True)
     ]
     return created + [_updated(fill) for fill in fills]
 
 
-def add_accounts(new: Sequence[Candidate]) -> list[UUID]:
+def add_accounts(new: Sequence[Candidate]) -> list[UserRef]:
     """Insert new accounts with their roles, in the open transaction; each has `user` too.
 
     Returns:
-        The ids of the accounts, in the same order.
+        The references to the accounts, in the same order.
 
     Raises:
         EmailTakenError, UsernameTakenError: see `add_users_in_bulk`.
     """
-    ids = add_users_in_bulk([candidate.user for candidate in new])
+    added = add_users_in_bulk([candidate.user for candidate in new])
     assign_roles_in_bulk(
-        (user_id, role)
-        for user_id, candidate in zip(ids, new, strict=True)
+        (user.id, role)
+        for user, candidate in zip(added, new, strict=True)
         for role in {USER_ROLE, *candidate.user.roles}
     )
-    return ids
+    return added

@@ -247,10 +247,19 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         if options.without_bad_usernames:
             _drop_bad_username(given, without)
     loaded = _load(given)
-    source_id = loaded.pop("source_id", None)
-    loaded["password_hash"] = _load_hash(loaded.get("password_hash"), options, without)
-    loaded["roles"] = tuple(loaded["roles"])
-    user = ImportedUser(**loaded)
+    user = ImportedUser(
+        email=loaded["email"],
+        id=loaded.get("id"),
+        username=loaded.get("username"),
+        display_name=loaded.get("display_name"),
+        password_hash=_load_hash(loaded.get("password_hash"), options, without),
+        email_verified=loaded["email_verified"],
+        is_active=loaded["is_active"],
+        created_at=loaded.get("created_at"),
+        last_login_at=loaded.get("last_login_at"),
+        roles=tuple(loaded["roles"]),
+    )
+    source_id = loaded.get("source_id")
     return Candidate(row=row, user=user, source_id=source_id, without=tuple(without))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
-from authserve.core.actor import OPERATOR, RequestInfo, UserRef
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
@@ -134,11 +134,11 @@ def _with_hash(candidate: Candidate) -> Candidate:
 def _write(new: Sequence[Candidate]) -> None:
     request = RequestInfo(user_agent="flask users seed")
     with transaction():
-        for user_id, candidate in zip(add_accounts(new), new, strict=True):
+        for user, candidate in zip(add_accounts(new), new, strict=True):
             emit(
                 AuditAction.USER_CREATED,
                 actor=OPERATOR,
-                subject=UserRef(user_id, user_id),
+                subject=user,
                 request=request,
                 details={"roles": sorted({USER_ROLE, *candidate.user.roles})},
             )

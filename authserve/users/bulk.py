@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from authserve.core.actor import UserRef
 from authserve.core.clock import now
 from authserve.core.errors import ConflictError
 from authserve.core.identifiers import search_key
@@ -45,11 +46,11 @@ class ImportedUser:
         return [name for name in (self.email, self.username) if name]
 
 
-def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
+def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UserRef]:
     """Insert accounts in the open transaction, with one statement.
 
     Returns:
-        The ids of the accounts, in the same order.
+        The references to the accounts, in the same order.
 
     Raises:
         EmailTakenError: another account took an address, a username or an id meanwhile; the
@@ -67,7 +68,7 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UUID]:
         taken: ConflictError = EmailTakenError("Another account took this meanwhile.")
         raise taken from error
     require_not_held({row["username"]: row["id"] for row in rows if row["username"]})
-    return [row["id"] for row in rows]
+    return [UserRef(row["id"], row["audit_id"]) for row in rows]
 
 
 def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
