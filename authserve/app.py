@@ -5,8 +5,7 @@ from flask import Flask
 
 from authserve import __version__
 from authserve.admin.routes import blueprint as admin_blueprint
-from authserve.audit.pseudonyms import keep_pseudonym
-from authserve.audit.record import erase_details, record
+from authserve.audit.record import erase_details, keep_pseudonym, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
 from authserve.auth.routes import blueprint as auth_blueprint

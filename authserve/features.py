@@ -32,8 +32,8 @@ def add_features(app: Flask) -> None:
 
 def _add_metrics(app: Flask) -> None:
     """Count the requests, events and hashes of `app`, and add `/metrics` to it."""
-    from authserve.audit.nightly import find_last_verification
     from authserve.audit.seal import count_unsealed_events
+    from authserve.audit.status import find_last_verification
     from authserve.metrics.counting import METRICS, Metrics, count_when_committed
     from authserve.metrics.routes import SOURCES, blueprint, count_requests
     from authserve.metrics.scraping import read_audit, read_keys, read_outbox

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from authserve.audit.listing import RecordedFailure, find_last_sign_in_failures
+from authserve.audit.read import RecordedFailure, find_last_sign_in_failures
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import click
 
-from authserve.audit.export import ExportedEvent, export_events
-from authserve.audit.prune import prune_events
-from authserve.audit.rewrap import rewrap_heads
+from authserve.audit.checks import TamperedError
+from authserve.audit.read import ExportedEvent, export_events
+from authserve.audit.retention import prune_events, rewrap_heads
 from authserve.audit.seal import seal_events
-from authserve.audit.verifying import TamperedError, chain_length, verify_trail
+from authserve.audit.verify import chain_length, verify_trail
 from authserve.core.cli import (
     Group,
     TimeParam,

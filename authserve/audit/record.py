@@ -1,16 +1,16 @@
-"""Writes to the audit trail: recording events and erasing their details."""
+"""Writes to the audit trail: recording events, and erasing details with an account."""
 
 import json
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select
 
-from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.audit.models import AuditDetail, AuditEvent, AuditPseudonym
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
-from authserve.database.transactions import execute, table_of
+from authserve.database.transactions import execute, insert_if_absent, table_of
 
 SALT_BYTES = 16
 
@@ -53,6 +53,14 @@ def erase_details(event: DomainEvent) -> None:
     )
     statement = delete(AuditDetail).where(AuditDetail.event_id.in_(theirs))
     execute(statement.execution_options(synchronize_session=False))
+
+
+def keep_pseudonym(event: DomainEvent) -> None:
+    """Handle the deletion of an account: store its id with the id that its events hold."""
+    if event.subject is None:
+        return
+    pair = {"audit_id": event.subject.audit_id, "user_id": event.subject.id}
+    execute(insert_if_absent(AuditPseudonym), pair)
 
 
 def details_digest(salt: bytes, details: dict[str, Any]) -> bytes:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from authserve.audit.client_addresses import find_shared_address
-from authserve.audit.listing import (
+from authserve.audit.read import (
     EventFilters,
     RecordedEvent,
     find_events,
@@ -13,6 +12,7 @@ from authserve.audit.listing import (
     position_of,
 )
 from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
+from authserve.audit.status import find_shared_address
 from authserve.http.authentication import current_actor, login_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import MomentPageQuerySchema, make_page

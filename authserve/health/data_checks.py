@@ -2,10 +2,9 @@
 
 from datetime import timedelta
 
-from authserve.audit.client_addresses import find_shared_address
-from authserve.audit.nightly import find_last_verification
-from authserve.audit.rewrap import count_former_heads
+from authserve.audit.retention import count_former_heads
 from authserve.audit.seal import find_oldest_unsealed
+from authserve.audit.status import find_last_verification, find_shared_address
 from authserve.core.clock import now, to_rfc3339
 from authserve.health.report import Finding, Level
 from authserve.keys.errors import SigningKeyUnavailableError

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.audit.client_addresses import find_shared_address
+from authserve.audit.status import find_shared_address
 from authserve.core.actor import VISITOR, RequestInfo, UserRef
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit

@@ -6,10 +6,9 @@ import pytest
 import time_machine
 from sqlalchemy import delete
 
-from authserve.audit import export
-from authserve.audit.export import export_events
-from authserve.audit.listing import EventFilters, find_events
+from authserve.audit import read
 from authserve.audit.models import AuditDetail
+from authserve.audit.read import EventFilters, export_events, find_events
 from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from tests.support.databases import executed
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("clock", "context")
 
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "EXPORT_SLICE", 2)
+    monkeypatch.setattr(read, "EXPORT_SLICE", 2)
 
 
 @pytest.mark.usefixtures("two_at_once")

@@ -8,7 +8,8 @@ from flask import Flask
 from sqlalchemy import delete
 
 from authserve.audit.models import AuditEvent
-from authserve.audit.nightly import claim_night, find_last_verification, verify_nightly
+from authserve.audit.status import find_last_verification
+from authserve.audit.worker import claim_night, verify_nightly
 from authserve.core.clock import now
 from tests.support.audit import all_events
 from tests.support.crowd import all_at_once, served

@@ -9,9 +9,10 @@ import time_machine
 from flask import Flask
 from sqlalchemy import delete, func, insert, select, update
 
+from authserve.audit.checks import TamperedError, find_fault_of_batch
 from authserve.audit.models import AuditBatch, AuditDetail, AuditEvent, AuditSeal
-from authserve.audit.prune import prune_events
-from authserve.audit.verifying import TamperedError, find_fault_of_batch, verify_trail
+from authserve.audit.retention import prune_events
+from authserve.audit.verify import verify_trail
 from authserve.database.transactions import read_all, transaction
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import both_databases

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from authserve.audit.listing import EventFilters, Position, find_events, find_own_events
+from authserve.audit.read import EventFilters, Position, find_events, find_own_events
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.transactions import db, transaction

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from authserve.audit.listing import EventFilters, Position, find_events, position_of
+from authserve.audit.read import EventFilters, Position, find_events, position_of
 from authserve.core.clock import now
 from tests.support.marks import both_databases
 from tests.support.trail import event_ids, write_events

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 from authserve.audit import seal
 from authserve.audit.models import AuditBatch, AuditChain, AuditDetail, AuditEvent, AuditUnsealed
 from authserve.audit.seal import seal_events
-from authserve.audit.verifying import verify_trail
+from authserve.audit.verify import verify_trail
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from authserve.audit.chain import HEAD_COLUMNS, batch_head, batch_mac
+from authserve.audit.checks import LATENESS, TamperedError
 from authserve.audit.models import (
     AuditBatch,
     AuditChain,
@@ -21,8 +21,9 @@ from authserve.audit.models import (
     AuditSeal,
     AuditUnsealed,
 )
-from authserve.audit.rewrap import rewrap_heads
-from authserve.audit.verifying import LATENESS, TamperedError, verify_trail
+from authserve.audit.retention import rewrap_heads
+from authserve.audit.seal import HEAD_COLUMNS, batch_head, batch_mac
+from authserve.audit.verify import verify_trail
 from authserve.core.actor import UserRef
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction

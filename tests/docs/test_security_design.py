@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 import config
-from authserve.audit import chain
+from authserve.audit import seal
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
@@ -120,7 +120,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         REFRESH.purpose,
         DEVICE.purpose,
         one_time_tokens.KEY_PURPOSE,
-        chain.KEY_PURPOSE,
+        seal.KEY_PURPOSE,
         throttle_keys.PURPOSE,
         limits.PURPOSE,
     }

@@ -19,7 +19,7 @@ import time_machine
 from flask import Flask
 
 from authserve.app import create_app
-from authserve.audit.verifying import verify_trail
+from authserve.audit.verify import verify_trail
 from authserve.database.transactions import db
 from tests.conftest import PostgreSQL, libpq_url, make_settings, migrate
 from tests.support.mail import open_mailbox, work

@@ -1,12 +1,13 @@
-"""Detection of a proxy whose address is taken for the address of all clients."""
+"""Reports on the trail's state: the last verification, and addresses that clients share."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.clock import now
+from authserve.core.events import AuditAction, Outcome
 from authserve.database.transactions import read_all
 
 RECENT = timedelta(days=1)
@@ -60,3 +61,31 @@ def find_shared_address() -> SharedAddress | None:
     if not is_shared or found.events < MIN_EVENTS:
         return None
     return SharedAddress(found.first, found.events, found.users)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The outcome of the last nightly verification.
+
+    Args:
+        fault: the first fault that was found; None if there was none.
+    """
+
+    at: datetime
+    fault: str | None
+
+
+def find_last_verification() -> Verification | None:
+    """Return the outcome of the newest nightly verification, or None before the first."""
+    statement = (
+        select(AuditEvent.occurred_at, AuditEvent.outcome, AuditDetail.details)
+        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
+        .where(AuditEvent.action == AuditAction.AUDIT_VERIFIED)
+        .order_by(AuditEvent.id.desc())
+        .limit(1)
+    )
+    for row in read_all(statement):
+        is_whole = row.outcome == Outcome.SUCCESS
+        fault = None if is_whole else (row.details or {}).get("fault", "unknown")
+        return Verification(at=row.occurred_at, fault=fault)
+    return None
