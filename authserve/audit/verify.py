@@ -128,7 +128,7 @@ def verify_in_slices(
         _step(batch, walk, is_there=check_content(batch, walk.horizon))
         yield 1
     _check_end(end, walk, heads)
-    unsealed = yield from check_strays(walk.horizon)
+    unsealed = yield from check_unsealed(walk.horizon)
     return Verified(
         batches=walk.seq,
         events=walk.events,
@@ -210,18 +210,18 @@ def _check_end(end: Row[Any], walk: _Walk, unseen_heads: Mapping[int, bytes]) ->
         )
 
 
-STRAY_SLICE = 2_000
+UNSEALED_SLICE = 2_000
 """Events read by one statement (chosen)."""
 
 
-def check_strays(horizon: datetime | None) -> Generator[int, None, int]:
+def check_unsealed(horizon: datetime | None) -> Generator[int, None, int]:
     """Check that every event is either new or in a batch.
 
     Args:
         horizon: a time that the sealed events had reached; None if there are none.
 
     Yields:
-        0, for no batch, after each slice of `STRAY_SLICE` events.
+        0, for no batch, after each slice of `UNSEALED_SLICE` events.
 
     Returns:
         The number of new events.
@@ -286,7 +286,7 @@ def _read_places(after_id: UUID | None) -> Sequence[Row[Any]]:
         # Details of sealed events are checked with their batch.
         .outerjoin(AuditDetail, AuditDetail.event_id == AuditUnsealed.event_id)
         .order_by(AuditEvent.id)
-        .limit(STRAY_SLICE)
+        .limit(UNSEALED_SLICE)
     )
     if after_id is not None:
         statement = statement.where(AuditEvent.id > after_id)

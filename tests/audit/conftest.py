@@ -10,4 +10,4 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two events a batch; other slices as small."""
     monkeypatch.setattr(seal, "SEAL_SLICE", 2)
     monkeypatch.setattr(verify, "BATCH_SLICE", 2)
-    monkeypatch.setattr(verify, "STRAY_SLICE", 2)
+    monkeypatch.setattr(verify, "UNSEALED_SLICE", 2)
