@@ -102,6 +102,7 @@ def test_the_image_has_all_that_runs_and_nothing_else() -> None:
     for name in copied():
         assert (config.ROOT / name).exists(), name
     assert {"authserve", "migrations", "Procfile", "requirements.txt"} <= copied()
+    assert {path.name for path in config.ROOT.glob("*.py")} <= copied()
     assert not {"tests", "docs", "instance", "secrets", ".env"} & copied()
 
 
