@@ -1,4 +1,4 @@
-"""How `flask db` runs migrations: online only, one at a time, on either database."""
+"""The runner of migrations for `flask db`: online only, one at a time, on either database."""
 
 import logging
 
@@ -29,7 +29,7 @@ def run() -> None:
 
     Raises:
         CommandError: the database is away or read-only, the role lacks a privilege, or a table
-            stayed locked; or SQL was asked for, and steps may need to look at rows.
+            stayed locked; or SQL was asked for, and steps may need to read rows.
     """
     if context.is_offline_mode():
         raise CommandError("Migrations run on the database itself; there is no SQL to print.")
@@ -64,7 +64,7 @@ def _run_alone() -> None:
 
 
 def _is_for_newer_release() -> bool:
-    """Whether the command wants our newest tables, and a newer release has made its own since.
+    """Return True if the command asks for our newest tables and a newer release has added its own.
 
     That is so when a release is rolled back: as migrations only add, it can serve as it is.
     """

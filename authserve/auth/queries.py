@@ -161,8 +161,8 @@ def _of_owner(column: Any) -> ScalarSelect[Any]:
 
 
 _SEPARATOR: Any = literal_column("' '")
-"""Separates names of roles, which hold no space (`rbac.policy.ROLE_NAME_PATTERN`). As a literal it
-stands in the text, as preparing needs."""
+"""Separates names of roles, which hold no space (`rbac.policy.ROLE_NAME_PATTERN`). A prepared
+statement needs it as a literal in its text."""
 
 _OF_OWNER = (
     _of_owner(_USERS.c.email_verified).label("email_verified"),

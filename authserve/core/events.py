@@ -62,7 +62,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainEvent:
-    """A fact that happened; `docs/audit.md` says what each action means.
+    """A fact that happened; `docs/audit.md` explains each action.
 
     Args:
         actor: the actor of the call; a visitor if no user is signed in.

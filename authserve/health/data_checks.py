@@ -112,7 +112,7 @@ def check_restored_sessions() -> Finding:
         )
         return Finding("sessions", Level.WARNING, message)
     if is_restored is None:
-        return Finding("sessions", Level.OK, "Only of PostgreSQL can one tell if it was restored.")
+        return Finding("sessions", Level.OK, "Only PostgreSQL shows if it was restored.")
     return Finding("sessions", Level.OK, "No live session came from a dump.")
 
 

@@ -162,7 +162,7 @@ def explain_connect_error(reason: str) -> str:
     """Return the remedy for a connection error."""
     if POOLER_REFUSAL.search(reason):
         return f"A pooler refuses settings of a session: add {POOLER}=true to DATABASE_URL."
-    return "Look at DATABASE_URL and at the server."
+    return "Check DATABASE_URL and the server."
 
 
 def check_file_modes() -> Iterator[Finding]:
@@ -181,7 +181,7 @@ def _explain(error: DBAPIError) -> str:
             "primary server, or let the service write the file of SQLite and its folder."
         )
     reason = str(error.orig).strip().partition("\n")[0]
-    return f"The database takes no writes ({reason}). Look at the server."
+    return f"The database takes no writes ({reason}). Check the server."
 
 
 def _find_tables_without_privileges() -> list[str]:

@@ -32,7 +32,7 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
             "proxies",
             Level.WARNING,
             "PUBLIC_URL is https, which this service does not speak itself, yet TRUSTED_PROXIES is "
-            "0: every client will seem to come from the proxy. Say how many proxies there are.",
+            "0: every client will seem to come from the proxy. Set the number of proxies.",
         )
     elif not is_https and settings.trusted_proxies:
         yield Finding(
@@ -87,7 +87,7 @@ def check_limits(settings: Settings) -> Finding:
     if settings.ratelimit_storage_url == "database:":
         return Finding(name, Level.OK, "Limits are on, and counted in the database.")
     if not LIMIT_COUNTERS.get().can_count():
-        message = "Redis does not count, so limits are off. Look at RATELIMIT_STORAGE_URL."
+        message = "Redis does not count, so limits are off. Check RATELIMIT_STORAGE_URL."
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Limits are on, and counted in Redis.")
 
@@ -122,7 +122,7 @@ def check_mail(settings: Settings) -> Finding:
     try:
         MAILER.get().check()
     except TransportError as error:
-        message = f"Mail cannot leave: {error.reason}. Look at MAIL_URL and at the mail server."
+        message = f"Mail cannot leave: {error.reason}. Check MAIL_URL and the mail server."
         return Finding("mail", Level.FAILURE, message)
     if scheme == "console":
         return Finding("mail", Level.WARNING, "Mail goes to the log: no recipient gets it.")
@@ -134,7 +134,7 @@ def check_mail_templates() -> Finding:
     name = "mail templates"
     faults = list(MAILER.get().find_template_faults())
     if faults:
-        message = f"These mails cannot be built: {'; '.join(faults)}. Look at MAIL_TEMPLATES."
+        message = f"These mails cannot be built: {'; '.join(faults)}. Check MAIL_TEMPLATES."
         return Finding(name, Level.FAILURE, message)
     return Finding(name, Level.OK, "Every mail can be built.")
 
@@ -147,9 +147,7 @@ def check_breached_passwords(settings: Settings) -> Finding:
     try:
         knows_passwords = BREACHED_PASSWORDS.get().check()
     except RangeServiceError as error:
-        message = (
-            f"New passwords are not looked up: {error.reason}. Look at BREACHED_PASSWORDS_URL."
-        )
+        message = f"New passwords are not looked up: {error.reason}. Check BREACHED_PASSWORDS_URL."
         return Finding(name, Level.FAILURE, message)
     if not knows_passwords:
         message = "The service answers, but it does not even know the most common password."

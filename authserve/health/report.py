@@ -1,4 +1,4 @@
-"""What `flask doctor` reports: findings, and the settings in force with the source of each."""
+"""The report of `flask doctor`: findings, and the settings in force with the source of each."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta

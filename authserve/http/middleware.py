@@ -69,11 +69,11 @@ HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
 class NoSessions(SessionInterface):
     """Flask sessions without cookies: each request proves its permissions anew (ASVS 3.3)."""
 
-    _nobody = NullSession()
+    _empty = NullSession()
 
     def open_session(self, app: Flask, request: Any) -> NullSession:
         """Return a session that is empty and cannot be written, the same for all requests."""
-        return self._nobody
+        return self._empty
 
 
 def install_middleware(app: Flask) -> None:

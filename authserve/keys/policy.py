@@ -105,7 +105,7 @@ def first_signature(now: datetime, *, is_urgent: bool) -> datetime:
 
     Args:
         now: the current time.
-        is_urgent: True if no earlier key may go on signing. The time is then in the past, so that
+        is_urgent: True if no earlier key may sign any more. The time is then in the past, so that
             a machine whose clock is slow uses the key at once too. Otherwise the key is published
             first, until every verifier's cached key set has it.
     """

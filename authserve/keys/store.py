@@ -70,7 +70,7 @@ class KeyStore:
 
         Raises:
             SigningKeyUnavailableError: no configured secret decrypts the key, or no key is active
-                by this machine's clock; the log says which.
+                by this machine's clock; the log names the cause.
         """
         self._follow()
         key = find_signing_key(self._keys.values(), now())

@@ -9,7 +9,7 @@ from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
 from authserve.mail.policy import MailKind
 
-mail_group = Group("mail", help="Mail: try out that it leaves, and what it looks like.")
+mail_group = Group("mail", help="Mail: send a test message, and preview messages.")
 
 
 @mail_group.command("test")

@@ -25,7 +25,7 @@ from authserve.outbox.worker import (
 
 logger = logging.getLogger(__name__)
 
-outbox_group = Group("outbox", help="Messages: those owed, sent and given up.")
+outbox_group = Group("outbox", help="Messages: those pending, sent and given up.")
 
 
 @click.command("worker", cls=BaseCommand)

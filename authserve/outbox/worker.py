@@ -82,7 +82,7 @@ HEARTBEAT_SECS = 60.0
 HEARTBEAT = Job(
     record_heartbeat,
     period_secs=HEARTBEAT_SECS,
-    trouble="the worker could not say that it is alive",
+    trouble="the worker could not record its heartbeat",
 )
 
 MESSAGE_HANDLERS = Slot[Mapping[str, Handler]]("message_handlers")
@@ -160,7 +160,7 @@ class Worker:
                     pause = 0.0 if self.deliver_one() else POLL_SECS
                     self._maintain(stop)
             except Exception:
-                # Mostly the database is unavailable. After any error, deliveries must go on.
+                # Mostly the database is unavailable. After any error, deliveries must continue.
                 logger.exception("the worker is in trouble and pauses")
                 pause = TROUBLE_SECS
             stop.wait(pause)

@@ -120,7 +120,7 @@ def _read(connection: HTTPConnection, path: str) -> bytes:
             raise RangeServiceError(f"it answered {response.status}")
         if response.length is None and not response.chunked:
             # If only the connection's end marks the answer's end, a truncated one looks complete.
-            raise RangeServiceError("it did not say how long its answer is")
+            raise RangeServiceError("its answer has no length")
         body = response.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise RangeServiceError(f"it answered more than {MAX_BYTES} bytes")

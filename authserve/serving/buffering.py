@@ -205,7 +205,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         buffer: RequestBuffer = conn.parser
         try:
             is_whole = buffer.add(data)
-        except Exception as error:  # noqa: BLE001 - the poller must go on after any error
+        except Exception as error:  # noqa: BLE001 - the poller must continue after any error
             if isinstance(error, NoMoreData) and not buffer.has_head:
                 self._close(conn)
             else:

@@ -147,7 +147,7 @@ def _parse_domain(raw: str) -> str:
     try:
         return canonical_email(f"user@{raw}").rpartition("@")[2]
     except InvalidIdentifierError:
-        raise ValidationError("must list domains as they stand after the @ of addresses") from None
+        raise ValidationError("must list domains as written after the @ of addresses") from None
 
 
 def folder(base: Path) -> Parser[Path | None]:

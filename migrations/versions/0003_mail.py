@@ -1,4 +1,4 @@
-"""Messages owed, and the one-time links that some of them carry.
+"""Pending messages, and the one-time links that some of them carry.
 
 Revision ID: 0003
 Revises: 0002

@@ -1,4 +1,4 @@
-"""How many wrong passwords in a row an account has seen.
+"""The count of an account's consecutive wrong passwords.
 
 Revision ID: 0005
 Revises: 0004

@@ -15,7 +15,7 @@ depends_on = None
 def upgrade() -> None:
     """Apply the change.
 
-    Making an index lets everybody read and makes writers wait: some 2 s for a million accounts.
+    While an index is made, readers continue and writers wait: some 2 s for a million accounts.
     CONCURRENTLY would not, but it cannot run in the one transaction that all steps share, and one
     that is interrupted leaves an index behind that nothing uses.
     """

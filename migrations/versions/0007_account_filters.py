@@ -1,4 +1,4 @@
-"""When accounts were invited and activated; lists by domain, change, second factor and request.
+"""Times of invitation and activation; lists by domain, change, second factor and request.
 
 Revision ID: 0007
 Revises: 0006
@@ -27,8 +27,8 @@ INDEXES = {
 def upgrade() -> None:
     """Apply the change.
 
-    Indexes first: while one is made, readers go on. The columns take PostgreSQL's exclusive lock of
-    `users` until the end, which is why no row with a password is written there.
+    Indexes first: while one is made, readers continue. The columns take PostgreSQL's exclusive lock
+    of `users` until the end, which is why no row with a password is written there.
     """
     for name, columns in INDEXES.items():
         op.create_index(name, "users", columns)

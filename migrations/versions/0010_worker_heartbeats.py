@@ -1,4 +1,4 @@
-"""When a worker was last alive.
+"""The time of a worker's last heartbeat.
 
 Revision ID: 0010
 Revises: 0009

@@ -100,7 +100,7 @@ def test_it_accepts_an_invitation(site, alice, open_page) -> None:
     assert alice.call("POST", "/users", {"email": address}).status_code == 201
     page = open_page(site.letter(address, "You are invited").link)
     submit(page, display_name="  A Guest ", username=alice.name, password=NEW_PASSWORD)
-    expect_fault(page, "username", "Somebody else uses this username.")
+    expect_fault(page, "username", "Another user has this username.")
 
     name = f"g{alice.name}"
     submit(page, username=name)

@@ -87,7 +87,7 @@ def test_a_permission_opens_its_calls_and_nothing_else_does(
 
 
 def test_a_session_opens_what_needs_no_permission(app: Flask) -> None:
-    for number, call in enumerate(rules()["anybody signed in"]):
+    for number, call in enumerate(rules()["every signed-in user"]):
         alice = register_caller(app, f"alice{number}")
         assert answer(alice, call, is_anonymous=True) == (401, "authentication_required"), call
         assert answer(alice, call)[0] not in (401, 403), call
@@ -100,8 +100,8 @@ def test_some_of_it_wants_a_fresh_one(make_app: Callable[..., Flask]) -> None:
         assert answer(alice, call) == (401, "reauthentication_required"), call
 
 
-def test_the_rest_is_open_to_anybody_or_to_a_sessions_token(alice: Caller) -> None:
-    for call in rules()["anybody"]:
+def test_the_rest_is_open_to_every_client_or_to_a_sessions_token(alice: Caller) -> None:
+    for call in rules()["every client"]:
         assert answer(alice, call, is_anonymous=True) == (400, "malformed_request"), call
     for call in rules()["a session's token"]:
         assert answer(alice, call, is_anonymous=True) == (401, "authentication_required"), call

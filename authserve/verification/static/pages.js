@@ -1,6 +1,6 @@
 "use strict";
 
-// 48 bytes in base64url; what a mail program cut short or garbled is told apart from a dead link.
+// 48 bytes in base64url. It tells a link that a mail program cut short from a dead one.
 const TOKEN = /^[A-Za-z0-9_-]{64}$/;
 
 // Just over the time after which the server itself gives a request up.
@@ -25,7 +25,7 @@ const CONFLICTS = {
 
 const FIELD_FAULTS = {
   wrong_password: ["password", "The password is wrong. Your link is still good: try again."],
-  username_taken: ["username", "Somebody else uses this username. Choose another one."],
+  username_taken: ["username", "Another user has this username. Choose another one."],
 };
 
 const form = document.querySelector("form");
@@ -39,7 +39,7 @@ let isBusy = false;
 
 function takeToken() {
   token = location.hash.slice(1);
-  // Out of the address bar, the history, and the sight of whoever looks on.
+  // Removes the token from the address bar, from the history and from the view of bystanders.
   history.replaceState(null, "", location.pathname);
   return TOKEN.test(token);
 }
@@ -75,7 +75,7 @@ function clear() {
   }
 }
 
-// Shows the faults next to their fields and goes to the first; says whether there is any field.
+// Shows the faults next to their fields and focuses the first; returns true if there is any field.
 function showFaults(errors) {
   const faulty = inputs.filter((input) => Object.hasOwn(errors, input.name));
   for (const input of faulty) {
@@ -119,7 +119,7 @@ async function readProblem(response) {
     const problem = await response.json();
     return { code: String(problem.code), errors: problem.errors ?? {} };
   } catch {
-    // Whatever stands between may answer in its own way, and that is no JSON.
+    // A proxy in between may answer in its own way, without JSON.
     return { code: "", errors: {} };
   }
 }
@@ -152,7 +152,7 @@ function explain(response, { code, errors }) {
   const reference = response.headers.get("X-Correlation-ID");
   return say("problem", [
     "Something went wrong",
-    "Press the button once more. If it happens again, tell whoever runs this service.",
+    "Press the button once more. If it happens again, tell the operator of this service.",
     ...(reference === null ? [] : [`Reference: ${reference}`]),
   ]);
 }
