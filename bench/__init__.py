@@ -1,1 +1,1 @@
-"""How fast authserve is, as ratios against floors measured in the same run; see README.md."""
+"""Measurements of authserve's speed, as ratios against floors of the same run; see README.md."""

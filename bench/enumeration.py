@@ -1,9 +1,9 @@
-"""Does the time of an answer tell who has an account? `python -m bench.enumeration` compares.
+"""Compare response times of known and unknown accounts: `python -m bench.enumeration`.
 
-Every kind of caller takes its turn in every round, in a new order each time, so that whatever else
-the machine does falls on all alike. Two samples are compared by their ranks (Mann and Whitney):
-the chance that one of the first takes longer than one of the second, half for samples of one
-distribution, and how likely it is to be so far from half by accident.
+Every kind of caller takes its turn in every round, in a new order each time, so that other load on
+the machine affects all kinds alike. Two samples are compared by their ranks (Mann and Whitney): the
+chance that a time of the first exceeds one of the second, which is half for samples of one
+distribution, and the probability of such a distance from half by accident.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def prepared(kind: str, samples: int) -> Iterator[Gunicorn]:
         environ = environment(stack.enter_context(database(kind, folder)), folder) | {
             "EMAIL_VERIFICATION": "required",
             "TRUSTED_PROXIES": "1",
-            # Or whatever else the machine does would add to every time.
+            # At a lower priority, other load on the machine would add to every time.
             "HASH_NICENESS": "0",
             "LOG_LEVEL": "WARNING",
         }
@@ -220,10 +220,10 @@ def report(times: dict[str, list[float]], significance: float) -> None:
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """The chance that one of `first` exceeds one of `second`, and the p-value of its being half.
+    """Return the chance that one of `first` exceeds one of `second`, and its p-value against half.
 
     Mann and Whitney's U in its normal approximation, two-sided, which is good from 20 samples on.
-    Times of a nanosecond clock have no ties to speak of.
+    Times of a nanosecond clock have practically no ties.
     """
     ranked = sorted((value, is_first) for is_first in (0, 1) for value in (second, first)[is_first])
     rank_sum = sum(rank for rank, (_, is_first) in enumerate(ranked, 1) if is_first)

@@ -22,7 +22,7 @@ DEAD_SESSIONS = 10_000
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one database says what the other says in other words; each numbers its rows by `n`."""
+    """The SQL expressions in which the databases differ; each numbers its rows by `n`."""
 
     numbers: str
     uuid: str

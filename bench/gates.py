@@ -21,20 +21,20 @@ from bench.load import Answer, Caller, NextRequest, always, build_request, rate,
 from bench.server import AUTHSERVE, FLOOR, ROOT, Gunicorn, running
 
 CALLERS = 8
-"""At once, where nothing else is said."""
+"""Concurrent callers of a measurement by default."""
 
 STORMERS = 40
-"""Who sign in at once in the worse storm."""
+"""Callers that sign in at once in the worse storm."""
 
 PROBES = 4
 PROBE_PAUSE_SECS = 0.02
-"""Callers who check their tokens during a storm, at leisure."""
+"""Callers that check their tokens during a storm, and their pause between checks."""
 
 RETRY_AFTER_SECS = 1.0
-"""How long who is told to come back later waits: the least that `Retry-After` ever asks for."""
+"""The wait of a refused caller: the least value of `Retry-After`."""
 
 USERS_PER_STORMER = 50
-"""They sign in by turns: of somebody with fifty sessions, each sign-in would end the oldest too."""
+"""They sign in by turns: at fifty sessions of one user, each sign-in would end the oldest too."""
 
 ME = "/api/v1/users/me"
 AUTH = "/api/v1/auth"
@@ -73,11 +73,11 @@ class Bench:
 
     @property
     def floor_request(self) -> bytes:
-        """What the floor is asked."""
+        """The request that the floor serves."""
         return build_request("GET", FLOOR_PATH)
 
     def me_request(self, number: int = 0) -> bytes:
-        """What authserve is asked most often, by one of those who have signed in."""
+        """Return the most frequent request to authserve, for one of the signed-in users."""
         return build_request("GET", ME, token=self.sign_ins[number]["access_token"])
 
 
@@ -102,7 +102,7 @@ def post(path: str, **fields: str) -> bytes:
 
 
 def user_name(number: int) -> str:
-    """Somebody whom `filling.fill` made active, as all but each hundredth, from 0 on."""
+    """Return the name of an active account of `filling.fill`; each hundredth is inactive."""
     return f"user{number + number // 99 + 1}"
 
 
@@ -211,7 +211,7 @@ def _hashing_rate(library: str, seconds: float) -> float:
 
 
 def measure_storms(bench: Bench) -> list[Row]:
-    """G6 and G7: token checks while others sign in, as many as the cores stand, and far more."""
+    """G6 and G7: token checks beside as many sign-ins as the cores can serve, and far more."""
     calm = [_storm(bench, 0)[0] for _ in range(bench.rounds)]
     rows = []
     for gate, stormers, wanted in (

@@ -1,8 +1,8 @@
 """The load: many callers on kept connections, all in one thread that costs next to nothing.
 
-Client libraries cost more than the server that they measure. This one sends bytes that are ready
-and looks at a response just far enough to know where it ends. `measure_ceiling` tells how many
-answers it could take.
+Client libraries cost more than the server that they measure. This one sends prepared bytes and
+parses a response only to find its end. `measure_ceiling` returns how many answers a second it can
+take.
 """
 
 import heapq
@@ -50,9 +50,9 @@ def build_request(method: str, path: str, *, token: str = "", body: bytes = b"")
 
 
 class Caller:
-    """One caller on one connection, who waits for each answer before asking again.
+    """One caller on one connection, which waits for each answer before the next request.
 
-    A caller can take part in several runs, and goes on where the last one ended.
+    A caller can take part in several runs, and continues where the last one ended.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Caller:
 
         Args:
             port: where to connect, on the loopback address.
-            next_request: what to ask.
-            group: whose result the answers count for.
-            pause_secs: how long to rest after an answer.
-            pause_when_refused_secs: how long to rest after one from 400 on; None: for as long as
-                its `Retry-After` says.
-            requests_per_connection: after how many answers to connect anew.
+            next_request: returns the next request, given the last answer.
+            group: the result that counts the answers.
+            pause_secs: the pause after an answer.
+            pause_when_refused_secs: the pause after an answer from 400 on; None: its
+                `Retry-After`.
+            requests_per_connection: the number of answers before a new connection.
         """
         self.group = group
         self._pause_secs = pause_secs
@@ -122,7 +122,7 @@ class Caller:
         return answer
 
     def pause_secs(self) -> float:
-        """How long to rest now."""
+        """The pause before the next request."""
         if self._answer is None or not self._answer.is_refusal:
             return self._pause_secs
         if self._pause_when_refused_secs is None:

@@ -12,7 +12,7 @@ from bench.load import Caller, always, build_request, flowing
 from bench.results import Answer, Result, Seen
 from bench.server import Gunicorn
 from bench.stage import FOREVER_SECS, LOOK_PAUSE_SECS, Stage
-from bench.verdicts import Verdict, at_least, at_most, no_loss, no_refusal, none_of, told
+from bench.verdicts import Verdict, at_least, at_most, figure, no_loss, no_refusal, none_of
 from tests.support.outages import away, frozen
 
 CALM_SECS = 3.0
@@ -22,14 +22,14 @@ HEALING_SECS = 20.0
 """After it: as long again as the promises give (chosen)."""
 
 BREAKER_SECS = 5.0
-"""After so long of an outage the breaker of each worker has opened: three connects have failed in
-each, which nobody can be sure of sooner (chosen)."""
+"""After so long an outage three connects have failed in each worker, so every breaker is open
+(chosen)."""
 
 HERD = 1_000
-"""As the promise says."""
+"""Clients that return at once, as promised."""
 
 HERD_SECS = 60.0
-"""In which they have to be served, as the promise says."""
+"""Limit within which all of them are served, as promised."""
 
 HOLD_SECS = 10.0
 """How long a row is held: twice what the longest request may take (chosen)."""
@@ -64,9 +64,9 @@ def measure_outage(stage: Stage) -> Iterator[Verdict]:
         for result in (asked, results["/healthz"])
     )
     yield at_most("R5", f"p99 of the 503s, {BREAKER_SECS:.0f} s on", late, 100, "ms")
-    yield told("R5", "p99 of /healthz meanwhile", f"{well:.0f} ms")
+    yield figure("R5", "p99 of /healthz meanwhile", f"{well:.0f} ms")
     noticed = _first(ready.between(stopped_at), refused=True) - stopped_at
-    yield at_most("R5", "/readyz says 503 after", noticed, 5, "s")
+    yield at_most("R5", "/readyz answers 503 after", noticed, 5, "s")
     for path in STEADY:
         yield no_refusal("R5", f"answers but 200 from {path}", results[path])
     yield loss
@@ -78,7 +78,7 @@ def measure_outage(stage: Stage) -> Iterator[Verdict]:
 
 
 def _look(service: Gunicorn, path: str) -> Caller:
-    """Somebody who looks at a page all the time."""
+    """Return a caller that requests one path again and again."""
     return Caller(
         service.port,
         always(build_request("GET", path)),
@@ -89,7 +89,7 @@ def _look(service: Gunicorn, path: str) -> Caller:
 
 
 def _is_honest(refusal: Answer | None) -> bool:
-    """Whether it is a 503 in the form of a problem, which says when to come back."""
+    """Return True if it is a 503 in the form of a problem, with `Retry-After`."""
     return (
         refusal is not None
         and refusal.status == 503
@@ -99,7 +99,7 @@ def _is_honest(refusal: Answer | None) -> bool:
 
 
 def _first(result: Result, *, refused: bool) -> float:
-    """When the first refusal arrived, or the first answer that was none."""
+    """Return the time of the first refusal, or of the first answer that is not one."""
     return min(
         (_arrived_at(seen) for seen in result.seen if bool(seen.refusal) == refused), default=inf
     )
@@ -110,7 +110,7 @@ def _arrived_at(seen: Seen) -> float:
 
 
 def measure_freeze(stage: Stage) -> Iterator[Verdict]:
-    """R7: PostgreSQL freezes for half as long as it goes away; then somebody holds a row."""
+    """R7: PostgreSQL freezes for half as long as it goes away; then a row stays locked."""
     with stage.serving() as service:
         people = stage.half_load(service.port)
         workers = service.workers()

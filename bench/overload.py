@@ -18,31 +18,31 @@ from bench.stage import (
     come_on_and_on,
     look_on_and_on,
 )
-from bench.verdicts import Verdict, at_least, at_most, no_loss, told
+from bench.verdicts import Verdict, at_least, at_most, figure, no_loss
 
 EXCESS = 5
-"""Times the capacity, as the promise says."""
+"""Multiple of the capacity, as promised."""
 
 NEWCOMERS, REGULARS = "newcomers", "regulars"
 
 SLOW_CLIENTS = 100
-"""As the promise says."""
+"""Clients that send slowly, as promised."""
 
 SLOW_SECS = 12.0
-"""How long they stay: until they have been told that they took too long (10 s), and a little."""
+"""The time that they stay: past the 10 s after which the service refuses them."""
 
 FLOOD = 200
-"""Sign-ins at once, as the promise says."""
+"""Sign-ins at once, as promised."""
 
 FLOOD_SECS = 20.0
-"""How long they go on (chosen)."""
+"""The duration of the flood (chosen)."""
 
 CORES = 2
-"""What the promise counts: a hash each. Workers hash one at a time, so there are as many of them,
+"""The promise counts one hash a core. Workers hash one at a time, so there are as many of them,
 as there are by default on such a machine."""
 
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: bench\r\nX-Slow: "
-HALF_BODY = post("login", identifier="somebody", password=PASSWORD)[:-1]
+HALF_BODY = post("login", identifier="someone", password=PASSWORD)[:-1]
 HALF_REQUESTS = (HALF_HEAD, HALF_BODY)
 
 
@@ -56,10 +56,10 @@ def measure_overload(stage: Stage) -> Iterator[Verdict]:
         results = run([*crowd, *stage.probes(port, PROBES)], stage.seconds)
         probe = results.pop("probe")
         asked = Result(stage.seconds, [seen for result in results.values() for seen in result.seen])
-        yield told("R8", f"refused, where {len(crowd):,} ask", f"{_refused(asked):.0f} %")
+        yield figure("R8", f"refused, where {len(crowd):,} ask", f"{_refused(asked):.0f} %")
         yield at_most("R8", "slowest refusal", _slowest_refusal(asked), 3, "s")
         yield at_least("R8", "goodput against peak", asked.goodput / capacity * 100, 70, "%")
-        yield told("R8", "sign-ins and registrations, and at peak", _hashes(results, capacity))
+        yield figure("R8", "sign-ins and registrations, and at peak", _hashes(results, capacity))
         yield at_most("R8", "p99 of a token check beside them", probe.p99_ms, 2000, "ms")
         probes = stage.probes(port, 1)
         with _slow_clients(service):
@@ -70,10 +70,10 @@ def measure_overload(stage: Stage) -> Iterator[Verdict]:
 
 
 def _crowd(stage: Stage, port: int, number: int) -> list[Caller]:
-    """So many callers, who ask as a life does: of twelve requests, two want a password hashed.
+    """Return `number` callers with the mix of `live`: of twelve requests, two hash a password.
 
-    Each asks once a second, so that as many requests come as there are callers while all are
-    answered, and does not care what `Retry-After` says.
+    Each sends one request a second and ignores `Retry-After`, so the rate equals the number of
+    callers while all are answered.
     """
     newcomers = number * HASHES_OF_A_LIFE // REQUESTS_OF_A_LIFE
     asks = [(NEWCOMERS, come_on_and_on(name, stage.names)) for name in stage.identifiers(newcomers)]
@@ -133,7 +133,7 @@ def measure_flood(stage: Stage) -> Iterator[Verdict]:
     asked = results["flood"]
     hash_mb = PasswordCost().memory_kib * 1024 / 1e6
     limit = (base + CORES * hash_mb) * 1.2
-    yield told("R9", f"sign-ins, {_refused(asked):.0f} % refused", f"{asked.goodput:.0f} /s")
+    yield figure("R9", f"sign-ins, {_refused(asked):.0f} % refused", f"{asked.goodput:.0f} /s")
     yield at_most("R9", f"memory, {base:.0f} MB before", most, limit, "MB")
     probe = results["probe"].require_success()
     yield at_most("R9", "p99 of a token check beside them", probe.p99_ms, 500, "ms")

@@ -16,17 +16,17 @@ from bench.verdicts import Verdict, at_most, no_refusal, none_of
 from tests.support.proxy import proxy_before
 
 IN_FLIGHT = 200
-"""As the promise says; three of four take two seconds, the others next to nothing."""
+"""Requests in flight, as promised: three of four take two seconds, the others almost none."""
 
 ARRIVING_SECS = 0.5
-"""In which all of them have come (chosen)."""
+"""Limit within which all of them have arrived (chosen)."""
 
 DRAIN_SECS = 10
-"""For how long `/readyz` says 503 before the listener closes (chosen: with more slow requests in
-flight than there are threads, who asks waits for one of them, too)."""
+"""The time for which `/readyz` answers 503 before the listener closes (chosen: with more slow
+requests in flight than threads, the probe waits for one of them, too)."""
 
 RESTARTS = 10
-"""As the promise says."""
+"""Restarts in a row, as promised."""
 
 BASELINE_SECS = 20.0
 """Without a restart (chosen: some thousand answers)."""
@@ -41,17 +41,17 @@ def measure_stop(stage: Stage) -> Iterator[Verdict]:
     serving = stage.serving(arguments, DRAIN_SECONDS=str(DRAIN_SECS))
     with serving as service, flowing(_in_flight(service)) as results:
         time.sleep(ARRIVING_SECS)
-        told_at = time.perf_counter()
+        stopped_at = time.perf_counter()
         service.process.send_signal(signal.SIGTERM)
-        draining_secs = _wait_until_draining(service) - told_at
+        draining_secs = _wait_until_draining(service) - stopped_at
         is_listening = service.process.poll() is None
         status = service.process.wait(DEADLINE_SECS)
-        stopped_secs = time.perf_counter() - told_at
+        stopped_secs = time.perf_counter() - stopped_at
     answers = results[""]
     missing = IN_FLIGHT - answers.statuses[200]
     yield none_of("R3", "requests in flight that were not answered", missing, IN_FLIGHT)
-    yield at_most("R3", "/readyz says 503 after", draining_secs, DRAIN_SECS, "s")
-    yield none_of("R3", "stops before /readyz said so", int(not is_listening), 1)
+    yield at_most("R3", "/readyz answers 503 after", draining_secs, DRAIN_SECS, "s")
+    yield none_of("R3", "stops before /readyz answered 503", int(not is_listening), 1)
     yield at_most("R3", f"exit after, {DRAIN_SECS} s of it drain", stopped_secs, 30, "s")
     yield at_most("R3", "exit status", status, 0, "")
 
@@ -66,14 +66,14 @@ def _in_flight(service: Gunicorn) -> list[Caller]:
 
 
 def _wait_until_draining(service: Gunicorn) -> float:
-    """When it first said that it is not ready, or said nothing any more."""
+    """Return the time at which `/readyz` first answered other than 200, or not at all."""
     while _readiness(service) == 200:
         time.sleep(LOOK_PAUSE_SECS)
     return time.perf_counter()
 
 
 def _readiness(service: Gunicorn) -> int | None:
-    """The status of `/readyz`, or None where nobody answers."""
+    """Return the status of `/readyz`, or None without an answer."""
     connection = HTTPConnection("127.0.0.1", service.port)
     with suppress(OSError):
         connection.request("GET", "/readyz", headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-"""What callers saw: answers, and what they come to."""
+"""The answers that callers received, and statistics of them."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ LOST = 0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An answer: status, body and header."""
 
     status: int
     body: bytes
@@ -24,7 +24,7 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the caller did not get what was asked for."""
+        """True if the answer is an error or never came."""
         return self.status >= REFUSED or self.status == LOST
 
     def header(self, name: str) -> str:
@@ -48,10 +48,10 @@ class Seen(NamedTuple):
 
 @dataclass
 class Result:
-    """What a group of callers saw.
+    """The answers of a group of callers.
 
     Args:
-        seconds: how long was counted.
+        seconds: the duration of the measurement.
         seen: the answers, in the order of their arrival.
     """
 
@@ -60,12 +60,12 @@ class Result:
 
     @property
     def latencies_secs(self) -> list[float]:
-        """Of each answer."""
+        """The latency of each answer."""
         return [seen.latency_secs for seen in self.seen]
 
     @property
     def statuses(self) -> Counter[int]:
-        """How many answers of each there were."""
+        """The number of answers with each status."""
         return Counter(seen.status for seen in self.seen)
 
     @property
@@ -89,7 +89,7 @@ class Result:
         return quantiles(self.latencies_secs, n=100)[98] * 1000
 
     def between(self, begins_at: float, ends_at: float = inf) -> "Result":
-        """What was sent and answered in some of the time."""
+        """Return the answers whose request and response fall into an interval."""
         seen = [
             each
             for each in self.seen

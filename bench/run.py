@@ -45,7 +45,7 @@ GATES = {
     "G6": measure_storms,
     "G10": measure_start,
 }
-"""By the name that `--only` takes; G6 brings G7 along, and G9 is always told."""
+"""By the name that `--only` takes; G6 includes G7, and G9 is always printed."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""How every call behaves as the tables grow: `make bench-scale` runs this.
+"""The cost of every call as the tables grow: `make bench-scale` runs this.
 
-One column for each number of users. Calls are asked by one caller, one at a time, against a
-gunicorn as `bench.run` starts it, and what is told is the median; commands are timed as a whole.
+One column for each number of users. One caller sends one call at a time to a gunicorn as
+`bench.run` starts it, and the median is printed; commands are timed as a whole.
 """
 
 import argparse
@@ -51,8 +51,8 @@ class Scale:
 
     Args:
         token: the administrator's.
-        somebody: the id of an account in the middle.
-        seconds: how long each call is asked.
+        user_id: the id of an account in the middle.
+        seconds: the duration of each call's measurement.
     """
 
     service: Gunicorn
@@ -60,7 +60,7 @@ class Scale:
     folder: Path
     rows: int
     token: str
-    somebody: str
+    user_id: str
     seconds: float
 
     @property
@@ -95,7 +95,7 @@ class Scale:
 
 
 def measure(scale: Scale, only: str) -> Iterator[tuple[str, str]]:
-    """What was asked, and the figure for it."""
+    """Yield each call's name and its figure."""
     for what, next_request in _requests(scale):
         if only not in what:
             continue
@@ -140,7 +140,7 @@ def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     yield "/users?q= (one)", f"{USERS}?q={scale.middle}@"
     yield "/users?q= (all)", f"{USERS}?q=user"
     yield "/users?q= (some)", f"{USERS}?q=user1"
-    yield "/users?q= (none)", f"{USERS}?q=nobody"
+    yield "/users?q= (none)", f"{USERS}?q=nosuch"
     yield "/users?q=@ (all)", f"{USERS}?q=@example.com"
     yield "/users?updated_after= (the middle)", f"{USERS}?updated_after={moment}"
     yield "/users?mfa_enabled=true", f"{USERS}?mfa_enabled=true"
@@ -148,7 +148,7 @@ def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     yield "/users?is_active=false", f"{USERS}?is_active=false"
     yield "/users?role= (one)", f"{USERS}?role=admin"
     yield "/users?role= (all)", f"{USERS}?role=user"
-    one = f"{USERS}/{scale.somebody}"
+    one = f"{USERS}/{scale.user_id}"
     for part in ("", "/sign-in-status", "/sessions"):
         yield f"/users/{{id}}{part}", f"{one}{part}"
     yield "/audit-events", EVENTS
@@ -157,7 +157,7 @@ def _pages(scale: Scale) -> Iterator[tuple[str, str]]:
     both = f"action=session.started&before={moment}"
     yield "/audit-events?action=&before=", f"{EVENTS}?{both}"
     yield "/audit-events?correlation_id=", f"{EVENTS}?correlation_id=nothing"
-    yield "/audit-events?subject_id=", f"{EVENTS}?subject_id={scale.somebody}"
+    yield "/audit-events?subject_id=", f"{EVENTS}?subject_id={scale.user_id}"
 
 
 def _import(scale: Scale, *, dry: bool) -> tuple[str, float]:
@@ -194,7 +194,7 @@ def _sign_the_administrator_in(scale: Scale) -> None:
     identity = {"identifier": "root@example.com", "password": PASSWORD}
     scale.token = call(scale.service.port, "login", **identity)["access_token"]
     (found,) = scale.get(f"{USERS}?q={scale.middle}@")["items"]
-    scale.somebody = found["id"]
+    scale.user_id = found["id"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What is measured: gunicorns on loopback ports, and the two kinds of database behind them."""
+"""The measured servers: gunicorns on loopback ports, and both kinds of database behind them."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ FLOOR = (
 
 
 def free_port() -> int:
-    """A port that nobody uses just now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -167,10 +167,10 @@ HIDDEN = ("pygments", "rich", "yaml")
 
 
 def environment(database_url: str, folder: Path) -> dict[str, str]:
-    """The variables of a run; whatever else the machine has set stays out.
+    """Return the environment of a run, without the machine's other variables.
 
     Args:
-        folder: where a module is put that hides what no production has installed.
+        folder: for a module that hides packages which production does not install.
     """
     hiding = f"import sys\nsys.modules.update(dict.fromkeys({HIDDEN}))\n"
     (folder / "sitecustomize.py").write_text(hiding)

@@ -10,7 +10,7 @@ from config import load_settings_or_exit
 PATH = "/slow"
 
 SLOW_SECS = 2.0
-"""As the promise says."""
+"""Duration of a slow request, as promised."""
 
 
 def create_slow_app() -> Flask:

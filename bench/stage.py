@@ -1,4 +1,4 @@
-"""Where the faults happen: a database with accounts, services on it, and people who use them."""
+"""The set-up of a fault: a database with accounts, services on it, and people who use them."""
 
 import subprocess
 import sys
@@ -39,31 +39,31 @@ CAPACITY_SECS = 5.0
 """How long the most that a service can do is measured (chosen)."""
 
 PEOPLE = 16
-"""Who share half of that among them (chosen: twice those that it is measured with)."""
+"""Callers that share half of the capacity (chosen: twice those that measure it)."""
 
 LOOKS = 3
-"""How often somebody looks, refreshes and looks again before leaving (chosen)."""
+"""Rounds of reading and refreshing before a user signs out (chosen)."""
 
 REQUESTS_OF_A_LIFE = 3 + 3 * LOOKS
 HASHES_OF_A_LIFE = 2
-"""Those of its requests that want a password hashed."""
+"""Those of its requests that hash a password."""
 
 LOOK_PAUSE_SECS = 0.05
-"""Of those who look at something again and again (chosen: fine beside the seconds promised)."""
+"""Pause of callers that poll (chosen: small beside the seconds promised)."""
 
 FOREVER_SECS = 3_600.0
-"""How long somebody rests who has got everything."""
+"""Pause of a user that has finished."""
 
 
 @dataclass
 class Stage:
-    """A database server that may be broken, and what services on it are told.
+    """A database server that may be broken, and the settings of services on it.
 
     Args:
-        seconds: how long a fault lasts, where its promise says a minute.
-        soak_requests: how many requests the soak takes.
-        names: numbers of people who are not there yet.
-        accounts: numbers of active accounts that nobody uses yet.
+        seconds: the duration of a fault whose promise names a minute.
+        soak_requests: the number of requests of the soak.
+        names: numbers of people without an account yet.
+        accounts: numbers of active accounts not used yet.
     """
 
     postgresql: PostgresServer
@@ -110,7 +110,7 @@ class Stage:
         return self.people(port, PEOPLE, pause_secs=PEOPLE / (self.capacity(port) / 2))
 
     def sign_in(self, port: int) -> dict[str, Any]:
-        """The Tokens of an account that nobody used so far."""
+        """Sign in to an account not used so far, and return its Tokens."""
         return self.sign_ins(port, 1)[0]
 
     def sign_ins(self, port: int, number: int) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Stage:
             return list(threads.map(partial(_sign_in, port), self.identifiers(number)))
 
     def identifiers(self, number: int) -> list[str]:
-        """The usernames of accounts that nobody used so far."""
+        """Return the usernames of accounts not used so far."""
         return [f"user{account}" for account in islice(self.accounts, number)]
 
     def probes(self, port: int, number: int) -> list[Caller]:
@@ -153,17 +153,17 @@ def _sign_in(port: int, identifier: str) -> dict[str, Any]:
 
 
 def live(names: Iterator[int]) -> NextRequest:
-    """One life after the other; who is told to come back, or hears nothing, asks again."""
+    """Repeat the life of a user; after a 503, or without an answer, ask again."""
     return _live_on_and_on(names).send
 
 
 def look_on_and_on(tokens: dict[str, Any]) -> NextRequest:
-    """Look at the own account and refresh, for ever."""
+    """Read the own account and refresh, for ever."""
     return _look_around(tokens, sys.maxsize).send
 
 
 def come_on_and_on(identifier: str, names: Iterator[int]) -> NextRequest:
-    """Sign in, and open an account for somebody else, for ever."""
+    """Sign in and register another account, for ever."""
     return _come_on_and_on(identifier, names).send
 
 
@@ -176,7 +176,7 @@ def _live_on_and_on(names: Iterator[int]) -> Requests:
 
 
 def _live_once(name: str) -> Requests:
-    """Register, sign in, look around, sign out; whoever is refused gives up."""
+    """Register, sign in, read and refresh, sign out; stop at a refusal."""
     registered = yield from _insist(_registration(name))
     # 409: the account was made by a request whose answer was lost.
     if registered.is_refusal and registered.status != 409:

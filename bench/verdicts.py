@@ -1,4 +1,4 @@
-"""What became of a promise, as lines of a table."""
+"""Results of promises, as lines of a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def none_of(promise: str, what: str, found: int, total: int) -> Verdict:
 
 
 def no_refusal(promise: str, what: str, result: Result) -> Verdict:
-    """Answers of which none may be a refusal; those that are, are told by their status."""
+    """Return the verdict on answers that may hold no refusal, with the statuses of those found."""
     refusals = Counter(answer.status for answer in result.refusals)
     value = ", ".join(f"{number} x {status}" for status, number in sorted(refusals.items())) or "0"
     return Verdict(
@@ -65,7 +65,7 @@ def no_loss(promise: str, service: Gunicorn, workers: Sequence[int]) -> Verdict:
     return none_of(promise, "workers that ended or hung", lost, len(workers))
 
 
-def told(promise: str, what: str, value: str) -> Verdict:
+def figure(promise: str, what: str, value: str) -> Verdict:
     """A figure that helps to read the others; nothing was promised of it."""
     return Verdict(promise, what, value, "", is_kept=True)
 
