@@ -29,8 +29,9 @@ types: $(VENV)/test.stamp
 contracts: $(VENV)/test.stamp
 	$(BIN)/lint-imports --config setup.cfg
 
-# Each worker process has a PostgreSQL of its own; the tests of one file share a process.
-TEST_WORKERS ?= logical
+# Each worker process has a PostgreSQL of its own; the tests of one file share a process. One more
+# than there are cores, since tests of real servers mostly wait.
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
