@@ -100,7 +100,7 @@ def test_it_makes_the_instance_folder_for_its_owner_only(load: Load, instance: P
     assert stat.S_IMODE(instance.stat().st_mode) == 0o700
 
 
-def test_it_makes_nothing_when_told_everything(load: Load, instance: Path) -> None:
+def test_it_makes_nothing_when_every_secret_is_set(load: Load, instance: Path) -> None:
     load(**PRODUCTION)
     assert not instance.exists()
 
@@ -1049,7 +1049,7 @@ def test_commands_read_the_file_as_the_service_does(project: Path) -> None:
     assert shown["JWT_AUDIENCE"]["value"] == "authserve"
 
 
-def test_gunicorn_serves_logs_json_and_tells_little(project: Path) -> None:
+def test_gunicorn_serves_logs_json_and_reveals_little(project: Path) -> None:
     done = run(project, "exercise.py", WEB_CONCURRENCY="1")
     told = done.stderr.splitlines()
     assert told[0] == "200 gunicorn http", done.stderr

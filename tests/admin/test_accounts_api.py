@@ -100,7 +100,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_nobody_acts_on_somebody_who_may_do_more(
+def test_no_caller_acts_on_an_account_with_more_permissions(
     helper: Caller, admin: Caller, method: str, path: str, body: dict[str, object] | None
 ) -> None:
     response = helper.call(method, f"{USERS}/{admin.id}{path}", json=body)
@@ -117,7 +117,7 @@ def test_holding_all_permissions_makes_no_administrator(app: Flask, admin: Calle
     assert promoted.status_code == 403
 
 
-def test_nobody_grants_more_than_they_hold(helper: Caller, admin: Caller, alice: Caller) -> None:
+def test_no_caller_grants_more_than_they_hold(helper: Caller, admin: Caller, alice: Caller) -> None:
     path = f"{USERS}/{alice.id}/roles"
     assert code(helper.put(path, json={"roles": ["admin"]})) == "insufficient_permissions"
     invited = helper.post(USERS, json={"email": "x@example.com", "roles": ["admin"]})
@@ -153,7 +153,7 @@ def test_deactivation_ends_every_session(app: Flask, admin: Caller, alice: Calle
     assert login(app.test_client(), "alice").status_code == 200
 
 
-def test_a_new_address_is_unverified_and_the_old_one_is_told(
+def test_a_new_address_is_unverified_and_the_old_one_is_notified(
     app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
 ) -> None:
     app.test_client().post("/api/v1/auth/password/forgot", json={"email": "alice@example.com"})
@@ -392,7 +392,7 @@ def test_it_refuses_malformed_queries(admin: Caller, query: str) -> None:
 
 
 @both_databases
-def test_sign_in_status_tells_every_obstacle(
+def test_sign_in_status_lists_every_obstacle(
     app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
 ) -> None:
     path = f"{USERS}/{alice.id}/sign-in-status"
@@ -437,7 +437,7 @@ def test_deletion_leaves_nothing_behind(app: Flask, admin: Caller, alice: Caller
 
 
 @both_databases
-def test_a_search_goes_on_from_its_cursor(admin: Caller, alice: Caller, bob: Caller) -> None:
+def test_a_search_continues_from_its_cursor(admin: Caller, alice: Caller, bob: Caller) -> None:
     emails, cursor = [], ""
     while cursor is not None:
         page = admin.get(f"{USERS}?limit=1&q=a{cursor and f'&cursor={cursor}'}").get_json()
@@ -510,7 +510,7 @@ def test_of_twenty_changes_of_one_state_one_succeeds(app: Flask, admin: Caller) 
     assert admin.get(path).get_json() == done
 
 
-def test_who_has_been_activated_is_not_invited(
+def test_an_activated_account_is_not_invited(
     app: Flask, mailbox: Mailbox, admin: Caller, alice: Caller
 ) -> None:
     assert code(admin.post(f"{USERS}/{alice.id}/invitation")) == "already_active"

@@ -107,7 +107,7 @@ UNACCEPTABLE = [
 ]
 
 
-def test_create_says_what_is_wrong(run: Run) -> None:
+def test_create_reports_each_fault(run: Run) -> None:
     for args, told in UNACCEPTABLE:
         assert_refused(run("create", *args), told)
     assert run("list").stdout == ""
@@ -132,7 +132,7 @@ def test_create_applies_the_password_policy(run: Run) -> None:
     assert run("list").stdout == ""
 
 
-def test_create_tells_all_faults_at_once(run: Run) -> None:
+def test_create_reports_all_faults_at_once(run: Run) -> None:
     assert_refused(
         run("create", "alice", "--username", "a"),
         "email: Not a valid email address.",
@@ -198,7 +198,9 @@ def test_list_narrows(run: Run, alice: UserRef, only_admin: UserRef) -> None:
         assert [user["username"] for user in found] == expected, options
 
 
-def test_list_goes_on_past_a_page(run: Run, context: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_continues_past_a_page(
+    run: Run, context: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(administration, "PAGE_SIZE", 2)
     names = [f"user{number}" for number in range(5)]
     for name in names:
@@ -307,7 +309,7 @@ def test_one_that_stays_does_not_keep_the_others_back(
     assert not shown(run("show", "alice"))["is_active"]
 
 
-def test_changes_are_told_as_json(run: Run, alice: UserRef) -> None:
+def test_changes_are_printed_as_json(run: Run, alice: UserRef) -> None:
     result = shown(run("deactivate", "alice", "--json"))
     assert result == {"id": str(alice.id), "email": "alice@example.com", "is_active": False}
 
@@ -390,7 +392,7 @@ def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) 
         assert response.status_code == 200
 
 
-def test_unlock_leaves_a_password_off_and_says_so(run: Run, alice: UserRef) -> None:
+def test_unlock_leaves_a_password_off_and_reports_it(run: Run, alice: UserRef) -> None:
     with transaction() as session:
         session.execute(update(User).values(failed_sign_ins=100))
     result = run("unlock", "alice")
@@ -443,7 +445,7 @@ def test_reset_link_of_a_deactivated_account_is_refused(run: Run, alice: UserRef
 # grant and revoke
 
 
-def test_grant_and_revoke_say_what_is_held_now(run: Run, alice: UserRef) -> None:
+def test_grant_and_revoke_print_the_roles_held_now(run: Run, alice: UserRef) -> None:
     make_user("root", roles=["admin"])
     assert run("grant", "alice", "admin").stdout == "alice@example.com holds: admin, user.\n"
     assert run("revoke", "alice", "admin").stdout == "alice@example.com holds: user.\n"
@@ -457,7 +459,7 @@ def test_an_unknown_role_is_refused(run: Run, alice: UserRef) -> None:
         assert_refused(run(command, "alice", "king"), "There is no role named 'king'.")
 
 
-def test_a_missing_argument_is_told_with_the_usage(run: Run) -> None:
+def test_a_missing_argument_is_reported_with_the_usage(run: Run) -> None:
     result = run("grant", "alice")
     assert result.exit_code == 2
     assert "Missing argument 'USER...'" in result.stderr

@@ -51,7 +51,7 @@ def shape(caller: Caller) -> str:
 
 @pytest.mark.parametrize("is_withdrawn", [False, True])
 @pytest.mark.parametrize("is_worked", [False, True])
-def test_it_does_not_tell_whether_another_account_has_a_new_address(
+def test_it_does_not_reveal_whether_another_account_has_a_new_address(
     mailbox: Mailbox,
     app: Flask,
     alice: Caller,
@@ -78,7 +78,7 @@ def test_it_does_not_tell_whether_another_account_has_a_new_address(
     assert "change_email" not in shape(alice).replace("email_change_", "")
 
 
-def test_a_mail_that_was_asked_for_by_address_is_shown_to_whom_it_went(
+def test_a_mail_requested_by_address_is_exported_for_its_recipient(
     mailbox: Mailbox, app: Flask, alice: Caller, bob: Caller
 ) -> None:
     client = app.test_client()

@@ -51,7 +51,7 @@ def test_each_package_has_one_version_and_its_digests(lock: Path) -> None:
 
 
 @each_lock
-def test_whatever_is_wanted_is_pinned(lock: Path) -> None:
+def test_every_requirement_is_pinned(lock: Path) -> None:
     assert wanted(lock.with_suffix(".in")) <= pinned(lock)
 
 

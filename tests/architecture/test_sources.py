@@ -102,6 +102,6 @@ def test_nothing_is_printed_that_should_be_logged() -> None:
     assert found == []
 
 
-def test_every_file_says_what_it_is_for() -> None:
+def test_every_file_states_its_purpose() -> None:
     found = [at(path, parse(path)) for path in source_files() if not ast.get_docstring(parse(path))]
     assert found == []

@@ -38,7 +38,7 @@ def last_head() -> tuple[int, str]:
 
 
 @both_databases
-def test_verify_says_what_it_found(run: Run) -> None:
+def test_verify_reports_its_findings(run: Run) -> None:
     write_events(3)
     seal_all()
     write_events(2)
@@ -141,7 +141,7 @@ def test_export_makes_a_file_for_its_owner_and_never_overwrites(run: Run, tmp_pa
 # seal, prune, rewrap
 
 
-def test_seal_and_prune_say_what_they_did(run: Run, clock: time_machine.Traveller) -> None:
+def test_seal_and_prune_report_their_work(run: Run, clock: time_machine.Traveller) -> None:
     write_events(3)
     assert run("seal").stdout == "3 events sealed in 1 batches.\n"
     assert run("prune").stdout == "0 events deleted that were older than 400 days.\n"

@@ -33,7 +33,7 @@ def ask(caller: Caller, peer: str = "198.51.100.9", forwarded_for: str = "") -> 
     return found
 
 
-def test_without_trusted_proxies_it_is_the_peer_whatever_is_claimed(admin: Caller) -> None:
+def test_without_trusted_proxies_it_is_the_peer_whatever_headers_claim(admin: Caller) -> None:
     assert ask(admin, forwarded_for="203.0.113.7, 192.0.2.1") == {
         "address": "198.51.100.9",
         "network": "198.51.100.9",
@@ -71,7 +71,7 @@ def test_behind_proxies_it_is_what_the_outermost_trusted_one_saw(
         ("", None, None),
     ],
 )
-def test_it_says_what_an_address_counts_as(
+def test_it_returns_the_address_and_its_network(
     admin: Caller, peer: str, address: str | None, network: str | None
 ) -> None:
     found = ask(admin, peer)
@@ -139,7 +139,7 @@ def test_when_all_come_from_one_address_both_places_warn(app: Flask, admin: Call
     ],
     ids=["few users", "few events", "several addresses", "none"],
 )
-def test_otherwise_nobody_is_warned(app: Flask, admin: Caller, recent: dict[str, Any]) -> None:
+def test_otherwise_there_is_no_warning(app: Flask, admin: Caller, recent: dict[str, Any]) -> None:
     with app.app_context():
         happen(**recent)
     assert ask(admin)["warning"] is None
@@ -175,5 +175,5 @@ def test_only_the_last_day_and_the_last_two_hundred_events_count(
         (2, "A client's address is number 2 from the end in X-Forwarded-For."),
     ],
 )
-def test_the_doctor_says_the_rule(make_app: MakeApp, count: int, message: str) -> None:
+def test_the_doctor_reports_the_rule(make_app: MakeApp, count: int, message: str) -> None:
     assert doctor_finding(make_app(trusted_proxies=count))["message"] == message

@@ -501,7 +501,7 @@ def test_every_action_has_a_case() -> None:
     assert {case.action for case in CASES} == set(AuditAction)
 
 
-def test_every_event_says_who_did_what_to_whom_and_in_which_request(
+def test_every_event_names_actor_action_subject_and_request(
     app: Flask, clock: time_machine.Traveller, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     reached = note_calls_of_emit(app)

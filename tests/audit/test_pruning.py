@@ -57,7 +57,7 @@ def test_it_prunes_batches_that_are_older_and_keeps_their_heads(
     assert list(prune_events()) == []
 
 
-def test_each_batch_is_committed_when_it_is_told(clock: time_machine.Traveller) -> None:
+def test_each_batch_is_committed_when_it_is_reported(clock: time_machine.Traveller) -> None:
     write_events(4)
     seal_all()
     clock.shift(RETENTION * 2)
@@ -97,7 +97,7 @@ def test_the_retention_is_a_setting(
         assert list(prune_events()) == [2]
 
 
-def test_the_chain_goes_on_after_everything_was_pruned(clock: time_machine.Traveller) -> None:
+def test_the_chain_continues_after_everything_was_pruned(clock: time_machine.Traveller) -> None:
     write_events(4)
     seal_all()
     clock.shift(RETENTION * 2)

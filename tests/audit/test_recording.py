@@ -148,7 +148,7 @@ def test_switching_an_account_off_and_on(alice: UserRef) -> None:
     assert_recorded(on, "user.activated", actor=root.user, subject=alice)
 
 
-def test_switching_off_tells_of_the_sessions_that_end(app: Flask, alice: UserRef) -> None:
+def test_switching_off_records_the_sessions_that_end(app: Flask, alice: UserRef) -> None:
     sign_in(app, "alice")
     sign_in(app, "alice")
     count = len(all_events())

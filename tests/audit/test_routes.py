@@ -79,7 +79,7 @@ def test_a_failure_is_shown_as_one(admin: Caller, alice: Caller) -> None:
     assert (event["outcome"], event["subject_id"]) == ("failure", str(alice.id))
 
 
-def test_only_who_may_read_it_does(client: FlaskClient, charlie: Caller) -> None:
+def test_only_callers_with_the_permission_read_it(client: FlaskClient, charlie: Caller) -> None:
     assert_problem(charlie.get(ALL), 403, "insufficient_permissions")
     answer = client.get(ALL)
     assert answer.status_code == 401
@@ -175,9 +175,7 @@ def test_a_page_stays_as_it_was_while_events_are_added(admin: Caller) -> None:
 
 
 @both_databases
-def test_everybody_sees_what_they_did_and_what_happened_to_them(
-    admin: Caller, alice: Caller
-) -> None:
+def test_users_see_what_they_did_and_what_happened_to_them(admin: Caller, alice: Caller) -> None:
     done = admin.patch(f"/api/v1/users/{alice.id}", json={"display_name": "Alice L."})
     assert done.status_code == 200
     changed, started, registered = items(alice, OWN)
@@ -193,7 +191,7 @@ def test_everybody_sees_what_they_did_and_what_happened_to_them(
     assert own["ip"] == "127.0.0.1"
 
 
-def test_nobody_sees_what_is_none_of_theirs(alice: Caller, charlie: Caller) -> None:
+def test_no_user_sees_events_of_others(alice: Caller, charlie: Caller) -> None:
     mine = items(charlie, OWN)
     assert mine
     for item in mine:

@@ -48,7 +48,7 @@ def test_it_seals_in_order_and_in_bounded_batches() -> None:
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_each_batch_is_committed_when_it_is_told() -> None:
+def test_each_batch_is_committed_when_it_is_reported() -> None:
     write_events(4)
     slices = seal_events()
     assert next(slices) == 2
@@ -121,7 +121,7 @@ def _by_seq() -> list[int]:
 
 
 @on_postgresql
-def test_who_cannot_have_the_lock_leaves_the_work_to_its_holder(app: Flask) -> None:
+def test_a_sealer_without_the_lock_leaves_the_work_to_its_holder(app: Flask) -> None:
     write_events()
     with transaction() as session:
         session.execute(select(AuditChain).with_for_update())

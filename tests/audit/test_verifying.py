@@ -68,7 +68,7 @@ def fault() -> str:
 
 
 @both_databases
-def test_a_trail_that_nobody_touched_is_whole(trail: Trail) -> None:
+def test_an_unchanged_trail_is_whole(trail: Trail) -> None:
     found = verify_trail()
     (end,) = read_all(select(AuditChain.head))
     assert (found.batches, found.events, found.pruned, found.unsealed) == (3, 6, 0, 1)
@@ -82,7 +82,7 @@ def test_an_empty_trail_is_whole() -> None:
 
 
 @both_databases
-def test_it_tells_its_progress_batch_by_batch(trail: Trail) -> None:
+def test_it_reports_its_progress_batch_by_batch(trail: Trail) -> None:
     told: list[int] = []
     verify_trail(progress=told.append)
     # The 0 is the slice of the events outside of batches.
@@ -431,7 +431,7 @@ NO_MAC = (
 )
 
 
-def test_without_the_secret_nobody_can_make_a_batch_anew(trail: Trail) -> None:
+def test_without_the_secret_no_batch_can_be_remade(trail: Trail) -> None:
     changed = {**batch_row(2), "event_count": 1}
     change_batch(2, event_count=1, head=batch_head(changed))
     assert fault() == f"batch 2 {NO_MAC}"
@@ -443,7 +443,7 @@ def test_it_names_a_batch_that_nothing_vouches_for(trail: Trail) -> None:
         assert fault() == f"batch 3 {NO_MAC}"
 
 
-def test_nobody_passes_removed_events_off_as_pruned(trail: Trail) -> None:
+def test_removed_events_do_not_pass_as_pruned(trail: Trail) -> None:
     with unguarded() as session:
         session.execute(delete(AuditEvent).where(AuditEvent.id.in_(trail.ids[:2])))
         session.execute(delete(AuditSeal).where(AuditSeal.batch_seq == 1))
@@ -485,7 +485,7 @@ def test_it_notices_a_cut_tail_whose_end_was_noted_without_the_secret(trail: Tra
     assert fault() == f"the note of the chain's end, batch 1, {NO_MAC}"
 
 
-def test_a_head_from_the_log_tells_of_an_older_copy(small_slices: None) -> None:
+def test_a_head_from_the_log_reveals_an_older_copy(small_slices: None) -> None:
     write_events(2)
     seal_all()
     (old_end,) = read_all(select(AuditChain.__table__))

@@ -101,7 +101,7 @@ PASSWORDS = ["wrong", "wröng" * 50, "a\\b", "w", PASSWORD[1:], "x", "y"]
 @pytest.mark.parametrize("fields", [{}, {"device_token": "none of ours"}], ids=["", "device"])
 @pytest.mark.parametrize("name", ["{}", "{}@example.com"], ids=["username", "address"])
 @pytest.mark.usefixtures("clock")
-def test_a_wrong_password_tells_nothing_of_the_account(
+def test_a_wrong_password_reveals_nothing_about_the_account(
     people: Flask, name: str, fields: dict[str, str]
 ) -> None:
     attempt(people, "warm", "up", "198.51.100.1")
@@ -121,7 +121,7 @@ def test_a_wrong_password_tells_nothing_of_the_account(
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_right_password_of_one_that_is_switched_off_tells_nothing(people: Flask) -> None:
+def test_the_right_password_of_one_that_is_switched_off_reveals_nothing(people: Flask) -> None:
     attempt(people, "warm", "up", "198.51.100.1")
     found = []
     for identifier in ("olga@example.com", "nobody@example.com"):

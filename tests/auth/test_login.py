@@ -123,7 +123,7 @@ def test_an_account_without_a_password_is_answered_like_none(app: Flask, alice: 
     assert_problem(login(app.test_client(), "alice", "None"), 401, "invalid_credentials")
 
 
-def test_the_state_of_an_account_is_told_after_the_right_password_alone(make_app: Any) -> None:
+def test_the_state_of_an_account_is_revealed_after_the_right_password_alone(make_app: Any) -> None:
     app = make_app()
     register(app.test_client(), "alice")
     strict = make_app(email_verification=EmailVerification.REQUIRED)
@@ -188,7 +188,7 @@ def test_sixty_at_once_leave_fifty_sessions(app: Flask, alice: Caller) -> None:
 
 
 @both_databases
-def test_a_deactivation_and_sign_ins_at_once_leave_nobody_in(app: Flask, alice: Caller) -> None:
+def test_a_deactivation_beside_sign_ins_leaves_no_session(app: Flask, alice: Caller) -> None:
     def switch_off() -> None:
         with app.app_context():
             deactivate(alice.id, actor=VISITOR, request=RequestInfo())

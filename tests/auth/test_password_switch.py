@@ -94,7 +94,7 @@ def transcript(app: Flask, clock: Clock, identifier: str, passwords: list[str]) 
     return told
 
 
-def test_a_hundred_wrong_passwords_switch_it_off_and_tell_the_owner_alone(
+def test_a_hundred_wrong_passwords_switch_it_off_and_notify_the_owner_alone(
     clock: Clock, app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
     device = alice.tokens["device_token"]
@@ -120,7 +120,7 @@ def test_a_hundred_wrong_passwords_switch_it_off_and_tell_the_owner_alone(
     assert attempt(app, EMAIL, PASSWORD, device_token=device).status_code == 200
 
 
-def test_live_sessions_and_known_devices_go_on(app: Flask, switched_off: Caller) -> None:
+def test_live_sessions_and_known_devices_keep_working(app: Flask, switched_off: Caller) -> None:
     tokens = switched_off.tokens
     assert switched_off.get("/api/v1/users/me").status_code == 200
     body = {"password": PASSWORD}
@@ -197,7 +197,7 @@ def test_what_the_throttle_refuses_is_not_counted(clock: Clock, app: Flask, alic
     assert failures(app) == 5
 
 
-def test_wrong_passwords_behind_a_token_count_and_the_right_one_goes_on(
+def test_wrong_passwords_behind_a_token_count_and_the_right_one_keeps_working(
     clock: Clock, app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
     set_failures(app, MAX_FAILED_SIGN_INS - 1)
@@ -209,7 +209,7 @@ def test_wrong_passwords_behind_a_token_count_and_the_right_one_goes_on(
     assert attempt(app, EMAIL, PASSWORD).status_code == 401
 
 
-def test_who_comes_by_a_link_is_a_stranger(
+def test_a_caller_with_a_mailed_link_counts_as_a_stranger(
     app: Flask, mailbox: Mailbox, switched_off: Caller
 ) -> None:
     """Whoever reads a mistyped address has the link, and must not go on guessing by it."""
@@ -315,7 +315,7 @@ def test_the_right_password_is_refused_that_was_being_checked_when_it_was_switch
 
 
 @both_databases
-def test_of_twenty_who_count_at_once_one_switches_it_off(
+def test_of_twenty_failures_at_once_one_switches_it_off(
     app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
     set_failures(app, MAX_FAILED_SIGN_INS - 10)

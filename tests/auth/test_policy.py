@@ -62,7 +62,7 @@ SWITCHED_OFF = account(is_password_disabled=True, is_active=False, email_verifie
         (None, True, REQUIRED, SignInFailure.UNKNOWN_IDENTIFIER),
     ],
 )
-def test_a_state_is_told_after_the_right_password_alone(
+def test_a_state_is_revealed_after_the_right_password_alone(
     credentials: Credentials | None,
     is_right: bool,
     verification: EmailVerification,

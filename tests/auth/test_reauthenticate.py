@@ -58,7 +58,7 @@ def test_it_gives_a_fresh_access_token_of_the_same_session(
     assert event["actor_audit_id"] == event["subject_audit_id"] is not None
 
 
-def test_the_refresh_token_goes_on_as_before(clock: Clock, alice: Caller) -> None:
+def test_the_refresh_token_keeps_working(clock: Clock, alice: Caller) -> None:
     assert alice.post(PATH, json={"password": PASSWORD}).status_code == 200
     refresh(alice)
     assert alice.get("/api/v1/users/me").status_code == 200
@@ -82,7 +82,7 @@ def test_a_token_is_fresh_until_the_last_instant(clock: Clock, alice: Caller) ->
     assert alice.delete("/api/v1/users/me").status_code == 204
 
 
-def test_freshness_is_judged_by_the_claim_alone(clock: Clock, app: Flask, alice: Caller) -> None:
+def test_freshness_is_decided_by_the_claim_alone(clock: Clock, app: Flask, alice: Caller) -> None:
     """Another device that has just reauthenticated makes no other token fresh."""
     good = forge(app, "access", alice.tokens["access_token"])
     for fresh, status in ((False, 401), (seconds(), 401), (0, 401), (seconds() + 1, 204)):
@@ -91,7 +91,7 @@ def test_freshness_is_judged_by_the_claim_alone(clock: Clock, app: Flask, alice:
         assert alice.client.delete("/api/v1/users/me", headers=headers).status_code == status
 
 
-def test_a_wrong_password_is_told_and_audited(app: Flask, alice: Caller) -> None:
+def test_a_wrong_password_is_refused_and_audited(app: Flask, alice: Caller) -> None:
     before = live_session_row(app, alice.session_id)
     response = alice.post(PATH, json={"password": "wrong"})
     assert_problem(response, 403, "wrong_password")

@@ -59,7 +59,7 @@ def test_it_gives_a_new_pair_of_the_same_session(clock: Clock, alice: Caller) ->
 
 @both_databases
 @pytest.mark.parametrize("roles", [(), ("user",), ("zoo-keeper", "user", "admin", "a.b_c")])
-def test_it_tells_of_the_user_as_they_are_now(
+def test_it_returns_the_user_as_they_are_now(
     make_app: Callable[..., Flask], roles: tuple[str, ...]
 ) -> None:
     app = make_app()
@@ -85,7 +85,7 @@ def test_it_tells_of_the_user_as_they_are_now(
 
 
 @both_databases
-def test_one_who_was_deactivated_past_all_events_gets_no_pair(app: Flask, alice: Caller) -> None:
+def test_an_account_deactivated_without_events_gets_no_pair(app: Flask, alice: Caller) -> None:
     """Deactivation ends sessions; should a row say otherwise, the account's own state counts."""
     with app.app_context(), transaction() as session:
         session.execute(update(User).values(is_active=False))
@@ -161,7 +161,7 @@ def test_a_token_that_is_no_text_is_refused(alice: Caller) -> None:
 
 
 @both_databases
-def test_a_retry_within_the_grace_gets_a_pair_that_goes_on(clock: Clock, alice: Caller) -> None:
+def test_a_retry_within_the_grace_gets_a_pair_that_works(clock: Clock, alice: Caller) -> None:
     token = alice.tokens["refresh_token"]
     pairs = [refresh(alice.client, token).get_json()]
     clock.shift(10)
@@ -177,7 +177,7 @@ def test_a_retry_within_the_grace_gets_a_pair_that_goes_on(clock: Clock, alice: 
         assert refresh(alice.client, pair["refresh_token"]).status_code == 200
 
 
-def test_the_log_tells_a_retry_from_the_first_use(
+def test_the_log_distinguishes_a_retry_from_the_first_use(
     alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="authserve.access"):
@@ -189,7 +189,7 @@ def test_the_log_tells_a_retry_from_the_first_use(
 
 
 @both_databases
-def test_reuse_signs_everybody_out(
+def test_reuse_signs_all_holders_out(
     clock: Clock, app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     stolen = alice.tokens["refresh_token"]
@@ -287,7 +287,7 @@ ORDER: tuple[tuple[Cause, str], ...] = (
 """The contract's order: of several causes the first one is told."""
 
 
-def test_of_several_causes_the_contracts_first_is_told(
+def test_of_several_causes_the_contracts_first_is_returned(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     wrong = {}
@@ -310,7 +310,7 @@ def test_of_several_causes_the_contracts_first_is_told(
     assert wrong == {}
 
 
-def test_a_signature_is_judged_before_anything_it_signs(clock: Clock, alice: Caller) -> None:
+def test_a_signature_is_verified_before_anything_it_signs(clock: Clock, alice: Caller) -> None:
     head, _, signature = alice.tokens["refresh_token"].rpartition(".")
     tampered = f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
     clock.shift(timedelta(days=40))

@@ -71,7 +71,7 @@ def test_an_address_and_a_password_are_enough(client: FlaskClient) -> None:
 
 
 @both_databases
-def test_what_is_taken_is_told_in_any_letter_case(app: Flask, client: FlaskClient) -> None:
+def test_a_taken_name_is_reported_in_any_letter_case(app: Flask, client: FlaskClient) -> None:
     register(client, "alice")
     taken = register(client, "alice2", email="ALICE@EXAMPLE.COM")
     assert_problem(taken, 409, "email_taken")
@@ -132,7 +132,9 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_unacceptable_fields_are_told_and_make_nobody(app: Flask, client: FlaskClient) -> None:
+def test_unacceptable_fields_are_reported_and_create_no_account(
+    app: Flask, client: FlaskClient
+) -> None:
     for changes, field in FAULTS:
         problem = assert_problem(register(client, "alice", **changes), 422, "validation_failed")
         assert list(problem["errors"]) == [field], changes
@@ -194,7 +196,7 @@ def test_while_addresses_must_be_verified_known_ones_are_answered_like_others(
     assert list(problem["errors"]) == ["username"]
 
 
-def test_what_is_taken_is_told_before_anything_is_hashed(app: Flask) -> None:
+def test_a_taken_name_is_reported_before_anything_is_hashed(app: Flask) -> None:
     register(app.test_client(), "alice")
     for body in (
         {"email": "alice@example.com", "username": "other"},

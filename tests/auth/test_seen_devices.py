@@ -67,7 +67,7 @@ def count_devices(app: Flask) -> int:
         return len(read_all(select(SeenDevice.digest)))
 
 
-def test_the_owner_is_told_of_a_new_device_and_network(
+def test_the_owner_is_notified_of_a_new_device_and_network(
     app: Flask, clock: time_machine.Traveller
 ) -> None:
     mailbox = open_mailbox(app)

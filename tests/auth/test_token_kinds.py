@@ -275,7 +275,7 @@ LOGOUT = bearer("POST", "/api/v1/auth/logout")
 
 
 @pytest.mark.parametrize("kind", PRESENT)
-def test_the_end_of_a_tokens_time_is_judged_last(
+def test_the_end_of_a_tokens_time_is_checked_last(
     app: Flask, tokens: Tokens, admin: Caller, kind: str
 ) -> None:
     good = forge(app, kind, tokens[kind])

@@ -34,7 +34,7 @@ def answer(page: Page, status: int, code: str, **more: object) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_it_says_that_a_link_is_not_complete(site, open_page, path: str) -> None:
+def test_it_reports_an_incomplete_link(site, open_page, path: str) -> None:
     for fragment in ("", "#", f"#{TOKEN[:-1]}", "#<img src=x onerror=alert(1)>", "#%ff"):
         page = open_page(f"{site.url}{path}{fragment}")
         expect(page.locator("#message h2")).to_have_text("This link is not complete")
@@ -96,7 +96,7 @@ def test_it_says_how_long_to_wait_for_a_busy_service(
     expect(page.locator(MESSAGE)).to_contain_text(f"Wait {words}")
 
 
-def test_it_goes_on_when_the_network_is_back(site, alice, open_page, watch) -> None:
+def test_it_continues_when_the_network_is_back(site, alice, open_page, watch) -> None:
     watch.are_losses_expected = True
     page = open_page(site.letter(alice.email, "Verify your email address").link)
     page.route("**/api/v1/**", lambda route: route.abort("internetdisconnected"))
@@ -108,7 +108,7 @@ def test_it_goes_on_when_the_network_is_back(site, alice, open_page, watch) -> N
     expect(page.locator(f"{MESSAGE} h2")).to_have_text("Your address is verified")
 
 
-def test_it_names_a_reference_for_what_nobody_expected(site, open_page) -> None:
+def test_it_names_a_reference_for_an_unexpected_error(site, open_page) -> None:
     page = open_page(f"{site.url}/reset-password#{TOKEN}")
     answer(page, 500, "internal_error", headers={"X-Correlation-ID": "abc-123"})
     submit(page)
@@ -132,7 +132,7 @@ def test_it_inserts_text_and_never_elements(site, open_page) -> None:
     assert page.locator("img").count() == 0
 
 
-def test_it_sends_once_however_often_it_is_told(site, open_page, watch) -> None:
+def test_it_sends_once_however_often_the_button_is_pressed(site, open_page, watch) -> None:
     page = open_page(f"{site.url}/reset-password#{TOKEN}")
     held: list[Route] = []
     page.route("**/api/v1/**", lambda route: held.append(route))

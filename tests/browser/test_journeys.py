@@ -84,7 +84,7 @@ def test_it_confirms_a_new_address(site, alice, open_page) -> None:
     assert alice.call("GET", "/users/me").json()["email"] == address
 
 
-def test_it_says_that_a_new_address_was_taken_meanwhile(site, alice, open_page) -> None:
+def test_it_reports_that_a_new_address_was_taken_meanwhile(site, alice, open_page) -> None:
     name = f"wanted-{alice.name}"
     alice.call("POST", "/users/me/email", {"new_email": f"{name}@example.com"})
     page = open_page(site.letter(f"{name}@example.com", "Confirm your new email address").link)

@@ -130,7 +130,7 @@ def test_a_refusal_of_that_one_is_an_answer(breaker: Breaker, monotonic: Clock) 
     assert breaker.state == "closed"
 
 
-def test_of_many_at_once_one_looks(breaker: Breaker, monotonic: Clock) -> None:
+def test_of_many_at_once_one_probes(breaker: Breaker, monotonic: Clock) -> None:
     open_up(breaker)
     monotonic.seconds += RESET_SECS
     others = Event()
@@ -149,7 +149,7 @@ def test_of_many_at_once_one_looks(breaker: Breaker, monotonic: Clock) -> None:
     assert breaker.state == "closed"
 
 
-def test_one_that_looks_and_never_comes_back_is_followed_by_another(
+def test_a_probe_that_never_returns_is_followed_by_another(
     breaker: Breaker, monotonic: Clock
 ) -> None:
     open_up(breaker)
@@ -202,7 +202,7 @@ class HangingCall:
 
 
 @pytest.mark.parametrize("outcome", [None, AwayError])
-def test_what_began_before_it_opened_says_nothing(
+def test_a_call_begun_before_it_opened_does_not_count(
     breaker: Breaker,
     monotonic: Clock,
     caplog: pytest.LogCaptureFixture,
@@ -222,7 +222,7 @@ def test_what_began_before_it_opened_says_nothing(
 
 @pytest.mark.parametrize("late_outcome", [None, AwayError])
 @pytest.mark.parametrize(("outcome", "state"), [(None, "closed"), (AwayError, "open")])
-def test_a_late_answer_while_it_is_half_open_says_nothing(
+def test_a_late_answer_while_it_is_half_open_does_not_count(
     breaker: Breaker,
     monotonic: Clock,
     late_outcome: type[Exception] | None,

@@ -88,7 +88,7 @@ def test_a_bug_is_not_hidden() -> None:
 
 
 @both_databases
-def test_a_database_that_is_not_migrated_is_told_with_the_remedy(app: Flask) -> None:
+def test_a_database_that_is_not_migrated_is_reported_with_the_remedy(app: Flask) -> None:
     @app.cli.command("count", cls=Command)
     def count() -> None:
         with transaction() as session:
@@ -102,7 +102,9 @@ def test_a_database_that_is_not_migrated_is_told_with_the_remedy(app: Flask) -> 
 
 
 @pytest.mark.parametrize("command", ["users list", "sessions purge", "keys list", "audit verify"])
-def test_a_database_that_is_away_is_told_without_its_password(tmp_path: Path, command: str) -> None:
+def test_a_database_that_is_away_is_reported_without_its_password(
+    tmp_path: Path, command: str
+) -> None:
     url = "postgresql+psycopg2://authserve:hunter2@127.0.0.1:1/authserve"
     app = create_app(make_settings(url, tmp_path))
     result = app.test_cli_runner().invoke(args=command.split())
@@ -112,7 +114,7 @@ def test_a_database_that_is_away_is_told_without_its_password(tmp_path: Path, co
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_file_that_is_no_database_is_told_by_every_command(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_by_every_command(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_text("no database, " * 100)
     app = create_app(make_settings(f"sqlite:///{tmp_path}/no.db", tmp_path))
     runner = app.test_cli_runner()

@@ -151,7 +151,7 @@ def test_random_bytes_are_as_many_as_asked_for_and_never_the_same() -> None:
     assert len({random_bytes() for _ in range(1000)}) == 1000
 
 
-def test_a_keyring_tells_no_secret() -> None:
+def test_a_keyring_reveals_no_secret() -> None:
     ring = Keyring([SECRET])
     ring.keys("seal")
     assert SECRET not in f"{ring!r} {ring}"

@@ -93,7 +93,7 @@ def role_names() -> set[str]:
     return {row.name for row in read_all(select(Role.name))} - {"admin", "user"}
 
 
-def test_what_a_handler_writes_is_committed_with_what_it_heard_of(subscribed: Subscribe) -> None:
+def test_what_a_handler_writes_is_committed_with_its_event(subscribed: Subscribe) -> None:
     subscribed(({CREATED}, lambda _event: write_role("of the handler")))
     with transaction():
         write_role("of the use case")

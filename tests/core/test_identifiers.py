@@ -341,7 +341,7 @@ def test_a_username_is_never_taken_for_an_address(text: str) -> None:
         ("\x00", None),
     ],
 )
-def test_whatever_somebody_signs_in_with_has_a_form_or_none(
+def test_any_submitted_identifier_has_one_stored_form_or_none(
     identifier: str, canonical: str | None
 ) -> None:
     assert canonical_login_identifier(identifier) == canonical
@@ -536,7 +536,7 @@ STORED = [
 
 @both_databases
 @pytest.mark.usefixtures("context")
-def test_every_database_keeps_and_tells_apart_the_same_addresses() -> None:
+def test_every_database_keeps_and_distinguishes_the_same_addresses() -> None:
     addresses = [canonical_email(address) for address in STORED]
     moment = now()
     with transaction() as session:

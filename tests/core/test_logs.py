@@ -211,7 +211,7 @@ def test_a_pipe_that_is_full_loses_lines_rather_than_requests(
     assert all(json.loads(line)["padding"] == "x" * 1000 for line in lines[:-1])
 
 
-def test_a_write_that_was_cut_short_goes_on(
+def test_a_write_that_was_cut_short_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write

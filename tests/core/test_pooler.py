@@ -130,7 +130,7 @@ def test_doctor_finds_the_timeouts_in_force(app: Flask) -> None:
     assert "ok       timeouts: " in output
 
 
-def test_without_the_parameter_the_pooler_refuses_and_says_why(
+def test_without_the_parameter_the_pooler_refuses_and_names_the_cause(
     pooled_url: str, tmp_path: Path
 ) -> None:
     url = pooled_url.replace("&pgbouncer=true", "").replace("pgbouncer=true&", "")

@@ -65,7 +65,9 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
-def test_where_nobody_listens_soon_nobody_is_asked(tmp_path: Path, listener: socket.socket) -> None:
+def test_after_refused_connections_no_more_are_tried(
+    tmp_path: Path, listener: socket.socket
+) -> None:
     port = listener.getsockname()[1]
     listener.close()
     with application(port, tmp_path):
@@ -90,7 +92,7 @@ def test_the_log_shows_where_an_outage_came_from_once(
         assert len(caplog.records) > 2 * BREAKER_FAILURES
 
 
-def test_a_caller_is_told_to_come_back(tmp_path: Path, listener: socket.socket) -> None:
+def test_a_caller_gets_retry_after(tmp_path: Path, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
     with application(port, tmp_path) as app:
@@ -131,7 +133,7 @@ def test_sixteen_hanging_connects_hang_together(tmp_path: Path, listener: socket
 
 
 @on_postgresql
-def test_a_call_that_reads_is_told_to_come_back(app: Flask, alice: Caller) -> None:
+def test_a_call_that_reads_gets_retry_after(app: Flask, alice: Caller) -> None:
     with app.app_context():
         db.engine.dispose()
         database_breaker().trip()
@@ -142,7 +144,7 @@ def test_a_call_that_reads_is_told_to_come_back(app: Flask, alice: Caller) -> No
 
 @on_postgresql
 @pytest.mark.usefixtures("context")
-def test_it_heals_though_nobody_calls() -> None:
+def test_it_heals_without_calls() -> None:
     """And nobody who calls meanwhile has to wait for whether it does."""
     assert read() == 1
     db.engine.dispose()
@@ -154,7 +156,7 @@ def test_it_heals_though_nobody_calls() -> None:
 
 @on_postgresql
 @pytest.mark.usefixtures("context")
-def test_where_no_thread_can_look_a_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_thread_can_probe_a_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_thread: Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -186,7 +188,7 @@ def wait_until_closed(breaker: Breaker) -> None:
 
 @on_postgresql
 @pytest.mark.usefixtures("context")
-def test_connections_that_are_open_go_on_being_used() -> None:
+def test_open_connections_stay_in_use() -> None:
     assert read() == 1
     database_breaker().trip()
     assert read() == 1

@@ -51,7 +51,7 @@ def test_the_pool_has_no_overflow(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:///file.db", "postgresql+psycopg2://host/name"])
-def test_nobody_waits_long_for_a_connection(url: str) -> None:
+def test_no_caller_waits_long_for_a_connection(url: str) -> None:
     options = engine_options(url, pool_size=8)
     assert options["pool_timeout"] == 2
     assert options["pool_size"] == 8
@@ -180,7 +180,7 @@ INSERT_OTHER = "INSERT INTO roles (name, created_at, updated_at) VALUES ('other'
 
 @on_sqlite
 @pytest.mark.usefixtures("context")
-def test_a_read_goes_on_while_another_connection_holds_the_lock(
+def test_a_read_continues_while_another_connection_holds_the_lock(
     other_connection: sqlite3.Connection,
 ) -> None:
     other_connection.execute("BEGIN IMMEDIATE")
@@ -192,7 +192,7 @@ def test_a_read_goes_on_while_another_connection_holds_the_lock(
 
 @on_sqlite
 @pytest.mark.usefixtures("context")
-def test_a_reading_connection_keeps_nobody_from_writing(
+def test_a_reading_connection_blocks_no_writer(
     other_connection: sqlite3.Connection,
 ) -> None:
     with reading() as connection:
@@ -202,7 +202,7 @@ def test_a_reading_connection_keeps_nobody_from_writing(
 
 
 @on_sqlite
-def test_who_cannot_have_the_lock_in_time_is_told_and_can_try_again(
+def test_a_writer_without_the_lock_in_time_is_refused_and_can_try_again(
     make_app: Callable[..., Flask], other_connection: sqlite3.Connection
 ) -> None:
     with make_app(database_pool_size=1).app_context():

@@ -98,7 +98,7 @@ def test_after_a_timeout_it_is_not_run_again(app: Flask) -> None:
     assert runs == 1
 
 
-def test_what_fails_is_told_as_other_statements_tell_it() -> None:
+def test_its_failures_raise_the_same_errors_as_other_statements() -> None:
     missing = PreparedStatement(
         select(column("x")).select_from(table("missing")), name="missing_table"
     )

@@ -380,7 +380,7 @@ def test_a_violated_constraint_has_the_same_name_everywhere() -> None:
         assert violated_constraint(caught.value) == constraint
 
 
-def test_an_error_of_the_database_tells_no_parameters() -> None:
+def test_an_error_of_the_database_reveals_no_parameters() -> None:
     with pytest.raises(IntegrityError) as caught, transaction() as session:
         session.execute(insert(User), {"email": "alice@example.com", "password_hash": "$argon2id$"})
     assert "INSERT INTO users" in str(caught.value)

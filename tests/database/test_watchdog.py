@@ -84,7 +84,7 @@ def write_many() -> None:
 
 @pytest.mark.usefixtures("context", "soon")
 @pytest.mark.parametrize("use", [read, write, commit, roll_back, write_many])
-def test_whatever_waits_for_a_frozen_server_is_cut(use: Callable[[], None]) -> None:
+def test_every_wait_for_a_frozen_server_is_cut(use: Callable[[], None]) -> None:
     with pytest.raises((OperationalError, ServerFrozenError)) as caught:
         use()
     assert isinstance(getattr(caught.value, "orig", caught.value), ServerFrozenError)

@@ -88,7 +88,7 @@ def test_what_a_row_names_exists() -> None:
             assert anchor in anchors_of((PAGE.parent / page).resolve()), (name, page, anchor)
 
 
-def test_a_row_says_what_its_status_needs() -> None:
+def test_a_row_holds_what_its_status_needs() -> None:
     fewest_words = {"deviation": 8, "not applicable": 5, "later": 3}
     for name, (_, status, shown) in ROWS.items():
         assert status in {"met", *fewest_words}, name

@@ -119,7 +119,7 @@ def test_every_alert_is_complete() -> None:
             assert by is None or label in by[1].split(", ")
 
 
-def test_it_says_how_to_scrape() -> None:
+def test_it_explains_how_to_scrape() -> None:
     (example,) = re.findall(r"```yaml\n(.+?)```", PAGE, re.DOTALL)
     (job,) = yaml.safe_load(example)["scrape_configs"]
     assert "credentials_file" in job["authorization"]

@@ -57,7 +57,7 @@ def verify(server: Server) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.mark.gunicorn
-def test_its_function_tells_good_tokens_from_others(
+def test_its_function_accepts_good_tokens_and_no_others(
     server: Server, verify: Callable[[str], dict[str, Any]]
 ) -> None:
     client = server.client()

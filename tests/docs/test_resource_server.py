@@ -211,7 +211,7 @@ def assert_example_works(alice: Caller) -> None:
     assert client.get("/hello", headers=headers).text == f"Hello, {alice.user['id']}"
 
 
-def test_it_refuses_all_else_and_goes_on_while_the_service_is_away(
+def test_it_refuses_all_else_and_keeps_working_while_the_service_is_away(
     server: Server,
     app: Flask,
     alice: Caller,

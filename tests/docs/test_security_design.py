@@ -126,7 +126,7 @@ def test_it_has_every_key_that_is_derived() -> None:
     }
 
 
-def test_it_says_when_each_secret_changes() -> None:
+def test_it_states_when_each_secret_changes() -> None:
     named = [row[0] for row in table(section("Secrets"))]
     told = [name for cell in named for name in re.findall(r"`([A-Z_]+)`", cell)]
     assert told == list(config.SECRETS)

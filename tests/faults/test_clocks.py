@@ -88,7 +88,7 @@ def test_a_retry_on_another_machine_is_no_reuse(
 
 @on_postgresql
 @pytest.mark.parametrize("difference", [-APART, timedelta(0), APART], ids=["behind", "0", "ahead"])
-def test_reuse_is_detected_by_whatever_clock(
+def test_reuse_is_detected_by_any_machines_clock(
     difference: timedelta, nodes: tuple[Flask, Flask]
 ) -> None:
     one, other = nodes

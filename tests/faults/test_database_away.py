@@ -33,7 +33,7 @@ def states(server: Server) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("crashed", [False, True], ids=["stopped", "crashed"])
-def test_with_the_database_away_all_say_so_and_heal_when_it_is_back(
+def test_with_the_database_away_all_answer_503_and_heal_when_it_is_back(
     crashed: bool, mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     server = serve(mortal.fresh())
@@ -72,7 +72,7 @@ def ready(server: Server) -> Callable[[], requests.Response]:
     return lambda: server.client().get("/readyz")
 
 
-def test_workers_to_whom_nobody_comes_heal_as_well(
+def test_workers_without_requests_heal_as_well(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     """So that afterwards not even the first of many callers is refused."""
@@ -86,7 +86,7 @@ def test_workers_to_whom_nobody_comes_heal_as_well(
     assert {answer.status_code for answer in all_at_once([person.me] * OFTEN)} == {200}
 
 
-def test_the_public_keys_are_there_though_nobody_asked_before(
+def test_the_public_keys_are_served_without_an_earlier_request(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     server = serve(mortal.fresh())
@@ -100,7 +100,7 @@ def test_the_public_keys_are_there_though_nobody_asked_before(
     assert len({answer.text for answer in answers}) == 1
 
 
-def test_a_restart_while_nobody_called_costs_nobody_an_answer(
+def test_a_database_restart_between_requests_costs_no_answer(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     """The pool holds nothing but connections that have ended; whoever meets one gets another."""

@@ -60,7 +60,7 @@ def test_a_frozen_connection_is_cut_and_the_next_one_serves(
         assert persistently(person.refresh).status_code == 200
 
 
-def test_a_row_that_somebody_holds_keeps_nobody_else(
+def test_a_locked_row_delays_no_other_caller(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     url = mortal.fresh()

@@ -83,7 +83,7 @@ def place(
         yield folder / "test.db", lambda _: filled(folder)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(
+def test_a_full_disk_is_reported_and_loses_nothing(
     place: tuple[Path, Fill], serve: Callable[..., Server]
 ) -> None:
     path, fill = place

@@ -39,7 +39,7 @@ def local(database_url: str, tmp_path: Path) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-def test_a_thundering_herd_is_spread_and_nobody_is_taken_for_a_thief(
+def test_a_thundering_herd_is_spread_and_no_retry_counts_as_reuse(
     local: Flask, database_url: str, mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     callers = [register_caller(local, f"client{number}") for number in range(CLIENTS)]

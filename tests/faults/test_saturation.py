@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.gunicorn]
 MEBIBYTE = 2**20
 
 
-def test_with_all_connections_in_use_callers_are_told_within_the_pools_patience(
+def test_with_all_connections_in_use_callers_are_refused_within_the_pools_timeout(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
     """Whoever waits for a locked row keeps a connection; those who need another row wait for one.

@@ -109,7 +109,7 @@ def test_creating(app: Flask) -> None:
     assert MESSAGE in result.stderr
 
 
-def test_importing_hashes_and_signing_in_ask_nobody(
+def test_importing_hashes_and_signing_in_send_no_request(
     app: Flask, server: RangeServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
@@ -143,7 +143,7 @@ def test_a_password_with_another_fault_is_not_looked_up(app: Flask, server: Rang
         test_accepting_an_invitation_does_not_spend_it,
     ],
 )
-def test_nobody_holds_a_connection_meanwhile(
+def test_no_caller_holds_a_connection_meanwhile(
     app: Flask, server: RangeServer, use_case: Callable[[Flask], None]
 ) -> None:
     with app.app_context():

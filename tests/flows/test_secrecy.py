@@ -21,7 +21,7 @@ LINK = "x" * 22 + "y" * 43
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, "aaaa.bbbb.cccccccccccccccccccc", LINK])
-def test_what_is_logged_is_heard_and_found(overheard: Eavesdropper, secret: str) -> None:
+def test_a_logged_secret_is_found(overheard: Eavesdropper, secret: str) -> None:
     SECRETS.note_body({"password": secret})
     logging.getLogger("authserve.probe").warning("event", extra={"deep": {"in": [secret]}})
     assert secret in SECRETS.found_in("\n".join(overheard.lines), of_test=True)
@@ -69,7 +69,7 @@ def journey(call: Callable[..., Any]) -> None:
 
 
 @pytest.mark.gunicorn
-def test_a_server_tells_no_secret_at_the_level_of_debug(
+def test_a_server_logs_no_secret_at_the_level_of_debug(
     app: Flask, make_server: Callable[..., Server]
 ) -> None:
     """Its libraries are as talkative as they can be."""

@@ -68,7 +68,9 @@ def is_known_device(app: Flask, tokens: dict[str, Any]) -> bool:
     return response.status_code == 200
 
 
-def test_with_the_old_secret_as_fallback_everything_goes_on(during: Flask, alice: Caller) -> None:
+def test_with_the_old_secret_as_fallback_everything_keeps_working(
+    during: Flask, alice: Caller
+) -> None:
     assert get_me(during, alice.tokens).status_code == 200
     response = refresh(during, alice.tokens)
     assert response.status_code == 200

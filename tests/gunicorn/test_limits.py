@@ -72,7 +72,7 @@ def is_limited(response: requests.Response) -> bool:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("fault", ["stopped", "frozen"])
-def test_without_redis_nobody_is_refused_and_limits_come_back(
+def test_without_redis_no_caller_is_refused_and_limits_come_back(
     make_server: MakeServer, redis_server: RedisServer, fault: str
 ) -> None:
     server = make_server(RATELIMIT_ENABLED="true", RATELIMIT_STORAGE_URL=redis_server.url)

@@ -167,7 +167,7 @@ def test_an_owner_finds_a_place_at_the_hasher_while_strangers_fill_it(
     assert set(heard) == {(401, "invalid_credentials"), (503, "busy")}
 
 
-def test_one_address_that_tries_many_accounts_is_told_ten_times(
+def test_one_address_that_tries_many_accounts_gets_ten_answers(
     proxied_site: Site, owner: Caller
 ) -> None:
     client, ip = proxied_site.server.client(), stranger()

@@ -68,7 +68,7 @@ def code_of(response: requests.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 
-def test_a_registration_says_taken_the_second_time_and_the_password_works(
+def test_a_repeated_registration_is_refused_as_taken_and_the_password_works(
     client: Client, registration: dict[str, str], lose: Callable[..., None]
 ) -> None:
     lose("/api/v1/auth/register", **registration)
@@ -103,7 +103,7 @@ def test_a_sign_in_can_be_done_again(
     sign_in(client, name)
 
 
-def test_a_reset_says_that_its_link_is_spent_and_the_new_password_works(
+def test_a_repeated_reset_is_refused_as_spent_and_the_new_password_works(
     site: Site, client: Client, registration: dict[str, str], lose: Callable[..., None]
 ) -> None:
     client.post("/api/v1/auth/register", json=registration)

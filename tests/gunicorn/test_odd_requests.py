@@ -154,7 +154,7 @@ def test_none_of_them_holds_a_thread(server: Server, connections: Connections) -
     assert_answers(server)
 
 
-def test_bytes_that_come_one_by_one_hold_up_nobody(
+def test_bytes_that_come_one_by_one_delay_no_other_client(
     server: Server, connections: Connections
 ) -> None:
     kinds = ("many fields", "a body of ends", "chunks of one byte", "chunks like ends")
@@ -206,7 +206,7 @@ KERNEL_BYTES = 8 * 1024 * 1024
 
 
 @pytest.mark.parametrize("path", [b"/docs/swagger-ui-bundle.js", b"/openapi.json"])
-def test_clients_that_do_not_read_hold_up_nobody(server: Server, path: bytes) -> None:
+def test_clients_that_do_not_read_delay_no_other_client(server: Server, path: bytes) -> None:
     request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path
     whole = server.client().get(path.decode()).content
     times = KERNEL_BYTES // len(whole) + 1

@@ -24,7 +24,7 @@ def test_the_pinned_version_is_the_one_that_the_worker_is_made_for() -> None:
     assert pin == f"gunicorn=={GUNICORN_VERSION}" == f"gunicorn=={__version__}"
 
 
-def test_another_version_serves_with_its_own_worker_and_says_so(make_server: MakeServer) -> None:
+def test_another_version_serves_with_its_own_worker_and_logs_it(make_server: MakeServer) -> None:
     own = (config.ROOT / "gunicorn.conf.py").read_text()
     server = make_server(files={"gunicorn.conf.py": ANOTHER + own}, DRAIN_SECONDS="300")
     assert server.client().get("/healthz").status_code == 200

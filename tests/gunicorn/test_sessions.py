@@ -215,7 +215,7 @@ def test_a_refresh_beside_the_end_of_its_session_leaves_no_good_token(site: Site
 
 
 @both_databases
-def test_guesses_over_all_workers_are_told_five_times(site: Site) -> None:
+def test_guesses_over_all_workers_get_five_answers(site: Site) -> None:
     """Nobody is asked to come back: whoever is told `busy` has learned nothing."""
     victim = register_caller(site.app, "victim")
     before = len(audit_trail(site.app, "session.sign_in_failed"))
@@ -251,7 +251,7 @@ def hand_over(site: Site) -> None:
 
 
 @both_databases
-def test_under_load_rotations_cost_nobody_a_token_and_a_deactivation_holds_at_once(
+def test_under_load_rotations_cost_no_token_and_a_deactivation_holds_at_once(
     site: Site,
 ) -> None:
     users = [register_caller(site.app, f"user{number}") for number in range(6)]

@@ -56,7 +56,7 @@ def connections(server: Server) -> Iterator[Connections]:
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_a_hundred_slow_clients_hold_up_nobody(
+def test_a_hundred_slow_clients_delay_no_other_client(
     server: Server, connections: Connections, kind: str
 ) -> None:
     """They are more than ten times the threads: if they held them, nobody would be served."""
@@ -68,7 +68,7 @@ def test_a_hundred_slow_clients_hold_up_nobody(
     assert time.monotonic() - began < ARRIVAL_SECS
 
 
-def test_a_request_that_does_not_end_is_told_so_and_logged_once(
+def test_a_request_that_does_not_end_is_refused_and_logged_once(
     server: Server, connections: Connections
 ) -> None:
     opened = [connections.open(SLOW[kind]) for kind in ("half a head", "half a body")]
@@ -81,7 +81,7 @@ def test_a_request_that_does_not_end_is_told_so_and_logged_once(
         assert [(line["event"], line["status"]) for line in lines] == [("request refused", 408)]
 
 
-def test_whatever_is_missing_of_a_request_has_its_time(connections: Connections) -> None:
+def test_each_part_of_a_request_has_its_time_limit(connections: Connections) -> None:
     """And a listed page reads that it is over."""
     opened = [connections.open(start) for start in HALF.values()]
     page = connections.open(GET + b"Origin: https://app.example.com\r\nX-Slow: ").answer()
@@ -129,7 +129,7 @@ def test_requests_cut_anywhere_are_answered(connections: Connections) -> None:
 
 @pytest.mark.parametrize("target", ["/api/v1/auth/login", "/nowhere"])
 @pytest.mark.parametrize("length", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
-def test_an_answer_says_whether_another_request_may_follow(
+def test_an_answer_states_whether_another_request_may_follow(
     connections: Connections, target: str, length: int
 ) -> None:
     """However long the body is, and whether anybody reads it or not."""

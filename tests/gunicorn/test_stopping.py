@@ -82,7 +82,7 @@ def test_what_waits_for_a_busy_worker_is_answered_before_it_stops(server: Server
     assert server.process.wait(DEADLINE_SECS) == 0
 
 
-def test_it_says_so_and_serves_on_before_it_stops(make_server: MakeServer) -> None:
+def test_it_turns_unready_and_serves_on_before_it_stops(make_server: MakeServer) -> None:
     """The drain is long, so that the test can end it, whatever it took on this machine."""
     server = make_server(files=SLOW_WSGI, DRAIN_SECONDS="300")
     kept = Sent(server.url)

@@ -93,7 +93,7 @@ def test_it_reports_the_last_nightly_verification(
     assert "event 1 was removed" in findings["audit verification"]["message"]
 
 
-def test_it_says_whether_limits_are_on(make_app: MakeApp) -> None:
+def test_it_reports_whether_limits_are_on(make_app: MakeApp) -> None:
     found = examine(make_app(ratelimit_enabled=True))[1]["limits"]
     assert found["level"] == "ok"
     assert found["message"] == "Limits are on, and counted in the database."
@@ -249,7 +249,7 @@ def test_it_holds_proxies_against_the_public_address(
     assert examine(app)[1]["proxies"]["level"] == level
 
 
-def test_it_warns_of_events_that_nobody_seals(make_app: MakeApp) -> None:
+def test_it_warns_of_unsealed_events(make_app: MakeApp) -> None:
     app = make_app()
     register_caller(app, "alice")
     assert examine(app)[1]["audit"]["level"] == "ok"
@@ -301,7 +301,7 @@ def test_it_names_the_tables_that_the_role_may_not_write(
 
 @pytest.mark.usefixtures("role")
 @on_postgresql
-def test_it_says_that_the_role_may_not_even_read(app: Flask) -> None:
+def test_it_reports_that_the_role_may_not_even_read(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["migrations"]["level"]) == (1, "failure")
     assert "permission denied" in findings["migrations"]["message"]

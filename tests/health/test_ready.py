@@ -15,7 +15,7 @@ from tests.support.server import Server
 
 
 @pytest.mark.gunicorn
-def test_ready_waits_for_the_service_and_says_where_it_is(
+def test_ready_waits_for_the_service_and_prints_its_address(
     server: Server, make_app: Callable[..., Flask]
 ) -> None:
     port = int(server.environ["PORT"])

@@ -29,7 +29,7 @@ def connections() -> Any:
     event.remove(Engine, "checkout", take)
 
 
-def test_it_is_healthy_without_a_look_at_the_database(
+def test_it_is_healthy_without_a_database_query(
     client: FlaskClient, connections: list[object]
 ) -> None:
     for method in ("GET", "HEAD"):
@@ -60,7 +60,7 @@ def test_it_is_healthy_and_not_ready_without_its_database(
 
 
 @both_databases
-def test_it_is_ready_when_all_it_stands_on_is(client: FlaskClient) -> None:
+def test_it_is_ready_when_its_dependencies_are(client: FlaskClient) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.get_json()["status"] == "ok"
@@ -81,7 +81,7 @@ def test_it_is_not_ready_before_its_migrations(app: Flask, client: FlaskClient) 
     assert client.get("/healthz").status_code == 200
 
 
-def test_it_asks_nobody_who_they_are(client: FlaskClient) -> None:
+def test_it_needs_no_authentication(client: FlaskClient) -> None:
     for path in ("/healthz", "/readyz"):
         for authorization in ("Bearer x", "Basic YTpi", "Bearer a, Bearer b"):
             response = client.get(path, headers={"Authorization": authorization})
@@ -92,7 +92,7 @@ def test_a_query_of_a_monitor_does_no_harm(client: FlaskClient) -> None:
     assert client.get("/healthz?cache-buster=1").status_code == 200
 
 
-def test_readyz_tells_of_mail_that_waits_and_stays_ready(
+def test_readyz_reports_waiting_mail_and_stays_ready(
     app: Flask, clock: time_machine.Traveller
 ) -> None:
     client = app.test_client()

@@ -106,13 +106,13 @@ def test_a_token_of_another_kind_is_invalid(alice: Caller) -> None:
         assert_refused(get(alice.client, f"Bearer {alice.tokens[kind]}"), "invalid_token", INVALID)
 
 
-def test_an_expired_token_is_told_so(app: Flask, clock: time_machine.Traveller) -> None:
+def test_an_expired_token_gets_token_expired(app: Flask, clock: time_machine.Traveller) -> None:
     alice = register_caller(app, "alice")
     clock.shift(11 * 60)
     assert_refused(alice.get(ME), "token_expired", INVALID)
 
 
-def test_a_token_elsewhere_is_not_looked_at(app: Flask, alice: Caller) -> None:
+def test_a_token_elsewhere_is_ignored(app: Flask, alice: Caller) -> None:
     client, token = cookie_client(app), alice.tokens["access_token"]
     for name in ("access_token", "token", "jwt"):
         assert_problem(client.get(f"{ME}?{name}={token}"), 422, "validation_failed")
@@ -127,7 +127,7 @@ def test_a_token_elsewhere_is_not_looked_at(app: Flask, alice: Caller) -> None:
     assert_refused(client.get(ME, headers=headers), "authentication_required", "Bearer")
 
 
-def test_who_lacks_a_permission_is_known_and_refused(app: Flask) -> None:
+def test_a_caller_without_the_permission_is_known_and_refused(app: Flask) -> None:
     seen = []
 
     @require_permission("users:read")

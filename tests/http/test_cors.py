@@ -132,7 +132,7 @@ def test_the_question_of_any_other_page_is_a_method_that_there_is_not(
     assert access_headers(response) == {}
 
 
-def test_a_request_from_no_page_is_told_of_no_origin(client: FlaskClient) -> None:
+def test_a_request_without_origin_gets_no_cors_headers(client: FlaskClient) -> None:
     response = client.get("/.well-known/jwks.json")
     assert access_headers(response) == {}
     assert response.headers.getlist("Vary") == ["Origin"]

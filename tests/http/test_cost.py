@@ -108,7 +108,9 @@ def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask
     assert verbs[2:] == ["BEGIN", "UPDATE", *["INSERT"] * 4, "COMMIT"]
 
 
-def test_a_write_is_heard_with_its_transaction(statements: Callable[[], Any], app: Flask) -> None:
+def test_the_recorder_sees_a_write_with_its_transaction(
+    statements: Callable[[], Any], app: Flask
+) -> None:
     """Else the test above could not fail."""
     alice = register_caller(app, "alice")
     with statements() as heard:
@@ -125,7 +127,7 @@ def count_calls(run: Callable[[], Any]) -> int:
 
 
 @on_sqlite
-def test_a_look_at_the_own_account_costs_few_calls(
+def test_reading_the_own_account_costs_few_calls(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(ratelimit_enabled=True)

@@ -91,7 +91,7 @@ def test_no_other_file_of_the_package_is_served(client: FlaskClient, name: str) 
     assert_problem(client.get(f"/docs/{name}"), 404, "not_found")
 
 
-def test_the_pages_policy_lets_in_nothing_inline_and_nobody_else(client: FlaskClient) -> None:
+def test_the_pages_policy_allows_no_inline_code_and_no_other_origin(client: FlaskClient) -> None:
     (policy,) = client.get("/docs").headers.getlist("Content-Security-Policy")
     directives = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
     assert directives == {
@@ -107,7 +107,7 @@ def test_the_pages_policy_lets_in_nothing_inline_and_nobody_else(client: FlaskCl
     }
 
 
-def test_the_page_tells_no_third_party(app: Flask, client: FlaskClient) -> None:
+def test_the_page_contacts_no_third_party(app: Flask, client: FlaskClient) -> None:
     page = client.get("/docs").get_data(as_text=True)
     script = client.get("/docs/initializer.js").get_data(as_text=True)
     assert not re.search(r"https?:|//", page + script)

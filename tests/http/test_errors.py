@@ -147,7 +147,7 @@ def test_no_host_makes_it_fail(client: FlaskClient, host: str, status: int) -> N
     assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
-def test_what_fails_is_told_to_the_log_alone(app: Flask, client: FlaskClient, log: Log) -> None:
+def test_a_failure_is_explained_in_the_log_alone(app: Flask, client: FlaskClient, log: Log) -> None:
     def fail() -> None:
         raise RuntimeError("the flux is out of tune")
 
@@ -166,7 +166,7 @@ def test_what_fails_is_told_to_the_log_alone(app: Flask, client: FlaskClient, lo
 
 
 @both_databases
-def test_a_failing_statement_tells_nobody_its_parameters(
+def test_a_failing_statement_reveals_no_parameters(
     app: Flask, client: FlaskClient, log: Log
 ) -> None:
     def fail() -> None:
@@ -217,7 +217,7 @@ def retry_after(response: object) -> int:
 
 
 @both_databases
-def test_a_database_that_is_gone_is_told_honestly(
+def test_a_database_that_is_gone_gets_503(
     alice: Caller, client: FlaskClient, lose_database: Callable[[], None], log: Log
 ) -> None:
     lose_database()

@@ -134,7 +134,7 @@ def test_it_refuses_compressed_bodies(client: FlaskClient, encoding: str) -> Non
     assert_problem(response, 415, "unsupported_media_type")
 
 
-def test_it_takes_a_body_that_says_it_is_not_compressed(client: FlaskClient) -> None:
+def test_it_takes_a_body_with_the_identity_encoding(client: FlaskClient) -> None:
     register(client, "alice")
     headers = {"Content-Encoding": "Identity"}
     response = client.post(LOGIN, data=BODY, content_type="application/json", headers=headers)
@@ -214,7 +214,7 @@ def test_it_refuses_a_body_that_the_server_cannot_read(client: FlaskClient) -> N
     assert_problem(response, 400, "malformed_request")
 
 
-def test_it_reads_no_byte_of_a_body_that_is_said_to_be_too_long(client: FlaskClient) -> None:
+def test_it_reads_no_byte_of_a_body_announced_as_too_long(client: FlaskClient) -> None:
     response = stream(client, LOGIN, UnreadableBody(), CONTENT_LENGTH=str(MAX_BODY_BYTES + 1))
     assert_problem(response, 413, "payload_too_large")
 

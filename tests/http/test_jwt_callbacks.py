@@ -72,7 +72,7 @@ def test_tokens_of_other_kinds_are_invalid(guarded: Flask) -> None:
         assert_refused(alice.get(path), "invalid_token", INVALID)
 
 
-def test_an_expired_token_is_told_so(guarded: Flask, clock: time_machine.Traveller) -> None:
+def test_an_expired_token_gets_token_expired(guarded: Flask, clock: time_machine.Traveller) -> None:
     alice = register_caller(guarded, "alice")
     clock.shift(11 * 60)
     assert_refused(alice.get(PROBE), "token_expired", INVALID)
@@ -122,7 +122,7 @@ def test_a_view_under_its_guard_knows_the_caller(app: Flask) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_the_library_raises_is_a_problem(app: Flask, error: Exception) -> None:
+def test_every_error_of_the_library_is_a_problem(app: Flask, error: Exception) -> None:
     def fail() -> None:
         raise error
 

@@ -174,7 +174,7 @@ def test_what_is_too_much_is_refused_before_anything_is_hashed(
 
 
 @pytest.mark.parametrize("call", [c for c in CALLS if c.limit is policy.REDEEM], ids=str)
-def test_a_token_is_looked_at_before_anything_is_hashed(cast: Cast, call: LimitedCall) -> None:
+def test_a_token_is_checked_before_anything_is_hashed(cast: Cast, call: LimitedCall) -> None:
     PASSWORD_HASHER.fill(cast.app, None)
     assert cast.send(call).status_code == 400
 
@@ -242,7 +242,7 @@ def test_no_number_of_devices_passes_the_ceiling_of_an_address(
 
 
 @pytest.mark.parametrize("path", [FORGOT, RESEND, "/api/v1/auth/register"])
-def test_no_answer_tells_that_another_client_has_asked(
+def test_no_answer_reveals_another_clients_request(
     clock: Clock, app: Flask, alice: Caller, path: str
 ) -> None:
     """Each address is asked for once from here; for one of them another client asked before."""
@@ -344,14 +344,14 @@ def test_a_client_cannot_choose_its_address(app: Flask) -> None:
     assert told == [19, 18, 17]
 
 
-def test_a_trusted_proxy_tells_the_address(make_app: Callable[..., Flask]) -> None:
+def test_a_trusted_proxy_names_the_address(make_app: Callable[..., Flask]) -> None:
     app = make_app(ratelimit_enabled=True, trusted_proxies=1)
     claims = ("203.0.113.1", "203.0.113.2", "198.51.100.1, 203.0.113.1")
     told = [rate_limit(redeem(app, **{"X-Forwarded-For": claim}))[1] for claim in claims]
     assert told == [19, 19, 18]
 
 
-def test_nobody_is_counted_by_an_address_that_there_is_not(app: Flask) -> None:
+def test_a_missing_address_is_not_counted(app: Flask) -> None:
     assert [rate_limit(redeem(app, ip="")) for _ in range(2)] == [(), ()]
     assert rate_limit(forgot(app, "a@example.com", ip="")) == ()
 
@@ -362,7 +362,7 @@ def test_calls_that_cannot_be_read_are_not_counted(app: Flask) -> None:
     assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (20, 19, 60)
 
 
-def test_the_answer_tells_of_the_tightest_limit(clock: Clock, app: Flask) -> None:
+def test_the_answer_describes_the_tightest_limit(clock: Clock, app: Flask) -> None:
     body = {"identifier": "nobody", "password": WRONG}
 
     def ask() -> tuple[int, ...]:
@@ -395,7 +395,7 @@ def counted_keys(app: Flask) -> list[str]:
         return list(session.execute(text("SELECT key FROM rate_counters")).scalars())
 
 
-def test_no_counter_tells_who_called(app: Flask) -> None:
+def test_no_counter_reveals_the_caller(app: Flask) -> None:
     forgot(app, "alice@example.com")
     keys = counted_keys(app)
     assert len(keys) == 2
@@ -413,7 +413,7 @@ def test_an_upgrade_keeps_the_counters(app: Flask) -> None:
 
 
 @both_databases
-def test_without_their_counters_limits_refuse_nobody_and_the_throttle_everybody(
+def test_without_their_counters_limits_refuse_no_caller_and_the_throttle_every_caller(
     app: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_sql(app, "ALTER TABLE rate_counters RENAME TO put_aside")

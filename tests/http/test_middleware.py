@@ -169,7 +169,7 @@ def test_other_services_may_keep_the_public_keys(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("path", [ME, f"{ME}?x=1", "/api/v1/", "/api/v1/nowhere"])
-def test_nothing_under_the_api_is_kept_by_anybody(client: FlaskClient, path: str) -> None:
+def test_no_cache_keeps_anything_under_the_api(client: FlaskClient, path: str) -> None:
     assert client.get(path).headers.getlist("Cache-Control") == ["no-store"]
 
 

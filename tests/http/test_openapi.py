@@ -95,7 +95,7 @@ def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestR
     return client.open(path, method=operation["method"].upper(), **kwargs)
 
 
-def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) -> None:
+def test_its_security_requirements_are_true(app: Flask, operations: dict[str, Any]) -> None:
     client = app.test_client()
     for name, operation in operations.items():
         response = send(client, operation)
@@ -106,7 +106,7 @@ def test_what_it_says_of_tokens_is_true(app: Flask, operations: dict[str, Any]) 
             assert response.get_json()["code"] == "authentication_required"
 
 
-def test_who_heeds_a_bad_token_says_so(app: Flask, operations: dict[str, Any]) -> None:
+def test_calls_that_refuse_a_bad_token_document_it(app: Flask, operations: dict[str, Any]) -> None:
     client = app.test_client()
     headers = {"Authorization": "Bearer x"}
     for name, operation in operations.items():
@@ -140,7 +140,7 @@ def test_every_call_of_the_api_names_every_refusal_by_strictness(
 STAND_ON_NOTHING = ("health_healthz", "root_root")
 
 
-def test_every_call_but_those_that_stand_on_nothing_can_be_unavailable(
+def test_every_call_with_a_dependency_can_be_unavailable(
     operations: dict[str, Any],
 ) -> None:
     for name, operation in operations.items():
@@ -186,7 +186,7 @@ def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str,
                 assert found == expected.get(status, set())
 
 
-def test_whatever_is_told_to_come_back_is_told_when(operations: dict[str, Any]) -> None:
+def test_every_answer_to_retry_documents_retry_after(operations: dict[str, Any]) -> None:
     for operation in operations.values():
         for status in {"429", "503"} & operation["responses"].keys():
             assert "Retry-After" in operation["responses"][status]["headers"], operation["path"]
@@ -252,7 +252,7 @@ def test_introspection_alone_takes_a_form(operations: dict[str, Any]) -> None:
     assert forms == {"auth_introspect_token"}
 
 
-def test_an_example_is_made_of_what_the_schema_tells() -> None:
+def test_an_example_is_made_of_the_schemas_examples() -> None:
     schemas = {"Name": {"type": "string", "example": "alice"}}
     schema = {
         "type": "object",

@@ -155,7 +155,7 @@ def test_a_second_header_continues_the_first(make_app: Any) -> None:
     assert app.test_client().get(PROBE, headers=headers).get_json() == {"ip": "192.0.2.1"}
 
 
-def test_no_proxy_tells_a_host_or_a_path(make_app: Any) -> None:
+def test_no_proxy_sets_the_host_or_the_path(make_app: Any) -> None:
     app = make_app(trusted_proxies=1)
     headers = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}
     answer = app.test_client().get("/openapi.json", headers=headers).get_data(as_text=True)

@@ -37,13 +37,13 @@ def test_list_shows_every_key_newest_first(app: Flask, runner: FlaskCliRunner) -
     ]
 
 
-def test_list_says_so_when_there_is_no_key_yet(runner: FlaskCliRunner) -> None:
+def test_list_reports_when_there_is_no_key_yet(runner: FlaskCliRunner) -> None:
     result = runner.invoke(args=["keys", "list"])
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("There is no key yet")
 
 
-def test_rotate_says_which_key_signs_from_when(app: Flask, runner: FlaskCliRunner) -> None:
+def test_rotate_prints_which_key_signs_from_when(app: Flask, runner: FlaskCliRunner) -> None:
     kids(app)
     first = runner.invoke(args=["keys", "rotate"])
     new = listed(runner)[0]
@@ -77,7 +77,7 @@ def test_rewrap_reports_how_many_keys_it_encrypted(app: Flask, runner: FlaskCliR
     assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys encrypted")
 
 
-def test_rewrap_under_a_wrong_secret_says_what_to_do(
+def test_rewrap_under_a_wrong_secret_names_the_remedy(
     app: Flask, make_app: Callable[..., Flask]
 ) -> None:
     kids(app)

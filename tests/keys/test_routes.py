@@ -11,7 +11,7 @@ from tests.support.keys import claims_of, jwks, make_next_key
 PATH = "/.well-known/jwks.json"
 
 
-def test_it_answers_anybody_who_may_keep_it_for_five_minutes(client: FlaskClient) -> None:
+def test_it_answers_every_client_and_may_be_cached_for_five_minutes(client: FlaskClient) -> None:
     response = client.get(PATH)
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "public, max-age=300"

@@ -66,7 +66,7 @@ def test_the_first_key_signs_at_once_also_where_the_clock_is_behind(
     assert kids(behind) == [kid]
 
 
-def test_a_process_can_read_the_keys_before_anybody_asks(
+def test_a_process_can_read_the_keys_before_the_first_request(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with app.app_context():
@@ -349,7 +349,7 @@ def test_an_unknown_kid_is_looked_up_afresh_once(timed_app: Flask) -> None:
 
 
 @both_databases
-def test_a_copy_goes_on_serving_while_the_database_does_not(
+def test_a_copy_keeps_serving_while_the_database_does_not(
     timed_app: Flask, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = jwks(timed_app)
@@ -383,7 +383,7 @@ def test_without_any_copy_it_is_unavailable_while_the_database_is(timed_app: Fla
 # Secrets
 
 
-def test_with_a_wrong_secret_nobody_signs_and_everybody_verifies(
+def test_with_a_wrong_secret_no_process_signs_and_every_process_verifies(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
     app, wrong = make_app(), make_app(secret_key=OTHER_SECRET)
@@ -487,7 +487,7 @@ def test_no_private_key_is_stored_in_the_clear(make_app: Callable[..., Flask]) -
     assert secret not in stored
 
 
-def test_a_clock_far_behind_is_told_in_the_log(
+def test_a_clock_far_behind_is_logged(
     timed_app: Flask, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     kids(timed_app)

@@ -41,7 +41,7 @@ def test_it_sends_an_example_of_any_mail(make_app: MakeApp) -> None:
     assert server.arrivals[0].message["Subject"] == "You are invited"
 
 
-def test_it_says_what_the_server_answered(make_app: MakeApp) -> None:
+def test_it_prints_the_servers_answer(make_app: MakeApp) -> None:
     with faulty_server("RCPT", b"554 5.7.1 Relay access denied") as server:
         app = app_with(make_app, f"smtp://127.0.0.1:{server.port}")
         status, output = run(app, "alice@example.com")

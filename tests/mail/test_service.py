@@ -119,7 +119,7 @@ class TestTemplates:
         assert f"The link works once, within {words}." in letter.text
         assert f"The link works once, within {words}." in letter.html
 
-    def test_the_brand_stands_in_both(self, make_mailer: MakeMailer, box: Refusing) -> None:
+    def test_the_brand_is_in_both(self, make_mailer: MakeMailer, box: Refusing) -> None:
         send(make_mailer(brand_name="Größe & Co", public_url="https://auth.example"))
         (letter,) = box.letters
         assert "This mail was sent by Größe & Co (auth.example)." in letter.text
@@ -202,7 +202,7 @@ class TestTemplates:
 
 
 class TestHeaders:
-    def test_they_say_who_writes_to_whom_and_when(
+    def test_they_have_sender_recipient_and_date(
         self, make_mailer: MakeMailer, box: Refusing, clock: time_machine.Traveller
     ) -> None:
         mailer = make_mailer(mail_from='"Größe, A. & Co" <no-reply@auth.example>')

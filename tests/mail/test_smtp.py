@@ -152,7 +152,7 @@ class TestTLS:
         assert reason in error.reason
         assert server.arrivals == []
 
-    def test_it_never_goes_on_in_the_clear(
+    def test_it_never_continues_without_tls(
         self, trusting: TLSContext, of_server: str, of_client: str
     ) -> None:
         with mail_server() as server:
@@ -220,7 +220,7 @@ class TestAuth:
             error = refusal(make_smtp(server.port, username="no-reply", password="x"))
         assert (error.reason, error.is_outage) == ("the server lacks STARTTLS or AUTH", True)
 
-    def test_the_url_says_it_all(self) -> None:
+    def test_the_url_holds_every_setting(self) -> None:
         with mail_server(users=USERS) as server:
             url = f"smtp://no-reply:a%20pass%3Aword%2Fwith%40signs@127.0.0.1:{server.port}"
             make_transport(url, helo="auth.example").send(letter())
@@ -249,7 +249,7 @@ REFUSALS = [
 
 class TestFaults:
     @pytest.mark.parametrize(("stage", "answer", "is_outage", "reason"), REFUSALS)
-    def test_it_tells_a_refusal_of_the_mail_from_an_outage(
+    def test_it_distinguishes_a_refusal_of_the_mail_from_an_outage(
         self, stage: str, answer: bytes, is_outage: bool, reason: str
     ) -> None:
         with faulty_server(stage, answer) as server:

@@ -35,7 +35,7 @@ class TestFolder:
         found = message_from_bytes(files[0].read_bytes(), policy=default)
         assert (found["To"], found["Subject"]) == (TO, "Hello")
 
-    def test_nobody_else_may_read_them(self, tmp_path: Path) -> None:
+    def test_no_other_user_may_read_them(self, tmp_path: Path) -> None:
         former = os.umask(0)
         try:
             FileTransport(tmp_path / "mail").send(letter())

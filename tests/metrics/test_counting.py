@@ -280,7 +280,7 @@ def test_the_time_of_every_password_is_taken(client: FlaskClient, read: Read) ->
 # How the process is doing
 
 
-def test_it_tells_of_its_pool_and_queue(app: Flask, read: Read) -> None:
+def test_it_exports_its_pool_and_queue(app: Flask, read: Read) -> None:
     found = read()
     assert found.value("authserve_workers") == 1
     assert found.value("authserve_database_connections_limit") == 8

@@ -130,6 +130,6 @@ def test_a_worker_that_counted_nothing_leaves_nothing(
     assert caplog.text == ""
 
 
-def test_a_process_by_itself_has_nobody_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_by_itself_has_no_worker_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(files.FOLDER_VARIABLE, raising=False)
     forget_worker(101, alive=())

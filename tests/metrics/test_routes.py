@@ -84,7 +84,7 @@ def test_names_follow_the_conventions_of_prometheus(alice: Caller, read: Read) -
             assert unit not in family.name
 
 
-def test_nothing_personal_is_told(alice: Caller, client: FlaskClient) -> None:
+def test_nothing_personal_is_exported(alice: Caller, client: FlaskClient) -> None:
     text = client.get("/metrics", headers=BEARER).text
     for told in (alice.user["id"], "alice", str(alice.session_id), METRICS_TOKEN, "127.0.0.1"):
         assert told not in text

@@ -34,7 +34,7 @@ FINISHED = "authserve_outbox_finished_last_hour"
 ERRORS = "authserve_scrape_errors"
 
 
-def test_it_tells_release_and_start(read: Read) -> None:
+def test_it_exports_release_and_start(read: Read) -> None:
     before = now().timestamp()
     found = read()
     assert found.value("authserve_build_info", version=__version__) == 1
@@ -42,7 +42,7 @@ def test_it_tells_release_and_start(read: Read) -> None:
 
 
 @both_databases
-def test_it_tells_what_mail_waits_and_for_how_long(
+def test_it_exports_waiting_mail_and_its_age(
     app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
 ) -> None:
     assert read().value(AGE, state="pending") == 0
@@ -56,7 +56,7 @@ def test_it_tells_what_mail_waits_and_for_how_long(
 
 
 @both_databases
-def test_it_tells_what_mail_was_given_up(
+def test_it_exports_mail_that_was_given_up(
     app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
 ) -> None:
     register(client, "alice")
@@ -67,7 +67,7 @@ def test_it_tells_what_mail_was_given_up(
     assert found.value(AGE, state="dead") == 86_400
 
 
-def test_it_tells_that_mail_leaves(
+def test_it_exports_that_mail_leaves(
     app: Flask, client: FlaskClient, clock: time_machine.Traveller, read: Read
 ) -> None:
     register(client, "alice")
@@ -79,7 +79,7 @@ def test_it_tells_that_mail_leaves(
     assert read().value(FINISHED, state="sent") == 0
 
 
-def test_it_tells_the_age_of_the_key_and_when_the_next_is_due(
+def test_it_exports_the_age_of_the_key_and_when_the_next_is_due(
     clock: time_machine.Traveller, alice: Caller, read: Read
 ) -> None:
     age, due = "authserve_signing_key_age_seconds", "authserve_signing_key_rotation_seconds"
@@ -91,19 +91,19 @@ def test_it_tells_the_age_of_the_key_and_when_the_next_is_due(
     assert later.value(due) < 0
 
 
-def test_without_a_key_nothing_is_told_of_one(read: Read) -> None:
+def test_without_a_key_nothing_is_exported_about_one(read: Read) -> None:
     assert not [name for name in read().families if "signing_key" in name]
 
 
 @both_databases
-def test_it_tells_what_is_not_sealed_yet(app: Flask, alice: Caller, read: Read) -> None:
+def test_it_exports_the_unsealed_events(app: Flask, alice: Caller, read: Read) -> None:
     assert read().value("authserve_audit_unsealed_events") >= 2
     with app.app_context():
         seal_all()
     assert read().value("authserve_audit_unsealed_events") == 0
 
 
-def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
+def test_it_exports_when_the_trail_was_verified_and_that_it_was_whole(
     app: Flask, clock: time_machine.Traveller, read: Read
 ) -> None:
     verified, is_whole = "authserve_audit_verified_timestamp_seconds", "authserve_audit_is_whole"
@@ -117,7 +117,7 @@ def test_it_tells_when_the_trail_was_verified_and_that_it_was_whole(
 
 
 @both_databases
-def test_without_the_database_the_rest_is_told(
+def test_without_the_database_the_rest_is_exported(
     app: Flask, client: FlaskClient, lose_database: Callable[[], None], read: Read
 ) -> None:
     client.get("/healthz")
@@ -139,7 +139,7 @@ def test_without_the_database_the_rest_is_told(
 
 
 @on_postgresql
-def test_a_slow_look_is_given_up_and_none_follows(
+def test_a_slow_query_is_given_up_and_none_follows(
     app: Flask, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scraping, "STATEMENT_TIMEOUT_MS", 50)
@@ -162,7 +162,7 @@ def test_the_short_limit_ends_with_the_scrape(app: Flask, read: Read) -> None:
 
 
 @on_postgresql
-def test_an_open_breaker_is_told(app: Flask, read: Read) -> None:
+def test_an_open_breaker_is_exported(app: Flask, read: Read) -> None:
     name = "authserve_breaker_workers"
     closed = {"closed": 1, "open": 0, "half-open": 0}
 

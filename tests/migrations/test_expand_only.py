@@ -86,7 +86,7 @@ def mandatory_columns(source: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
-def test_the_release_before_can_go_on(path: Path) -> None:
+def test_the_release_before_can_keep_serving(path: Path) -> None:
     source = path.read_text()
     assert list(removals(source)) == []
     assert list(mandatory_columns(source)) == []

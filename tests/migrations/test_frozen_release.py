@@ -77,7 +77,7 @@ def app(frozen_url: str, kept: dict[str, Any], tmp_path: Path) -> Iterator[Flask
         db.engine.dispose()
 
 
-def test_tokens_and_passwords_go_on(app: Flask, kept: dict[str, Any]) -> None:
+def test_tokens_and_passwords_keep_working(app: Flask, kept: dict[str, Any]) -> None:
     client = app.test_client()
     me = client.get("/api/v1/users/me", headers=bearer(kept["access_token"]))
     assert me.status_code == 200
@@ -97,7 +97,7 @@ def test_tokens_and_passwords_go_on(app: Flask, kept: dict[str, Any]) -> None:
     assert signed_in.status_code == 200
 
 
-def test_mails_that_were_owed_arrive_and_their_links_work(app: Flask, kept: dict[str, Any]) -> None:
+def test_pending_mails_arrive_and_their_links_work(app: Flask, kept: dict[str, Any]) -> None:
     mailbox = open_mailbox(app)
     work(app)
     client = app.test_client()
@@ -115,7 +115,7 @@ def test_mails_that_were_owed_arrive_and_their_links_work(app: Flask, kept: dict
     assert client.post("/api/v1/auth/invitation/accept", json=body).status_code == 200
 
 
-def test_the_administrator_goes_on_and_accounts_count_as_activated(
+def test_the_administrator_keeps_access_and_accounts_count_as_activated(
     app: Flask, kept: dict[str, Any]
 ) -> None:
     client = app.test_client()

@@ -89,7 +89,7 @@ def test_one_that_is_killed_leaves_nothing_and_the_next_does_it_all(
 
 
 @on_postgresql
-def test_one_that_finds_a_table_in_use_gives_up_soon_and_says_so(
+def test_one_that_finds_a_table_in_use_gives_up_soon_and_reports_it(
     empty_database_url: str, flask: Flask, tmp_path: Path
 ) -> None:
     """Behind a migration that waits for its lock, every request for the table would wait too."""

@@ -66,7 +66,7 @@ def test_an_older_release_leaves_alone_what_a_newer_one_made(
 
 @pytest.mark.usefixtures("newer")
 @pytest.mark.parametrize("move", [downgrade, lambda: upgrade(revision="0001")])
-def test_nobody_moves_from_where_they_do_not_know(move: Callable[[], None]) -> None:
+def test_no_command_moves_from_an_unknown_revision(move: Callable[[], None]) -> None:
     with pytest.raises(SystemExit):
         move()
     assert current_revision() == "9999"
@@ -74,7 +74,7 @@ def test_nobody_moves_from_where_they_do_not_know(move: Callable[[], None]) -> N
 
 @on_sqlite
 @pytest.mark.usefixtures("context")
-def test_no_sql_is_printed_that_nobody_should_run(
+def test_no_dangerous_sql_is_printed(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -88,7 +88,7 @@ def test_no_revision_is_no_newer_one() -> None:
     assert not is_of_newer_release("0001")
 
 
-def test_a_database_that_is_away_is_told_in_a_line(
+def test_a_database_that_is_away_is_reported_in_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = "postgresql+psycopg2://somebody:a-password@127.0.0.1:1/nothing"

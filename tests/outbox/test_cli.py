@@ -89,7 +89,7 @@ def test_it_lets_a_dead_message_be_tried_again(
         (["list", "--limit", "0"], "Invalid value for '--limit'"),
     ],
 )
-def test_it_tells_errors_in_one_line(
+def test_it_reports_errors_in_one_line(
     runner: FlaskCliRunner, arguments: list[str], error: str
 ) -> None:
     result = runner.invoke(args=["outbox", *arguments])
@@ -105,7 +105,7 @@ def test_it_refuses_to_retry_what_is_not_dead(runner: FlaskCliRunner, message_id
 
 
 @both_databases
-def test_it_says_when_there_is_no_database(app: Flask, runner: FlaskCliRunner) -> None:
+def test_it_reports_a_missing_database(app: Flask, runner: FlaskCliRunner) -> None:
     with app.app_context(), transaction() as session:
         session.connection().exec_driver_sql("DROP TABLE outbox_messages")
     result = runner.invoke(args=["outbox", "list"])

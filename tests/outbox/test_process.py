@@ -89,7 +89,7 @@ def test_only_the_mail_in_flight_repeats_after_a_kill(
     [("sqlite", signal.SIGTERM), ("postgresql", signal.SIGINT)],
     indirect=["database_kind"],
 )
-def test_it_finishes_its_delivery_when_told_to_stop(
+def test_it_finishes_its_delivery_at_sigterm(
     app: Flask, mail: MailServer, start_worker: MakeProcess, number: signal.Signals
 ) -> None:
     owe_notices(app, 3)

@@ -60,7 +60,7 @@ class TestOwing:
         owe("b")
         assert [row["payload"] for row in messages(app)] == [{"name": "b"}]
 
-    def test_it_refuses_to_be_owed_outside_of_a_transaction(self) -> None:
+    def test_it_cannot_be_enqueued_outside_of_a_transaction(self) -> None:
         with pytest.raises(RuntimeError):
             enqueue(KIND, {})
 
@@ -115,7 +115,7 @@ class TestClaiming:
         second = claim_one()
         assert (second.id, second.attempts) == (first.id, 2)
 
-    def test_whoever_lost_the_lease_has_no_say(
+    def test_a_worker_without_its_lease_changes_nothing(
         self, app: Flask, clock: time_machine.Traveller
     ) -> None:
         owe()
@@ -267,7 +267,7 @@ class TestKeeping:
         clock.shift(timedelta(microseconds=1))
         assert list(purge_finished_messages()) == [1]
 
-    def test_it_never_clears_away_what_is_owed(self, app: Flask) -> None:
+    def test_it_never_deletes_pending_messages(self, app: Flask) -> None:
         with time_machine.travel(now() - timedelta(days=400)):
             owe()
         assert list(purge_finished_messages()) == []

@@ -194,7 +194,7 @@ class TestDatabaseTrouble:
         return lambda: postgresql.execute(ended)
 
     @on_postgresql
-    def test_it_goes_on_after_a_dropped_connection(
+    def test_it_continues_after_a_dropped_connection(
         self, app: Flask, post: Post, worker: Worker, end_connections: Callable[[], None]
     ) -> None:
         stop = StopSignal()

@@ -143,5 +143,5 @@ assert cheap.hash("correct horse battery staple")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
-def test_without_memory_for_a_hash_the_caller_is_told_busy() -> None:
+def test_without_memory_for_a_hash_the_caller_gets_busy() -> None:
     assert run(STARVE).split() == ["busy", "busy"]

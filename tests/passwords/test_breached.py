@@ -172,7 +172,7 @@ class TestWithAServiceThatAnswers:
         names = {header.partition(":")[0] for header in headers}
         assert names == {"Host", "Accept", "Accept-Encoding", "Add-Padding", "User-Agent"}
 
-    def test_nobody_is_asked_where_none_is_set(self) -> None:
+    def test_no_request_is_sent_without_a_url(self) -> None:
         assert not BreachedPasswords(None).contains(BREACHED)
 
     def test_no_proxy_of_the_environment_comes_between(
@@ -223,7 +223,7 @@ class TestCache:
 
 class TestWithAServiceThatFails:
     @pytest.mark.parametrize("fault", SILENT.values(), ids=SILENT)
-    def test_whatever_takes_too_long_is_given_up(
+    def test_a_slow_answer_is_given_up(
         self, server: RangeServer, reasons: Callable[[], list[str]], fault: Fault
     ) -> None:
         server.fault = fault
@@ -239,7 +239,7 @@ class TestWithAServiceThatFails:
         wait_until_no_name_is_looked_up()
 
     @pytest.mark.parametrize("fault", WRONG.values(), ids=WRONG)
-    def test_whatever_is_no_answer_lets_the_password_pass(
+    def test_an_invalid_answer_lets_the_password_pass(
         self, server: RangeServer, reasons: Callable[[], list[str]], fault: Fault
     ) -> None:
         server.fault = fault
@@ -258,7 +258,9 @@ class TestWithAServiceThatFails:
             assert other.questions == []
         assert reasons() == ["it answered 301", "it answered 302", "it answered 307"]
 
-    def test_nobody_listens(self, server: RangeServer, reasons: Callable[[], list[str]]) -> None:
+    def test_a_refused_connection_lets_the_password_pass(
+        self, server: RangeServer, reasons: Callable[[], list[str]]
+    ) -> None:
         server.stop()
         assert not look_up_with(server).contains(BREACHED)
         assert reasons() == ["it did not answer as it should (ConnectionRefusedError)"]
@@ -400,13 +402,13 @@ class TestTLS:
 
 
 class TestCheck:
-    def test_it_says_whether_the_service_knows_what_all_know(self) -> None:
+    def test_it_checks_that_the_service_knows_a_common_password(self) -> None:
         with range_server("password") as server:
             assert look_up_with(server).check()
             server.passwords.clear()
             assert not look_up_with(server).check()
 
-    def test_it_says_why_it_does_not_answer(self, server: RangeServer) -> None:
+    def test_it_reports_why_the_service_does_not_answer(self, server: RangeServer) -> None:
         server.fault = send(reply(b"", status="503 Busy"))
         with pytest.raises(RangeServiceError, match="it answered 503"):
             look_up_with(server).check()

@@ -326,9 +326,7 @@ def test_it_starts_no_thread_before_the_first_password() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_callers_beyond_the_queue_are_told_busy_at_once(
-    blocked: BlockableHasher, crowd: Crowd
-) -> None:
+def test_callers_beyond_the_queue_get_busy_at_once(blocked: BlockableHasher, crowd: Crowd) -> None:
     callers = crowd.send(6) + crowd.send(2, are_known=True)
     for is_known in (False, True):
         with pytest.raises(HasherBusyError):
@@ -475,7 +473,7 @@ def running(impatient: BlockableHasher, threads: ThreadPoolExecutor) -> Iterator
     impatient.gate.set()
 
 
-def test_whose_turn_does_not_come_in_time_is_told_busy(
+def test_callers_not_served_in_time_get_busy(
     impatient: BlockableHasher, running: Future[str]
 ) -> None:
     with pytest.raises(HasherBusyError):
@@ -520,7 +518,7 @@ def test_what_a_request_has_waited_before_is_part_of_its_wait(hasher: PasswordHa
     assert hasher.waiting == 0
 
 
-def test_callers_wait_two_seconds_unless_told_otherwise() -> None:
+def test_callers_wait_two_seconds_by_default() -> None:
     assert MAX_WAIT_SECS == 2.0
 
 
@@ -583,7 +581,7 @@ def test_the_running_applications_hasher_is_found(hasher: PasswordHasher) -> Non
         assert PASSWORD_HASHER.get() is hasher
 
 
-def test_it_tells_how_long_each_password_took() -> None:
+def test_it_measures_the_time_of_each_password() -> None:
     told: list[float] = []
     hasher = PasswordHasher(cost=CHEAP, niceness=0, queue_size=4)
     hasher.on_hashed = told.append

@@ -235,7 +235,7 @@ def test_it_accepts_longer_sequences_and_incomplete_repetitions(password: str) -
 
 
 @pytest.mark.parametrize("password", ["lone \ud800 surrogate, long", "NUL \x00 in it, and long"])
-def test_it_refuses_what_nobody_could_sign_in_with(password: str) -> None:
+def test_it_refuses_passwords_that_cannot_be_submitted(password: str) -> None:
     assert faults(password) == ["Use text only; one of the characters is none."]
 
 

@@ -109,7 +109,7 @@ def test_the_forms_of_one_name_share_a_counter(app: Flask, alice: Caller) -> Non
 
 
 @on_sqlite
-def test_an_address_and_a_username_do_not_tell_that_they_belong_together(
+def test_an_address_and_a_username_do_not_reveal_that_they_belong_together(
     app: Flask, alice: Caller
 ) -> None:
     statuses(app, 6, "alice")
@@ -134,7 +134,7 @@ def test_a_sign_in_leaves_no_trace_in_counters_that_strangers_share(
 
 
 @on_sqlite
-def test_an_address_is_blocked_whomever_it_guesses_at(
+def test_an_address_is_blocked_after_guesses_at_any_accounts(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     names = [f"nobody{number}" for number in range(10)]
@@ -157,7 +157,7 @@ def test_the_addresses_of_one_ipv6_network_are_one(app: Flask, alice: Caller) ->
 
 
 @on_sqlite
-def test_a_right_password_that_lets_nobody_in_counts_nothing(app: Flask, alice: Caller) -> None:
+def test_a_right_password_that_is_refused_counts_nothing(app: Flask, alice: Caller) -> None:
     run_sql(app, "UPDATE users SET is_active = false")
     assert statuses(app, 6, "alice", PASSWORD) == [403] * 6
     assert counters(app) == []
@@ -267,7 +267,7 @@ def reset_password(app: Flask, alice: Caller, ip: str) -> str:
     return NEW_PASSWORD
 
 
-def test_who_has_just_recovered_signs_in_though_the_throttle_holds(
+def test_a_user_who_has_just_recovered_signs_in_despite_the_throttle(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     """At the first try, by any of their names, and without the device token of the reset."""
@@ -336,7 +336,7 @@ def crowd(app: Flask, passwords: list[str], ip: str = "127.0.0.1") -> list[int]:
     return [answer.status_code for answer in all_at_once(calls)]
 
 
-def test_a_hundred_guesses_at_once_are_told_five_times(
+def test_a_hundred_guesses_at_once_get_five_answers(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     answers = crowd(app, [f"guess {number}" for number in range(100)])
@@ -345,7 +345,7 @@ def test_a_hundred_guesses_at_once_are_told_five_times(
     assert len(audit_trail(app, "session.sign_in_throttled")) == 1
 
 
-def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
+def test_the_right_one_among_a_hundred_guesses_reveals_nothing_more(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     """It gets in only if it is among the first; the others are told five times all the same."""
@@ -362,7 +362,7 @@ def test_the_right_one_among_a_hundred_guesses_tells_nothing_more(
 
 
 @pytest.mark.fault
-def test_without_its_counters_nobody_may_try(app: Flask, alice: Caller) -> None:
+def test_without_its_counters_every_try_is_refused(app: Flask, alice: Caller) -> None:
     run_sql(app, "DROP TABLE rate_counters")
     new = {"current_password": PASSWORD, "new_password": "another horse, another staple"}
     for response in (

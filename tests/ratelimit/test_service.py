@@ -200,7 +200,7 @@ def test_a_failure_is_never_a_part_of_something_that_could_roll_back() -> None:
         fail(identifier_key("alice"))
 
 
-def test_counters_that_go_along_have_no_say(clock: Clock, app: Flask) -> None:
+def test_counters_that_are_only_incremented_block_nothing(clock: Clock, app: Flask) -> None:
     """A wrong password behind a token counts at the sign-in, though a block there is no answer."""
     account, identifier = account_key(new_id()), identifier_key("alice")
     for _ in range(5):
@@ -209,7 +209,7 @@ def test_counters_that_go_along_have_no_say(clock: Clock, app: Flask) -> None:
     assert hits(app) == {account.key: 5, identifier.key: 5}
 
 
-def test_each_block_is_one_event_that_says_by_what_it_was_counted(clock: Clock, app: Flask) -> None:
+def test_each_block_is_one_event_that_names_its_counter(clock: Clock, app: Flask) -> None:
     names = [identifier_key(name) for name in ("alice", "bob")]
     address = address_key("192.0.2.1")
     for name in names:
@@ -326,7 +326,7 @@ def test_a_success_beside_a_fourth_failure_clears_it_too(clock: Clock, app: Flas
 
 
 @on_sqlite
-def test_the_table_names_nobody(app: Flask) -> None:
+def test_the_table_holds_no_identifiers(app: Flask) -> None:
     user_id = new_id()
     for key in (
         identifier_key("alice@example.com"),

@@ -101,7 +101,7 @@ def test_it_asks_for_permissions(app: Flask, admin: Caller, charlie: Caller) -> 
     assert code(reader.delete(f"{ROLES}/reader")) == "insufficient_permissions"
 
 
-def test_nobody_climbs_by_editing_a_role(app: Flask, admin: Caller) -> None:
+def test_no_caller_gains_permissions_by_editing_a_role(app: Flask, admin: Caller) -> None:
     """Making, changing and deleting a role needs all that it allows, before and after."""
     writer = {"name": "writer", "permissions": ["roles:read", "roles:write"]}
     admin.post(ROLES, json=writer)

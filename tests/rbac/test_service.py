@@ -108,7 +108,7 @@ def test_an_unknown_role_is_refused_and_changes_nothing(alice: UserRef) -> None:
     assert events_of(alice, "user.roles_changed") == []
 
 
-def test_missing_roles_are_found_whatever_they_are_called(context: None) -> None:
+def test_missing_roles_are_reported_for_any_text(context: None) -> None:
     assert find_missing_roles(["admin", "user", *UNKNOWN]) == set(UNKNOWN)
     assert find_missing_roles([]) == set()
 
@@ -184,7 +184,7 @@ def test_with_another_administrator_one_may_go(only_admin: UserRef) -> None:
         deactivate(other.id, actor=VISITOR, request=REQUEST)
 
 
-def test_somebody_without_the_role_may_go_while_nobody_administers(alice: UserRef) -> None:
+def test_a_user_without_the_role_may_go_while_there_is_no_administrator(alice: UserRef) -> None:
     deactivate(alice.id, actor=VISITOR, request=REQUEST)
     activate(alice.id, actor=VISITOR, request=REQUEST)
     delete_user(alice, actor=VISITOR, request=REQUEST)
@@ -238,7 +238,7 @@ def still_admins(users: Sequence[UserRef]) -> list[UserRef]:
     return [user for user in users if "admin" in held[user.id] and get_user(user.id).is_active]
 
 
-def test_two_administrators_who_end_each_other_leave_one(app: Flask) -> None:
+def test_two_administrators_who_remove_each_other_leave_one(app: Flask) -> None:
     with app.app_context():
         admins = [make_user(name, roles=["admin"]) for name in ("anna", "bert")]
     for _ in range(5):
@@ -248,7 +248,7 @@ def test_two_administrators_who_end_each_other_leave_one(app: Flask) -> None:
             activate(admins[ended.index(True)].id, actor=VISITOR, request=REQUEST)
 
 
-def test_nobody_becomes_the_last_administrator_while_being_deactivated(app: Flask) -> None:
+def test_no_user_becomes_the_last_administrator_while_being_deactivated(app: Flask) -> None:
     """A grant and a deactivation of one user, beside the end of the only other administrator."""
     survivors: list[UserRef] = []
     for number in range(5):

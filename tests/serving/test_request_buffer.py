@@ -229,7 +229,7 @@ def test_the_clients_end_is_no_end_of_a_request(raw: bytes, has_head: bool) -> N
     assert buffer.has_head is has_head
 
 
-def test_who_is_meant_has_to_be_said_since_http_1_1() -> None:
+def test_http_1_1_requires_the_host_header() -> None:
     with pytest.raises(InvalidHeader):
         partial_buffer(b"GET / HTTP/1.1\r\nX: y\r\n\r\n")
     assert buffer_of(b"GET / HTTP/1.0\r\nX: y\r\n\r\n")

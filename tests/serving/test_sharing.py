@@ -65,7 +65,7 @@ def test_one_that_has_more_leaves_a_connection_to_another(
     assert instants == []
 
 
-def test_one_that_has_more_takes_what_nobody_else_takes(
+def test_a_busier_worker_takes_connections_left_by_the_others(
     make_worker: MakeWorker, listener: socket.socket, instants: list[Callable[[], object]]
 ) -> None:
     fuller, other = make_worker(3), make_worker(1)

@@ -23,7 +23,7 @@ def run(runner: FlaskCliRunner, *arguments: str, **kwargs: str) -> Result:
 
 
 @both_databases
-def test_purge_deletes_the_dead_and_says_how_many(
+def test_purge_deletes_dead_sessions_and_prints_their_number(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller
 ) -> None:
     for column in ("revoked_at", "expires_at", "idle_expires_at"):
@@ -84,7 +84,7 @@ def test_revoke_ends_what_began_before_a_moment(
     assert live_session_row(app, new["session_id"])["revoked_at"] is None
 
 
-def test_revoke_of_everybody_asks_first(
+def test_revoke_of_all_users_asks_first(
     clock: Clock, app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
 ) -> None:
     clock.shift(1)
@@ -107,14 +107,14 @@ def test_revoke_takes_several_users(
     assert charlie.get("/api/v1/users/me").status_code == 200
 
 
-def test_an_unknown_user_is_told_in_one_line(runner: FlaskCliRunner) -> None:
+def test_an_unknown_user_is_reported_in_one_line(runner: FlaskCliRunner) -> None:
     for reference in ("nobody", "nobody@example.com", "no such name!", "", "0" * 32):
         result = run(runner, "revoke", "--user", reference, "--yes")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "Error: There is no such user.\n"
 
 
-def test_a_moment_that_is_none_is_told(runner: FlaskCliRunner) -> None:
+def test_an_invalid_time_is_reported(runner: FlaskCliRunner) -> None:
     result = run(runner, "revoke", "--issued-before", "yesterday", "--yes")
     assert result.exit_code == 2
     assert "yesterday" in result.stderr

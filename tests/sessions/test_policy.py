@@ -106,6 +106,6 @@ def test_a_session_never_refreshed_has_no_parent_generation() -> None:
 
 
 @pytest.mark.parametrize("verdict", RefreshVerdict)
-def test_whatever_is_neither_current_nor_just_replaced_is_reuse(verdict: RefreshVerdict) -> None:
+def test_a_token_neither_current_nor_just_replaced_is_reuse(verdict: RefreshVerdict) -> None:
     is_answered = verdict in (RefreshVerdict.CURRENT, RefreshVerdict.JUST_REPLACED)
     assert verdict.is_reuse is not is_answered

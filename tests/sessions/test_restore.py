@@ -132,7 +132,9 @@ def db_url(app: Flask) -> str:
     return str(app.config["SQLALCHEMY_DATABASE_URI"])
 
 
-def test_its_audit_trail_is_whole_and_goes_on(alice: Caller, backup: Callable[[], Restore]) -> None:
+def test_its_audit_trail_is_whole_and_continues(
+    alice: Caller, backup: Callable[[], Restore]
+) -> None:
     restored = backup()()
     runner = restored.test_cli_runner()
     assert login(restored.test_client(), "alice").status_code == 200

@@ -343,7 +343,7 @@ def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: Us
     assert audit_trail(app, "session.reuse_detected") == []
 
 
-def test_an_instant_before_its_limits_a_session_goes_on(
+def test_an_instant_before_its_limits_a_session_is_live(
     clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
     change_session(app, issued.id, expires_at=now() + INSTANT, idle_expires_at=now() + INSTANT)
@@ -423,7 +423,7 @@ def test_a_refresh_and_the_end_of_its_session_never_both_win(app: Flask, user: U
 # The end.
 
 
-def test_ending_a_session_is_told_with_its_reason(
+def test_ending_a_session_emits_an_event_with_its_reason(
     clock: Clock, app: Flask, user: UserRef, issued: LiveSession
 ) -> None:
     kept = make_session(user)
@@ -446,7 +446,7 @@ def test_a_session_that_does_not_count_any_more_is_not_found(
         end_session(user, issued.id, RevokeReason.LOGOUT, actor=VISITOR, request=REQUEST)
 
 
-def test_nobody_ends_the_session_of_another(
+def test_no_user_ends_the_session_of_another(
     app: Flask, issued: LiveSession, stranger: UserRef
 ) -> None:
     for session_id in (issued.id, uuid4()):

@@ -38,7 +38,7 @@ def test_a_key_that_was_retired_refuses_it(
         decode_access_token(token)
 
 
-def test_its_expiry_is_looked_at_each_time(app: Flask, clock: Any, token: str) -> None:
+def test_its_expiry_is_checked_each_time(app: Flask, clock: Any, token: str) -> None:
     with app.app_context():
         clock.shift(600 + 30)
         with pytest.raises(TokenExpiredError):

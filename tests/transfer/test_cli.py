@@ -81,7 +81,7 @@ def test_it_exports_what_it_imports(make_app: Callable[..., Flask], tmp_path: Pa
 
 
 @both_databases
-def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
+def test_it_reports_every_collision_and_writes_nothing_in_a_dry_run(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller
 ) -> None:
     file = write(
@@ -124,7 +124,7 @@ def test_it_tells_every_collision_and_writes_nothing_in_a_dry_run(
 
 
 @both_databases
-def test_it_goes_on_where_it_was_cut_off(
+def test_it_continues_where_it_was_cut_off(
     app: Flask, runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_users, "SLICE", 10)
@@ -198,7 +198,7 @@ def test_it_reads_csv_by_a_map(app: Flask, runner: FlaskCliRunner, tmp_path: Pat
         ('{"a": "' + "x" * 70_000, (), "line 1 is too long"),
     ],
 )
-def test_it_says_what_to_do_with_a_file_it_cannot_read(
+def test_it_names_the_remedy_for_a_file_it_cannot_read(
     runner: FlaskCliRunner, tmp_path: Path, text: str, arguments: tuple[str, ...], message: str
 ) -> None:
     file = tmp_path / "file"
@@ -287,7 +287,7 @@ def test_without_these_flags_the_same_rows_are_refused(
     assert run(runner, "import", file).stdout == "1 made, 0 there already, 4 refused.\n"
 
 
-def test_a_dry_run_tells_what_the_import_does(
+def test_a_dry_run_reports_what_the_import_does(
     app: Flask,
     runner: FlaskCliRunner,
     tmp_path: Path,

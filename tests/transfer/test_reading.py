@@ -156,7 +156,7 @@ def test_columns_of_our_names_map_themselves_and_others_are_named() -> None:
     assert row.values["email"] == "x@example.com"
 
 
-def test_cells_of_nothing_say_nothing() -> None:
+def test_empty_cells_mean_nothing() -> None:
     content = b"email,username,display_name,roles\na@example.com,NULL,\\N,\nb@example.com,,,a b\n"
     assert values(read(content)) == [
         {"email": "a@example.com"},

@@ -31,7 +31,7 @@ def test_it_knows_accounts_without_a_password(raw: str | None) -> None:
     assert usable_hash(raw) is None
 
 
-def test_it_says_why_without_the_hash() -> None:
+def test_it_names_the_cause_without_the_hash() -> None:
     with pytest.raises(UnusableRowError) as caught:
         usable_hash(EXPENSIVE[0])
     assert str(caught.value) == "password_hash: costs more than a second or 128 MiB to check"

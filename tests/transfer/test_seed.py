@@ -171,7 +171,7 @@ def test_each_account_is_audited(seed_rows: Seed, context: None) -> None:
     ]
 
 
-def test_progress_is_told_for_each_password(context: None) -> None:
+def test_progress_is_reported_for_each_password(context: None) -> None:
     rows = [row(line, email=f"user{line}@example.com") for line in range(1, 4)]
     told: list[None] = []
     assert seed_users(rows, on_progress=lambda: told.append(None)) == SeedResult(
@@ -186,7 +186,7 @@ NOT_AN_ADDRESS = "email: Not a valid email address."
 
 
 @both_databases
-def test_it_tells_the_faults_of_all_rows_by_line_and_writes_none(
+def test_it_reports_the_faults_of_all_rows_by_line_and_writes_none(
     runner: FlaskCliRunner, seed_rows: Seed
 ) -> None:
     result = seed_rows(
@@ -287,7 +287,7 @@ def test_an_account_that_appears_meanwhile_leaves_nothing_half_written(
     assert [user["email"] for user in users(runner)] == ["alice@example.com"]
 
 
-def test_a_malformed_file_is_told_and_writes_nothing(
+def test_a_malformed_file_is_refused_and_writes_nothing(
     runner: FlaskCliRunner, seed_text: Seed
 ) -> None:
     result = seed_text('[\n{"email": "a@example.com"},\noops]')
@@ -312,7 +312,7 @@ def fault_of(folder: Path, text: str | bytes, *, name: str = "users.json") -> st
         ("[" * 100_000, "line 1: nested too deeply"),
     ],
 )
-def test_malformed_json_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+def test_malformed_json_is_reported_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
     assert fault_of(tmp_path, text) == fault
 
 
@@ -337,7 +337,7 @@ FIELDS = "email, username, password, display_name, roles"
         ('email\n"a"@example.com\n', "line 2 is not CSV: ',' expected after '\"'"),
     ],
 )
-def test_malformed_csv_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+def test_malformed_csv_is_reported_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
     assert fault_of(tmp_path, text, name="users.csv") == fault
 
 

@@ -149,7 +149,7 @@ def test_supabase() -> None:
         ("deleted_at", "2001-01-01 00:00:00+00", False),
     ],
 )
-def test_supabase_knows_who_is_banned(column: str, text: str, is_active: bool) -> None:
+def test_banned_users_of_supabase_are_inactive(column: str, text: str, is_active: bool) -> None:
     assert load_cells({**SUPABASE, column: text}, "supabase").user.is_active is is_active
 
 

@@ -162,7 +162,7 @@ def test_a_username_that_was_given_up_can_be_taken_back(alice: UserRef, bob: Use
     assert change(alice, username="alice").username == "alice"
 
 
-def test_the_profile_of_nobody_cannot_change(context: None) -> None:
+def test_the_profile_of_a_missing_account_cannot_change(context: None) -> None:
     with pytest.raises(UserNotFoundError):
         change(UserRef(new_id(), new_id()), username="alice")
 
@@ -186,7 +186,7 @@ def test_switching_is_idempotent_and_audited_once(
     assert [event.action for event in events] == ["user.deactivated", "user.activated"]
 
 
-def test_nobody_cannot_be_switched(context: None) -> None:
+def test_a_missing_account_cannot_be_switched(context: None) -> None:
     for switch in (activate, deactivate):
         with pytest.raises(UserNotFoundError):
             switch(new_id(), actor=VISITOR, request=REQUEST)
@@ -206,6 +206,6 @@ def test_nothing_is_written_when_the_use_case_fails(alice: UserRef) -> None:
     assert events_of(alice, "user.profile_changed", "user.deactivated") == []
 
 
-def test_there_is_nobody_from_the_start(context: None) -> None:
+def test_there_is_no_account_at_first(context: None) -> None:
     """No default account (ASVS 6.3.2): the migrations make roles, and no one who holds them."""
     assert search_users(UserFilters(), limit=10) == []

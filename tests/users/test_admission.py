@@ -23,7 +23,7 @@ def test_closed_visitors_open_no_account_and_operators_do(make_app: MakeApp) -> 
     assert invited.status_code == 201
 
 
-def test_closed_tells_nothing_of_an_address(make_app: MakeApp) -> None:
+def test_closed_reveals_nothing_about_an_address(make_app: MakeApp) -> None:
     register_caller(make_app(), "alice")
     client = make_app(
         registration=Registration.CLOSED, email_verification=EmailVerification.REQUIRED

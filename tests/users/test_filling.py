@@ -78,7 +78,7 @@ def test_an_address_is_verified_with_the_imported_password_alone(
     assert user.password_version == 7
 
 
-def test_a_username_that_was_taken_meanwhile_is_told(app: Flask, user_id: Any) -> None:
+def test_a_username_that_was_taken_meanwhile_is_reported(app: Flask, user_id: Any) -> None:
     with app.app_context():
         make_user("ann")
         with pytest.raises(UsernameTakenError):

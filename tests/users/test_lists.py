@@ -77,7 +77,7 @@ def import_people(*names: str, created_at: datetime = MOMENT) -> None:
 TOGETHER = [f"together{number}" for number in range(7)]
 
 
-def test_an_imported_account_stands_where_its_time_is(people: list[str]) -> None:
+def test_an_imported_account_is_listed_by_its_time(people: list[str]) -> None:
     import_people("old")
     import_people("ancient", created_at=MOMENT - timedelta(microseconds=1))
     newest_first = [*people, "old", "ancient"]
@@ -86,7 +86,7 @@ def test_an_imported_account_stands_where_its_time_is(people: list[str]) -> None
 
 
 @pytest.mark.parametrize("is_active", [None, True])
-def test_pages_hold_everybody_once_while_others_come(
+def test_pages_hold_every_account_once_while_others_are_added(
     people: list[str], is_active: bool | None
 ) -> None:
     import_people(*TOGETHER)
@@ -119,7 +119,7 @@ def test_accounts_that_changed_come_in_the_order_of_their_changes(
     assert search_users(UserFilters(updated_after=now()), limit=2) == []
 
 
-def test_pages_from_the_oldest_hold_everybody_once(people: list[str]) -> None:
+def test_pages_from_the_oldest_hold_every_account_once(people: list[str]) -> None:
     import_people(*TOGETHER)
     read: list[str] = []
     after: Position | None = None

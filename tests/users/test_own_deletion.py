@@ -87,7 +87,7 @@ def test_it_wants_a_token(app: Flask) -> None:
 
 
 @both_databases
-def test_a_deletion_and_sign_ins_at_once_leave_nobody_in(app: Flask, alice: Caller) -> None:
+def test_a_deletion_beside_sign_ins_leaves_no_session(app: Flask, alice: Caller) -> None:
     def sign_in() -> TestResponse:
         return persistently(lambda: login(app.test_client(), "alice"))
 

@@ -73,7 +73,7 @@ def test_null_removes_and_what_is_left_out_stays(app: Flask, alice: Caller) -> N
 
 
 @both_databases
-def test_a_username_of_somebody_else_is_refused(alice: Caller, bob: Caller) -> None:
+def test_a_username_of_another_user_is_refused(alice: Caller, bob: Caller) -> None:
     assert_problem(alice.patch(ME, json={"username": "BOB"}), 409, "username_taken")
     assert alice.get(ME).get_json()["username"] == "alice"
 
@@ -85,7 +85,7 @@ UNACCEPTABLE: dict[str, list[Any]] = {
 }
 
 
-def test_unacceptable_values_are_told_by_field(alice: Caller) -> None:
+def test_unacceptable_values_are_reported_by_field(alice: Caller) -> None:
     for field, values in UNACCEPTABLE.items():
         for value in values:
             problem = assert_problem(alice.patch(ME, json={field: value}), 422, "validation_failed")
@@ -99,7 +99,7 @@ NOT_OFFERED = (
 )
 
 
-def test_nobody_sets_what_they_were_not_offered(alice: Caller) -> None:
+def test_users_set_only_the_fields_offered(alice: Caller) -> None:
     before = alice.get(ME).get_json()
     for field in NOT_OFFERED:
         refused = alice.patch(ME, json={field: before.get(field, "x"), "display_name": "Alice"})
@@ -132,7 +132,7 @@ def test_strangers_are_refused(client: FlaskClient, alice: Caller) -> None:
         assert forged.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_charlie_changes_nobody_but_himself(alice: Caller, charlie: Caller) -> None:
+def test_charlie_changes_no_account_but_his_own(alice: Caller, charlie: Caller) -> None:
     assert charlie.patch(ME, json={"display_name": "Charlie"}).get_json()["id"] == str(charlie.id)
     assert alice.get(ME).get_json()["display_name"] is None
 

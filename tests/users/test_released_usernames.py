@@ -95,7 +95,7 @@ def test_without_a_hold_it_is_free_at_once(make_app: Callable[..., Flask]) -> No
     assert count_held(app) == 0
 
 
-def test_the_name_of_a_deleted_account_is_held_for_nobody(app: Flask, alice: Caller) -> None:
+def test_the_name_of_a_deleted_account_is_held_without_an_owner(app: Flask, alice: Caller) -> None:
     rename(alice, "alicia")
     assert alice.delete(ME).status_code == 204
     for name in ("alice", "alicia"):
@@ -131,7 +131,7 @@ def test_five_are_held_for_an_account_the_oldest_is_let_go(
     assert_problem(register(app.test_client(), "fay", username="alice0"), 409, "username_taken")
 
 
-def test_of_twenty_who_wait_for_a_name_that_is_being_given_up_none_gets_it(
+def test_of_twenty_requests_for_a_name_being_released_none_gets_it(
     app: Flask, alice: Caller
 ) -> None:
     def take(number: int) -> TestResponse:

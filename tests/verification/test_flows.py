@@ -48,7 +48,7 @@ class TestVerifying:
             (EmailVerification.REQUIRED, 1, 403),
         ],
     )
-    def test_the_setting_says_who_must(
+    def test_the_setting_decides_who_must_verify(
         self,
         make_app: Callable[..., Flask],
         setting: EmailVerification,
@@ -67,12 +67,12 @@ class TestVerifying:
             assert client.post("/api/v1/auth/email/verify", json=proof).status_code == 204
             assert login(client, "alice@example.com").status_code == 200
 
-    def test_the_account_says_so_then(self, desk: Desk) -> None:
+    def test_the_account_is_marked_verified(self, desk: Desk) -> None:
         assert desk.alice.get(ME).get_json()["email_verified"] is False
         assert desk.is_good(VERIFY, desk.ask(VERIFY))
         assert desk.alice.get(ME).get_json()["email_verified"] is True
 
-    def test_nobody_is_asked_twice(self, desk: Desk) -> None:
+    def test_a_verified_address_gets_no_second_mail(self, desk: Desk) -> None:
         desk.is_good(VERIFY, desk.ask(VERIFY))
         desk.request(VERIFY)
         work(desk.app)
@@ -101,7 +101,7 @@ class TestAsking:
         work(desk.app)
         assert [letter.to for letter in desk.letters(RESET)] == ["alice@example.com"]
 
-    def test_nothing_goes_to_an_address_that_nobody_has(self, desk: Desk) -> None:
+    def test_nothing_goes_to_an_address_without_an_account(self, desk: Desk) -> None:
         for call in ("email/verify/resend", "password/forgot"):
             desk.client.post(f"/api/v1/auth/{call}", json={"email": "nobody@example.com"})
         work(desk.app)
@@ -111,14 +111,14 @@ class TestAsking:
 
 
 class TestResetting:
-    def test_it_sets_the_password_and_signs_nobody_in(self, desk: Desk) -> None:
+    def test_it_sets_the_password_and_starts_no_session(self, desk: Desk) -> None:
         answer = desk.follow(RESET, desk.ask(RESET))
         assert list(answer.get_json()) == ["device_token"]
         assert "Set-Cookie" not in answer.headers
         assert login(desk.client, "alice").status_code == 401
         assert login(desk.client, "alice", NEW_PASSWORD).status_code == 200
 
-    def test_it_verifies_the_address_and_tells_the_owner(self, desk: Desk) -> None:
+    def test_it_verifies_the_address_and_notifies_the_owner(self, desk: Desk) -> None:
         desk.follow(RESET, desk.ask(RESET))
         with desk.app.app_context():
             assert get_user(desk.alice.id).email_verified
@@ -181,7 +181,7 @@ class TestResetting:
 
 class TestChangingAnAddress:
     @both_databases
-    def test_it_moves_the_account_and_tells_the_old_address(self, desk: Desk) -> None:
+    def test_it_moves_the_account_and_notifies_the_old_address(self, desk: Desk) -> None:
         token = desk.ask(CHANGE)
         notices = [letter.subject for letter in desk.mailbox.to("alice@example.com")]
         assert notices == ["A new address was asked for"]
@@ -322,7 +322,7 @@ class TestInviting:
             replace_password(desk.dora, email="dora@example.com", new_hash="x")
         assert_problem(desk.follow(INVITATION, token), 400, NO_JUDGE)
 
-    def test_none_goes_to_somebody_with_a_password(self, desk: Desk) -> None:
+    def test_none_goes_to_a_user_with_a_password(self, desk: Desk) -> None:
         with desk.app.app_context():
             invite(ref_of(get_user(desk.alice.id)), "alice@example.com")
         work(desk.app)

@@ -41,7 +41,7 @@ def test_a_new_request_ends_it_before_the_mail_is_even_sent(desk: Desk, purpose:
 @pytest.mark.parametrize(
     ("early", "is_good"), [(timedelta(seconds=1), True), (timedelta(0), False)]
 )
-def test_it_is_good_for_as_long_as_it_says(
+def test_it_is_good_for_the_time_that_it_states(
     clock: time_machine.Traveller, desk: Desk, purpose: Purpose, early: timedelta, is_good: bool
 ) -> None:
     token = desk.ask(purpose)
@@ -123,7 +123,7 @@ class TestProof:
         token = desk.ask(purpose)
         assert desk.alice.post(PATHS[purpose], json={"token": token}).status_code == 204
 
-    def test_a_strangers_session_will_not_whatever_password_comes_along(
+    def test_a_strangers_session_is_refused_with_any_password(
         self, desk: Desk, charlie: Caller, purpose: Purpose
     ) -> None:
         token = desk.ask(purpose)
@@ -137,7 +137,9 @@ class TestProof:
         answer = desk.alice.post(PATHS[purpose], json=body_for(purpose, token))
         assert_problem(answer, 401, "session_revoked")
 
-    def test_nobody_at_all_is_told_what_is_missing(self, desk: Desk, purpose: Purpose) -> None:
+    def test_a_caller_without_credentials_learns_what_is_missing(
+        self, desk: Desk, purpose: Purpose
+    ) -> None:
         token = desk.ask(purpose)
         answer = desk.client.post(PATHS[purpose], json={"token": token})
         assert list(assert_problem(answer, 422, "validation_failed")["errors"]) == ["password"]

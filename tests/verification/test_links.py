@@ -31,7 +31,7 @@ class TestTokens:
         assert read_token(make_token(ID)) == ID
         assert make_token(ID) != make_token(uuid4())
 
-    def test_it_is_256_bits_that_nobody_can_guess(self) -> None:
+    def test_it_has_256_random_bits(self) -> None:
         raw = urlsafe_b64decode(make_token(ID))
         assert (raw[:16], len(raw[16:])) == (ID.bytes, 32)
 

@@ -77,7 +77,7 @@ def people(desk: Desk) -> Desk:
 
 
 @pytest.mark.parametrize("call", ["email/verify/resend", "password/forgot"])
-def test_asking_for_a_link_tells_nothing_of_the_address(people: Desk, call: str) -> None:
+def test_asking_for_a_link_reveals_nothing_about_the_address(people: Desk, call: str) -> None:
     path, client = f"/api/v1/auth/{call}", people.client
     client.post(path, json={"email": "warm@example.com"})
     found = {
@@ -90,7 +90,7 @@ def test_asking_for_a_link_tells_nothing_of_the_address(people: Desk, call: str)
     assert len(found["unknown"][1]) >= 3
 
 
-def test_asking_again_tells_nothing_either(people: Desk) -> None:
+def test_asking_again_reveals_nothing_either(people: Desk) -> None:
     """Now there are links to supersede and messages to drop, or not."""
     path, client = "/api/v1/auth/password/forgot", people.client
     found = []
@@ -102,7 +102,7 @@ def test_asking_again_tells_nothing_either(people: Desk) -> None:
     assert all(each == found[0] for each in found[1:])
 
 
-def test_asking_for_another_address_tells_nothing_of_it(people: Desk) -> None:
+def test_asking_for_another_address_reveals_nothing_about_it(people: Desk) -> None:
     def ask(email: str) -> TestResponse:
         return people.alice.post("/api/v1/users/me/email", json={"new_email": email})
 
@@ -112,7 +112,7 @@ def test_asking_for_another_address_tells_nothing_of_it(people: Desk) -> None:
     assert found["nobody@example.com"][0][0] == 202
 
 
-def test_registering_tells_nothing_while_addresses_must_be_verified(
+def test_registering_reveals_nothing_while_addresses_must_be_verified(
     make_app: Callable[..., Flask], people: Desk
 ) -> None:
     app = make_app(email_verification=EmailVerification.REQUIRED)
@@ -167,7 +167,7 @@ def _bodies(message: EmailMessage) -> list[str]:
     return [str(body.get_content()) for body in found if body is not None]
 
 
-def test_the_new_address_is_not_told_to_the_old_one(desk: Desk) -> None:
+def test_the_new_address_is_not_revealed_to_the_old_one(desk: Desk) -> None:
     desk.ask(Purpose.CHANGE_EMAIL)
     notices = desk.mailbox.to("alice@example.com")
     assert notices
