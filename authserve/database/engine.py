@@ -130,8 +130,18 @@ def has_session_settings(connection: Connection) -> bool:
     return _LOCAL_SETTINGS not in connection.get_execution_options()
 
 
-@event.listens_for(Engine, "before_cursor_execute", retval=True)
-def _set_limits_behind_a_pooler(
+def send_limits_behind_a_pooler(engine: Engine) -> None:
+    """Make `engine` send the timeouts with its statements, unless they last as long as connections.
+
+    Without a pooler no statement pays for it.
+    """
+    settings: str | None = engine.get_execution_options().get(_LOCAL_SETTINGS)
+    if settings is not None:
+        event.listen(engine, "before_cursor_execute", partial(_with_limits, settings), retval=True)
+
+
+def _with_limits(
+    settings: str,
     connection: Connection,
     _cursor: Any,
     statement: str,
@@ -139,14 +149,6 @@ def _set_limits_behind_a_pooler(
     context: Any,
     _many: bool,
 ) -> tuple[str, Any]:
-    """Send the timeouts with a statement if they do not last as long as the connection."""
-    settings: str | None = connection.get_execution_options().get(_LOCAL_SETTINGS)
-    if settings is not None:
-        statement = _with_limits(settings, connection, statement, context)
-    return statement, parameters
-
-
-def _with_limits(settings: str, connection: Connection, statement: str, context: Any) -> str:
     """Send the timeouts with the first statement of a transaction, in the same round trip.
 
     A statement in AUTOCOMMIT is a transaction of its own. Several statements in one message are
@@ -154,13 +156,13 @@ def _with_limits(settings: str, connection: Connection, statement: str, context:
     """
     driver: Any = connection.connection.dbapi_connection
     if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-        return statement
+        return statement, parameters
     if context is not None and context._is_server_side:
         # A server-side cursor puts the text into DECLARE, so the settings go first, separately.
         with driver.cursor() as cursor:
             cursor.execute(settings)
-        return statement
-    return settings + statement
+        return statement, parameters
+    return settings + statement, parameters
 
 
 @event.listens_for(Engine, "do_connect")
