@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from flask import g, request
+from flask import request
 
 from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
@@ -23,6 +23,7 @@ from authserve.core.errors import (
     TokenExpiredError,
 )
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
+from authserve.http.request_state import request_state
 from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
@@ -109,14 +110,15 @@ def authenticate() -> Authentication:
     Raises:
         UnauthenticatedError: there is no token, or it is not valid (any more).
     """
-    authentication = cast("Authentication | None", g.authentication)
+    state = request_state()
+    authentication: Authentication | None = state.authentication
     if authentication is None:
         token = bearer_token()
         if token is None:
             raise AuthenticationRequiredError
         authenticator = AUTHENTICATOR.get()
-        g.authentication = authentication = authenticator(token)
-        g.user_id = authentication.claims["sub"]
+        state.authentication = authentication = authenticator(token)
+        state.user_id = authentication.claims["sub"]
     return authentication
 
 
@@ -130,7 +132,7 @@ def optional_actor() -> Actor:
 
 def current_authentication() -> Authentication:
     """Return the result of `login_required`."""
-    return cast(Authentication, g.authentication)
+    return cast(Authentication, request_state().authentication)
 
 
 def current_actor() -> Actor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -31,6 +31,7 @@ from authserve.core.errors import (
 )
 from authserve.database.circuit import loggable_error
 from authserve.database.refusals import is_refusal
+from authserve.http.request_state import request_state
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def problem_response(
         detail: the reason, in our own words.
         errors: messages by field name, if fields are invalid.
     """
-    body = problem_document(status, code, detail, correlation_id=g.get("correlation_id"))
+    body = problem_document(status, code, detail, correlation_id=request_state().correlation_id)
     if errors:
         body["errors"] = errors
     return Response(
@@ -119,7 +120,7 @@ def problem_document(
 
 def refuse(error: AuthserveError) -> Response:
     """Return the response to one of our own errors."""
-    g.refusal_code = error.code
+    request_state().refusal_code = error.code
     return problem_response(
         status_of(error),
         error.code,
@@ -164,7 +165,7 @@ def _refuse_for_framework(error: HTTPException) -> Response:
 def _refuse_status(
     status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    g.refusal_code = code
+    request_state().refusal_code = code
     return problem_response(status, code, detail, headers=headers)
 
 

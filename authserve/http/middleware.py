@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface
 
 from authserve.core.clock import waited_secs
@@ -31,6 +31,7 @@ from authserve.http.json_body import (
     require_media_type,
 )
 from authserve.http.openapi import API_PREFIX, facts_of
+from authserve.http.request_state import RequestState, begin_request, request_state
 
 access_logger = logging.getLogger("authserve.access")
 
@@ -103,17 +104,14 @@ def _serve_with_headers(
 
 
 def _begin() -> None:
-    # Requests share one `g` if an application context is already open around them.
-    g.authentication = g.user_id = g.json_body = g.refusal_code = g.outcome = None
-    g.started_at = time.perf_counter()
-    correlation_id = accepted_correlation_id(request.environ)
-    g.correlation_id = correlation_id
-    correlation_id_var.set(correlation_id)
-    _refuse_late()
-    _refuse_unreadable()
+    environ = request.environ
+    state = begin_request(accepted_correlation_id(environ))
+    correlation_id_var.set(state.correlation_id)
+    _refuse_late(environ)
+    _refuse_unreadable(environ)
 
 
-def _refuse_late() -> None:
+def _refuse_late(environ: Mapping[str, Any]) -> None:
     """Refuse an API call that has waited for a thread for too long.
 
     Under overload, all calls would otherwise wait longer and longer, until their clients give up.
@@ -121,13 +119,13 @@ def _refuse_late() -> None:
     Raises:
         UnavailableError: the call has waited for more than `MAX_WAIT_SECS`.
     """
-    if waited_secs() > MAX_WAIT_SECS and request.environ["PATH_INFO"].startswith(API_PREFIX):
+    if waited_secs() > MAX_WAIT_SECS and environ["PATH_INFO"].startswith(API_PREFIX):
         raise UnavailableError
 
 
 def note_outcome(outcome: str) -> None:
     """Record how a call succeeded if it can succeed in several ways, for log and metrics."""
-    g.outcome = outcome
+    request_state().outcome = outcome
 
 
 def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
@@ -139,7 +137,7 @@ def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
     return uuid4().hex
 
 
-def _refuse_unreadable() -> None:
+def _refuse_unreadable(environ: Mapping[str, Any]) -> None:
     """Refuse input that no handler should get: text that cannot be stored, and undeclared input.
 
     Raises:
@@ -149,7 +147,6 @@ def _refuse_unreadable() -> None:
         MalformedRequestError, UnsupportedMediaTypeError, PayloadTooLargeError: see `json_body`.
         ValidationFailedError: query parameters or fields that the call does not have.
     """
-    environ = request.environ
     path = environ["PATH_INFO"]
     # Werkzeug's routing ignores the number of slashes at the beginning, even none. And servers
     # decode a path, so an encoded slash separates segments here.
@@ -202,17 +199,17 @@ def _check_body(view: Any) -> None:
         raise MalformedRequestError("The body is not a JSON object.")
     if body and "json" not in facts.locations:
         raise ValidationFailedError({name: ["Unknown field."] for name in body})
-    g.json_body = body
+    request_state().json_body = body
 
 
 def _finish(response: Response) -> Response:
-    headers = response.headers
-    headers.add("X-Correlation-ID", g.correlation_id)
-    if request.environ["PATH_INFO"].startswith(API_PREFIX):
+    headers, state, environ = response.headers, request_state(), request.environ
+    headers.add("X-Correlation-ID", state.correlation_id)
+    if environ["PATH_INFO"].startswith(API_PREFIX):
         headers["Cache-Control"] = "no-store"
     if response.status_code == HTTPStatus.NO_CONTENT:
         headers.pop("Content-Type", None)  # There is no content (RFC 9110 §8.3).
-    _log(response)
+    _log(response, state, environ["REQUEST_METHOD"])
     return response
 
 
@@ -221,18 +218,18 @@ def _end(_error: BaseException | None) -> None:
     correlation_id_var.set(None)
 
 
-def _log(response: Response) -> None:
+def _log(response: Response, state: RequestState, method: str) -> None:
     rule = request.url_rule
     line = {
-        "method": request.method,
+        "method": method,
         "route": rule.rule if rule is not None else None,
         "status": response.status_code,
-        "duration_ms": round((time.perf_counter() - g.started_at) * 1000, 2),
-        "user_id": g.user_id,
+        "duration_ms": round((time.perf_counter() - state.started_at) * 1000, 2),
+        "user_id": state.user_id,
     }
-    if g.refusal_code is not None:
-        line["code"] = g.refusal_code
-    if g.outcome is not None:
-        line["outcome"] = g.outcome
+    if state.refusal_code is not None:
+        line["code"] = state.refusal_code
+    if state.outcome is not None:
+        line["outcome"] = state.outcome
     is_routine = line["route"] in HEALTH_ROUTES and response.status_code == HTTPStatus.OK
     access_logger.log(logging.DEBUG if is_routine else logging.INFO, "request", extra=line)

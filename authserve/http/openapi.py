@@ -10,11 +10,12 @@ from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 import marshmallow
-from flask import Request, g
+from flask import Request
 from marshmallow import RAISE, Schema
 from webargs.flaskparser import FlaskParser
 
 from authserve.core.errors import AuthserveError, MalformedRequestError, ValidationFailedError
+from authserve.http.request_state import request_state
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -69,8 +70,9 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Return the body; refuse a request without one unless its schema makes it optional."""
-        if g.json_body is not None:
-            return g.json_body
+        body = request_state().json_body
+        if body is not None:
+            return body
         if getattr(schema, "is_body_optional", False):
             return {}
         raise MalformedRequestError("The call needs a JSON body.")

@@ -7,9 +7,10 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, request
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
+from authserve.http.request_state import request_state
 from authserve.ratelimit.policy import network_of
 from authserve.settings.model import SETTINGS
 
@@ -127,7 +128,7 @@ def current_request_info() -> RequestInfo:
     return RequestInfo(
         ip=client_address(),
         user_agent=_clean_user_agent(request.headers.get("User-Agent")),
-        correlation_id=g.correlation_id,
+        correlation_id=request_state().correlation_id,
     )
 
 

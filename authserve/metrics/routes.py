@@ -3,13 +3,14 @@
 import time
 from collections.abc import Mapping
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from authserve.core.container import Slot
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
 from authserve.http.authentication import bearer_token
+from authserve.http.request_state import request_state
 from authserve.metrics.counting import METRICS, Metrics
 from authserve.metrics.scraping import Source, expose
 from authserve.settings.model import SETTINGS
@@ -51,16 +52,17 @@ def count_requests(app: Flask, metrics: Metrics) -> None:
 
     @app.after_request
     def _count(response: Response) -> Response:
-        rule, code = request.url_rule, g.refusal_code
+        rule, state = request.url_rule, request_state()
+        code = state.refusal_code
         metrics.count_request(
             method=request.method,
             route=rule.rule if rule is not None else None,
             status=response.status_code,
-            duration_secs=time.perf_counter() - g.started_at,
+            duration_secs=time.perf_counter() - state.started_at,
         )
         endpoint = request.endpoint
         if endpoint == REFRESH:
-            metrics.count_refresh(g.outcome, code=code)
+            metrics.count_refresh(state.outcome, code=code)
         if code is not None:
             metrics.count_refusal(code)
             if endpoint == LOGIN:

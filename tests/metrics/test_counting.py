@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import time_machine
-from flask import Flask, g
+from flask import Flask
 from flask.testing import FlaskClient
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.http.request_state import request_state
 from authserve.metrics.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
@@ -80,7 +81,7 @@ def test_a_strangers_paths_and_methods_make_no_series(client: FlaskClient, read:
 def test_the_time_that_a_request_took_falls_into_its_bucket(app: Flask, read: Read) -> None:
     def view() -> dict[str, Any]:
         # As if it had begun so long ago.
-        g.started_at -= durations.pop()
+        request_state().started_at -= durations.pop()
         return {}
 
     add_probe(app, view)
