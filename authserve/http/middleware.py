@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 from flask import Flask, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface
@@ -133,8 +133,8 @@ def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
     for name in ("HTTP_X_CORRELATION_ID", "HTTP_X_REQUEST_ID"):
         candidate = environ.get(name)
         if candidate is not None:
-            return candidate if _CORRELATION_ID.fullmatch(candidate) else uuid4().hex
-    return uuid4().hex
+            return candidate if _CORRELATION_ID.fullmatch(candidate) else token_hex(16)
+    return token_hex(16)
 
 
 def _refuse_unreadable(environ: Mapping[str, Any]) -> None:
