@@ -32,7 +32,7 @@ def mailbox(app: Flask) -> Mailbox:
 
 @pytest.fixture
 def helper(app: Flask, admin: Caller) -> Caller:
-    """Somebody who may read and write accounts and sessions, but is no administrator."""
+    """A caller who may read and write accounts and sessions, but is no administrator."""
     permissions = ["users:read", "users:write", "sessions:read", "sessions:write", "roles:write"]
     role = {"name": "helper", "permissions": permissions}
     assert admin.post("/api/v1/roles", json=role).status_code == 201
@@ -463,7 +463,7 @@ def changed_by(caller: Caller, path: str, expected: str, body: dict[str, object]
 def test_a_change_can_be_bound_to_what_was_seen(
     clock: time_machine.Traveller, admin: Caller, alice: Caller
 ) -> None:
-    """Time stands still, and yet no two states of an account have one `updated_at`."""
+    """The clock is frozen, and yet no two states of an account share an `updated_at`."""
     path = f"{USERS}/{alice.id}"
     seen = alice.user["updated_at"]
     renamed = changed_by(admin, path, seen, {"display_name": "A"})
@@ -506,7 +506,7 @@ def test_of_twenty_changes_of_one_state_one_succeeds(app: Flask, admin: Caller) 
         "changed_meanwhile"
     }
     (done,) = (answer.get_json() for answer in answers if answer.status_code == 200)
-    # What an answer to a change of roles says of the time is the present one, too.
+    # The answer to a change of roles holds the new time, too.
     assert admin.get(path).get_json() == done
 
 
@@ -518,7 +518,7 @@ def test_an_activated_account_is_not_invited(
     work(app)
     body = {"token": mailbox.to("eve@example.com")[-1].token, "password": PASSWORD}
     assert admin.post(f"{USERS}/{eve['id']}/invitation").status_code == 202
-    # An account that had a credential once stays activated, whatever becomes of it.
+    # An account that had a credential once stays activated, even without it.
     set_columns(app, eve["id"], activated_at=now())
     assert code(admin.post(f"{USERS}/{eve['id']}/invitation")) == "already_active"
     accepted = app.test_client().post("/api/v1/auth/invitation/accept", json=body)

@@ -46,7 +46,7 @@ def shown(result: Result) -> dict[str, Any]:
 
 
 def assert_refused(result: Result, *lines: str) -> None:
-    """It says no more than `lines`, on standard error alone, and that it failed."""
+    """Check that it failed and printed exactly `lines`, on standard error alone."""
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [f"Error: {lines[0]}", *lines[1:]]
 
@@ -162,7 +162,7 @@ def test_create_is_audited_as_the_command_that_it_is(run: Run, context: None) ->
 
 @pytest.fixture
 def alice(context: None) -> UserRef:
-    """Alice, who has no more than the role that everybody has."""
+    """Alice, who has only the role of every user."""
     return make_user("alice")
 
 

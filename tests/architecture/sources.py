@@ -21,7 +21,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def at(path: Path, node: ast.AST) -> str:
-    """Where something stands, as editors understand it."""
+    """Return the path and line of a node, in the form that editors open."""
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 

@@ -66,7 +66,7 @@ def test_every_contract_is_kept(copied: Path) -> None:
     assert len(verdicts) == len(contracts())
 
 
-# `health` stands above all these features, so that nothing but the contract meant forbids its
+# `health` is above all these features, so that nothing but the contract meant forbids its
 # import.
 ABOVE_ALL = "health/routes.py"
 

@@ -1,6 +1,6 @@
-"""What the service's code never does: run, revive, interpolate or guess.
+"""Calls that the service's code never makes: run, unpickle, interpolate, or predictable chance.
 
-Found by reading the code, so that it holds for the paths that no other test walks.
+The source is checked, so the rules hold for paths that no other test runs.
 """
 
 import ast
@@ -38,7 +38,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def is_fixed(node: ast.AST) -> bool:
-    """Whether a value stands in the source: a literal, a constant, or made of these alone."""
+    """Return True if a value is a literal, a constant, or made of these alone."""
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.Name | ast.Attribute):
@@ -72,7 +72,7 @@ def unsafe_patterns(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def unsafe_formats(tree: ast.AST) -> Iterator[ast.AST]:
-    """Texts with gaps that are no constants: whoever chooses one chooses what fills it."""
+    """Yield format strings that are no constants: their author chooses which values fill them."""
     for name, owner, call in calls(tree):
         is_method = name in ("format", "format_map") and isinstance(call.func, ast.Attribute)
         if is_method and not is_fixed(call.func.value):
@@ -128,8 +128,8 @@ KNOWN = {
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # To a constant of the module, and to a page of a closed list.
     redirects: {"authserve/http/root.py", "authserve/verification/routes.py"},
-    # A record of `logging` becoming a line, not a text with gaps; what a job calls its trouble,
-    # and what an error says to do.
+    # A record of `logging` becoming a line, not a format string; a job's name for its trouble, and
+    # an error's remedy.
     unsafe_formats: {
         "authserve/core/logs.py",
         "authserve/keys/statements.py",
@@ -164,7 +164,7 @@ def importers(*names: str) -> set[str]:
 
 
 def test_chance_that_can_be_guessed_only_spreads_retries() -> None:
-    """Everything that nobody may guess comes from `secrets` (ASVS 11.5.1)."""
+    """Every unpredictable value comes from `secrets` (ASVS 11.5.1)."""
     assert importers("random") == {"http/errors.py", "outbox/policy.py"}
     assert importers("secrets") == {"core/crypto.py", "settings/secret_files.py"}
 
@@ -193,7 +193,7 @@ SECRET_BYTES = re.compile(r"digest|mac|token|secret|head$")
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
-    """What holds a digest or a secret is never compared by an operator, but in SQL by an index."""
+    """No operator compares a digest or a secret; SQL compares them by an index."""
     found = []
     for path in source_files():
         for node in ast.walk(parse(path)):
@@ -238,7 +238,7 @@ SEEDS = [
 
 
 def test_no_pattern_can_be_made_to_run_for_long() -> None:
-    """What backtracks over and over would take minutes with these (ASVS 1.3.12)."""
+    """A pattern that backtracks without bound would take minutes with these (ASVS 1.3.12)."""
     found = dict(patterns())
     assert len(found) > 10
     for name, pattern in found.items():

@@ -1,4 +1,4 @@
-"""What is installed is what was looked at: every package pinned, by version and by digest."""
+"""Only reviewed packages are installed: each is pinned by version and by digest."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def extras_of(entry: str) -> set[str]:
 
 
 def wanted_extras(name: str, extras: set[str]) -> Iterator[tuple[str, set[str]]]:
-    """What a package that is installed here asks for with extras, and with which."""
+    """Yield the requirements of an installed package that name extras, with those extras."""
     with suppress(PackageNotFoundError):
         for text in requires(name) or []:
             requirement = Requirement(text)

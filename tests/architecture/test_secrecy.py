@@ -1,4 +1,4 @@
-"""What has a secret in it does not show it, wherever it is printed (ASVS 16.2.5)."""
+"""Objects that hold a secret do not show it when printed (ASVS 16.2.5)."""
 
 import dataclasses
 import importlib

@@ -1,4 +1,4 @@
-"""What has to be complete: events, errors, permissions."""
+"""Completeness of the lists of events, errors and permissions."""
 
 import ast
 import pkgutil

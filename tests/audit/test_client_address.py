@@ -1,4 +1,4 @@
-"""Which address a request is taken to come from, and whether all seem to come from one."""
+"""The client address of a request, and the warning if all requests seem to share one."""
 
 import json
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_only_readers_of_the_trail_may_ask(app: Flask, alice: Caller) -> None:
     assert_problem(app.test_client().get(PATH), 401, "authentication_required")
 
 
-# One address for everybody
+# One address for all clients
 
 
 HERE, ELSEWHERE = "127.0.0.1", "203.0.113.7"

@@ -1,4 +1,4 @@
-"""`docs/audit.md` tells of every action."""
+"""`docs/audit.md` describes every action."""
 
 import re
 

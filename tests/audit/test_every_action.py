@@ -56,7 +56,7 @@ class Scene:
         self.new_email = f"new{number}@example.com"
         self.role = {"name": f"role{number}", "permissions": ["users:read"]}
         self.origin = RequestInfo()
-        """What the event must say of the request."""
+        """The data of the request that the event must hold."""
         self.past = 0
         """The number of events before the cause."""
 

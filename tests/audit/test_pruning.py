@@ -158,7 +158,7 @@ def test_a_batch_that_is_pruned_while_it_is_verified_is_no_fault(
     write_events(4)
     seal_all()
     clock.shift(RETENTION * 2)
-    # Both batches have been read when the first is told; the second one's events then are gone.
+    # Both batches have been read when the first is reported; the second one's events then are gone.
     found = verify_trail(progress=lambda _: list(prune_events()))
     assert (found.batches, found.events, found.pruned) == (2, 2, 2)
 

@@ -34,7 +34,7 @@ def many(context: None) -> None:
 
 
 def plan_of(filters: EventFilters, before: Position | None) -> str:
-    """How the database goes about a page of the list."""
+    """Return the database's plan for a page of the list."""
     with executed(db.engine) as sent:
         find_events(filters, limit=50, before=before)
     ((statement, values),) = [each for each in sent if "audit_details" in each[0]]
@@ -42,7 +42,7 @@ def plan_of(filters: EventFilters, before: Position | None) -> str:
 
 
 def explain(statement: str, values: Any) -> str:
-    """How the database goes about a statement."""
+    """Return the database's plan for a statement."""
     is_sqlite = db.engine.dialect.name == "sqlite"
     with transaction() as session:
         connection = session.connection()

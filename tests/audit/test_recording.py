@@ -1,4 +1,4 @@
-"""What the audit trail says of each thing that happens, and in which transaction."""
+"""The audit trail's record of each event, and the transaction that writes it."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def assert_recorded(
     request: RequestInfo = REQUEST,
     **details: Any,
 ) -> None:
-    """It says who did what to whom, from where, and holds a digest of what may be erased."""
+    """Check actor, action, subject and origin, and the digest of what may be erased."""
     assert (event.action, event.outcome) == (action, outcome)
     assert event.actor == (actor.audit_id if actor else None)
     assert event.subject == (subject.audit_id if subject else None)
@@ -223,7 +223,7 @@ def test_a_use_case_that_fails_leaves_no_event(alice: UserRef) -> None:
 
 @both_databases
 def test_what_cannot_be_recorded_does_not_happen(app: Flask, alice: UserRef) -> None:
-    """The trail is no best effort: without it, nobody is switched off and nobody registers."""
+    """Without the trail no account is deactivated and none is registered."""
     with transaction() as session:
         session.execute(text("ALTER TABLE audit_details RENAME TO away"))
     with pytest.raises(Exception, match="audit_details"):

@@ -107,7 +107,7 @@ def test_it_filters_by_time_and_leaves_the_bounds_out(admin: Caller, alice: Call
     assert items(admin, ALL, after=middle) == everything[:2]
     assert items(admin, ALL, before=middle) == everything[3:]
     assert items(admin, ALL, after=middle, before=middle) == []
-    # The same moment, told in another zone.
+    # The same moment, written in another zone.
     elsewhere = datetime.fromisoformat(middle).isoformat()
     assert items(admin, ALL, after=elsewhere) == everything[:2]
 

@@ -1,4 +1,4 @@
-"""Sealing: batches without gaps or doubles, whoever seals and whenever events commit."""
+"""Sealing: batches without gaps or doubles, for any sealer and any order of commits."""
 
 import logging
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_of_twenty_sealers_none_doubles_or_skips(
 
     sealed = sum(all_at_once([seal_some] * SEALERS)) + sum(seal_all())
 
-    # A crowded-out sealer that tries again no longer tells what it had sealed before.
+    # A sealer that lost the race and tries again no longer reports what it had sealed before.
     assert sealed <= 100
     assert count_unsealed() == 0
     assert sorted(places()) == event_ids()

@@ -498,7 +498,7 @@ def test_a_head_from_the_log_reveals_an_older_copy(small_slices: None) -> None:
         session.execute(delete(AuditSeal).where(AuditSeal.batch_seq > 1))
         session.execute(delete(AuditBatch).where(AuditBatch.seq > 1))
         session.execute(update(AuditChain).values(dict(old_end._mapping)))
-    assert verify_trail().batches == 1, "nothing in the database tells"
+    assert verify_trail().batches == 1, "nothing in the database reveals it"
     with pytest.raises(TamperedError, match="batch 3 was logged, but the chain ends at batch 1"):
         verify_trail(known_heads=logged)
     with pytest.raises(TamperedError, match="batch 1 is not the one that was logged"):

@@ -1,4 +1,4 @@
-"""What the worker does for the audit trail by itself."""
+"""The worker's own jobs for the audit trail."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

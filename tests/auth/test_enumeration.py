@@ -1,7 +1,7 @@
-"""Neither an answer nor the work behind it tells who has an account, nor in what state it is.
+"""Neither an answer nor its work reveals whether an account exists, nor its state.
 
-Asking for links and for another address is looked at in `verification/test_secrecy.py`; the times
-themselves are compared by `bench/enumeration.py`.
+`verification/test_secrecy.py` covers requests for links and for another address;
+`bench/enumeration.py` compares the times themselves.
 """
 
 import time
@@ -42,7 +42,7 @@ NAMES = {
 
 @pytest.fixture
 def people(make_app: Callable[..., Flask]) -> Flask:
-    """Somebody for each of `NAMES` but the first, where addresses must be verified."""
+    """An account for each of `NAMES` but the first, where addresses must be verified."""
     app = make_app(email_verification=EmailVerification.REQUIRED)
     with app.app_context():
         make_user("vera", email_verified=True)
@@ -73,7 +73,7 @@ def seen(app: Flask, *args: str, **fields: str) -> Seen:
     """The answer to a sign-in, its statements, and the hashes that were checked and made."""
     code = "busy"
     while code == "busy":
-        # A machine with too much to do has judged nothing.
+        # A busy machine has checked no password.
         with argon2_asked() as (checked, made):
             answer, statements = observed(app, lambda: attempt(app, *args, **fields))
         code = answer[1]["code"]
@@ -83,7 +83,7 @@ def seen(app: Flask, *args: str, **fields: str) -> Seen:
 
 
 def transcript(app: Flask, identifier: str, passwords: list[str], **fields: str) -> list[Seen]:
-    """What comes of each password, from an address of its own, until a block is on."""
+    """Return the outcomes of the passwords, each from its own address, until a block begins."""
     return [
         seen(app, identifier, password, f"192.0.2.{number}", **fields)
         for number, password in enumerate(passwords)

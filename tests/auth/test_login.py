@@ -1,4 +1,4 @@
-"""POST /auth/login: what is told to whom. The throttle has tests of its own."""
+"""POST /auth/login: the answer to each caller. The throttle has tests of its own."""
 
 import unicodedata
 from datetime import timedelta

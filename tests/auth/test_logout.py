@@ -72,7 +72,7 @@ def test_a_refresh_token_ends_its_session(app: Flask, alice: Caller) -> None:
 def test_a_superseded_refresh_token_ends_its_session(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
-    """Whoever holds one may always end the session, which reuse would do as well."""
+    """A holder of one may always end the session; its reuse would end it as well."""
     first = alice.tokens["refresh_token"]
     tokens = refresh(app, refresh(app, first)["refresh_token"])
     clock.shift(60)

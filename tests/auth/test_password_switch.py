@@ -35,7 +35,7 @@ REQUEST = RequestInfo()
 
 
 def addresses() -> Iterator[str]:
-    """As many client addresses as anybody wants, no two in one IPv6 network."""
+    """Yield client addresses without end, no two in one IPv6 network."""
     return (f"2001:db8:{n >> 16:x}:{n & 0xFFFF:x}::1" for n in range(2**32))
 
 
@@ -62,7 +62,7 @@ def failures(app: Flask) -> int:
 
 
 def letters(app: Flask, mailbox: Mailbox) -> list[str]:
-    """The bodies of the mails that tell of a switch."""
+    """Return the bodies of the mails that report a switch."""
     work(app)
     return [letter.text for letter in mailbox.to(EMAIL) if letter.subject == SUBJECT]
 
@@ -81,7 +81,7 @@ def switched_off(app: Flask, mailbox: Mailbox, alice: Caller) -> Caller:
 
 
 def transcript(app: Flask, clock: Clock, identifier: str, passwords: list[str]) -> list[Any]:
-    """What somebody is told who tries each password as soon as it is heard."""
+    """Return the answers to a caller that tries each password as soon as the throttle allows it."""
     told = []
     for password in passwords:
         response = attempt(app, identifier, password)
@@ -212,7 +212,7 @@ def test_wrong_passwords_behind_a_token_count_and_the_right_one_keeps_working(
 def test_a_caller_with_a_mailed_link_counts_as_a_stranger(
     app: Flask, mailbox: Mailbox, switched_off: Caller
 ) -> None:
-    """Whoever reads a mistyped address has the link, and must not go on guessing by it."""
+    """The owner of a mistyped address has the link, and must not guess passwords with it."""
     work(app)
     token = mailbox.to(EMAIL)[0].token
     client, path = app.test_client(), "/api/v1/auth/email/verify"
@@ -256,7 +256,7 @@ def test_without_a_password_there_is_nothing_to_switch_off(app: Flask, mailbox: 
 def test_the_password_of_a_deactivated_account_is_switched_off_without_a_mail(
     app: Flask, mailbox: Mailbox, alice: Caller
 ) -> None:
-    """Or it would tell for ever whether a guess was right; but no reset would help its owner."""
+    """Otherwise it would reveal a right guess for ever; a mail is no use, as no reset helps."""
     with app.app_context():
         deactivate(alice.id, actor=VISITOR, request=REQUEST)
     set_failures(app, MAX_FAILED_SIGN_INS - 1)
@@ -285,7 +285,7 @@ class ObservedHasher(PasswordHasher):
 def test_a_password_that_is_switched_off_is_not_even_checked(
     app: Flask, switched_off: Caller
 ) -> None:
-    """So neither a rehash nor another cost can tell a right one by the time that it takes."""
+    """Otherwise the time of a rehash, or of another cost, would reveal a right one."""
     hasher = ObservedHasher()
     PASSWORD_HASHER.fill(app, hasher)
     attempt(app, EMAIL, PASSWORD)

@@ -1,4 +1,4 @@
-"""Whether somebody may sign in."""
+"""The decision whether an account may sign in."""
 
 import pytest
 

@@ -70,7 +70,7 @@ def test_it_returns_the_user_as_they_are_now(
         for name in ("zoo-keeper", "a.b_c"):
             session.add(Role(name=name, created_at=now(), updated_at=now()))
         session.flush()
-        # Whose roles are nobody else's.
+        # The roles of another user must not leak.
         session.add(UserRole(user_id=bob.id, role_name="admin"))
         if roles:
             rows = [{"user_id": alice.id, "role_name": role} for role in roles]
@@ -172,7 +172,7 @@ def test_a_retry_within_the_grace_gets_a_pair_that_works(clock: Clock, alice: Ca
     for pair in pairs:
         me = alice.client.get("/api/v1/users/me", headers=bearer(pair["access_token"]))
         assert me.status_code == 200
-    # Both holders go on, as if they were one.
+    # Both holders keep working, as if they were one.
     for pair in pairs:
         assert refresh(alice.client, pair["refresh_token"]).status_code == 200
 
@@ -276,7 +276,7 @@ ORDER: tuple[tuple[Cause, str], ...] = (
     (wrong_audience, "invalid_token"),
     (past_its_time, "token_expired"),
     (of_no_session, "session_revoked"),
-    # A forgery under a stolen secret: a claim that only the row can judge.
+    # A forgery under a stolen secret: a claim that only the row can refute.
     (of_another_family, "invalid_token"),
     (of_a_revoked_session, "session_revoked"),
     (past_the_idle_limit, "token_expired"),
@@ -284,7 +284,7 @@ ORDER: tuple[tuple[Cause, str], ...] = (
     (of_a_generation_ahead, "token_reused"),
     (of_a_generation_behind, "token_reused"),
 )
-"""The contract's order: of several causes the first one is told."""
+"""The contract's order: of several causes the first one is returned."""
 
 
 def test_of_several_causes_the_contracts_first_is_returned(
@@ -322,7 +322,7 @@ def test_a_signature_is_verified_before_anything_it_signs(clock: Clock, alice: C
 def test_an_expired_token_of_an_ended_session_is_expired(
     clock: Clock, app: Flask, alice: Caller, days: int
 ) -> None:
-    """At the limit itself the row tells so, later the token's own time; both say the same."""
+    """At the limit itself the row decides, later the token's own time, with the same answer."""
     assert alice.post("/api/v1/auth/logout").status_code == 204
     clock.shift(timedelta(days=days))
     code = "session_revoked" if days == 14 else "token_expired"

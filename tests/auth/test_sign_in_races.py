@@ -1,4 +1,4 @@
-"""What changes an account while its password is being checked."""
+"""Changes to an account while its password is being checked."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -137,7 +137,7 @@ def test_a_few_guesses_of_a_device_are_forgotten_by_the_right_password(
 
 
 def counted(app: Flask) -> list[int]:
-    """Of what the login throttle counts, how much."""
+    """Return the hits of every counter of the login throttle."""
     with app.app_context():
         return [row.hits for row in read_all(select(RateCounter.hits).order_by(RateCounter.key))]
 

@@ -48,11 +48,11 @@ def tokens(alice: Caller) -> Tokens:
 
 @dataclass(frozen=True)
 class Call:
-    """Something that takes a token.
+    """A call that takes a token.
 
     Args:
         takes: the kinds of token that it takes.
-        make: presents a token; the second argument is somebody who may introspect.
+        make: presents a token; the second argument may introspect.
     """
 
     name: str
@@ -99,7 +99,7 @@ CALLS = (
 
 
 def is_refused(response: TestResponse) -> bool:
-    """Whether a token was refused in the one right way of the call."""
+    """Return True if a token was refused in the one right way of the call."""
     if response.status_code == 200:
         return bool(response.get_json() == {"active": False})
     assert_problem(response, 401, "invalid_token")
@@ -107,7 +107,7 @@ def is_refused(response: TestResponse) -> bool:
 
 
 def is_taken(response: TestResponse) -> bool:
-    """Whether a token was good for the call."""
+    """Return True if a token was good for the call."""
     if response.status_code == 204:
         return True
     return response.status_code == 200 and response.get_json().get("active", True)
@@ -127,7 +127,7 @@ def test_a_call_takes_its_own_kinds_of_token_alone(
 
 
 def test_a_device_token_of_another_kind_counts_as_absent(app: Flask, tokens: Tokens) -> None:
-    """A known device may sign in whatever strangers did; no other kind of token makes it known."""
+    """A known device may sign in despite strangers' failures; no other token makes it known."""
     client = app.test_client()
     for _ in range(5):
         login(client, "alice", "wrong")
@@ -152,14 +152,14 @@ def forged_claims(good: Forge, stranger: Caller) -> dict[str, str]:
         f"{name} is a list": good(**{name: [claims[name]]}) for name in LISTS_REFUSED & set(claims)
     }
     made |= {
-        "iss of somebody else": good(iss="https://evil.example"),
+        "iss of another": good(iss="https://evil.example"),
         "iss with a slash": good(iss=claims["iss"] + "/"),
-        "aud of somebody else": good(aud="billing"),
+        "aud of another": good(aud="billing"),
         "aud as a list": good(aud=[claims["aud"]]),
         "aud as a list of two": good(aud=[claims["aud"], "billing"]),
         "aud empty": good(aud=""),
-        "sub of nobody": good(sub=str(uuid4())),
-        "sub of somebody else": good(sub=str(stranger.id)),
+        "sub of no user": good(sub=str(uuid4())),
+        "sub of another": good(sub=str(stranger.id)),
         "sub no UUID": good(sub="alice"),
         "sub upper-case": good(sub=claims["sub"].upper()),
         "sub a number": good(sub=5),
@@ -193,7 +193,7 @@ def forged_claims(good: Forge, stranger: Caller) -> dict[str, str]:
         made[f"type {kind}"] = good(type=kind)
     if "sid" in claims:
         made |= {
-            "sid of somebody else": good(sid=str(stranger.session_id)),
+            "sid of another": good(sid=str(stranger.session_id)),
             "sid no UUID": good(sid="a session"),
             "sid upper-case": good(sid=claims["sid"].upper()),
             "sid in braces": good(sid=f"{{{claims['sid']}}}"),
@@ -293,11 +293,11 @@ def test_the_end_of_a_tokens_time_is_checked_last(
     assert codes == expected
 
 
-# What nobody signed with the right key.
+# Tokens without a signature by the right key.
 
 
 def forged_headers(app: Flask, good: Forge, kind: str) -> dict[str, str]:
-    """Tokens whose headers say what to believe them by."""
+    """Return tokens whose headers choose their own key or algorithm."""
     header, claims = header_of(good.token), claims_of(good.token)
     own = ec.generate_private_key(ec.SECP256R1())
     own_jwk = ECAlgorithm.to_jwk(own.public_key(), as_dict=True)
@@ -336,7 +336,7 @@ def forged_headers(app: Flask, good: Forge, kind: str) -> dict[str, str]:
         "typ a list": good(header={"typ": [header["typ"]]}),
         "typ upper-case": good(header={"typ": header["typ"].upper()}),
         "typ in full": good(header={"typ": f"application/{header['typ']}"}),
-        "somebody else's key": assemble(header, claims, sign_own),
+        "another key": assemble(header, claims, sign_own),
         "own jwk": assemble({**header, "jwk": own_jwk}, claims, sign_own),
         "own jwk and kid": assemble(
             {**header, "jwk": {**own_jwk, "kid": "own"}, "kid": "own"}, claims, sign_own

@@ -79,7 +79,7 @@ class Site(Server):
 
 
 class User:
-    """Somebody registered and signed in by the API, to look at what the pages have done."""
+    """A user registered and signed in by the API, to check the effect of the pages."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.client, self.name, self.email = client, name, f"{name}@example.com"
@@ -114,13 +114,13 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def make_user(site: Site) -> Callable[[], User]:
-    """Register somebody whom no other test knows."""
+    """Register a user that no other test uses."""
     return lambda: User(site.client(), f"user-{uuid4().hex[:8]}")
 
 
 @pytest.fixture
 def alice(make_user: Callable[[], User]) -> User:
-    """Somebody who has just registered."""
+    """A user who has just registered."""
     return make_user()
 
 
@@ -136,7 +136,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 class Watch:
-    """What a page asked for and complained about."""
+    """The requests and complaints of a page."""
 
     def __init__(self, site: Site) -> None:
         self._host = urlsplit(site.url).netloc
@@ -161,7 +161,7 @@ class Watch:
             self.complaints.append(message.text)
 
     def check(self) -> None:
-        """There was no complaint, and nobody else was asked for anything."""
+        """Check that there was no complaint and no request to another origin."""
         assert self.complaints == []
         others = [url for url in self.requests if urlsplit(url).netloc != self._host]
         assert [url for url in others if not url.startswith("data:")] == []

@@ -1,4 +1,4 @@
-"""What every page owes to every reader, whatever their eyes, hands and windows; and Swagger UI."""
+"""Accessibility of every page: contrast, keyboard, small windows; and Swagger UI."""
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -38,7 +38,7 @@ CONTRAST = """() => {
     })
     .filter(([, ratio]) => ratio < 4.5);
 }"""
-"""The texts of the page that stand out less than WCAG 2.2, 1.4.3 asks for."""
+"""Return the texts of the page with less contrast than WCAG 2.2, 1.4.3 asks for."""
 
 
 def show_fault(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""What the pages say when something is wrong: with the link, the network, the service."""
+"""The messages of the pages at a fault of the link, the network or the service."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What people do with the links in their mails, in a real browser and against real processes."""
+"""Journeys from mailed links, in a real browser and against real processes."""
 
 from urllib.parse import urlsplit
 
@@ -19,14 +19,14 @@ def submit(page: Page, **values: str) -> None:
 
 
 def expect_end(page: Page, heading: str) -> None:
-    """The form is gone, the result is said, and whoever uses a keyboard is there."""
+    """Check that the form is gone and the result is shown and has the focus."""
     expect(page.locator(f"{MESSAGE} h2")).to_have_text(heading)
     expect(page.locator("form")).to_be_hidden()
     expect(page.locator(MESSAGE)).to_be_focused()
 
 
 def expect_fault(page: Page, name: str, text: str) -> None:
-    """The fault stands next to its field, which says so and has the focus."""
+    """Check that the fault is next to its field, which is marked invalid and has the focus."""
     field = page.locator(f"#{name}")
     expect(page.locator(f"#{name}-faults")).to_contain_text(text)
     expect(field).to_have_attribute("aria-invalid", "true")
@@ -51,7 +51,7 @@ def test_it_verifies_an_address(site, alice, open_page) -> None:
     expect_end(page, "Your address is verified")
     assert alice.call("GET", "/users/me").json()["email_verified"] is True
 
-    # The link is spent; what comes next is said.
+    # The link is spent; the page names the next step.
     again = open_page(link)
     submit(again, password=PASSWORD)
     expect_end(again, "This link is not good any more")

@@ -25,7 +25,7 @@ from tests.support.server import DEADLINE_SECS, Client
 TOOLS = ("mmdebstrap", "buildah", "bwrap")
 
 PACKAGES = "python3,python3-venv,python-is-python3"
-"""What makes of Debian's base a stand-in for the image of Python that the Dockerfile names."""
+"""Steps that turn Debian's base into a substitute for the Dockerfile's Python image."""
 
 RELEASE = "bookworm"
 """Debian's release in the name of that image."""

@@ -52,7 +52,7 @@ def is_serving(client: Client) -> bool:
 
 
 def register(client: Client) -> str:
-    """Sign up, so that a mail is owed; returns its address."""
+    """Sign up, so that a mail is pending, and return its address."""
     body = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
     registered = client.post("/api/v1/auth/register", json=body)
     assert registered.status_code == 201, registered.text

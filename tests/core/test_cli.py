@@ -1,4 +1,4 @@
-"""What every command shares: output, errors, confirmation, standard input."""
+"""Behaviour that all commands share: output, errors, confirmation, standard input."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Events: handled at once, in order, in the transaction of what they tell."""
+"""Events: handled at once, in order, in the transaction of the change that they describe."""
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError

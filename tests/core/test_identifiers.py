@@ -1,4 +1,4 @@
-"""Addresses, usernames and names: one stored form each, whatever was typed."""
+"""Addresses, usernames and names: one stored form for every spelling."""
 
 import sys
 import time
@@ -185,7 +185,7 @@ def test_what_mail_could_not_reach_is_refused(address: str) -> None:
     ids=str,
 )
 def test_an_address_has_at_most_254_bytes_64_of_them_local(address: str, is_good: bool) -> None:
-    """RFC 5321 §4.5.3.1, counted as RFC 6532 §3.4 says; labels by RFC 1035 §2.3.4."""
+    """RFC 5321 §4.5.3.1, counted by RFC 6532 §3.4; labels by RFC 1035 §2.3.4."""
     assert is_refused(canonical_email, address) is not is_good
 
 

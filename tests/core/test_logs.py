@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, whatever is logged and whatever becomes of the stream."""
+"""Logs: one JSON object a line, for any value and with a failing stream."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def logger_to(stream: TextIO) -> logging.Logger:
 
 
 def written(log: Callable[[logging.Logger], object]) -> list[dict[str, Any]]:
-    """What `log` wrote: one object for each line."""
+    """Return the objects that `log` wrote, one for each line."""
     stream = io.StringIO()
     log(logger_to(stream))
     text = stream.getvalue()
@@ -168,7 +168,7 @@ def test_a_stream_that_fails_never_fails_the_caller(error: Exception) -> None:
 
 @pytest.fixture
 def broken_pipe() -> Iterator[TextIO]:
-    """Somebody stopped reading."""
+    """A pipe whose reader has closed it."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as stream:
@@ -285,7 +285,7 @@ def test_lines_of_several_threads_never_mix(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unconfigured() -> Iterator[logging.Logger]:
-    """A root logger that nobody has set up yet."""
+    """A root logger that is not set up yet."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers[:] = []

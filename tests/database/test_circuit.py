@@ -1,4 +1,4 @@
-"""Connecting to a database that is away, that hangs, and that only says no."""
+"""Connecting to a database that is away, that hangs, and that refuses."""
 
 import socket
 import time
@@ -36,7 +36,7 @@ def read() -> int:
 
 
 def failure() -> BaseException | None:
-    """Why the database cannot be read."""
+    """Return the driver's error of a failing read."""
     with pytest.raises(OperationalError) as caught:
         read()
     return caught.value.orig
@@ -59,7 +59,7 @@ def application(port: int, folder: Path) -> Iterator[Flask]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A port that takes connections and never says a word."""
+    """A port that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=2 * CALLERS) as listening:
         listening.settimeout(60)
         yield listening
@@ -145,7 +145,7 @@ def test_a_call_that_reads_gets_retry_after(app: Flask, alice: Caller) -> None:
 @on_postgresql
 @pytest.mark.usefixtures("context")
 def test_it_heals_without_calls() -> None:
-    """And nobody who calls meanwhile has to wait for whether it does."""
+    """And no caller waits meanwhile for the probe."""
     assert read() == 1
     db.engine.dispose()
     cut_off(database_breaker())

@@ -1,4 +1,4 @@
-"""What really goes to the database, and how long anything waits for it."""
+"""The statements that reach the database, and the limits on waiting for it."""
 
 import os
 import sqlite3
@@ -153,7 +153,7 @@ def test_a_transaction_that_fails_rolls_back(traced: list[str]) -> None:
 def test_after_a_read_a_transaction_on_the_same_connection_takes_the_lock(
     traced: list[str],
 ) -> None:
-    # Also for somebody who asks SQLAlchemy for AUTOCOMMIT in its own words.
+    # Also for code that sets SQLAlchemy's own option AUTOCOMMIT.
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(ROLE_NAMES)
     read_all(ROLE_NAMES)
@@ -167,7 +167,7 @@ def test_after_a_read_a_transaction_on_the_same_connection_takes_the_lock(
 
 @pytest.fixture
 def other_connection(database_url: str) -> Iterator[sqlite3.Connection]:
-    """Another program at the same SQLite file; it waits for nobody."""
+    """Another program at the same SQLite file; it waits for no lock."""
     path = make_url(database_url).database
     assert path is not None
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)

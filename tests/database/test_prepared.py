@@ -68,7 +68,7 @@ def test_it_takes_part_in_a_transaction() -> None:
     "accident", ["DEALLOCATE ALL", "ALTER TABLE roles ALTER COLUMN name TYPE text", END_OTHERS]
 )
 def test_a_lost_plan_is_made_anew(accident: str) -> None:
-    """As after a migration under a running service: on all connections at once."""
+    """A migration under a running service loses it on all connections at once."""
     with reading() as one, reading() as other:
         for connection in (one, other):
             ROLE.run(connection, {"name": "user"})
@@ -78,7 +78,7 @@ def test_a_lost_plan_is_made_anew(accident: str) -> None:
 
 @on_postgresql
 def test_a_plan_that_is_there_already_is_no_obstacle() -> None:
-    """As behind a pooler that hands the connections of others on."""
+    """A pooler passes on connections that other clients have used."""
     alter_pooled_connection("PREPARE role_check (text) AS SELECT 'somebody else''s'")
     assert [has_role("user") for _ in range(2)] == [True] * 2
 

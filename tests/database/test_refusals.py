@@ -1,4 +1,4 @@
-"""Which errors of the databases are refusals, and what becomes of a read-only connection."""
+"""Errors of the databases that are refusals, and the end of a read-only connection."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

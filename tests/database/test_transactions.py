@@ -51,7 +51,7 @@ def add(session: Session, key: str, *, hits: int = 0, expires_at: datetime = MOM
 
 
 def committed() -> dict[str, int]:
-    """What any other connection sees."""
+    """Return the counts that any other connection reads."""
     with reading() as connection:
         rows = connection.execute(select(RateCounter.key, RateCounter.hits))
         return {row.key: row.hits for row in rows}
@@ -397,7 +397,7 @@ def test_it_deletes_dead_rows_in_slices(monkeypatch: pytest.MonkeyPatch) -> None
     slices = delete_in_slices(RateCounter, RateCounter.key, RateCounter.expires_at <= MOMENT)
 
     assert next(slices) == 2
-    assert len(committed()) == 4, "each slice is committed when it is told"
+    assert len(committed()) == 4, "each slice is committed when it is reported"
     assert list(slices) == [2, 1]
     assert committed() == {"live": 0}
 
@@ -580,7 +580,7 @@ def test_no_moment_stays_none() -> None:
 
 
 class Nowhere(tzinfo):
-    """A zone that cannot say where it is."""
+    """A zone without an offset."""
 
     def utcoffset(self, _moment: datetime | None) -> None:
         return None

@@ -92,7 +92,7 @@ def test_every_wait_for_a_frozen_server_is_cut(use: Callable[[], None]) -> None:
 
 @pytest.mark.usefixtures("soon")
 def test_a_frozen_server_is_not_asked_again(make_app: Callable[..., Flask]) -> None:
-    """Where a connection that was lost is worth another try: the caller has waited already."""
+    """A lost connection is worth another try; here the caller has waited already."""
     with make_app(database_pool_size=1).app_context():
         frozen_one = backend()
         with frozen(frozen_one), pytest.raises(OperationalError) as caught:
@@ -109,7 +109,7 @@ def test_a_frozen_server_is_not_asked_again(make_app: Callable[..., Flask]) -> N
 
 @pytest.mark.usefixtures("context", "soon")
 def test_a_statement_without_a_limit_may_take_its_time() -> None:
-    """As a migration may, which lifts the server's own limit as well."""
+    """A migration does so, and lifts the server's own limit as well."""
     with transaction() as session:
         driver: Any = session.connection().connection.dbapi_connection
         driver.is_limited = False

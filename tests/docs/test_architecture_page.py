@@ -13,7 +13,7 @@ import config
 PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 
 ROOTS = (config.ROOT, config.ROOT / "authserve")
-"""Where a path may begin; the pages say so."""
+"""Folders that the pages' paths may start from, as the pages explain."""
 
 PATH = re.compile(r"(?P<path>[\w.<>-]*(?:/[\w.<>-]+)*/?)(?:::(?P<name>\w+(?:\.\w+)*))?")
 FILE_ENDINGS = (".py", ".md", ".cfg", ".txt", ".html", ".json", ".toml", ".in", ".example")
@@ -43,7 +43,7 @@ def is_path(text: str) -> bool:
 
 
 def find(path: str) -> list[Path]:
-    """The files or folders that a path names; a placeholder in it stands for any text."""
+    """Return the files or folders that a path names; a placeholder in it matches any text."""
     pattern = re.sub(r"<\w+>", "*", path).rstrip("/")
     found = [match for root in ROOTS for match in root.glob(pattern)]
     if "/" not in path:

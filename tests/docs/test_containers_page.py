@@ -47,7 +47,7 @@ def last(instruction: str) -> str:
 
 
 def copied() -> set[str]:
-    """What the Dockerfile takes from the project."""
+    """Return the paths that the Dockerfile copies from the project."""
     copies = [rest.split()[:-1] for name, rest in dockerfile() if name == "COPY"]
     return {source for sources in copies if "--from" not in sources[0] for source in sources}
 

@@ -1,4 +1,4 @@
-"""What docs/deploy.md says to write into files of a machine, held to what the service does."""
+"""The files of docs/deploy.md, checked against the service."""
 
 import re
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_its_table_counts_right() -> None:
 
 @pytest.fixture
 def two_roles(postgresql_server: PostgreSQL) -> Iterator[dict[str, str]]:
-    """The URLs of the role that migrates and of the one that serves, made as the page says."""
+    """The URLs of the role that migrates and of the one that serves, by the page's commands."""
     name = f"authserve_{uuid4().hex[:8]}"
     own, grant = (re.sub(r"\bauthserve", name, block) for block in blocks("sql"))
     for statement in own.split(";")[:-1]:

@@ -1,4 +1,4 @@
-"""docs/metrics.md and docs/alerts.yml speak of the metrics that there are, and of no others."""
+"""docs/metrics.md and docs/alerts.yml name the metrics that exist, and no others."""
 
 import re
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_the_page_names_the_values_of_labels(found: Scrape, app: Flask) -> None:
 
 
 def known_values(app: Flask, found: Scrape, name: str, label: str) -> set[str]:
-    """What a label can be, seen or not."""
+    """Return the possible values of a label, seen or not."""
     if label == "route":
         return {rule.rule for rule in app.url_map.iter_rules()}
     if label == "code":

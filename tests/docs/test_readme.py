@@ -1,4 +1,4 @@
-"""What the README says, run as it stands there."""
+"""The README's commands and code, run unchanged."""
 
 import json
 import re

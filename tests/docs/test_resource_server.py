@@ -1,4 +1,4 @@
-"""The code of docs/resource-server.md, run as it stands there."""
+"""The code of docs/resource-server.md, run unchanged."""
 
 import re
 import sys
@@ -40,7 +40,7 @@ JWKS = "/.well-known/jwks.json"
 
 
 class Clock:
-    """The seconds that the page's code counts; they pass when the test says so."""
+    """The clock of the page's code; the test moves it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -61,7 +61,7 @@ def code_blocks() -> list[str]:
 
 @pytest.fixture
 def access_tokens(server: Server, clock: Clock) -> ModuleType:
-    """The page's first block as the module that it tells people to save, with our addresses."""
+    """The page's first block as a module, with the addresses of the test's server."""
     module = ModuleType("access_tokens")
     exec(compile(code_blocks()[0], "docs/resource-server.md", "exec"), module.__dict__)
     module.ISSUER = "http://localhost:8000"  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def access_tokens(server: Server, clock: Clock) -> ModuleType:
 
 @pytest.fixture
 def is_good(access_tokens: ModuleType) -> Callable[[str], bool]:
-    """Whether the page's code takes a token; whatever else it raises fails the test."""
+    """Return True if the page's code takes a token; any other error fails the test."""
 
     def ask(token: str) -> bool:
         try:
@@ -93,7 +93,7 @@ def sign_in(server: Server) -> str:
 
 
 def asked(server: Server) -> int:
-    """How often somebody asked for the keys."""
+    """Return how often the keys were requested."""
     return sum(line.get("route") == JWKS for line in server.log())
 
 
@@ -166,7 +166,7 @@ def test_it_takes_access_tokens_and_follows_the_keys(
 
 
 def refused(good: Forge, refresh_token: str) -> dict[str, str]:
-    """What the page's table of checks is about."""
+    """Return a token for each check in the page's table."""
     seconds = int(time.time())
     header, claims = header_of(good.token), claims_of(good.token)
     own = ec.generate_private_key(ec.SECP256R1())
@@ -178,7 +178,7 @@ def refused(good: Forge, refresh_token: str) -> dict[str, str]:
         "a refresh token": refresh_token,
         "alg none": assemble({**header, "alg": "none"}, claims, lambda _: b""),
         "a symmetric key": assemble({**header, "alg": "HS256"}, claims, hmac_signer(b"k" * 32)),
-        "somebody else's key": assemble(header, claims, ec_signer(own)),
+        "another key": assemble(header, claims, ec_signer(own)),
         "a key of its own": assemble({**header, "jwk": own_jwk}, claims, ec_signer(own)),
         "no kid": good(header={"kid": None}),
         "a kid that is no text": good(header={"kid": ["a"]}),
@@ -195,7 +195,7 @@ def refused(good: Forge, refresh_token: str) -> dict[str, str]:
 
 
 def assert_example_works(alice: Caller) -> None:
-    """The page's second block asks for a token, and greets whoever has one."""
+    """Check that the page's second block requires a token and greets its owner."""
     example: dict[str, Any] = {"__name__": "example"}
     exec(compile(code_blocks()[1], "docs/resource-server.md", "exec"), example)
     client = example["app"].test_client()

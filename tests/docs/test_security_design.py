@@ -28,7 +28,7 @@ NOBODY = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 
 
 def section(title: str) -> str:
-    """What stands under a heading of the second level."""
+    """Return the text under a heading of the second level."""
     _, _, rest = PAGE.partition(f"\n## {title}\n")
     assert rest
     return rest.partition("\n## ")[0]
@@ -41,7 +41,7 @@ def table(text: str) -> list[list[str]]:
 
 
 def rules() -> dict[str, list[tuple[str, str]]]:
-    """Who may make which calls."""
+    """Return the calls of each kind of caller."""
     rows_ = table(section("Who may do what").partition("\n### ")[0])
     return {who.strip("`"): CALL.findall(cell) for who, cell in rows_}
 
@@ -63,7 +63,7 @@ def test_it_has_every_call_once(app: Flask) -> None:
 
 
 def answer(caller: Caller, call: tuple[str, str], *, is_anonymous: bool = False) -> tuple[int, str]:
-    """Status and code of a call without a body, about somebody who is not there."""
+    """Status and code of a call without a body, about a user that does not exist."""
     method, path = call
     url = API_PREFIX.rstrip("/") + re.sub(r"\{\w+_id\}", NOBODY, path).replace("{name}", "nobody")
     send = caller.client.open if is_anonymous else lambda url, method: caller.call(method, url)

@@ -1,4 +1,4 @@
-"""The pages that tell of settings agree with what the service reads."""
+"""The pages about settings agree with the settings that the service reads."""
 
 import re
 
@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 
 def settings_of(page: str) -> dict[str, str]:
-    """Each setting that a page's tables have, with what the second column says."""
+    """Each setting that a page's tables have, with its second column."""
     return dict(ROW.findall((config.ROOT / page).read_text(encoding="utf-8")))
 
 
