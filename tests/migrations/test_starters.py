@@ -27,7 +27,7 @@ from tests.support.schema import VERSION_TABLE, describe_tables
 
 pytestmark = both_databases
 
-STARTERS = 10
+STARTERS = 5
 
 HasArrived = Callable[[int], bool]
 """Whether the process with this id has come to the lock."""
@@ -152,7 +152,7 @@ def look_at(url: str) -> tuple[dict[str, Any], list[str]]:
     return tables, revisions
 
 
-def test_ten_starters_at_once_make_one_schema(
+def test_starters_at_once_make_one_schema(
     empty_database_url: str, environ: dict[str, str], project: Path, request: pytest.FixtureRequest
 ) -> None:
     with migration_under_way(empty_database_url) as has_arrived:
