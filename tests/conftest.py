@@ -102,8 +102,11 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--quick`, which `make test-quick` uses."""
+    """Add `--quick`, which `make test-quick` uses, and `--record-answers`."""
     parser.addoption("--quick", action="store_true", help="run the first test of each fast file")
+    parser.addoption(
+        "--record-answers", action="store_true", help="write tests/contracts/answers.json anew"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

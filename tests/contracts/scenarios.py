@@ -1,0 +1,435 @@
+"""What each operation is called for: its success, and the refusals that are its own."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from authserve.keys.store import KEY_STORE, KeyStore
+from authserve.settings.model import SETTINGS, EmailVerification, Registration
+from tests.contracts.scene import API, Answer, Scene
+from tests.support.clients import PASSWORD, login
+
+Scenario = Callable[[Scene], Iterator[Answer]]
+
+SCENARIOS: dict[str, Scenario] = {}
+"""The scenarios by the id of their operation."""
+
+NEW_PASSWORD = "another horse, another staple"
+NEW_EMAIL = "new@example.com"
+
+
+def scenario(function: Scenario) -> Scenario:
+    """Register a scenario; its name is the id of its operation."""
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+def change_settings(scene: Scene, **changes: object) -> None:
+    """Change settings of the running application."""
+    settings = SETTINGS.of(scene.app)
+    SETTINGS.fill(scene.app, replace(settings, **changes))  # type: ignore[arg-type]
+
+
+def fail_too_often(scene: Scene) -> None:
+    """Make the throttle refuse Alice's password, by her tokens and by her name."""
+    # The address of these calls is blocked too, so it is one that no other call has.
+    origin = {"REMOTE_ADDR": "198.51.100.1"}
+    body = {"identifier": "alice", "password": "wrong"}
+    for _ in range(5):
+        scene.alice.post(
+            f"{API}/auth/reauthenticate", json={"password": "wrong"}, environ_base=origin
+        )
+        scene.visitor.post(f"{API}/auth/login", json=body, environ_base=origin)
+
+
+@scenario
+def auth_register_user(scene: Scene) -> Iterator[Answer]:
+    person = {"email": NEW_EMAIL, "username": "new", "password": PASSWORD}
+    yield "success", scene.send(json={**person, "display_name": "New"})
+    yield "known address", scene.send(json=person)
+    yield "known name", scene.send(json={**person, "email": "other@example.com"})
+    yield "weak password", scene.send(json={**person, "password": "password"})
+    change_settings(scene, email_verification=EmailVerification.REQUIRED)
+    yield "unproven address", scene.send(json={"email": "c@example.com", "password": PASSWORD})
+    change_settings(scene, email_verification=EmailVerification.OPTIONAL)
+    change_settings(scene, registration=Registration.CLOSED)
+    yield "closed", scene.send(json=person)
+    change_settings(scene, registration=Registration.OPEN)
+
+
+@scenario
+def auth_login_user(scene: Scene) -> Iterator[Answer]:
+    assert scene.alice
+    body = {"identifier": "alice", "password": PASSWORD}
+    yield "success", scene.send(json=body)
+    yield "wrong password", scene.send(json={**body, "password": "wrong"})
+    yield "unknown identifier", scene.send(json={**body, "identifier": "nobody"})
+    change_settings(scene, email_verification=EmailVerification.REQUIRED)
+    yield "unproven address", scene.send(json=body)
+    change_settings(scene, email_verification=EmailVerification.OPTIONAL)
+    fail_too_often(scene)
+    yield "throttled", scene.send(json=body)
+    scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    scene.clock.shift(600)
+    yield "deactivated", scene.send(json=body)
+
+
+@scenario
+def auth_refresh_tokens(scene: Scene) -> Iterator[Answer]:
+    body = {"refresh_token": scene.alice.tokens["refresh_token"]}
+    yield "success", scene.send(json=body)
+    yield "within the grace", scene.send(json=body)
+    scene.clock.shift(11)
+    newer = scene.again(scene.alice).tokens["refresh_token"]
+    newest = scene.visitor.post(f"{API}/auth/refresh", json={"refresh_token": newer}).get_json()
+    newest = {"refresh_token": newest["refresh_token"]}
+    assert scene.visitor.post(f"{API}/auth/refresh", json=newest).status_code == 200
+    scene.clock.shift(11)
+    newest = scene.visitor.post(f"{API}/auth/refresh", json=newest).get_json()
+    yield "reused", scene.send(json={"refresh_token": newer})
+    yield "after reuse", scene.send(json={"refresh_token": newest["refresh_token"]})
+    over = scene.again(scene.alice).tokens["refresh_token"]
+    scene.clock.shift(15 * 24 * 3600)
+    yield "expired", scene.send(json={"refresh_token": over})
+    yield "two tokens", scene.send(scene.again(scene.alice), body)
+    yield "no token", scene.send()
+    yield "token of another kind", scene.send(scene.alice)
+    # The other calls take the token in the body.
+    scene.example = {"refresh_token": scene.again(scene.alice).tokens["refresh_token"]}
+    scene.is_guarded = False
+
+
+@scenario
+def auth_logout_session(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+    yield "second time", scene.send(scene.alice)
+    caller = scene.again(scene.alice)
+    caller.tokens["access_token"] = caller.tokens["refresh_token"]
+    scene.clock.shift(15 * 24 * 3600)
+    yield "expired refresh token", scene.send(caller)
+
+
+@scenario
+def auth_logout_all(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def auth_reauthenticate_user(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice, {"password": PASSWORD})
+    yield "wrong password", scene.send(scene.alice, {"password": "wrong"})
+    fail_too_often(scene)
+    yield "throttled", scene.send(scene.alice, {"password": PASSWORD})
+
+
+@scenario
+def auth_introspect_token(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin, {"token": scene.alice.tokens["access_token"]})
+    refresh = {"token": scene.alice.tokens["refresh_token"]}
+    yield "token of another kind", scene.send(scene.admin, refresh)
+
+
+@scenario
+def auth_post_first_administrator(scene: Scene) -> Iterator[Answer]:
+    runner = scene.app.test_cli_runner(capture="fd")
+    token = runner.invoke(args=["users", "first-link"]).stdout.strip().partition("#")[2]
+    body = {"token": token, "email": NEW_EMAIL, "password": PASSWORD}
+    yield "weak password", scene.send(json={**body, "password": "password"})
+    yield "success", scene.send(json=body)
+    yield "second time", scene.send(json=body)
+
+
+@scenario
+def links_verify_email(scene: Scene) -> Iterator[Answer]:
+    assert scene.alice
+    body = {"token": scene.link("alice@example.com"), "password": PASSWORD}
+    yield "wrong password", scene.send(json={**body, "password": "wrong"})
+    fail_too_often(scene)
+    yield "throttled", scene.send(json=body)
+    yield "success", scene.send(scene.alice, {"token": body["token"]})
+    yield "second time", scene.send(scene.alice, {"token": body["token"]})
+
+
+@scenario
+def links_resend_verification(scene: Scene) -> Iterator[Answer]:
+    assert scene.alice
+    yield "success", scene.send(json={"email": "alice@example.com"})
+    yield "unknown address", scene.send(json={"email": "nobody@example.com"})
+
+
+@scenario
+def links_forgot_password(scene: Scene) -> Iterator[Answer]:
+    yield from links_resend_verification(scene)
+
+
+@scenario
+def links_reset(scene: Scene) -> Iterator[Answer]:
+    scene.alice.post(f"{API}/auth/password/forgot", json={"email": "alice@example.com"})
+    body = {"token": scene.link("alice@example.com"), "new_password": NEW_PASSWORD}
+    yield "weak password", scene.send(json={**body, "new_password": "password"})
+    yield "success", scene.send(json=body)
+    yield "second time", scene.send(json=body)
+    scene.example = body
+
+
+@scenario
+def links_accept(scene: Scene) -> Iterator[Answer]:
+    assert scene.alice
+    scene.admin.post(f"{API}/users", json={"email": NEW_EMAIL})
+    body = {"token": scene.link(NEW_EMAIL), "password": PASSWORD}
+    yield "known name", scene.send(json={**body, "username": "alice"})
+    yield "success", scene.send(json=body)
+    yield "second time", scene.send(json=body)
+    scene.example = body
+
+
+@scenario
+def users_get_me(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def users_patch_me(scene: Scene) -> Iterator[Answer]:
+    assert scene.admin
+    yield "success", scene.send(scene.alice, {"username": "alicia", "display_name": "Alicia"})
+    yield "known name", scene.send(scene.alice, {"username": "admin"})
+    yield "malformed name", scene.send(scene.alice, {"username": "-"})
+
+
+@scenario
+def users_delete_me(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+    yield "last administrator", scene.send(scene.admin)
+
+
+@scenario
+def users_put_password(scene: Scene) -> Iterator[Answer]:
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    yield "wrong password", scene.send(scene.alice, {**body, "current_password": "wrong"})
+    yield "weak password", scene.send(scene.alice, {**body, "new_password": "password"})
+    yield "success", scene.send(scene.alice, body)
+    fail_too_often(scene)
+    yield "throttled", scene.send(scene.alice, body)
+
+
+@scenario
+def sessions_list_sessions(scene: Scene) -> Iterator[Answer]:
+    scene.again(scene.alice)
+    yield "success", scene.send(scene.alice)
+    yield "first page", scene.send(scene.alice, query="?limit=1")
+    yield "malformed cursor", scene.send(scene.alice, query="?cursor=x")
+
+
+@scenario
+def sessions_delete_other_sessions(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def sessions_delete_session(scene: Scene) -> Iterator[Answer]:
+    other = scene.again(scene.alice).session_id
+    yield "success", scene.send(scene.alice, session_id=other)
+    yield "unknown session", scene.send(scene.alice)
+
+
+@scenario
+def email_post_email(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice, {"new_email": NEW_EMAIL})
+    yield "known address", scene.send(scene.alice, {"new_email": scene.admin.user["email"]})
+
+
+@scenario
+def email_delete_email(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+def change_link(scene: Scene, address: str) -> str:
+    """Return the token that changes Alice's address."""
+    body = {"new_email": address}
+    assert scene.alice.post(f"{API}/users/me/email", json=body).status_code == 202
+    return scene.link(address)
+
+
+@scenario
+def email_confirm_email(scene: Scene) -> Iterator[Answer]:
+    body = {"token": change_link(scene, NEW_EMAIL), "password": PASSWORD}
+    yield "wrong password", scene.send(json={**body, "password": "wrong"})
+    fail_too_often(scene)
+    yield "throttled", scene.send(json=body)
+    body = {"token": body["token"]}
+    runner = scene.app.test_cli_runner(capture="fd")
+    assert runner.invoke(args=["users", "create", NEW_EMAIL]).exit_code == 0
+    yield "known address", scene.send(scene.alice, body)
+    body = {"token": change_link(scene, "newer@example.com")}
+    yield "success", scene.send(scene.alice, body)
+    yield "second time", scene.send(scene.alice, body)
+
+
+@scenario
+def audit_list_events(scene: Scene) -> Iterator[Answer]:
+    login(scene.visitor, scene.alice.user["email"], "wrong")
+    yield "success", scene.send(scene.admin, query=f"?actor_id={scene.alice.id}")
+    yield "first page", scene.send(scene.admin, query="?limit=1&action=session.sign_in_failed")
+    yield "unknown action", scene.send(scene.admin, query="?action=x")
+
+
+@scenario
+def audit_list_own_events(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def audit_read_client_address(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def admin_list_users(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin, query="?q=alice" if scene.alice else "")
+    yield "first page", scene.send(scene.admin, query="?limit=1")
+    yield "malformed filter", scene.send(scene.admin, query="?is_active=perhaps")
+
+
+@scenario
+def admin_post_user(scene: Scene) -> Iterator[Answer]:
+    assert scene.alice
+    body = {"email": NEW_EMAIL, "username": "new", "display_name": "New", "roles": ["user"]}
+    yield "success", scene.send(scene.admin, body)
+    yield "known address", scene.send(scene.admin, {"email": NEW_EMAIL})
+    yield "known name", scene.send(scene.admin, {"email": "a@example.com", "username": "alice"})
+    unknown = {"email": "b@example.com", "roles": ["nothing"]}
+    yield "unknown role", scene.send(scene.admin, unknown)
+    stale = scene.stale(scene.admin)
+    yield "role by a stale token", scene.send(stale, {"email": "c@example.com", "roles": ["admin"]})
+
+
+@scenario
+def admin_export_me(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def admin_read_user(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def admin_patch_user(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin, {"email": NEW_EMAIL, "display_name": "New"})
+    yield "known address", scene.send(scene.admin, {"email": scene.admin.user["email"]})
+    yield "known name", scene.send(scene.admin, {"username": "admin"})
+    own = scene.send(scene.admin, {"is_active": False}, user_id=scene.admin.id)
+    yield "own account", own
+    late = {"display_name": "Newer", "expected_updated_at": "2029-01-01T00:00:00Z"}
+    yield "changed meanwhile", scene.send(scene.admin, late)
+
+
+@scenario
+def admin_delete_user(scene: Scene) -> Iterator[Answer]:
+    yield "own account", scene.send(scene.admin, user_id=scene.admin.id)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def admin_post_invitation(scene: Scene) -> Iterator[Answer]:
+    made = scene.admin.post(f"{API}/users", json={"email": NEW_EMAIL}).get_json()
+    yield "success", scene.send(scene.admin, user_id=made["id"])
+    yield "active account", scene.send(scene.admin)
+
+
+@scenario
+def admin_put_roles(scene: Scene) -> Iterator[Answer]:
+    scene.make_role()
+    yield "success", scene.send(scene.admin, {"roles": ["user", "support"]})
+    yield "unknown role", scene.send(scene.admin, {"roles": ["nothing"]})
+    own = scene.send(scene.admin, {"roles": ["user"]}, user_id=scene.admin.id)
+    yield "last administrator", own
+    late = {"roles": ["user"], "expected_updated_at": "2029-01-01T00:00:00Z"}
+    yield "changed meanwhile", scene.send(scene.admin, late)
+
+
+@scenario
+def admin_list_user_sessions(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def admin_delete_user_sessions(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def admin_read_sign_in_status(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+    fail_too_often(scene)
+    yield "throttled", scene.send(scene.admin)
+
+
+@scenario
+def admin_post_password_reset(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def roles_list_roles(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def roles_post_role(scene: Scene) -> Iterator[Answer]:
+    body = {"name": "support", "description": "Support", "permissions": ["users:read"]}
+    yield "success", scene.send(scene.admin, body)
+    yield "known role", scene.send(scene.admin, body)
+
+
+@scenario
+def roles_read_role(scene: Scene) -> Iterator[Answer]:
+    scene.make_role()
+    yield "success", scene.send(scene.admin)
+    yield "unknown role", scene.send(scene.admin, name="nothing")
+    yield "malformed name", scene.send(scene.admin, name="%2F")
+
+
+@scenario
+def roles_put_role(scene: Scene) -> Iterator[Answer]:
+    scene.make_role()
+    body = {"description": "Support", "permissions": ["audit:read"]}
+    yield "success", scene.send(scene.admin, body)
+    yield "built-in role", scene.send(scene.admin, body, name="user")
+    yield "unknown role", scene.send(scene.admin, body, name="nothing")
+    yield "malformed name", scene.send(scene.admin, body, name="%2F")
+
+
+@scenario
+def roles_remove_role(scene: Scene) -> Iterator[Answer]:
+    scene.make_role()
+    yield "built-in role", scene.send(scene.admin, name="user")
+    yield "unknown role", scene.send(scene.admin, name="nothing")
+    yield "malformed name", scene.send(scene.admin, name="%2F")
+    roles = f"{API}/users/{scene.alice.id}/roles"
+    scene.admin.put(roles, json={"roles": ["user", "support"]})
+    yield "role in use", scene.send(scene.admin)
+    scene.admin.put(roles, json={"roles": ["user"]})
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def keys_jwks(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send()
+    # A process that has read the keys answers without the database; this one has not.
+    KEY_STORE.fill(scene.app, KeyStore())
+
+
+@scenario
+def health_healthz(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send()
+
+
+@scenario
+def health_readyz(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send()
+
+
+@scenario
+def root_root(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send()
+    yield "browser", scene.send(headers={"Accept": "text/html"})
