@@ -1,6 +1,7 @@
 """The list of events reads what it shows, on both databases, however much it leaves out."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,10 +9,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from authserve.app import create_app
 from authserve.audit.read import EventFilters, Position, find_events, find_own_events
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.transactions import db, transaction
+from tests.conftest import fresh_database, make_settings
 from tests.support.databases import executed
 from tests.support.marks import both_databases
 from tests.support.trail import ALICE, write_rows
@@ -24,13 +27,22 @@ LATER = now() + timedelta(days=1)
 SOMEWHERE: Position = (LATER, UUID(int=2**127))
 
 
-@pytest.fixture(autouse=True)
-def many(context: None) -> None:
-    """A few thousand events of one action, and PostgreSQL's statistics of them."""
-    write_rows(3_000)
-    if db.engine.dialect.name == "postgresql":
-        with transaction() as session:
-            session.execute(text("ANALYZE"))
+@pytest.fixture(scope="module", autouse=True)
+def many(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A few thousand events of one action, and PostgreSQL's statistics of them; tests only read."""
+    folder = tmp_path_factory.mktemp("events")
+    with (
+        fresh_database(request, database_kind, folder) as url,
+        create_app(make_settings(url, folder)).app_context(),
+    ):
+        write_rows(3_000)
+        if database_kind == "postgresql":
+            with transaction() as session:
+                session.execute(text("ANALYZE"))
+        yield
+        db.engine.dispose()
 
 
 def plan_of(filters: EventFilters, before: Position | None) -> str:
