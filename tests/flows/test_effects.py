@@ -5,6 +5,7 @@ says, which audit events a call really writes, and which refusals it really give
 a new field, or a call that gains an effect fails here until its checks are enough.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -594,7 +595,7 @@ def label(way: Way) -> str:
 def operations(app: Flask) -> dict[str, set[str]]:
     """Every call of the API by its method and path, with the fields of its body."""
     with app.app_context():
-        document = OPENAPI.get().spec.to_dict()
+        document = json.loads(OPENAPI.get().text)
     schemas = document["components"]["schemas"]
     found: dict[str, set[str]] = {}
     for path, item in document["paths"].items():
