@@ -17,6 +17,7 @@ from typing import Any
 from bench.filling import PASSWORD
 from bench.floor import HASHERS, REFERENCE, WORKERS
 from bench.floor import PATH as FLOOR_PATH
+from bench.limits import LIMITS
 from bench.load import Answer, Caller, NextRequest, always, build_request, rate, run
 from bench.server import AUTHSERVE, FLOOR, ROOT, Gunicorn, running
 
@@ -47,7 +48,14 @@ class Row:
     gate: str
     what: str
     value: str
-    wanted: str
+    wanted: str = "no gate"
+    verdict: str = ""
+
+
+def gate_row(gate: str, kind: str, what: str, figure: float, value: str) -> Row:
+    """Return the line of a figure, with the limits of its gate on this kind of database."""
+    limit = LIMITS[gate][kind]
+    return Row(gate.split()[0], what, value, str(limit), limit.verdict(figure))
 
 
 @dataclass
@@ -55,12 +63,14 @@ class Bench:
     """Both servers on one database, and the people who use them.
 
     Args:
+        kind: of the database, `sqlite` or `postgresql`.
         rounds: how often each pair of measurements is taken.
         seconds: how long one measurement takes.
         idle: the memory of a service that has only just answered.
         sign_ins: the Tokens of some accounts.
     """
 
+    kind: str
     environ: dict[str, str]
     folder: Path
     rounds: int
@@ -154,8 +164,7 @@ def measure_token_checks(bench: Bench) -> list[Row]:
     """G1: `GET /users/me` against the floor."""
     service = [Caller(bench.service.port, always(bench.me_request(n))) for n in range(CALLERS)]
     floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
-    row = _row_against_floor(bench, service, floor, "G1", "GET /users/me", "0.60 (goal 0.75)")
-    return [row]
+    return [_row_against_floor(bench, service, floor, "G1", "GET /users/me")]
 
 
 def measure_refreshes(bench: Bench) -> list[Row]:
@@ -165,11 +174,11 @@ def measure_refreshes(bench: Bench) -> list[Row]:
         for signed_in in bench.sign_ins[:CALLERS]
     ]
     floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
-    return [_row_against_floor(bench, service, floor, "G8", "POST /auth/refresh", "0.40")]
+    return [_row_against_floor(bench, service, floor, "G8", "POST /auth/refresh")]
 
 
 def _row_against_floor(
-    bench: Bench, service: list[Caller], floor: list[Caller], gate: str, what: str, least: str
+    bench: Bench, service: list[Caller], floor: list[Caller], gate: str, what: str
 ) -> Row:
     taken = taking_turns(
         bench.rounds,
@@ -178,7 +187,7 @@ def _row_against_floor(
     )
     ratio, rate_here, rate_there = ratio_of([(here, there) for here, there in taken])
     value = f"{ratio:.2f} x floor ({rate_here:.0f}/s, floor {rate_there:.0f}/s)"
-    return Row(gate, what, value, f">= {least}")
+    return gate_row(gate, bench.kind, what, ratio, value)
 
 
 def measure_passwords(bench: Bench) -> list[Row]:
@@ -187,10 +196,7 @@ def measure_passwords(bench: Bench) -> list[Row]:
     logins = [Caller(port, sign_in_by_turns(number)) for number in range(CALLERS)]
     registrations = [Caller(port, register_anew(bench.names)) for _ in range(CALLERS)]
     rows = []
-    for what, callers, least in (
-        ("POST /auth/login", logins, ">= 0.85"),
-        ("POST /auth/register", registrations, ">= 0.80"),
-    ):
+    for what, callers in (("login", logins), ("register", registrations)):
         taken = taking_turns(
             bench.rounds,
             partial(rate, callers, bench.seconds),
@@ -199,8 +205,11 @@ def measure_passwords(bench: Bench) -> list[Row]:
         for number, library in enumerate(HASHERS, start=1):
             ratio, here, there = ratio_of([(values[0], values[number]) for values in taken])
             value = f"{ratio:.2f} x {library} ({here:.1f}/s, bare {there:.1f}/s)"
-            wanted = least if library == REFERENCE else "no gate"
-            rows.append(Row("G4", what, value, wanted))
+            call_name = f"POST /auth/{what}"
+            if library == REFERENCE:
+                rows.append(gate_row(f"G4 {what}", bench.kind, call_name, ratio, value))
+            else:
+                rows.append(Row("G4", call_name, value))
     return rows
 
 
@@ -214,16 +223,13 @@ def measure_storms(bench: Bench) -> list[Row]:
     """G6 and G7: token checks beside as many sign-ins as the cores can serve, and far more."""
     calm = [_storm(bench, 0)[0] for _ in range(bench.rounds)]
     rows = []
-    for gate, stormers, wanted in (
-        ("G6", CALLERS, "<= 15 ms and 3 x calm"),
-        ("G7", STORMERS, "<= 150 ms"),
-    ):
+    for gate, stormers in (("G6", CALLERS), ("G7", STORMERS)):
         storms = [_storm(bench, stormers) for _ in range(bench.rounds)]
         p99 = median(p99 for p99, _ in storms)
         statuses = sum((seen for _, seen in storms), Counter())
         seen = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
         value = f"p99 {p99:.1f} ms (calm {median(calm):.1f} ms; sign-ins: {seen})"
-        rows.append(Row(gate, f"GET /users/me, {stormers} sign in", value, wanted))
+        rows.append(gate_row(gate, bench.kind, f"GET /users/me, {stormers} sign in", p99, value))
     return rows
 
 
@@ -262,10 +268,12 @@ def measure_start(bench: Bench) -> list[Row]:
     )
     ratio, here, there = ratio_of([(here, there) for here, there in taken])
     value = f"{here:.2f} s, {ratio:.2f} x floor ({there:.2f} s)"
-    return [Row("G10", "cold start to the first GET /users/me", value, "<= 1.0 s and 1.8 x floor")]
+    return [gate_row("G10", bench.kind, "cold start to the first GET /users/me", ratio, value)]
 
 
-def measure_memory(service: Gunicorn, when: str, most: int) -> Row:
-    """G9: memory of the tree of processes."""
-    value = f"{service.proportional_memory():.0f} MB"
-    return Row("G9", f"memory, {WORKERS} workers, {when}", value, f"<= {most} MB")
+def measure_memory(service: Gunicorn, kind: str, when: str) -> Row:
+    """G9: memory of the tree of processes, `idle` or `loaded`."""
+    figure = service.proportional_memory()
+    return gate_row(
+        f"G9 {when}", kind, f"memory, {WORKERS} workers, {when}", figure, f"{figure:.0f} MB"
+    )

@@ -25,6 +25,7 @@ from bench.gates import (
     user_name,
 )
 from bench.load import build_request, measure_ceiling
+from bench.page import Measured, write
 from bench.server import (
     AUTHSERVE,
     FLOOR,
@@ -52,16 +53,19 @@ def main() -> None:
     """Measure what was asked for, and print each line as it is known."""
     options = _parse()
     ceiling = measure_ceiling(CALLERS, options.seconds)
-    print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}; ", end="")
+    load = os.getloadavg()[0]
+    rows: list[Measured] = []
+    print(f"{os.cpu_count()} cores; load average {load:.1f}; ", end="")
     print(f"the load alone takes {ceiling:.0f} answers/s")
     for kind in options.databases:
         print(f"\n{kind}", flush=True)
         with prepared(kind, options) as bench:
-            _print(bench.idle)
+            rows.append(_print(kind, bench.idle))
             for name in options.only:
-                for row in GATES[name](bench):
-                    _print(row)
-            _print(measure_memory(bench.service, "after it all", 180))
+                rows += [_print(kind, row) for row in GATES[name](bench)]
+            rows.append(_print(kind, measure_memory(bench.service, kind, "loaded")))
+    if options.write:
+        write(rows, load=load, features=options.all_on)
 
 
 def _parse() -> argparse.Namespace:
@@ -70,11 +74,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement (2)")
     parser.add_argument("--databases", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--only", nargs="+", choices=GATES, default=list(GATES))
+    parser.add_argument("--all-on", action="store_true", help="with metrics switched on")
+    parser.add_argument("--write", action="store_true", help="put the table into the documentation")
     return parser.parse_args()
 
 
-def _print(row: Row) -> None:
-    print(f"  {row.gate:4} {row.what:38} {row.value:60} {row.wanted}", flush=True)
+def _print(kind: str, row: Row) -> Measured:
+    print(f"  {row.gate:4} {row.what:38} {row.value:60} {row.wanted:24} {row.verdict}", flush=True)
+    return kind, row
 
 
 @contextmanager
@@ -83,13 +90,15 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
+        if options.all_on:
+            environ["METRICS_TOKEN"] = "a token of this measurement alone 0123456789"
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ | {"LOG_LEVEL": "WARNING"}, check=True)
         stormers = STORMERS * USERS_PER_STORMER
         fill(environ["DATABASE_URL"], rows=2 * stormers)
         service = stack.enter_context(running(AUTHSERVE, environ, folder))
         service.wait_for_answer(build_request("GET", "/healthz"))
-        idle = measure_memory(service, "idle", 150)
+        idle = measure_memory(service, kind, "idle")
         # Accounts of their own: who signs in over and over ends their own oldest sessions.
         sign_ins = [
             call(service.port, "login", identifier=user_name(stormers + n), password=PASSWORD)
@@ -98,7 +107,7 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
         environ["FLOOR_USER_ID"] = str(UUID(int=1))
         floor = stack.enter_context(running(FLOOR, environ, folder))
         bench = Bench(
-            environ, folder, options.rounds, options.seconds, service, floor, idle, sign_ins
+            kind, environ, folder, options.rounds, options.seconds, service, floor, idle, sign_ins
         )
         floor.wait_for_answer(bench.floor_request)
         yield bench
