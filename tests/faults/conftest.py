@@ -33,7 +33,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalPostgreSQ
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start real gunicorns of two workers on a database; none may lose a worker, and all end well.
 
-    That holds whatever a test does to the database.
+    That holds for every fault of the database.
     """
     servers: list[tuple[Server, list[int]]] = []
     with ExitStack() as stops:

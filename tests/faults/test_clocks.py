@@ -24,7 +24,7 @@ ME = "/api/v1/users/me"
 
 @contextmanager
 def ahead_by(difference: timedelta) -> Iterator[None]:
-    """On this machine it is later than elsewhere, by a clock that goes on."""
+    """Set this machine's clock ahead of the others; it keeps running."""
     with time_machine.travel(datetime.now(UTC) + difference):
         yield
 
@@ -72,7 +72,7 @@ def test_a_retry_on_another_machine_is_no_reuse(
 ) -> None:
     """The first answer was lost, and the retry meets the other machine: seconds have passed.
 
-    The grace is judged by the database's clock, which both share; by their own it would be over,
+    The database's clock, which both share, decides the grace; by their own it would be over,
     or not begin for half a minute.
     """
     one, other = nodes

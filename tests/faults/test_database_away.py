@@ -103,11 +103,11 @@ def test_the_public_keys_are_served_without_an_earlier_request(
 def test_a_database_restart_between_requests_costs_no_answer(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    """The pool holds nothing but connections that have ended; whoever meets one gets another."""
+    """The pool holds only ended connections; a caller that gets one gets another instead."""
     server = serve(mortal.fresh(), WEB_CONCURRENCY="1", RATELIMIT_ENABLED="false")
     person = newcomer(server)
     headers = {"Authorization": f"Bearer {person.tokens['access_token']}"}
-    change = {"display_name": "Somebody"}
+    change = {"display_name": "Alice"}
     calls = {
         **usual_calls(person),
         "change": lambda: person.client.patch("/api/v1/users/me", headers=headers, json=change),

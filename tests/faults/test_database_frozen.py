@@ -1,4 +1,4 @@
-"""PostgreSQL is there and does not answer; or it answers, and somebody holds a row."""
+"""PostgreSQL accepts connections and does not answer; or it answers, and a row stays locked."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ CALLERS = 6
 def test_with_the_database_frozen_requests_end_and_all_is_well_after_it(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    """The requests in flight are cut; those after them do not wait. Nobody waits for the thaw."""
+    """The requests in flight are cut; those after them do not wait for its end."""
     server = serve(mortal.fresh())
     people = [newcomer(server) for _ in range(CALLERS)]
     calls = set(usual_calls(people[0]))

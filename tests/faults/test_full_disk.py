@@ -58,7 +58,7 @@ def filled(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def no_longer_files(server: Server) -> Iterator[None]:
-    """No file of the workers may grow; what they are told is not what a full disk would say."""
+    """Forbid growth of the workers' files; the error differs from that of a full disk."""
     limit = resource.RLIM_INFINITY
     for pid in server.workers():
         psutil.Process(pid).rlimit(resource.RLIMIT_FSIZE, (0, limit))
@@ -118,14 +118,14 @@ def register_until_refused(person: Person, acknowledged: list[str]) -> str:
 
 
 class SilentServer(Server):
-    """A server whose log nobody can take."""
+    """A server whose log cannot be written."""
 
     def _start(self) -> "subprocess.Popen[bytes]":
         (self._folder / "stdout").symlink_to("/dev/full")
         return super()._start()
 
     def output(self) -> str:
-        """What it wrote to standard error."""
+        """Return its standard error."""
         return (self._folder / "stderr").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Everybody comes back at once after an outage, as `Retry-After` tells them."""
+"""All clients return at once after an outage, after their `Retry-After`."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""More callers than there is room for: some are told to come back, nothing breaks, memory holds."""
+"""More callers than capacity: some get 503, nothing breaks, memory stays bounded."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MEBIBYTE = 2**20
 def test_with_all_connections_in_use_callers_are_refused_within_the_pools_timeout(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    """Whoever waits for a locked row keeps a connection; those who need another row wait for one.
+    """Callers that wait for a locked row keep a connection; callers of other rows wait for one.
 
     Both give up after 2 s, in which no worker is taken for hung.
     """
@@ -65,7 +65,7 @@ def test_a_flood_of_logins_takes_bounded_memory_and_starves_no_token_check(
 ) -> None:
     """Each worker hashes one password at a time, 19 MiB each; two hundred at once would take 4 GB.
 
-    Those who would wait for too long are told so.
+    Callers that would wait for too long are refused.
     """
     # The number of threads is a platform's; half of them may wait for a hash.
     server = serve(mortal.fresh(), WEB_THREADS="32")
@@ -89,5 +89,5 @@ def visit(server: Server, person: Person) -> tuple[int, int]:
 
 
 def memory(server: Server) -> int:
-    """Bytes that the workers hold and nobody shares."""
+    """Return the bytes of memory that only the workers hold."""
     return sum(psutil.Process(pid).memory_full_info().uss for pid in server.workers())

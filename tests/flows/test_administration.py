@@ -1,4 +1,4 @@
-"""What administrators do, from an invitation to its end."""
+"""Administration of an account, from its invitation to its end."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""A breached password is refused wherever somebody chooses one, and nowhere else."""
+"""A breached password is refused wherever a user chooses one, and nowhere else."""
 
 import json
 import time
@@ -155,7 +155,7 @@ def test_no_caller_holds_a_connection_meanwhile(
 
 
 def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeServer) -> None:
-    """Each waits for its own second, and soon nobody waits at all."""
+    """Each waits for its own second, and soon no caller waits at all."""
     crowd = 20
     server.fault = hang
     names = [f"user{number}" for number in range(crowd)]

@@ -1,8 +1,8 @@
-"""Every effect of the API, every way to it, and what each way checks first.
+"""Every effect of the API, every way to it, and the checks of each way.
 
-A way is one call with one kind of body. Three things are held against each other: what the table
-says, which audit events a call really writes, and which refusals it really gives. So a new call,
-a new field, or a call that gains an effect fails here until its checks are enough.
+A way is one call with one kind of body. Three things are compared: the table, the audit events that
+a call really writes, and the refusals that it really gives. So a new call, a new field, or a call
+that gains an effect fails here until its checks are enough.
 """
 
 import json
@@ -29,7 +29,7 @@ NEW_PASSWORD = "another horse, another staple"
 
 
 class Check(Enum):
-    """What a call asks for before it does anything."""
+    """A check that a call makes before any effect."""
 
     SESSION = auto()
     """An access token or refresh token of a live session."""
@@ -173,23 +173,23 @@ class World:
         return [letter.token for letter in self.mailbox.to(address) if "#" in letter.text][-1]
 
     def verification_link(self) -> dict[str, Any]:
-        """What proves the target's address."""
+        """Return the body that verifies the target's address."""
         return {"token": self.link(self.target.user["email"]), "password": PASSWORD}
 
     def reset_link(self) -> dict[str, Any]:
-        """What sets the target's password."""
+        """Return the body that resets the target's password."""
         email = self.target.user["email"]
         self.caller.client.post(f"{API}/auth/password/forgot", json={"email": email})
         return {"token": self.link(email), "new_password": NEW_PASSWORD}
 
     def invitation_link(self) -> dict[str, Any]:
-        """What accepts an invitation."""
+        """Return the body that accepts an invitation."""
         self.invite()
         names = {"username": f"{self.name}-new", "display_name": "New"}
         return {"token": self.link(self.target.user["email"]), "password": NEW_PASSWORD, **names}
 
     def change_link(self) -> dict[str, Any]:
-        """What changes the caller's address."""
+        """Return the body that changes the caller's address."""
         email = f"{self.name}-other@example.com"
         self.caller.post(f"{API}/users/me/email", json={"new_email": email})
         return {"token": self.link(email), "password": PASSWORD}
@@ -574,7 +574,7 @@ def code_of(response: TestResponse) -> str:
 
 
 def effects_of(app: Flask, response: TestResponse, way: Way) -> set[Effect]:
-    """What a call did, as its audit events have it."""
+    """Return the effects of a call, by its audit events."""
     with app.app_context():
         events = all_events()
     correlation_id = response.headers["X-Correlation-ID"]

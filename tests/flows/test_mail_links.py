@@ -1,4 +1,4 @@
-"""What people do with the links in their mails."""
+"""Journeys from the links in mails."""
 
 import pytest
 from flask import Flask

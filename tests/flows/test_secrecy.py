@@ -1,4 +1,4 @@
-"""No log tells a secret, at any level, whatever happens (ASVS 16.2.5)."""
+"""No log holds a secret, at any level and after any error (ASVS 16.2.5)."""
 
 import logging
 from collections.abc import Callable

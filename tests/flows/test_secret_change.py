@@ -1,4 +1,4 @@
-"""SECRET_KEY changes, and nobody is signed out."""
+"""SECRET_KEY changes, and no user is signed out."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def rewrap(app: Flask) -> None:
 
 
 def is_known_device(app: Flask, tokens: dict[str, Any]) -> bool:
-    """Whether a block on the name does not hold for the device."""
+    """Return True if a block on the name does not apply to the device."""
     for _ in range(6):
         login(app.test_client(), "alice", "wrong")
     body = {"identifier": "alice", "password": PASSWORD, "device_token": tokens["device_token"]}
@@ -82,7 +82,7 @@ def test_with_the_old_secret_as_fallback_everything_keeps_working(
 def test_old_and_new_processes_serve_side_by_side_while_they_are_replaced(
     make_app: Any, during: Flask, alice: Caller
 ) -> None:
-    """A rollback, or a machine that is late: it has to be told the new secret as a fallback."""
+    """A rollback, or a machine that is late: it needs the new secret as a fallback."""
     late: Flask = make_app(secret_key=OLD, secret_key_fallbacks=(NEW,))
     tokens = alice.tokens
     for app in (during, late, during, late):
@@ -106,7 +106,7 @@ def test_after_a_rewrap_the_fallback_can_be_dropped(
         response = refresh(after, tokens)
         assert response.status_code == 200
         assert get_me(after, response.get_json()).status_code == 200
-    # Access tokens are signed by a key of their own, whatever the secret.
+    # Access tokens are signed by a key of their own, independent of the secret.
     assert get_me(after, alice.tokens).status_code == 200
     assert login(after.test_client(), "alice").status_code == 200
     assert is_known_device(after, new)
@@ -124,7 +124,7 @@ def test_what_only_the_old_secret_signed_ends_with_it(
 def test_without_a_rewrap_no_token_is_made_and_none_is_spent(
     during: Flask, after: Flask, alice: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is missing is the private key; the operator is told how to get it back."""
+    """The private key is missing; the operator gets the way to restore it."""
     tokens = refresh(during, alice.tokens).get_json()
     row = live_session_row(after, alice.session_id)
     assert get_me(after, tokens).status_code == 200

@@ -1,4 +1,4 @@
-"""From nothing to a signed-in user."""
+"""The journey from registration to a signed-in user."""
 
 from flask.testing import FlaskClient
 

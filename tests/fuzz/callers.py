@@ -1,4 +1,4 @@
-"""Callers who remember: what one answer tells them, they send with a later call."""
+"""Callers with memory: they send values of one answer with a later call."""
 
 import re
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ OTHER_PASSWORD = "another horse, another staple"
 
 @dataclass
 class FuzzCaller:
-    """Somebody with an address of their own, who has signed in unless they are a visitor.
+    """A caller with an address of its own, signed in unless it is a visitor.
 
     Args:
-        number: nobody else's.
-        role: `user`, `admin`, or `visitor` for nobody who is known.
+        number: unique.
+        role: `user`, `admin`, or `visitor` for an anonymous caller.
     """
 
     app: Flask
@@ -54,12 +54,12 @@ class FuzzCaller:
 
     @property
     def address(self) -> str:
-        """An address of their own, so that nobody is throttled for another's failures."""
+        """An address of its own, so that no caller is throttled for another's failures."""
         high, low = divmod(self.number, 250)
         return f"10.{high // 250}.{high % 250}.{low + 1}"
 
     def headers_for(self, case: Case) -> dict[str, str]:
-        """What comes with a call of theirs."""
+        """Return the headers of a call by this caller."""
         headers = {"X-Forwarded-For": self.address}
         # Where a token in the body will do, one beside it is mostly refused.
         is_optional = not is_guarded(case.operation) and _draw(case.body) % 2
@@ -90,7 +90,7 @@ class FuzzCaller:
         return made_up if draw % 2 else known[draw // 2 % len(known)]
 
     def learn(self, response: Response) -> None:
-        """Remember what an answer tells, and what a mail says that it led to."""
+        """Remember the values of an answer, and of a mail that it caused."""
         if response.status_code == 401 and self.tokens:
             self._sign_in_again()
         if response.status_code < 300 and response.content.startswith(b"{"):
@@ -102,7 +102,7 @@ class FuzzCaller:
             self.mailbox.letters.clear()
 
     def _sign_in_again(self) -> None:
-        """After a call that ended the session; whoever has deleted their account is a visitor."""
+        """Sign in after a call that ended the session; without an account, become a visitor."""
         self.tokens = {}
         client = self.app.test_client()
         client.environ_base["HTTP_X_FORWARDED_FOR"] = self.address

@@ -58,7 +58,7 @@ def exclude(case: Case, caller: FuzzCaller) -> list[Any]:
 
 
 def follow_links(schema: BaseSchema, make_caller: MakeCaller) -> type[RuleBasedStateMachine]:
-    """Scenarios of what Schemathesis sees to belong together: an id that one call returns, say."""
+    """Scenarios of calls that Schemathesis links, for example by an id that one call returns."""
     machine: Any = schema.as_state_machine()
 
     class Linked(machine):  # type: ignore[misc]
@@ -83,7 +83,7 @@ def follow_links(schema: BaseSchema, make_caller: MakeCaller) -> type[RuleBasedS
 
 
 def wander(schema: BaseSchema, make_caller: MakeCaller) -> type[RuleBasedStateMachine]:
-    """Scenarios of any calls in any order, as somebody makes them who remembers what they saw."""
+    """Scenarios of any calls in any order, by a caller that reuses values it has received."""
     cases = st.one_of(
         operation.as_strategy(generation_mode=mode)
         for operation in operations(schema)
@@ -108,7 +108,7 @@ def wander(schema: BaseSchema, make_caller: MakeCaller) -> type[RuleBasedStateMa
 
 @pytest.fixture
 def rounds(capsys: pytest.CaptureFixture[str]) -> Iterator[int]:
-    """The seed of each round, told before it begins, until the time is up."""
+    """The seed of each round, printed before it begins, until the time is up."""
 
     def until_the_time_is_up() -> Iterator[int]:
         share = MINUTES * 60 / (len(DATABASES) * len(ROLES) * 2)

@@ -20,8 +20,8 @@ class Site:
     """A server, and an application in the test's own process on the same database.
 
     Args:
-        settings: what both were told.
-        folder: where the servers' files go.
+        settings: the settings of both.
+        folder: for the servers' files.
         environ: more variables for the server.
     """
 

@@ -1,4 +1,4 @@
-"""What the master does before it forks its workers, and what it must not do."""
+"""The master's work before it forks its workers, and its limits."""
 
 import gc
 import runpy
@@ -24,7 +24,7 @@ def test_making_an_application_connects_to_nothing(make_app: Callable[..., Flask
 
 @pytest.fixture
 def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What gunicorn calls in the master."""
+    """The hooks that gunicorn calls in the master."""
     monkeypatch.setenv("SECRET_KEY", "a secret for tests alone, 0123456789")
     monkeypatch.setenv("DATABASE_URL", "sqlite:///unused.db")
     yield runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))
@@ -40,7 +40,7 @@ def test_the_workers_find_the_common_passwords_read(hooks: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("hook", ["when_ready", "on_reload"])
 def test_garbage_is_collected_from_the_first_worker_on(hooks: dict[str, Any], hook: str) -> None:
-    """What is there before is the workers' to share, and none of it garbage."""
+    """Earlier objects are shared by the workers, and none of them is garbage."""
     assert not gc.isenabled()
     hooks[hook](None)
     assert gc.isenabled()

@@ -44,7 +44,7 @@ def kill_workers(server: Server) -> None:
 
 
 def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
-    """Every acknowledged write is there, and whoever was interrupted can go on."""
+    """Check that every acknowledged write is there and an interrupted client can continue."""
     if not resident.is_registered:
         return
     assert resident.is_stored(), resident.name
@@ -58,7 +58,7 @@ def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
     assert answer.status_code == 200, (resident.name, answer.text)
 
 
-def assert_session_goes_on(app: Flask, server: Server, resident: Resident) -> None:
+def assert_session_works(app: Flask, server: Server, resident: Resident) -> None:
     """An interrupted refresh has happened or not; the token that the client has is good."""
     if not resident.refresh_token:
         return
@@ -77,7 +77,7 @@ def assert_session_goes_on(app: Flask, server: Server, resident: Resident) -> No
 
 
 def assert_no_half_states(app: Flask) -> None:
-    """What one transaction writes is there as a whole, of every account there is."""
+    """Check for every account that each transaction was written as a whole."""
     with app.app_context():
         users = {row.audit_id: row for row in read_all(select(User.__table__))}
         sessions = [row.id for row in read_all(select(Session.id))]
@@ -93,7 +93,7 @@ def assert_no_half_states(app: Flask) -> None:
         assert events[audit_id, "user.registered"] == 1
         assert owed[user.email] == 1, "a user without mail"
         changes = sum(events.get((audit_id, action), 0) for action in PASSWORD_EVENTS)
-        assert user.password_version == changes, "a password that nobody is said to have changed"
+        assert user.password_version == changes, "a password changed without an event"
         said = events.get((audit_id, "user.password_reset"), 0)
         assert resets[user.id] == said, "a link that was spent for nothing"
     assert len(owed) == len(users)
@@ -120,7 +120,7 @@ def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
         def interrupt(is_over: Event = is_over, delay: float = choices.uniform(0, 1.5)) -> float:
             time.sleep(delay)
             kill_workers(server)
-            # Whoever was between two requests has not noticed.
+            # A client between two requests has not noticed.
             is_over.set()
             return time.monotonic()
 
@@ -134,7 +134,7 @@ def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
         for resident in residents:
             # On a machine that is so busy it is no retry any more.
             if time.monotonic() - killed_at < GRACE_SECS - 2:
-                assert_session_goes_on(app, server, resident)
+                assert_session_works(app, server, resident)
             assert_nothing_lost(app, server, resident)
         assert_no_half_states(app)
     done = server.run("audit", "verify")

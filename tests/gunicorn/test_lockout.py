@@ -1,4 +1,4 @@
-"""Strangers who guess at a real server, from as many addresses as they like, and the owner."""
+"""Strangers who guess passwords at a real server from many addresses, and the owner."""
 
 import time
 from collections import Counter
@@ -38,7 +38,7 @@ NUMBERS = count()
 
 
 def stranger() -> str:
-    """An address that nobody had before."""
+    """Return an unused address."""
     number = next(NUMBERS)
     return f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"
 
@@ -48,11 +48,11 @@ Told = tuple[int, str | None]
 
 
 AWAY = (503, "service_unavailable")
-"""A machine too busy for its database; it tells nothing about guesses, and can be asked again."""
+"""A machine too busy for its database; it reveals nothing about guesses, and a retry helps."""
 
 
 def told(answers: Sequence[requests.Response]) -> Counter[Told]:
-    """What callers were told, each so often; who has to come back later was told when."""
+    """Count the answers by status and code, and check that each refusal has `Retry-After`."""
     is_later = [answer for answer in answers if answer.status_code in (429, 503)]
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in is_later)
     return Counter((a.status_code, None if a.ok else a.json()["code"]) for a in answers)
@@ -85,10 +85,10 @@ def kept_client(site: Site) -> Client:
 def guessing(
     site: Site, threads: int, name: Callable[[int], str], *, at_least: int
 ) -> Iterator[list[Told]]:
-    """Strangers who guess for as long as the block lasts, and `at_least` so many times.
+    """Let strangers guess until the block ends, and at least `at_least` times.
 
     Yields:
-        What they are told.
+        Their answers.
     """
     is_over, heard = Event(), list[Told]()
 
@@ -110,7 +110,7 @@ def guessing(
 
 
 def live(site: Site, owner: Caller, ip: str) -> list[requests.Response]:
-    """All that an owner does with a password and a device token; the tokens go on."""
+    """Return the answers to all uses of a password and a device token; the tokens keep working."""
     client, tokens = kept_client(site), owner.tokens
     device = tokens["device_token"]
     answers = [
@@ -154,10 +154,10 @@ def test_an_owner_is_let_in_at_once_while_strangers_guess_from_everywhere(
 def test_an_owner_finds_a_place_at_the_hasher_while_strangers_fill_it(
     proxied_site: Site, owner: Caller
 ) -> None:
-    """Each of them with a name and an address of its own, so that all of them get to the queue.
+    """Each stranger has a name and an address of its own, so that all of them get to the queue.
 
-    On a busy machine an owner may be told `busy` as well, for want of time, and comes back; that
-    places are kept for owners is held by tests of the hasher, where time plays no part.
+    On a busy machine an owner may get `busy` as well, for want of time, and retries. Tests of the
+    hasher check the places kept for owners, where time plays no part.
     """
     answers: list[requests.Response] = []
     with guessing(proxied_site, 24, "nobody{}".format, at_least=200) as heard:

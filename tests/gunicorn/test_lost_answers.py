@@ -1,4 +1,4 @@
-"""The server did what was asked, and the answer never arrived: the client can go on."""
+"""The server did what was asked, and the answer never arrived: the client can continue."""
 
 from collections.abc import Callable, Iterator
 from itertools import count

@@ -102,7 +102,7 @@ def test_no_mail_is_lost_or_sent_twice_whatever_the_mail_server_does(
     mail.hang.set()
     register(client, "hanging")
     wait_until(mail.asked.is_set)
-    # The worker is held up now; no request is, of whatever kind.
+    # The worker is delayed now; no request of any kind is.
     before = len(mail.arrivals)
     register(client, "meanwhile")
     for address in ("working@example.com", "nobody@example.com"):

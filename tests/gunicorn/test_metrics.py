@@ -1,4 +1,4 @@
-"""Metrics of a real server: all workers summed, whatever becomes of one."""
+"""Metrics of a real server: all workers summed, also after one has ended."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ FOLDERS = "authserve-metrics-*"
 def counting_server(
     request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A server that counts, all of whose workers have said so; tests share it."""
+    """A counting server, after all its workers have reported; tests share it."""
     folder, environ = tmp_path_factory.mktemp("counting"), {"METRICS_TOKEN": METRICS_TOKEN}
     with running_site(request, database_kind, folder, environ) as site:
         wait_for_workers(site.server)
@@ -41,7 +41,7 @@ def wait_for_workers(server: Server) -> None:
 
 
 def wait_for_others(server: Server, old: list[int]) -> None:
-    """Until all workers are new ones, and have said so."""
+    """Wait until all workers are new ones and have reported."""
 
     def are_new() -> bool:
         return len(server.workers()) == WORKERS and not set(old) & set(server.workers())
@@ -51,7 +51,7 @@ def wait_for_others(server: Server, old: list[int]) -> None:
 
 
 def folder_of(server: Server) -> Path:
-    """Where the workers count."""
+    """Return the folder of the workers' counters."""
     mapped = (Path(part.path) for part in psutil.Process(server.process.pid).memory_maps())
     (folder,) = {path.parent for path in mapped if path.parent.match(FOLDERS)}
     return folder
@@ -104,7 +104,7 @@ def test_counts_never_shrink_while_workers_are_replaced_under_traffic(
     server, is_over = counting_server, threading.Event()
     start = health_checks(scrape(server.client()))
 
-    def go_on_asking() -> int:
+    def keep_asking() -> int:
         client, asked = server.client(), 0
         while not is_over.is_set():
             ask(client)
@@ -129,7 +129,7 @@ def test_counts_never_shrink_while_workers_are_replaced_under_traffic(
             is_over.set()
         return 0
 
-    asked = sum(all_at_once([go_on_asking, go_on_asking, watch, reload_twice]))
+    asked = sum(all_at_once([keep_asking, keep_asking, watch, reload_twice]))
     assert asked > 0
     assert health_checks(scrape(server.client())) == start + asked
     # Scrapes without a pause may have kept some files from being merged; the next end does it.

@@ -104,7 +104,7 @@ REFUSED = {
     "no chunk size": (CHUNKED + b"zz\r\n", 400),
     "a folded field": (GET + b"X: y\r\n z\r\n\r\n", 400),
 }
-"""Those that will never be whole, and what they are told at once."""
+"""Requests that will never be complete, and the status that refuses each at once."""
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def test_without_a_file_for_another_connection_workers_live(
         with Connections(server) as connections:
             for _ in range(100):
                 connections.open()
-            # Connections that say nothing make room for those that do.
+            # Silent connections make room for those that send.
             for _ in range(20):
                 assert connections.open(GET + b"\r\n").answer().status == 200
         give_up = time.monotonic() + DEADLINE_SECS

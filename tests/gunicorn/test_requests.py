@@ -56,7 +56,7 @@ FULL = BODY.ljust(MAX_BODY_BYTES)
 ME = b"/api/v1/users/me"
 
 EXCHANGES = {
-    # All of it is read and judged; there is no such account.
+    # All of it is read and checked; there is no such account.
     post(b"Content-Length: %d" % len(FULL), FULL): (401, "invalid_credentials"),
     post(CHUNKED, in_chunks(FULL)): (401, "invalid_credentials"),
     # One byte more is too much, however it comes.
@@ -65,14 +65,14 @@ EXCHANGES = {
     post(CHUNKED, in_chunks(FULL + b" ")): (413, "payload_too_large"),
     post(CHUNKED, in_chunks(FULL * 16)): (413, "payload_too_large"),
     post(CHUNKED, in_chunks(FULL * 16, size=len(FULL) * 16)): (413, "payload_too_large"),
-    # It ends before its end, or is not what its framing says.
+    # It ends too early, or contradicts its framing.
     post(b"Content-Length: %d" % (len(BODY) + 1), BODY): (400, "malformed_request"),
     post(CHUNKED, in_chunks(BODY)[:-5]): (400, "malformed_request"),
     post(CHUNKED, b"10\r\n{}"): (400, "malformed_request"),
     post(CHUNKED, b"zz\r\n{}\r\n0\r\n\r\n"): (400, "malformed_request"),
     post(CHUNKED, b"2\r\n{}XX0\r\n\r\n"): (400, "malformed_request"),
     post(CHUNKED, b"-2\r\n{}\r\n0\r\n\r\n"): (400, "malformed_request"),
-    # Whom it is for has to be said, since HTTP/1.1 (RFC 9112 §3.2).
+    # HTTP/1.1 requires the Host header (RFC 9112 §3.2).
     b"GET /no/such/path HTTP/1.1\r\nX: y\r\n\r\n": (400, "malformed_request"),
     b"GET /no/such/path HTTP/1.0\r\nX: y\r\n\r\n": (404, "not_found"),
     # Two readers could read these in two ways.

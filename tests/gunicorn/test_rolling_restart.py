@@ -1,4 +1,4 @@
-"""Two servers on one database, each replaced in its turn, and nobody behind the proxy notices."""
+"""Two servers on one database, each replaced in its turn; no client behind the proxy notices."""
 
 import signal
 from collections.abc import Callable

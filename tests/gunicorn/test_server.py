@@ -1,4 +1,4 @@
-"""What only a real server with several processes can show."""
+"""Behaviour that needs a real server with several processes."""
 
 import time
 from collections import Counter
@@ -105,7 +105,7 @@ def test_its_workers_share_no_connection(site: Site) -> None:
 def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
     site: Site,
 ) -> None:
-    """Nobody is refused in a rotation, with a token of the old key or the new; then all are."""
+    """A rotation refuses no token of the old key or the new; an emergency refuses all."""
     server, client = site.server, site.server.client()
     register(client, "one")
     tokens = [sign_in(client, "one")["access_token"]]
@@ -121,7 +121,7 @@ def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
         begins = update(SigningKey).where(SigningKey.kid == new)
         session.execute(begins.values(active_from=now() - timedelta(seconds=1)))
 
-    # Somebody else signs in until then: of more than fifty sessions, the oldest would end.
+    # Another user signs in until then: of more than fifty sessions, the oldest would end.
     register(client, "two")
 
     def signs(kid: str) -> bool:

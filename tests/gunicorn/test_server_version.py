@@ -1,4 +1,4 @@
-"""Which gunicorn serves, and how many files it may open."""
+"""The version of gunicorn, and its limit of open files."""
 
 import resource
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Sessions and guesses on a real server: three processes that share nothing but the database.
 
-People are made by an application in the test's own process, on the same database and with the
-same secret; what is tried goes through the server alone.
+An application in the test's own process makes the accounts, on the same database and with the same
+secret; the tested calls go through the server alone.
 """
 
 import time
@@ -89,7 +89,7 @@ def test_fifty_refreshes_of_one_token_at_once_leave_one_chain(site: Site) -> Non
 
 
 class SharedStore:
-    """Where the tabs of one browser keep their tokens, as local storage does."""
+    """The store of tokens that the tabs of one browser share, like local storage."""
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
@@ -152,7 +152,7 @@ def test_a_token_two_refreshes_old_is_answered_within_the_grace(site: Site) -> N
     assert generations == {1}
 
 
-# A refresh beside whatever ends its session: each makes the tokens to be refreshed, and the end.
+# A refresh beside an end of its session: each makes the tokens to be refreshed, and the end.
 
 Begun = tuple[Tokens, Callable[[], requests.Response]]
 
@@ -216,7 +216,7 @@ def test_a_refresh_beside_the_end_of_its_session_leaves_no_good_token(site: Site
 
 @both_databases
 def test_guesses_over_all_workers_get_five_answers(site: Site) -> None:
-    """Nobody is asked to come back: whoever is told `busy` has learned nothing."""
+    """No caller retries: the answer `busy` reveals nothing."""
     victim = register_caller(site.app, "victim")
     before = len(audit_trail(site.app, "session.sign_in_failed"))
 

@@ -31,7 +31,7 @@ def connect(connections: Connections) -> Connection:
 
 
 def kept_by(pid: int) -> int:
-    """How many connections a worker has."""
+    """Return the number of a worker's connections."""
     found = psutil.Process(pid).net_connections(kind="tcp")
     return len([each for each in found if each.status == psutil.CONN_ESTABLISHED])
 

@@ -59,7 +59,7 @@ def connections(server: Server) -> Iterator[Connections]:
 def test_a_hundred_slow_clients_delay_no_other_client(
     server: Server, connections: Connections, kind: str
 ) -> None:
-    """They are more than ten times the threads: if they held them, nobody would be served."""
+    """They are more than ten times the threads: if they held them, no request would be served."""
     for _ in range(CLIENTS):
         connections.open(SLOW[kind])
     client, began = server.client(), time.monotonic()
@@ -82,7 +82,7 @@ def test_a_request_that_does_not_end_is_refused_and_logged_once(
 
 
 def test_each_part_of_a_request_has_its_time_limit(connections: Connections) -> None:
-    """And a listed page reads that it is over."""
+    """A page of a listed origin can read the refusal."""
     opened = [connections.open(start) for start in HALF.values()]
     page = connections.open(GET + b"Origin: https://app.example.com\r\nX-Slow: ").answer()
     assert page.status == 408
@@ -132,7 +132,7 @@ def test_requests_cut_anywhere_are_answered(connections: Connections) -> None:
 def test_an_answer_states_whether_another_request_may_follow(
     connections: Connections, target: str, length: int
 ) -> None:
-    """However long the body is, and whether anybody reads it or not."""
+    """That holds for bodies of any length, read by the view or not."""
     head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
     connection = connections.open(head.encode() + b" " * length)
     if length > MAX_BODY_BYTES:

@@ -1,4 +1,4 @@
-"""What a web worker has loaded when it starts: all that requests need, and nothing else."""
+"""Modules that a web worker has loaded at its start: all that requests need, and no others."""
 
 import json
 import socket

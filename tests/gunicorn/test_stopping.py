@@ -1,4 +1,4 @@
-"""How a real server stops, with requests in flight and connections that are kept."""
+"""The stop of a real server, with requests in flight and kept connections."""
 
 import signal
 import socket
@@ -64,7 +64,7 @@ def test_sigterm_aborts_none_of_200_requests_that_were_accepted(make_server: Mak
     server.process.send_signal(signal.SIGTERM)
     assert statuses(in_flight) == {200: IN_FLIGHT}
     assert server.process.wait(DEADLINE_SECS) == 0
-    # Nobody had to be cut off after the 25 s.
+    # No request had to be cut off after the 25 s.
     assert "SIGKILL" not in server.output()
 
 
@@ -83,7 +83,7 @@ def test_what_waits_for_a_busy_worker_is_answered_before_it_stops(server: Server
 
 
 def test_it_turns_unready_and_serves_on_before_it_stops(make_server: MakeServer) -> None:
-    """The drain is long, so that the test can end it, whatever it took on this machine."""
+    """The drain is long, so that the test can end it on a machine of any speed."""
     server = make_server(files=SLOW_WSGI, DRAIN_SECONDS="300")
     kept = Sent(server.url)
     kept.get("/healthz")

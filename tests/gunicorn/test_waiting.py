@@ -1,4 +1,4 @@
-"""Where more comes than can be served, who has waited for too long is turned away."""
+"""Under overload, requests that have waited for too long are refused."""
 
 import sqlite3
 from contextlib import closing
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gunicorn
 THREADS = 2
 
 WRITERS = 3 * THREADS
-"""Each holds a thread until SQLite's patience with somebody's lock is at its end, 2 s later."""
+"""Each holds a thread until SQLite's wait for the lock ends, 2 s later."""
 
 
 def write_by(token: str) -> bytes:

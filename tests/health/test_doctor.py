@@ -1,4 +1,4 @@
-"""What `flask doctor` finds, in order and out of it."""
+"""The findings of `flask doctor`, for good and bad states."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ MakeApp = Callable[..., Flask]
 def examine(app: Flask) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit status and the findings by check."""
     result = app.test_cli_runner().invoke(args=["doctor", "--json"])
-    # In a test, log lines of this process stand before the answer.
+    # In a test, log lines of this process come before the answer.
     document = json.loads(result.stdout[result.stdout.index("{\n") :])
     return result.exit_code, {finding["check"]: finding for finding in document["findings"]}
 

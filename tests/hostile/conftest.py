@@ -1,4 +1,4 @@
-"""Fixtures of tests that send what nobody should."""
+"""Fixtures of tests that send hostile requests."""
 
 import json
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Range:
         return self._client.open("/", headers=headers, environ_overrides=overrides, **kwargs)
 
     def lines(self) -> list[dict[str, Any]]:
-        """What was logged since it was asked last, each line of which must be JSON."""
+        """Return the lines logged since the last call; each must be JSON."""
         return [json.loads(line) for line in self._capfd.readouterr().out.splitlines()]
 
     def stored(self) -> dict[str, list[str]]:
@@ -89,7 +89,7 @@ class Range:
 
 
 def assert_refused(response: TestResponse, statuses: Iterable[int], case: Any) -> None:
-    """Check that an answer is a refusal that tells nothing of what was sent or of what we are."""
+    """Check that an answer is a refusal that reveals neither the request nor the service."""
     assert response.status_code in set(statuses), (case, response.get_data(as_text=True))
     assert response.headers["Content-Type"] == "application/problem+json", case
     problem = response.get_json()
@@ -102,5 +102,5 @@ def assert_refused(response: TestResponse, statuses: Iterable[int], case: Any) -
 
 @pytest.fixture
 def range_(app: Flask, capfd: pytest.CaptureFixture[str]) -> Range:
-    """An administrator, somebody else, and a service that has heard nothing hostile yet."""
+    """An administrator, another user, and a service before its first hostile request."""
     return Range(app, capfd)

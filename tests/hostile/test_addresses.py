@@ -38,7 +38,7 @@ SEGMENTS = {
 
 
 def forged_ids(real: str) -> Iterator[tuple[str, str]]:
-    """Ids of nobody, and spellings that only look like an id."""
+    """Yield ids of no account, and spellings that only resemble an id."""
     yield "of version 4", str(uuid4())
     yield "nil", "00000000-0000-0000-0000-000000000000"
     yield "max", "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -32,7 +32,7 @@ UNREADABLE = {
     "a bare word": MARK,
     "a control character": f'"{MARK}\x01"',
 }
-"""JSON texts that are no value at all, or one that nobody could store."""
+"""JSON texts that are no value at all, or one that cannot be stored."""
 
 WRONG_TYPES = {
     "string": {

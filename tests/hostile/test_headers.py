@@ -47,7 +47,7 @@ NAMES = (
 
 
 REFUSED = {"Authorization": 401, "Host": 400}
-"""What may be said to those that mean something."""
+"""Values for the headers that have a meaning."""
 
 
 def environ_name(name: str) -> str:
@@ -81,7 +81,7 @@ def assert_only_the_log_knows(range_: Range) -> None:
 @both_databases
 @pytest.mark.parametrize("name", ["User-Agent", "X-Correlation-ID", "X-Forwarded-For"])
 def test_what_is_kept_of_a_request_is_harmless(range_: Range, name: str) -> None:
-    """These stand in sessions and in the audit trail."""
+    """Sessions and the audit trail hold these."""
     for kind, value in ODD.items():
         body = {"identifier": "victim", "password": "correct horse battery staple"}
         response = range_.open(

@@ -178,7 +178,7 @@ def test_nothing_hides_behind_a_refused_request(
     site: Site,  # noqa: F811
     connections: Connections,
 ) -> None:
-    """Where the next request would begin is unknown, so there is no next one (RFC 9112 §11.2)."""
+    """The start of the next request is unknown, so there is no next one (RFC 9112 §11.2)."""
     for kind in ("a length and chunks", "two lengths", "a folded line", "a chunk of no size"):
         connection = connections.open(REFUSED[kind][1] + SMUGGLED)
         assert connection.answer().status == 400, kind
@@ -196,7 +196,7 @@ def test_a_hundred_requests_at_once_on_one_connection_are_a_hundred(
 
 
 def test_a_body_is_not_the_next_request(site: Site, connections: Connections) -> None:  # noqa: F811
-    """A body that nobody reads is passed over."""
+    """A body that no view reads is skipped."""
     request = get(b"/healthz", b"Content-Length: %d\r\n" % len(SMUGGLED))
     connection = connections.open(request + SMUGGLED + get(b"/readyz"))
     assert json.loads(connection.answer().body) == {"status": "ok"}

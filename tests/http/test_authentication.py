@@ -82,7 +82,7 @@ def test_another_scheme_is_no_token(client: FlaskClient, header: str) -> None:
 
 
 def test_no_header_is_challenged_without_an_error(client: FlaskClient) -> None:
-    # RFC 6750 §3.1: where there is no token, nothing is said of one.
+    # RFC 6750 §3.1: without a token, the challenge holds no error.
     assert_refused(get(client), "authentication_required", "Bearer")
 
 
@@ -151,7 +151,7 @@ class TestFreshness:
 
     @pytest.fixture
     def guarded(self, app: Flask, clock: time_machine.Traveller) -> Flask:
-        """An application with a view that wants a fresh token; time stands still."""
+        """An application with a view that needs a fresh token, and a frozen clock."""
         add_probe(app, fresh_login_required(dict))
         return app
 

@@ -1,4 +1,4 @@
-"""Which pages of other origins may call, and what they may read."""
+"""CORS: the pages of other origins that may call, and the headers that they may read."""
 
 import re
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 
 def from_page(app: Flask, origin: str) -> FlaskClient:
-    """A client that every request says comes from a page of `origin`."""
+    """Return a client whose requests carry `Origin: origin`."""
     client = app.test_client()
     client.environ_base["HTTP_ORIGIN"] = origin
     return client

@@ -1,4 +1,4 @@
-"""What the most frequent call costs: one statement, and a bounded amount of Python."""
+"""The cost of the most frequent call: one statement, and a bounded amount of Python."""
 
 import cProfile
 import logging
@@ -82,7 +82,7 @@ def test_the_token_check_is_one_statement_and_no_transaction(
 def test_a_refresh_is_one_statement_and_no_transaction(
     statements: Callable[[], Any], app: Flask
 ) -> None:
-    """The UPDATE that moves the session commits with itself, and tells all that tokens are of."""
+    """The UPDATE that moves the session commits with itself, and returns all data of the tokens."""
     alice = register_caller(app, "alice")
     first = alice.client.post(REFRESH, json={"refresh_token": alice.tokens["refresh_token"]})
     successor = {"refresh_token": first.get_json()["refresh_token"]}
@@ -94,12 +94,12 @@ def test_a_refresh_is_one_statement_and_no_transaction(
 
 
 def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask) -> None:
-    """Where no password was wrong lately, and no session is one too many."""
+    """Without a recent wrong password and without a surplus session."""
     alice = register_caller(app, "alice")
     login(alice.client, "alice")
     with statements() as heard:
         assert login(alice.client, "alice").status_code == 200
-    # SQLite tells of a statement once more for each trigger, and of what those do in comments.
+    # SQLite reports a statement once more for each trigger, and the triggers' work in comments.
     verbs = [text.split()[0] for text in dict.fromkeys(heard) if not text.startswith("--")]
     # PostgreSQL has planned the first at the sign-in before.
     assert verbs[0] in ("SELECT", "EXECUTE")
@@ -120,7 +120,7 @@ def test_the_recorder_sees_a_write_with_its_transaction(
 
 
 def count_calls(run: Callable[[], Any]) -> int:
-    """How many functions are called, Python's and C's."""
+    """Count the calls of functions, Python's and C's."""
     profile = cProfile.Profile()
     profile.runcall(run)
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]

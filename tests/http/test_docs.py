@@ -41,7 +41,7 @@ def test_two_applications_in_one_process_serve_their_own(make_app: Any) -> None:
 
 
 class Links(HTMLParser):
-    """Whatever a page loads, and whatever it holds that a strict policy would stop."""
+    """The resources of a page, and its parts that a strict policy would block."""
 
     def __init__(self) -> None:
         super().__init__()

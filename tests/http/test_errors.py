@@ -175,7 +175,7 @@ def test_a_failing_statement_reveals_no_parameters(
 
     add_probe(app, fail)
     response = client.get(PROBE)
-    # SQLite cannot tell a table that is missing from a database that is not ready.
+    # SQLite cannot distinguish a missing table from a database that is not ready.
     code = "service_unavailable" if response.status_code == 503 else "internal_error"
     assert_problem(response, response.status_code, code)
     failed, _ = log()

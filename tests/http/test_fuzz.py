@@ -43,12 +43,12 @@ def fuzz(
     path: dict[str, str],
     may_refuse: bool = False,
 ) -> None:
-    """Send generated requests to an operation; each answer has to be as the document says.
+    """Send generated requests to an operation; each answer has to match the document.
 
     Args:
         headers: sent with every request.
-        path: parameters of the path that should hit something.
-        may_refuse: whether the caller may lack a permission.
+        path: parameters of the path that match an existing row.
+        may_refuse: True if the caller may lack a permission.
     """
 
     @bounded

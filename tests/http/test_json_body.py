@@ -203,7 +203,7 @@ def test_it_takes_64_kib_and_not_a_byte_more(client: FlaskClient) -> None:
 
 
 class UnreadableBody(io.RawIOBase):
-    """What a server hands over when a chunk is not what its size said."""
+    """The input stream of a server after a chunk with a wrong size."""
 
     def read(self, size: int = -1, /) -> bytes:
         raise RuntimeError("an error of the server's own")

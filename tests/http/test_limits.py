@@ -1,4 +1,4 @@
-"""Limits: who is counted as whom, what is refused, and what every answer tells of it."""
+"""Limits: whose counter a caller uses, which calls are refused, and the headers of answers."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ RESEND = "/api/v1/auth/email/verify/resend"
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    """An application with limits, as they are for everybody but tests of other things."""
+    """An application with limits, which other tests switch off."""
     return make_app(ratelimit_enabled=True)
 
 
@@ -48,7 +48,7 @@ class LimitedCall:
     method: str = "POST"
 
 
-WRONG = "not the password of anybody"
+WRONG = "not the password of any user"
 TAKEN = {"email": "alice@example.com", "password": PASSWORD}
 ADDRESS = {"email": "alice@example.com"}
 NO_TOKEN = {"token": "no token of ours"}
@@ -97,7 +97,7 @@ each_call = pytest.mark.parametrize("call", CALLS, ids=lambda c: f"{c.limit.name
 
 @dataclass(frozen=True)
 class Cast:
-    """Everybody who calls."""
+    """The callers of these tests."""
 
     app: Flask
     alice: Caller
@@ -134,7 +134,7 @@ def use_up(app: Flask, limit: Limit, *, leaving: int) -> None:
 
 
 def rate_limit(response: TestResponse) -> tuple[int, ...]:
-    """What an answer tells of its limit: amount, remaining, seconds; empty if nothing."""
+    """Return amount, remaining and seconds of an answer's limit; empty without one."""
     names = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
     return tuple(int(response.headers[name]) for name in names if name in response.headers)
 
@@ -168,7 +168,7 @@ def test_what_is_too_much_is_refused_before_anything_is_hashed(
 ) -> None:
     cast.send(call)
     use_up(cast.app, call.limit, leaving=0)
-    # Whoever hashes fails.
+    # A call that hashes fails.
     PASSWORD_HASHER.fill(cast.app, None)
     assert cast.send(call).status_code == 429
 

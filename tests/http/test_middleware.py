@@ -59,7 +59,7 @@ class TestCorrelationID:
         assert len({correlation_id(client.get("/healthz")) for _ in range(20)}) == 20
 
     def test_it_does_not_outlive_its_request(self, app: Flask, client: FlaskClient) -> None:
-        """The thread goes on; what it logs next belongs to no request, or to another one."""
+        """The thread continues; its next lines belong to no request, or to another one."""
         seen: list[str | None] = []
         add_probe(app, lambda: seen.append(correlation_id_var.get()) or {})
         client.get(PROBE, headers={"X-Correlation-ID": "first"})

@@ -1,4 +1,4 @@
-"""What the document says of every operation."""
+"""The OpenAPI document's description of every operation."""
 
 import json
 from collections.abc import Iterator
@@ -293,7 +293,7 @@ def test_messages_of_nested_fields_have_paths() -> None:
 
 
 def test_free_text_of_a_query_holds_no_nul(document: dict[str, Any]) -> None:
-    """Every call refuses one, so the document must not say that it is taken."""
+    """Every call refuses one, so the document must not allow it."""
     texts = [
         (path, parameter)
         for path, item in document["paths"].items()

@@ -64,13 +64,13 @@ def test_what_is_no_address_is_none(written: str | None) -> None:
 
 
 PROXY = "203.0.113.9"
-"""Whoever is connected."""
+"""The connected peer."""
 
 FORWARDED: list[tuple[int, str | None, str | None]] = [
-    # Nobody is believed.
+    # No proxy is trusted.
     (0, None, PROXY),
     (0, "192.0.2.1", PROXY),
-    # One proxy is believed, in what it added at the end.
+    # One proxy is trusted, for the entry that it added at the end.
     (1, None, PROXY),
     (1, "192.0.2.1", "192.0.2.1"),
     (1, "6.6.6.6, 192.0.2.1", "192.0.2.1"),

@@ -25,7 +25,7 @@ class Account:
     created_at: datetime = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
     updated_at: datetime = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     last_login_at: datetime | None = datetime(2031, 1, 1, tzinfo=UTC)
-    # What an account has besides, and nobody is shown.
+    # Further columns of an account, which no answer shows.
     password_hash: str = "$argon2id$"
     audit_id: UUID = ID
 

@@ -1,4 +1,4 @@
-"""What browsers are told on every answer, whatever it answers and whoever sends it (ASVS 3.4)."""
+"""Security headers on every answer, from every view and every server (ASVS 3.4)."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ APP = "https://app.example.com"
 
 
 def assert_guarded(headers: Mapping[str, str], where: object) -> None:
-    """Check what an answer says; `headers` joins those that are there twice."""
+    """Check the headers of an answer; `headers` joins repeated ones."""
     for name, value in SECURITY_HEADERS.items():
         assert headers.get(name) == value, (where, name)
     policy = headers.get("Content-Security-Policy", "")
@@ -53,7 +53,7 @@ def joined(headers: Mapping[str, str]) -> dict[str, str]:
 def paths_of(app: Flask) -> Iterator[str]:
     """A path of each route."""
     for rule in app.url_map.iter_rules():
-        # A route of a few given words, such as `<any('a', 'b'):name>`, stands for its first.
+        # A route of a few given words, such as `<any('a', 'b'):name>`, is tried with its first.
         path = re.sub(r"<any\('([^']+)'.*?\):\w+>", r"\1", rule.rule)
         for name, converter in rule._converters.items():
             if f"{name}>" not in path:

@@ -18,7 +18,7 @@ def make_timed_app(
 
     def make(**changes: object) -> Flask:
         app = make_app(**changes)
-        # Real time goes on under the clock that stands; time.time() is the one that stands.
+        # Real time continues under the frozen clock; time.time() is frozen.
         KEY_STORE.fill(app, KeyStore(monotonic=time.time))
         return app
 

@@ -1,4 +1,4 @@
-"""What a key may do at a moment."""
+"""The state of a key at a time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

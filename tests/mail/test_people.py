@@ -1,4 +1,4 @@
-"""What people choose about themselves, as a mail server sees it arrive: names, addresses, brand."""
+"""Texts that users and operators choose, as they arrive at a mail server."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What of a user's own words may stand in a mail."""
+"""The user's own words that a mail may hold."""
 
 import re
 import unicodedata

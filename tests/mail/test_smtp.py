@@ -45,7 +45,7 @@ def make_smtp(port: int, **changes: Any) -> SMTPTransport:
 
 
 def refusal(transport: SMTPTransport, *, to: str = TO) -> TransportError:
-    """How the transport fails; nothing that it says names an address."""
+    """Return the transport's error; its text must name no address."""
     with pytest.raises(TransportError) as caught:
         transport.send(letter(to))
     assert "@" not in caught.value.reason
@@ -87,7 +87,7 @@ class TestPlain:
         assert "SMTPUTF8" in arrival.options
 
     def test_a_server_that_takes_no_such_address_is_no_outage(self) -> None:
-        """Anybody can register one, and must not stop everybody's mail by it."""
+        """Any visitor can register one, and must not stop all mail by it."""
         with mail_server(is_utf8=False) as server:
             transport = make_smtp(server.port)
             error = refusal(transport, to="jörg@example.com")
@@ -103,7 +103,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def trusting(authority: trustme.CA) -> TLSContext:
-    """What a client that knows the authority has."""
+    """Return the TLS context of a client that trusts the authority."""
     context = make_tls_context()
     authority.configure_trust(context)
     return context
@@ -300,7 +300,7 @@ class TestFaults:
             assert server.taken == 1
 
     def test_a_connection_lost_after_the_mail_is_an_outage(self) -> None:
-        """Nobody knows whether it was taken; so it goes again, with the same id."""
+        """It is unknown whether the server took it; so it is sent again, with the same id."""
         with faulty_server("body", DROP) as server:
             assert refusal(make_smtp(server.port)).is_outage
             assert server.taken == 1

@@ -15,7 +15,7 @@ MAX_CALLS = 100
 
 
 def cost(app: Flask, caller: Caller) -> int:
-    """How many calls a look at the own account takes, when it is not the first."""
+    """Return the number of function calls of GET /users/me, after the first."""
     headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}
 
     def environ() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What each count means."""
+"""The meaning of each counter."""
 
 import random
 import time
@@ -38,7 +38,7 @@ REFRESHES_TOTAL = "authserve_refreshes_total"
 
 
 def outcomes(read: Read, name: str) -> dict[str, float]:
-    """How often each outcome has been counted, without those that have not."""
+    """Return the count of each outcome, without zeros."""
     series = read().series(name)
     return {dict(labels)["outcome"]: value for labels, value in series.items() if value}
 
@@ -96,7 +96,7 @@ def test_the_time_that_a_request_took_falls_into_its_bucket(app: Flask, read: Re
 
     assert [bucket(bound) for bound in ("0.05", "0.15", "10.0", "+Inf")] in (
         [0, 1, 1, 2],
-        # On a machine that stood still meanwhile.
+        # On a machine that was suspended meanwhile.
         [0, 0, 1, 2],
     )
     assert found.value(f"{DURATION}_sum", method="GET", route=PROBE) >= 60.1

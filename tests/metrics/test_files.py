@@ -1,4 +1,4 @@
-"""The files of workers that ended: added up, whatever is in the way."""
+"""The files of workers that ended: added up, despite other files and errors."""
 
 import fcntl
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Count = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the workers of this process' would count."""
+    """The folder for the counters of this process's workers."""
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(files, "_ended", set())
     return tmp_path

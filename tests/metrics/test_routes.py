@@ -1,4 +1,4 @@
-"""Who may read `/metrics`, and what form it has."""
+"""Access to `/metrics`, and its format."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A folder that lasts as long as somebody of its run."""
+"""A folder that lasts as long as a process of its run."""
 
 import multiprocessing
 import os
@@ -55,7 +55,7 @@ def test_a_folder_whose_process_was_killed_is_removed_by_the_next(prefix: str) -
 
 
 def test_a_child_keeps_the_folder_of_its_parent(prefix: str) -> None:
-    """As workers do whose master was killed."""
+    """Workers whose master was killed do so."""
     ours, theirs = FORK.Pipe()
 
     def claim_and_fork() -> None:

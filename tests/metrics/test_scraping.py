@@ -1,4 +1,4 @@
-"""What `/metrics` reads from the database at the moment."""
+"""Values that `/metrics` reads from the database at each scrape."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Databases that nobody has migrated yet."""
+"""Databases before their first migration."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environ(empty_database_url: str) -> dict[str, str]:
-    """What the processes know of the world."""
+    """The environment of the processes."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f".{os.pathsep}{config.ROOT}",

@@ -1,4 +1,4 @@
-"""Migrations only add: the release before goes on serving while they run, and after a rollback.
+"""Migrations only add: the release before keeps serving while they run, and after a rollback.
 
 What is no longer needed goes in a later release than the one that stops using it, past this
 check, with a line in `CONTRACTED` that says which release that was.
@@ -33,7 +33,7 @@ REMOVING_SQL = re.compile(
     r"(?!\s*CREATE).*\b(DROP|RENAME|TRUNCATE|DELETE FROM|NOT NULL|ADD CONSTRAINT|ALTER COLUMN)\b",
     re.DOTALL,
 )
-"""In capitals, as SQL is written here; what a trigger does is in what its CREATE says."""
+"""In capitals, as SQL is written here; a trigger's statements are part of its CREATE."""
 
 DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")
 """Takes nothing away if the same migration adds the column: the release before does not know it."""
@@ -46,7 +46,7 @@ MIGRATIONS = [
 
 
 def removals(source: str) -> Iterator[str]:
-    """What a migration takes away from the release before, or newly asks of it."""
+    """Yield each change that removes something the last release needs, or demands more of it."""
     tree = ast.parse(source)
     for part in tree.body:
         if isinstance(part, ast.FunctionDef) and part.name == "downgrade":

@@ -1,4 +1,4 @@
-"""A database of the release 0.1, as it was before the steps from 0007 on: all of it goes on.
+"""A database of the release 0.1, as it was before the steps from 0007 on: all of it keeps working.
 
 `frozen/` holds the database on both kinds, and what a client kept of it. Three people registered
 (alice, bob, and carol, an administrator), alice refreshed once and asked for another address, bob
@@ -39,7 +39,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture
 def kept(database_kind: str) -> dict[str, Any]:
-    """What a client kept: tokens, and answers."""
+    """The tokens and answers that a client kept."""
     document: dict[str, dict[str, Any]] = json.loads((FROZEN / "known.json").read_text())
     return document[database_kind]
 

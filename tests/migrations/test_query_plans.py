@@ -56,12 +56,12 @@ SOMEBODY = (MIDDLE, UUID(int=ROWS // 2))
 
 @dataclass(frozen=True)
 class Plan:
-    """What the planner says about one statement."""
+    """The planner's output for one statement."""
 
     text: str
 
     def scans(self, table: str) -> list[str]:
-        """How it reads a table, for example `Index Scan using pk_users`."""
+        """Return its scans of a table, for example `Index Scan using pk_users`."""
         return re.findall(rf"-> +([^\n]*Scan[^\n]*) on {table}\b", f"-> {self.text}")
 
     @property
@@ -150,7 +150,7 @@ def test_a_page_of_the_list_begins_where_the_last_one_ended(
         assert "Index Scan" in scan, plan.text
         assert "Sort" not in plan.text
     if is_active is False:
-        # One in a hundred: nobody reads all the others to find them.
+        # One in a hundred: no plan reads all the others to find them.
         assert plan.indexes == {"ix_users_is_active_created_at_id"}
 
 

@@ -1,4 +1,4 @@
-"""What the migrations make, step by step, is what the models say."""
+"""The migrations, step by step, make the schema of the models."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -30,12 +30,12 @@ pytestmark = both_databases
 STARTERS = 5
 
 HasArrived = Callable[[int], bool]
-"""Whether the process with this id has come to the lock."""
+"""True once the process with this id has reached the lock."""
 
 
 @dataclass(frozen=True)
 class End:
-    """How a command ended: status, standard output, events logged to standard error."""
+    """The end of a command: status, standard output, events logged to standard error."""
 
     status: int
     out: str
@@ -98,7 +98,7 @@ def wait_for(pid: int, has_arrived: HasArrived) -> None:
 
 @contextmanager
 def migration_under_way_on_sqlite(url: str) -> Iterator[HasArrived]:
-    """Somebody holds the lock of migrations; yields whether a process has come to it."""
+    """Hold the lock of migrations; yield a check for a process that has reached it."""
     path = make_url(url).database
     assert path is not None
     holder = sqlite3.connect(path, isolation_level=None)
@@ -140,7 +140,7 @@ def migration_under_way(url: str) -> AbstractContextManager[HasArrived]:
 
 
 def look_at(url: str) -> tuple[dict[str, Any], list[str]]:
-    """The tables, and the revisions that the database says it is at."""
+    """Return the tables, and the revisions that the database is at."""
     engine = create_engine(url, **engine_options(url, pool_size=1))
     with engine.connect() as connection:
         tables = describe_tables(connection)
