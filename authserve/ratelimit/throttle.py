@@ -28,16 +28,15 @@ from authserve.database.transactions import (
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.models import TABLE, RateCounter
-from authserve.ratelimit.policy import BLOCKS, blocked_until, expiry_after, network_of
+from authserve.ratelimit.policy import BLOCKS, blocked_until, expiry_after
 from authserve.ratelimit.throttle_keys import (
     KNOWN_NETWORK_TTL,
     Counted,
     ThrottleKey,
-    account_in_network,
     device_key,
     identifier_key,
-    keys_of,
     network_mark,
+    sign_in_keys,
 )
 
 logger = logging.getLogger(__name__)
@@ -96,14 +95,9 @@ def choose_sign_in_keys(
         keys = [device_key(device_id) if device_id is not None else identifier_key(identifier)]
         require_allowed(keys)
         return keys
-    network = network_of(ip)
-    account = account_in_network(user_id, password_version, network)
-    *keys, own_key = keys_of(
-        (Counted.IDENTIFIER, identifier),
-        (Counted.ADDRESS, network),
-        (Counted.KNOWN_NETWORK, account),
+    keys, own_key, mark = sign_in_keys(
+        identifier, user_id=user_id, password_version=password_version, ip=ip
     )
-    mark = network_mark(account)
     # The SELECT is the same for known and unknown accounts.
     with _failing_closed():
         rows = read_all(_COUNTERS, {"names": [mark, *(key.key for key in (*keys, own_key))]})
@@ -133,7 +127,7 @@ def remember_network(user_id: UUID, password_version: int, ip: str | None) -> No
     """
     if ip is None:
         return
-    mark = network_mark(account_in_network(user_id, password_version, network_of(ip)))
+    mark = network_mark(user_id, password_version, ip)
     row = {"key": mark, "hits": 1, "expires_at": now() + KNOWN_NETWORK_TTL}
     insert = dialect_insert(RateCounter).values(row)
     update = {"expires_at": insert.excluded.expires_at}
@@ -245,8 +239,8 @@ def _refuse_blocked(
 def _block_end(
     keys: Sequence[ThrottleKey], rows: Iterable[Row[Any]], moment: datetime
 ) -> datetime | None:
-    rules = {key.key: key.rule for key in keys}
-    ends = (blocked_until(row.hits, row.expires_at, rules[row.key], moment) for row in rows)
+    by_name = {key.key: key for key in keys}
+    ends = (blocked_until(row.hits, row.expires_at, by_name[row.key].rule, moment) for row in rows)
     return max((end for end in ends if end is not None), default=None)
 
 

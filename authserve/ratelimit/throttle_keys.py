@@ -52,14 +52,12 @@ class ThrottleKey:
 
 def identifier_key(identifier: str) -> ThrottleKey:
     """Return the key of a submitted address or username, in canonical form if it has one."""
-    (key,) = keys_of((Counted.IDENTIFIER, identifier))
-    return key
+    return _key_of(Counted.IDENTIFIER, identifier)
 
 
 def account_key(user_id: UUID) -> ThrottleKey:
     """Return the key of an account, for callers whose token identifies it."""
-    (key,) = keys_of((Counted.ACCOUNT, str(user_id)))
-    return key
+    return _key_of(Counted.ACCOUNT, str(user_id))
 
 
 def device_key(device_id: str) -> ThrottleKey:
@@ -67,34 +65,62 @@ def device_key(device_id: str) -> ThrottleKey:
 
     Sign-in failures of such a device are counted by this key alone.
     """
-    (key,) = keys_of((Counted.DEVICE, device_id))
-    return key
+    return _key_of(Counted.DEVICE, device_id)
 
 
 def address_key(ip: str | None) -> list[ThrottleKey]:
     """Return the key of a client address (of its network for IPv6), or no key without one."""
-    return [] if ip is None else keys_of((Counted.ADDRESS, network_of(ip)))
+    return [] if ip is None else [_key_of(Counted.ADDRESS, network_of(ip))]
 
 
-def keys_of(*counted: tuple[Counted, str]) -> list[ThrottleKey]:
-    """Return the keys of several counters, each given as its kind and what it counts by."""
-    digests = _digests(*counted)
-    return [ThrottleKey(digest, kind) for digest, (kind, _) in zip(digests, counted, strict=True)]
+def _key_of(counted: Counted, value: str) -> ThrottleKey:
+    (name,) = _digests((counted, value))
+    return ThrottleKey(name, counted)
+
+
+def sign_in_keys(
+    identifier: str, *, user_id: UUID | None, password_version: int, ip: str
+) -> tuple[list[ThrottleKey], ThrottleKey, str]:
+    """Return the keys that a sign-in from a client address may be counted by.
+
+    Args:
+        identifier, user_id, password_version, ip: see `throttle.choose_sign_in_keys`.
+
+    Returns:
+        The keys of identifier and address, the key of the account in a known network, and the key
+        of the row that makes the network known, as `network_mark` returns it.
+    """
+    network = network_of(ip)
+    account = _account_in_network(user_id, password_version, network)
+    by_identifier, by_address, own, mark = _digests(
+        (Counted.IDENTIFIER, identifier),
+        (Counted.ADDRESS, network),
+        (Counted.KNOWN_NETWORK, account),
+        (_MARK, account),
+    )
+    shared = [
+        ThrottleKey(by_identifier, Counted.IDENTIFIER),
+        ThrottleKey(by_address, Counted.ADDRESS),
+    ]
+    return shared, ThrottleKey(own, Counted.KNOWN_NETWORK), mark
 
 
 KNOWN_NETWORK_TTL = timedelta(hours=1)
 """Time for which the network that set a password by a mailed link stays known (chosen)."""
 
+_MARK = "mark"
 
-def account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
+
+def network_mark(user_id: UUID, password_version: int, ip: str) -> str:
+    """Return the key of the row that makes a network known to an account until the row expires."""
+    account = _account_in_network(user_id, password_version, network_of(ip))
+    (mark,) = _digests((_MARK, account))
+    return mark
+
+
+def _account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
     """Return the text that a known network is counted by; a new password makes it unknown."""
     return f"{user_id}:{password_version}:{network}"
-
-
-def network_mark(account_in_network: str) -> str:
-    """Return the key of the row that makes a network known until the row expires."""
-    (mark,) = _digests(("mark", account_in_network))
-    return mark
 
 
 def hashing_network(request: RequestInfo) -> str | None:
