@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import pbkdf2_hmac, scrypt
 from pathlib import Path
 
@@ -83,6 +84,65 @@ EXPENSIVE = [
 def test_it_refuses_what_costs_too_much(raw: str) -> None:
     with pytest.raises(UnusableHashError, match="costs more"):
         parse_hash(raw)
+
+
+ARGON2_TAIL = "$c2FsdHNhbHRzYWx0$dGFndGFndGFndGFndGFndGFn"
+SCRYPT_TAIL = "$c2FsdA$" + "A" * 43
+PHPASS_ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+BOUNDS: dict[str, tuple[Callable[[int], str], int, int]] = {
+    "argon2 memory": (lambda n: f"$argon2id$v=19$m={n},t=1,p=1{ARGON2_TAIL}", 8, 131_072),
+    "argon2 passes": (lambda n: f"$argon2id$v=19$m=65536,t={n},p=1{ARGON2_TAIL}", 1, 8),
+    "argon2 lanes": (lambda n: f"$argon2id$v=19$m=65536,t=1,p={n}{ARGON2_TAIL}", 1, 16),
+    "scrypt ln": (lambda n: f"$scrypt$ln={n},r=8,p=1{SCRYPT_TAIL}", 1, 17),
+    "scrypt r": (lambda n: f"$scrypt$ln=14,r={n},p=1{SCRYPT_TAIL}", 1, 64),
+    "scrypt p": (lambda n: f"$scrypt$ln=14,r=8,p={n}{SCRYPT_TAIL}", 1, 8),
+    "firebase p": (lambda n: f"$firebase-scrypt$ln=14,r=8,p={n}{SCRYPT_TAIL}", 1, 8),
+    "pbkdf2 sha1": (lambda n: f"pbkdf2:sha1:{n}$salt$" + "ab" * 20, 1, 2_000_000),
+    "pbkdf2 sha256": (lambda n: f"pbkdf2:sha256:{n}$salt$" + "ab" * 32, 1, 2_000_000),
+    "pbkdf2 sha512": (lambda n: f"pbkdf2:sha512:{n}$salt$" + "ab" * 64, 1, 1_000_000),
+    "bcrypt cost": (lambda n: f"$2b${n:02}$" + "a" * 53, 4, 13),
+    "sha-crypt rounds": (lambda n: f"$6$rounds={n}$salt$" + "a" * 85 + "/", 1_000, 1_000_000),
+    "phpass rounds": (lambda n: f"$P${PHPASS_ALPHABET[n]}" + "a" * 29 + "/", 7, 19),
+}
+"""For each parameter a hash with it, the lowest value that is accepted, and the highest."""
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_parameter_is_accepted_up_to_its_bounds(name: str) -> None:
+    make, lowest, highest = BOUNDS[name]
+    assert parse_hash(make(lowest)).stored
+    assert parse_hash(make(highest)).stored
+    with pytest.raises(UnusableHashError, match="damaged"):
+        parse_hash(make(lowest - 1))
+    with pytest.raises(UnusableHashError, match="costs more"):
+        parse_hash(make(highest + 1))
+
+
+def test_scrypt_of_one_block_has_fewer_than_16_bits_of_cost() -> None:
+    """RFC 7914 §2: N is below 2 to the power of 16 times r."""
+    assert parse_hash(f"$scrypt$ln=15,r=1,p=1{SCRYPT_TAIL}").stored
+    with pytest.raises(UnusableHashError, match="damaged"):
+        parse_hash(f"$scrypt$ln=16,r=1,p=1{SCRYPT_TAIL}")
+
+
+LENGTHS: dict[str, tuple[Callable[[bytes], str], int]] = {
+    "argon2 tag": (lambda b: f"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ${encode_base64(b)}", 16),
+    "argon2 salt": (lambda b: f"$argon2id$v=19$m=8,t=1,p=1${encode_base64(b)}$" + "A" * 43, 8),
+    "scrypt tag": (lambda b: f"$scrypt$ln=1,r=8,p=1$c2FsdA${encode_base64(b)}", 32),
+    "pbkdf2 tag": (lambda b: f"$pbkdf2-sha256$1$c2FsdA${encode_base64(b)}", 16),
+    "firebase tag": (lambda b: f"$firebase-scrypt$ln=1,r=8,p=1$c2FsdA${encode_base64(b)}", 16),
+}
+"""For each part a hash with it, and the fewest bytes that are accepted."""
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_a_part_is_accepted_from_its_fewest_bytes(name: str) -> None:
+    make, fewest = LENGTHS[name]
+    assert parse_hash(make(b"x" * fewest)).stored
+    with pytest.raises(UnusableHashError, match="damaged"):
+        parse_hash(make(b"x" * (fewest - 1)))
 
 
 DAMAGED = [
