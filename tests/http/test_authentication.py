@@ -10,6 +10,7 @@ from authserve.admin.schemas import MAX_ROLES
 from authserve.http.authentication import (
     AUTHENTICATOR,
     MAX_TOKEN_LENGTH,
+    Authentication,
     current_actor,
     fresh_login_required,
     login_required,
@@ -99,6 +100,21 @@ def test_a_token_has_one_spelling(alice: Caller) -> None:
     for spelling in (f"{good}=", f"{good}.", f".{good}", good[:-1], good.replace(".", "=.", 1)):
         assert_refused(get(alice.client, f"Bearer {spelling}"), "invalid_token", INVALID)
     assert len(good) < MAX_TOKEN_LENGTH
+
+
+def test_a_token_over_the_limit_is_refused_before_any_work(app: Flask, client: FlaskClient) -> None:
+    """7,168 characters are the most (`docs/security-design.md`)."""
+    verified: list[int] = []
+    authenticate = AUTHENTICATOR.of(app)
+
+    def note(token: str) -> Authentication:
+        verified.append(len(token))
+        return authenticate(token)
+
+    AUTHENTICATOR.fill(app, note)
+    for length in (7_168, 7_169):
+        assert_refused(get(client, "Bearer " + "x" * length), "invalid_token", INVALID)
+    assert verified == [7_168]
 
 
 def test_a_token_of_another_kind_is_invalid(alice: Caller) -> None:

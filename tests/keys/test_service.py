@@ -135,6 +135,22 @@ def test_the_old_key_stays_until_its_last_token_has_expired(
     assert states(timed_app)[-1] == (old, KeyState.RETIRED)
 
 
+def test_a_cached_key_is_refused_from_its_retirement_on(
+    timed_app: Flask, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy that holds it is not old yet, and the keys are not read again."""
+    (old,) = kids(timed_app)
+    make_next_key(timed_app)
+    with timed_app.app_context():
+        retire_at = list_keys()[-1].retire_at
+        assert retire_at is not None
+        clock.move_to(retire_at - TICK)
+        assert KEY_STORE.get().find_public_key(old) is not None
+        monkeypatch.setattr(store, "read_keys", lambda: pytest.fail("the copy is not old"))
+        clock.shift(TICK)
+        assert KEY_STORE.get().find_public_key(old) is None
+
+
 def test_a_second_order_makes_no_second_key_while_the_first_waits(
     timed_app: Flask, clock: time_machine.Traveller
 ) -> None:
