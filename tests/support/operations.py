@@ -42,7 +42,7 @@ class Operation:
 def read_operations(app: Flask) -> list[Operation]:
     """Every operation of the document, in its order."""
     with app.app_context():
-        document = json.loads(OPENAPI.get().document)
+        document = json.loads(OPENAPI.get().text)
     return list(_read(document))
 
 
