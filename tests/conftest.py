@@ -1,4 +1,4 @@
-"""Fixtures: an application on a migrated database of its own, clients, and a clock that stands.
+"""Fixtures: an application on a migrated database of its own, clients, and a frozen clock.
 
 A test that takes `app` runs on SQLite, or on what a mark of `support/marks.py` names. Each gets a
 copy of a database that the real migrations made once: the token check reads on AUTOCOMMIT
@@ -187,7 +187,7 @@ class PostgreSQL:
         return self.url(name)
 
     def drop(self, name: str) -> None:
-        """Remove a database, whoever is still connected to it."""
+        """Remove a database, also with open connections to it."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
@@ -299,7 +299,7 @@ def context(app: Flask) -> Iterator[None]:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A client that nobody has signed in with."""
+    """An anonymous client."""
     return app.test_client()
 
 
@@ -330,7 +330,7 @@ def make_server(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Ser
 
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
-    """A real gunicorn with three workers, which answers; it has to end well when told to."""
+    """A real gunicorn with three workers, which answers; its exit status must be 0."""
     return make_server()
 
 
@@ -368,7 +368,7 @@ def admin(app: Flask) -> Caller:
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
-    """Time that stands until the test moves it."""
+    """A clock that is frozen until the test moves it."""
     with time_machine.travel(datetime(2030, 1, 1, 12, 0, tzinfo=UTC), tick=False) as traveller:
         yield traveller
 
@@ -391,7 +391,7 @@ def _no_outside_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def lose_database(
     app: Flask, database_url: str, request: pytest.FixtureRequest
 ) -> Callable[[], None]:
-    """Takes the database away, whoever is connected to it."""
+    """Take the database away, also with open connections to it."""
     url = make_url(database_url)
 
     def lose() -> None:

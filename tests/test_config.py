@@ -825,7 +825,7 @@ def test_a_dollar_in_single_quotes_stays(load_file: Load) -> None:
 def test_a_malformed_line_of_the_file_stops_every_start(
     load_file: Load, app_env: str, line: str
 ) -> None:
-    """The line may have been the one that says production."""
+    """The line may have been the one that sets production."""
     with pytest.raises(SettingsError) as caught:
         load_file(f"PORT=9001\n{line}\n{app_env}")
     assert caught.value.faults[0].startswith(".env: line 2 ")
@@ -932,7 +932,7 @@ GUNICORN = ("-m", "gunicorn", "-c", "gunicorn.conf.py")
 def test_programs_end_with_everything_that_production_refuses(
     project: Path, command: tuple[str, ...]
 ) -> None:
-    """What is missing, weak, unencrypted and not to be parsed, at once, and no secret told."""
+    """Missing, weak, unencrypted and malformed settings are listed at once, without a secret."""
     unsafe = {name: text for name, text in UNSAFE if text is not None} | {"FLASK_DEBUG": "1"}
     done = run(project, *command, **production(**unsafe, PORT="http"))
     assert done.returncode == 1

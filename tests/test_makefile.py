@@ -1,4 +1,4 @@
-"""What `make` says where it cannot go on."""
+"""The messages of `make` when it cannot continue."""
 
 import os
 import shutil

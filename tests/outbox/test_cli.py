@@ -18,7 +18,7 @@ from tests.support.tables import read_table
 
 @pytest.fixture
 def message_id(app: Flask) -> UUID:
-    """A message that is owed."""
+    """A pending message."""
     with app.app_context(), transaction():
         return enqueue(KIND, {"email": "alice@example.com"}, topic="t")
 

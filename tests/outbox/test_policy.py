@@ -1,4 +1,4 @@
-"""When a message is tried again, and when it is given up."""
+"""The time of a message's next attempt, and its end."""
 
 from datetime import UTC, datetime, timedelta
 

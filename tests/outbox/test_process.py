@@ -72,7 +72,7 @@ def test_only_the_mail_in_flight_repeats_after_a_kill(
     assert held["leased_until"] - now() <= timedelta(seconds=45)
     mail.hold.clear()
 
-    # The server has the mail, but nobody was left to hear it. The lease is kept until it ends ...
+    # The server has the mail, but the worker died first. The lease is kept until it ends ...
     start_worker()
     wait_until(lambda: states(app).get("sent") == 4)
     assert states(app) == {"sent": 4, "pending": 1}

@@ -1,4 +1,4 @@
-"""Messages: owed, claimed, finished, tried again, cleared away."""
+"""Messages: enqueued, claimed, finished, retried, deleted."""
 
 from collections import Counter
 from contextlib import suppress

@@ -187,7 +187,7 @@ class TestDatabaseTrouble:
 
     @pytest.fixture
     def end_connections(self, postgresql: PostgreSQL, app: Flask) -> Callable[[], None]:
-        """What a restart of the server does, or a firewall that forgets."""
+        """Return a function that ends all connections, like a restart of the server."""
         with app.app_context():
             name = db.engine.url.database
         ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"

@@ -1,4 +1,4 @@
-"""Argon2id by libsodium: the same hashes as anybody's, and nothing that it should not take."""
+"""Argon2id by libsodium: the same hashes as other libraries, and refusal of bad parameters."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ print([name for name in ("passlib", "argon2", "bcrypt") if name in sys.modules])
 
 
 def run(program: str) -> str:
-    """What a process of its own prints."""
+    """Run a program in a process of its own and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(config.ROOT),

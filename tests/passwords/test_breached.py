@@ -121,7 +121,7 @@ def server() -> Iterator[RangeServer]:
 
 @pytest.fixture
 def reasons(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Why passwords were not looked up, oldest first."""
+    """The logged reasons for passwords not looked up, oldest first."""
 
     def read() -> list[str]:
         return [

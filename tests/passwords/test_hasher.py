@@ -221,7 +221,7 @@ def test_bcrypt_compares_72_bytes_and_the_replacement_all_of_them(hasher: Passwo
 
 
 class BlockableHasher(PasswordHasher):
-    """A hasher whose work begins only when `gate` opens, and says who does it."""
+    """A hasher whose work begins only when `gate` opens, and that records its thread."""
 
     def __init__(self, *, queue_size: int, max_wait_secs: float = MAX_WAIT_SECS) -> None:
         # The highest niceness is never refused, however nice the test run itself is.
@@ -373,7 +373,7 @@ def from_network(network: str) -> Callable[..., object]:
 
 
 def is_refused(hasher: PasswordHasher, network: str, *, is_known: bool = False) -> bool:
-    """Return True if a further caller of this network is told `busy`."""
+    """Return True if a further caller of this network gets `busy`."""
     try:
         hasher.hash(PASSWORD, is_known_caller=is_known, network=network)
     except HasherBusyError:
@@ -486,7 +486,7 @@ def test_callers_not_served_in_time_get_busy(
 def test_work_that_has_begun_is_awaited_past_the_time(
     impatient: BlockableHasher, running: Future[str]
 ) -> None:
-    # When these two have been told busy, the time of the one before them is over as well.
+    # When these two have got `busy`, the time of the one before them is over as well.
     for _ in range(2):
         with pytest.raises(HasherBusyError):
             impatient.hash(PASSWORD)
@@ -555,7 +555,7 @@ def test_it_works_in_a_process_forked_while_its_queue_is_full(
 def is_true_in_child(check: Callable[[], bool]) -> bool:
     pid = os.fork()
     if pid == 0:
-        # Whatever happens, the child must not go on with the parent's test run.
+        # In every case the child must not continue the parent's test run.
         try:
             os._exit(0 if check() else 1)
         finally:

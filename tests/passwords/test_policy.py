@@ -240,12 +240,12 @@ def test_it_refuses_passwords_that_cannot_be_submitted(password: str) -> None:
 
 
 def is_repeated(text: str) -> bool:
-    """The rule told the other way round: build every repetition, and compare."""
+    """Check the rule the other way round: build every repetition, and compare."""
     return any(text == (text[:period] * len(text))[: len(text)] for period in range(1, 8))
 
 
 def is_made_of_a_common_one(text: str) -> bool:
-    """The rule told the other way round: look for every common password in the text."""
+    """Check the rule the other way round: find every common password in the text."""
     units = [text[:period] for period in range(1, len(text) + 1) if is_repeated_by(text, period)]
     return any(holds_bare(unit, word) for unit in units for word in SPELLINGS if word in unit)
 

@@ -1,4 +1,4 @@
-"""What callers see of the login throttle."""
+"""The login throttle as callers see it."""
 
 import json
 from collections import Counter
@@ -121,7 +121,7 @@ def test_an_address_and_a_username_do_not_reveal_that_they_belong_together(
 def test_a_sign_in_leaves_no_trace_in_counters_that_strangers_share(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
-    """Or a stranger's fifth failure would tell if the owner has signed in meanwhile."""
+    """Otherwise a stranger's fifth failure would reveal a sign-in of the owner."""
     told = {}
     for name, owner_signs_in in (("alice", True), ("alice@example.com", False), ("nobody", False)):
         statuses(app, 4, name, ip=ELSEWHERE)
@@ -194,7 +194,7 @@ def test_strangers_do_not_keep_the_owner_from_confirming_their_password(
 def test_a_wrong_password_behind_a_token_counts_at_the_sign_in(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
-    """Or a stolen access token would be five guesses more."""
+    """Otherwise a stolen access token would give five guesses more."""
     for _ in range(4):
         wrong = alice.post(REAUTHENTICATE, json={"password": "wrong"})
         assert_problem(wrong, 403, "wrong_password")
@@ -325,9 +325,9 @@ def test_a_network_is_known_to_one_account_and_its_present_password(
 
 
 def crowd(app: Flask, passwords: list[str], ip: str = "127.0.0.1") -> list[int]:
-    """Statuses of sign-ins with each password at once; a busy hasher has judged nothing.
+    """Return the statuses of concurrent sign-ins; a busy hasher has checked nothing.
 
-    Time has to stand, or a block could be over before the last of them is answered.
+    The clock must be frozen, or a block could be over before the last of them is answered.
     """
     calls = [
         lambda p=password: persistently(lambda: attempt(app, "alice", p, ip))  # type: ignore[misc]
@@ -348,7 +348,7 @@ def test_a_hundred_guesses_at_once_get_five_answers(
 def test_the_right_one_among_a_hundred_guesses_reveals_nothing_more(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
-    """It gets in only if it is among the first; the others are told five times all the same."""
+    """It succeeds only among the first; the others get the same five answers."""
     passwords = [f"guess {number}" for number in range(99)]
     passwords.insert(50, PASSWORD)
     answers = crowd(app, passwords)
@@ -407,7 +407,7 @@ class GatedHasher(PasswordHasher):
 def test_a_block_that_begins_while_the_password_is_checked_holds_for_it(
     app: Flask, alice: Caller, is_active: bool
 ) -> None:
-    """Or a hundred passwords could be tried at once, and the right one would tell itself."""
+    """Otherwise, of a hundred passwords tried at once, the answers would reveal the right one."""
     before = alice.get("/api/v1/users/me").get_json()
     if not is_active:
         run_sql(app, "UPDATE users SET is_active = false")

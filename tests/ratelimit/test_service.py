@@ -42,7 +42,7 @@ pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 
 def fail(*keys: ThrottleKey, also: tuple[ThrottleKey, ...] = ()) -> bool:
-    """Whether a wrong password may be told to be wrong."""
+    """Record a failure; return False if it meets a block."""
     try:
         record_failure(keys, also=also, subject=None, request=REQUEST)
     except TooManyAttemptsError:
@@ -270,7 +270,7 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
 
         *told, is_in = all_at_once([guess, guess, succeed])
         assert told == [True, True]
-        # What each failure was counted as tells the order.
+        # The count of each failure shows the order.
         assert (sorted(sums), is_in, hits(app).get(key.key, 0)) in (
             ([1, 2], True, 2),
             ([1, 4], True, 1),

@@ -1,4 +1,4 @@
-"""What limits rely on: each storage counts every hit once, in windows that end."""
+"""Storages of limits: each counts every hit once, in windows that end."""
 
 import time
 from datetime import timedelta

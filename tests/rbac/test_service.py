@@ -1,4 +1,4 @@
-"""Who holds which role, and that somebody always stays able to administer the service."""
+"""Roles of users, and the rule that one administrator always remains."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -40,7 +40,7 @@ pytestmark = both_databases
 REQUEST = RequestInfo()
 
 ROOT = Actor(permissions=frozenset({"articles:read"}))
-"""Somebody who may make the roles of these tests."""
+"""An actor that may make the roles of these tests."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def editor_and_author(context: None) -> None:
 
 @pytest.fixture
 def alice(context: None) -> UserRef:
-    """Alice's account, with the role that everybody has."""
+    """Alice's account, with the role of every user."""
     return make_user("alice")
 
 

@@ -1,4 +1,4 @@
-"""What a client does not take at once, in memory and not."""
+"""Output that a client does not read at once, in memory and in a file."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where a request ends, however it is cut into pieces, and what finding that costs."""
+"""The end of a request in pieces of any size, and the cost of finding it."""
 
 import socket
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Who takes a connection that several workers were woken for."""
+"""The choice of the worker that takes a connection for which several woke."""
 
 import selectors
 import socket
@@ -14,7 +14,7 @@ from authserve.serving.worker import Worker
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A listener that somebody has connected to."""
+    """A listener with a waiting connection."""
     with (
         socket.create_server(("127.0.0.1", 0)) as found,
         socket.create_connection(found.getsockname()),
@@ -49,7 +49,7 @@ def make_worker(listener: socket.socket) -> Iterator[MakeWorker]:
 
 @pytest.fixture
 def instants(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
-    """What happens in each instant for which a connection is left to others; nothing else may."""
+    """Actions during the pauses in which a worker leaves a connection to others, one a pause."""
     happening: list[Callable[[], object]] = []
     monkeypatch.setattr(sharing, "sleep", lambda _secs: happening.pop()())
     return happening
@@ -87,7 +87,7 @@ def test_one_that_is_not_ahead_takes_it_at_once(
 
 
 def stop_accepting(worker: Worker) -> None:
-    """As a worker does that has all the connections it may have."""
+    """Set the state of a worker with all the connections that it may have."""
     worker.set_accept_enabled(False)
 
 

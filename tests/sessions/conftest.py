@@ -9,13 +9,13 @@ from tests.factories import make_session, make_user
 
 @pytest.fixture
 def user(context: None) -> UserRef:
-    """Somebody with an account."""
+    """A user."""
     return make_user("alice")
 
 
 @pytest.fixture
 def stranger(context: None) -> UserRef:
-    """Somebody with another account."""
+    """Another user."""
     return make_user("charlie")
 
 

@@ -1,4 +1,4 @@
-"""What a session is, and what a refresh token is worth: the boundaries, one by one."""
+"""The states of sessions and refresh tokens: their boundaries, one by one."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ GRACE = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Times:
-    """The columns that a session is judged by, all good unless said otherwise."""
+    """The columns that decide a session's state; by default it is live."""
 
     revoked_at: datetime | None = None
     expires_at: datetime = NOW + timedelta(days=30)

@@ -82,7 +82,7 @@ def test_a_forged_cursor_is_refused(alice: Caller) -> None:
 
 
 def test_a_cursor_grants_nothing(app: Flask, alice: Caller, charlie: Caller) -> None:
-    """It is no secret and no key: made up or somebody else's, it only says where to go on."""
+    """It is no secret: a forged one, or another user's, only chooses where a page begins."""
     end = {"cursor": encode_cursor(uuid4())}
     for cursor in (end, {"cursor": encode_cursor(charlie.session_id)}):
         items = alice.get(PATH, query_string=cursor).get_json()["items"]

@@ -60,7 +60,7 @@ Clock = time_machine.Traveller
 
 
 def presented(issued: LiveSession, **changes: Any) -> RefreshClaims:
-    """The refresh token of a session, as it was issued unless said otherwise."""
+    """The refresh token of a session, as it was issued but for `changes`."""
     token = RefreshClaims(
         session_id=issued.id,
         user_id=issued.user_id,
@@ -297,7 +297,7 @@ def test_reuse_ends_the_session(
     assert (event["correlation_id"], event["ip"]) == (REQUEST.correlation_id, REQUEST.ip)
     (line,) = [record for record in caplog.records if record.msg == "refresh token reused"]
     assert facts.items() <= line.__dict__.items()
-    # Neither holder can go on, and a second attempt is no second event.
+    # Neither holder can continue, and a second attempt is no second event.
     for token in (latest, issued):
         with pytest.raises(SessionRevokedError):
             rotate(token)
@@ -331,7 +331,7 @@ NOT_LIVE: tuple[tuple[dict[str, timedelta], type[UnauthenticatedError]], ...] = 
 
 
 def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: UserRef) -> None:
-    """Whatever the token's generation: the state of the session is judged before it."""
+    """The state of the session is checked before the token's generation."""
     for (columns, error), generation in product(NOT_LIVE, (0, 1, 2, 9)):
         issued = make_session(user)
         rotate_later(clock, rotate(issued))

@@ -1,8 +1,8 @@
-"""Sessions against a model: whatever happens in whatever order, the same rules hold.
+"""Sessions against a model: the same rules hold after any steps in any order.
 
 The model is a few lines: of each session its generation, when it moved, its limits and whether it
-was ended. After every step each token ever issued must be worth what the model says, and the
-database must hold what it says.
+was ended. After every step each token ever issued must be accepted or refused as in the model, and
+the database must agree with it.
 """
 
 import shutil
@@ -69,7 +69,7 @@ STEPS = (
 
 @dataclass
 class ModelSession:
-    """What must hold of one session."""
+    """The expected state of one session."""
 
     id: str
     owner: str
@@ -87,7 +87,7 @@ class ModelSession:
 
     @property
     def refusal(self) -> str | None:
-        """How its tokens are refused, if they are."""
+        """The code that refuses its tokens, or None."""
         if self.is_ended:
             return "session_revoked"
         return "token_expired" if now() >= min(self.idle_end, self.end) else None
@@ -95,7 +95,7 @@ class ModelSession:
 
 @dataclass
 class Token:
-    """A token that was issued, and what it must be worth."""
+    """A token that was issued, and its expected state."""
 
     text: str
     session: ModelSession
@@ -107,7 +107,7 @@ class Token:
 
     @property
     def is_over(self) -> bool:
-        """Whether its own time is over, by more than clocks may differ."""
+        """True if its own time is over, by more than clocks may differ."""
         return now() >= self.expires_at + LEEWAY
 
 
@@ -157,7 +157,7 @@ class SessionMachine(RuleBasedStateMachine):
         return pair
 
     def assert_answer(self, response: TestResponse, *codes: str | None) -> bool:
-        """Whether a call was answered, which None allows; fails on any other refusal."""
+        """Return True if a call succeeded, which None allows; fail on any other refusal."""
         is_answered = response.status_code in (200, 204)
         code = None if is_answered else response.get_json()["code"]
         assert code in codes, (code, codes)
@@ -172,7 +172,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert register(self.app.test_client(), name).status_code == 201
 
     @rule(target=pairs, name=st.sampled_from(PEOPLE))
-    def somebody_signs_in(self, name: str) -> Any:
+    def a_user_signs_in(self, name: str) -> Any:
         return multiple(self.sign_in(name), self.sign_in(name))
 
     def sign_in(self, name: str) -> Pair:
@@ -199,7 +199,7 @@ class SessionMachine(RuleBasedStateMachine):
         return multiple(*(pair for pair in made if pair is not None))
 
     def refresh(self, pair: Pair) -> Pair | None:
-        """Refresh, whatever comes of it; the new pair, if there is one."""
+        """Refresh; return the new pair, or None after a refusal."""
         token, session = pair.refresh, pair.refresh.session
         code = self.refusal_of_refresh(token)
         response = self.call("POST", "/auth/refresh", json={"refresh_token": token.text})
@@ -231,12 +231,12 @@ class SessionMachine(RuleBasedStateMachine):
 
     @staticmethod
     def refusals_of_access(token: Token) -> tuple[str | None, ...]:
-        # The key of one that is over may be gone, and then nobody knows what it was.
+        # The key of an expired one may be deleted, and then its expiry cannot be verified.
         return ("token_expired", "invalid_token") if token.is_over else (token.session.refusal,)
 
     @rule(pair=pairs, other=pairs, how=st.integers(0, 7))
     def a_session_is_ended(self, pair: Pair, other: Pair, how: int) -> None:
-        """All of somebody's at once more seldom, or little would be left to happen."""
+        """End one session, or more seldom all of a user's, so that some stay live."""
         if how == 0:
             self.log_out_everywhere(pair.access)
         elif how < 3:
@@ -297,7 +297,7 @@ class SessionMachine(RuleBasedStateMachine):
     # What holds at every moment.
 
     @invariant()
-    def the_database_says_what_the_model_says(self) -> None:
+    def the_database_agrees_with_the_model(self) -> None:
         with self.app.app_context():
             rows = {str(row.id): row for row in read_all(select(Session.__table__))}
         for session in self.sessions:

@@ -25,7 +25,7 @@ LEAK = "hunter2"
 
 
 def libpq_parameters(raw: str) -> dict[str, Any]:
-    """What the driver is told for a `DATABASE_URL`."""
+    """Return the driver's parameters for a `DATABASE_URL`."""
     url = driver_url(parse(raw))
     _, parameters = PGDialect_psycopg2().create_connect_args(url)
     return parameters | engine_options(parse(raw), pool_size=1)["connect_args"]

@@ -1,4 +1,4 @@
-"""What a line of `.env` means, and which lines mean nothing."""
+"""The meaning of a line of `.env`, and lines without one."""
 
 import pytest
 

@@ -18,7 +18,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass
 class Caller:
-    """Somebody signed in, with a client that sends their access token along."""
+    """A signed-in user, with a client that sends their access token along."""
 
     client: FlaskClient
     user: dict[str, Any]
@@ -76,7 +76,7 @@ def login(client: FlaskClient, identifier: str, password: str = PASSWORD) -> Tes
 
 
 def register_caller(app: Flask, name: str, *, roles: Iterable[str] = ()) -> Caller:
-    """Register and sign in somebody, with `roles` beside the one that everybody has."""
+    """Register and sign in a user, with `roles` beside the role of every user."""
     client = app.test_client()
     response = register(client, name)
     assert response.status_code == 201, response.get_data(as_text=True)

@@ -56,7 +56,7 @@ def served(call: Callable[[], T]) -> T:
 def persistently(call: Callable[[], AnswerT]) -> AnswerT:
     """Call again for as long as the answer is 503, as `Retry-After` asks clients to.
 
-    On a busy machine a crowd may well be told to come back; what counts is how it ends.
+    On a busy machine a crowd may well get 503; only the last answer counts.
     """
     give_up = time.monotonic() + DEADLINE_SECS
     while (answer := call()).status_code == 503:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def executed(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """What SQLAlchemy sends in the block: statements with their parameters."""
+    """Record what SQLAlchemy sends in the block: statements with their parameters."""
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the bounded fuzz run of every `make test` and the long one of `make fuzz` share."""
+"""Helpers of the bounded fuzz run of every `make test` and the long one of `make fuzz`."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ WHERE_SCHEMAS_TELL_ALL = {
     "POST /api/v1/auth/password/forgot",
     "POST /api/v1/users/me/email",
 }
-"""Operations that take whatever fits. Others judge what an input means: a token, a password, the
-cursor of a search."""
+"""Operations that accept every input of their schema. Others check its meaning: a token, a
+password, the cursor of a search."""
 
 LEFT_EMPTY = {"GET /api/v1/users/{user_id}/sessions"}
 """Lists that stay there when DELETE has ended all that was in them."""
@@ -42,19 +42,19 @@ def operations(schema: BaseSchema) -> list[APIOperation]:
 
 
 def is_guarded(operation: APIOperation) -> bool:
-    """Whether visitors get no further than a 401."""
+    """Return True if visitors always get 401."""
     alternatives = operation.definition.raw["security"]
     return bool(alternatives) and all(alternatives)
 
 
 def excluded_checks(case: Case, *, may_refuse: bool, is_altered: bool = False) -> list[Any]:
-    """What Schemathesis should not judge.
+    """Return the checks that Schemathesis must skip.
 
     Args:
-        may_refuse: whether the caller may lack what the call needs, whatever is sent.
-        is_altered: whether what was made up to be wrong may have been put right since.
+        may_refuse: True if the caller may lack a permission that the call needs.
+        is_altered: True if a part generated as wrong may have been corrected since.
     """
-    # Whether a token is asked for, `test_openapi` sees.
+    # `test_openapi` checks which calls require a token.
     excluded: list[Any] = [ignored_auth]
     if may_refuse or case.operation.label not in WHERE_SCHEMAS_TELL_ALL:
         excluded.append(positive_data_acceptance)

@@ -1,4 +1,4 @@
-"""What password hashing really costs."""
+"""The real cost of password hashing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ Asked = tuple[list[str], list[str]]
 
 @contextmanager
 def argon2_asked() -> Iterator[Asked]:
-    """What Argon2 is asked to do in the block, whichever library computes it."""
+    """Record the calls of Argon2 in the block, in either library."""
     with sodium_asked() as asked, _reference_asked(asked):
         yield asked
 
 
 @contextmanager
 def sodium_asked() -> Iterator[Asked]:
-    """What libsodium is asked to do in the block."""
+    """Record the calls of libsodium in the block."""
     checked: list[str] = []
     made: list[str] = []
     derive, derive_string = argon2id.crypto_pwhash_alg, argon2id.crypto_pwhash_str_alg
@@ -60,5 +60,5 @@ def _reference_asked(asked: Asked) -> Iterator[None]:
 
 
 def _parameters(stored: bytes) -> str:
-    """What a hash costs, without salt and tag."""
+    """Return the parameters of a hash, without salt and tag."""
     return stored.decode().rsplit("$", 2)[0]

@@ -1,4 +1,4 @@
-"""The headers of every answer, written out: what the service's own constants must come to."""
+"""The headers of every answer, written out: the expected result of the service's own constants."""
 
 SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",

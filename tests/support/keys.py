@@ -14,7 +14,7 @@ from tests.support.crowd import persistently
 
 
 def jwks(app: Flask) -> list[dict[str, Any]]:
-    """The public keys, as anybody sees them."""
+    """Return the public keys, as every client sees them."""
     response = persistently(lambda: app.test_client().get("/.well-known/jwks.json"))
     assert response.status_code == 200
     keys: list[dict[str, Any]] = response.get_json()["keys"]
@@ -33,7 +33,7 @@ def kid_of(token: str) -> str:
 
 
 def claims_of(app: Flask, token: str) -> dict[str, Any]:
-    """What a token says to another service, which has nothing but the public keys."""
+    """Return a token's claims as another service reads them, by the public keys alone."""
     key = PyJWKSet.from_dict({"keys": jwks(app)})[kid_of(token)]
     claims: dict[str, Any] = jwt.decode(
         token, key, algorithms=["ES256"], audience="authserve", issuer="http://localhost:8000"
@@ -50,7 +50,7 @@ def make_next_key(app: Flask, *, cause: RotationCause = RotationCause.ORDER) -> 
 
 
 def is_accepted(app: Flask, caller: Caller) -> bool:
-    """Whether `app` takes the caller's access token; if not, it says 401."""
+    """Return True if `app` accepts the caller's access token; otherwise it must answer 401."""
     headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}
     response = app.test_client().get("/api/v1/users/me", headers=headers)
     assert response.status_code in (200, 401), response.get_data(as_text=True)

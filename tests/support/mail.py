@@ -78,7 +78,7 @@ class Mailbox:
         """It can always be written to."""
 
     def to(self, address: str) -> list[Letter]:
-        """What arrived for an address, oldest first."""
+        """Return the letters to an address, oldest first."""
         return [letter for letter in self.letters if letter.to == address]
 
 

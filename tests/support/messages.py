@@ -18,7 +18,7 @@ def messages(app: Flask, **columns: Any) -> list[dict[str, Any]]:
 
 
 def states(app: Flask, **columns: Any) -> dict[str, int]:
-    """How many messages are in which state."""
+    """Return the number of messages in each state."""
     return dict(Counter(row["state"] for row in messages(app, **columns)))
 
 

@@ -1,4 +1,4 @@
-"""What tells one account from another: the whole answer, and the work that it took."""
+"""Observable differences between accounts: the whole answer, and the work that it took."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +22,11 @@ def answer_of(response: TestResponse) -> tuple[Any, ...]:
 
 
 def observed(app: Flask, call: Callable[[], TestResponse]) -> tuple[Any, list[str]]:
-    """The answer, and the statements that it took: the stand-in for its time."""
+    """Return the answer and its statements, which represent its time."""
     with app.app_context():
         engine = db.engine
     with executed(engine) as sent:
         response = call()
-    # Every process looks for new signing keys now and then, whoever calls.
+    # Every process reads new signing keys now and then, at any caller's request.
     mine = [statement for statement, _ in sent if "FROM signing_keys" not in statement]
     return answer_of(response), mine

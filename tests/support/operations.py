@@ -1,4 +1,4 @@
-"""The service's operations, as its OpenAPI document tells them, new ones included."""
+"""The service's operations, read from its OpenAPI document, new ones included."""
 
 import json
 from collections.abc import Iterator

@@ -27,7 +27,7 @@ def away(server: PostgresServer, *, crashed: bool = False) -> Iterator[None]:
 
 @contextmanager
 def frozen(server: PostgresServer) -> Iterator[None]:
-    """None of its processes runs in the block, while the kernel goes on acknowledging."""
+    """Stop all its processes in the block, while the kernel still acknowledges packets."""
     with suspended(_processes(server)):
         yield
 

@@ -21,7 +21,7 @@ def make_user(
 
     Args:
         name: lower case.
-        roles: beside the one that everybody has.
+        roles: beside the role of every user.
         password: None for an account without one.
         password_hash: instead of the password's own.
     """

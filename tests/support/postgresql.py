@@ -12,7 +12,7 @@ from tests.support.outages import away, frozen, suspended
 
 
 class MortalPostgreSQL(PostgreSQL):
-    """A server that nobody else uses; it comes back at the same place."""
+    """A server of one test, which restarts at the same address."""
 
     def fresh(self) -> str:
         """Make a migrated database; returns its URL."""

@@ -14,5 +14,5 @@ def add_probe(app: Flask, view: Any, *, rule: str = PROBE, methods: tuple[str, .
 
 
 def cookie_client(app: Flask) -> FlaskClient:
-    """A client that sends the header `Cookie` as it is told; others replace it with their own."""
+    """Return a client that sends a given `Cookie` header; others replace it with their own."""
     return app.test_client(use_cookies=False)

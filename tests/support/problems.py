@@ -1,4 +1,4 @@
-"""What every refusal looks like."""
+"""The form of every refusal."""
 
 from http import HTTPStatus
 from typing import Any

@@ -1,6 +1,6 @@
-"""A small reverse proxy on loopback, as a platform's router is one: it heeds `/readyz`.
+"""A small reverse proxy on loopback, like a platform's router: it obeys `/readyz`.
 
-It tries nothing twice: whatever a server behind it fails to answer, its caller sees as a 502.
+It retries nothing: if the server behind it does not answer, its caller gets 502.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ class Backend:
         with suppress(Empty):
             while True:
                 connection = self._idle.get_nowait()
-                # The server has nothing to say on an idle connection but its end.
+                # On an idle connection the server can only close it.
                 if not select([connection.sock], [], [], 0)[0]:
                     return connection
                 connection.close()
@@ -93,7 +93,7 @@ class Proxy:
         self.backends = [Backend(url) for url in urls]
         self._turn = count()
         self.loses_answers = Event()
-        """While it is set, whoever asks is hung up on after the server has answered."""
+        """While it is set, the client's connection is closed after the server has answered."""
         self._is_closed = Event()
         self._server = _make_server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""A range service of breached passwords on a loopback port, honest or not, as a test says."""
+"""A range service of breached passwords on a loopback port, correct or faulty."""
 
 import hashlib
 import socket
@@ -74,7 +74,7 @@ class RangeServer:
         return "\r\n".join(lines).encode()
 
     def stop(self) -> None:
-        """End, whoever is still connected."""
+        """End, also with open connections."""
         self.is_over.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -119,7 +119,7 @@ class RangeServer:
 
 
 def hang(server: RangeServer, _connection: socket.socket) -> None:
-    """Say nothing until the test ends."""
+    """Send nothing until the test ends."""
     server.is_over.wait()
 
 
@@ -134,7 +134,7 @@ def send(data: bytes) -> Fault:
 
 
 def trickle(data: bytes) -> Fault:
-    """Answer one byte at a time, and never come to an end."""
+    """Answer one byte at a time, without an end."""
 
     def fault(server: RangeServer, connection: socket.socket) -> None:
         rest = iter(data)

@@ -45,14 +45,14 @@ class RedisServer:
             return False
 
     def stop(self) -> None:
-        """End it at once; whoever connects is refused."""
+        """End it at once; new connections are refused."""
         self._process.kill()
         self._process.wait()
 
     def freeze(self) -> None:
-        """Let it answer nobody, while its port goes on accepting connections."""
+        """Stop its answers, while its port still accepts connections."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         self._process.send_signal(signal.SIGCONT)

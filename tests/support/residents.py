@@ -1,4 +1,4 @@
-"""People who remember what they were told, to hold it against what a crash has left."""
+"""Clients that record their answers, to compare them with the state after a crash."""
 
 from collections.abc import Callable
 from random import Random
@@ -21,11 +21,11 @@ from tests.support.traffic import next_address
 
 
 class Interrupted(Exception):
-    """A request was not acknowledged: what it asked for has happened, or it has not."""
+    """A request was not acknowledged: its effect has happened, or it has not."""
 
 
 class Resident:
-    """Somebody who registers once, and then refreshes and changes the password again and again.
+    """A user who registers once, then refreshes and changes the password again and again.
 
     Args:
         app: an application in the test's own process, for links that would come by mail.
@@ -107,7 +107,7 @@ class Resident:
         self.passwords = [new]
 
     def _reset_password(self) -> None:
-        # Every session ends with it, whether or not we come to hear of that.
+        # Every session ends with it, with or without an answer.
         self.refresh_token = ""
         token, new = self._make_link(), self._new_password()
         self._call("auth/password/reset", token=token, new_password=new)
@@ -128,16 +128,16 @@ class Resident:
             return make_token(token_id)
 
     def stored_password(self, matches: Callable[[str, str], bool]) -> str | None:
-        """Which of the passwords the account has; None if neither.
+        """Return the password that the account has; None if neither.
 
         Args:
-            matches: whether a password is the one of a hash.
+            matches: returns True if a password matches a hash.
         """
         with self._app.app_context():
             stored = get_user_by_reference(self.name).password_hash or ""
             return next((each for each in self.passwords if matches(each, stored)), None)
 
     def is_stored(self) -> bool:
-        """Whether the account that was acknowledged is there."""
+        """Return True if the acknowledged account exists."""
         with self._app.app_context():
             return self.user_id is not None and find_user(self.user_id) is not None

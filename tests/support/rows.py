@@ -1,4 +1,4 @@
-"""What the database holds, looked at past the service."""
+"""The rows of the database, read without the service."""
 
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ def change_session(app: Flask, session_id: UUID | str, **columns: Any) -> None:
 
 
 def count_sessions(app: Flask, **columns: Any) -> int:
-    """How many sessions have these values."""
+    """Return the number of sessions with these values."""
     conditions = [getattr(Session, name) == value for name, value in columns.items()]
     with app.app_context():
         return int(read_all(select(func.count(Session.id)).where(*conditions))[0][0])

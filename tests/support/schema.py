@@ -1,4 +1,4 @@
-"""What a database looks like, in a form that can be compared."""
+"""The schema of a database, in a form that can be compared."""
 
 import re
 from collections.abc import Mapping

@@ -27,7 +27,7 @@ SECRET_FIELDS = (
 
 
 class Secrets:
-    """What must not be told, with what was told: of the whole run, and of the test at hand."""
+    """The secrets of the whole run, and of the current test."""
 
     def __init__(self) -> None:
         self.all: set[str] = set()
@@ -47,7 +47,7 @@ class Secrets:
         self.of_test |= found
 
     def note_settings(self, settings: Settings) -> None:
-        """Remember what an application was told."""
+        """Remember the secrets of an application's settings."""
         for secret in (settings.secret_key, *settings.secret_key_fallbacks):
             self.note(secret)
 
@@ -63,7 +63,7 @@ class Secrets:
             self.note(str(dict(headers).get("Authorization", "")).partition(" ")[2])
 
     def found_in(self, text: str, *, of_test: bool = False) -> list[str]:
-        """The secrets that a text tells."""
+        """Return the secrets that a text holds."""
         return [secret for secret in (self.of_test if of_test else self.all) if secret in text]
 
 
@@ -87,7 +87,7 @@ class Eavesdropper(logging.Handler):
 
 
 def eavesdrop() -> Iterator[Eavesdropper]:
-    """Listen for as long as a test takes; then none of its secrets may have been heard."""
+    """Record the log during a test; at its end, none of its secrets may be in it."""
     SECRETS.of_test = set()
     listener = Eavesdropper()
     root = logging.getLogger()
@@ -99,7 +99,7 @@ def eavesdrop() -> Iterator[Eavesdropper]:
 
 
 class NotingClient(FlaskClient):
-    """Flask's own client, which notes what must not be told."""
+    """Flask's own client, which notes secrets."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Send a request."""

@@ -29,7 +29,7 @@ class Client(requests.Session):
     """A session of `requests` that takes paths, and connects to nothing but its server.
 
     Each request has a connection of its own, so that it meets any of the workers, and so that
-    none is left for a stopping server to wait for. A test of kept connections says
+    none is left for a stopping server to wait for. A test of kept connections calls
     `client.headers.pop("Connection")`.
     """
 
@@ -76,8 +76,8 @@ class Server:
     ) -> None:
         self._folder = folder
         self._clients: list[Client] = []
-        # Bound but never listening, it keeps the port from everybody who asks for any, while
-        # gunicorn, which also sets SO_REUSEADDR, can have it.
+        # Bound but never listening, it keeps the port from programs that ask for any free one,
+        # while gunicorn, which also sets SO_REUSEADDR, can have it.
         self._reservation = socket.socket()
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reservation.bind(("127.0.0.1", 0))
@@ -96,7 +96,7 @@ class Server:
             "PUBLIC_URL": settings.public_url,
             "WEB_CONCURRENCY": str(WORKERS),
             # Enough places for all callers of a test to wait for a hash on one worker, and no
-            # stepping back for whatever else keeps the machine busy.
+            # lower priority than other load on the machine.
             "WEB_THREADS": "64",
             "HASH_NICENESS": "0",
             # As in `make_settings`.

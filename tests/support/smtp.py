@@ -1,4 +1,4 @@
-"""Mail servers on a loopback port: one that works, and one that fails wherever a test says."""
+"""Mail servers on a loopback port: one that works, and one that fails at a chosen stage."""
 
 import asyncio
 import binascii
@@ -48,7 +48,7 @@ class MailServer:
     """aiosmtpd, in a thread of its own; `close()` and `open()` keep the port.
 
     Args:
-        users: who may sign in, with what password; if there are any, everybody must.
+        users: names and passwords; if there are any, every client must sign in.
     """
 
     tls: ssl.SSLContext | None = None
@@ -59,13 +59,13 @@ class MailServer:
     """Ways to sign in that are not offered."""
     arrivals: list[Arrival] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
-    """What to say to MAIL, RCPT or DATA instead of yes."""
+    """Answers to MAIL, RCPT or DATA instead of success."""
     hang: Event = field(default_factory=Event)
     """While it is set, no mail is taken, and DATA gets no answer."""
     hold: Event = field(default_factory=Event)
     """While it is set, mail is taken, but DATA gets no answer."""
     asked: Event = field(default_factory=Event)
-    """Set as soon as somebody sends DATA."""
+    """Set as soon as a client sends DATA."""
 
     def __post_init__(self) -> None:
         # Bound but never listening, it keeps the port while the server is closed.
@@ -216,7 +216,7 @@ DRIBBLE_PAUSE_SECS = 0.1
 
 
 class FaultyServer:
-    """Speaks SMTP line by line, and does what a test says at one stage.
+    """An SMTP server, line by line, with a fault at one stage.
 
     Args:
         stage: one of `STAGES`.
@@ -236,7 +236,7 @@ class FaultyServer:
         self._thread.start()
 
     def offer_starttls(self) -> None:
-        """Say that TLS can begin; what comes then is answered as RCPT is."""
+        """Offer STARTTLS; the bytes after it get the answer to RCPT."""
         self._answers["STARTTLS"] = b"220 go on"
         self._answers["EHLO"] = b"250-mail.example\r\n250 STARTTLS"
 
@@ -246,7 +246,7 @@ class FaultyServer:
         self._answers["AUTH"] = b"334 " + binascii.b2a_base64(challenge, newline=False)
 
     def stop(self) -> None:
-        """End, whoever is still connected."""
+        """End, also with open connections."""
         self._is_over.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

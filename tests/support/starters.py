@@ -1,10 +1,10 @@
-"""Loads the service once, then becomes as many `flask` commands as it is told to.
+"""Load the service once, then fork into a number of `flask` commands.
 
 Usage: python -m tests.support.starters COUNT FOLDER ARGUMENT...
 
-The processes are real and share nothing but their code; to load that takes a second each.
-Prints their ids in one line and, when all have ended, their exit statuses in another. What number
-3 writes goes to `3.out` and `3.err` in the folder.
+The processes are real and share only their code, whose loading takes a second. The script prints
+their ids in one line and, when all have ended, their exit statuses in another. The output of number
+3 goes to `3.out` and `3.err` in the folder.
 """
 
 import os

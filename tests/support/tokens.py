@@ -22,7 +22,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(segment: str) -> bytes:
-    """What `encode` encoded."""
+    """Undo `encode`."""
     return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
 
@@ -39,7 +39,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def assemble(header: Mapping[str, Any], claims: Any, signer: Signer) -> str:
-    """A token of whatever it is given; `claims` that are bytes go in as they are."""
+    """Return a token of any header and claims; `claims` that are bytes go in unchanged."""
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     signed = f"{encode(json.dumps(header).encode())}.{encode(payload)}"
     return f"{signed}.{encode(signer(signed.encode()))}"

@@ -13,22 +13,22 @@ from tests.support.clients import PASSWORD
 from tests.support.server import Client
 
 ADDRESSES = count(1)
-"""Numbers of client addresses, so that nobody meets a limit that is meant for one address."""
+"""Numbers of client addresses, so that no client reaches the limit of one address."""
 
 
 def next_address() -> str:
-    """An address that no other request of the test run comes from; the server has to trust us."""
+    """Return an address unused in this test run; the server must trust it as a proxy's header."""
     number = next(ADDRESSES)
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 @dataclass
 class Traffic:
-    """What came of it.
+    """The result of traffic.
 
     Args:
-        answers: how many requests had the answer that they should have.
-        failures: whatever else came: the call, with its answer or exception.
+        answers: the number of requests with the expected answer.
+        failures: each other call, with its answer or exception.
     """
 
     answers: int = 0
@@ -36,11 +36,11 @@ class Traffic:
 
 
 class Visitor:
-    """Somebody with a connection that is kept.
+    """A client with a kept connection.
 
     Args:
         url: picks the server of the next request.
-        traffic: where each answer is counted.
+        traffic: counts each answer.
     """
 
     def __init__(self, url: Callable[[], str], traffic: Traffic) -> None:
@@ -129,4 +129,4 @@ def traffic_to(url: Callable[[], str], *, visitors: int = 4) -> Iterator[Traffic
 
 
 TRUSTING: Mapping[str, str] = {"TRUSTED_PROXIES": "1"}
-"""What a server needs to be told to believe in the visitors' addresses."""
+"""Settings of a server that trusts the visitors' addresses."""

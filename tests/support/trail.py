@@ -43,7 +43,7 @@ def write_events(count: int = 1, *, user: UserRef = ALICE) -> list[UUID]:
 
 
 def event_row(**columns: Any) -> dict[str, Any]:
-    """An event as somebody might forge it."""
+    """Return a forged event."""
     return {
         "id": new_id(),
         "occurred_at": now(),
@@ -108,7 +108,7 @@ def details_of(event_id: UUID) -> Sequence[Any]:
 
 @contextmanager
 def unguarded() -> Iterator[Session]:
-    """A transaction in which the triggers are off, as whoever owns the tables can turn them."""
+    """Open a transaction without the triggers, which an owner of the tables can disable."""
     with transaction() as session:
         if db.engine.dialect.name == "postgresql":
             with _disabled_triggers(session):

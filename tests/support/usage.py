@@ -18,7 +18,7 @@ from tests.support.traffic import next_address
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered.
+    """The answer to a call.
 
     Args:
         began: monotonic seconds at which it was sent.
@@ -47,7 +47,7 @@ def assert_unavailable(response: requests.Response) -> None:
 
 @dataclass
 class Person:
-    """Somebody with an account and a session on a server, and a client for each call."""
+    """A user with a session on a server, and a client for each call."""
 
     client: Client
     name: str = field(default_factory=lambda: f"p{uuid4().hex[:12]}")
@@ -85,7 +85,7 @@ class Person:
 
 
 def newcomer(server: Server) -> Person:
-    """Somebody who has just registered and signed in."""
+    """Return a user who has just registered and signed in."""
     person = Person(server.client())
     assert persistently(person.register).status_code == 201
     assert persistently(person.login).status_code == 200
@@ -139,7 +139,7 @@ class Traffic:
 
 
 def usual_calls(person: Person) -> dict[str, Callable[[], requests.Response]]:
-    """What everybody does: all of it needs the database."""
+    """Return the usual calls of a user: all of them need the database."""
     return {
         "me": person.me,
         "refresh": person.refresh,

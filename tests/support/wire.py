@@ -40,7 +40,7 @@ class Connection:
         self.socket.sendall(data)
 
     def answer(self) -> Answer:
-        """The next answer; those that only say to go on are passed over."""
+        """Return the next answer, without 100 Continue."""
         status_line = self._file.readline().split()
         assert status_line, "the server hung up"
         headers = {}
@@ -53,7 +53,7 @@ class Connection:
         return Answer(int(status_line[1]), headers, body)
 
     def is_closed(self) -> bool:
-        """Whether the server hangs up; waits until it says something."""
+        """Return True if the server closes the connection; wait until it sends or closes."""
         try:
             return self._file.read(1) == b""
         except ConnectionError:

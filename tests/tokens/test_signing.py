@@ -51,7 +51,7 @@ def signed(kind: TokenKind = KIND, **changes: Any) -> str:
 
 
 def signed_by_us(payload: Any, *, header: dict[str, Any] | None = None) -> str:
-    """A token whose signature is good, whatever it says."""
+    """Return a token with a valid signature over any payload."""
     names = {"alg": "HS256", "typ": KIND.header_type} if header is None else header
     parts = [base64url_encode(json.dumps(part).encode()).decode() for part in (names, payload)]
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(

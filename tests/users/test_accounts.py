@@ -71,7 +71,7 @@ def test_a_new_account_is_active_and_has_never_signed_in(
     [
         ({"email": "alice@example.com"}, EmailTakenError),
         ({"email": "other@example.com", "username": "alice"}, UsernameTakenError),
-        # The databases differ in which of the two they tell.
+        # The databases differ in which of the two they report.
         (
             {"email": "alice@example.com", "username": "alice"},
             (EmailTakenError, UsernameTakenError),

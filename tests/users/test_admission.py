@@ -1,4 +1,4 @@
-"""Who may open an account, and with which address."""
+"""The visitors who may register, and their addresses."""
 
 from collections.abc import Callable
 from typing import Any

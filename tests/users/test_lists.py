@@ -42,7 +42,7 @@ def people(context: None) -> list[str]:
 
 @pytest.fixture(params=[2, 1_000], ids=["common", "rare"])
 def few_are_common(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From how many accounts on something is common."""
+    """Set the number of accounts from which a value counts as common."""
     monkeypatch.setattr(sqlite_hints, "COMMON", request.param)
 
 
@@ -62,7 +62,7 @@ MOMENT = datetime(2020, 2, 29, 12, tzinfo=UTC)
 
 
 def import_people(*names: str, created_at: datetime = MOMENT) -> None:
-    """Add accounts of another system, all made at once, whose ids tell nothing of the time."""
+    """Add accounts of another system, all made at once, whose ids do not reveal the time."""
     with transaction():
         add_users_in_bulk(
             [
@@ -131,7 +131,7 @@ def test_pages_from_the_oldest_hold_every_account_once(people: list[str]) -> Non
 
 
 def plan_of(filters: UserFilters, *, after: Position | None = None) -> str:
-    """How SQLite goes about a page of a list."""
+    """Return SQLite's plan for a page of a list."""
     with executed(db.engine) as sent:
         search_users(filters, limit=50, after=after)
     statement, values = sent[-1]

@@ -70,7 +70,7 @@ def test_a_weak_new_password_is_refused_under_its_own_name(app: Flask, alice: Ca
         assert list(assert_problem(response, 422, "validation_failed")["errors"]) == [
             "new_password"
         ]
-    # The policy is told before the current password is judged, so nothing is counted either.
+    # The policy is checked before the current password, so nothing is counted either.
     assert_problem(put(alice, "wrong", "short"), 422, "validation_failed")
     assert audit_trail(app, "session.reauthentication_failed") == []
     assert login(app.test_client(), "alice").status_code == 200

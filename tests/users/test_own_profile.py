@@ -120,7 +120,7 @@ def test_a_request_that_cannot_be_read_is_refused(alice: Caller) -> None:
 
 
 def test_strangers_are_refused(client: FlaskClient, alice: Caller) -> None:
-    """A stranger here is whoever has no good token: the path names nobody."""
+    """A stranger here is a caller without a valid token: the path names no user."""
     for method in ("GET", "PATCH"):
         kwargs = {"json": {"display_name": "A"}} if method == "PATCH" else {}
         anonymous = client.open(ME, method=method, **kwargs)

@@ -43,7 +43,7 @@ RECIPIENTS = {
 
 
 def body_for(purpose: Purpose, token: str, **changes: Any) -> dict[str, Any]:
-    """What a good call sends."""
+    """Return the body of a valid call."""
     secrets = {
         Purpose.VERIFY_EMAIL: {"password": PASSWORD},
         Purpose.RESET_PASSWORD: {"new_password": NEW_PASSWORD},
@@ -55,7 +55,7 @@ def body_for(purpose: Purpose, token: str, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Desk:
-    """Where Alice, who has an account, and Dora, who is invited, ask for links."""
+    """An application in which Alice, who has an account, and Dora, who is invited, get links."""
 
     app: Flask
     mailbox: Mailbox
@@ -64,7 +64,7 @@ class Desk:
 
     @property
     def client(self) -> FlaskClient:
-        """Nobody who is signed in."""
+        """An anonymous client."""
         return self.app.test_client()
 
     def request(self, purpose: Purpose) -> None:
@@ -100,7 +100,7 @@ class Desk:
         return self.client.post(PATHS[purpose], json=body_for(purpose, token, **changes))
 
     def is_good(self, purpose: Purpose, token: str) -> bool:
-        """Whether a link still works; it is spent then."""
+        """Return True if a link still works; this spends it."""
         answer = self.follow(purpose, token)
         if answer.status_code == SUCCESS[purpose]:
             return True

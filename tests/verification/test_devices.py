@@ -1,4 +1,4 @@
-"""A device that the owner has used: known at the next sign-in, wherever strangers guess."""
+"""A device that the owner has used: known at the next sign-in, despite strangers' guesses."""
 
 from collections.abc import Callable
 from datetime import timedelta

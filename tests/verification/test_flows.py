@@ -1,4 +1,4 @@
-"""Verifying, resetting, changing an address, accepting an invitation: each as the contract says."""
+"""Verifying, resetting, changing an address, accepting an invitation: each as in the contract."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -330,7 +330,7 @@ class TestInviting:
 
 
 class Unreliable(Mailbox):
-    """Takes the mail, or not, and says that it did not."""
+    """A mailbox that reports a failure, with or without taking the mail."""
 
     def __init__(self, *, takes: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What holds for every link, whatever it is for."""
+"""Rules for links of every purpose."""
 
 from datetime import timedelta
 

@@ -130,7 +130,7 @@ def test_it_suits_password_managers_and_screen_readers(client: FlaskClient, path
     for field in fields:
         assert field["id"] in labelled
         assert set((field["aria-describedby"] or "").split()) <= set(ids)
-        # A paste that is too long has to be told, not cut.
+        # A paste that is too long has to be reported, not cut.
         assert "maxlength" not in field
     (password,) = [field for field in fields if field["type"] == "password"]
     is_new = path in ("/reset-password", "/accept-invitation", "/first-administrator")
@@ -234,7 +234,7 @@ def test_a_link_whose_fragment_was_escaped_leads_to_its_page(
     token = "aB3-_x89" * 8
     response = client.get(f"{path}%23{token}")
     assert response.status_code == 303
-    # Relative to the page that was asked for, whatever prefix a proxy strips.
+    # Relative to the requested page, with any prefix that a proxy strips.
     assert response.headers["Location"] == f"{path[1:]}#{token}"
     assert response.headers["Cache-Control"] == "no-store"
     assert response.get_data() == b""

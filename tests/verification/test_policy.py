@@ -1,4 +1,4 @@
-"""How long links last, when one counts, and when one makes sense."""
+"""The lifetime of links, and the times at which one is valid and useful."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ class Times:
         (Times(used_at=NOW), False),
         (Times(superseded_at=NOW), False),
         (Times(used_at=NOW, superseded_at=NOW), False),
-        # Whatever the clock does, what is spent stays spent.
+        # A spent link stays spent at any time of the clock.
         (Times(expires_at=NOW + timedelta(days=9), used_at=NOW + timedelta(days=1)), False),
     ],
 )

@@ -19,7 +19,7 @@ CROWD = 20
 
 
 def follow_at_once(desk: Desk, purpose: Purpose, token: str) -> Counter[int]:
-    """Everybody follows one link; how many got which answer."""
+    """Follow one link many times at once; return the number of each answer."""
 
     def follow() -> TestResponse:
         return persistently(lambda: desk.follow(purpose, token))

@@ -1,4 +1,4 @@
-"""What neither the database nor an answer tells: secrets, and who has an account."""
+"""Facts that neither the database nor an answer reveals: secrets, and who has an account."""
 
 import logging
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_nothing_that_is_stored_or_logged_opens_an_account(
 
 
 class Unreachable(Mailbox):
-    """What must not be asked while a request is served: it would refuse, or hang."""
+    """A mail server that a request must not contact: it would refuse, or hang."""
 
     def send(self, mail: OutgoingMail) -> None:
         raise AssertionError("a request has sent a mail itself")
@@ -68,7 +68,7 @@ ADDRESSES = {
 
 @pytest.fixture
 def people(desk: Desk) -> Desk:
-    """Somebody for each of `ADDRESSES`, and no mail server."""
+    """An account for each of `ADDRESSES` but the last, and no mail server."""
     with desk.app.app_context():
         make_user("vera", email_verified=True)
         deactivate(make_user("dan").id, actor=VISITOR, request=RequestInfo())
@@ -126,7 +126,7 @@ def test_registering_reveals_nothing_while_addresses_must_be_verified(
     found = {kind: register(email) for kind, email in ADDRESSES.items()}
     assert all(each == found["unknown"] for each in found.values())
     assert found["unknown"][0] == 202
-    # The owner alone is told.
+    # Only the owner is notified.
     mailbox = open_mailbox(app)
     work(app)
     subjects = {
@@ -137,7 +137,7 @@ def test_registering_reveals_nothing_while_addresses_must_be_verified(
 
 
 def test_no_display_name_adds_anything_to_a_strangers_mail(app: Flask, alice: Caller) -> None:
-    """Whoever opens an account chooses its name, and the mail goes to whomever they name."""
+    """A visitor chooses the account's name, and the recipient of the mail."""
     mailbox = open_mailbox(app)
     work(app)
     plain = mailbox.letters[0]
