@@ -1,16 +1,25 @@
 """Many at once: one link is good once, and one link is live."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
+import time_machine
 from werkzeug.test import TestResponse
 
-from authserve.verification.policy import Purpose
-from tests.support.clients import Caller, login
+from authserve.core.clock import now
+from authserve.database.transactions import transaction
+from authserve.mail.policy import MailKind
+from authserve.outbox.enqueue import enqueue
+from authserve.passwords.hasher import PASSWORD_HASHER
+from authserve.users.credentials import get_credentials
+from authserve.verification.policy import LIFETIMES, Purpose
+from tests.support.clients import Caller, login, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import work
 from tests.support.marks import both_databases
-from tests.support.messages import links, live_links
+from tests.support.messages import change_messages, links, live_links, states
+from tests.support.problems import assert_problem
 from tests.verification.conftest import NEW_EMAIL, PATHS, SUCCESS, Desk, body_for
 
 pytestmark = both_databases
@@ -111,3 +120,37 @@ def test_a_reset_and_a_change_at_once_leave_one_of_their_worlds(desk: Desk) -> N
         purpose for purpose, status in (call for call in all_at_once(calls)) if status in (200, 204)
     )
     assert sum(wins.values()) == 1
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_a_link_that_expires_while_the_password_is_hashed_is_dead(
+    clock: time_machine.Traveller, desk: Desk, purpose: Purpose
+) -> None:
+    token = desk.ask(purpose)
+    clock.shift(LIFETIMES[purpose] - timedelta(seconds=1))
+    hasher = PASSWORD_HASHER.of(desk.app)
+    hasher.on_hashed = lambda _: clock.shift(1)
+    assert_problem(desk.follow(purpose, token), 400, "invalid_or_expired_token")
+    hasher.on_hashed = None
+    assert links(desk.app, purpose=purpose)[-1]["used_at"] is None
+    me = sign_in(desk.client, "alice", user=desk.alice.user).get("/api/v1/users/me").get_json()
+    assert (me["email"], me["email_verified"]) == ("alice@example.com", False)
+    with desk.app.app_context():
+        assert not get_credentials(desk.dora.id).is_activated
+
+
+def test_a_late_older_mail_leaves_the_newer_link_alone(desk: Desk) -> None:
+    """Of two simultaneous requests, which do not see each other, the newer mail leaves first."""
+    with desk.app.app_context(), transaction():
+        older, _ = [
+            enqueue(MailKind.RESET_PASSWORD, {"email": "alice@example.com"}) for _ in range(2)
+        ]
+    change_messages(desk.app, topic="reset_password:alice@example.com")
+    change_messages(desk.app, older, next_attempt_at=now() + timedelta(hours=1))
+    work(desk.app)
+    (letter,) = desk.letters(Purpose.RESET_PASSWORD)
+    change_messages(desk.app, older, next_attempt_at=now())
+    work(desk.app)
+    assert states(desk.app, id=older) == {"dropped": 1}
+    assert desk.letters(Purpose.RESET_PASSWORD) == [letter]
+    assert desk.is_good(Purpose.RESET_PASSWORD, letter.token)
