@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import select
 
 from authserve.core.clock import now
-from authserve.database.transactions import transaction
+from authserve.database.transactions import db, transaction
 from authserve.outbox.delivery import (
     ClaimedMessage,
     claim,
@@ -31,10 +32,11 @@ from authserve.outbox.inspect import (
     purge_finished_messages,
     retry,
 )
+from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import DEAD_RETENTION, HORIZON, LEASE, SENT_RETENTION, MessageState
 from tests.outbox.conftest import KIND
 from tests.support.crowd import all_at_once
-from tests.support.marks import both_databases
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages, messages, states
 
 pytestmark = [both_databases, pytest.mark.usefixtures("context")]
@@ -130,6 +132,17 @@ class TestClaiming:
             require_held(slow)
         with transaction():
             require_held(quick)
+
+    @on_postgresql
+    def test_a_row_that_another_transaction_holds_is_skipped(self) -> None:
+        """SQLite has one writer at a time, so there a claim waits instead."""
+        held, free = owe(), owe()
+        lock = select(OutboxMessage.id).where(OutboxMessage.id == held).with_for_update()
+        with db.engine.connect() as other:
+            other.execute(lock)
+            assert claim_one().id == free
+            assert claim([KIND]) is None
+        assert claim_one().id == held
 
     def test_twenty_at_once_never_hold_one_message_together(self, app: Flask) -> None:
         names = [str(number) for number in range(60)]
