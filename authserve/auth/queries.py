@@ -28,9 +28,9 @@ from sqlalchemy import (
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.crypto import digest
 from authserve.core.errors import SessionRevokedError
-from authserve.database.prepared import PreparedStatement
 from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import (
+    PreparedStatement,
     UTCDateTime,
     execute,
     read_all,

@@ -63,10 +63,11 @@ _SESSION_SETTINGS = {
     "timezone": "UTC",
 }
 
-_LOCAL_SETTINGS = "authserve.local_settings"
+LOCAL_SETTINGS = "authserve.local_settings"
 """Name of the option with the SET statements that precede a transaction's first statement.
 
-Only engines behind a pooler have it.
+Only engines behind a pooler have it, where neither settings nor prepared statements last as long
+as the connection.
 """
 
 
@@ -89,7 +90,7 @@ def _postgresql_options(url: URL) -> dict[str, Any]:
         connect_args["target_session_attrs"] = "read-write"
     if is_pooled(url):
         local = "".join(f"SET LOCAL {name} = '{value}'; " for name, value in settings.items())
-        return {"connect_args": connect_args, "execution_options": {_LOCAL_SETTINGS: local}}
+        return {"connect_args": connect_args, "execution_options": {LOCAL_SETTINGS: local}}
     ours = [f"-c {name}={value}" for name, value in settings.items()]
     connect_args["options"] = " ".join([*ours, operators]).strip()
     return {"connect_args": connect_args}
@@ -122,20 +123,12 @@ def find_statement_limit(options: str) -> float | None:
     return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
 
 
-def has_session_settings(connection: Connection) -> bool:
-    """Return True if settings and prepared statements last as long as the connection.
-
-    Behind a pooler in transaction mode they do not.
-    """
-    return _LOCAL_SETTINGS not in connection.get_execution_options()
-
-
 def send_limits_behind_a_pooler(engine: Engine) -> None:
     """Make `engine` send the timeouts with its statements, unless they last as long as connections.
 
     Without a pooler no statement pays for it.
     """
-    settings: str | None = engine.get_execution_options().get(_LOCAL_SETTINGS)
+    settings: str | None = engine.get_execution_options().get(LOCAL_SETTINGS)
     if settings is not None:
         event.listen(engine, "before_cursor_execute", partial(_with_limits, settings), retval=True)
 

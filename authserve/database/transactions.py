@@ -1,10 +1,12 @@
 """The declarative base, and the two ways to use the database: transactions and AUTOCOMMIT.
 
 `transaction()` is for writes. `reading()` opens an AUTOCOMMIT connection for single statements,
-mostly reads, which so cost one round trip each. No other code opens a connection.
+mostly reads, which so cost one round trip each; the most frequent ones are a `PreparedStatement`.
+No other code opens a connection.
 """
 
-from collections.abc import Callable, Iterator
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -29,13 +31,14 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
-from authserve.database.prepared import PreparedStatement
+from authserve.database.engine import IS_AUTOCOMMIT, LOCAL_SETTINGS, TransactionLostError
+from authserve.database.refusals import is_timeout
 from authserve.database.watchdog import ServerFrozenError
 
 CONVENTION = {
@@ -271,6 +274,113 @@ def reading() -> Iterator[Connection]:
     """Open a connection in AUTOCOMMIT: each statement runs without BEGIN and ROLLBACK."""
     with autocommit_view(db.engine).connect() as connection:
         yield connection
+
+
+_LOST_PLANS = frozenset({"26000", "42P05", "0A000"})
+"""SQLSTATEs: the statement does not exist, it exists already, or a migration changed its columns'
+types."""
+
+
+class PreparedStatement:
+    """A statement that is planned once for each connection; SQLAlchemy does not execute it.
+
+    psycopg2 prepares nothing by itself, so PostgreSQL gets PREPARE at a connection's first use and
+    EXECUTE at each use. SQLAlchemy compiles the statement and converts its values, but its
+    execution takes longer than the database: 300 µs for the token check, of which PostgreSQL takes
+    90 (measured).
+
+    `read_all` and `write_repeatably` run it, in AUTOCOMMIT; it must be safe to repeat.
+
+    Args:
+        statement: a SELECT, or an UPDATE with RETURNING, without lists of values.
+        name: an SQL name that no other statement has.
+    """
+
+    def __init__(self, statement: Any, *, name: str) -> None:
+        self.statement, self.name = statement, name
+        self._forms: dict[str, _Form] = {}
+
+    def run(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the rows; their values have the names of the columns.
+
+        If the statement fails, SQLAlchemy runs it again: it reports errors, replaces lost
+        connections, and needs no plan. After a timeout nothing runs again, since the caller has
+        waited long enough. Behind a pooler nothing is prepared, since the next use may reach
+        another session of the server.
+
+        Raises:
+            DBAPIError: the database is away, or does not execute the statement.
+        """
+        if LOCAL_SETTINGS in connection.get_execution_options():
+            return list(connection.execute(self.statement, parameters))
+        try:
+            return self._run_unreported(connection, parameters)
+        except connection.dialect.loaded_dbapi.Error as error:
+            if is_timeout(error):
+                raise OperationalError(self.name, None, error) from error
+            if getattr(error, "pgcode", None) in _LOST_PLANS:
+                connection.invalidate(error)
+            return list(connection.execute(self.statement, parameters))
+
+    def _run_unreported(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        dialect = connection.dialect
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = _Form(self.statement, self.name, dialect)
+        cursor = connection.connection.cursor()
+        if form.preparation is not None:
+            cursor.connection.autocommit = True
+            if self.name not in connection.info:
+                cursor.execute(form.preparation)
+                connection.info[self.name] = True
+        cursor.execute(form.text, form.bind(parameters))
+        rows = [form.row(values) for values in cursor.fetchall()]
+        cursor.close()
+        return rows
+
+
+class _Form:
+    """A statement's text for one dialect, and the conversions of its values.
+
+    Attributes:
+        preparation: the PREPARE statement; None for SQLite, whose driver keeps statements itself.
+    """
+
+    def __init__(self, statement: Any, name: str, dialect: Dialect) -> None:
+        compiled: SQLCompiler = statement.compile(dialect=dialect)
+        names = compiled.bind_names
+        self._constants = {names[each]: each.value for each in names if not each.required}
+        self._binders = {
+            names[each]: each.type.dialect_impl(dialect).bind_processor(dialect) for each in names
+        }
+        columns = statement.exported_columns
+        self._row_type = namedtuple(f"{name}_row", columns.keys())  # type: ignore[misc]
+        self._readers = [_reader(column.type, dialect) for column in columns]
+        self._order = compiled.positiontup
+        if self._order is not None:
+            self.preparation, self.text = None, str(compiled)
+        else:
+            places = {key: f"${number}" for number, key in enumerate(self._binders, start=1)}
+            text = (str(compiled) % places).replace("%", "%%")
+            self.preparation = f"PREPARE {name} AS {text}"
+            self.text = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in self._binders)})"
+
+    def bind(self, parameters: Mapping[str, Any]) -> Any:
+        given = {**self._constants, **parameters}
+        values = {
+            key: given[key] if convert is None else convert(given[key])
+            for key, convert in self._binders.items()
+        }
+        return values if self._order is None else [values[key] for key in self._order]
+
+    def row(self, values: tuple[Any, ...]) -> Any:
+        pairs = zip(self._readers, values, strict=True)
+        return self._row_type(*(value if read is None else read(value) for read, value in pairs))
+
+
+def _reader(of: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    reader: Callable[[Any], Any] | None = of.dialect_impl(dialect).result_processor(dialect, None)
+    return reader
 
 
 AnyReturning = ReturningUpdate[*tuple[Any, ...]] | ReturningInsert[*tuple[Any, ...]]

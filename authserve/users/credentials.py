@@ -7,8 +7,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from authserve.core.actor import UserRef
-from authserve.database.prepared import PreparedStatement
-from authserve.database.transactions import read_all
+from authserve.database.transactions import PreparedStatement, read_all
 from authserve.users.errors import UserNotFoundError
 from authserve.users.models import User, is_activated
 

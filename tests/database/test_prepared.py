@@ -5,9 +5,8 @@ from flask import Flask
 from sqlalchemy import bindparam, column, func, select, table, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from authserve.database.prepared import PreparedStatement
 from authserve.database.refusals import is_refusal
-from authserve.database.transactions import read_all, reading, transaction
+from authserve.database.transactions import PreparedStatement, read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
 from tests.support.marks import both_databases, on_postgresql
