@@ -209,7 +209,7 @@ def _finish(response: Response) -> Response:
         headers["Cache-Control"] = "no-store"
     if response.status_code == HTTPStatus.NO_CONTENT:
         headers.pop("Content-Type", None)  # There is no content (RFC 9110 §8.3).
-    _log(response, state, environ["REQUEST_METHOD"])
+    _log(response, state, request.method)
     return response
 
 
