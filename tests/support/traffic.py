@@ -60,7 +60,11 @@ class Visitor:
         if url not in self._clients:
             self._clients[url] = Client(url)
             self._clients[url].headers.pop("Connection")
-        response = self._clients[url].request(method, path, headers=headers, **kwargs)
+        client = self._clients[url]
+        response = client.request(method, path, headers=headers, **kwargs)
+        # A machine that is too busy for all hashes asks to come again, and loses nothing.
+        while response.status_code == 503 and response.json()["code"] == "busy":
+            response = client.request(method, path, headers=headers, **kwargs)
         if response.status_code != status:
             raise UnexpectedAnswerError(f"{method} {path}: {response.status_code} {response.text}")
         self._traffic.answers += 1
