@@ -91,8 +91,8 @@ def test_a_mail_requested_by_address_is_exported_for_its_recipient(
     assert shown[0].keys() == {"id", "kind", "email", "requested_at", "sent_at"}
     assert all(mail["sent_at"] for mail in shown)
     # Bob now gets an address for which there was no account.
-    (nobodys,) = messages(app, user_id=None)
-    assert nobodys["state"] == "dropped"
+    (ownerless,) = messages(app, user_id=None)
+    assert ownerless["state"] == "dropped"
     bob.post(f"{USERS}/me/email", json={"new_email": FREE})
     work(app)
     body = {"token": mailbox.to(FREE)[0].token, "password": bob.password}

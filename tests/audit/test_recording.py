@@ -113,7 +113,7 @@ def test_failed_sign_ins(app: Flask, alice: UserRef) -> None:
     deactivate(make_user("charlie").id, actor=VISITOR, request=RequestInfo())
     attempts = {
         "wrong_password": ("alice", "wrong", alice),
-        "unknown_identifier": ("nobody", PASSWORD, None),
+        "unknown_identifier": ("unknown", PASSWORD, None),
         "no_password": ("bob", PASSWORD, ref_of(get_user_by_reference("bob"))),
         "account_disabled": ("charlie", PASSWORD, ref_of(get_user_by_reference("charlie"))),
     }
@@ -250,7 +250,7 @@ def test_users_without_a_name_for_their_origin(app: Flask, alice: UserRef) -> No
 def test_a_stranger_cannot_forge_an_origin(app: Flask, context: None) -> None:
     response = app.test_client().post(
         "/api/v1/auth/login",
-        json={"identifier": "nobody", "password": PASSWORD},
+        json={"identifier": "unknown", "password": PASSWORD},
         headers={
             "X-Forwarded-For": "203.0.113.9",
             "X-Correlation-ID": "not acceptable!",

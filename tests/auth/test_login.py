@@ -106,8 +106,8 @@ def test_unknown_names_and_wrong_passwords_are_answered_alike(app: Flask, alice:
     responses = [
         login(client, "alice", "wrong"),
         login(client, "alice@example.com", "wrong"),
-        login(client, "nobody"),
-        login(client, "nobody@example.com"),
+        login(client, "unknown"),
+        login(client, "unknown@example.com"),
         login(client, "no name at all !"),
         login(client, "@"),
         login(client, "a" * 320),
@@ -146,7 +146,7 @@ def test_the_state_of_an_account_is_revealed_after_the_right_password_alone(make
 def test_a_failure_is_audited_with_its_reason(app: Flask, alice: Caller) -> None:
     client = app.test_client()
     login(client, "alice", "wrong")
-    login(client, "nobody", "wrong")
+    login(client, "unknown", "wrong")
     known, unknown = audit_trail(app, "session.sign_in_failed")
     assert (known["outcome"], known["details"]) == ("failure", {"reason": "wrong_password"})
     assert known["subject_audit_id"] is not None

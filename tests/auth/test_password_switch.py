@@ -103,8 +103,8 @@ def test_a_hundred_wrong_passwords_switch_it_off_and_notify_the_owner_alone(
     assert letters(app, mailbox) == []
     assert audit_trail(app, "user.password_disabled") == []
     known += transcript(app, clock, EMAIL, ["the last guess", PASSWORD, "wrong", PASSWORD])
-    # Nobody has this address, and all the answers are the same.
-    unknown = transcript(app, clock, "nobody@example.com", [*guesses, *["wrong"] * 4])
+    # No account has this address, and all the answers are the same.
+    unknown = transcript(app, clock, "unknown@example.com", [*guesses, *["wrong"] * 4])
     assert known == unknown
     assert [status for status, _ in known].count(401) == MAX_FAILED_SIGN_INS + 3
 
@@ -187,7 +187,7 @@ def test_both_names_count_and_a_known_device_does_not(app: Flask, alice: Caller)
     device = alice.tokens["device_token"]
     for name in (EMAIL, "alice", "Alice "):
         attempt(app, name)
-    for name in (EMAIL, "alice", "nobody", "charlie@example.com"):
+    for name in (EMAIL, "alice", "unknown", "charlie@example.com"):
         attempt(app, name, device_token=device if name in (EMAIL, "alice") else "no token")
     assert failures(app) == 3
 

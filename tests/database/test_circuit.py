@@ -50,7 +50,7 @@ def database_breaker() -> Breaker:
 @contextmanager
 def application(port: int, folder: Path) -> Iterator[Flask]:
     """One whose database is at a port of this machine."""
-    url = f"postgresql+psycopg2://nobody@127.0.0.1:{port}/none?sslmode=disable"
+    url = f"postgresql+psycopg2://unknown@127.0.0.1:{port}/none?sslmode=disable"
     app = create_app(make_settings(url, folder, database_pool_size=CALLERS))
     with app.app_context():
         yield app
@@ -215,7 +215,7 @@ def test_a_server_that_refuses_is_there(
     if wrong == "connection limit":
         url = url.set(username=stranger)
     else:
-        url = url.set(**{wrong: "nobody_made_this"})  # type: ignore[arg-type]
+        url = url.set(**{wrong: "no_such_value"})  # type: ignore[arg-type]
     app = create_app(make_settings(url.render_as_string(hide_password=False), tmp_path))
     with app.app_context():
         for _ in range(BREAKER_FAILURES + 1):

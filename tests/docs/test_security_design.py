@@ -24,7 +24,7 @@ PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
 
 CALL = re.compile(r"(GET|POST|PUT|PATCH|DELETE) `(/[^`]+)`")
 
-NOBODY = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
+UNKNOWN_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 
 
 def section(title: str) -> str:
@@ -65,7 +65,9 @@ def test_it_has_every_call_once(app: Flask) -> None:
 def answer(caller: Caller, call: tuple[str, str], *, is_anonymous: bool = False) -> tuple[int, str]:
     """Status and code of a call without a body, about a user that does not exist."""
     method, path = call
-    url = API_PREFIX.rstrip("/") + re.sub(r"\{\w+_id\}", NOBODY, path).replace("{name}", "nobody")
+    url = API_PREFIX.rstrip("/") + re.sub(r"\{\w+_id\}", UNKNOWN_ID, path).replace(
+        "{name}", "unknown"
+    )
     send = caller.client.open if is_anonymous else lambda url, method: caller.call(method, url)
     response = send(url, method=method)
     return response.status_code, (response.get_json(silent=True) or {}).get("code", "")

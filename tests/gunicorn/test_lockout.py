@@ -160,7 +160,7 @@ def test_an_owner_finds_a_place_at_the_hasher_while_strangers_fill_it(
     hasher check the places kept for owners, where time plays no part.
     """
     answers: list[requests.Response] = []
-    with guessing(proxied_site, 24, "nobody{}".format, at_least=200) as heard:
+    with guessing(proxied_site, 24, "unknown{}".format, at_least=200) as heard:
         while told(answers)[200, None] < 24:
             answers += live(proxied_site, owner, "192.0.2.2")
     assert set(told(answers)) <= {(200, None), (503, "busy")}
@@ -171,7 +171,7 @@ def test_one_address_that_tries_many_accounts_gets_ten_answers(
     proxied_site: Site, owner: Caller
 ) -> None:
     client, ip = proxied_site.server.client(), stranger()
-    calls = [lambda n=n: persistently(lambda: guess(client, f"somebody{n}", ip)) for n in range(30)]
+    calls = [lambda n=n: persistently(lambda: guess(client, f"other{n}", ip)) for n in range(30)]
     answers = all_at_once(calls)
     assert told(answers) == {(401, "invalid_credentials"): 10, (429, "too_many_attempts"): 20}
     sign_in = {"identifier": "owner", "password": PASSWORD}

@@ -24,7 +24,7 @@ print("\\n" + json.dumps([name for name, module in sys.modules.items() if module
 FOR_COMMANDS = {"authserve.commands", "alembic", "flask_migrate", "mako"}
 FOR_METRICS = {"authserve.metrics", "prometheus_client"}
 FOR_REDIS = {"redis"}
-FOR_NOBODY = {"honcho", "requests", "urllib3", "zxcvbn"}
+UNUSED = {"honcho", "requests", "urllib3", "zxcvbn"}
 
 FOR_REQUESTS = {"bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
 """Some that a worker must not have to load at its first request, each worker by itself."""
@@ -46,7 +46,7 @@ def load(folder: Path, **environ: str) -> set[str]:
 
 def test_what_is_off_by_default_is_not_loaded(tmp_path: Path) -> None:
     loaded = load(tmp_path)
-    assert loaded & (FOR_COMMANDS | FOR_METRICS | FOR_REDIS | FOR_NOBODY) == set()
+    assert loaded & (FOR_COMMANDS | FOR_METRICS | FOR_REDIS | UNUSED) == set()
     assert [name for name in loaded if name.endswith(".cli") and name.startswith("authserve")] == []
     assert loaded >= FOR_REQUESTS
 

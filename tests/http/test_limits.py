@@ -205,7 +205,7 @@ def test_a_device_of_another_account_is_not_known(cast: Cast) -> None:
     use_up(cast.app, policy.SIGN_IN, leaving=0)
     own = {"device_token": cast.alice.tokens["device_token"]}
     other = {"device_token": cast.admin.tokens["device_token"]}
-    unknown = {"identifier": "nobody", "password": PASSWORD}
+    unknown = {"identifier": "unknown", "password": PASSWORD}
     refused = ((body, other), (unknown, own), ({**body, "identifier": "admin"}, own))
     for called, token in refused:
         answer = cast.app.test_client().post(LOGIN, json=called | token)
@@ -297,7 +297,7 @@ def test_by_email_known_and_unknown_addresses_are_answered_alike(
 
     for path, refused in ((FORGOT, 2), (RESEND, 6)):
         known = answers(path, "alice@example.com", "192.0.2.1")
-        assert known == answers(path, "nobody@example.com", "192.0.2.2")
+        assert known == answers(path, "unknown@example.com", "192.0.2.2")
         assert [status for status, _ in known] == [202] * (7 - refused) + [429] * refused
 
 
@@ -357,13 +357,13 @@ def test_a_missing_address_is_not_counted(app: Flask) -> None:
 
 
 def test_calls_that_cannot_be_read_are_not_counted(app: Flask) -> None:
-    response = app.test_client().post(FORGOT, json={"email": "nobody"})
+    response = app.test_client().post(FORGOT, json={"email": "unknown"})
     assert (response.status_code, rate_limit(response)) == (422, ())
     assert rate_limit(forgot(app, "a@example.com", ip="127.0.0.1")) == (20, 19, 60)
 
 
 def test_the_answer_describes_the_tightest_limit(clock: Clock, app: Flask) -> None:
-    body = {"identifier": "nobody", "password": WRONG}
+    body = {"identifier": "unknown", "password": WRONG}
 
     def ask() -> tuple[int, ...]:
         return rate_limit(app.test_client().post(LOGIN, json=body))
@@ -384,7 +384,7 @@ def test_turned_off_nothing_is_counted_but_failures(make_app: Callable[..., Flas
     app = make_app(ratelimit_enabled=False)
     assert [forgot(app, "a@example.com").status_code for _ in range(7)] == [202] * 7
     assert rate_limit(forgot(app, "a@example.com")) == ()
-    body = {"identifier": "nobody", "password": WRONG}
+    body = {"identifier": "unknown", "password": WRONG}
     statuses = [app.test_client().post("/api/v1/auth/login", json=body) for _ in range(6)]
     assert [response.status_code for response in statuses] == [401] * 5 + [429]
     assert all(key.startswith("failures:") for key in counted_keys(app))
@@ -432,8 +432,8 @@ def test_without_their_counters_limits_refuse_no_caller_and_the_throttle_every_c
 def test_a_database_that_keeps_a_call_waiting_ends_it(app: Flask, alice: Caller) -> None:
     with app.app_context():
         engine = db.engine
-    with engine.begin() as somebody_else:
-        somebody_else.execute(text("LOCK TABLE rate_counters"))
+    with engine.begin() as other:
+        other.execute(text("LOCK TABLE rate_counters"))
         response = alice.patch("/api/v1/users/me", json={"display_name": "Alice"})
     assert_problem(response, 503, "service_unavailable")
 
@@ -443,7 +443,7 @@ def test_guessing_is_throttled_as_ever_without_redis(
 ) -> None:
     redis_server.stop()
     app = make_app(ratelimit_enabled=True, ratelimit_storage_url=redis_server.url)
-    body = {"identifier": "nobody", "password": WRONG}
+    body = {"identifier": "unknown", "password": WRONG}
     answers = [app.test_client().post("/api/v1/auth/login", json=body) for _ in range(7)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert_problem(answers[-1], 429, "too_many_attempts")

@@ -274,7 +274,7 @@ def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[...,
             ordered = rotate(RotationCause.ORDER, request=RequestInfo()).kid
             caller.start()
             if session.get_bind().dialect.name == "postgresql":
-                wait_until_somebody_waits_for_a_lock()
+                wait_until_a_connection_waits_for_a_lock()
         caller.join(DEADLINE_SECS)
     assert states(urgent) == [
         (kept[0], KeyState.ACTIVE),
@@ -283,7 +283,7 @@ def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[...,
     ]
 
 
-def wait_until_somebody_waits_for_a_lock() -> None:
+def wait_until_a_connection_waits_for_a_lock() -> None:
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -143,7 +143,7 @@ def test_sign_ins_are_counted_by_outcome(client: FlaskClient, read: Read) -> Non
     login(client, "alice")
     login(client, "alice", "wrong horse battery staple")
     for _ in range(2):
-        login(client, "nobody")
+        login(client, "unknown")
     assert outcomes(read, SIGN_INS_TOTAL) == {
         "success": 1,
         "wrong_password": 1,
@@ -191,7 +191,7 @@ def test_what_the_limits_refuse_is_counted(
 ) -> None:
     client = make_app(metrics_token=METRICS_TOKEN, ratelimit_enabled=True).test_client()
     attempts = range(SIGN_IN.amount + 2)
-    statuses = [login(client, f"nobody{number}").status_code for number in attempts]
+    statuses = [login(client, f"unknown{number}").status_code for number in attempts]
     assert set(statuses) == {401, 429}
     found = scrape(client)
     for code, outcome in (("rate_limited", "limited"), ("too_many_attempts", "throttled")):
@@ -272,7 +272,7 @@ def test_what_is_rolled_back_is_not_counted(app: Flask, alice: Caller, read: Rea
 def test_the_time_of_every_password_is_taken(client: FlaskClient, read: Read) -> None:
     register(client, "alice")
     login(client, "alice")
-    login(client, "nobody")
+    login(client, "unknown")
     found = read()
     assert found.value("authserve_password_hash_duration_seconds_count") == 3
     assert 0 < found.value("authserve_password_hash_duration_seconds_sum") < time.perf_counter()

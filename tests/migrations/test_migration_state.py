@@ -91,7 +91,7 @@ def test_no_revision_is_no_newer_one() -> None:
 def test_a_database_that_is_away_is_reported_in_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = "postgresql+psycopg2://somebody:a-password@127.0.0.1:1/nothing"
+    url = "postgresql+psycopg2://user:a-password@127.0.0.1:1/nothing"
     with create_app(make_settings(url, tmp_path)).app_context(), pytest.raises(SystemExit) as ended:
         upgrade()
     assert ended.value.code == 1

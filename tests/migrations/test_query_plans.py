@@ -50,7 +50,7 @@ FILL = (
 )
 
 MIDDLE = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=ROWS // 2)
-SOMEBODY = (MIDDLE, UUID(int=ROWS // 2))
+CURSOR = (MIDDLE, UUID(int=ROWS // 2))
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def test_a_page_of_the_list_begins_where_the_last_one_ended(
 ) -> None:
     filters = UserFilters(is_active=is_active)
     for list_page in (
-        lambda: page_of_users(filters, limit=50, after=SOMEBODY),
-        lambda: search_users(filters, limit=50, after=SOMEBODY),
+        lambda: page_of_users(filters, limit=50, after=CURSOR),
+        lambda: search_users(filters, limit=50, after=CURSOR),
     ):
         plan = explain(list_page)
         (scan,) = plan.scans("users")

@@ -29,7 +29,7 @@ def test_it_lists_messages_newest_first(
     with app.app_context():
         claimed = claim([KIND])
         assert claimed is not None
-        mark_dropped(claimed, "nobody has this address")
+        mark_dropped(claimed, "no account has this address")
         with transaction():
             newer = enqueue(KIND, {}, topic="t")
     header, *lines = read_table(runner.invoke(args=["outbox", "list"]).stdout)
@@ -38,7 +38,7 @@ def test_it_lists_messages_newest_first(
         [str(newer), "pending", KIND, "0"],
         [str(message_id), "dropped", KIND, "1"],
     ]
-    assert [line[5] for line in lines] == ["-", "nobody has this address"]
+    assert [line[5] for line in lines] == ["-", "no account has this address"]
     assert all(line[4].endswith("Z") for line in lines)
 
 

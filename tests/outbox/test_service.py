@@ -217,9 +217,9 @@ class TestFinishing:
 
     def test_it_remembers_why(self, app: Flask, clock: time_machine.Traveller) -> None:
         owe()
-        mark_dropped(claim_one(), "nobody has this address")
+        mark_dropped(claim_one(), "no account has this address")
         (row,) = messages(app)
-        assert (row["state"], row["last_error"]) == ("dropped", "nobody has this address")
+        assert (row["state"], row["last_error"]) == ("dropped", "no account has this address")
         assert row["finished_at"] == now()
 
 

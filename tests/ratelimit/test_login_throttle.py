@@ -83,7 +83,9 @@ def test_unknown_identifiers_are_counted_and_answered_alike(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
     answers = {}
-    for number, name in enumerate(("alice", "nobody", "nobody@example.com", "no name!", "a" * 320)):
+    for number, name in enumerate(
+        ("alice", "unknown", "unknown@example.com", "no name!", "a" * 320)
+    ):
         responses = [attempt(app, name, ip=f"192.0.2.{number}") for _ in range(7)]
         answers[name] = [
             (
@@ -123,7 +125,7 @@ def test_a_sign_in_leaves_no_trace_in_counters_that_strangers_share(
 ) -> None:
     """Otherwise a stranger's fifth failure would reveal a sign-in of the owner."""
     told = {}
-    for name, owner_signs_in in (("alice", True), ("alice@example.com", False), ("nobody", False)):
+    for name, owner_signs_in in (("alice", True), ("alice@example.com", False), ("unknown", False)):
         statuses(app, 4, name, ip=ELSEWHERE)
         clock.shift(60)
         if owner_signs_in:
@@ -137,7 +139,7 @@ def test_a_sign_in_leaves_no_trace_in_counters_that_strangers_share(
 def test_an_address_is_blocked_after_guesses_at_any_accounts(
     clock: Clock, app: Flask, alice: Caller
 ) -> None:
-    names = [f"nobody{number}" for number in range(10)]
+    names = [f"unknown{number}" for number in range(10)]
     assert [attempt(app, name).status_code for name in names] == [401] * 10
     response = attempt(app, "alice", PASSWORD)
     assert_problem(response, 429, "too_many_attempts")
@@ -151,7 +153,7 @@ def test_an_address_is_blocked_after_guesses_at_any_accounts(
 def test_the_addresses_of_one_ipv6_network_are_one(app: Flask, alice: Caller) -> None:
     for number in range(10):
         ip = f"2001:db8:0:7::{number:x}"
-        assert attempt(app, f"nobody{number}", ip=ip).status_code == 401
+        assert attempt(app, f"unknown{number}", ip=ip).status_code == 401
     assert attempt(app, "alice", PASSWORD, ip="2001:db8:0:7:ffff::1").status_code == 429
     assert attempt(app, "alice", PASSWORD, ip="2001:db8:0:8::1").status_code == 200
 
@@ -200,8 +202,8 @@ def test_a_wrong_password_behind_a_token_counts_at_the_sign_in(
         assert_problem(wrong, 403, "wrong_password")
     assert statuses(app, 2, "alice@example.com", ip=ELSEWHERE) == [401, 429]
     # The address's own ten count both.
-    assert statuses(app, 5, "nobody") == [401] * 5
-    assert statuses(app, 2, "somebody") == [401, 429]
+    assert statuses(app, 5, "unknown") == [401] * 5
+    assert statuses(app, 2, "stranger") == [401, 429]
 
 
 @on_sqlite
@@ -295,7 +297,7 @@ def test_a_known_network_has_a_counter_of_its_own(clock: Clock, app: Flask, alic
     assert attempt(app, "alice", password, ip=HOME).status_code == 429
     # Those of strangers, by name and by address, have counted none of these.
     assert statuses(app, 5, "alice", ip=ELSEWHERE) == [401] * 5
-    assert statuses(app, 10, "nobody", ip=HOME) == [401] * 5 + [429] * 5
+    assert statuses(app, 10, "unknown", ip=HOME) == [401] * 5 + [429] * 5
     clock.shift(30)
     assert attempt(app, "alice", password, ip=HOME).status_code == 200
     # A sign-in does not clear it: others in that network would see it.
@@ -368,7 +370,7 @@ def test_without_its_counters_every_try_is_refused(app: Flask, alice: Caller) ->
     for response in (
         attempt(app, "alice", PASSWORD),
         attempt(app, "alice", "wrong"),
-        attempt(app, "nobody", "wrong"),
+        attempt(app, "unknown", "wrong"),
         alice.post(REAUTHENTICATE, json={"password": PASSWORD}),
         alice.put("/api/v1/users/me/password", json=new),
     ):

@@ -176,7 +176,7 @@ def test_a_success_beside_a_block_of_its_address_is_refused_too(clock: Clock, ap
     own, (address,) = identifier_key("alice"), address_key("192.0.2.1")
     fail(own)
     for number in range(10):
-        fail(identifier_key(f"nobody{number}"), address)
+        fail(identifier_key(f"unknown{number}"), address)
     before = counters(app)
     with pytest.raises(TooManyAttemptsError):
         record_success([own, address])

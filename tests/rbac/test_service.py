@@ -121,11 +121,11 @@ def test_an_account_that_is_gone_is_refused(context: None) -> None:
 
 
 def test_the_roles_of_many_are_read_together(alice: UserRef, only_admin: UserRef) -> None:
-    nobody = new_id()
-    assert roles_of_many([alice.id, only_admin.id, nobody]) == {
+    missing = new_id()
+    assert roles_of_many([alice.id, only_admin.id, missing]) == {
         alice.id: ("user",),
         only_admin.id: ("admin", "user"),
-        nobody: (),
+        missing: (),
     }
     assert [row.user_id for row in read_all(holders_of("admin"))] == [only_admin.id]
 

@@ -108,7 +108,7 @@ def test_revoke_takes_several_users(
 
 
 def test_an_unknown_user_is_reported_in_one_line(runner: FlaskCliRunner) -> None:
-    for reference in ("nobody", "nobody@example.com", "no such name!", "", "0" * 32):
+    for reference in ("unknown", "unknown@example.com", "no such name!", "", "0" * 32):
         result = run(runner, "revoke", "--user", reference, "--yes")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "Error: There is no such user.\n"

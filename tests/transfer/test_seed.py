@@ -194,7 +194,7 @@ def test_it_reports_the_faults_of_all_rows_by_line_and_writes_none(
         {"email": "bad", "username": "b"},
         {"email": "weak@example.com", "password": "short"},
         {"email": "king@example.com", "roles": ["king", "user", "queen"]},
-        {"username": "nobody"},
+        {"username": "unknown"},
     )
     assert_refused(
         result,

@@ -109,7 +109,7 @@ def test_a_username_of_32_hex_digits_names_its_holder_alone(alice: UserRef) -> N
 
 
 def test_owners_of_many_identifiers_are_found_together(alice: UserRef, bob: UserRef) -> None:
-    many = [f"nobody{number}" for number in range(1_200)]
+    many = [f"unknown{number}" for number in range(1_200)]
     found = find_ids_by_identifier([*many, "alice", "bob@example.com"])
     assert found == {"alice": alice.id, "bob@example.com": bob.id}
 

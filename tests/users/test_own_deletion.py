@@ -44,7 +44,7 @@ def test_the_account_its_sessions_and_its_roles_are_gone(
     assert charlie.get(PATH).status_code == 200
 
 
-def test_a_second_call_is_nobodys(alice: Caller) -> None:
+def test_a_second_deletion_is_refused(alice: Caller) -> None:
     assert alice.delete(PATH).status_code == 204
     assert_problem(alice.delete(PATH), 401, "session_revoked")
 

@@ -54,7 +54,7 @@ def test_it_finds_by_each_of_three_texts_in_their_order() -> None:
     assert found("ANN") == ["ann@example.com", "bob@example.com", "carol@example.com"]
     assert found("anna") == ["bob@example.com"]
     assert found("ann@") == ["ann@example.com"]
-    assert found("nobody") == []
+    assert found("unknown") == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])

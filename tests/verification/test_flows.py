@@ -103,7 +103,7 @@ class TestAsking:
 
     def test_nothing_goes_to_an_address_without_an_account(self, desk: Desk) -> None:
         for call in ("email/verify/resend", "password/forgot"):
-            desk.client.post(f"/api/v1/auth/{call}", json={"email": "nobody@example.com"})
+            desk.client.post(f"/api/v1/auth/{call}", json={"email": "unknown@example.com"})
         work(desk.app)
         assert desk.mailbox.letters == []
         dropped = messages(desk.app, last_error="no account has this address")

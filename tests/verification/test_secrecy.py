@@ -62,7 +62,7 @@ ADDRESSES = {
     "verified": "vera@example.com",
     "deactivated": "dan@example.com",
     "without a password": "dora@example.com",
-    "unknown": "nobody@example.com",
+    "unknown": "unknown@example.com",
 }
 
 
@@ -108,8 +108,8 @@ def test_asking_for_another_address_reveals_nothing_about_it(people: Desk) -> No
 
     ask("warm@example.com")
     found = {email: observed(people.app, lambda e=email: ask(e)) for email in ADDRESSES.values()}
-    assert all(each == found["nobody@example.com"] for each in found.values())
-    assert found["nobody@example.com"][0][0] == 202
+    assert all(each == found["unknown@example.com"] for each in found.values())
+    assert found["unknown@example.com"][0][0] == 202
 
 
 def test_registering_reveals_nothing_while_addresses_must_be_verified(
