@@ -14,7 +14,7 @@ from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
 from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
-from authserve.database.engine import engine_options, send_limits_behind_a_pooler
+from authserve.database.engine import add_postgresql_listeners, engine_options
 from authserve.database.transactions import db
 from authserve.features import add_features
 from authserve.health.drain import DRAIN, Drain
@@ -162,7 +162,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     breached_passwords = BreachedPasswords(RangeService(url) if url else None)
     BREACHED_PASSWORDS.fill(app, breached_passwords)
     with app.app_context():
-        send_limits_behind_a_pooler(db.engine)
+        add_postgresql_listeners(db.engine)
         BREAKERS.fill(
             app,
             (

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
@@ -123,11 +123,14 @@ def find_statement_limit(options: str) -> float | None:
     return int(number) * _UNIT_SECS[unit] + WATCHDOG_DELAY_SECS if int(number) else None
 
 
-def send_limits_behind_a_pooler(engine: Engine) -> None:
-    """Make `engine` send the timeouts with its statements, unless they last as long as connections.
+def add_postgresql_listeners(engine: Engine) -> None:
+    """Make `engine` refuse to commit what failed, and behind a pooler send timeouts itself.
 
-    Without a pooler no statement pays for it.
+    SQLite needs neither, and without a pooler no statement runs through a listener.
     """
+    if engine.dialect.name != "postgresql":
+        return
+    event.listen(engine, "commit", _refuse_to_commit_what_failed)
     settings: str | None = engine.get_execution_options().get(LOCAL_SETTINGS)
     if settings is not None:
         event.listen(engine, "before_cursor_execute", partial(_with_limits, settings), retval=True)
@@ -257,16 +260,12 @@ class TransactionLostError(RuntimeError):
     """
 
 
-@event.listens_for(Engine, "commit")
 def _refuse_to_commit_what_failed(connection: Connection) -> None:
     """Refuse to commit a failed transaction: PostgreSQL would roll it back and report no error.
 
     Raises:
         TransactionLostError: a statement failed, and its error was swallowed.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    psycopg2: Any = connection.dialect.loaded_dbapi
     driver: Any = connection.connection.dbapi_connection
-    if driver.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+    if driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
         raise TransactionLostError
