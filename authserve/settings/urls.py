@@ -9,21 +9,26 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError
-from marshmallow.validate import URL as URLSyntax
 
 from authserve.settings.parsers import parse_text
 
 _MAX_PORT = 65_535
 
-_check_http_url = URLSyntax(
-    schemes={"http", "https"},
-    require_tld=False,
-    error="must be a URL that begins with https:// or http:// and a host name",
+_LETTER = r"[^\x00-/:-@\[-`{-\xa0]"
+"""A letter or digit, or any character outside ASCII: a host name may be written in Unicode."""
+
+_LABEL = rf"{_LETTER}(?:(?:{_LETTER}|-){{0,61}}{_LETTER})?"
+_HTTP_URL = re.compile(
+    r"(?i:https?)://(?:[^\s/?#@]*@)?"
+    rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[A-Fa-f0-9]*:[A-Fa-f0-9:]+\])(?::[0-9]+)?"
+    r"(?:/?|[/?#]\S+)"
 )
+"""A pattern of our own, because that of `marshmallow.validate.URL` takes 50 ms to compile."""
 
 
 def _split_http_url(raw: str) -> SplitResult:
-    _check_http_url(parse_text(raw))
+    if not _HTTP_URL.fullmatch(parse_text(raw)):
+        raise ValidationError("must be a URL that begins with https:// or http:// and a host name")
     parts = _split_url(raw)
     if parts.username is not None or parts.password is not None:
         raise ValidationError("must not hold a user or password")
