@@ -1,0 +1,178 @@
+"""Every index serves a statement that the service sends, on both databases.
+
+`test_query_plans.py` and its namesakes test how good the plans of the lists and checks are.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, text
+
+from authserve.audit.read import EventFilters, find_events, find_own_events
+from authserve.audit.retention import prune_events
+from authserve.auth.seen_devices import follow_device, purge_forgotten_devices
+from authserve.core.actor import RequestInfo, UserRef
+from authserve.core.clock import now
+from authserve.core.events import AuditAction
+from authserve.database.transactions import Base, db, read_all, transaction
+from authserve.outbox.delivery import claim, is_newest_of_topic
+from authserve.outbox.enqueue import enqueue
+from authserve.outbox.inspect import count_finished_messages, find_messages_to
+from authserve.ratelimit.throttle import purge_dead_counters
+from authserve.rbac.assignment import holders_of
+from authserve.sessions.listing import find_all_sessions
+from authserve.users.credentials import get_credentials
+from authserve.users.lists import UserFilters, search_users
+from authserve.users.models import ReleasedUsername, User
+from authserve.users.released_usernames import (
+    find_held_usernames,
+    purge_released_usernames,
+    require_may_rename,
+)
+from authserve.users.search import find_by_beginning
+from authserve.verification.models import OneTimeToken
+from authserve.verification.policy import Purpose
+from authserve.verification.requests import request_by_address
+from authserve.verification.tokens import find_links_of, purge_dead_tokens
+from tests.factories import make_session, make_user
+from tests.support.databases import executed
+from tests.support.marks import both_databases
+
+UNUSED = {
+    # For statements of the release before; a later migration drops them.
+    "ix_users_name_key",
+    "ix_users_is_active_id",
+    # The purge of sessions reads the whole table, since `idle_expires_at` has no index.
+    "ix_sessions_expires_at",
+    "ix_sessions_revoked_at",
+}
+"""Indexes that serve no statement of this release."""
+
+UNUSED_ON_SQLITE = {"ix_outbox_messages_due"}
+"""SQLite uses a partial index only if the statement has its condition without parameters."""
+
+ROWS = 1_000
+
+
+def fill() -> None:
+    """Write users, each with a link, a message and a former name; let PostgreSQL count them."""
+    ids, moment = [UUID(int=number) for number in range(1, ROWS + 1)], now()
+    emails = {each: f"user{each.int}@example.com" for each in ids}
+    with transaction() as session:
+        times = {"created_at": moment, "updated_at": moment}
+        users = [{"id": i, "audit_id": i, "email": emails[i], **times} for i in ids]
+        session.execute(insert(User), users)
+        link = {"purpose": Purpose.VERIFY_EMAIL, "requested_at": moment, "expires_at": moment}
+        links = [{"id": i, "user_id": i, "email": emails[i], **link} for i in ids]
+        session.execute(insert(OneTimeToken), links)
+        names = [{"digest": i.bytes, "user_id": i, "released_at": moment} for i in ids]
+        session.execute(insert(ReleasedUsername), names)
+        for each in ids:
+            enqueue("letter", {}, topic=emails[each], user_id=each)
+        if db.engine.dialect.name == "postgresql":
+            session.execute(text("ANALYZE"))
+
+
+def follow_new_device(user: UserRef) -> None:
+    """Sign in from a second device."""
+    other = RequestInfo(ip="203.0.113.1", user_agent="other/1.0")
+    with transaction():
+        follow_device(get_credentials(user.id), is_known_device=False, request=other, now=now())
+
+
+def list_users(**filters: Any) -> Callable[[UserRef], object]:
+    """Return a use case that lists users."""
+    return lambda _: search_users(UserFilters(**filters), limit=50)
+
+
+def list_events(**filters: Any) -> Callable[[UserRef], object]:
+    """Return a use case that lists events."""
+    return lambda _: find_events(EventFilters(**filters), limit=50)
+
+
+def deliver_newest_of_topic(_: UserRef) -> None:
+    """Claim a message, and look for a newer one of its topic."""
+    message = claim(["letter"])
+    assert message is not None
+    assert is_newest_of_topic(message)
+
+
+LONG_AGO = now() - timedelta(days=3_650)
+
+USES: dict[str, Callable[[UserRef], object]] = {
+    "ix_audit_batches_pruned_at_newest_at": lambda _: list(prune_events()),
+    "ix_audit_events_action_id": list_events(action=AuditAction.USER_DELETED),
+    "ix_audit_events_actor_audit_id_id": lambda user: find_own_events(user, limit=50),
+    "ix_audit_events_correlation_id_id": list_events(correlation_id="x"),
+    "ix_audit_events_occurred_at": list_events(before=LONG_AGO),
+    "ix_audit_events_subject_audit_id_id": lambda user: find_own_events(user, limit=50),
+    "ix_one_time_tokens_email": lambda _: request_by_address(Purpose.VERIFY_EMAIL, "a@b.example"),
+    "ix_one_time_tokens_expires_at": lambda _: list(purge_dead_tokens()),
+    "ix_one_time_tokens_user_id": lambda user: find_links_of(user.id, limit=50),
+    "ix_outbox_messages_due": lambda _: claim(["letter"]),
+    "ix_outbox_messages_state_created_at": lambda _: count_finished_messages(since=now()),
+    "ix_outbox_messages_topic_id": deliver_newest_of_topic,
+    "ix_outbox_messages_user_id_id": lambda user: find_messages_to(user.id, limit=50),
+    "ix_rate_counters_expires_at": lambda _: list(purge_dead_counters()),
+    "ix_released_usernames_digest": lambda _: find_held_usernames({"x": None}),
+    "ix_released_usernames_released_at": lambda _: list(purge_released_usernames()),
+    "ix_released_usernames_user_id": lambda user: require_may_rename(user.id),
+    "ix_seen_devices_last_seen_at": lambda _: list(purge_forgotten_devices()),
+    "ix_seen_devices_user_id": follow_new_device,
+    "ix_sessions_user_id_created_at": lambda user: find_all_sessions(user.id, limit=50),
+    "ix_user_roles_role_name_user_id": lambda _: read_all(holders_of("admin")),
+    "ix_users_created_at_id": list_users(),
+    "ix_users_email_domain": list_users(domain="nowhere.example"),
+    "ix_users_is_active_created_at_id": list_users(is_active=False),
+    "ix_users_mfa_enabled_created_at_id": list_users(mfa_enabled=True),
+    "ix_users_name_key_id": lambda _: find_by_beginning("x", UserFilters(), limit=50),
+    "ix_users_updated_at_id": list_users(updated_after=now()),
+}
+"""For each index a use case with a statement that the index serves."""
+
+
+def test_every_index_has_a_use() -> None:
+    """A unique index is a promise too, and needs no other use."""
+    indexes = {
+        str(index.name)
+        for table in Base.metadata.tables.values()
+        for index in table.indexes
+        if not index.unique
+    }
+    assert indexes == USES.keys() | UNUSED
+
+
+@both_databases
+def test_every_index_serves_its_use(context: None, subtests: pytest.Subtests) -> None:
+    fill()
+    user = make_user("alice")
+    make_session(user)
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    for name, use in USES.items():
+        with subtests.test(name):
+            with executed(db.engine) as sent:
+                use(user)
+            plans = [plan_of(sql, values) for sql, values in sent if is_planned(sql)]
+            is_used = any(re.search(rf"\b{name}\b", plan) for plan in plans)
+            assert is_used is not (is_sqlite and name in UNUSED_ON_SQLITE), "\n\n".join(plans)
+
+
+def is_planned(sql: str) -> bool:
+    """Return True for a statement with a plan."""
+    return sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "WITH"))
+
+
+def plan_of(sql: str, values: Any) -> str:
+    """Return a statement with its plan; PostgreSQL reads whole tables only if it has to."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    with db.engine.connect() as connection:
+        if is_sqlite:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+            return "\n".join([sql, *(row[3] for row in rows)])
+        connection.execute(text("SET enable_seqscan = off"))
+        rows = connection.exec_driver_sql(f"EXPLAIN {sql}", values)
+        return "\n".join([sql, *(row[0] for row in rows)])
