@@ -47,11 +47,11 @@ else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
 
-# What is not installed here (mmdebstrap, buildah, bubblewrap) is skipped, and pytest says so.
+# What is not installed here (mmdebstrap, buildah, bubblewrap) is skipped, and pytest reports it.
 test-container: $(VENV)/container.stamp  ## the image, built and run, and the files that start it
 	$(BIN)/pytest --timeout 1800 tests/container
 
-faults: $(VENV)/test.stamp  ## every fault as often as the promises say; takes an hour or two
+faults: $(VENV)/test.stamp  ## every fault as often as promised; takes an hour or two
 	FAULT_ROUNDS=200 $(BIN)/pytest -m fault
 
 bench-scale: $(VENV)/test.stamp  ## every call at a thousand, a hundred thousand and a million users

@@ -56,8 +56,7 @@ STATES = (
     "switched off",
     IMPORTED,
 )
-"""Of the accounts that are guessed at; the last is the known deviation, and shows what a difference
-looks like."""
+"""States of the accounts; the last is the known deviation, and an example of a difference."""
 
 ADDRESSES = count()
 

@@ -17,13 +17,13 @@ from bench.stage import WORKERS, Stage
 from bench.verdicts import Verdict, at_most, no_refusal
 
 SAMPLE_SECS = 2.0
-"""Between two looks at the processes (chosen)."""
+"""Seconds between two samples of the processes (chosen)."""
 
 POOL_SIZE = 8
 """Connections of a worker: the default of `DATABASE_POOL_SIZE`."""
 
 WARM_UP = 0.25
-"""The part of the soak whose looks do not count: caches fill, pools grow (chosen)."""
+"""The part of the soak whose samples do not count: caches fill, pools grow (chosen)."""
 
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'authserve'"
 
@@ -62,7 +62,7 @@ def measure_soak(stage: Stage) -> Iterator[Verdict]:
 
 
 def _look_on(stage: Stage, service: Gunicorn, own: connection, result: Result) -> Iterator[Look]:
-    """Look at the processes again and again, until there were enough answers."""
+    """Sample the processes again and again, until there were enough answers."""
     with own.cursor() as cursor:
         while (answers := len(result.seen)) < stage.soak_requests:
             cursor.execute(CONNECTIONS)

@@ -45,8 +45,8 @@ def at_least(promise: str, what: str, value: float, limit: float, unit: str) -> 
 
 
 def none_of(promise: str, what: str, found: int, total: int) -> Verdict:
-    """Something that must not happen, of so many times that it could have."""
-    # Nothing was shown where there was nothing to look at.
+    """Return the verdict on an event that must not happen, of `total` chances."""
+    # Without a chance for the event, nothing was shown.
     return Verdict(promise, what, f"{found:,} of {total:,}", "0", found == 0 < total)
 
 

@@ -85,8 +85,8 @@ def check_age(event_id: UUID, occurred_at: datetime, horizon: datetime | None) -
     """
     if horizon is not None and occurred_at < horizon - LATENESS:
         raise TamperedError(
-            f"event {event_id} was inserted: it says {to_rfc3339(occurred_at)}, and came when "
-            f"events of {to_rfc3339(horizon)} had been sealed"
+            f"event {event_id} was inserted: its time is {to_rfc3339(occurred_at)}, but events of "
+            f"{to_rfc3339(horizon)} had been sealed before it came"
         )
 
 

@@ -67,7 +67,7 @@ def create(name: str, description: str, permissions: tuple[str, ...]) -> None:
 
     \b
     Example:
-      flask roles create support --permission users:read --description "May look at accounts."
+      flask roles create support --permission users:read --description "Reads accounts."
     """
     given = {"name": name, "description": description, "permissions": list(permissions)}
     checked = _check(given)

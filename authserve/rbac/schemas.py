@@ -32,7 +32,7 @@ class RoleBodySchema(StrictSchema):
     description = fields.String(
         load_default="",
         validate=validate.Length(max=MAX_DESCRIPTION_LENGTH),
-        metadata={"example": "May look at accounts."},
+        metadata={"example": "Reads accounts."},
     )
     permissions = fields.List(
         fields.String(
@@ -58,7 +58,7 @@ class RoleSchema(Schema):
     """A role as the API returns it."""
 
     name = fields.String(required=True, metadata={"example": "support"})
-    description = fields.String(required=True, metadata={"example": "May look at accounts."})
+    description = fields.String(required=True, metadata={"example": "Reads accounts."})
     permissions = fields.List(fields.String(), required=True, metadata={"example": ["users:read"]})
 
 

@@ -136,7 +136,7 @@ KNOWN = {
         "authserve/outbox/worker.py",
     },
 }
-"""Where it only looks as if; each was read."""
+"""Places without a danger; each was reviewed."""
 
 
 @pytest.mark.parametrize("find", [find for find, _ in CASES], ids=lambda find: find.__name__)

@@ -520,7 +520,7 @@ def test_every_event_names_actor_action_subject_and_request(
 
 
 def facts(event: Recorded) -> tuple[str, UUID | None, UUID | None, RequestInfo]:
-    """What an event says beside its action and details."""
+    """The fields of an event beside its action and details."""
     origin = RequestInfo(event.ip, event.user_agent, event.correlation_id)
     return event.outcome, event.actor, event.subject, origin
 

@@ -172,7 +172,7 @@ def test_ten_thousand_events_are_sealed_in_bounded_slices() -> None:
     with executed(db.engine) as sent:
         sizes = seal_all()
     assert sizes == [500] * 20
-    # What is read at once is bounded, too: every look at events has a limit.
+    # Each read is bounded, too: every query of events has a limit.
     reads = [statement for statement, _ in sent if statement.startswith("SELECT audit_events")]
     assert reads
     assert all("LIMIT" in statement for statement in reads)

@@ -260,7 +260,7 @@ def test_it_names_an_event_that_was_dated_back(trail: Trail, is_sealed: bool) ->
         forged = forge(session, occurred_at=now() - LATENESS - timedelta(minutes=10))
     if is_sealed:
         seal_all()
-    assert fault().startswith(f"event {forged} was inserted: it says ")
+    assert fault().startswith(f"event {forged} was inserted: its time is ")
 
 
 def test_an_event_may_be_late_by_an_hour_and_no_more(clock: time_machine.Traveller) -> None:

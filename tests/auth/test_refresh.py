@@ -86,7 +86,7 @@ def test_it_returns_the_user_as_they_are_now(
 
 @both_databases
 def test_an_account_deactivated_without_events_gets_no_pair(app: Flask, alice: Caller) -> None:
-    """Deactivation ends sessions; should a row say otherwise, the account's own state counts."""
+    """Deactivation ends sessions; if a row is left live, the account's own state counts."""
     with app.app_context(), transaction() as session:
         session.execute(update(User).values(is_active=False))
     assert_problem(refresh(alice.client, alice.tokens["refresh_token"]), 401, "session_revoked")

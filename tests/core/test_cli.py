@@ -241,7 +241,7 @@ def test_a_file_that_could_not_be_completed_is_deleted(tmp_path: Path) -> None:
 @click.command(cls=Command)
 @YES_OPTION
 def end_all(yes: bool) -> None:
-    confirm("This ends all. Go on?", yes=yes)
+    confirm("This ends all. Continue?", yes=yes)
     print_result("Ended.", ended=True)
 
 

@@ -178,7 +178,7 @@ def test_what_mail_could_not_reach_is_refused(address: str) -> None:
         (f"a@{'b' * 64}.com", False),
         (f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 60}", True),
         (f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 61}", False),
-        # In IDNA's ASCII a domain is longer than it looks.
+        # In IDNA's ASCII a domain is longer than in Unicode.
         (f"a@{'ü' * 56}.com", True),
         (f"a@{'ü' * 60}.com", False),
     ],

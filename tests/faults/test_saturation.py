@@ -80,7 +80,7 @@ def test_a_flood_of_logins_takes_bounded_memory_and_starves_no_token_check(
 
 
 def visit(server: Server, person: Person) -> tuple[int, int]:
-    """The status of a login and, after it, of a look at the own account."""
+    """Return the status of a login and, after it, of GET /users/me."""
     visitor = Person(server.client(), name=person.name, tokens=dict(person.tokens))
     login = visitor.login()
     if login.status_code == 503:

@@ -87,7 +87,7 @@ def test_a_server_logs_no_secret_at_the_level_of_debug(
     assert '"DEBUG"' in server.output()
     with app.app_context():
         SECRETS.note(read_all(select(User.password_hash))[0][0])
-    # It looks through what it wrote.
+    # It searches its own output.
     assert server.stop() == 0
 
 

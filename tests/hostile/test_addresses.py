@@ -134,7 +134,7 @@ def test_every_path_has_the_methods_of_the_document_and_no_others(range_: Range)
             if method not in declared:
                 response = range_.open(method, path)
                 assert response.status_code == 405, (method, path)
-                # HEAD has no body to look at.
+                # The answer to HEAD has no body.
                 if method != "HEAD":
                     assert_refused(response, [405], (method, path))
                 assert {"GET", "HEAD"} & declared <= set(response.headers["Allow"].split(", "))

@@ -38,7 +38,7 @@ def test_it_leaves_words(display_name: str | None, shown: str) -> None:
 @given(st.text())
 def test_nothing_is_left_that_could_be_a_link_a_header_or_markup(display_name: str) -> None:
     shown = plain_name(display_name)
-    # Some programs normalise before they look for links.
+    # Some programs normalise before they detect links.
     seen = unicodedata.normalize("NFKC", shown)
     assert not re.search(r"[\x00-\x1f\x7f<>&\"./:@\\%#?=&{}\[\]()0-9]", seen)
     assert len(shown) <= MAX_NAME_LENGTH

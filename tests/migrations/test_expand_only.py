@@ -1,7 +1,7 @@
 """Migrations only add: the release before keeps serving while they run, and after a rollback.
 
 What is no longer needed goes in a later release than the one that stops using it, past this
-check, with a line in `CONTRACTED` that says which release that was.
+check, with a line in `CONTRACTED` that names that release.
 """
 
 import ast

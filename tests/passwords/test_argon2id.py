@@ -111,7 +111,7 @@ print(resident_kib() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports memory in /proc")
 def test_a_hash_gives_its_memory_back() -> None:
     assert int(run(HASH)) < PasswordCost().memory_kib / 4
 
@@ -142,6 +142,6 @@ assert cheap.hash("correct horse battery staple")
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of memory in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports memory in /proc")
 def test_without_memory_for_a_hash_the_caller_gets_busy() -> None:
     assert run(STARVE).split() == ["busy", "busy"]

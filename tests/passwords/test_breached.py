@@ -1,4 +1,4 @@
-"""Looking passwords up: with a service that answers, and with those that fail wherever one can."""
+"""Look-ups of passwords: with a service that answers, and with every kind of failure."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""Looking at signing keys from outside."""
+"""The signing keys as other services see them."""
 
 from typing import Any
 

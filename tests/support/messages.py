@@ -1,4 +1,4 @@
-"""The outbox and the one-time links, looked at and changed past the service."""
+"""The outbox and the one-time links, read and changed without the service."""
 
 from collections import Counter
 from typing import Any

@@ -65,7 +65,7 @@ class Person:
         return self._keep(self._post("login", body))
 
     def me(self) -> requests.Response:
-        """Look at the own account."""
+        """Read the own account."""
         headers = {"Authorization": f"Bearer {self.tokens['access_token']}"}
         return self.client.get("/api/v1/users/me", headers=headers)
 

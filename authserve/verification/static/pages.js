@@ -1,6 +1,6 @@
 "use strict";
 
-// 48 bytes in base64url. It tells a link that a mail program cut short from a dead one.
+// 48 bytes in base64url. A link that a mail program cut short does not match.
 const TOKEN = /^[A-Za-z0-9_-]{64}$/;
 
 // Just over the time after which the server itself gives a request up.
@@ -50,7 +50,7 @@ function paragraph(tag, text) {
   return element;
 }
 
-function say(kind, [heading, ...texts]) {
+function show(kind, [heading, ...texts]) {
   const message = document.getElementById("message");
   message.dataset.kind = kind;
   message.replaceChildren(
@@ -64,7 +64,7 @@ function finish(kind, words) {
   token = "";
   form.reset();
   form.hidden = true;
-  say(kind, words);
+  show(kind, words);
 }
 
 function clear() {
@@ -139,18 +139,18 @@ function explain(response, { code, errors }) {
     return finish("dead", INCOMPLETE);
   }
   if (Object.hasOwn(CONFLICTS, code)) {
-    return say("problem", CONFLICTS[code]);
+    return show("problem", CONFLICTS[code]);
   }
   if (response.status === 429) {
     const wait = `Wait ${readWait(response)}, then press the button once more.`;
-    return say("problem", ["There were too many attempts", wait]);
+    return show("problem", ["There were too many attempts", wait]);
   }
   if ([502, 503, 504].includes(response.status)) {
     const wait = `Wait ${readWait(response)}, then press the button once more.`;
-    return say("problem", ["The service is busy", wait]);
+    return show("problem", ["The service is busy", wait]);
   }
   const reference = response.headers.get("X-Correlation-ID");
-  return say("problem", [
+  return show("problem", [
     "Something went wrong",
     "Press the button once more. If it happens again, tell the operator of this service.",
     ...(reference === null ? [] : [`Reference: ${reference}`]),
@@ -200,7 +200,7 @@ async function submit() {
   }
   setBusy(false);
   if (answer === null) {
-    say("problem", NO_ANSWER);
+    show("problem", NO_ANSWER);
   } else if (answer[1] === null) {
     finish("done", [form.dataset.doneHeading, form.dataset.done]);
   } else {
