@@ -42,7 +42,7 @@ GUESSES_PER_ACCOUNT = 4
 """One fewer than begins a block."""
 
 SIGNIFICANCE = 0.01
-"""Of all comparisons of a run together (Bonferroni)."""
+"""Level of significance of all comparisons of a run together (Bonferroni)."""
 
 UNKNOWN = "unknown"
 IMPORTED = "imported, bcrypt"

@@ -15,7 +15,7 @@ from authserve.settings.model import PasswordCost
 PASSWORD = "correct horse battery staple"
 
 FIRST_CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
-"""Of the first user; each following one came a second later."""
+"""Time of the first user; each following one came a second later."""
 
 DEAD_SESSIONS = 10_000
 

@@ -24,7 +24,7 @@ WORKERS = 2
 """Processes, of the floor as of authserve: as many as the gates are written for."""
 
 THREADS = 8
-"""Of each of the floor's workers."""
+"""Threads of each of the floor's workers."""
 
 PATH = "/user"
 

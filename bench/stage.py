@@ -46,7 +46,7 @@ LOOKS = 3
 
 REQUESTS_OF_A_LIFE = 3 + 3 * LOOKS
 HASHES_OF_A_LIFE = 2
-"""Those of its requests that hash a password."""
+"""Number of its requests that hash a password."""
 
 LOOK_PAUSE_SECS = 0.05
 """Pause of callers that poll (chosen: small beside the seconds promised)."""

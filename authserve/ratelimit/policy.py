@@ -145,7 +145,7 @@ FORGOT_OF_EMAIL = Limit("forgot_password_of_email", 5, _HOUR, CountedBy.EMAIL)
 """django-allauth allows 5 a minute; here it is 5 an hour, because each call can send a mail."""
 
 RESEND = Limit("resend_verification", 20, _MINUTE, CountedBy.ADDRESS)
-"""As `FORGOT`."""
+"""The same numbers as `FORGOT`."""
 
 RESEND_OF_EMAIL = Limit("resend_verification_of_email", 1, 3 * _MINUTE, CountedBy.EMAIL)
 """django-allauth's default."""
@@ -160,7 +160,7 @@ CHANGE_PASSWORD = Limit("change_password", 5, _MINUTE, CountedBy.USER)
 """django-allauth's default."""
 
 CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
-"""As `FORGOT_OF_EMAIL`: each call sends a mail to an address that the caller chooses."""
+"""The numbers of `FORGOT_OF_EMAIL`: each call sends a mail to an address of the caller's choice."""
 
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
 """Chosen: bounds how often a caller can test whether a username is taken."""

@@ -75,7 +75,7 @@ def wanted_extras(name: str, extras: set[str]) -> Iterator[tuple[str, set[str]]]
 
 @each_lock
 def test_a_package_is_pinned_with_the_extras_that_others_ask_for(lock: Path) -> None:
-    """Or pip takes a newer version for the extras, once there is one, and finds no digest of it."""
+    """Otherwise pip takes a newer version for the extras, and finds no digest of it."""
     found = {
         entry.partition("==")[0].partition("[")[0]: extras_of(entry) for entry in entries(lock)
     }

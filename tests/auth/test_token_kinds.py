@@ -235,7 +235,7 @@ PRESENT: dict[str, Callable[[Any, Caller, str], TestResponse]] = {
     "access": bearer("GET", "/api/v1/users/me"),
     "refresh": refresh_in_body,
 }
-"""Where a token of a kind is presented in the tables below."""
+"""The call that presents each kind of token in the tables below."""
 
 
 @pytest.mark.parametrize("kind", PRESENT)

@@ -100,7 +100,7 @@ def test_a_row_holds_what_its_status_needs() -> None:
 
 
 def test_nothing_else_looks_like_a_test() -> None:
-    """So that no name escapes by how it is written."""
+    """Without it, a name in another notation would escape the check."""
     named = re.findall(r"tests/[\w/]*\.py", TEXT)
     assert len(named) == len(TEST.findall(TEXT))
     assert len(re.findall(r"\btest_\w+`", TEXT)) == len(named)

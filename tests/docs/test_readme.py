@@ -17,7 +17,7 @@ from tests.support.server import DEADLINE_SECS, Server
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
 
 DEFAULT_URL = "http://localhost:8000"
-"""Where `make run` serves; a test's server is elsewhere."""
+"""The address of `make run`; a test's server has another."""
 
 
 def block(language: str, *, holding: str) -> str:

@@ -75,7 +75,7 @@ def ready(server: Server) -> Callable[[], requests.Response]:
 def test_workers_without_requests_heal_as_well(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    """So that afterwards not even the first of many callers is refused."""
+    """Afterwards not even the first of many callers is refused."""
     server = serve(mortal.fresh())
     person = newcomer(server)
     with mortal.away():

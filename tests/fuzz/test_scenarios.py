@@ -32,7 +32,7 @@ from tests.support.mail import open_mailbox
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
 
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
-"""Of the first round; 0 draws one."""
+"""The seed of the first round; 0 draws one."""
 
 ROLES = ("visitor", "user", "admin")
 

@@ -59,7 +59,7 @@ def follow_link(client: Client, message: EmailMessage) -> None:
 
 
 def wait_for_failure(app: Flask, *, pause: timedelta = BACKOFF_CAP) -> None:
-    """Until the one message that is pending has been tried; `pause` is the longest to the next."""
+    """Wait until the pending message has been tried; `pause` limits the time to the next try."""
 
     def has_failed() -> bool:
         rows = messages(app, state="pending")

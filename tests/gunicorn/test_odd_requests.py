@@ -60,7 +60,7 @@ HALF = {
     "chunks like ends": CHUNKED + b"4\r\n\r\n\r\n\r\n" * 10_000,
     "a long chunk extension": CHUNKED + b"1;" + b"x" * 8_000,
 }
-"""Those that are not whole: the client may still send the rest."""
+"""Incomplete requests: the client may still send the rest."""
 
 REFUSED = {
     "two empty lines": (b"\r\n\r\n", 400),

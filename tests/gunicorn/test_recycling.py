@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
 CALLERS = 20
 
 REQUESTS = rounds(5, at_most=50) * 10
-"""Of each caller: 1,000 in all, and 10,000 in `make faults`."""
+"""Requests of each caller: 1,000 in all, and 10,000 in `make faults`."""
 
 MANY_RECYCLES = {
     "gunicorn.conf.py": (config.ROOT / "gunicorn.conf.py").read_text()

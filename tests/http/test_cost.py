@@ -111,7 +111,7 @@ def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask
 def test_the_recorder_sees_a_write_with_its_transaction(
     statements: Callable[[], Any], app: Flask
 ) -> None:
-    """Else the test above could not fail."""
+    """Without this, the test above could not fail."""
     alice = register_caller(app, "alice")
     with statements() as heard:
         assert alice.patch(ME, json={"display_name": "Alice"}).status_code == 200

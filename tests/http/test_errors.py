@@ -19,7 +19,7 @@ ME = "/api/v1/users/me"
 
 
 def errors_with_a_code(parent: type[AuthserveError]) -> Iterator[type[AuthserveError]]:
-    """Those that are raised; one without a code is a kind of error."""
+    """The errors that are raised; one without a code is a kind of error."""
     for error in parent.__subclasses__():
         if "code" in vars(error) and error.__module__.startswith("authserve."):
             yield error

@@ -62,7 +62,7 @@ def bring_to(url: str, revision: str, folder: Path) -> None:
 
 
 STATEMENTS = {None: (12, 40), "0002": (16,)}
-"""Where to die on the way from a revision."""
+"""The statements at which the process dies on the way from a revision."""
 
 
 @pytest.mark.parametrize("revision", [None, "0002"])

@@ -128,7 +128,7 @@ def test_every_constraint_has_the_name_of_the_convention(empty: Flask) -> None:
 
 
 def test_every_foreign_key_has_an_index() -> None:
-    """Or deleting one user would read the whole of every table that refers to users."""
+    """Without one, deleting a user would read all of every table that refers to users."""
     for table in Base.metadata.tables.values():
         whole = [
             index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None

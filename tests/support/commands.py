@@ -9,7 +9,7 @@ from typing import IO
 import config
 
 DEADLINE_SECS = 300
-"""When a test gives up on a command; none takes nearly as long."""
+"""Seconds after which a test gives up on a command; none takes nearly as long."""
 
 
 def run_flask(

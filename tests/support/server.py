@@ -20,7 +20,7 @@ from authserve.settings.model import Settings
 from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300
-"""When a test gives up. Nothing takes nearly as long, unless it never happens."""
+"""Seconds after which a test gives up; every event comes much sooner, or never."""
 
 WORKERS = 3
 

@@ -71,7 +71,7 @@ class Visitor:
         return response.json() if response.content else {}
 
     def live_once(self, name: str) -> None:
-        """Register, sign in, read the account, refresh, change the name and the password, sign out."""
+        """Register, sign in, read, refresh, change the name and the password, sign out."""
         api = "/api/v1"
         body = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
         self.call(201, "POST", f"{api}/auth/register", json=body)
