@@ -25,6 +25,7 @@ from authserve.auth.schemas import (
     RegisterSchema,
     TokensSchema,
 )
+from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
@@ -132,7 +133,16 @@ def login_user(body: dict[str, Any]) -> Response:
         device=body["device"],
         request=current_request_info(),
     )
-    return json_response(issue_tokens(session, key=key, fresh=True, device=device))
+    return json_response(
+        issue_tokens(
+            session,
+            key=key,
+            fresh=True,
+            settings=SETTINGS.get(),
+            now=session.auth_time,
+            device=device,
+        )
+    )
 
 
 @blueprint.post("/refresh")
@@ -153,7 +163,9 @@ def refresh_tokens(body: dict[str, Any]) -> Response:
     key = KEY_STORE.get().signing_key()
     session = refresh(claims, request=current_request_info())
     note_outcome("retried" if session.is_retry else "rotated")
-    return json_response(issue_tokens(session, key=key, fresh=False))
+    return json_response(
+        issue_tokens(session, key=key, fresh=False, settings=SETTINGS.get(), now=now())
+    )
 
 
 @blueprint.post("/logout")

@@ -7,10 +7,9 @@ from uuid import UUID
 
 from jwt.utils import base64url_decode, base64url_encode
 
-from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError
 from authserve.keys.store import SigningKey
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import Settings
 from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
 from authserve.tokens.device import Device, issue_device_token
 from authserve.tokens.signing import TokenKind, sign, verify
@@ -46,29 +45,34 @@ class Tokens(AccessToken):
 
 
 def issue_tokens(
-    session: LiveSession, *, key: SigningKey, fresh: bool, device: Device | None = None
+    session: LiveSession,
+    *,
+    key: SigningKey,
+    fresh: bool,
+    settings: Settings,
+    now: datetime,
+    device: Device | None = None,
 ) -> Tokens:
     """Return a pair of tokens of a session.
 
     Args:
         session: with its family secret.
         key, fresh: see `issue_access_token`.
+        settings: for the lifetimes and the issuer.
+        now: the time of issue.
         device: becomes known to the account by a device token; None after a refresh.
     """
-    settings, moment = SETTINGS.get(), now()
-    access = issue_access_token(session, key=key, fresh=fresh, settings=settings, now=moment)
+    access = issue_access_token(session, key=key, fresh=fresh, settings=settings, now=now)
     tokens: Tokens = {
         "access_token": access["access_token"],
         "token_type": access["token_type"],
         "expires_in": access["expires_in"],
-        "refresh_token": _issue_refresh_token(session, settings.public_url, moment),
-        "refresh_expires_in": int((session.ends_at - moment).total_seconds()),
+        "refresh_token": _issue_refresh_token(session, settings.public_url, now),
+        "refresh_expires_in": int((session.ends_at - now).total_seconds()),
         "session_id": str(session.id),
     }
     if device is not None:
-        tokens["device_token"] = issue_device_token(
-            device, public_url=settings.public_url, now=moment
-        )
+        tokens["device_token"] = issue_device_token(device, public_url=settings.public_url, now=now)
     return tokens
 
 
