@@ -37,7 +37,7 @@ pytest: $(VENV)/test.stamp
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: lint types contracts  ## the checks, and the first test of each fast file: under a minute
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --quick -q
+	$(BIN)/pytest -n 2 --dist loadfile --quick -q
 
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.
 test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser
