@@ -66,7 +66,7 @@ def _delete_events(seq: int, head: bytes) -> int:
     session, moment = require_transaction(), now()
     values: dict[str, Any] = {"pruned_at": moment, "event_digests": None}
     if fault := find_fault_of_batch(seq):
-        logger.error("a batch is pruned that does not verify", extra={"batch": seq, "fault": fault})
+        logger.error("a batch to prune does not verify", extra={"batch": seq, "fault": fault})
     else:
         values["mac"] = batch_mac(head, moment)
     ids = select(AuditSeal.event_id).where(AuditSeal.batch_seq == seq)
@@ -142,7 +142,7 @@ def _batches_after(seq: int) -> Select[int, bytes, datetime | None, bytes]:
 
 def _rewrap(batch: Row[int, bytes, datetime | None, bytes]) -> None:
     if not is_batch_mac(batch.mac, batch.head, batch.pruned_at):
-        raise TamperedError(f"no known secret vouches for batch {batch.seq}")
+        raise TamperedError(f"no configured secret verifies batch {batch.seq}")
     mac = batch_mac(batch.head, batch.pruned_at)
     statement = update(AuditBatch).where(AuditBatch.seq == batch.seq).values(mac=mac)
     require_transaction().execute(statement)
@@ -152,5 +152,5 @@ def _rewrap_end(end: Row[Any]) -> None:
     if end.seq == 0:
         return
     if not is_chain_mac(end.mac, end.seq, end.head):
-        raise TamperedError(f"no known secret vouches for the chain's end, batch {end.seq}")
+        raise TamperedError(f"no configured secret verifies the chain's end, batch {end.seq}")
     set_chain_end(end.seq, end.head)

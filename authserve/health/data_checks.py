@@ -97,7 +97,7 @@ def check_client_addresses(settings: Settings) -> Finding:
     if shared is not None:
         return Finding(name, Level.WARNING, shared.warning)
     if count == 0:
-        return Finding(name, Level.OK, "A client is who connects; X-Forwarded-For is not believed.")
+        return Finding(name, Level.OK, "The client is the peer; X-Forwarded-For is ignored.")
     place = "the last" if count == 1 else f"number {count} from the end"
     return Finding(name, Level.OK, f"A client's address is {place} in X-Forwarded-For.")
 
@@ -141,7 +141,7 @@ def check_audit_verification() -> Finding:
     """Report the outcome of the last nightly verification."""
     last = find_last_verification()
     if last is None:
-        return Finding("audit verification", Level.OK, "No night has passed with a worker yet.")
+        return Finding("audit verification", Level.OK, "No worker has verified the trail yet.")
     if last.fault is not None:
         message = f"The audit trail was tampered with: {last.fault}. See docs/audit.md, Verifying."
         return Finding("audit verification", Level.FAILURE, message)
@@ -160,12 +160,12 @@ def check_former_secrets(settings: Settings) -> Finding:
         return Finding(name, Level.OK, "The audit trail needs no former SECRET_KEY.")
     if settings.secret_key_fallbacks:
         message = (
-            f"A former SECRET_KEY vouches for {count} batches of the audit trail: run "
-            "`flask audit rewrap` before it is dropped from SECRET_KEY_FALLBACKS."
+            f"Only a former SECRET_KEY verifies {count} batches of the audit trail: run "
+            "`flask audit rewrap` before you remove it from SECRET_KEY_FALLBACKS."
         )
         return Finding(name, Level.WARNING, message)
     message = (
-        f"The present SECRET_KEY does not vouch for {count} batches of the audit trail: put the "
+        f"No configured SECRET_KEY verifies {count} batches of the audit trail: put the "
         "former one into SECRET_KEY_FALLBACKS and run `flask audit rewrap`."
     )
     return Finding(name, Level.FAILURE, message)

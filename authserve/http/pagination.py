@@ -91,7 +91,7 @@ def _decode_id(raw: bytes) -> UUID:
 def decode_time_and_id(raw: bytes) -> tuple[datetime, UUID]:
     """Return the key of a list by time from a cursor's bytes; raise ValueError for any other."""
     if len(raw) != _MOMENT_BYTES + _ID_BYTES:
-        raise ValueError("no moment and id")
+        raise ValueError("no time and id")
     count = int.from_bytes(raw[:_MOMENT_BYTES])
     # No cursor of ours is beyond the calendar's end; a forged one counts as the end.
     moment = _FIRST_MOMENT + min(count, _count_microseconds(_LAST_MOMENT)) * _MICROSECOND

@@ -33,7 +33,7 @@ def test_(address: str, kind: str) -> None:
     try:
         MAILER.get().send_sample(MailKind(kind), to=recipient)
     except TransportError as error:
-        raise click.ClickException(f"The mail did not leave: {error.reason}.") from error
+        raise click.ClickException(f"The mail was not sent: {error.reason}.") from error
     except TemplateError as error:
         raise click.ClickException(f"A template of {kind} is at fault: {error}") from error
     print_result(f"The mail to {recipient} has left.", kind=kind, to=recipient)

@@ -58,7 +58,7 @@ def check_values(kind: MailKind, values: Values) -> None:
         ValueError: a value is missing or not declared in `SAMPLE_VALUES`.
     """
     if values.keys() != SAMPLE_VALUES.get(kind, {}).keys():
-        raise ValueError(f"{kind} wants the values that SAMPLE_VALUES declares for it")
+        raise ValueError(f"{kind} needs the values that SAMPLE_VALUES declares for it")
 
 
 MAX_NAME_LENGTH = 40

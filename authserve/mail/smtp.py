@@ -188,7 +188,9 @@ def _transport_error(error: Exception) -> TransportError:
     if isinstance(error, smtplib.SMTPDataError):
         return _refusal(_RefusedError("mail", error.smtp_code, _as_bytes(error.smtp_error)))
     if isinstance(error, smtplib.SMTPResponseException):
-        return TransportError(f"the server refused to talk ({_quote(error)})", is_outage=True)
+        return TransportError(
+            f"the server refused the connection ({_quote(error)})", is_outage=True
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"the server's certificate is not good: {error.verify_message}"
         return TransportError(reason, is_outage=True)

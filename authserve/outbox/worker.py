@@ -161,7 +161,7 @@ class Worker:
                     self._maintain(stop)
             except Exception:
                 # Mostly the database is unavailable. After any error, deliveries must continue.
-                logger.exception("the worker is in trouble and pauses")
+                logger.exception("the worker failed and pauses")
                 pause = TROUBLE_SECS
             stop.wait(pause)
 
@@ -210,7 +210,7 @@ class Worker:
             except SQLAlchemyError:
                 if self._monotonic() >= give_up:
                     raise
-                logger.warning("an outcome could not be noted yet", exc_info=True)
+                logger.warning("an outcome could not be recorded yet", exc_info=True)
             time.sleep(NOTE_PAUSE_SECS)
 
     def _maintain(self, stop: Stop) -> None:

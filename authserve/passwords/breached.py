@@ -134,7 +134,7 @@ def _parse(body: bytes) -> str:
     for line in body.decode("ascii").upper().splitlines():
         match = _LINE.fullmatch(line)
         if match is None:
-            raise RangeServiceError("what it answered is no range")
+            raise RangeServiceError("its answer is no range")
         # A count of zero marks a line of padding.
         if int(match[2]):
             suffixes.append(match[1])

@@ -74,7 +74,7 @@ def expiry_after(failures: int, rule: ThrottleRule, now: datetime) -> datetime:
     """
     block = block_after(failures, rule)
     if block is None:
-        raise ValueError("below the limit a failure moves nothing")
+        raise ValueError("a failure below the limit begins no block")
     return now + block + rule.window
 
 

@@ -50,7 +50,7 @@ class ClientSocket(socket.socket):
         try:
             super().sendall(self.unsent, flags)
         except TimeoutError:
-            raise BrokenPipeError(errno.EPIPE, "The client takes too little.") from None
+            raise BrokenPipeError(errno.EPIPE, "The client reads too slowly.") from None
         finally:
             self.settimeout(timeout)
         self.unsent.clear()

@@ -29,7 +29,7 @@ def deliver_link(message: ClaimedMessage) -> None:
         DeliveryError: it was not sent, or was requested so long ago that it would surprise.
     """
     if is_given_up(message.created_at, now()):
-        raise DeliveryError("it was asked for more than 24 hours ago")
+        raise DeliveryError("it was requested more than 24 hours ago")
     kind, address = MailKind(message.kind), str(message.payload["email"])
     purpose = PURPOSES[kind]
     user = _make_token(purpose, message, address)
@@ -126,7 +126,7 @@ def _require_wanted(purpose: Purpose, user: User, address: str) -> None:
         is_activated=user.is_activated,
     )
     if not is_wanted(purpose, recipient, address=address):
-        raise DroppedError("the link would make no sense any more")
+        raise DroppedError("the link would be useless now")
     if purpose is Purpose.CHANGE_EMAIL and find_by_email(address) is not None:
         raise DroppedError("another account has this address")
 

@@ -165,7 +165,7 @@ def test_rewrap_lets_a_former_secret_go(run: Run, make_app: Callable[..., Flask]
 
     result = run_under("rewrap", secret_key=new)
     assert result.exit_code == 1
-    assert "Put the former SECRET_KEY back: no known secret vouches for batch 1." in result.stderr
+    assert "Put the former SECRET_KEY back: no configured secret verifies batch 1." in result.stderr
     result = run_under("rewrap", secret_key=new, secret_key_fallbacks=(old,))
     assert result.stdout == "1 batches authenticated under the current SECRET_KEY.\n"
     assert run_under("verify", secret_key=new).exit_code == 0

@@ -170,7 +170,7 @@ def test_only_the_last_day_and_the_last_two_hundred_events_count(
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (0, "A client is who connects; X-Forwarded-For is not believed."),
+        (0, "The client is the peer; X-Forwarded-For is ignored."),
         (1, "A client's address is the last in X-Forwarded-For."),
         (2, "A client's address is number 2 from the end in X-Forwarded-For."),
     ],

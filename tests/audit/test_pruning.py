@@ -132,7 +132,7 @@ def test_a_pruned_head_that_was_changed_is_named(clock: time_machine.Traveller) 
         verify_trail()
 
 
-def test_what_was_tampered_with_is_pruned_logged_and_not_vouched_for(
+def test_a_tampered_batch_is_pruned_logged_and_not_verified(
     clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, *_ = write_events(4)
@@ -144,7 +144,7 @@ def test_what_was_tampered_with_is_pruned_logged_and_not_vouched_for(
     assert list(prune_events()) == [1, 2]
 
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert line.getMessage() == "a batch is pruned that does not verify"
+    assert line.getMessage() == "a batch to prune does not verify"
     assert vars(line)["fault"] == f"event {first} was removed (batch 1, position 0)"
     assert event_ids() == []
     with pytest.raises(TamperedError, match="batch 1 was changed, or was made under a secret"):

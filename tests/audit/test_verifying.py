@@ -437,7 +437,7 @@ def test_without_the_secret_no_batch_can_be_remade(trail: Trail) -> None:
     assert fault() == f"batch 2 {NO_MAC}"
 
 
-def test_it_names_a_batch_that_nothing_vouches_for(trail: Trail) -> None:
+def test_it_names_a_batch_that_no_secret_verifies(trail: Trail) -> None:
     for mac in (b"", bytes(32)):
         change_batch(3, mac=mac)
         assert fault() == f"batch 3 {NO_MAC}"
@@ -527,7 +527,7 @@ def test_it_notices_that_events_can_be_deleted(trail: Trail) -> None:
 # Secrets
 
 
-def test_a_former_secret_still_vouches(trail: Trail, make_app: Callable[..., Flask]) -> None:
+def test_a_former_secret_still_verifies(trail: Trail, make_app: Callable[..., Flask]) -> None:
     changed = make_app(secret_key=OTHER_SECRET, secret_key_fallbacks=(SECRET,))
     with changed.app_context():
         assert seal_all() == [1]
@@ -550,8 +550,8 @@ def test_after_rewrapping_a_former_secret_can_go(
         assert fault() == f"batch 2 {NO_MAC}"
 
 
-def test_rewrapping_vouches_for_nothing_that_was_tampered_with(trail: Trail) -> None:
+def test_rewrapping_covers_nothing_that_was_tampered_with(trail: Trail) -> None:
     change_batch(2, mac=bytes(32))
-    with pytest.raises(TamperedError, match="no known secret vouches for batch 2"):
+    with pytest.raises(TamperedError, match="no configured secret verifies batch 2"):
         list(rewrap_heads())
     assert fault() == f"batch 2 {NO_MAC}"

@@ -156,7 +156,7 @@ def test_an_address_is_shared_from_twenty_events_of_five_users_on(
 @pytest.mark.parametrize(
     ("count", "rule"),
     [
-        (0, "A client is who connects"),
+        (0, "The client is the peer"),
         (1, "is the last in X-Forwarded-For"),
         (2, "is number 2 from the end"),
     ],

@@ -47,7 +47,7 @@ def test_it_prints_the_servers_answer(make_app: MakeApp) -> None:
         status, output = run(app, "alice@example.com")
     assert status == 1
     assert output == (
-        "Error: The mail did not leave: "
+        "Error: The mail was not sent: "
         "the server refused the recipient (554 5.7.1 Relay access denied).\n"
     )
 

@@ -228,10 +228,10 @@ class TestAuth:
 
 
 REFUSALS = [
-    ("banner", b"421 busy", True, "the server refused to talk (421 busy)"),
-    ("banner", b"554 no", True, "the server refused to talk (554 no)"),
-    ("EHLO", b"421 busy", True, "the server refused to talk (421 busy)"),
-    ("EHLO", b"502 no", True, "the server refused to talk (502 no)"),
+    ("banner", b"421 busy", True, "the server refused the connection (421 busy)"),
+    ("banner", b"554 no", True, "the server refused the connection (554 no)"),
+    ("EHLO", b"421 busy", True, "the server refused the connection (421 busy)"),
+    ("EHLO", b"502 no", True, "the server refused the connection (502 no)"),
     ("MAIL", b"421 busy", True, "the server refused the mail (421 busy)"),
     ("MAIL", b"451 later", True, "the server refused the mail (451 later)"),
     ("MAIL", b"550 no", False, "the server refused the mail (550 no)"),

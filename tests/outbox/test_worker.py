@@ -225,7 +225,7 @@ class TestDatabaseTrouble:
         worker.run(stop)
         assert post.delivered == ["a", "b", "c"]
         assert states(app) == {"sent": 3}
-        assert caplog.messages.count("an outcome could not be noted yet") == 3
+        assert caplog.messages.count("an outcome could not be recorded yet") == 3
 
     def test_an_outcome_that_cannot_be_noted_ends_with_the_lease(
         self, app: Flask, post: Post, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
@@ -243,7 +243,7 @@ class TestDatabaseTrouble:
         with app.app_context(), pytest.raises(Exception, match="no such table"):
             worker.deliver_one()
         rename("elsewhere", "outbox_messages")
-        assert caplog.messages.count("an outcome could not be noted yet") == 1
+        assert caplog.messages.count("an outcome could not be recorded yet") == 1
         (row,) = messages(app)
         assert (row["state"], row["leased_until"] > now()) == ("pending", True)
 
@@ -261,7 +261,7 @@ class TestDatabaseTrouble:
         worker = make_worker([fail], monotonic=iter(range(0, 10**6, 1000)).__next__)
         with caplog.at_level(logging.ERROR):
             worker.run(stop)
-        assert caplog.messages == ["the worker is in trouble and pauses"] * 3
+        assert caplog.messages == ["the worker failed and pauses"] * 3
 
 
 class TestMaintenance:

@@ -113,7 +113,7 @@ def test_it_reports_every_collision_and_writes_nothing_in_a_dry_run(
         "username: another account uses it",
         "email: line 1 of the file has the same",
         "email: Not a valid email address.",
-        "password_hash: not in a format that is taken",
+        "password_hash: not in a supported format",
         "is_admin: Unknown field.",
         "roles: there is no 'king'",
         "id: another account has it",
@@ -268,10 +268,10 @@ def test_accounts_come_without_what_cannot_be_taken_over(
     assert result.exit_code == 0
     verb = "would be made" if dry_run else "made"
     assert result.stdout == f"5 {verb}, 0 there already, 0 refused; 4 without a field.\n"
-    damaged = "password_hash: damaged, or not in a format that is taken"
+    damaged = "password_hash: damaged, or not in a supported format"
     ours = "3 to 32 letters, digits, dots, hyphens or underscores, with a letter or digit at"
     assert result.stderr.splitlines() == [
-        "line 1: imported without password_hash: not in a format that is taken",
+        "line 1: imported without password_hash: not in a supported format",
         f"line 2: imported without username: {ours} both ends.",
         "line 3: imported without username: another account uses it",
         f"line 5: imported without {damaged}; username: line 4 of the file has the same",

@@ -75,7 +75,7 @@ def _find_codec(raw: str) -> Callable[[str], ForeignHash]:
             # Imported here to save the memory of workers that never see such a hash.
             codec = import_module(f"{__name__}.{module}")
             return cast("Callable[[str], ForeignHash]", codec.parse)
-    raise UnusableHashError("not in a format that is taken")
+    raise UnusableHashError("not in a supported format")
 
 
 def _parse_flask_security(raw: str, salt: str) -> ForeignHash:

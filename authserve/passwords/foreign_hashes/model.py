@@ -57,7 +57,7 @@ def codec(forms: Sequence[Form]) -> Codec:
             match = pattern.fullmatch(raw)
             if match is not None:
                 return make(match)
-        raise UnusableHashError("damaged, or not in a format that is taken")
+        raise UnusableHashError("damaged, or not in a supported format")
 
     return _damaged_on_value_error(parse)
 
