@@ -17,7 +17,7 @@ from tests.support.traffic import TRUSTING
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalPostgreSQL]:
-    """A PostgreSQL that the tests of a module may break, each to find it whole."""
+    """A PostgreSQL that the tests of a module may break; each test starts with it intact."""
     # A short path: a Unix socket's is limited to about a hundred bytes.
     folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory_folder()))
     folder.chmod(0o755)

@@ -36,7 +36,7 @@ def nodes(make_app: Callable[..., Flask]) -> tuple[Flask, Flask]:
 
 
 def refresh(app: Flask, token: str) -> tuple[int, str]:
-    """The status of a refresh, and the new refresh token or the code of the refusal."""
+    """Return the status of a refresh, and the new refresh token or the code of the refusal."""
     answer = app.test_client().post(REFRESH, json={"refresh_token": token})
     body = answer.get_json()
     return answer.status_code, body.get("refresh_token") or body["code"]
@@ -101,7 +101,7 @@ def test_reuse_is_detected_by_any_machines_clock(
 
 
 def let_pass(caller: Caller, app: Flask, interval: timedelta) -> None:
-    """Make it so long since the session's last refresh."""
+    """Move the session's last refresh back in time."""
     with app.app_context(), transaction() as session:
         row = session.get_one(Session, caller.session_id)
         assert row.rotated_at is not None
@@ -110,7 +110,7 @@ def let_pass(caller: Caller, app: Flask, interval: timedelta) -> None:
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "forward"])
 def test_a_jump_of_the_clock_revives_nothing(jump: timedelta, app: Flask) -> None:
-    """Neither a refresh token that was spent, nor a session that was ended."""
+    """A spent refresh token stays spent, and an ended session stays ended."""
     alice, bob = register_caller(app, "alice"), register_caller(app, "bob")
     spent = alice.tokens["refresh_token"]
     assert refresh(app, spent)[0] == 200
@@ -125,7 +125,7 @@ def test_a_jump_of_the_clock_revives_nothing(jump: timedelta, app: Flask) -> Non
 
 
 def test_what_was_spent_before_a_jump_back_stays_spent(app: Flask) -> None:
-    """However the clock was wrong when it was."""
+    """The clock may have been wrong in either direction."""
     alice = register_caller(app, "alice")
     spent = alice.tokens["refresh_token"]
     with ahead_by(HOUR):

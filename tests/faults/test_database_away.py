@@ -1,4 +1,4 @@
-"""PostgreSQL stops, and comes back: what callers see of it."""
+"""PostgreSQL stops and restarts: the answers to callers."""
 
 import time
 from collections.abc import Callable
@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.fault, pytest.mark.gunicorn]
 
 CALLERS = 6
 OFTEN = 20
-"""Answers in a row after which hardly a worker can be missing."""
+"""Answers in a row after which almost certainly every worker has answered."""
 
 
 def wait_until_healed(server: Server) -> None:
-    """Come back when the breaker of each worker is closed that had any trouble."""
+    """Wait until every breaker that was open is closed."""
     give_up = time.monotonic() + DEADLINE_SECS
     while not all(line == "closed" for line in states(server).values()):
         assert time.monotonic() < give_up
@@ -28,7 +28,7 @@ def wait_until_healed(server: Server) -> None:
 
 
 def states(server: Server) -> dict[int, str]:
-    """The last state that each worker logged of its breaker."""
+    """Return the last state of its breaker that each worker logged."""
     return {line["pid"]: line["state"] for line in server.log() if line.get("breaker")}
 
 

@@ -51,7 +51,7 @@ def test_with_the_database_frozen_requests_end_and_all_is_well_after_it(
 def test_a_frozen_connection_is_cut_and_the_next_one_serves(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    """One process of the server's is paused, all others are well."""
+    """One process of the server is paused; all others run."""
     server = serve(mortal.fresh(), DATABASE_POOL_SIZE="1", WEB_CONCURRENCY="1")
     person = newcomer(server)
     with mortal.backends_frozen():

@@ -1,4 +1,4 @@
-"""A failover: one address, two servers, and the former one takes no writes any more."""
+"""A failover: one address, two servers, and the former one has become read-only."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def address(mortal: MortalPostgreSQL, postgresql: PostgreSQL) -> Iterator[tuple[
 
 @pytest.fixture
 def demote(mortal: MortalPostgreSQL) -> Iterator[Callable[[], None]]:
-    """Makes the former server read-only, for the connections that are open as well."""
+    """Make the former server read-only, for open connections as well."""
 
     def set_read_only(value: str) -> None:
         mortal.execute("SET default_transaction_read_only = off")

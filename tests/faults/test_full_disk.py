@@ -1,4 +1,4 @@
-"""No room: for a database in a file, and for the log."""
+"""A full disk: for a database in a file, and for the log."""
 
 import resource
 import shutil
@@ -25,12 +25,12 @@ MEBIBYTE = 2**20
 ROOM = 16 * MEBIBYTE
 
 Fill = Callable[[Server], AbstractContextManager[None]]
-"""Leaves a server no room in the block."""
+"""Leave a server no disk space in the block."""
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of 16 MiB; who may not mount one cannot run the test."""
+    """A disk of 16 MiB; without the right to mount one the test is skipped."""
     mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
@@ -42,7 +42,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """Not a byte is left on the disk."""
+    """Fill the disk to its last byte."""
     ballast = folder / "ballast"
     try:
         with ballast.open("wb", buffering=0) as file:
@@ -71,7 +71,7 @@ def no_longer_files(server: Server) -> Iterator[None]:
 def place(
     request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path
 ) -> Iterator[tuple[Path, Fill]]:
-    """A database in a file, and how to leave it no room."""
+    """A database in a file, and the way to fill its disk."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if request.param == "no longer files":
@@ -107,7 +107,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(
 
 
 def register_until_refused(person: Person, acknowledged: list[str]) -> str:
-    """Register accounts as long as there is room; returns the first name that was refused."""
+    """Register accounts until the disk is full; return the first name that was refused."""
     while True:
         name = f"p{uuid4().hex[:12]}"
         answer = person.register(name)

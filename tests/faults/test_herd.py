@@ -21,7 +21,7 @@ from tests.support.usage import Person, assert_unavailable
 pytestmark = [pytest.mark.fault, pytest.mark.gunicorn]
 
 CLIENTS = rounds(60, at_most=200) * rounds(1, at_most=5)
-"""A thousand in `make faults`."""
+"""Number of clients; a thousand in `make faults`."""
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_thundering_herd_is_spread_and_no_retry_counts_as_reuse(
 
 
 def refresh_until_answered(person: Person, waits: list[int]) -> int:
-    """Refresh, again and again as the service asks for; returns the status of the last answer."""
+    """Refresh after each `Retry-After`; return the status of the last answer."""
     give_up = time.monotonic() + DEADLINE_SECS
     while (answer := person.refresh()).status_code == 503 and time.monotonic() < give_up:
         assert_unavailable(answer)

@@ -67,7 +67,7 @@ def test_a_flood_of_logins_takes_bounded_memory_and_starves_no_token_check(
 
     Callers that would wait for too long are refused.
     """
-    # The number of threads is a platform's; half of them may wait for a hash.
+    # Platforms use this number of threads; half of them may wait for a hash.
     server = serve(mortal.fresh(), WEB_THREADS="32")
     person = newcomer(server)
     before = memory(server)

@@ -1,4 +1,4 @@
-"""Workers killed at any moment: what was acknowledged is there, and nothing is half done."""
+"""Workers killed at any time: every acknowledged write is there, and none is half done."""
 
 import time
 from collections import Counter
@@ -59,7 +59,7 @@ def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
 
 
 def assert_session_works(app: Flask, server: Server, resident: Resident) -> None:
-    """An interrupted refresh has happened or not; the token that the client has is good."""
+    """Check that the client's token works, whether or not an interrupted refresh has happened."""
     if not resident.refresh_token:
         return
     with app.app_context():
@@ -132,7 +132,7 @@ def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
         )
         server.wait_until_healthy()
         for resident in residents:
-            # On a machine that is so busy it is no retry any more.
+            # On a busy machine it comes too late to be a retry.
             if time.monotonic() - killed_at < GRACE_SECS - 2:
                 assert_session_works(app, server, resident)
             assert_nothing_lost(app, server, resident)

@@ -32,7 +32,7 @@ def forgot(server: Server, email: str) -> requests.Response:
 
 
 def count_let_through(server: Server) -> int:
-    """A hundred ask at once for what one user may five times an hour, at whichever workers."""
+    """A hundred requests at once, over all workers, for a call limited to five an hour and user."""
     client = server.client()
     person = {"email": "ada@example.com", "password": PASSWORD}
     assert client.post("/api/v1/auth/register", json=person).status_code == 201
@@ -93,7 +93,7 @@ def test_without_redis_no_caller_is_refused_and_limits_come_back(
 
 
 def wait_until_limited_everywhere(server: Server, ask: Callable[[], Any]) -> None:
-    """Come back when every worker that had lost the storage has it again."""
+    """Wait until every worker that had lost the storage has it again."""
     give_up = time.monotonic() + DEADLINE_SECS
     while True:
         is_back = is_limited(ask())

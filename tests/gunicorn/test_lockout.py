@@ -29,10 +29,10 @@ from tests.support.server import Client
 pytestmark = pytest.mark.gunicorn
 
 GUESSES = rounds(1, at_most=20) * 500
-"""10,000 with `make faults`."""
+"""Number of guesses; 10,000 with `make faults`."""
 
 PAUSE_SECS = 0.05
-"""After `busy`, as strangers who ask on and on take the processor, not only the hasher's places."""
+"""Pause after `busy`: without it, strangers take the processor and not only the queue."""
 
 NUMBERS = count()
 

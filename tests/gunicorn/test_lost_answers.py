@@ -23,7 +23,7 @@ NEW_PASSWORD = "another horse, another staple"
 
 @pytest.fixture
 def registration() -> dict[str, str]:
-    """An account that no other test has: they share a server."""
+    """An account of this test alone, as the tests share a server."""
     name = f"user{next(NUMBERS)}"
     return {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
 
@@ -43,7 +43,7 @@ def client(proxy: Proxy) -> Iterator[Client]:
 
 @pytest.fixture
 def lose(proxy: Proxy, client: Client) -> Callable[..., None]:
-    """Send a request that is done, and whose answer is lost."""
+    """Send a request that succeeds and whose answer is lost."""
 
     def lose(path: str, **body: Any) -> None:
         served = proxy.backends[0].served

@@ -163,7 +163,7 @@ def test_a_stop_removes_the_folder_and_a_start_what_a_killed_server_left(
     assert folder_of(other).exists()
     assert third.stop() == 0
     assert not own.exists()
-    # The fixture wants every server to have ended well; this one was not to.
+    # The fixture requires every server to end well; this one must not.
     server.process.returncode = 0
 
 

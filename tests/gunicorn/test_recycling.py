@@ -1,4 +1,4 @@
-"""Workers that replace themselves all the time, under callers who should not notice."""
+"""Workers that replace themselves all the time; no caller may notice."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MANY_RECYCLES = {
 def test_recycled_workers_share_no_connection_and_drop_no_request(
     make_server: Callable[..., Server],
 ) -> None:
-    """Half of the callers keep their connection, half come anew each time."""
+    """Half of the callers keep their connection, half open a new one each time."""
     server = make_server(files=MANY_RECYCLES)
     tokens = {}
     for number in range(CALLERS):

@@ -18,7 +18,7 @@ BODY = b'{"identifier": "alice", "password": "correct horse battery staple"}'
 
 
 def exchange(server: Server, request: bytes) -> tuple[int, dict[str, Any]]:
-    """Send bytes and no more, and read one answer, which must be a problem."""
+    """Send only these bytes and read one answer, which must be a problem."""
     where = urlsplit(server.url)
     with socket.create_connection((where.hostname, where.port), DEADLINE_SECS) as connection:
         connection.sendall(request)

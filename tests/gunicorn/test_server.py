@@ -116,7 +116,7 @@ def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
     new = done.stdout.split()[0]
     wait_until_often(lambda: published_kids(client) == [old, new], tokens, client)
 
-    # The time has come for the new key to sign, some minutes early.
+    # The new key signs some minutes early.
     with site.app.app_context(), transaction() as session:
         begins = update(SigningKey).where(SigningKey.kid == new)
         session.execute(begins.values(active_from=now() - timedelta(seconds=1)))
@@ -134,17 +134,17 @@ def test_all_workers_follow_keys_that_another_process_makes_and_gives_up(
     assert done.returncode == 0, done.stderr
     ended = list(tokens)
     wait_until_often(lambda: not any(is_accepted(client, token) for token in ended), [], client)
-    # For a moment, a worker that was not asked yet may still sign with the old key.
+    # For a short time, a worker without a request may still sign with the old key.
     wait_until_often(lambda: signs(done.stdout.split()[0]), [], client)
     wait_until_often(lambda: True, tokens[1:], client)
 
 
 OFTEN = 5 * WORKERS
-"""Answers in a row after which hardly a worker can be missing; the test is as strict without."""
+"""Answers in a row after which almost certainly every worker has answered."""
 
 
 def wait_until_often(is_so: Callable[[], bool], tokens: list[str], client: Client) -> None:
-    """Come back when `is_so` has been true often in a row; all `tokens` are good all the time."""
+    """Wait until `is_so` has been true often in a row; all `tokens` must work all the time."""
     in_a_row, give_up = 0, time.monotonic() + DEADLINE_SECS
     while in_a_row < OFTEN:
         assert time.monotonic() < give_up

@@ -51,7 +51,7 @@ def refresh(site: Site, tokens: Tokens) -> requests.Response:
 
 
 def assert_dead(site: Site, *pairs: Tokens) -> None:
-    """No token of these is good for anything."""
+    """Check that every token is refused."""
     for tokens in pairs:
         for response in (
             call(site, "GET", "/users/me", tokens["access_token"]),
@@ -72,7 +72,7 @@ def test_fifty_refreshes_of_one_token_at_once_leave_one_chain(site: Site) -> Non
     for _ in range(5):
         tokens, began_at = sign_in(site, "refresher"), time.monotonic()
         answers = all_at_once([lambda tokens=tokens: refresh(site, tokens)] * 50)
-        # On a machine that is so busy the last of them is no retry any more.
+        # On a busy machine the last of them comes too late to be a retry.
         if time.monotonic() - began_at < GRACE_SECS:
             break
     assert [answer.status_code for answer in answers] == [200] * 50
@@ -106,7 +106,7 @@ class SharedStore:
 
 
 def age_last_refresh(site: Site, session_id: str) -> None:
-    """Let the grace of the session's last refresh be over."""
+    """End the grace of the session's last refresh."""
     with site.app.app_context(), transaction() as session:
         row = session.get_one(Session, UUID(session_id))
         if row.rotated_at is not None:
@@ -127,13 +127,13 @@ def test_tabs_that_share_a_session_stay_signed_in(site: Site, tabs: int) -> None
             for number in range(tabs)
         ]
         statuses = all_at_once(tab_calls)
-        # On a machine that is so busy a token of this round's beginning is too old at its end.
+        # On a busy machine a token of this round's beginning is too old at its end.
         if time.monotonic() - began_at >= GRACE_SECS:
             store, rounds = SharedStore(sign_in(site, name)), 0
             continue
         assert statuses == [[200] * 3] * tabs
         rounds += 1
-        # A tab that was asleep all the while.
+        # A tab that was suspended all the time.
         assert refresh(site, before).status_code == 200
         age_last_refresh(site, store.tokens["session_id"])
     assert refresh(site, store.tokens).status_code == 200
@@ -237,7 +237,7 @@ def test_guesses_over_all_workers_get_five_answers(site: Site) -> None:
 
 
 def hand_over(site: Site) -> None:
-    """Make the next key, and let it sign at once, as if it had been shown for long enough."""
+    """Make the next key, and let it sign at once, as if it had been published long enough."""
     with site.app.app_context():
         rotate(RotationCause.ORDER, request=RequestInfo())
         newest = select(func.max(SigningKey.serial)).scalar_subquery()

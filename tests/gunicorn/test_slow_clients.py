@@ -1,4 +1,4 @@
-"""Clients that take their time, many at once, and one that does not."""
+"""Many slow clients at once, and a fast one."""
 
 import time
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ collections = gc.get_stats()[0]["collections"] - collections
 names = [name for name, module in sys.modules.items() if module is not None]
 print("\\n" + json.dumps({"collections": collections, "names": names}))
 """
-"""In the order of gunicorn's master."""
+"""A program that loads the application in the order of gunicorn's master."""
 
 FOR_COMMANDS = {"authserve.commands", "alembic", "flask_migrate", "mako"}
 FOR_METRICS = {"authserve.metrics", "prometheus_client"}
@@ -30,7 +30,7 @@ FOR_REDIS = {"redis"}
 UNUSED = {"honcho", "requests", "urllib3", "zxcvbn"}
 
 FOR_REQUESTS = {"bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
-"""Some that a worker must not have to load at its first request, each worker by itself."""
+"""Modules that workers must share, not load by themselves at their first request."""
 
 
 FEW_COLLECTIONS = 10

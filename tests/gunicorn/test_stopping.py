@@ -31,7 +31,7 @@ def slow(tenths):
 app.add_url_rule("/slow/<int:tenths>", "slow", slow)
 """
 }
-"""The service, with a page that takes its time."""
+"""The service, with a slow page."""
 
 IN_FLIGHT = 200
 
@@ -58,7 +58,7 @@ def readiness(server: Server) -> tuple[int, str]:
 
 
 def test_sigterm_aborts_none_of_200_requests_that_were_accepted(make_server: MakeServer) -> None:
-    """More than there are threads for."""
+    """More requests than threads."""
     server = make_server(files=SLOW_WSGI, WEB_THREADS="40")
     in_flight = [send(server.url, f"/slow/{20 if n % 4 else 1}") for n in range(IN_FLIGHT)]
     server.process.send_signal(signal.SIGTERM)
@@ -69,7 +69,7 @@ def test_sigterm_aborts_none_of_200_requests_that_were_accepted(make_server: Mak
 
 
 def test_what_waits_for_a_busy_worker_is_answered_before_it_stops(server: Server) -> None:
-    """The kernel has accepted it for the listener; no worker has had the time to take it."""
+    """The kernel has accepted the connection; no worker has taken it yet."""
     workers = [psutil.Process(worker) for worker in server.workers()]
     for worker in workers:
         worker.suspend()
@@ -94,7 +94,7 @@ def test_it_turns_unready_and_serves_on_before_it_stops(make_server: MakeServer)
 
     server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: readiness(server) == (503, "draining"))
-    # By every worker, and everything else is as before but for the end of the connection.
+    # By every worker; all else is as before, except that the connection closes.
     assert {readiness(server) for _ in range(30)} == {(503, "draining")}
     in_flight = [send(server.url, "/slow/20") for _ in range(IN_FLIGHT)]
     kept.get("/healthz")

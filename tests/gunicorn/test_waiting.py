@@ -21,7 +21,7 @@ WRITERS = 3 * THREADS
 
 
 def write_by(token: str) -> bytes:
-    """A request that waits for the lock."""
+    """Return a request that waits for the lock."""
     body = b'{"display_name": "Alice"}'
     head = (
         "PATCH /api/v1/users/me HTTP/1.1\r\nHost: localhost\r\n"
