@@ -28,6 +28,8 @@ from tests.support.clients import login, register_caller, sign_in
 from tests.support.crowd import DEADLINE_SECS, all_at_once, served
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
 from tests.support.marks import both_databases
+from tests.support.problems import assert_problem
+from tests.support.rows import count_sessions, live_session_row
 
 CROWD = 20
 FEW = 6
@@ -413,6 +415,23 @@ def test_with_a_wrong_secret_no_process_signs_and_every_process_verifies(
         assert remedy in record.getMessage()
     assert jwks(wrong) == jwks(app)
     assert is_accepted(wrong, alice)
+
+
+def test_if_no_token_can_be_signed_no_session_starts_and_no_refresh_token_is_spent(
+    make_app: Callable[..., Flask],
+) -> None:
+    app, other = make_app(), make_app()
+    alice = register_caller(app, "alice")
+    before = live_session_row(app, alice.tokens["session_id"]), count_sessions(app)
+    with app.app_context(), transaction() as session:
+        session.execute(update(SigningKey).values(private_sealed=b"damaged"))
+    presented = {"refresh_token": alice.tokens["refresh_token"]}
+    for refused in (
+        other.test_client().post("/api/v1/auth/refresh", json=presented),
+        login(other.test_client(), "alice"),
+    ):
+        assert_problem(refused, 503, "service_unavailable")
+    assert (live_session_row(app, alice.tokens["session_id"]), count_sessions(app)) == before
 
 
 def test_after_a_lost_secret_an_emergency_lets_people_in_again(
