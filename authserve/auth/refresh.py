@@ -1,19 +1,47 @@
 """The use cases that continue a session: refresh and reauthentication."""
 
+from datetime import datetime
 from uuid import UUID
 
 from authserve.auth.current_session import get_live_session
 from authserve.auth.queries import rotate_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.keys.store import KEY_STORE
 from authserve.sessions.renew import renew_authentication, require_within_grace
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
-from authserve.tokens.refresh import RefreshClaims
+from authserve.tokens.refresh import RefreshClaims, Tokens, issue_tokens, read_refresh_token
 from authserve.users.passwords import confirm_password
 
 
-def refresh(claims: RefreshClaims, *, request: RequestInfo) -> LiveSession:
+def refresh(token: str, *, request: RequestInfo) -> tuple[Tokens, bool]:
+    """Exchange a refresh token for the next pair.
+
+    Args:
+        token: as presented.
+        request: for the audit event of a reuse.
+
+    Returns:
+        The pair, and True if the token was a retry, within the grace of an earlier refresh.
+
+    Raises:
+        InvalidTokenError, TokenExpiredError: see `read_refresh_token` and `continue_session`.
+        SessionRevokedError, TokenReusedError: see `continue_session`.
+        SigningKeyUnavailableError: the next tokens could not be signed; nothing was spent.
+    """
+    claims = read_refresh_token(token)
+    # First, so that no token is spent if the next ones could not be signed.
+    key = KEY_STORE.get().signing_key()
+    moment, settings = now(), SETTINGS.get()
+    session = continue_session(claims, request=request, settings=settings, now=moment)
+    tokens = issue_tokens(session, key=key, fresh=False, settings=settings, now=moment)
+    return tokens, session.is_retry
+
+
+def continue_session(
+    claims: RefreshClaims, *, request: RequestInfo, settings: Settings, now: datetime
+) -> LiveSession:
     """Spend a refresh token: its session advances by one generation, stays, or ends.
 
     Within the grace after a rotation, callers with the current or the previous generation get the
@@ -22,6 +50,8 @@ def refresh(claims: RefreshClaims, *, request: RequestInfo) -> LiveSession:
     Args:
         claims: of the verified token.
         request: for the audit event of a reuse.
+        settings: for the session's limits and the grace.
+        now: the time of the refresh.
 
     Raises:
         SessionRevokedError: the session is unknown or was ended, or its user is not active.
@@ -29,12 +59,11 @@ def refresh(claims: RefreshClaims, *, request: RequestInfo) -> LiveSession:
         InvalidTokenError: user or family secret are not the session's, despite a valid signature.
         TokenReusedError: the token is old; the end of the session is already committed.
     """
-    moment, settings = now(), SETTINGS.get()
-    session = rotate_session(claims, settings=settings, now=moment)
+    session = rotate_session(claims, settings=settings, now=now)
     if session is not None:
         return session
-    require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=moment)
-    found = get_live_session(claims.session_id, now=moment)
+    require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=now)
+    found = get_live_session(claims.session_id, now=now)
     return found.as_live(family_secret=claims.family_secret, is_retry=True)
 
 

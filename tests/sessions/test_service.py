@@ -14,7 +14,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import insert
 
-from authserve.auth.refresh import refresh
+from authserve.auth.refresh import continue_session
 from authserve.auth.start_session import start_session
 from authserve.core.actor import OPERATOR, VISITOR, Actor, UserRef
 from authserve.core.clock import now
@@ -71,7 +71,9 @@ def presented(issued: LiveSession, **changes: Any) -> RefreshClaims:
 
 
 def rotate(issued: LiveSession, **changes: Any) -> LiveSession:
-    return refresh(presented(issued, **changes), request=REQUEST)
+    return continue_session(
+        presented(issued, **changes), request=REQUEST, settings=SETTINGS.get(), now=now()
+    )
 
 
 def rotate_later(clock: Clock, issued: LiveSession) -> LiveSession:
