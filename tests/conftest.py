@@ -47,7 +47,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("tests")
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
-"""Argon2's minimum: tests are about everything but its cost."""
+"""Argon2's minimum cost, as few tests are about it."""
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -119,7 +119,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def find_quick(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """Return the first test of each file that starts no server and breaks nothing on purpose."""
+    """Return the first test of each file that starts no server and injects no fault."""
     first: dict[Path, pytest.Item] = {}
     for item in items:
         is_slow = item.path.parent.name in SLOW_FOLDERS
@@ -136,10 +136,10 @@ def make_settings(database_url: str, instance_path: Path, **changes: object) -> 
         database_url=database_url,
         instance_path=instance_path,
         password_cost=CHEAP,
-        # The hashing thread steps back behind nothing: other work could keep it waiting for long.
+        # The hashing thread keeps its priority: other work could delay it for long.
         hash_niceness=0,
         web_threads=64,
-        # Many calls from one address are what tests are made of; tests of limits turn them on.
+        # Tests make many calls from one address; tests of limits turn limits on.
         ratelimit_enabled=False,
     )
     settings = replace(settings, **changes)  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ class PostgreSQL:
             connection.close()
 
     def create(self, name: str, *, template: str = "template0") -> str:
-        """Make a database; returns its URL."""
+        """Make a database and return its URL."""
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return self.url(name)
 
@@ -199,7 +199,7 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     folder.chmod(0o755)
     server = get_server(folder / "data", cleanup_mode="delete")
     postgresql = PostgreSQL(server)
-    # No test pulls the plug.
+    # No test cuts the power.
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         postgresql.execute(f"ALTER SYSTEM SET {setting} = off")
     postgresql.execute("SELECT pg_reload_conf()")
@@ -305,7 +305,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def runner(app: Flask) -> FlaskCliRunner:
-    """Runs `flask` commands; what they log is not in their result."""
+    """A runner of `flask` commands; their log lines are not in the result."""
     return app.test_cli_runner(capture="fd")
 
 
@@ -356,7 +356,7 @@ def bob(app: Flask) -> Caller:
 
 @pytest.fixture
 def charlie(app: Flask) -> Caller:
-    """Charlie, the stranger of every test about other people's things."""
+    """Charlie, the user without rights to the data of others."""
     return register_caller(app, "charlie")
 
 
@@ -375,7 +375,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture(autouse=True)
 def overheard() -> Iterator[Eavesdropper]:
-    """All that is logged in the test's process: no secret that the test uses may be in it."""
+    """The log of the test's process, in which no secret of the test may appear."""
     yield from eavesdrop()
 
 
@@ -412,7 +412,7 @@ Log = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str]) -> Log:
-    """Gives the lines that were logged since it was asked last, each of which must be JSON."""
+    """Return the lines logged since the last call; each must be JSON."""
 
     def read() -> list[dict[str, Any]]:
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]

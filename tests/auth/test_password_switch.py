@@ -50,7 +50,7 @@ def attempt(app: Flask, identifier: str, password: str = "wrong", **fields: Any)
 
 
 def set_failures(app: Flask, count: int) -> None:
-    """Let every account have seen so many wrong passwords in a row."""
+    """Set the number of consecutive wrong passwords of every account."""
     with app.app_context(), transaction() as session:
         session.execute(update(User).values(failed_sign_ins=count))
 
@@ -268,7 +268,7 @@ def test_the_password_of_a_deactivated_account_is_switched_off_without_a_mail(
 
 
 class ObservedHasher(PasswordHasher):
-    """Notes what it is asked to check against, and lets something happen after each check."""
+    """A hasher that records the hashes it checks, and calls a function after each check."""
 
     def __init__(self) -> None:
         super().__init__(cost=CHEAP, niceness=0, queue_size=8)
@@ -311,7 +311,7 @@ def test_the_right_password_is_refused_that_was_being_checked_when_it_was_switch
     assert failure["details"] == {"reason": "password_disabled"}
 
 
-# Crowds.
+# Many callers at once.
 
 
 @both_databases

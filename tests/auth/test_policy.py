@@ -54,7 +54,7 @@ SWITCHED_OFF = account(is_password_disabled=True, is_active=False, email_verifie
         (DISABLED, False, OFF, SignInFailure.WRONG_PASSWORD),
         (NEITHER, True, REQUIRED, SignInFailure.ACCOUNT_DISABLED),
         (NO_PASSWORD, False, OFF, SignInFailure.NO_PASSWORD),
-        # No hash verifies anything; should one ever seem to, it opens nothing.
+        # No password matches without a hash; even if one did, the sign-in would be refused.
         (NO_PASSWORD, True, OFF, SignInFailure.NO_PASSWORD),
         (SWITCHED_OFF, True, REQUIRED, SignInFailure.PASSWORD_DISABLED),
         (SWITCHED_OFF, False, OFF, SignInFailure.PASSWORD_DISABLED),

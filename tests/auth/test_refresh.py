@@ -104,7 +104,7 @@ def test_a_refreshed_access_token_is_stale(clock: Clock, alice: Caller) -> None:
 
 
 def test_no_access_token_outlives_its_session(clock: Clock, app: Flask, alice: Caller) -> None:
-    """Whichever of the two limits is nearer, and however its fraction of a second is rounded."""
+    """The nearer of the two limits counts, rounded to either side of a second."""
     for column in ("expires_at", "idle_expires_at"):
         end = now() + timedelta(seconds=90.9)
         session = login(app.test_client(), "alice").get_json()
@@ -227,10 +227,10 @@ def test_nothing_of_a_refresh_token_is_logged_or_kept(
         assert family not in text
 
 
-# The order of judgement.
+# The order of checks.
 
 Cause = Callable[[Flask, dict[str, Any], dict[str, Any]], None]
-"""Makes a refresh token, or the row of its session, one that is refused.
+"""A change that makes a refresh token, or the row of its session, one that is refused.
 
 It gets the application, the claims to sign, and the columns to write.
 """

@@ -33,7 +33,7 @@ Meanwhile = Callable[[Callable[[], object]], None]
 
 @pytest.fixture
 def meanwhile(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
-    """Has something happen once, right after the next password was checked."""
+    """Call a function once, right after the next check of a password."""
     hasher = PASSWORD_HASHER.of(app)
     verify = hasher.verify
 
@@ -206,7 +206,7 @@ def test_an_access_token_ends_with_its_session_not_after_it(
     tokens = login(short.test_client(), "alice").get_json()
     end = live_session_row(app, tokens["session_id"])["expires_at"]
     claims = claims_of(tokens["access_token"])
-    # Whole seconds, never more than there are.
+    # Whole seconds, rounded down.
     assert end.timestamp() - 2 < claims["exp"] <= end.timestamp()
     assert tokens["expires_in"] == claims["exp"] - claims["iat"] <= 90.5
     assert tokens["refresh_expires_in"] == 90

@@ -139,7 +139,7 @@ def test_a_device_token_of_another_kind_counts_as_absent(app: Flask, tokens: Tok
     assert statuses == {"access": 429, "refresh": 429, "device": 200}
 
 
-# What is signed with the service's own key, and yet not what it makes.
+# Tokens signed with the service's own key that the service does not make.
 
 
 def forged_claims(good: Forge, stranger: Caller) -> dict[str, str]:
@@ -246,7 +246,7 @@ def test_a_good_signature_is_not_enough(
     forged = forged_claims(good, charlie)
     forged |= {name: good(**changes) for name, changes in SPECIAL_CLAIMS[kind].items()}
     assert_all_refused(app, admin, kind, forged)
-    # The way in which they are made makes good ones too.
+    # The same helper also makes good ones.
     assert PRESENT[kind](app.test_client(), admin, good()).status_code == 200
 
 

@@ -27,7 +27,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
 def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make every call in a thread of its own, none before all the threads are there.
+    """Make every call in a thread of its own, after all the threads have started.
 
     Returns:
         What came of each, in their order; the first exception is raised.

@@ -25,7 +25,7 @@ WHERE_SCHEMAS_TELL_ALL = {
 password, the cursor of a search."""
 
 LEFT_EMPTY = {"GET /api/v1/users/{user_id}/sessions"}
-"""Lists that stay there when DELETE has ended all that was in them."""
+"""Lists that still exist after DELETE has removed all their entries."""
 
 TAKES_NOTHING = ("/", "/healthz", "/readyz", "/.well-known/jwks.json")
 """Paths of operations that have no input, so there is nothing to get wrong."""

@@ -1,4 +1,4 @@
-"""Working the outbox in a test, and reading the mail that comes of it."""
+"""Delivery of the outbox in a test, and the mail that arrives."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ class Letter:
 
 
 class Mailbox:
-    """A transport that keeps what it is given: every address of the test ends here."""
+    """A transport that keeps every mail, to any address."""
 
     def __init__(self) -> None:
         self.letters: list[Letter] = []

@@ -3,7 +3,7 @@
 import pytest
 
 both_databases = pytest.mark.databases("sqlite", "postgresql")
-"""For tests of statements, transactions, races, plans and what a database refuses."""
+"""For tests of statements, transactions, races, plans and refusals of a database."""
 
 on_sqlite = pytest.mark.databases("sqlite")
 on_postgresql = pytest.mark.databases("postgresql")

@@ -23,7 +23,7 @@ def states(app: Flask, **columns: Any) -> dict[str, int]:
 
 
 def change_messages(app: Flask, message_id: UUID | None = None, **columns: Any) -> None:
-    """Give one message, or all of them, other values than they came to by themselves."""
+    """Overwrite columns of one message, or of all."""
     statement = update(OutboxMessage).values(**columns)
     if message_id is not None:
         statement = statement.where(OutboxMessage.id == message_id)

@@ -1,4 +1,4 @@
-"""Poolers in transaction mode: a stand-in of our own, and a real PgBouncer where there is one."""
+"""Poolers in transaction mode: one of our own, and a real PgBouncer if installed."""
 
 import os
 import shutil
@@ -56,7 +56,7 @@ def _text(*parts: str) -> bytes:
 
 
 class StandInPooler:
-    """Gives each transaction the server connection that has rested longest, with nothing set.
+    """A pooler that gives each transaction the longest idle connection, without settings.
 
     Like PgBouncer, it refuses clients that set something for their session (`options`). It knows
     the simple query protocol alone, which is all that psycopg2 speaks.
@@ -95,7 +95,7 @@ class StandInPooler:
                 self._run_transaction(client, _message(kind, payload), idle)
 
     def _greet(self, client: socket.socket) -> "Queue[socket.socket] | None":
-        """Answer the start of a session; returns the connections to its database."""
+        """Answer the start of a session and return the connections to its database."""
         while True:
             (size,) = struct.unpack("!I", _receive(client, 4))
             packet = _receive(client, size - 4)
@@ -162,7 +162,7 @@ class StandInPooler:
 
 
 def _answer(server: socket.socket, message: bytes, client: socket.socket | None) -> bool:
-    """Have the server answer a message; returns True if no transaction is open after it."""
+    """Forward a message and its answer; return True if no transaction is open after it."""
     server.sendall(message)
     answer = b""
     while True:
@@ -177,7 +177,7 @@ def _answer(server: socket.socket, message: bytes, client: socket.socket | None)
 
 @contextmanager
 def stand_in_pooler(socket_folder: Path, user: str) -> Iterator[int]:
-    """Open a stand-in for the time of a block; yields its port."""
+    """Run our own pooler for the time of a block; yield its port."""
     pooler = StandInPooler(str(socket_folder / ".s.PGSQL.5432"), user=user)
     try:
         yield pooler.port
@@ -192,7 +192,7 @@ def find_pgbouncer() -> str | None:
 
 @contextmanager
 def pgbouncer(program: str, socket_folder: Path, user: str, folder: Path) -> Iterator[int]:
-    """Run a PgBouncer for the time of a block; yields its port."""
+    """Run a PgBouncer for the time of a block; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     configuration = folder / "pgbouncer.ini"

@@ -15,20 +15,20 @@ class MortalPostgreSQL(PostgreSQL):
     """A server of one test, which restarts at the same address."""
 
     def fresh(self) -> str:
-        """Make a migrated database; returns its URL."""
+        """Make a migrated database and return its URL."""
         return self.create(f"test_{uuid4().hex}", template="template")
 
     def away(self, *, crashed: bool = False) -> AbstractContextManager[None]:
-        """It is stopped in the block."""
+        """Stop the server in the block."""
         return away(self.server, crashed=crashed)
 
     def frozen(self) -> AbstractContextManager[None]:
-        """It does not answer in the block."""
+        """Keep the server from answering in the block."""
         return frozen(self.server)
 
     @contextmanager
     def backends_frozen(self) -> Iterator[None]:
-        """In the block no connection that is open is answered; new ones are."""
+        """In the block, open connections get no answers; new ones do."""
         connection = psycopg2.connect(self.server.get_uri())
         with closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'authserve'")

@@ -19,11 +19,11 @@ INTERNALS = (
     "traceback",
     "werkzeug",
 )
-"""What callers have no business to know about."""
+"""Words of the implementation, which no answer may hold."""
 
 
 def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
-    """Check that a response is a whole RFC 9457 problem; returns its body."""
+    """Check that a response is a complete RFC 9457 problem and return its body."""
     assert response.status_code == status, response.get_data(as_text=True)
     assert response.headers["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = response.get_json()

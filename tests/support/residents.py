@@ -41,7 +41,7 @@ class Resident:
         self.name = name
         self.is_registered = False
         self.passwords = [PASSWORD]
-        """The one that is acknowledged, and the one that may have taken its place."""
+        """The acknowledged password, and the one that may have replaced it."""
         self.user_id: UUID | None = None
         self.session_id: UUID | None = None
         self.refresh_token = ""
@@ -70,7 +70,7 @@ class Resident:
         except requests.RequestException as error:
             raise Interrupted from error
         if response.status_code == 503:
-            # On a busy machine; nothing was acknowledged.
+            # A busy machine answers so; nothing was acknowledged.
             raise Interrupted
         assert response.ok, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None

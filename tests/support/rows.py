@@ -27,7 +27,7 @@ def live_session_row(app: Flask, session_id: UUID | str) -> dict[str, Any]:
 
 
 def change_session(app: Flask, session_id: UUID | str, **columns: Any) -> None:
-    """Make a session another one than it became by itself."""
+    """Overwrite columns of a session."""
     with app.app_context(), transaction() as session:
         session.execute(
             update(Session).where(Session.id == UUID(str(session_id))).values(**columns)

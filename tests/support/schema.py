@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_code(connection: Connection) -> set[str]:
-    """Triggers and functions, which no model knows of."""
+    """Triggers and functions, which the models do not define."""
     if connection.dialect.name == "sqlite":
         query = "SELECT sql FROM sqlite_master WHERE type = 'trigger'"
     else:

@@ -15,7 +15,7 @@ from authserve.core.logs import JSONLineFormatter
 from authserve.settings.model import Settings
 
 MIN_LENGTH = 12
-"""Shorter ones are words like any other; what a test sends to be refused is often one."""
+"""Shorter secrets are ordinary words, which tests often send to be refused."""
 
 LINK_ID_LENGTH = 22
 """A link's token begins with its row's id, which is no secret."""
@@ -71,7 +71,7 @@ SECRETS = Secrets()
 
 
 class Eavesdropper(logging.Handler):
-    """Keeps every line that the application under test logs, as it writes it."""
+    """A handler that keeps every line of the application's log, in its final form."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A real gunicorn with several workers, for tests of what only real processes can show."""
+"""A real gunicorn with several workers, for tests that need real processes."""
 
 import json
 import os
@@ -121,7 +121,7 @@ class Server:
             )
 
     def wait_until_healthy(self) -> None:
-        """Come back when it answers and all of its workers are there."""
+        """Wait until it answers and all of its workers have started."""
         client, give_up = self.client(), time.monotonic() + DEADLINE_SECS
         while not self._is_healthy(client):
             assert self.process.poll() is None, f"gunicorn ended:\n{self.output()}"
@@ -158,7 +158,7 @@ class Server:
         )
 
     def output(self) -> str:
-        """All that it wrote: standard output, then standard error."""
+        """Return its output: standard output, then standard error."""
         return (self._folder / "stdout").read_text() + (self._folder / "stderr").read_text()
 
     def log(self) -> list[dict[str, Any]]:
@@ -181,7 +181,7 @@ class Server:
         return status
 
     def restart(self) -> None:
-        """End it well, and start it again at the same place."""
+        """Stop it gracefully, and start it again at the same address."""
         assert self._end() == 0, self.output()
         self.process = self._start()
         self.wait_until_healthy()

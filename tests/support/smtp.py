@@ -108,7 +108,7 @@ class MailServer:
         return client
 
     def close(self) -> None:
-        """Refuse connections, and end those that there are."""
+        """Refuse connections, and end open ones."""
 
         async def end() -> None:
             for client in self._clients:
@@ -210,7 +210,7 @@ _GOOD = {
 HANG = b"hang"
 DROP = b"drop"
 DRIBBLE = b"dribble"
-"""What a faulty server does instead of an answer: nothing, hang up, or one byte at a time."""
+"""Faults instead of an answer: silence, a closed connection, or one byte at a time."""
 
 DRIBBLE_PAUSE_SECS = 0.1
 

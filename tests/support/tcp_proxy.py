@@ -7,7 +7,7 @@ from threading import Thread
 
 
 class TCPProxy:
-    """Passes each new connection on to the server that `target` names at that time.
+    """A proxy that passes each new connection to the server that `target` names at that time.
 
     Open connections stay with their server, as those of a real proxy do.
 

@@ -46,18 +46,18 @@ def assemble(header: Mapping[str, Any], claims: Any, signer: Signer) -> str:
 
 
 def ec_signer(private_key: EllipticCurvePrivateKey) -> Signer:
-    """Signs as ES256."""
+    """Return a signer for ES256."""
     algorithm = ECAlgorithm(ECAlgorithm.SHA256)
     return lambda message: algorithm.sign(message, private_key)
 
 
 def hmac_signer(key: bytes) -> Signer:
-    """Signs as HS256."""
+    """Return a signer for HS256."""
     return lambda message: HMACAlgorithm(HMACAlgorithm.SHA256).sign(message, key)
 
 
 def own_signer(app: Flask, kind: str) -> Signer:
-    """Signs as the service itself does tokens of this kind."""
+    """Return the service's own signer for tokens of this kind."""
     with app.app_context():
         if kind == "access":
             return ec_signer(KEY_STORE.get().signing_key()[1])
@@ -66,7 +66,7 @@ def own_signer(app: Flask, kind: str) -> Signer:
 
 @dataclass(frozen=True)
 class Forge:
-    """Makes variants of a good token, each signed with the service's own key.
+    """A maker of variants of a good token, each signed with the service's own key.
 
     Args:
         token: the good one.
@@ -91,5 +91,5 @@ class Forge:
 
 
 def forge(app: Flask, kind: str, token: str) -> Forge:
-    """Variants of a good token of this kind."""
+    """Return a maker of variants of a good token of this kind."""
     return Forge(token, own_signer(app, kind))

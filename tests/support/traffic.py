@@ -52,7 +52,7 @@ class Visitor:
     def call(
         self, status: int, method: str, path: str, *, token: str = "", **kwargs: Any
     ) -> dict[str, Any]:
-        """Send a request that has to be answered with `status`; returns the answer's body."""
+        """Send a request, require `status`, and return the answer's body."""
         headers = {"X-Forwarded-For": self._address}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -62,7 +62,7 @@ class Visitor:
             self._clients[url].headers.pop("Connection")
         client = self._clients[url]
         response = client.request(method, path, headers=headers, **kwargs)
-        # A machine that is too busy for all hashes asks to come again, and loses nothing.
+        # A machine too busy for all hashes answers 503, and loses nothing.
         while response.status_code == 503 and response.json()["code"] == "busy":
             response = client.request(method, path, headers=headers, **kwargs)
         if response.status_code != status:
@@ -90,22 +90,22 @@ class Visitor:
         self.call(204, "POST", f"{api}/auth/logout", token=tokens["access_token"])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         for client in self._clients.values():
             client.close()
 
 
 class UnexpectedAnswerError(Exception):
-    """An answer was not what it should be."""
+    """An unexpected answer."""
 
 
 @contextmanager
 def traffic_to(url: Callable[[], str], *, visitors: int = 4) -> Iterator[Traffic]:
-    """Visitors who live one life after the other while the block runs.
+    """Run visitors, each with one account after the other, while the block runs.
 
     Args:
         url: gives the server for each request.
-        visitors: how many there are at once.
+        visitors: the number at once.
     """
     traffic, is_over = Traffic(), Event()
 

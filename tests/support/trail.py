@@ -26,7 +26,7 @@ GUARDED = ("audit_events", "audit_details")
 
 
 def write_events(count: int = 1, *, user: UserRef = ALICE) -> list[UUID]:
-    """Let something happen, each time in a transaction of its own; returns the events' ids."""
+    """Record events, each in a transaction of its own, and return their ids."""
     before = set(event_ids())
     for number in range(count):
         with transaction():
@@ -68,7 +68,7 @@ def detail_row(event_id: UUID) -> dict[str, Any]:
 
 
 def delete_from_trail(user: UserRef = ALICE) -> UUID:
-    """Do to the trail what deleting a user does; returns the id of the event."""
+    """Erase details as the deletion of a user does; return the id of its event."""
     before = set(event_ids())
     with transaction():
         emit(AuditAction.USER_DELETED, actor=Actor(user=user), subject=user, request=REQUEST)
@@ -85,12 +85,12 @@ def write_rows(count: int) -> None:
 
 
 def seal_all() -> list[int]:
-    """Seal everything; returns how many events each batch holds."""
+    """Seal everything and return the number of events in each batch."""
     return list(seal_events())
 
 
 def event_ids() -> list[UUID]:
-    """Every event's id, oldest first."""
+    """Return every event's id, oldest first."""
     return [row.id for row in read_all(select(AuditEvent.id).order_by(AuditEvent.id))]
 
 

@@ -1,4 +1,4 @@
-"""People who use a server while a test breaks it, and each answer that they got, in its time."""
+"""Users of a server while a test breaks it, and each of their answers with its time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Answer:
 
 
 def assert_unavailable(response: requests.Response) -> None:
-    """It is the honest refusal of a service that cannot answer now."""
+    """Check that it is a complete 503 with `Retry-After`."""
     assert response.status_code == 503, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.json()["status"] == 503
@@ -93,7 +93,7 @@ def newcomer(server: Server) -> Person:
 
 
 class Traffic:
-    """Callers who each make their calls in turn, again and again."""
+    """Callers that repeat their calls, one after the other."""
 
     def __init__(self, *rounds: dict[str, Callable[[], requests.Response]]) -> None:
         self.answers: list[Answer] = []
@@ -102,7 +102,7 @@ class Traffic:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """It flows in the block, and every call has been answered after it."""
+        """Run the callers in the block, and wait for every answer after it."""
         threads = [Thread(target=self._call, args=[calls]) for calls in self._rounds]
         for thread in threads:
             thread.start()
@@ -124,11 +124,11 @@ class Traffic:
                 self.answers.append(Answer(name, began, time.monotonic(), response))
 
     def since(self, began: float) -> list[Answer]:
-        """The answers to what was sent since then."""
+        """Return the answers to calls sent since then."""
         return [answer for answer in self.answers if answer.began >= began]
 
     def wait_for(self, count: int, calls: set[str], *, since: float) -> None:
-        """Come back when each of the calls has been answered so often."""
+        """Wait until each of the calls has been answered this often."""
         give_up = time.monotonic() + DEADLINE_SECS
         while any(self._count(call, since) < count for call in calls):
             assert time.monotonic() < give_up, "the answers do not come"

@@ -28,7 +28,7 @@ class Answer:
 
 
 class Connection:
-    """A connection, on which each answer is read to its end and no further."""
+    """A connection that reads each answer to its end and no further."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -60,13 +60,13 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._file.close()
         self.socket.close()
 
 
 class Connections(ExitStack):
-    """Connects to a server, and hangs up everywhere at its end.
+    """A set of connections to a server, which it closes at its end.
 
     Args:
         receive_bytes: the size of each client's receive buffer; the system's own if left out.
@@ -78,7 +78,7 @@ class Connections(ExitStack):
         self._receive_bytes = receive_bytes
 
     def open(self, start: bytes = b"") -> Connection:
-        """Connect, and send how a request begins."""
+        """Connect, and send the beginning of a request."""
         where = urlsplit(self._server.url)
         connected = socket.socket()
         if self._receive_bytes is not None:

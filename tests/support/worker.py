@@ -60,22 +60,22 @@ class WorkerProcess:
             )
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """Kill it, as a power cut does."""
         self.process.kill()
         self.process.wait()
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Wait for its end; returns the exit status."""
+        """Wait for its end and return the exit status."""
         status = self.process.wait(DEADLINE_SECS)
         assert SECRETS.found_in(self.output()) == [], "a secret was logged"
         return status
 
     def output(self) -> str:
-        """All that it logged."""
+        """Return its log."""
         return (self._folder / "stderr").read_text()
 
     def log(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ class WorkerProcess:
 
 
 def wait_until(condition: Callable[[], object], *, what: str = "it does not happen") -> None:
-    """Come back when `condition` holds."""
+    """Wait until `condition` holds."""
     give_up = time.monotonic() + DEADLINE_SECS
     while not condition():
         assert time.monotonic() < give_up, what
