@@ -239,5 +239,5 @@ def test_a_token_that_names_as_many_roles_as_one_can_be_given_is_taken(
     assert given.status_code == 200
     alice = sign_in(app.test_client(), "alice", user=alice.user)
     assert alice.get(ME).get_json()["roles"] == names
-    # What gunicorn, and most proxies, take of one header field.
+    # The limit of gunicorn, and of most proxies, for one header field.
     assert len(f"Authorization: Bearer {alice.tokens['access_token']}") < 8_190

@@ -81,7 +81,7 @@ def from_page(app: Flask, origin: str) -> FlaskClient:
 
 
 def ask(client: FlaskClient, path: str, method: str = "GET", **headers: str) -> TestResponse:
-    """A preflight."""
+    """Send a preflight request."""
     wanted = {"Access-Control-Request-Method": method, **headers}
     return client.options(path, headers=wanted)
 
@@ -142,7 +142,7 @@ MAY_BE_SENT = {
     "authorization",
     "content-type",
     "x-correlation-id",
-    # What libraries add to each call.
+    # Headers that libraries add to each call.
     "baggage",
     "cache-control",
     "sentry-trace",
@@ -219,7 +219,7 @@ SIMPLE_BODIES: list[dict[str, Any]] = [
     {"data": {"email": "mallory@example.com"}, "content_type": "multipart/form-data"},
     {"data": '{"email": "mallory@example.com"}'},
 ]
-"""What a page can send to any origin without asking first (Fetch, "CORS-safelisted")."""
+"""Requests that a page can send to any origin without a preflight (Fetch, "CORS-safelisted")."""
 
 
 @pytest.mark.parametrize("body", SIMPLE_BODIES, ids=lambda body: body.get("content_type", "none"))

@@ -58,7 +58,7 @@ def statements_of_postgresql(postgresql: Any) -> Iterator[list[str]]:
 
 @pytest.fixture
 def statements(database_url: str, request: pytest.FixtureRequest) -> Callable[[], Any]:
-    """Listens, at the database's end, to what runs in the block under it."""
+    """Record, at the database, the statements of the block."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return statements_of_sqlite
@@ -104,7 +104,7 @@ def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask
     # PostgreSQL has planned the first at the sign-in before.
     assert verbs[0] in ("SELECT", "EXECUTE")
     assert verbs[1] == "SELECT"
-    # The last INSERT notes the device.
+    # The last INSERT records the device.
     assert verbs[2:] == ["BEGIN", "UPDATE", *["INSERT"] * 4, "COMMIT"]
 
 

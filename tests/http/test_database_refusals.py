@@ -30,7 +30,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def make_read_only(app: Flask, request: pytest.FixtureRequest) -> Break:
-    """Lets the database take no writes, on no connection."""
+    """Make the database read-only, for every connection."""
 
     def break_() -> None:
         with app.app_context():
@@ -51,7 +51,7 @@ def _query_only(dbapi_connection: Any, _record: object) -> None:
 
 @pytest.fixture
 def unmigrate(app: Flask) -> Break:
-    """Takes all tables away."""
+    """Remove all tables."""
 
     def break_() -> None:
         with app.app_context():
@@ -62,7 +62,7 @@ def unmigrate(app: Flask) -> Break:
 
 @pytest.fixture
 def take_privileges(app: Flask, request: pytest.FixtureRequest) -> Break:
-    """Lets the service connect as a role that may do nothing."""
+    """Connect the service as a role without privileges."""
 
     def break_() -> None:
         postgresql: PostgreSQL = request.getfixturevalue("postgresql")

@@ -111,6 +111,6 @@ def test_the_page_contacts_no_third_party(app: Flask, client: FlaskClient) -> No
     page = client.get("/docs").get_data(as_text=True)
     script = client.get("/docs/initializer.js").get_data(as_text=True)
     assert not re.search(r"https?:|//", page + script)
-    # By default, Swagger UI sends the document to a validator of its makers.
+    # By default, Swagger UI sends the document to a validator of its vendor.
     assert "validatorUrl: null" in script
     assert "`${folder}openapi.json`" in script

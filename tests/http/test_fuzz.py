@@ -1,4 +1,4 @@
-"""The document's own word, put to the test by Schemathesis."""
+"""The OpenAPI document, checked by Schemathesis."""
 
 import pytest
 from flask import Flask
@@ -84,7 +84,7 @@ def test_callers_get_only_what_the_document_says(
     app: Flask, schema: BaseSchema, mode: GenerationMode, role: str, subtests: pytest.Subtests
 ) -> None:
     for number, operation in enumerate(operations(schema)):
-        # Each operation has an account of its own to spoil, and one to spoil it with.
+        # Each operation changes an account of its own, by a caller of its own.
         caller = register_caller(app, f"caller{number}", roles=[role])
         path = {"session_id": str(caller.session_id), "name": "user"}
         if "{user_id}" in operation.path:

@@ -177,7 +177,7 @@ def padded(size: int) -> bytes:
 
 
 def stream(client: FlaskClient, path: str, body: Any, **environ: Any) -> TestResponse:
-    """POST what a server hands over, which knows where the body ends."""
+    """POST an input stream, as from a server that knows the body's end."""
     environ |= {"wsgi.input": body, "wsgi.input_terminated": True}
     return client.post(path, content_type="application/json", environ_overrides=environ)
 

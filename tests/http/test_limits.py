@@ -38,7 +38,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @dataclass(frozen=True)
 class LimitedCall:
-    """A call that a limit counts, and what it answers otherwise."""
+    """A call that a limit counts, and its status below the limit."""
 
     limit: Limit
     path: str
@@ -128,7 +128,7 @@ def run_sql(app: Flask, statement: str, **values: object) -> None:
 
 
 def use_up(app: Flask, limit: Limit, *, leaving: int) -> None:
-    """Leave so many calls in the windows of a limit that have begun."""
+    """Use up a limit's open windows, except for `leaving` calls."""
     statement = "UPDATE rate_counters SET hits = :hits WHERE key LIKE :pattern"
     run_sql(app, statement, hits=limit.amount - leaving, pattern=f"%/{limit.name}/%")
 
@@ -187,7 +187,7 @@ def test_refreshing_and_introspection_carry_no_limit(cast: Cast) -> None:
 
 
 def test_a_known_device_is_not_kept_out_by_its_address(cast: Cast) -> None:
-    """Strangers behind the same address have used its tries up; the device has its own."""
+    """Strangers behind the same address have used up its tries; the device has its own."""
     body = {"identifier": "alice", "password": PASSWORD}
     assert rate_limit(cast.app.test_client().post(LOGIN, json=body)) == (30, 29, 60)
     use_up(cast.app, policy.SIGN_IN, leaving=0)

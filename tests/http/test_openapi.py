@@ -31,7 +31,7 @@ PUBLIC = {
     "root_root",
     "keys_jwks",
 }
-"""The calls that heed no token. Nothing gets onto this list by itself."""
+"""The calls that ignore tokens. Each is added by hand."""
 
 ACCESS, REFRESH, NONE = {"accessToken": []}, {"refreshToken": []}, {}
 

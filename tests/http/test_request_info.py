@@ -75,12 +75,12 @@ FORWARDED: list[tuple[int, str | None, str | None]] = [
     (1, "192.0.2.1", "192.0.2.1"),
     (1, "6.6.6.6, 192.0.2.1", "192.0.2.1"),
     (1, "6.6.6.6,7.7.7.7,[2001:DB8::1]:443", "2001:db8::1"),
-    # What is no address counts as the address of the proxy that wrote it.
+    # An invalid address counts as the address of the proxy that wrote it.
     (1, "6.6.6.6, unknown", PROXY),
     (1, "6.6.6.6,", PROXY),
     (1, "", PROXY),
     (1, '"', PROXY),
-    # No text of a client's hides what a proxy appended.
+    # No text of a client hides a proxy's entry.
     (1, '", 192.0.2.1', "192.0.2.1"),
     (1, '"6.6.6.6, 192.0.2.1', "192.0.2.1"),
     (1, '"6.6.6.6\\", 192.0.2.1', "192.0.2.1"),

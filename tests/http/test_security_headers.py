@@ -71,7 +71,7 @@ def test_every_route_answers_every_method_with_them(app: Flask, admin: Caller, m
     for path in paths:
         visit = partial(app.test_client().open, path, method=method, buffered=True)
         answers = [visit()]
-        # What an administrator's other methods do would keep the rest from being reached.
+        # Other methods of an administrator would end access to the rest.
         if method in ("GET", "HEAD"):
             bearer = f"Bearer {admin.tokens['access_token']}"
             answers.append(visit(headers={"Authorization": bearer}))

@@ -35,7 +35,7 @@ CROWD = 20
 FEW = 6
 
 LEAD = timedelta(seconds=332)
-"""For how long a new key is shown before it signs."""
+"""The time for which a new key is published before it signs."""
 
 TICK = timedelta(microseconds=1)
 
@@ -472,7 +472,7 @@ def test_sealing_anew_changes_nothing_when_one_key_does_not_open(
     app, wrong = make_app(), make_app(secret_key=OTHER_SECRET)
     kids(app)
     with wrong.app_context():
-        # This one opens, and would be the second.
+        # This one can be decrypted, and would be the second.
         rotate(RotationCause.ORDER, request=RequestInfo())
         before = sealed()
         with pytest.raises(SigningKeyUnavailableError):

@@ -1,4 +1,4 @@
-"""`flask mail test`: a mail at once, and the server's own words where it fails."""
+"""`flask mail test`: a mail at once, and the server's own words after a failure."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -24,7 +24,7 @@ LINK = "https://auth.example/reset-password#to-ken_"
 
 
 class Refusing(Mailbox):
-    """Takes mail unless it has something to raise."""
+    """A transport that takes mail or raises a given error."""
 
     def __init__(self) -> None:
         super().__init__()

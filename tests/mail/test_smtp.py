@@ -1,4 +1,4 @@
-"""Handing mail to SMTP servers: those that work, and those that fail wherever one can."""
+"""Delivery to SMTP servers: those that work, and those that fail at each stage."""
 
 import ssl
 import time
@@ -281,7 +281,7 @@ class TestFaults:
     def test_a_server_that_speaks_no_smtp_is_an_outage(self, stage: str, fault: bytes) -> None:
         with faulty_server(stage, fault) as server:
             error = refusal(make_smtp(server.port, total_timeout_secs=2))
-        # A broken answer to one mail's own words may be about that mail.
+        # A broken answer to one mail's own content may be about that mail.
         assert error.is_outage or stage in ("MAIL", "RCPT", "DATA", "body")
 
     @pytest.mark.parametrize("fault", [DROP, b"", b"gibberish", b"421 busy", b"500 what?"])
@@ -307,7 +307,7 @@ class TestFaults:
 
 
 def took(transport: SMTPTransport) -> float:
-    """The seconds until the transport gives up for lack of time."""
+    """Return the seconds until the transport gives up for lack of time."""
     began = time.monotonic()
     error = refusal(transport)
     assert error.is_outage

@@ -16,5 +16,5 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def read(client: FlaskClient) -> Callable[[], Scrape]:
-    """Asks as Prometheus does."""
+    """Return a function that scrapes like Prometheus."""
     return lambda: scrape(client)

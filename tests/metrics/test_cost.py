@@ -1,4 +1,4 @@
-"""Counting must not be what a request costs."""
+"""Counting is a small part of a request's cost."""
 
 from collections.abc import Callable
 from typing import Any

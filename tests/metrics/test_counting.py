@@ -278,7 +278,7 @@ def test_the_time_of_every_password_is_taken(client: FlaskClient, read: Read) ->
     assert 0 < found.value("authserve_password_hash_duration_seconds_sum") < time.perf_counter()
 
 
-# How the process is doing
+# The state of the process
 
 
 def test_it_exports_its_pool_and_queue(app: Flask, read: Read) -> None:

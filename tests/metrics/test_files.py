@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def count(folder: Path) -> Count:
-    """Counts as the worker with some process id would."""
+    """Return a function that counts as the worker with a given process id."""
 
     def write(pid: int, value: float, *, kind: str = "counter", label: str = "a") -> Path:
         path = folder / f"{kind}_{pid}.db"

@@ -14,7 +14,7 @@ import pytest
 from authserve.database.readiness import MIGRATIONS_FOLDER
 
 CONTRACTED: dict[str, str] = {}
-"""Revisions that take something away, each with the first release that does without it."""
+"""Revisions that remove something, each with the first release that does not use it."""
 
 REMOVALS = {
     "alter_column",
@@ -27,7 +27,7 @@ REMOVALS = {
     "create_foreign_key",
     "create_unique_constraint",
 }
-"""What the release before may trip over: gone, renamed, of another type, or newly refused."""
+"""Changes that may break the release before: removed, renamed, retyped, or newly refused."""
 
 REMOVING_SQL = re.compile(
     r"(?!\s*CREATE).*\b(DROP|RENAME|TRUNCATE|DELETE FROM|NOT NULL|ADD CONSTRAINT|ALTER COLUMN)\b",
@@ -36,7 +36,7 @@ REMOVING_SQL = re.compile(
 """In capitals, as SQL is written here; a trigger's statements are part of its CREATE."""
 
 DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")
-"""Takes nothing away if the same migration adds the column: the release before does not know it."""
+"""Harmless if the same migration adds the column: the release before does not use it."""
 
 MIGRATIONS = [
     path

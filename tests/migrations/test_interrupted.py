@@ -46,7 +46,7 @@ def flask(project: Path, environ: dict[str, str]) -> Flask:
 
 
 def reference(request: pytest.FixtureRequest, url: str, folder: Path) -> str:
-    """A database of the same kind that was migrated without trouble."""
+    """A database of the same kind that was migrated without an interruption."""
     if url.startswith("sqlite"):
         path = folder / "reference.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)

@@ -1,4 +1,4 @@
-"""Does the database have the tables that this release needs?"""
+"""The check that the database has the tables that this release needs."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -209,7 +209,7 @@ def test_an_account_with_a_password_counts_as_activated(empty: Flask) -> None:
         values = {**dict.fromkeys(("id", "audit_id"), new_id()), "email": "later@example.com"}
         values |= dict.fromkeys(("created_at", "updated_at"), created_at)
         connection.execute(insert(BEFORE).values(**values))
-    # What the release before adds has no default of the upgrade's.
+    # A column that the release before fills has no default of the upgrade.
     assert read_all(select(User.activated_at).where(User.email == "later@example.com")) == [(None,)]
 
 
@@ -219,4 +219,4 @@ def _columns() -> Iterator[Column[Any]]:
 
 
 BEFORE = Table("users", MetaData(), *_columns())
-"""What the release before writes of an account."""
+"""The columns of an account that the release before writes."""

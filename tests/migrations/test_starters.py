@@ -124,7 +124,7 @@ def migration_under_way_on_postgresql(url: str) -> Iterator[HasArrived]:
     arrived: set[int] = set()
 
     def has_arrived(pid: int) -> bool:
-        # The server knows how many wait, not which of ours.
+        # The server counts the waiting processes and does not name them.
         cursor.execute(count)
         arrived.add(pid)
         return bool(cursor.fetchone()[0] >= len(arrived))

@@ -14,7 +14,7 @@ KIND = "letter"
 
 
 class Post:
-    """Delivers messages by keeping them.
+    """A delivery that keeps messages.
 
     `refusals` holds what to raise for a payload's `name`, every time.
     """

@@ -1,4 +1,4 @@
-"""`flask outbox`: what operators see of messages."""
+"""`flask outbox`: messages as operators see them."""
 
 import json
 from uuid import UUID, uuid4

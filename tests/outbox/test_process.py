@@ -50,7 +50,7 @@ def start_worker(database_url: str, tmp_path: Path, mail: MailServer) -> Iterato
 
 
 def owe_notices(app: Flask, count: int) -> list[str]:
-    """Notices to as many users; returns their addresses."""
+    """Enqueue notices to `count` users and return their addresses."""
     with app.app_context(), transaction():
         users = [make_user(f"user{number}") for number in range(count)]
         for number, user in enumerate(users):

@@ -1,4 +1,4 @@
-"""The worker's loop: what it delivers, what it survives, how it ends."""
+"""The worker's loop: deliveries, failures and its end."""
 
 import logging
 import os
@@ -102,7 +102,7 @@ def test_a_message_refused_for_good_is_given_up_after_three_refusals(
         clock.shift(REFUSAL_PAUSE)
     (row,) = messages(app)
     assert (row["state"], row["attempts"], row["last_error"]) == ("dead", 6, "550 no")
-    # The operator has mended it, and it deserves three more.
+    # The operator has retried it, and it gets three more attempts.
     with app.app_context():
         retry(row["id"])
     deliver_all(app, worker)
@@ -347,7 +347,7 @@ class TestMaintenance:
 
 
 class OneTurn:
-    """Lets the loop go round once."""
+    """An event that lets the loop run one round."""
 
     def __init__(self) -> None:
         self._turns = iter([False])
@@ -356,4 +356,4 @@ class OneTurn:
         return next(self._turns, True)
 
     def wait(self, _timeout: float, /) -> None:
-        """Do not."""
+        """Return at once."""

@@ -42,10 +42,10 @@ BREACHED = "a password of many people"
 GOOD = "a password of one person"
 
 SOON_SECS = 0.3
-"""A deadline for those that never answer."""
+"""Deadline in seconds for services that never answer."""
 
 LATE_SECS = 300.0
-"""A deadline for those that do, however busy the machine is."""
+"""Deadline in seconds for services that answer, on a machine of any load."""
 
 SUFFIX = digest_of(BREACHED)[5:].encode()
 
@@ -212,7 +212,7 @@ class TestCache:
         assert passwords.contains(BREACHED)
 
     def test_many_may_ask_at_the_same_time(self) -> None:
-        """None waits for another: the server answers only once all of them have asked."""
+        """No request waits for another: the server answers only once all of them have arrived."""
         crowd = 20
         together = Barrier(crowd, timeout=LATE_SECS)
         with range_server(BREACHED, on_question=lambda _: together.wait()) as server:

@@ -1,4 +1,4 @@
-"""Hashing: what verifies, what is replaced, who waits, and where the work is done."""
+"""Hashing: verification, rehashing, the queue, and the thread that hashes."""
 
 import logging
 import os
@@ -33,10 +33,10 @@ CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 
 PASSWORD = "Tr0ub4dor&3"
 OWN_PRIORITY = os.getpriority(os.PRIO_PROCESS, 0) if sys.platform == "linux" else 0
-"""Read before any hasher of these tests could have changed it."""
+"""Process priority, read before any hasher of these tests could have changed it."""
 
 DEADLINE_SECS = 20
-"""Only a broken test waits as long as this."""
+"""Seconds after which a broken test ends."""
 
 
 def make_hasher(cost: PasswordCost = CHEAP, *, queue_size: int = 16) -> PasswordHasher:
@@ -403,7 +403,7 @@ def test_two_networks_of_strangers_leave_room_for_a_third(
 def test_one_network_of_known_devices_leaves_room_in_the_reserve(
     blocked: BlockableHasher, crowd: Crowd
 ) -> None:
-    """Strangers from everywhere have filled their part; one network does not fill the rest."""
+    """Strangers from many networks have filled their part; one network does not fill the rest."""
     for number in range(6):
         crowd.send(1, call=from_network(f"192.0.2.{number}"))
     assert is_refused(blocked, "198.51.100.1")
