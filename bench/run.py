@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from compileall import compile_dir
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
@@ -92,6 +93,9 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
         environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
         if options.all_on:
             environ["METRICS_TOKEN"] = "a token of this measurement alone 0123456789"
+        # As in a deployed service: with compiling, a start takes a third longer and leaves freed
+        # memory that the workers copy, 17 MB in all.
+        compile_dir(ROOT / "authserve", quiet=1)
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ | {"LOG_LEVEL": "WARNING"}, check=True)
         stormers = STORMERS * USERS_PER_STORMER
