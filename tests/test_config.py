@@ -799,7 +799,7 @@ def test_random_keys_are_never_weak(size: int) -> None:
 
 @pytest.fixture
 def load_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instance: Path) -> Load:
-    """Loads the settings from this `.env` and these variables of the process."""
+    """Load the settings from this `.env` and these variables of the process."""
     monkeypatch.setattr(config, "ROOT", tmp_path)
     for name in config.SETTINGS:
         monkeypatch.delenv(name, raising=False)

@@ -285,7 +285,7 @@ def test_an_own_name_can_be_changed_by_id(admin: Caller) -> None:
 
 @both_databases
 def test_twenty_requests_at_once_leave_an_administrator(app: Flask) -> None:
-    """Administrators strip, switch off and delete each other, all in the same moment."""
+    """Administrators demote, deactivate and delete each other, all at once."""
     admins = [register_caller(app, f"admin{n}", roles=("admin",)) for n in range(5)]
 
     def attacks() -> Iterator[object]:
@@ -377,11 +377,11 @@ def test_it_filters_the_list(
         "created_before=9999-99-99T00:00:00Z",
         "cursor=forged",
         "cursor=AAAA",
-        # Of a release whose list was ordered by id alone.
+        # A cursor of a release whose list was ordered by id alone.
         "cursor=AZMvXnwafTufPjpbbH2Onw",
         "q=",
         "q=" + "x" * 255,
-        # Of a list by time, and of a search.
+        # A cursor of a list by time, and one of a search.
         "q=a&cursor=A7vSJhJMQAABky9eewx6e0q2nz4W4bpd",
         "cursor=AAGTL157DHp7SrafPhbhul1hbGljZQ",
         "sort=email",

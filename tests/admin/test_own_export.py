@@ -1,4 +1,4 @@
-"""The own export: all that the user may know, sent while it is read, and nothing of others."""
+"""The own export: all of the user's data, streamed, and nothing about other users."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def export(caller: Caller) -> dict[str, Any]:
 
 
 def shape(caller: Caller) -> str:
-    """All that a user sees of their account, without ids, times and names."""
+    """Return a user's view of their account, without ids, times and names."""
     events = caller.get(f"{USERS}/me/events").get_json()["items"]
     text = json.dumps([export(caller), events], sort_keys=True)
     text = re.sub(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME", text)
@@ -73,7 +73,7 @@ def test_it_does_not_reveal_whether_another_account_has_a_new_address(
     assert shape(alice) == shape(bob)
     assert ("user.email_change_withdrawn" in shape(alice)) is is_withdrawn
     assert "change_email" in shape(alice)
-    # What was sent is deleted sooner than what was given up.
+    # Sent messages are deleted sooner than those given up.
     change_messages(app, created_at=now() - SENT_RETENTION)
     assert "change_email" not in shape(alice).replace("email_change_", "")
 
@@ -98,7 +98,7 @@ def test_a_mail_requested_by_address_is_exported_for_its_recipient(
     body = {"token": mailbox.to(FREE)[0].token, "password": bob.password}
     assert client.post(f"{USERS}/me/email/confirm", json=body).status_code == 204
     assert "reset_password" not in {mail["kind"] for mail in export(bob)["mails"]}
-    # The link that he has used is his to see.
+    # He sees the link that he has used.
     assert Purpose.CHANGE_EMAIL in {link["purpose"] for link in export(bob)["links"]}
 
 

@@ -7,7 +7,7 @@ from authserve.audit import seal, verify
 
 @pytest.fixture
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two events a batch; other slices as small."""
+    """Set two events a batch, and other slices as small."""
     monkeypatch.setattr(seal, "SEAL_SLICE", 2)
     monkeypatch.setattr(verify, "BATCH_SLICE", 2)
     monkeypatch.setattr(verify, "UNSEALED_SLICE", 2)

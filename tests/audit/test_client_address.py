@@ -90,7 +90,7 @@ HERE, ELSEWHERE = "127.0.0.1", "203.0.113.7"
 
 
 def happen(*, users: int, addresses: list[str | None], events: int = 20) -> None:
-    """Something to each of so many users in turn, from each of the addresses in turn."""
+    """Record events of the users in turn, from each of the addresses in turn."""
     people = [make_user(f"user{number}") for number in range(users)]
     with transaction():
         for number in range(events):

@@ -1,4 +1,4 @@
-"""The nightly verification: once a night, and its outcome is an event."""
+"""The nightly verification: once a night, with its outcome as an event."""
 
 from datetime import timedelta
 

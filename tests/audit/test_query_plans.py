@@ -64,7 +64,7 @@ def explain(statement: str, values: Any) -> str:
 
 
 def index_of(plan: str) -> str:
-    """By which index it reads the events."""
+    """Return the index by which a plan reads the events."""
     sqlite = r"(?:SEARCH|SCAN) audit_events USING INDEX (\w+)"
     postgresql = r"Index Scan(?: Backward)? using (\w+) on audit_events"
     (found,) = re.findall(f"{sqlite}|{postgresql}", plan)
@@ -87,7 +87,7 @@ def test_a_page_by_time_begins_where_the_index_of_times_has_it(
     plan = plan_of(filters, before)
     assert index_of(plan) == "ix_audit_events_occurred_at"
     assert re.search(r"\(occurred_at[<>]\?|Index Cond: \(+occurred_at [<>]", plan), plan
-    # Only what happened in the same microsecond is sorted.
+    # Only events of the same microsecond are sorted.
     assert re.search(r"Presorted Key: audit_events.occurred_at|FOR (RIGHT PART|LAST TERM) OF", plan)
 
 

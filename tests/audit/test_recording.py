@@ -72,7 +72,7 @@ def assert_recorded(
 
 @pytest.fixture
 def alice(context: None) -> UserRef:
-    """Alice's account, with nothing in the audit trail but that it was made."""
+    """Alice's account, with only its creation in the audit trail."""
     return make_user("alice")
 
 

@@ -185,7 +185,7 @@ def test_users_see_what_they_did_and_what_happened_to_them(admin: Caller, alice:
         "user.registered",
     ]
     assert (changed["actor_id"], changed["subject_id"]) == (str(admin.id), str(alice.id))
-    # From where the administrator acted is for the administrator alone to see.
+    # Only the administrator sees the address of the administrator's action.
     (own,) = [event for event in items(admin, OWN) if event["id"] == changed["id"]]
     assert changed == {**own, "ip": None, "user_agent": None}
     assert own["ip"] == "127.0.0.1"

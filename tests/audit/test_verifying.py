@@ -89,7 +89,7 @@ def test_it_reports_its_progress_batch_by_batch(trail: Trail) -> None:
     assert [count for count in told if count] == [1, 1, 1]
 
 
-# What is no tampering
+# Changes that are no tampering
 
 
 @both_databases

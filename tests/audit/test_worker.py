@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("context")
 
 
 class Turns:
-    """Lets a worker do one turn at each of some moments."""
+    """Return a function that runs one turn of a worker at each given time."""
 
     def __init__(self, app: Flask) -> None:
         self.seconds = 0.0

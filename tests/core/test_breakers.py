@@ -1,4 +1,4 @@
-"""Circuit breakers: when they open, whom they let through, and what they make of hanging calls."""
+"""Circuit breakers: their opening, the calls that they let through, and hanging calls."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ class AwayError(Exception):
 
 
 class RefusedError(Exception):
-    """The dependency answers, with no."""
+    """The dependency answers with a refusal."""
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Connections under a deadline, to real servers that are slow in each way that one can be."""
+"""Connections under a deadline, to real servers that are slow at every step."""
 
 import socket
 import ssl

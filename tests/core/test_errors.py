@@ -1,4 +1,4 @@
-"""The hierarchy of refusals: what each carries."""
+"""The hierarchy of errors, and the data of each."""
 
 import pytest
 

@@ -43,7 +43,7 @@ Subscribe = Callable[..., None]
 
 @pytest.fixture
 def subscribed(app: Flask, context: None) -> Subscribe:
-    """Replaces the application's subscriptions by those of the test."""
+    """Replace the application's subscriptions by those of the test."""
 
     def subscribe(*subscriptions: Subscription) -> None:
         SUBSCRIPTIONS.fill(app, subscriptions)

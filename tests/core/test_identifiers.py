@@ -265,7 +265,7 @@ def test_a_monstrous_text_is_refused_unread() -> None:
     assert is_refused(canonical_email, MARKS)
     assert is_refused(canonical_username, MARKS)
     assert is_refused(clean_display_name, MARKS)
-    # It would be minutes; this is no measurement.
+    # Without the limit it takes minutes; this is no measurement.
     assert time.process_time() - began_at < 5
 
 

@@ -127,7 +127,7 @@ def test_an_exception_stays_inside_its_line() -> None:
 
 
 class Unprintable:
-    """Something that cannot be shown."""
+    """An object whose `repr` fails."""
 
     def __str__(self) -> str:
         raise RuntimeError("no")

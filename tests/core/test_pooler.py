@@ -28,7 +28,7 @@ ROUNDS = 10
 def pooler(
     request: pytest.FixtureRequest, postgresql: PostgreSQL, database_url: str, tmp_path: Path
 ) -> Iterator[Callable[[str], str]]:
-    """Gives the `DATABASE_URL` of a database of the server as it is reached through a pooler."""
+    """Return the `DATABASE_URL` of a database behind a pooler."""
     direct = make_url(postgresql.url("postgres"))
     folder, user = Path(str(direct.query["host"])), str(direct.username)
     program = find_pgbouncer()

@@ -108,7 +108,7 @@ def test_a_caller_gets_retry_after(tmp_path: Path, listener: socket.socket) -> N
 
 
 def test_sixteen_hanging_connects_hang_together(tmp_path: Path, listener: socket.socket) -> None:
-    """One after the other, none but the first would ever be made: none ends before all are."""
+    """One after the other, only the first could begin: none ends before all have begun."""
     accepted: list[socket.socket] = []
 
     def accept_all() -> None:
@@ -171,7 +171,7 @@ def test_where_no_thread_can_probe_a_caller_does(monkeypatch: pytest.MonkeyPatch
 
 
 def cut_off(breaker: Breaker) -> None:
-    """Do as the watchdog does with a frozen connection."""
+    """Cut a frozen connection, as the watchdog does."""
     with reading() as connection:
         driver: Any = connection.connection.dbapi_connection
         driver.cut()

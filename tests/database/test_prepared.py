@@ -91,7 +91,7 @@ def test_after_a_timeout_it_is_not_run_again(app: Flask) -> None:
         with pytest.raises(OperationalError) as caught:
             slow.run(connection, {})
         assert caught.value.orig.pgcode == "57014"
-        # Not even a cancelled statement gives a sequence's number back.
+        # Even a cancelled statement does not return a sequence's number.
         runs = connection.exec_driver_sql("SELECT last_value FROM runs").scalar_one()
         connection.invalidate()
     assert runs == 1

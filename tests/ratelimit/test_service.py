@@ -99,7 +99,7 @@ def test_failures_further_apart_than_the_window_never_block(clock: Clock) -> Non
 
 
 def test_a_refused_attempt_changes_no_counter(clock: Clock, app: Flask) -> None:
-    """Neither the one that blocks, which would never end, nor those of the same attempt."""
+    """Neither the blocking counter, whose block would never end, nor those of the same attempt."""
     key, address = identifier_key("alice"), address_key("192.0.2.1")
     for _ in range(5):
         fail(key, *address)
@@ -280,7 +280,7 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
 
 @contextmanager
 def before_the_deletion(happen: Callable[[], object]) -> Iterator[None]:
-    """Has something happen on another connection once a success has read its counters."""
+    """Call a function on another connection once a success has read its counters."""
 
     def intervene(_c: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith("DELETE FROM rate_counters"):

@@ -213,7 +213,7 @@ ENDS = (resign, be_deactivated, be_deleted)
 def test_of_concurrent_ends_of_all_administrators_one_is_refused(
     make_app: Callable[..., Flask], count: int
 ) -> None:
-    # A connection for each, so that none waits for another's.
+    # Each has a connection, so that none waits for another.
     app = make_app(database_pool_size=count)
     with app.app_context():
         admins = [make_user(f"admin{number}", roles=["admin"]) for number in range(count)]
@@ -224,7 +224,7 @@ def test_of_concurrent_ends_of_all_administrators_one_is_refused(
 
 
 def end(app: Flask, how: Callable[[UserRef], None], user: UserRef) -> bool:
-    """End an administrator; False if that was refused."""
+    """Remove an administrator; return False after a refusal."""
     with app.app_context():
         try:
             served(lambda: how(user))

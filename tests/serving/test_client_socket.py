@@ -14,7 +14,7 @@ Ends = tuple[ClientSocket, socket.socket]
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    """A server's end of a connection, and its client's, which takes little at once."""
+    """The server's end of a connection, and its client's, which reads little at once."""
     server, client = socket.socketpair()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
@@ -23,7 +23,7 @@ def ends() -> Iterator[Ends]:
 
 
 def read(client: socket.socket, size: int) -> bytes:
-    """Read so many bytes, which must come."""
+    """Read exactly this many bytes."""
     found = b""
     while len(found) < size:
         piece = client.recv(size - len(found))

@@ -94,7 +94,7 @@ def partial_buffer(*pieces: bytes) -> RequestBuffer:
 
 
 def feed(buffer: RequestBuffer, pieces: Iterable[bytes]) -> None:
-    """Bring pieces, with none of which the request is whole."""
+    """Feed pieces, none of which completes the request."""
     for piece in pieces:
         assert not buffer.add(piece)
 

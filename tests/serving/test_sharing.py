@@ -27,7 +27,7 @@ MakeWorker = Callable[[int], Worker]
 
 @pytest.fixture
 def make_worker(listener: socket.socket) -> Iterator[MakeWorker]:
-    """Make workers with so many connections, which accept more."""
+    """Make workers with a number of connections, which accept more."""
     made: list[Worker] = []
 
     def make(connections: int) -> Worker:

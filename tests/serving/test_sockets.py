@@ -1,4 +1,4 @@
-"""At which addresses the server listens."""
+"""The addresses at which the server listens."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A backup that is restored: what had been ended since it was taken, and how it stays ended."""
+"""A restored backup: sessions ended after it was taken stay ended."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def run(program: Path, *arguments: str) -> None:
 def backup(
     app: Flask, database_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], Restore]]:
-    """Takes a backup; gives what restores it and makes an application on what came of it."""
+    """Take a backup; return a function that restores it and makes an application on it."""
     made: list[Flask] = []
     name = f"restored_{uuid4().hex}"
 

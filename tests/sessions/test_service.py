@@ -77,7 +77,7 @@ def rotate(issued: LiveSession, **changes: Any) -> LiveSession:
 
 
 def rotate_later(clock: Clock, issued: LiveSession) -> LiveSession:
-    """Refresh when the grace of the refresh before is over."""
+    """Refresh after the grace of the previous refresh."""
     clock.shift(GRACE + INSTANT)
     return rotate(issued)
 
@@ -222,7 +222,7 @@ def test_a_session_without_a_rotation_rotates_at_once(clock: Clock, issued: Live
 def test_a_rotation_far_in_the_future_is_outside_the_grace(
     clock: Clock, app: Flask, issued: LiveSession
 ) -> None:
-    """It was written by a clock that has been set back since."""
+    """A clock that has been set back since wrote it."""
     following = rotate(issued)
     change_session(app, issued.id, rotated_at=now() + CLOCK_TOLERANCE)
     assert rotate(following).generation == 1
@@ -281,7 +281,7 @@ def test_reuse_ends_the_session(
     with caplog.at_level(logging.WARNING), pytest.raises(TokenReusedError):
         rotate(issued, generation=generation)
 
-    # It is committed: a transaction that failed could not be seen from here.
+    # It is committed: this connection would not see a failed transaction.
     assert live_session_row(app, issued.id) == {
         **before,
         "revoked_at": now(),
@@ -329,7 +329,7 @@ NOT_LIVE: tuple[tuple[dict[str, timedelta], type[UnauthenticatedError]], ...] = 
     ({"revoked_at": timedelta(0), "expires_at": timedelta(0)}, SessionRevokedError),
     ({"revoked_at": timedelta(0), "idle_expires_at": timedelta(0)}, SessionRevokedError),
 )
-"""What became of a session's columns, as distances from now, and how its tokens are refused."""
+"""Changes of a session's columns, as distances from now, and the code that refuses its tokens."""
 
 
 def test_a_refresh_that_fails_changes_nothing(clock: Clock, app: Flask, user: UserRef) -> None:
@@ -545,7 +545,7 @@ def test_the_dead_are_purged_in_slices(clock: Clock, app: Flask, user: UserRef) 
 
     slices = purge_dead_sessions()
     assert next(slices) == PURGE_SLICE
-    # What a slice deleted is committed before the next.
+    # Each slice is committed before the next.
     assert count_sessions(app) == 7
     assert list(slices) == [5]
     assert count_sessions(app) == 2

@@ -53,7 +53,7 @@ PEOPLE = ("alice", "bob")
 INSTANT = timedelta(microseconds=1)
 
 WAITS = (timedelta(0), INSTANT, GRACE - INSTANT, GRACE, GRACE + INSTANT, timedelta(seconds=300))
-"""Between the refreshes of one client: around the grace."""
+"""Waits between the refreshes of one client: around the grace."""
 
 STEPS = (
     timedelta(seconds=1),
@@ -64,7 +64,7 @@ STEPS = (
     timedelta(days=5),
     IDLE - timedelta(days=5),
 )
-"""How time passes otherwise: over every limit, and up to the instant before it."""
+"""Other steps of time: over every limit, and up to the instant before it."""
 
 
 @dataclass
@@ -164,7 +164,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert is_answered or response.status_code == 401
         return is_answered
 
-    # What people do.
+    # Steps of users.
 
     @initialize()
     def people_register(self) -> None:
@@ -275,7 +275,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert is_there
             target.is_ended = True
 
-    # What happens besides.
+    # Other steps.
 
     @rule(step=st.sampled_from(STEPS))
     def time_passes(self, step: timedelta) -> None:
@@ -294,7 +294,7 @@ class SessionMachine(RuleBasedStateMachine):
                 # The two seconds after which every worker has seen it; they pass by another clock.
                 self.world.forget_keys()
 
-    # What holds at every moment.
+    # Invariants.
 
     @invariant()
     def the_database_agrees_with_the_model(self) -> None:

@@ -1,4 +1,4 @@
-"""The service's name: where it comes from, and that it is no password."""
+"""The service's name: its source, and its refusal as a password."""
 
 from collections.abc import Callable
 from dataclasses import replace

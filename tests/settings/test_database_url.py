@@ -64,7 +64,7 @@ def test_it_honours(url: str, expected: dict[str, Any]) -> None:
     parameters = libpq_parameters(url)
     assert {name: parameters.get(name) for name in expected} == expected
     assert "pgbouncer" not in parameters
-    # What was written once is read the same again.
+    # A URL that was written is read unchanged.
     assert parse(parse(url)) == parse(url)
 
 

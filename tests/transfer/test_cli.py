@@ -1,4 +1,4 @@
-"""Moving people in and out by the command line."""
+"""Import and export of accounts by the command line."""
 
 import json
 from collections.abc import Callable

@@ -59,7 +59,7 @@ def assert_refused(result: Result, *faults: str) -> None:
     assert told == ["Error: Nothing was written.", *faults]
 
 
-# What goes well
+# Accepted files
 
 
 @pytest.mark.parametrize("name", ["users.json", "users.csv"])
@@ -180,7 +180,7 @@ def test_progress_is_reported_for_each_password(context: None) -> None:
     assert len(told) == 3
 
 
-# What is refused, all of it at once, with nothing written
+# Refused files: all faults at once, with nothing written
 
 NOT_AN_ADDRESS = "email: Not a valid email address."
 

@@ -1,4 +1,4 @@
-"""Accounts as services make, find, change and switch them."""
+"""Use cases that make, find, change and deactivate accounts."""
 
 from typing import Any
 
@@ -207,5 +207,5 @@ def test_nothing_is_written_when_the_use_case_fails(alice: UserRef) -> None:
 
 
 def test_there_is_no_account_at_first(context: None) -> None:
-    """No default account (ASVS 6.3.2): the migrations make roles, and no one who holds them."""
+    """There is no default account (ASVS 6.3.2): the migrations make roles without holders."""
     assert search_users(UserFilters(), limit=10) == []

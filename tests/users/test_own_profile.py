@@ -79,7 +79,7 @@ def test_a_username_of_another_user_is_refused(alice: Caller, bob: Caller) -> No
 
 
 UNACCEPTABLE: dict[str, list[Any]] = {
-    # The Kelvin sign would lower-case into an innocent "k".
+    # The Kelvin sign would lower-case into a plain "k".
     "username": ["", "a", "a" * 33, "a b", "a@b", ".dot", "émile", "\u212aelvin", 7, ["abc"]],
     "display_name": ["", "  ", "a" * 101, "line\nbreak", "\u202eevil", 7, {"a": 1}],
 }

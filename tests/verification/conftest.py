@@ -68,7 +68,7 @@ class Desk:
         return self.app.test_client()
 
     def request(self, purpose: Purpose) -> None:
-        """Ask for a link; it is not sent yet."""
+        """Request a link; it is not sent yet."""
         if purpose is Purpose.INVITATION:
             with self.app.app_context():
                 invite(self.dora, RECIPIENTS[purpose])
@@ -87,7 +87,7 @@ class Desk:
         return [letter for letter in arrived if f"{PAGES[purpose]}#" in letter.text]
 
     def ask(self, purpose: Purpose) -> str:
-        """Ask for a link and read the mail; returns the token."""
+        """Request a link, read the mail and return the token."""
         before = len(self.letters(purpose))
         self.request(purpose)
         work(self.app)
@@ -96,7 +96,7 @@ class Desk:
         return found[-1].token
 
     def follow(self, purpose: Purpose, token: str, **changes: Any) -> TestResponse:
-        """Follow a link, with the proof that it wants."""
+        """Follow a link, with the proof that it requires."""
         return self.client.post(PATHS[purpose], json=body_for(purpose, token, **changes))
 
     def is_good(self, purpose: Purpose, token: str) -> bool:

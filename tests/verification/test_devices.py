@@ -41,7 +41,7 @@ def did_of(response: TestResponse) -> str:
 
 @pytest.fixture(params=["login", "reset", "invitation"])
 def device(request: pytest.FixtureRequest, desk: Desk) -> tuple[str, str, str]:
-    """A device token, however it was come by, with its account's address and password."""
+    """A device token from any source, with its account's address and password."""
     if request.param == "login":
         return desk.alice.tokens["device_token"], "alice@example.com", PASSWORD
     if request.param == "reset":
@@ -72,7 +72,7 @@ def test_a_stranger_who_guesses_does_not_lock_the_owner_out(
         sign_in(app, "wrong", identifier=email, ip=STRANGER)
     assert sign_in(app, password, identifier=email).status_code == 429
     assert sign_in(app, password, token, identifier=email).status_code == 200
-    # What the owner's device may do opens nothing to the stranger.
+    # The owner's device gives the stranger no access.
     assert sign_in(app, password, identifier=email, ip=STRANGER).status_code == 429
 
 

@@ -352,7 +352,7 @@ def bring_unreliable_mail(desk: Desk, *, takes: bool) -> Unreliable:
 
 
 def try_again(desk: Desk) -> None:
-    """Let the worker try what is pending, whenever it is due."""
+    """Let the worker try every pending message, due or not."""
     change_messages(desk.app, next_attempt_at=now())
     work(desk.app)
 
@@ -426,7 +426,7 @@ class TestDelivering:
     def test_a_link_is_sent_within_a_day_or_not_at_all(
         self, clock: time_machine.Traveller, desk: Desk, late: timedelta, letters: int
     ) -> None:
-        """No worker ran; a link that was asked for so long ago would only surprise."""
+        """No worker ran; the user does not expect a link requested so long ago."""
         desk.request(RESET)
         clock.shift(timedelta(hours=24) + late)
         work(desk.app)

@@ -1,4 +1,4 @@
-"""The tokens in links: what counts as one, and where links lead."""
+"""The tokens in links: their form, and the target of links."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable

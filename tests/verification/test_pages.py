@@ -1,4 +1,4 @@
-"""The pages themselves: what they send, and that nothing comes of fetching them."""
+"""The pages themselves: their content, and fetching without side effects."""
 
 import re
 from html.parser import HTMLParser
@@ -205,7 +205,7 @@ def test_a_hundred_visits_consume_nothing(app: Flask, alice: Caller) -> None:
 
     for number in range(100):
         for path, letter in links.items():
-            # Some scanners send the fragment along, where no browser would.
+            # Some scanners send the fragment along, unlike any browser.
             target = path if number % 2 else f"{path}?token={letter.token}&{letter.token}"
             assert visitor.open(target, method="HEAD" if number % 3 else "GET").status_code == 200
 

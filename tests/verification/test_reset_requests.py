@@ -1,4 +1,4 @@
-"""A request for a reset link is audited, though only the worker learns whose it is."""
+"""A request for a reset link is audited, though only the worker finds its account."""
 
 from typing import Any
 
