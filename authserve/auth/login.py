@@ -15,6 +15,7 @@ from authserve.core.events import AuditAction, Outcome
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.keys.store import KEY_STORE
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
     choose_sign_in_keys,
@@ -29,6 +30,7 @@ from authserve.ratelimit.throttle_keys import (
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
+from authserve.tokens.refresh import Tokens, issue_tokens
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.passwords import count_wrong_password, record_login
@@ -56,10 +58,35 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
 }
 
 
-def login(
-    *, identifier: str, password: str, device: Device | None = None, request: RequestInfo
+def login(*, identifier: str, password: str, device: Device | None, request: RequestInfo) -> Tokens:
+    """Sign a user in with a password, and return the tokens of the new session.
+
+    Args:
+        identifier, password, device, request: see `start_session_with_password`.
+
+    Raises:
+        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
+        AuthserveError: see `start_session_with_password`.
+    """
+    # First, so that no session starts if its tokens could not be signed.
+    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    session, device = start_session_with_password(
+        identifier=identifier, password=password, device=device, request=request, settings=settings
+    )
+    return issue_tokens(
+        session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
+    )
+
+
+def start_session_with_password(
+    *,
+    identifier: str,
+    password: str,
+    device: Device | None,
+    request: RequestInfo,
+    settings: Settings,
 ) -> tuple[LiveSession, Device]:
-    """Sign a user in with a password.
+    """Start a session of a user whose password is correct.
 
     Unknown identifiers cost the same hashing as known ones (ASVS 6.3.8), and no database
     connection is held while hashing.
@@ -82,7 +109,7 @@ def login(
         AccountDisabledError, EmailNotVerifiedError: the password was correct.
         HasherBusyError: too many passwords wait to be checked.
     """
-    attempt, settings = _begin(identifier, device, request), SETTINGS.get()
+    attempt = _begin(identifier, device, request)
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
     verification = PASSWORD_HASHER.get().verify(

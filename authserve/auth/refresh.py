@@ -10,7 +10,7 @@ from authserve.core.clock import now
 from authserve.keys.store import KEY_STORE
 from authserve.sessions.renew import renew_authentication, require_within_grace
 from authserve.settings.model import SETTINGS, Settings
-from authserve.tokens.access import LiveSession
+from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
 from authserve.tokens.refresh import RefreshClaims, Tokens, issue_tokens, read_refresh_token
 from authserve.users.passwords import confirm_password
 
@@ -67,19 +67,24 @@ def continue_session(
     return found.as_live(family_secret=claims.family_secret, is_retry=True)
 
 
-def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> LiveSession:
-    """Verify the password of a signed-in user once more; the session stays the same.
+def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> AccessToken:
+    """Verify the password of a signed-in user once more; return a fresh token of the same session.
 
     Raises:
         WrongPasswordError: counted by the login throttle.
         SessionRevokedError: the session ended meanwhile.
+        SigningKeyUnavailableError: the token could not be signed; the password was not verified.
         TooManyAttemptsError, HasherBusyError: see `users.passwords.confirm_password`.
     """
+    key = KEY_STORE.get().signing_key()
     user, session_id = actor.signed_in_user, _session_id(actor)
     confirm_password(user, password, actor=actor, request=request)
     moment = now()
     renew_authentication(user, session_id, actor=actor, request=request, now=moment)
-    return get_live_session(session_id, now=moment).as_live()
+    session = get_live_session(session_id, now=moment).as_live()
+    return issue_access_token(
+        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
+    )
 
 
 def _session_id(actor: Actor) -> UUID:

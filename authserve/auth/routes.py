@@ -44,7 +44,6 @@ from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
-from authserve.keys.store import KEY_STORE
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -57,9 +56,7 @@ from authserve.ratelimit.policy import (
 )
 from authserve.rbac.policy import Permission
 from authserve.sessions.errors import TokenReusedError
-from authserve.settings.model import SETTINGS
-from authserve.tokens.access import AccessToken, issue_access_token
-from authserve.tokens.refresh import issue_tokens
+from authserve.tokens.access import AccessToken
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
@@ -124,24 +121,13 @@ def takes_device_token(view: ViewT) -> ViewT:
 @limited(SIGN_IN, PASSWORDS)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""
-    # First, so that no session starts if its tokens could not be signed.
-    key = KEY_STORE.get().signing_key()
-    session, device = login(
+    tokens = login(
         identifier=body["identifier"],
         password=body["password"],
         device=body["device"],
         request=current_request_info(),
     )
-    return json_response(
-        issue_tokens(
-            session,
-            key=key,
-            fresh=True,
-            settings=SETTINGS.get(),
-            now=session.auth_time,
-            device=device,
-        )
-    )
+    return json_response(tokens)
 
 
 @blueprint.post("/refresh")
@@ -192,12 +178,8 @@ def logout_all(_body: dict[str, Any]) -> None:
 @on_own_account(UserNotFoundError)
 def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
     """Verify the password once more; return a fresh access token of the same session."""
-    key = KEY_STORE.get().signing_key()
-    session = reauthenticate(
+    return reauthenticate(
         password=body["password"], actor=current_actor(), request=current_request_info()
-    )
-    return issue_access_token(
-        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
     )
 
 
