@@ -55,7 +55,7 @@ def create_floor() -> Flask:
 
 
 REFERENCE = "argon2-cffi"
-"""What the gates were written for."""
+"""The library that the gates were written for."""
 
 
 def _reference() -> Callable[[], object]:

@@ -27,7 +27,7 @@ REQUESTS_PER_CONNECTION = 50
 TIMEOUT_SECS = 30
 
 POLL_SECS = 0.1
-"""How soon those who rest notice that it is over (chosen)."""
+"""Interval in which pausing callers check for the end (chosen)."""
 
 
 NextRequest = Callable[[Answer | None], bytes]

@@ -32,10 +32,10 @@ HERD_SECS = 60.0
 """Limit within which all of them are served, as promised."""
 
 HOLD_SECS = 10.0
-"""How long a row is held: twice what the longest request may take (chosen)."""
+"""Duration of a row's lock: twice the limit of the longest request (chosen)."""
 
 STEADY = ("/healthz", "/.well-known/jwks.json")
-"""What needs no database."""
+"""Paths that need no database."""
 
 
 def measure_outage(stage: Stage) -> Iterator[Verdict]:

@@ -30,13 +30,13 @@ from bench.server import (
 )
 
 WORKERS = 4
-"""What the promises are made for, on two cores."""
+"""The number that the promises assume, on two cores."""
 
 ACCOUNTS = 20_000
-"""More than any fault has people."""
+"""More accounts than any fault has users."""
 
 CAPACITY_SECS = 5.0
-"""How long the most that a service can do is measured (chosen)."""
+"""Duration of the measurement of a service's capacity (chosen)."""
 
 PEOPLE = 16
 """Callers that share half of the capacity (chosen: twice those that measure it)."""

@@ -1,4 +1,4 @@
-"""What the hooks, the views and the error handlers of one request share."""
+"""The state that the hooks, the views and the error handlers of one request share."""
 
 from dataclasses import dataclass, field
 from time import perf_counter

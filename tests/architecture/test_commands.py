@@ -11,7 +11,7 @@ from flask.testing import FlaskCliRunner
 from authserve.core.cli import BaseCommand, Command
 
 FOREIGN = {"db", "openapi", "routes", "run", "shell"}
-"""What Flask and its extensions bring along."""
+"""Commands of Flask and its extensions."""
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Route, expect
 TOKEN = "A" * 64
 
 SLOW_MS = 120_000
-"""How long Swagger UI may take to draw itself; nothing takes nearly as long, unless it fails."""
+"""Limit in milliseconds for Swagger UI to render; only a failure takes nearly as long."""
 
 PATHS = ("/verify-email", "/reset-password", "/confirm-email", "/accept-invitation")
 

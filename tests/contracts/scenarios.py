@@ -1,4 +1,4 @@
-"""What each operation is called for: its success, and the refusals that are its own."""
+"""Scenarios of each operation: its success, and the refusals that are its own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

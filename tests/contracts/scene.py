@@ -20,7 +20,7 @@ API = "/api/v1"
 UNKNOWN_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 
 Answer = tuple[str, TestResponse]
-"""What the scenario calls an answer, and the answer."""
+"""The scenario's name of an answer, and the answer."""
 
 
 class Scene:

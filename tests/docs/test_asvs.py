@@ -38,7 +38,7 @@ PROTOCOLS = [
     *("RFC 7662 §2", "RFC 8414 §3.3", "RFC 9207", "RFC 9700 §2.1", "RFC 9700 §2.1.1"),
     *("RFC 9700 §2.4", "RFC 9700 §4.8", "RFC 9700 §4.12", "RFC 9700 §4.14", "RFC 9700 §4.16"),
 ]
-"""What the protocols want besides."""
+"""Further requirements of the protocols."""
 
 ROW = re.compile(r"^\| (\d+\.\d+\.\d+|RFC \d+[^|]*?) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 

@@ -20,7 +20,7 @@ FRAMEWORK = {(405, METHOD_NOT_ALLOWED[0]), (500, INTERNAL_ERROR[0])}
 SERVER = {
     (int(status), code) for status, code, _ in (MALFORMED, TOO_LARGE, TIMED_OUT, *REFUSALS.values())
 }
-"""What the application never sees."""
+"""Refusals by the server, which the application never sees."""
 
 ROW = re.compile(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
 

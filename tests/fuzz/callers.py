@@ -34,7 +34,7 @@ class FuzzCaller:
     tokens: dict[str, Any] = field(default_factory=dict)
     known: dict[str, list[Any]] = field(default_factory=dict)
     has_altered: bool = False
-    """Whether the last call that was prepared is not as it was made up."""
+    """True if the last prepared call differs from the generated one."""
 
     def __post_init__(self) -> None:
         name, other = f"caller{self.number}", f"other{self.number}"
@@ -136,4 +136,4 @@ KNOWN_AS = {
     "name": "name",
     "correlation_id": "q",
 }
-"""What an answer calls it, and what a call does."""
+"""Names of values in answers, and their names in calls."""
