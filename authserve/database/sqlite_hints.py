@@ -33,6 +33,16 @@ def unindexed_on_sqlite(column: Any) -> ColumnElement[Any]:
     return unindexed(column) if is_sqlite else column
 
 
+def for_partial_index_on_sqlite(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    """Return `likely(condition)` on SQLite, and `condition` itself on PostgreSQL.
+
+    SQLite prefers another index that begins with the same column. `likely` hides the condition
+    from that index, and the partial index with this condition still serves the statement.
+    """
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    return func.likely(condition) if is_sqlite else condition
+
+
 def unindexed(column: Any) -> ColumnElement[Any]:
     """Return the column with a unary plus, so that SQLite uses no index for it.
 

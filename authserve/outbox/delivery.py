@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, literal, or_, select, update
 
 from authserve.core.clock import now
+from authserve.database.sqlite_hints import for_partial_index_on_sqlite
 from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.outbox.errors import DroppedError
 from authserve.outbox.models import OutboxMessage
@@ -55,10 +56,12 @@ def claim(kinds: Collection[str]) -> ClaimedMessage | None:
         The message, or None if none is due.
     """
     moment, lease_id = now(), uuid4()
+    # A partial index serves a statement on SQLite only if its condition is there as a literal.
+    pending = literal(MessageState.PENDING, literal_execute=True)
     due = (
         select(OutboxMessage.id)
         .where(
-            OutboxMessage.state == MessageState.PENDING,
+            for_partial_index_on_sqlite(OutboxMessage.state == pending),
             OutboxMessage.kind.in_(kinds),
             OutboxMessage.next_attempt_at <= moment,
             or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until <= moment),
