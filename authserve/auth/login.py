@@ -168,7 +168,7 @@ def find_own_device(device_token: str, *, identifier: str) -> Device | None:
 
     Rate limits must not count by a device of another account, which is a stranger's here.
     """
-    device = read_device_token(device_token)
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
     canonical = canonical_login_identifier(identifier) if device else None
     credentials = find_credentials(canonical) if canonical else None
     return device if device is not None and is_device_of(device, credentials) else None

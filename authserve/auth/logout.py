@@ -10,6 +10,7 @@ from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.listing import is_of_family
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session, end_sessions
+from authserve.settings.model import SETTINGS
 from authserve.tokens.access import decode_access_token
 from authserve.tokens.refresh import read_refresh_token
 
@@ -48,7 +49,7 @@ def logout_everywhere(*, actor: Actor, request: RequestInfo) -> None:
 def _read_token(token: str) -> tuple[UUID, UUID, bytes | None]:
     """Return the ids of session and user, and the family secret if it is a refresh token."""
     try:
-        claims = read_refresh_token(token)
+        claims = read_refresh_token(token, public_url=SETTINGS.get().public_url, now=now())
     except InvalidTokenError:
         access = decode_access_token(token, allow_expired=True)
         return UUID(access["sid"]), UUID(access["sub"]), None

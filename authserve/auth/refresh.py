@@ -30,10 +30,10 @@ def refresh(token: str, *, request: RequestInfo) -> tuple[Tokens, bool]:
         SessionRevokedError, TokenReusedError: see `continue_session`.
         SigningKeyUnavailableError: the next tokens could not be signed; nothing was spent.
     """
-    claims = read_refresh_token(token)
+    moment, settings = now(), SETTINGS.get()
+    claims = read_refresh_token(token, public_url=settings.public_url, now=moment)
     # First, so that no token is spent if the next ones could not be signed.
     key = KEY_STORE.get().signing_key()
-    moment, settings = now(), SETTINGS.get()
     session = continue_session(claims, request=request, settings=settings, now=moment)
     tokens = issue_tokens(session, key=key, fresh=False, settings=settings, now=moment)
     return tokens, session.is_retry

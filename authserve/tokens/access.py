@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask_jwt_extended import JWTManager, create_access_token
 from jwt.exceptions import PyJWTError
 
+from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.errors import InvalidTokenError
 from authserve.keys.rotation import ALGORITHM
@@ -173,7 +174,7 @@ def decode_access_token(token: str, *, allow_expired: bool = False) -> Mapping[s
     if KEY_STORE.get().find_public_key(found.kid) is None:
         raise InvalidTokenError
     if not allow_expired:
-        require_unexpired(found.claims)
+        require_unexpired(found.claims, now())
     return found.claims
 
 

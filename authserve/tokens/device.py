@@ -40,10 +40,10 @@ def issue_device_token(device: Device, *, public_url: str, now: datetime) -> str
     return sign(DEVICE, claims, public_url=public_url, issued_at=now, expires_at=expires_at)
 
 
-def read_device_token(token: str) -> Device | None:
+def read_device_token(token: str, *, public_url: str, now: datetime) -> Device | None:
     """Return the device of a token; None if it is not valid, which counts as absent."""
     try:
-        claims = verify(DEVICE, token)
+        claims = verify(DEVICE, token, public_url=public_url, now=now)
         return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
     except (UnauthenticatedError, TypeError, ValueError):
         return None

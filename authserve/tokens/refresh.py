@@ -88,14 +88,14 @@ def _issue_refresh_token(session: LiveSession, public_url: str, now: datetime) -
     return sign(REFRESH, claims, public_url=public_url, issued_at=now, expires_at=session.ends_at)
 
 
-def read_refresh_token(token: str) -> RefreshClaims:
+def read_refresh_token(token: str, *, public_url: str, now: datetime) -> RefreshClaims:
     """Verify a refresh token and return its content.
 
     Raises:
         InvalidTokenError: it is not valid, or of another kind.
         TokenExpiredError: it has expired.
     """
-    claims = verify(REFRESH, token)
+    claims = verify(REFRESH, token, public_url=public_url, now=now)
     return RefreshClaims(
         session_id=UUID(claims["sid"]),
         user_id=UUID(claims["sub"]),

@@ -17,7 +17,6 @@ from jwt import PyJWT
 from jwt.exceptions import InvalidSignatureError, PyJWTError
 from jwt.utils import base64url_decode
 
-from authserve.core.clock import now
 from authserve.core.crypto import KEYRING
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.core.ids import new_id
@@ -117,8 +116,11 @@ def sign(
     return _jwt.encode(payload, key, ALGORITHM, headers={"typ": kind.header_type})
 
 
-def verify(kind: TokenKind, token: str) -> dict[str, Any]:
+def verify(kind: TokenKind, token: str, *, public_url: str, now: datetime) -> dict[str, Any]:
     """Verify a token of `kind`, signed with the current secret or a fallback; return its claims.
+
+    Args:
+        public_url: the service's URL, the only accepted issuer.
 
     Raises:
         InvalidTokenError: the token is not one of `kind`, or its signature or a claim is wrong.
@@ -126,7 +128,6 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
     """
     if require_form(token, ALGORITHM, kind.header_type) is not None:
         raise InvalidTokenError
-    public_url = SETTINGS.get().public_url
     for key in KEYRING.get().keys(kind.purpose):
         try:
             claims = decode(
@@ -142,7 +143,7 @@ def verify(kind: TokenKind, token: str) -> dict[str, Any]:
         except PyJWTError as error:
             raise InvalidTokenError from error
         require_claims(kind, claims)
-        require_unexpired(claims)
+        require_unexpired(claims, now)
         return claims
     raise InvalidTokenError
 
@@ -189,13 +190,13 @@ def require_claims(kind: TokenKind, claims: Mapping[str, Any]) -> None:
             raise InvalidTokenError
 
 
-def require_unexpired(claims: Mapping[str, Any]) -> None:
+def require_unexpired(claims: Mapping[str, Any], now: datetime) -> None:
     """Check the expiry of claims that are valid otherwise.
 
     Raises:
         TokenExpiredError: `exp` passed more than `LEEWAY_SECS` ago.
     """
-    if claims["exp"] <= now().timestamp() - LEEWAY_SECS:
+    if claims["exp"] <= now.timestamp() - LEEWAY_SECS:
         raise TokenExpiredError
 
 
