@@ -28,13 +28,17 @@ def upgrade() -> None:
     """Apply the change.
 
     Indexes first: while one is made, readers continue. The columns take PostgreSQL's exclusive lock
-    of `users` until the end, which is why no row with a password is written there.
+    of `users` until the end, which is why no row with a password is written there. Revision 0013
+    locks `sessions`, which requests read before `users`. So the locks are taken in that order, or
+    an upgrade over both revisions would deadlock with the requests.
     """
     for name, columns in INDEXES.items():
         op.create_index(name, "users", columns)
     domain = sa.text(EMAIL_DOMAIN[op.get_bind().dialect.name])
     op.create_index("ix_users_email_domain", "users", [domain, "created_at", "id"])
     op.create_index("ix_audit_events_correlation_id_id", "audit_events", ["correlation_id", "id"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
     op.add_column("users", sa.Column("invited_at", sa.DateTime(timezone=True), nullable=True))
     _add_activated_at()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from flask_migrate import upgrade
+from sqlalchemy import Connection, event
 
 from authserve.app import create_app
 from authserve.database.readiness import expected_revision
@@ -61,6 +62,12 @@ def bring_to(url: str, revision: str, folder: Path) -> None:
         db.engine.dispose()
 
 
+EXCLUSIVELY_LOCKED = """
+    SELECT relation::regclass::text FROM pg_locks
+    WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock'
+      AND relation IN ('sessions'::regclass, 'users'::regclass)
+"""
+
 STATEMENTS = {None: (12, 40), "0002": (16,)}
 """The statements at which the process dies on the way from a revision."""
 
@@ -86,6 +93,26 @@ def test_one_that_is_killed_leaves_nothing_and_the_next_does_it_all(
     tables, revisions = look_at(empty_database_url)
     assert revisions == [expected_revision()]
     assert tables == look_at(reference(request, empty_database_url, tmp_path))[0]
+
+
+@on_postgresql
+def test_it_locks_sessions_no_later_than_users(empty_database_url: str, tmp_path: Path) -> None:
+    """Requests read sessions first, so the other order would deadlock with them."""
+    bring_to(empty_database_url, "0006", tmp_path)
+    locked: list[set[str]] = []
+
+    def note(connection: Connection, *_: object) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute(EXCLUSIVELY_LOCKED)
+        locked.append({name for (name,) in cursor.fetchall()})
+
+    app = create_app(make_settings(empty_database_url, tmp_path))
+    with app.app_context():
+        event.listen(db.engine, "after_cursor_execute", note)
+        upgrade()
+        db.engine.dispose()
+    assert {"sessions", "users"} in locked
+    assert {"users"} not in locked
 
 
 @on_postgresql
