@@ -66,7 +66,8 @@ def _run_alone() -> None:
 def _is_for_newer_release() -> bool:
     """Return True if the command asks for our newest tables and a newer release has added its own.
 
-    That is so when a release is rolled back: as migrations only add, it can serve as it is.
+    That is so when a release is rolled back: as migrations drop only what it does not need, it can
+    serve as it is.
     """
     current = context.get_context().get_current_revision()
     if not is_of_newer_release(current) or _wanted_revision() != expected_revision():

@@ -44,8 +44,8 @@ def current_revision() -> str | None:
 def is_migrated() -> bool:
     """Return True if the database has all that this release needs.
 
-    A database that a newer release migrated counts too: migrations only add, so two releases can
-    run side by side, and the newer one can be rolled back.
+    A database that a newer release migrated counts too: migrations drop nothing that this release
+    needs, so two releases can run side by side, and the newer one can be rolled back.
     """
     current = current_revision()
     return current == expected_revision() or is_of_newer_release(current)

@@ -20,11 +20,7 @@ class Session(Base):
     """
 
     __tablename__ = "sessions"
-    __table_args__ = (
-        Index("ix_sessions_user_id_created_at", "user_id", "created_at"),
-        Index("ix_sessions_expires_at", "expires_at"),
-        Index("ix_sessions_revoked_at", "revoked_at"),
-    )
+    __table_args__ = (Index("ix_sessions_user_id_created_at", "user_id", "created_at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BindParameter, ColumnElement, Update, func, null, update
+from sqlalchemy import BindParameter, ColumnElement, Update, update
 
 from authserve.database.transactions import table_of
 from authserve.sessions.models import Session
@@ -21,13 +21,9 @@ def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 
 def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime]) -> Update:
-    """Return an UPDATE that ends sessions not ended before; the caller adds the conditions.
-
-    The condition on `revoked_at` is written so that no index serves it: SQLite, which has no
-    statistics, would otherwise read all live sessions to find one user's.
-    """
+    """Return an UPDATE that ends sessions not ended before; the caller adds the conditions."""
     return (
         update(TABLE)
-        .where(func.coalesce(TABLE.c.revoked_at, null()).is_(None))
+        .where(TABLE.c.revoked_at.is_(None))
         .values(revoked_at=moment, revoke_reason=reason)
     )

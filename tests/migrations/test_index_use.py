@@ -46,9 +46,6 @@ UNUSED = {
     # For statements of the release before; a later migration drops them.
     "ix_users_name_key",
     "ix_users_is_active_id",
-    # The purge of sessions reads the whole table, since `idle_expires_at` has no index.
-    "ix_sessions_expires_at",
-    "ix_sessions_revoked_at",
 }
 """Indexes that serve no statement of this release."""
 
