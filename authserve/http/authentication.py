@@ -23,7 +23,7 @@ from authserve.core.errors import (
     TokenExpiredError,
 )
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
-from authserve.http.request_state import request_state
+from authserve.http.request_info import request_state
 from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])

@@ -31,7 +31,7 @@ from authserve.core.errors import (
 )
 from authserve.database.circuit import loggable_error
 from authserve.database.refusals import is_refusal
-from authserve.http.request_state import request_state
+from authserve.http.request_info import request_state
 
 logger = logging.getLogger(__name__)
 

@@ -36,6 +36,29 @@ JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
+def read_object(request: Request, *, accepts_form: bool) -> dict[str, Any] | None:
+    """Return the JSON object in the body of `request`, or the fields of a form.
+
+    Args:
+        accepts_form: True if the call takes a form as well.
+
+    Returns:
+        None if the body is empty.
+
+    Raises:
+        UnsupportedMediaTypeError, PayloadTooLargeError: see `require_media_type`, `read_body`.
+        MalformedRequestError: neither a JSON object nor a form.
+    """
+    raw = read_body(request)
+    if not raw:
+        return None
+    require_media_type(request, JSON_TYPE, *([FORM_TYPE] if accepts_form else []))
+    body = parse_form(raw) if request.mimetype == FORM_TYPE else parse_json(raw)
+    if not isinstance(body, dict):
+        raise MalformedRequestError("The body is not a JSON object.")
+    return body
+
+
 def read_body(request: Request) -> bytes:
     """Return the body of `request`, with a Content-Length or in chunks.
 

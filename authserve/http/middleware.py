@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -14,6 +13,7 @@ from flask import Flask, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface
 
 from authserve.core.clock import waited_secs
+from authserve.core.crypto import random_bytes
 from authserve.core.errors import (
     MalformedRequestError,
     NotFoundError,
@@ -21,17 +21,9 @@ from authserve.core.errors import (
     ValidationFailedError,
 )
 from authserve.core.logs import correlation_id_var
-from authserve.http.json_body import (
-    FORM_TYPE,
-    JSON_TYPE,
-    check_text,
-    parse_form,
-    parse_json,
-    read_body,
-    require_media_type,
-)
+from authserve.http.json_body import check_text, read_object
 from authserve.http.openapi import API_PREFIX, facts_of
-from authserve.http.request_state import RequestState, begin_request, request_state
+from authserve.http.request_info import RequestState, begin_request, request_state
 
 access_logger = logging.getLogger("authserve.access")
 
@@ -133,8 +125,8 @@ def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
     for name in ("HTTP_X_CORRELATION_ID", "HTTP_X_REQUEST_ID"):
         candidate = environ.get(name)
         if candidate is not None:
-            return candidate if _CORRELATION_ID.fullmatch(candidate) else token_hex(16)
-    return token_hex(16)
+            return candidate if _CORRELATION_ID.fullmatch(candidate) else random_bytes().hex()
+    return random_bytes().hex()
 
 
 def _refuse_unreadable(environ: Mapping[str, Any]) -> None:
@@ -189,14 +181,8 @@ def _check_query(view: Any, query: str) -> None:
 
 
 def _check_body(view: Any) -> None:
-    raw = read_body(request)
-    if not raw:
-        return
     facts = facts_of(view)
-    require_media_type(request, JSON_TYPE, *([FORM_TYPE] if facts.accepts_form else []))
-    body = parse_form(raw) if request.mimetype == FORM_TYPE else parse_json(raw)
-    if not isinstance(body, dict):
-        raise MalformedRequestError("The body is not a JSON object.")
+    body = read_object(request, accepts_form=facts.accepts_form)
     if body and "json" not in facts.locations:
         raise ValidationFailedError({name: ["Unknown field."] for name in body})
     request_state().json_body = body

@@ -15,7 +15,7 @@ from marshmallow import RAISE, Schema
 from webargs.flaskparser import FlaskParser
 
 from authserve.core.errors import AuthserveError, MalformedRequestError, ValidationFailedError
-from authserve.http.request_state import request_state
+from authserve.http.request_info import request_state
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 

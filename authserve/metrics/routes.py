@@ -10,7 +10,7 @@ from authserve.core.container import Slot
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
 from authserve.http.authentication import bearer_token
-from authserve.http.request_state import request_state
+from authserve.http.request_info import request_state
 from authserve.metrics.counting import METRICS, Metrics
 from authserve.metrics.scraping import Source, expose
 from authserve.settings.model import SETTINGS

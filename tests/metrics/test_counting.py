@@ -15,7 +15,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.http.request_state import request_state
+from authserve.http.request_info import request_state
 from authserve.metrics.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
