@@ -1,3 +1,3 @@
 """authserve: a lightweight, self-hosted authentication service."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
