@@ -27,7 +27,6 @@ settings = load_settings_or_exit()
 other_gunicorn = find_other_gunicorn()
 
 if other_gunicorn is None:
-    from authserve.serving.sharing import forget_connections
     from authserve.serving.worker import drain_on_sigterm
 
 if settings.metrics_token:
@@ -95,9 +94,7 @@ def post_worker_init(worker: ThreadWorker) -> None:
 
 
 def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
-    """Forget an exited worker's connections and state, but keep the totals that it counted."""
-    if other_gunicorn is None:
-        forget_connections(worker)
+    """Forget an exited worker's gauges, but keep the totals that it counted."""
     if settings.metrics_token:
         forget_worker(worker.pid, alive=arbiter.WORKERS)
 

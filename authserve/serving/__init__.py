@@ -1,4 +1,4 @@
-"""gunicorn's worker for authserve: buffered requests, refusals, shared connections, draining.
+"""gunicorn's worker for authserve: buffered requests, refusals, draining.
 
 Every override of gunicorn is here, for the version that `core.gunicorn_version` names. With
 another version, `gunicorn.conf.py` imports only `sockets`.

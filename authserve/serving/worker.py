@@ -9,11 +9,11 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 
 from authserve.health.drain import DRAIN, Drain
-from authserve.serving.sharing import SharingWorker
+from authserve.serving.buffering import BufferingWorker
 
 
-class Worker(SharingWorker):
-    """A buffering and sharing worker that loses no accepted connection when it stops."""
+class Worker(BufferingWorker):
+    """A buffering worker that loses no accepted connection when it stops."""
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Handle a request; while the server drains, close its connection afterwards."""
