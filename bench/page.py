@@ -37,7 +37,8 @@ def write(rows: Sequence[Measured], *, load: float, features: bool) -> None:
 def _machine(load: float) -> str:
     memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     cores = f"{os.cpu_count()} cores ({_processor()})"
-    system = f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
+    system = f"{kernel}, Python {platform.python_version()}"
     day = f"{datetime.now(UTC):%d %B %Y}"
     return f"{day}: {cores}, {memory_gb:.0f} GB, {system}, load average {load:.1f} at the start."
 

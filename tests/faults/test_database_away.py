@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 
+import psycopg2
 import pytest
 import requests
 
+from tests.conftest import libpq_url
 from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.faults import rounds
 from tests.support.postgresql import MortalPostgreSQL
@@ -25,6 +28,26 @@ def wait_until_healed(server: Server) -> None:
     while not all(line == "closed" for line in states(server).values()):
         assert time.monotonic() < give_up
         time.sleep(0.1)
+
+
+KEY_READERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'authserve' AND state = 'idle' AND query LIKE '%signing_keys%'
+"""
+
+
+def wait_until_keys_are_read(url: str, *, workers: int) -> None:
+    """Wait until the last statement of each worker has read the signing keys."""
+    give_up = time.monotonic() + DEADLINE_SECS
+    with closing(psycopg2.connect(libpq_url(url))) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        readers = 0
+        while readers < workers:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+            cursor.execute(KEY_READERS)
+            (readers,) = cursor.fetchone()
 
 
 def states(server: Server) -> dict[int, str]:
@@ -89,7 +112,9 @@ def test_workers_without_requests_heal_as_well(
 def test_the_public_keys_are_served_without_an_earlier_request(
     mortal: MortalPostgreSQL, serve: Callable[..., Server]
 ) -> None:
-    server = serve(mortal.fresh())
+    url = mortal.fresh()
+    server = serve(url)
+    wait_until_keys_are_read(url, workers=len(server.workers()))
 
     def jwks() -> requests.Response:
         return server.client().get("/.well-known/jwks.json")
