@@ -20,7 +20,6 @@ from jwt.utils import base64url_decode
 from authserve.core.crypto import KEYRING
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.core.ids import new_id
-from authserve.settings.model import SETTINGS
 
 ALGORITHM = "HS256"
 
@@ -71,12 +70,8 @@ class TokenKind:
         return f"{self.name}-token"
 
 
-def audience_of(kind: TokenKind) -> str:
-    """Return the `aud` claim of this kind of token: the service's URL and the kind's name."""
-    return _audience(SETTINGS.get().public_url, kind)
-
-
 def _audience(public_url: str, kind: TokenKind) -> str:
+    """Return the `aud` claim of a kind of token: the service's URL and the kind's name."""
     return f"{public_url}/{kind.name}"
 
 
