@@ -20,6 +20,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 import time_machine
+import trustme
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from flask_migrate import upgrade
@@ -31,6 +32,7 @@ from werkzeug.routing import Rule
 
 from authserve.app import create_app
 from authserve.core.crypto import KEYRING, Keyring
+from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.database.transactions import db
 from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
@@ -189,6 +191,20 @@ class PostgreSQL:
     def drop(self, name: str) -> None:
         """Remove a database, also with open connections to it."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that no system knows."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def trusting(authority: trustme.CA) -> TLSContext:
+    """The TLS context of a client that trusts the authority."""
+    context = make_tls_context()
+    authority.configure_trust(context)
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import trustme
 
 from authserve.core import deadline as module
 from authserve.core.deadline import Deadline, DeadlineSocket, TLSContext, connect, make_tls_context
+from tests.support.tls import server_context
 
 HOST = "127.0.0.1"
 
@@ -68,22 +69,8 @@ def listening(talk: Conversation, tls: ssl.SSLContext | None = None) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> TLSContext:
-    context = make_tls_context()
-    authority.configure_trust(context)
-    return context
-
-
-@pytest.fixture(scope="module")
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(HOST).configure_cert(context)
-    return context
+    return server_context(authority, HOST)
 
 
 @pytest.fixture(params=["plain", "tls"])

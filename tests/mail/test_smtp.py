@@ -1,6 +1,5 @@
 """Delivery to SMTP servers: those that work, and those that fail at each stage."""
 
-import ssl
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.support.smtp import (
     faulty_server,
     mail_server,
 )
+from tests.support.tls import server_context
 
 TO = "alice@example.com"
 
@@ -94,25 +94,6 @@ class TestPlain:
             transport.send(letter())
         assert not error.is_outage
         assert len(server.arrivals) == 1
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> TLSContext:
-    """Return the TLS context of a client that trusts the authority."""
-    context = make_tls_context()
-    authority.configure_trust(context)
-    return context
-
-
-def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from authserve.core.deadline import TLSContext, make_tls_context
+from authserve.core.deadline import TLSContext
 from authserve.passwords import breached
 from authserve.passwords.breached import (
     BREAKER_FAILURES,
@@ -36,6 +35,7 @@ from tests.support.ranges import (
     send,
     trickle,
 )
+from tests.support.tls import server_context
 
 BREACHED = "a password of many people"
 
@@ -353,49 +353,37 @@ class TestBreaker:
 
 
 class TestTLS:
-    @pytest.fixture
-    def authority(self) -> trustme.CA:
-        return trustme.CA()
-
-    def server_context(self, authority: trustme.CA, name: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(name).configure_cert(context)
-        return context
-
-    def trusting(self, authority: trustme.CA) -> TLSContext:
-        context = make_tls_context()
-        authority.configure_trust(context)
-        return context
-
-    def test_a_trusted_service_is_asked(self, authority: trustme.CA) -> None:
-        with range_server(BREACHED, tls=self.server_context(authority, "127.0.0.1")) as server:
-            assert look_up_with(server, tls=self.trusting(authority)).contains(BREACHED)
+    def test_a_trusted_service_is_asked(self, authority: trustme.CA, trusting: TLSContext) -> None:
+        with range_server(BREACHED, tls=server_context(authority, "127.0.0.1")) as server:
+            assert look_up_with(server, tls=trusting).contains(BREACHED)
 
     def test_a_foreign_authority_is_not_believed(
         self, authority: trustme.CA, reasons: Callable[[], list[str]]
     ) -> None:
-        with range_server(BREACHED, tls=self.server_context(authority, "127.0.0.1")) as server:
+        with range_server(BREACHED, tls=server_context(authority, "127.0.0.1")) as server:
             assert not look_up_with(server).contains(BREACHED)
             assert server.questions == []
         assert reasons() == ["its certificate is not good"]
 
     def test_another_hosts_certificate_is_not_believed(
-        self, authority: trustme.CA, reasons: Callable[[], list[str]]
+        self, authority: trustme.CA, trusting: TLSContext, reasons: Callable[[], list[str]]
     ) -> None:
-        with range_server(BREACHED, tls=self.server_context(authority, "evil.example")) as server:
-            assert not look_up_with(server, tls=self.trusting(authority)).contains(BREACHED)
+        with range_server(BREACHED, tls=server_context(authority, "evil.example")) as server:
+            assert not look_up_with(server, tls=trusting).contains(BREACHED)
             assert server.questions == []
         assert reasons() == ["its certificate is not good"]
 
     @pytest.mark.parametrize("fault", [hang, trickle(b"\x16\x03\x03\x40\x00")])
     def test_a_handshake_that_never_ends_is_given_up(
-        self, authority: trustme.CA, reasons: Callable[[], list[str]], fault: Fault
+        self,
+        authority: trustme.CA,
+        trusting: TLSContext,
+        reasons: Callable[[], list[str]],
+        fault: Fault,
     ) -> None:
-        context = self.server_context(authority, "127.0.0.1")
+        context = server_context(authority, "127.0.0.1")
         with range_server(BREACHED, tls=context, fault=fault, is_early=True) as server:
-            passwords = look_up_with(
-                server, tls=self.trusting(authority), total_timeout_secs=SOON_SECS
-            )
+            passwords = look_up_with(server, tls=trusting, total_timeout_secs=SOON_SECS)
             assert not passwords.contains(BREACHED)
             wait_until_no_name_is_looked_up()
         assert reasons() == [f"it took longer than {SOON_SECS} s"]
