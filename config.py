@@ -19,10 +19,19 @@ from marshmallow import ValidationError
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.settings.database_url import database_url, find_sqlite_file, sqlite_url
 from authserve.settings.env_file import find_env_faults, read_env_text
+from authserve.settings.factors import (
+    find_factor_faults,
+    follow_public_url,
+    parse_passkey_origins,
+    parse_rp_id,
+    parse_totp_issuer,
+    parse_utc_time,
+)
 from authserve.settings.model import (
     AppEnv,
     EmailVerification,
     LogLevel,
+    Mfa,
     Registration,
     Settings,
     SettingsError,
@@ -96,6 +105,13 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "PASSWORD_MIN_LENGTH": whole(8, 64),
     "BREACHED_PASSWORDS_URL": parse_range_url,
     "FLASK_SECURITY_SALT": parse_optional_line,
+    "MFA": choice(Mfa),
+    "MFA_ENROLL_BY": parse_utc_time,
+    "MFA_RESET_DELAY": seconds(0, 604_800),
+    "PASSKEY_RP_ID": parse_rp_id,
+    "PASSKEY_ORIGINS": parse_passkey_origins,
+    "TOTP_ISSUER": parse_totp_issuer,
+    "EMAIL_SIGN_IN": parse_on_off,
     "RATELIMIT_STORAGE_URL": parse_limit_storage_url,
     "RATELIMIT_ENABLED": parse_switch,
     "TRUSTED_PROXIES": whole(0, 10),
@@ -119,6 +135,8 @@ SETTINGS: Mapping[str, Parser[Any]] = {
   Supabase's default).
 - `PASSWORD_MIN_LENGTH`: at least 8, and at most the 64 characters that must be accepted (NIST SP
   800-63B-4 §3.1.1.2).
+- `MFA_RESET_DELAY`: at most 7 days, because a user without factors waits that long
+  (chosen).
 
 The other bounds are chosen to catch typing errors.
 """
@@ -162,8 +180,10 @@ def load_settings(
     for name in unreadable | unparsable:
         values.pop(name.lower(), None)
     _follow_port(values, raw)
+    follow_public_url(values, raw)
     faults = [*env_faults, *unreadable.values(), *unparsable.values()]
     faults += _fit_into_session(values, raw)
+    faults += find_factor_faults(values)
     if values.get("app_env") == "production":
         faults += find_production_faults(values, given)
     if faults:

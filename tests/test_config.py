@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 
 import config
 from authserve.core.cpu_quota import count_usable_cores
-from authserve.settings.model import EmailVerification, Registration, Settings, SettingsError
+from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
 from tests.support.crowd import DEADLINE_SECS
 
@@ -192,6 +192,22 @@ ACCEPTED = [
     ("BREACHED_PASSWORDS_URL", "https://[2001:db8::1]:8443/v1", "https://[2001:db8::1]:8443/v1"),
     ("BREACHED_PASSWORDS_URL", "http://localhost:8080/range", "http://localhost:8080/range"),
     ("BREACHED_PASSWORDS_URL", "http://[::1]:8080/range/", "http://[::1]:8080/range"),
+    ("MFA", "off", Mfa.OFF),
+    ("MFA", "Required", Mfa.REQUIRED),
+    ("MFA_ENROLL_BY", "2027-01-31T12:30:00Z", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
+    ("MFA_RESET_DELAY", "604800", timedelta(days=7)),
+    ("PASSKEY_RP_ID", "localhost", "localhost"),
+    (
+        "PASSKEY_ORIGINS",
+        f"http://localhost:3000, https://app.localhost android:apk-key-hash:{'aB_-' * 10}xyz",
+        (
+            "http://localhost:3000",
+            "https://app.localhost",
+            f"android:apk-key-hash:{'aB_-' * 10}xyz",
+        ),
+    ),
+    ("TOTP_ISSUER", " Example Cloud", "Example Cloud"),
+    ("EMAIL_SIGN_IN", "on", True),
     ("TRUSTED_PROXIES", "0", 0),
     ("TRUSTED_PROXIES", "10", 10),
     ("DATABASE_POOL_SIZE", "1", 1),
@@ -377,6 +393,53 @@ REFUSED = {
         "https://ranges.example.com/ra nge",
         "https://ranges.example.com/range\r\nX: y",
     ],
+    "MFA": ["on", "true"],
+    "MFA_ENROLL_BY": [
+        "2027-01-31",
+        "2027-01-31T00:00:00",
+        "2027-01-31T00:00:00+00:00",
+        "2027-01-31 00:00:00Z",
+        "2027-02-29T00:00:00Z",
+        "tomorrow",
+    ],
+    "MFA_RESET_DELAY": ["604801", "-1", "7 days"],
+    "PASSKEY_RP_ID": [
+        "com",
+        "127.0.0.1",
+        "::1",
+        "1.2.3",
+        "Example.com",
+        "example.com.",
+        "https://example.com",
+        "example.com:443",
+        "*.example.com",
+        "bücher.example",
+        "-a.example.com",
+        "a..example.com",
+        "example.com\n",
+        f"{'a' * 64}.example.com",
+        f"{'a.' * 127}com",
+    ],
+    "PASSKEY_ORIGINS": [
+        ",",
+        "*",
+        "localhost",
+        "http://localhost:3000/",
+        "http://localhost:80",
+        "HTTP://localhost",
+        "https://*.localhost",
+        "capacitor://localhost",
+        "ios:bundle-id:com.example",
+        f"android:apk-key-hash:{'a' * 42}",
+        f"android:apk-key-hash:{'a' * 43}=",
+        f"android:apk-key-hash:{'a' * 42}+",
+        "https://evillocalhost",
+        "https://localhost.example.com",
+        "https://app.example.com",
+        "http://127.0.0.1:8000",
+    ],
+    "TOTP_ISSUER": ["  ", "a:b", "a\nb", "a" * 61],
+    "EMAIL_SIGN_IN": ["true", "1"],
     "TRUSTED_PROXIES": ["-1", "11", "true"],
     "DATABASE_POOL_SIZE": ["0", "101"],
     "HASH_NICENESS": ["-1", "20"],
@@ -540,7 +603,7 @@ def secret_values() -> Iterator[tuple[str, str]]:
 def test_no_message_repeats_a_value(
     faults_of: Faults, tmp_path: Path, name: str, text: str
 ) -> None:
-    if name in {"JWT_AUDIENCE", "BRAND_NAME", "MAIL_HELO"}:
+    if name in {"JWT_AUDIENCE", "BRAND_NAME", "MAIL_HELO", "TOTP_ISSUER"}:
         text += "\n"
     if name == "FLASK_SECURITY_SALT":
         text += "\x07"
@@ -719,6 +782,7 @@ UNSAFE: list[tuple[str, str | None]] = [
     ("MAIL_URL", "smtp://10.0.0.1:25"),
     ("MAIL_URL", "smtp://localhost.example.com"),
     ("BREACHED_PASSWORDS_URL", "http://127.0.0.1:8080/range"),
+    ("PASSKEY_ORIGINS", "https://auth.example.com"),
     ("TRUSTED_PROXIES", None),
     ("CORS_ORIGINS", "https://app.example.com, http://app.example.com"),
     ("CORS_ORIGINS", "http://10.0.0.1:3000"),

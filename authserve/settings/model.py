@@ -6,7 +6,7 @@ reads it. Durations are `timedelta`, so no reader has to guess a unit.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -38,6 +38,14 @@ class Registration(StrEnum):
 
     OPEN = "open"
     CLOSED = "closed"
+
+
+class Mfa(StrEnum):
+    """The policy for second factors; `required` asks every account for one."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
 
 
 class SettingsError(Exception):
@@ -120,6 +128,22 @@ class Settings:
     """Without a slash at the end; empty means that no password is looked up."""
     flask_security_salt: str = field(default="", repr=False)
     """The salt that Flask-Security mixed into passwords of imported accounts; empty means none."""
+    mfa: Mfa = Mfa.OPTIONAL
+    mfa_enroll_by: datetime | None = None
+    """With `Mfa.REQUIRED`, accounts without a factor sign in until then; None means no longer."""
+    mfa_reset_delay: timedelta = timedelta(0)
+    """The time between an administrator's reset of factors and its effect."""
+    passkey_rp_id: str = "localhost"
+    """The relying party's id, in IDNA's ASCII; empty means that there are no passkeys."""
+    passkey_origins: tuple[str, ...] = ("http://localhost:8000",)
+    """Origins of pages and Android apps that may use passkeys, as clients send them."""
+    totp_issuer: str = "localhost"
+    """The name that authenticator apps show; it has no colon.
+
+    `config.py` derives this and the two above from `public_url` where they are not set.
+    """
+    email_sign_in: bool = False
+    """True if a mailed code alone opens an account that needs no second factor."""
     ratelimit_storage_url: str = field(default="database:", repr=False)
     """The storage of the ordinary limits' counters: `database:`, `redis://…` or `rediss://…`."""
     ratelimit_enabled: bool = True

@@ -76,17 +76,33 @@ the excluded schemes send `null`, or do not exist; http and https are checked mo
 
 
 def _check_origin(raw: str) -> str:
-    if _APP_ORIGIN.fullmatch(raw):
-        return raw
-    parts = _split_http_url(raw)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
-    if raw != f"{parts.scheme}://{host}{port}" or "*" in raw or not raw.isascii():
+    return raw if _APP_ORIGIN.fullmatch(raw) else check_web_origin(raw)
+
+
+def check_web_origin(raw: str) -> str:
+    """Return the origin of a web page, if it is written as browsers send it (RFC 6454 §6.2).
+
+    Raises:
+        ValidationError: it is not, so that no browser's origin would ever equal it.
+    """
+    if raw != browser_origin(_split_http_url(raw)) or "*" in raw or not raw.isascii():
         raise ValidationError(
             "must list origins as browsers send them: https://app.example.com, in lower case, with "
             "no path, no slash at the end, no default port, and none for all"
         )
     return raw
+
+
+def browser_origin(parts: SplitResult) -> str:
+    """Return the origin of an http or https URL: lower case, and without a default port.
+
+    Args:
+        parts: of a text that a parser of this module accepted. A host in Unicode stays so, though
+            browsers send it in IDNA's ASCII.
+    """
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def parse_link(raw: str) -> str:
