@@ -27,10 +27,10 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
+from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind
 from authserve.outbox.inspect import is_owed_since
 from authserve.users.credentials import Credentials
-from authserve.verification.requests import notify
 
 _TABLE = table_of(SeenDevice)
 

@@ -1,8 +1,7 @@
 """The kinds of mail, the values of their templates, and the form of users' names in them.
 
 To add a mail, add its name to `MailKind` and its three templates to `templates/`. If they need more
-than the name and a link, add the values to `SAMPLE_VALUES`. `verification.requests.notify` enqueues
-it.
+than the name and a link, add the values to `SAMPLE_VALUES`. `mail.notices.notify` enqueues it.
 """
 
 import unicodedata

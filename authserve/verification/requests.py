@@ -15,7 +15,8 @@ from authserve.core.events import AuditAction, DomainEvent
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.mail.policy import MailKind, Values
+from authserve.mail.notices import notify
+from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
 from authserve.outbox.inspect import delete_messages_of
 from authserve.outbox.policy import HORIZON
@@ -127,18 +128,6 @@ def make_reset_link(user: UserRef, email: str) -> str:
 
 
 INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
-
-
-def notify(kind: MailKind, email: str, user_id: UUID, *, values: Values | None = None) -> None:
-    """Enqueue a notice to a user, in the open transaction.
-
-    Args:
-        kind: a kind without a link.
-        email: the recipient: the user's current or former address.
-        values: further values for its templates (`mail.policy.SAMPLE_VALUES`).
-    """
-    payload = {"email": email} if values is None else {"email": email, "values": dict(values)}
-    enqueue(kind, payload, user_id=user_id)
 
 
 def notify_of_existing_account(email: str) -> None:
