@@ -4,7 +4,6 @@ A row keeps browser family and network only in a digest, together with the accou
 not secret: its inputs can be guessed, and sessions store them in clear.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
@@ -15,6 +14,7 @@ from sqlalchemy import bindparam, case, exists, select
 
 from authserve.auth.models import SeenDevice
 from authserve.core.actor import RequestInfo
+from authserve.core.browsers import find_browser_family
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.database.transactions import (
@@ -27,7 +27,7 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
-from authserve.mail.notices import notify
+from authserve.mail.notices import describe_request, notify
 from authserve.mail.policy import MailKind
 from authserve.outbox.inspect import is_owed_since
 from authserve.users.credentials import Credentials
@@ -47,33 +47,6 @@ DEVICE_RESOLUTION = timedelta(days=1)
 _NETWORK_PREFIXES = {4: 24, 6: 48}
 """Prefix lengths, by IP version, of the network within which a device's address may change: a
 provider's pool or a site (RFC 6177 §2)."""
-
-_BROWSERS = (
-    ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
-    ("Opera", re.compile(r"\bOPR/|\bOPT/")),
-    ("Samsung Internet", re.compile(r"\bSamsungBrowser/")),
-    ("Firefox", re.compile(r"\bFirefox/|\bFxiOS/")),
-    ("Chrome", re.compile(r"\bChrome/|\bCriOS/|\bChromium/")),
-    ("Safari", re.compile(r"\bVersion/[0-9.]+ (?:Mobile/\w+ )?Safari/")),
-)
-"""Patterns by name. The order matters: a browser's User-Agent can match later patterns too."""
-
-_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
-
-
-def find_browser(user_agent: str | None) -> str | None:
-    """Return the name of a well-known browser, for display; None for any other client."""
-    names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
-    return next(names, None)
-
-
-def find_browser_family(user_agent: str | None) -> str:
-    """Return the part of a User-Agent that versions share: a browser, else its first product.
-
-    A program that changes its product name with each version is a new device each time.
-    """
-    product = _PRODUCT.match(user_agent or "")
-    return find_browser(user_agent) or (product[0].lower() if product else "")
 
 
 def find_device_network(ip: str | None) -> str:
@@ -103,7 +76,7 @@ def follow_device(
             MailKind.NEW_DEVICE_SIGN_IN,
             credentials.email,
             credentials.ref.id,
-            values=_describe(request, now),
+            values=describe_request(request, now),
         )
 
 
@@ -119,15 +92,6 @@ def _is_worth_a_mail(credentials: Credentials, request: RequestInfo, now: dateti
     if before > now - DEVICE_MEMORY and not _has_other_devices(user_id, request):
         return False
     return not is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now - MAIL_INTERVAL)
-
-
-def _describe(request: RequestInfo, now: datetime) -> dict[str, str | int]:
-    """Return the values of the mail; none is free text from the client."""
-    return {
-        "browser": find_browser(request.user_agent) or "",
-        "ip": request.ip or "",
-        "time": f"{now:%Y-%m-%d %H:%M} UTC",
-    }
 
 
 def _record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:

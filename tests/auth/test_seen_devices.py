@@ -4,19 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from authserve.auth.models import SeenDevice
-from authserve.auth.seen_devices import (
-    find_browser,
-    find_browser_family,
-    find_device_network,
-    purge_forgotten_devices,
-)
+from authserve.auth.seen_devices import find_device_network, purge_forgotten_devices
 from authserve.database.transactions import read_all, transaction
 from authserve.outbox.models import OutboxMessage
 from authserve.users.models import User
@@ -197,27 +191,6 @@ def test_an_account_that_never_signed_in_gets_none(app: Flask) -> None:
         session.execute(update(User).values(last_login_at=None))
     signed_in(app, ip=CAFE)
     assert count_mails(app) == 0
-
-
-AGENTS = {
-    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0": "Firefox",
-    "Mozilla/5.0 (iPhone) AppleWebKit/605.1 (KHTML) FxiOS/140.0 Mobile/15E Safari/605.1": "Firefox",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36": "Chrome",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36 Edg/142.0": "Edge",
-    "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML) Chrome/142.0 Safari/537.36 OPR/126.0": "Opera",
-    "Mozilla/5.0 (Mac) AppleWebKit/605.1 (KHTML) Version/26.0 Safari/605.1": "Safari",
-    "Mozilla/5.0 (iPhone) AppleWebKit/605.1 (KHTML) Version/26.0 Mobile/15E Safari/604.1": "Safari",
-    "curl/8.14.1": "curl",
-    "MyApp/1.2 (iOS)": "myapp",
-    "\x00": "",
-    "": "",
-}
-
-
-@pytest.mark.parametrize(("agent", "family"), AGENTS.items())
-def test_a_browser_family_outlives_its_versions(agent: str, family: str) -> None:
-    assert find_browser_family(agent) == family
-    assert find_browser(agent) == (family if family[:1].isupper() else None)
 
 
 def test_a_network_is_24_or_48_bits() -> None:
