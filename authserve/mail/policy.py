@@ -22,6 +22,17 @@ class MailKind(StrEnum):
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
     NEW_DEVICE_SIGN_IN = "new_device_sign_in"
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    MFA_CHANGED = "mfa_changed"
+    MFA_RESET = "mfa_reset"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    SECOND_FACTOR_FAILING = "second_factor_failing"
+    PASSKEY_FLAGGED = "passkey_flagged"
+    SIGN_IN_CODE = "sign_in_code"
+    SIGN_IN_CODE_REFUSED = "sign_in_code_refused"
+    ENROLLMENT_CODE = "enrollment_code"
     TEST = "test"
 
 
@@ -33,17 +44,42 @@ LINK_KINDS = frozenset(
         MailKind.INVITATION,
     }
 )
-"""Kinds that carry a one-time link; all others are notices."""
+"""Kinds that carry a one-time link."""
+
+CODE_KINDS = frozenset(
+    {MailKind.SIGN_IN_CODE, MailKind.SIGN_IN_CODE_REFUSED, MailKind.ENROLLMENT_CODE}
+)
+"""Kinds that carry a one-time code, or explain why none was sent."""
+
+NOTICE_KINDS = frozenset(MailKind) - LINK_KINDS - CODE_KINDS - {MailKind.TEST}
+"""Kinds that report an event of an account, and carry neither a link nor a code."""
 
 Values = Mapping[str, str | int]
 """Values for the templates of one kind, beside those for all kinds; numbers rather than phrases."""
 
+_REQUEST: Values = {"browser": "Firefox", "ip": "203.0.113.7", "time": "2026-11-27 09:57 UTC"}
+"""The values that `mail.notices.describe_request` returns."""
+
+_FACTOR: Values = {"factor": "passkey", "factor_name": "Phone"}
+"""The factor is `passkey` or `totp`; its name, empty for `totp`, comes from `plain_name`."""
+
 SAMPLE_VALUES: Mapping[MailKind, Values] = {
-    MailKind.NEW_DEVICE_SIGN_IN: {
-        "browser": "Firefox",
-        "ip": "203.0.113.7",
-        "time": "2026-11-27 09:57 UTC",
-    },
+    MailKind.NEW_DEVICE_SIGN_IN: _REQUEST,
+    MailKind.FACTOR_ADDED: _FACTOR,
+    MailKind.FACTOR_REMOVED: _FACTOR,
+    # 1 if signing in asks for a second factor from now on, else 0.
+    MailKind.MFA_CHANGED: {"enabled": 1},
+    # The state is `requested`, `done` or `cancelled`; a time, from `mail.notices.write_time`, is
+    # there for a requested one, and empty otherwise.
+    MailKind.MFA_RESET: {"state": "requested", "effective_at": "2026-11-28 09:57 UTC"},
+    MailKind.RECOVERY_CODE_USED: {"left": 9},
+    # The state is `blocked` at the throttle's first block, `switched_off` once TOTP codes are.
+    MailKind.SECOND_FACTOR_FAILING: {"state": "blocked"},
+    MailKind.PASSKEY_FLAGGED: {"factor_name": "Phone"},
+    MailKind.SIGN_IN_CODE: {**_REQUEST, "code": "01234567", "minutes": 10},
+    # The reason is `unverified`, or `second_factor` for an account that needs one.
+    MailKind.SIGN_IN_CODE_REFUSED: {**_REQUEST, "reason": "unverified"},
+    MailKind.ENROLLMENT_CODE: {**_REQUEST, "code": "01234567", "minutes": 10},
 }
 """Example values of each kind that has any. `flask doctor` and the tests render every mail with
 them; a mail with other names of values is refused. Text that a user chose must pass through

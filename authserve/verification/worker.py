@@ -6,7 +6,7 @@ from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mail.mailer import MAILER
-from authserve.mail.policy import MailKind, plain_name
+from authserve.mail.policy import NOTICE_KINDS, MailKind, plain_name
 from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
@@ -16,8 +16,6 @@ from authserve.users.errors import UserNotFoundError
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.requests import RESET_REQUEST
 from authserve.verification.tokens import ensure_token, make_link
-
-NOTICES = tuple(kind for kind in MailKind if kind not in PURPOSES and kind is not MailKind.TEST)
 
 
 def deliver_link(message: ClaimedMessage) -> None:
@@ -137,7 +135,7 @@ def _is_mail_ready() -> bool:
 
 HANDLERS: dict[str, Handler] = {
     **{kind: Handler(deliver_link, _is_mail_ready) for kind in PURPOSES},
-    **{kind: Handler(deliver_notice, _is_mail_ready) for kind in NOTICES},
+    **{kind: Handler(deliver_notice, _is_mail_ready) for kind in sorted(NOTICE_KINDS)},
     RESET_REQUEST: Handler(record_reset_request, lambda: True),
 }
 """The handler of each kind of message."""
