@@ -23,6 +23,8 @@ class Role(Base):
     name: Mapped[str] = mapped_column(key_string(ROLE_NAME_MAX_LENGTH), primary_key=True)
     description: Mapped[str] = mapped_column(String(200), server_default="", default="")
     permissions: Mapped[str] = mapped_column(Text, server_default="", default="")
+    # True if the role has no effect in a session below `Level.AAL2`.
+    requires_mfa: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
     is_built_in: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)

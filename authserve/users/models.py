@@ -15,6 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     or_,
+    text,
     true,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -75,6 +76,13 @@ class User(Base):
         Index("ix_users_is_active_created_at_id", "is_active", "created_at", "id"),
         Index("ix_users_mfa_enabled_created_at_id", "mfa_enabled", "created_at", "id"),
         Index("ix_users_updated_at_id", "updated_at", "id"),
+        # Finds the resets of second factors that are due.
+        Index(
+            "ix_users_mfa_reset_at",
+            "mfa_reset_at",
+            postgresql_where=text("mfa_reset_at IS NOT NULL"),
+            sqlite_where=text("mfa_reset_at IS NOT NULL"),
+        ),
         # Used only by the previous release, for its order of lists.
         Index("ix_users_is_active_id", "is_active", "id"),
     )
@@ -95,6 +103,10 @@ class User(Base):
     failed_sign_ins: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), default=True)
     mfa_enabled: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    # Wrong second factors in a row, from unknown devices (`mfa.throttle`).
+    failed_second_factors: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    # The time at which an administrator's reset of the second factors takes effect.
+    mfa_reset_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

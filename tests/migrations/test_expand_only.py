@@ -33,10 +33,14 @@ REMOVALS = {
 """Changes that may break the release before: removed, renamed, retyped, or newly refused."""
 
 REMOVING_SQL = re.compile(
-    r"(?!\s*CREATE).*\b(DROP|RENAME|TRUNCATE|DELETE FROM|NOT NULL|ADD CONSTRAINT|ALTER COLUMN)\b",
+    r"(?!\s*CREATE).*\b(DROP|RENAME|TRUNCATE|DELETE FROM|(?<!IS )NOT NULL|ADD CONSTRAINT"
+    r"|ALTER COLUMN)\b",
     re.DOTALL,
 )
 """In capitals, as SQL is written here; a trigger's statements are part of its CREATE."""
+
+DEFAULTED = re.compile(r"ALTER TABLE \w+ ADD COLUMN \w+ \w+ DEFAULT \S+ NOT NULL\b")
+"""Harmless, because the release before leaves the column out and gets the default."""
 
 DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")
 """Harmless if the same migration adds the column: the release before does not use it."""
@@ -62,10 +66,11 @@ def removals(source: str) -> Iterator[str]:
 
 
 def removes(statement: str, source: str) -> bool:
-    """Return True for SQL that removes, but for the default of a column of the same migration."""
+    """Return True for SQL that removes, but for defaults of columns of the same migration."""
     found = DROPPED_DEFAULT.fullmatch(statement)
     is_own = found is not None and f"ALTER TABLE {found[1]} ADD COLUMN {found[2]} " in source
-    return REMOVING_SQL.match(statement) is not None and not is_own
+    is_harmless = is_own or DEFAULTED.match(statement) is not None
+    return REMOVING_SQL.match(statement) is not None and not is_harmless
 
 
 def mandatory_columns(source: str) -> Iterator[str]:

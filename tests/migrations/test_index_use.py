@@ -46,6 +46,17 @@ UNUSED = {
     # For statements of the release before; a later migration drops them.
     "ix_users_name_key",
     "ix_users_is_active_id",
+    # Their statements come with the calls for second factors.
+    "ix_users_mfa_reset_at",
+    "ix_totp_factors_user_id",
+    "ix_totp_factors_expires_at",
+    "ix_passkeys_user_id_id",
+    "ix_pending_sign_ins_user_id",
+    "ix_pending_sign_ins_expires_at",
+    "ix_email_codes_user_id",
+    "ix_email_codes_email",
+    "ix_email_codes_expires_at",
+    "ix_spent_challenges_expires_at",
 }
 """Indexes that serve no statement of this release."""
 
