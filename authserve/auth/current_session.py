@@ -8,7 +8,9 @@ from authserve.auth.queries import FoundSession, find_session
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.http.authentication import Authentication
+from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.policy import require_live
+from authserve.settings.model import SETTINGS
 from authserve.tokens.access import decode_access_token
 
 
@@ -34,27 +36,33 @@ def authenticate_access_token(token: str) -> Authentication:
         SessionRevokedError: its session has ended, or its user is not active.
     """
     claims = decode_access_token(token)
-    found = get_live_session(UUID(claims["sid"]), now=now())
+    moment = now()
+    found = get_live_session(UUID(claims["sid"]), now=moment)
     if str(found.row.id) != claims["sub"]:
         raise InvalidTokenError
-    return Authentication(found.actor, found.account, claims)
+    need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), moment))
+    return Authentication(found.actor, found.account, claims, need)
 
 
 def introspect(token: str) -> dict[str, Any]:
     """Return the facts about an access token that another service may know (RFC 7662 §2.2).
 
     Returns:
-        `{"active": False}` and nothing else if it is not a valid access token of a live session.
+        `{"active": False}` and nothing else if it is not a valid access token of a live session
+        that has the level its account needs.
     """
     try:
         authentication = authenticate_access_token(token)
     except UnauthenticatedError:
         return {"active": False}
+    if authentication.actor.level < authentication.need:
+        return {"active": False}
     claims, account = authentication.claims, authentication.account
-    names = ("sub", "sid", "client_id", "exp", "iat", "iss", "aud")
+    names = ("sub", "sid", "client_id", "exp", "iat", "iss", "aud", "amr", "auth_time")
     return {
         "active": True,
         **{name: claims[name] for name in names},
+        "acr": authentication.actor.level.acr,
         "token_type": "Bearer",
         # RFC 7662 §2.2: a name for people. Accounts without a username show the address.
         "username": account.username or account.email,

@@ -13,9 +13,21 @@ from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
 from authserve.core.identifiers import canonical_login_identifier
+from authserve.core.levels import Level, Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
+from authserve.mfa.assurance import (
+    Enough,
+    Factors,
+    NeedsEnrollment,
+    NeedsSecond,
+    assess,
+    is_mfa_required,
+    need_of,
+)
+from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
+from authserve.mfa.factors import find_factors
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
     choose_sign_in_keys,
@@ -107,6 +119,7 @@ def start_session_with_password(
             the password is disabled for unknown devices, after too many wrong ones in a row: only
             a mail informs the owner, since 403 would reveal the account to strangers.
         AccountDisabledError, EmailNotVerifiedError: the password was correct.
+        MfaRequiredError: it was correct, and the account needs a second factor.
         HasherBusyError: too many passwords wait to be checked.
     """
     attempt = _begin(identifier, device, request)
@@ -126,7 +139,8 @@ def start_session_with_password(
     )
     if failure is None:
         assert credentials is not None
-        session = _start(attempt, credentials, verification.replacement_hash, settings)
+        found = _require_enough(credentials, settings)
+        session = _start(attempt, credentials, found, verification.replacement_hash, settings)
         if session is not None:
             version = credentials.password_version
             return session, attempt.device or new_device(session.user_id, version)
@@ -199,8 +213,31 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     )
 
 
+def _require_enough(credentials: Credentials, settings: Settings) -> Enough:
+    """Return what the password is worth, if it is enough for this account.
+
+    Raises:
+        MfaRequiredError, MfaEnrollmentRequiredError: it is not.
+    """
+    is_required = is_mfa_required(settings, now())
+    need = need_of(mfa_enabled=credentials.mfa_enabled, is_required=is_required)
+    # Most accounts need no second factor, so their sign-in reads none.
+    factors = Factors() if need is Level.AAL1 else find_factors(credentials.ref.id)
+    match assess({Proof.PASSWORD}, need=need, factors=factors):
+        case Enough() as found:
+            return found
+        case NeedsSecond(methods):
+            raise MfaRequiredError(methods)
+        case NeedsEnrollment(methods):
+            raise MfaEnrollmentRequiredError(methods)
+
+
 def _start(
-    attempt: _Attempt, credentials: Credentials, new_hash: str | None, settings: Settings
+    attempt: _Attempt,
+    credentials: Credentials,
+    found: Enough,
+    new_hash: str | None,
+    settings: Settings,
 ) -> LiveSession | None:
     """Start a session, unless the account changed while the password was checked."""
     user, moment = credentials.ref, now()
@@ -209,13 +246,14 @@ def _start(
             user.id,
             verified_version=credentials.password_version,
             is_known_device=attempt.is_known,
+            level=found.level,
             keys=attempt.keys,
             new_hash=new_hash,
             now=moment,
         ):
             return None
         session = start_session(
-            user, amr=("pwd",), request=attempt.request, settings=settings, now=moment
+            user, found=found, request=attempt.request, settings=settings, now=moment
         )
         if settings.new_device_mail:
             follow_device(

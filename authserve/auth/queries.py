@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Row,
     ScalarSelect,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.crypto import digest
 from authserve.core.errors import SessionRevokedError
+from authserve.core.levels import Level
 from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import (
     PreparedStatement,
@@ -38,8 +40,9 @@ from authserve.database.transactions import (
     write_repeatably,
 )
 from authserve.http.authentication import Account
+from authserve.mfa.assurance import Enough, is_mfa_required, need_of
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, from_scopes
+from authserve.rbac.policy import ADMIN_ROLE, effective_roles, from_scopes
 from authserve.sessions.models import Session
 from authserve.sessions.policy import CLOCK_TOLERANCE, MAX_SESSIONS_PER_USER
 from authserve.sessions.statements import is_live
@@ -59,6 +62,7 @@ _TOKEN_CHECK = PreparedStatement(
         _SESSIONS.c.expires_at,
         _SESSIONS.c.idle_expires_at,
         _SESSIONS.c.amr,
+        _SESSIONS.c.aal,
         _SESSIONS.c.auth_time,
         _USERS.c.id,
         _USERS.c.audit_id,
@@ -73,6 +77,7 @@ _TOKEN_CHECK = PreparedStatement(
         _USERS.c.last_login_at,
         _ROLES.c.name.label("role_name"),
         _ROLES.c.permissions,
+        _ROLES.c.requires_mfa,
     )
     .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
     .outerjoin(_USER_ROLES, _USER_ROLES.c.user_id == _USERS.c.id)
@@ -89,10 +94,16 @@ class FoundSession:
     Args:
         row: the columns of the session and the account.
         actor: the user in the form that use cases take.
+        roles: names of all the user's roles, sorted.
     """
 
     row: Row[Any]
     actor: Actor
+    roles: tuple[str, ...]
+
+    def need(self, *, is_mfa_required: bool) -> Level:
+        """Return the least level that a session of this account needs."""
+        return need_of(mfa_enabled=self.row.mfa_enabled, is_required=is_mfa_required)
 
     @property
     def account(self) -> Account:
@@ -105,6 +116,7 @@ class FoundSession:
             username=row.username,
             display_name=row.display_name,
             is_active=row.is_active,
+            roles=self.roles,
             mfa_enabled=row.mfa_enabled,
             created_at=row.created_at,
             updated_at=row.updated_at,
@@ -119,6 +131,7 @@ class FoundSession:
             user_id=row.id,
             generation=row.generation,
             ends_at=min(row.expires_at, row.idle_expires_at),
+            level=self.actor.level,
             amr=tuple(row.amr),
             auth_time=row.auth_time,
             email_verified=row.email_verified,
@@ -138,17 +151,22 @@ def find_session(session_id: UUID) -> FoundSession | None:
 
 
 def _found(rows: Sequence[Row[Any]]) -> FoundSession:
-    first = rows[0]
-    held = [row for row in rows if row.role_name is not None]
-    roles = tuple(sorted(row.role_name for row in held))
+    first, level = rows[0], Level(rows[0].aal)
+    held = {row.role_name: row for row in rows if row.role_name is not None}
+    with_mfa = {name for name, row in held.items() if row.requires_mfa}
+    roles = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
+    sleeping = held.keys() - set(roles)
     actor = Actor(
         user=UserRef(first.id, first.audit_id),
         session_id=first.session_id,
+        level=level,
         roles=roles,
-        permissions=from_scopes([row.permissions for row in held]),
+        permissions=from_scopes(held[name].permissions for name in roles),
         holds_everything=ADMIN_ROLE in roles,
+        sleeping_permissions=from_scopes(held[name].permissions for name in sleeping),
+        is_sleeping_admin=ADMIN_ROLE in sleeping,
     )
-    return FoundSession(first, actor)
+    return FoundSession(first, actor, tuple(sorted(held)))
 
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
@@ -164,12 +182,21 @@ _SEPARATOR: Any = literal_column("' '")
 """Separates names of roles, which hold no space (`rbac.policy.ROLE_NAME_PATTERN`). A prepared
 statement needs it as a literal in its text."""
 
+
+def _roles_of_owner(*, requires_mfa: bool) -> ScalarSelect[Any]:
+    flag = _ROLES.c.requires_mfa if requires_mfa else ~_ROLES.c.requires_mfa
+    return (
+        select(func.aggregate_strings(_ROLES.c.name, _SEPARATOR))
+        .join_from(_USER_ROLES, _ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
+        .where(_USER_ROLES.c.user_id == bindparam("owner_id"), flag)
+        .scalar_subquery()
+    )
+
+
 _OF_OWNER = (
     _of_owner(_USERS.c.email_verified).label("email_verified"),
-    select(func.aggregate_strings(_USER_ROLES.c.role_name, _SEPARATOR))
-    .where(_USER_ROLES.c.user_id == bindparam("owner_id"))
-    .scalar_subquery()
-    .label("roles"),
+    _roles_of_owner(requires_mfa=False).label("roles"),
+    _roles_of_owner(requires_mfa=True).label("roles_with_mfa"),
 )
 """The user's part of an access token."""
 
@@ -187,13 +214,17 @@ def insert_session(
     session_id: UUID,
     user_id: UUID,
     *,
-    amr: Sequence[str],
+    found: Enough,
     family_secret: bytes,
     request: RequestInfo,
     settings: Settings,
     now: datetime,
 ) -> tuple[LiveSession, bool]:
     """Insert a session in the open transaction.
+
+    Args:
+        found: its level and authentication methods.
+        family_secret, request, settings, now: see `start_session`.
 
     Returns:
         The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones.
@@ -213,7 +244,8 @@ def insert_session(
         "expires_at": expires_at,
         "ip": request.ip,
         "user_agent": request.user_agent,
-        "amr": list(amr),
+        "amr": list(found.amr),
+        "aal": found.level,
         "auth_time": now,
         "owner_id": user_id,
         "moment": now,
@@ -224,17 +256,20 @@ def insert_session(
         user_id=user_id,
         generation=0,
         ends_at=idle_expires_at,
-        amr=tuple(amr),
+        level=found.level,
+        amr=found.amr,
         auth_time=now,
         email_verified=row.email_verified,
-        roles=_names(row.roles),
+        roles=_roles(row, found.level),
         family_secret=family_secret,
     )
     return session, row.may_be_too_many
 
 
-def _names(roles: str | None) -> tuple[str, ...]:
-    return tuple(sorted((roles or "").split()))
+def _roles(row: Row[Any], level: Level) -> tuple[str, ...]:
+    """Return the effective roles of a row that has the columns of `_OF_OWNER`."""
+    always, with_mfa = (row.roles or "").split(), (row.roles_with_mfa or "").split()
+    return effective_roles(always, with_mfa, level=level)
 
 
 _IDLE_LIMIT = bindparam("idle_limit", type_=UTCDateTime)
@@ -251,6 +286,14 @@ def _is_past_grace() -> ColumnElement[bool]:
     )
 
 
+def _has_level() -> ColumnElement[bool]:
+    """Return, as SQL, that a session has the level that `assurance.need_of` finds for its user."""
+    is_one_factor_enough = _of_owner(~_USERS.c.mfa_enabled) & ~bindparam(
+        "is_mfa_required", type_=Boolean
+    )
+    return or_(_SESSIONS.c.aal >= Level.AAL2, is_one_factor_enough)
+
+
 _ROTATION = PreparedStatement(
     update(_SESSIONS)
     .where(
@@ -259,6 +302,7 @@ _ROTATION = PreparedStatement(
         _SESSIONS.c.generation == bindparam("presented_generation"),
         _SESSIONS.c.family_digest == bindparam("presented_digest"),
         _is_past_grace(),
+        _has_level(),
         is_live(_MOMENT),
     )
     .values(
@@ -274,6 +318,7 @@ _ROTATION = PreparedStatement(
         _SESSIONS.c.expires_at,
         _SESSIONS.c.idle_expires_at,
         _SESSIONS.c.amr,
+        _SESSIONS.c.aal,
         _SESSIONS.c.auth_time,
         *_OF_OWNER,
         _of_owner(_USERS.c.is_active).label("is_active"),
@@ -307,6 +352,7 @@ def rotate_session(
         "grace_start": now - settings.refresh_reuse_grace,
         "clock_limit": now + CLOCK_TOLERANCE,
         "idle_limit": now + settings.refresh_idle_ttl,
+        "is_mfa_required": is_mfa_required(settings, now),
     }
     # If the UPDATE runs twice, the second run is one generation behind, and within the grace.
     rows = write_repeatably(_ROTATION, parameters)
@@ -315,14 +361,16 @@ def rotate_session(
     row = rows[0]
     if not row.is_active:
         raise SessionRevokedError
+    level = Level(row.aal)
     return LiveSession(
         id=claims.session_id,
         user_id=claims.user_id,
         generation=row.generation,
         ends_at=min(row.expires_at, row.idle_expires_at),
+        level=level,
         amr=tuple(row.amr),
         auth_time=row.auth_time,
         email_verified=row.email_verified,
-        roles=_names(row.roles),
+        roles=_roles(row, level),
         family_secret=claims.family_secret,
     )

@@ -7,7 +7,9 @@ from authserve.auth.current_session import get_live_session
 from authserve.auth.queries import rotate_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.errors import StepUpRequiredError
 from authserve.keys.store import KEY_STORE
+from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.renew import renew_authentication, require_within_grace
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
@@ -28,6 +30,7 @@ def refresh(token: str, *, request: RequestInfo) -> tuple[Tokens, bool]:
     Raises:
         InvalidTokenError, TokenExpiredError: see `read_refresh_token` and `continue_session`.
         SessionRevokedError, TokenReusedError: see `continue_session`.
+        StepUpRequiredError: see `continue_session`.
         SigningKeyUnavailableError: the next tokens could not be signed; nothing was spent.
     """
     moment, settings = now(), SETTINGS.get()
@@ -58,12 +61,16 @@ def continue_session(
         TokenExpiredError: the idle or the absolute limit has passed.
         InvalidTokenError: user or family secret are not the session's, despite a valid signature.
         TokenReusedError: the token is old; the end of the session is already committed.
+        StepUpRequiredError: the session is below the level that its account needs; nothing was
+            spent or ended.
     """
     session = rotate_session(claims, settings=settings, now=now)
     if session is not None:
         return session
     require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=now)
     found = get_live_session(claims.session_id, now=now)
+    if found.actor.level < found.need(is_mfa_required=is_mfa_required(settings, now)):
+        raise StepUpRequiredError
     return found.as_live(family_secret=claims.family_secret, is_retry=True)
 
 

@@ -30,11 +30,12 @@ from authserve.core.errors import (
     InvalidTokenError,
     NotFoundError,
     SessionRevokedError,
+    StepUpRequiredError,
     TokenExpiredError,
 )
 from authserve.http.authentication import (
     current_actor,
-    login_required,
+    login_at_any_level_required,
     on_own_account,
     one_token,
     require_permission,
@@ -44,6 +45,7 @@ from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
+from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -114,6 +116,8 @@ def takes_device_token(view: ViewT) -> ViewT:
     InvalidCredentialsError,
     AccountDisabledError,
     EmailNotVerifiedError,
+    MfaRequiredError,
+    MfaEnrollmentRequiredError,
     TooManyAttemptsError,
     HasherBusyError,
 )
@@ -140,6 +144,7 @@ def login_user(body: dict[str, Any]) -> Response:
     TokenExpiredError,
     SessionRevokedError,
     TokenReusedError,
+    StepUpRequiredError,
 )
 def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; use each token once."""
@@ -161,7 +166,7 @@ def logout_session() -> None:
 
 
 @blueprint.post("/logout-all")
-@login_required
+@login_at_any_level_required
 @blueprint.arguments(LogoutAllSchema, required=False)
 @blueprint.response(204)
 def logout_all(_body: dict[str, Any]) -> None:
@@ -170,7 +175,7 @@ def logout_all(_body: dict[str, Any]) -> None:
 
 
 @blueprint.post("/reauthenticate")
-@login_required
+@login_at_any_level_required
 @blueprint.arguments(ReauthenticateSchema)
 @blueprint.response(200, AccessTokenSchema)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)

@@ -96,6 +96,9 @@ class IntrospectionSchema(Schema):
     iat = fields.Integer(metadata={"example": 1795419075})
     iss = fields.String(metadata={"example": "https://auth.example.com"})
     aud = fields.String(metadata={"example": "authserve"})
+    acr = fields.String(metadata={"example": "aal2"})
+    amr = fields.List(fields.String(), metadata={"example": ["otp", "pwd", "mfa"]})
+    auth_time = fields.Integer(metadata={"example": 1795419075})
     token_type = fields.String(metadata={"example": "Bearer"})
     username = fields.String(metadata={"example": "alice"})
 

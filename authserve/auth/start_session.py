@@ -1,6 +1,5 @@
 """Start of a session; no other module creates one."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from authserve.auth.queries import insert_session
@@ -9,6 +8,7 @@ from authserve.core.crypto import random_bytes
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
+from authserve.mfa.assurance import Enough
 from authserve.sessions.revoke import end_oldest_sessions
 from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
@@ -20,7 +20,7 @@ FAMILY_SECRET_BYTES = 16
 def start_session(
     user: UserRef,
     *,
-    amr: Sequence[str],
+    found: Enough,
     request: RequestInfo,
     settings: Settings,
     now: datetime,
@@ -31,7 +31,7 @@ def start_session(
 
     Args:
         user: the owner of the session; active, and so until the transaction ends.
-        amr: authentication methods (RFC 8176), for example `["pwd"]`.
+        found: the assessment of the proofs that the user gave; nothing else opens a session.
         request: for the session's row and the audit events.
         settings: for the session's limits.
         now: the time of the authentication.
@@ -39,7 +39,7 @@ def start_session(
     session, may_be_too_many = insert_session(
         new_id(),
         user.id,
-        amr=amr,
+        found=found,
         family_secret=random_bytes(FAMILY_SECRET_BYTES),
         request=request,
         settings=settings,
@@ -48,6 +48,10 @@ def start_session(
     actor = Actor(user=user, session_id=session.id)
     if may_be_too_many:
         end_oldest_sessions(user, actor=actor, request=request, now=now)
-    details = {"session_id": str(session.id), "amr": list(amr)}
+    details = {
+        "session_id": str(session.id),
+        "amr": list(session.amr),
+        "acr": session.level.acr,
+    }
     emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
     return session

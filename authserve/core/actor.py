@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from authserve.core.errors import InsufficientPermissionsError, StepUpRequiredError
+from authserve.core.levels import Level
+
 USER_AGENT_MAX_LENGTH = 512
 """In characters; longer user agents are cut, as they are displayed but never compared (chosen)."""
 
@@ -26,17 +29,24 @@ class Actor:
     Args:
         user: None for a visitor and for the command line.
         session_id: the session that the access token belongs to.
-        roles: names of the user's roles.
+        level: the level of that session.
+        roles: names of the user's roles that have effect in that session.
         permissions: the permissions of those roles, read during the token check, so never stale.
         holds_everything: True for administrators and the operator. They have and may grant every
             permission, including those that only other services use.
+        sleeping_permissions: what the user's other roles add at `AAL2`: roles with `requires_mfa`
+            have no effect below it.
+        is_sleeping_admin: True if `holds_everything` would be True at `AAL2`.
     """
 
     user: UserRef | None = None
     session_id: UUID | None = None
+    level: Level = Level.AAL1
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()
     holds_everything: bool = False
+    sleeping_permissions: frozenset[str] = frozenset()
+    is_sleeping_admin: bool = False
 
     @property
     def signed_in_user(self) -> UserRef:
@@ -56,6 +66,33 @@ class Actor:
     def has_permissions(self, permissions: frozenset[str]) -> bool:
         """Return True if the actor has all of `permissions`."""
         return self.holds_everything or permissions <= self.permissions
+
+    def require_permissions(self, permissions: frozenset[str]) -> None:
+        """Refuse an actor who lacks one of `permissions`.
+
+        Raises:
+            StepUpRequiredError: a second factor would give the actor all of them.
+            InsufficientPermissionsError: it would not.
+        """
+        if self.has_permissions(permissions):
+            return
+        raise StepUpRequiredError if self.would_have(permissions) else InsufficientPermissionsError
+
+    def require_everything(self) -> None:
+        """Refuse an actor who is no administrator.
+
+        Raises:
+            StepUpRequiredError, InsufficientPermissionsError: see `require_permissions`.
+        """
+        if self.holds_everything:
+            return
+        raise StepUpRequiredError if self.is_sleeping_admin else InsufficientPermissionsError
+
+    def would_have(self, permissions: frozenset[str]) -> bool:
+        """Return True if the actor has all of `permissions` at `AAL2`."""
+        return self.is_sleeping_admin or permissions <= (
+            self.permissions | self.sleeping_permissions
+        )
 
 
 VISITOR = Actor()

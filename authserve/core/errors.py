@@ -8,6 +8,8 @@ are not defined here; `http/errors.py` maps the kinds to them.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from authserve.core.levels import Level
+
 
 class AuthserveError(Exception):
     """A refusal or failure that the service reports to the caller.
@@ -111,6 +113,25 @@ class ReauthenticationRequiredError(UnauthenticatedError):
     def __init__(self, *, max_age_secs: int) -> None:
         super().__init__()
         self.challenge = f'error="insufficient_user_authentication", max_age={max_age_secs}'
+
+
+class StepUpRequiredError(UnauthenticatedError):
+    """A call that needs a second factor which its session has not proven (RFC 9470 §3).
+
+    Args:
+        level: the level that is needed.
+    """
+
+    code = "step_up_required"
+    default_detail = "This needs a second factor: sign in again, or reauthenticate with one."
+
+    def __init__(self, *, level: Level = Level.AAL2) -> None:
+        super().__init__()
+        self.challenge = f'error="insufficient_user_authentication", acr_values="{level.acr}"'
+
+    def allow_age(self, *, max_age_secs: int) -> None:
+        """Ask for a recent proof too, given within `max_age_secs` seconds."""
+        self.challenge += f", max_age={max_age_secs}"
 
 
 class ForbiddenError(AuthserveError):

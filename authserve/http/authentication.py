@@ -1,6 +1,7 @@
 """Authentication by bearer token, and the decorators that require it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -20,9 +21,18 @@ from authserve.core.errors import (
     MalformedRequestError,
     ReauthenticationRequiredError,
     SessionRevokedError,
+    StepUpRequiredError,
     TokenExpiredError,
 )
-from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, Blueprint, Requirement, secured_by
+from authserve.core.levels import Level
+from authserve.http.openapi import (
+    ACCESS_TOKEN,
+    NO_TOKEN,
+    Blueprint,
+    Requirement,
+    refusals_of,
+    secured_by,
+)
 from authserve.http.request_info import request_state
 from authserve.settings.model import SETTINGS
 
@@ -36,7 +46,7 @@ roles of 64 letters has 5,122 (measured), and servers accept 8 KiB for the whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The caller's account, as the token check read it."""
+    """The caller's account, as the token check read it, with the names of all its roles."""
 
     id: UUID
     email: str
@@ -44,6 +54,7 @@ class Account:
     username: str | None
     display_name: str | None
     is_active: bool
+    roles: tuple[str, ...]
     mfa_enabled: bool
     created_at: datetime
     updated_at: datetime
@@ -58,11 +69,13 @@ class Authentication:
         actor: the caller, with the current permissions.
         account: the caller's account.
         claims: the token's own claims.
+        need: the least level that a session of this account needs.
     """
 
     actor: Actor
     account: Account
     claims: Mapping[str, Any]
+    need: Level
 
 
 Authenticator = Callable[[str], Authentication]
@@ -105,6 +118,19 @@ def one_token(in_body: str | None) -> str:
 
 
 def authenticate() -> Authentication:
+    """Verify the caller's access token, and that its session has the level its account needs.
+
+    Raises:
+        UnauthenticatedError: there is no token, or it is not valid (any more).
+        StepUpRequiredError: the session has not proven the second factor that the account needs.
+    """
+    found = authenticate_at_any_level()
+    if found.actor.level < found.need:
+        raise StepUpRequiredError(level=found.need)
+    return found
+
+
+def authenticate_at_any_level() -> Authentication:
     """Verify the caller's access token; further calls in the same request return the same result.
 
     Raises:
@@ -145,16 +171,45 @@ def login_required(view: ViewT) -> ViewT:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        authenticate()
+        with _asking_for_freshness(view):
+            authenticate()
+        return view(*args, **kwargs)
+
+    return cast(ViewT, _documented(guarded, AuthenticationRequiredError, StepUpRequiredError))
+
+
+def login_at_any_level_required(view: ViewT) -> ViewT:
+    """Require a valid access token, even of a session below the level that its account needs.
+
+    Such a user must be able to sign out, to step up and to set up a factor.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        authenticate_at_any_level()
         return view(*args, **kwargs)
 
     return cast(ViewT, _documented(guarded, AuthenticationRequiredError))
 
 
+@contextmanager
+def _asking_for_freshness(view: Any) -> Iterator[None]:
+    """Add the age allowed to a demand for a step-up, if the view needs a fresh token too.
+
+    Otherwise a client would step up only to be asked for a fresh token then.
+    """
+    try:
+        yield
+    except StepUpRequiredError as error:
+        if ReauthenticationRequiredError in refusals_of(view) and not _is_fresh():
+            error.allow_age(max_age_secs=_max_age_secs())
+        raise
+
+
 def login_optional(view: ViewT) -> ViewT:
     """Document that a view needs no access token; `optional_actor` refuses an invalid one."""
-    requirements = (NO_TOKEN, ACCESS_TOKEN)
-    return cast(ViewT, _documented(view, AuthenticationRequiredError, requirements=requirements))
+    requirements, errors = (NO_TOKEN, ACCESS_TOKEN), (AuthenticationRequiredError,)
+    return cast(ViewT, _documented(view, *errors, StepUpRequiredError, requirements=requirements))
 
 
 def require_fresh() -> None:
@@ -165,9 +220,13 @@ def require_fresh() -> None:
     Raises:
         ReauthenticationRequiredError: this time is over, or the token was refreshed.
     """
-    fresh_until = authenticate().claims["fresh"]
-    if fresh_until is False or now().timestamp() >= fresh_until:
+    if not _is_fresh():
         raise reauthentication_required()
+
+
+def _is_fresh() -> bool:
+    fresh_until = authenticate_at_any_level().claims["fresh"]
+    return fresh_until is not False and now().timestamp() < fresh_until
 
 
 def fresh_login_required(view: ViewT) -> ViewT:
@@ -175,6 +234,7 @@ def fresh_login_required(view: ViewT) -> ViewT:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        authenticate()
         require_fresh()
         return view(*args, **kwargs)
 
@@ -207,8 +267,11 @@ _FRESH_ERRORS = (AuthenticationRequiredError, ReauthenticationRequiredError)
 
 def reauthentication_required() -> ReauthenticationRequiredError:
     """Return the error for a token that is not fresh, with the age allowed (RFC 9470 §3)."""
-    max_age_secs = int(SETTINGS.get().fresh_ttl.total_seconds())
-    return ReauthenticationRequiredError(max_age_secs=max_age_secs)
+    return ReauthenticationRequiredError(max_age_secs=_max_age_secs())
+
+
+def _max_age_secs() -> int:
+    return int(SETTINGS.get().fresh_ttl.total_seconds())
 
 
 def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
@@ -234,16 +297,21 @@ def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
-    """Require that the caller has `permission` now."""
+    """Require that the caller has `permission` now.
+
+    A caller who lacks it is told so before a second factor or a fresh token is asked for.
+    """
+    wanted = frozenset({permission})
 
     def decorator(view: ViewT) -> ViewT:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if not authenticate().actor.has_permission(permission):
-                raise InsufficientPermissionsError
+            with _asking_for_freshness(view):
+                authenticate_at_any_level().actor.require_permissions(wanted)
+                authenticate()
             return view(*args, **kwargs)
 
-        errors = (AuthenticationRequiredError, InsufficientPermissionsError)
+        errors = (AuthenticationRequiredError, InsufficientPermissionsError, StepUpRequiredError)
         return cast(ViewT, _documented(guarded, *errors))
 
     return decorator

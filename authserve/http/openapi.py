@@ -63,6 +63,11 @@ def _declare(view: Callable[..., Any]) -> CallFacts:
     return facts
 
 
+def refusals_of(view: Callable[..., Any]) -> tuple[type[AuthserveError], ...]:
+    """Return the errors that a view documents."""
+    return _declare(view).refusals
+
+
 class StrictParser(FlaskParser):
     """A parser of arguments that uses the body read by `middleware` and refuses unknown fields."""
 

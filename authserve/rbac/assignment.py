@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import Select, delete, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.errors import InsufficientPermissionsError
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import (
@@ -89,13 +88,14 @@ def require_may_grant(actor: Actor, roles: Iterable[str]) -> None:
     Raises:
         InsufficientPermissionsError: a role carries a permission that the actor lacks, or is
             `admin` and the actor is no administrator.
+        StepUpRequiredError: the actor's own role for it has no effect in this session.
     """
     names = set(roles)
     rows = read_all(select(Role.permissions).where(Role.name.in_(names)))
     allowed = from_scopes(row.permissions for row in rows)
-    is_admin_needed = ADMIN_ROLE in names and not actor.holds_everything
-    if is_admin_needed or not actor.has_permissions(allowed):
-        raise InsufficientPermissionsError
+    if ADMIN_ROLE in names:
+        actor.require_everything()
+    actor.require_permissions(allowed)
 
 
 def set_roles(

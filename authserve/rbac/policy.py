@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
+from authserve.core.levels import Level
+
 ADMIN_ROLE = "admin"
 USER_ROLE = "user"
 BUILT_IN_ROLES = (ADMIN_ROLE, USER_ROLE)
@@ -33,6 +35,21 @@ def to_scope(permissions: Iterable[str]) -> str:
 def from_scopes(scopes: Iterable[str]) -> frozenset[str]:
     """Return the union of several stored sets of permissions."""
     return frozenset(permission for scope in scopes for permission in scope.split())
+
+
+def effective_roles(
+    always: Iterable[str], with_mfa: Iterable[str], *, level: Level
+) -> tuple[str, ...]:
+    """Return the names of the roles that have effect in a session, sorted.
+
+    It is the only source of roles for permissions and tokens.
+
+    Args:
+        always: the user's roles without `requires_mfa`.
+        with_mfa: those with it, which have no effect below `AAL2`.
+        level: the session's.
+    """
+    return tuple(sorted((*always, *with_mfa) if level >= Level.AAL2 else always))
 
 
 ROLE_NAME_PATTERN = r"^[a-z0-9_.-]{1,64}$"

@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
-from authserve.core.errors import InsufficientPermissionsError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import insert_if_absent, transaction
@@ -62,7 +61,7 @@ def create_role(
         RoleExistsError: a role has this name, or another caller has just created it.
     """
     wanted = frozenset(permissions)
-    _require_holds(actor, wanted)
+    actor.require_permissions(wanted)
     moment = now()
     row = {
         "name": name,
@@ -100,7 +99,7 @@ def replace_role(
     with transaction():
         role = _lock(name)
         before = from_scopes([role.permissions])
-        _require_holds(actor, before | wanted)
+        actor.require_permissions(before | wanted)
         role.description = description
         role.permissions = to_scope(wanted)
         role.updated_at = now()
@@ -121,7 +120,7 @@ def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
     try:
         with transaction() as session:
             role = _lock(name)
-            _require_holds(actor, from_scopes([role.permissions]))
+            actor.require_permissions(from_scopes([role.permissions]))
             if session.scalar(select(exists().where(UserRole.role_name == name))):
                 raise RoleInUseError
             session.execute(delete(Role).where(Role.name == name))
@@ -139,8 +138,3 @@ def _lock(name: str) -> Role:
     if role.is_built_in:
         raise BuiltInRoleError
     return role
-
-
-def _require_holds(actor: Actor, permissions: frozenset[str]) -> None:
-    if not actor.has_permissions(permissions):
-        raise InsufficientPermissionsError

@@ -20,6 +20,7 @@ from authserve.core.cli import (
     print_rows,
 )
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.levels import Level
 from authserve.sessions.listing import page_of_live_sessions
 from authserve.sessions.revoke import end_sessions_issued_before, purge_dead_sessions
 from authserve.users.accounts import get_users_by_reference, ref_of
@@ -82,6 +83,7 @@ def _document(session: Any) -> dict[str, Any]:
         "ip": session.ip,
         "user_agent": session.user_agent,
         "amr": list(session.amr),
+        "acr": Level(session.aal).acr,
     }
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from marshmallow import Schema, fields
 
+from authserve.core.levels import Level
 from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
 
@@ -20,6 +21,7 @@ class SessionSchema(Schema):
     ip = fields.String(required=True, allow_none=True, metadata={"example": "192.0.2.1"})
     user_agent = fields.String(required=True, allow_none=True, metadata={"example": "curl/8.5"})
     amr = fields.List(fields.String(), required=True, metadata={"example": ["pwd"]})
+    acr = fields.String(required=True, metadata={"example": "aal1"})
     current = fields.Boolean(required=True)
 
 
@@ -47,5 +49,6 @@ def _session_document(session: Any, current_id: UUID | None) -> dict[str, Any]:
         **{name: getattr(session, name) for name in names},
         # The earlier of its two limits: without a refresh the session lives until then.
         "expires_at": min(session.expires_at, session.idle_expires_at),
+        "acr": Level(session.aal).acr,
         "current": session.id == current_id,
     }

@@ -17,6 +17,7 @@ from jwt.exceptions import PyJWTError
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.errors import InvalidTokenError
+from authserve.core.levels import Level
 from authserve.keys.rotation import ALGORITHM
 from authserve.keys.store import KEY_STORE, SigningKey
 from authserve.settings.model import SETTINGS, Settings
@@ -74,9 +75,10 @@ class LiveSession:
     Args:
         generation: number of rotations.
         ends_at: the nearer of its absolute and its idle limit; no token outlives it.
+        level: how sure its sign-in is; the claim `acr`.
         amr: authentication methods (RFC 8176), for example `("pwd",)`.
         auth_time: time of the last authentication.
-        roles: names of the user's roles, sorted.
+        roles: names of the user's roles that have effect in it, sorted.
         family_secret: carried by every refresh token of the session. The database has only its
             digest, so it is None if no refresh token was presented.
         is_retry: True if a refresh rotated nothing, within the grace of an earlier one.
@@ -86,6 +88,7 @@ class LiveSession:
     user_id: UUID
     generation: int
     ends_at: datetime
+    level: Level
     amr: tuple[str, ...]
     auth_time: datetime
     email_verified: bool
@@ -121,6 +124,7 @@ def issue_access_token(
         "fresh": int((now + settings.fresh_ttl).timestamp()) if fresh else False,
         "roles": session.roles,
         "email_verified": session.email_verified,
+        "acr": session.level.acr,
         "amr": session.amr,
         "auth_time": int(session.auth_time.timestamp()),
     }

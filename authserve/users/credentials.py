@@ -36,6 +36,7 @@ class Credentials:
     last_login_at: datetime | None = None
     is_password_disabled: bool
     is_activated: bool
+    mfa_enabled: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -86,6 +87,7 @@ _COLUMNS = (
     User.password_version,
     User.last_login_at,
     User.failed_sign_ins,
+    User.mfa_enabled,
     is_activated().label("is_activated"),
 )
 _BY_ID, _BY_EMAIL, _BY_USERNAME = (
@@ -113,4 +115,5 @@ def _find(statement: PreparedStatement, wanted: UUID | str) -> Credentials | Non
         last_login_at=row.last_login_at,
         is_password_disabled=is_password_disabled(row.failed_sign_ins),
         is_activated=row.is_activated,
+        mfa_enabled=row.mfa_enabled,
     )

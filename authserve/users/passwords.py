@@ -20,6 +20,7 @@ from sqlalchemy import (
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.transactions import (
     UTCDateTime,
@@ -103,6 +104,7 @@ def record_login(
     *,
     verified_version: int,
     is_known_device: bool,
+    level: Level,
     keys: Sequence[ThrottleKey] = (),
     new_hash: str | None = None,
     now: datetime,
@@ -114,14 +116,17 @@ def record_login(
         verified_version: version of the verified password. Its hash may differ by now, because a
             concurrent sign-in may have replaced a hash with older parameters.
         is_known_device: True accepts a disabled password.
+        level: of the session that is about to start; below `AAL2` it may not start once the account
+            has switched its second factor on.
         keys: counters of wrong passwords; see `record_success`.
         new_hash: replaces the stored hash if that has older parameters; None keeps it.
         now: the time of the sign-in.
 
     Returns:
-        False if the account was deactivated or deleted meanwhile, or its password was replaced or
-        disabled; then no session may start. True holds the lock on the user's row, so such a change
-        waits for the end of the transaction and then sees the new session.
+        False if the account was deactivated or deleted meanwhile, its password was replaced or
+        disabled, or it needs a higher level now; then no session may start. True holds the lock
+        on the user's row, so such a change waits for the end of the transaction and then sees the
+        new session.
 
     Raises:
         TooManyAttemptsError: a block has begun; the open transaction must not go on.
@@ -130,6 +135,7 @@ def record_login(
         "user_id": user_id,
         "verified_version": verified_version,
         "is_known_device": is_known_device,
+        "has_second_factor": level >= Level.AAL2,
         "moment": now,
         "new_hash": new_hash,
     }
@@ -150,6 +156,7 @@ _RECORD_LOGIN = (
         TABLE.c.is_active,
         TABLE.c.password_version == bindparam("verified_version"),
         or_(bindparam("is_known_device", type_=Boolean), is_password_enabled()),
+        or_(bindparam("has_second_factor", type_=Boolean), ~TABLE.c.mfa_enabled),
     )
     .values(
         last_login_at=bindparam("moment", type_=UTCDateTime),

@@ -8,6 +8,7 @@ from authserve.http.authentication import (
     current_actor,
     current_authentication,
     fresh_login_required,
+    login_at_any_level_required,
     login_required,
     on_own_account,
 )
@@ -35,12 +36,12 @@ blueprint = Blueprint(
 
 @blueprint.get("/me")
 @blueprint.response(200, UserSchema)
-@login_required
+@login_at_any_level_required
 def get_me() -> Response:
     """Show the caller's account."""
     # The token check has read the account, so this most frequent call costs one statement.
     caller = current_authentication()
-    return json_response(user_document(caller.account, caller.actor.roles))
+    return json_response(user_document(caller.account, caller.account.roles))
 
 
 @blueprint.patch("/me")
@@ -52,9 +53,11 @@ def get_me() -> Response:
 @on_own_account(UserNotFoundError)
 def patch_me(body: ProfileChanges) -> Response:
     """Change the caller's username or display name."""
-    actor = current_actor()
-    user = update_profile(actor.signed_in_user, body, actor=actor, request=current_request_info())
-    return json_response(user_document(user, actor.roles))
+    caller = current_authentication()
+    user = update_profile(
+        caller.actor.signed_in_user, body, actor=caller.actor, request=current_request_info()
+    )
+    return json_response(user_document(user, caller.account.roles))
 
 
 @blueprint.put("/me/password")

@@ -87,6 +87,7 @@ def test_the_tokens_are_what_the_contract_names(clock: Clock, app: Flask, alice:
         "roles": ["user"],
         "email_verified": False,
         "amr": ["pwd"],
+        "acr": "aal1",
         "auth_time": issued_at,
     }
     header = header_of(tokens["access_token"])

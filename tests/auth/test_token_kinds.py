@@ -145,6 +145,8 @@ def test_a_device_token_of_another_kind_counts_as_absent(app: Flask, tokens: Tok
 def forged_claims(good: Forge, stranger: Caller) -> dict[str, str]:
     """Tokens whose signature is good and whose claims are not."""
     claims = claims_of(good.token)
+    # The tokens of the release before have none, and nothing is decided by it.
+    claims.pop("acr", None)
     now = int(time.time())
     made = {f"no {name}": good(without=[name]) for name in claims}
     made |= {f"{name} is null": good(**{name: None}) for name in claims}

@@ -16,7 +16,7 @@ from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.revoke import PURGE_DELAY, end_sessions, purge_dead_sessions
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import get_user_by_reference, ref_of
-from tests.factories import make_session, make_user
+from tests.factories import PASSWORD, make_session, make_user
 from tests.support.databases import executed
 from tests.support.marks import both_databases, on_sqlite
 
@@ -26,7 +26,9 @@ pytestmark = both_databases
 def sign_in() -> None:
     user = ref_of(get_user_by_reference("alice"))
     with transaction():
-        start_session(user, amr=["pwd"], request=RequestInfo(), settings=SETTINGS.get(), now=now())
+        start_session(
+            user, found=PASSWORD, request=RequestInfo(), settings=SETTINGS.get(), now=now()
+        )
 
 
 def sign_out() -> None:

@@ -31,6 +31,7 @@ def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Calle
                 "ip": "127.0.0.1",
                 "user_agent": live_session_row(app, alice.session_id)["user_agent"],
                 "amr": ["pwd"],
+                "acr": "aal1",
                 "current": True,
             }
         ],

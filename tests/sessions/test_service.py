@@ -24,6 +24,7 @@ from authserve.core.errors import (
     TokenExpiredError,
     UnauthenticatedError,
 )
+from authserve.core.levels import Level
 from authserve.database.transactions import PURGE_SLICE, TransactionNestingError, transaction
 from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
 from authserve.sessions.listing import find_live_sessions, is_of_family
@@ -44,7 +45,7 @@ from authserve.sessions.revoke import (
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims
-from tests.factories import REQUEST, make_session
+from tests.factories import PASSWORD, REQUEST, make_session
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
@@ -101,18 +102,19 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
         "ip": REQUEST.ip,
         "user_agent": REQUEST.user_agent,
         "amr": ["pwd"],
+        "aal": Level.AAL1,
         "auth_time": now(),
         "revoked_at": None,
         "revoke_reason": None,
     }
     (event,) = audit_trail(app, "session.started")
-    assert event["details"] == {"session_id": str(issued.id), "amr": ["pwd"]}
+    assert event["details"] == {"session_id": str(issued.id), "amr": ["pwd"], "acr": "aal1"}
 
 
 @on_sqlite
 def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
     with pytest.raises(RuntimeError, match="no transaction"):
-        start_session(user, amr=["pwd"], request=REQUEST, settings=SETTINGS.get(), now=now())
+        start_session(user, found=PASSWORD, request=REQUEST, settings=SETTINGS.get(), now=now())
 
 
 def test_the_oldest_session_makes_room_for_a_fifty_first(

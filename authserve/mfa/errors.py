@@ -1,0 +1,28 @@
+"""Errors of second factors."""
+
+from collections.abc import Sequence
+
+from authserve.core.errors import ForbiddenError
+from authserve.mfa.assurance import SecondStep
+
+
+class MfaRequiredError(ForbiddenError):
+    """Proofs that are right but not enough: the account needs a second factor.
+
+    Args:
+        methods: those that suffice, in the order in which clients offer them.
+    """
+
+    code = "mfa_required"
+    default_detail = "This account needs a second factor."
+
+    def __init__(self, methods: Sequence[SecondStep]) -> None:
+        super().__init__()
+        self.methods = tuple(methods)
+
+
+class MfaEnrollmentRequiredError(MfaRequiredError):
+    """A right proof of an account that must set up a second factor before it is used."""
+
+    code = "mfa_enrollment_required"
+    default_detail = "This account must set up a second factor first."

@@ -1,0 +1,148 @@
+"""The assessment: what proofs are worth, what an account needs, and what is offered."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from authserve.core.levels import Level, Proof, amr_of
+from authserve.mfa.assurance import (
+    Enough,
+    Factors,
+    NeedsEnrollment,
+    NeedsSecond,
+    SecondStep,
+    after_enrollment,
+    assess,
+    is_mfa_required,
+    need_of,
+    worth,
+)
+from authserve.settings.model import Mfa, Settings
+
+PWD, OTP, RCV, POP, EMAIL, FED = (
+    Proof.PASSWORD,
+    Proof.TOTP,
+    Proof.RECOVERY_CODE,
+    Proof.PASSKEY,
+    Proof.EMAIL_CODE,
+    Proof.PROVIDER,
+)
+
+WORTH = {
+    (): None,
+    (PWD,): Level.AAL1,
+    (EMAIL,): Level.AAL1,
+    (FED,): Level.AAL1,
+    (OTP,): None,
+    (RCV,): None,
+    (OTP, RCV): None,
+    (PWD, EMAIL): Level.AAL1,
+    (PWD, FED): Level.AAL1,
+    (EMAIL, OTP): Level.AAL1,
+    (FED, OTP): Level.AAL1,
+    (PWD, OTP): Level.AAL2,
+    (PWD, RCV): Level.AAL2,
+    (POP,): Level.PHR,
+    (PWD, POP): Level.PHR,
+}
+
+
+@pytest.mark.parametrize(("proofs", "level"), WORTH.items(), ids=str)
+def test_a_set_of_proofs_is_worth(proofs: tuple[Proof, ...], level: Level | None) -> None:
+    assert worth(proofs) is level
+
+
+def test_another_proof_never_lowers_the_worth() -> None:
+    for size in range(len(Proof)):
+        for proofs in combinations(Proof, size):
+            for more in Proof:
+                assert (worth({*proofs, more}) or 0) >= (worth(proofs) or 0)
+
+
+def test_every_set_with_a_passkey_is_phishing_resistant() -> None:
+    for size in range(len(Proof) + 1):
+        for proofs in combinations(Proof, size):
+            assert (worth(proofs) is Level.PHR) == (POP in proofs)
+
+
+START = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("mfa", "enroll_by", "is_required"),
+    [
+        (Mfa.OFF, None, False),
+        (Mfa.OPTIONAL, None, False),
+        (Mfa.OPTIONAL, START, False),
+        (Mfa.REQUIRED, None, True),
+        (Mfa.REQUIRED, START, True),
+        (Mfa.REQUIRED, START + timedelta(microseconds=1), False),
+    ],
+)
+def test_the_settings_require_it(mfa: Mfa, enroll_by: datetime | None, is_required: bool) -> None:
+    settings = Settings(
+        secret_key="x",
+        database_url="sqlite://",
+        instance_path=Path(),
+        mfa=mfa,
+        mfa_enroll_by=enroll_by,
+    )
+    assert is_mfa_required(settings, START) is is_required
+
+
+@pytest.mark.parametrize("mfa_enabled", [True, False])
+@pytest.mark.parametrize("is_required", [True, False])
+def test_the_need_of_an_account(mfa_enabled: bool, is_required: bool) -> None:
+    level = Level.AAL2 if mfa_enabled or is_required else Level.AAL1
+    assert need_of(mfa_enabled=mfa_enabled, is_required=is_required) is level
+
+
+NONE, ALL = Factors(), Factors(has_totp=True, usable_passkeys=1, passkeys=2, recovery_codes_left=9)
+FLAGGED, CODES = Factors(passkeys=1), Factors(recovery_codes_left=1)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "need", "factors", "expected"),
+    [
+        ((PWD,), Level.AAL1, ALL, Enough(Level.AAL1, ("pwd",))),
+        ((PWD, OTP), Level.AAL2, ALL, Enough(Level.AAL2, ("otp", "pwd", "mfa"))),
+        ((PWD, RCV), Level.AAL2, NONE, Enough(Level.AAL2, ("pwd", "rcv", "mfa"))),
+        ((POP,), Level.AAL2, NONE, Enough(Level.PHR, ("pop", "mfa"))),
+        ((POP,), Level.AAL1, NONE, Enough(Level.PHR, ("pop", "mfa"))),
+        ((PWD,), Level.AAL2, ALL, NeedsSecond(tuple(SecondStep))),
+        ((PWD,), Level.AAL2, CODES, NeedsSecond((SecondStep.RECOVERY_CODE,))),
+        ((PWD,), Level.AAL2, FLAGGED, NeedsSecond(())),
+        ((EMAIL,), Level.AAL2, ALL, NeedsSecond((SecondStep.PASSKEY,))),
+        ((PWD,), Level.AAL2, NONE, NeedsEnrollment((SecondStep.PASSKEY, SecondStep.TOTP))),
+        ((EMAIL,), Level.AAL2, NONE, NeedsEnrollment((SecondStep.PASSKEY,))),
+    ],
+)
+def test_the_assessment(
+    proofs: tuple[Proof, ...], need: Level, factors: Factors, expected: object
+) -> None:
+    assert assess(proofs, need=need, factors=factors) == expected
+
+
+@pytest.mark.parametrize("proofs", [(), (OTP,), (RCV,)])
+def test_what_opens_nothing_is_not_assessed(proofs: tuple[Proof, ...]) -> None:
+    with pytest.raises(ValueError, match="open no account"):
+        assess(proofs, need=Level.AAL1, factors=ALL)
+
+
+def test_an_enrolment_is_two_factors_and_not_phishing_resistant() -> None:
+    totp = after_enrollment({PWD, EMAIL}, SecondStep.TOTP)
+    assert totp == Enough(Level.AAL2, ("email", "otp", "pwd", "mfa"))
+    passkey = after_enrollment({PWD, EMAIL}, SecondStep.PASSKEY)
+    assert passkey == Enough(Level.AAL2, ("email", "pwd", "mfa"))
+
+
+def test_amr_tells_several_factors_last_and_once() -> None:
+    assert amr_of(["pwd"], Level.AAL1) == ("pwd",)
+    assert amr_of(["pwd", "otp", "mfa", "pwd"], Level.AAL2) == ("otp", "pwd", "mfa")
+    assert amr_of(["pop"], Level.PHR) == ("pop", "mfa")
+
+
+def test_the_levels_are_those_of_the_column_and_of_acr() -> None:
+    assert [(level.value, level.acr) for level in Level] == [(1, "aal1"), (2, "aal2"), (3, "phr")]
