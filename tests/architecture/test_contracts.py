@@ -94,6 +94,11 @@ VIOLATIONS = [
         "noflask",
         id="Flask-JWT-Extended in a use case",
     ),
+    pytest.param(
+        ("mfa/policy.py", "from fido2.webauthn import AuthenticatorData"),
+        "fido2",
+        id="the passkey library in a policy",
+    ),
     pytest.param((ABOVE_ALL, "import authserve.users.routes"), "routes", id="routes"),
 ]
 

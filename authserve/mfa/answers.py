@@ -1,0 +1,107 @@
+"""The answers of browsers in the two passkey ceremonies, as plain values, and their base64url."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+def encode_base64url(raw: bytes) -> str:
+    """Return bytes in base64url without padding, as WebAuthn's JSON has them."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_base64url(text: str) -> bytes:
+    """Return the bytes of a text in base64url without padding (RFC 4648 §5).
+
+    Raises:
+        ValueError: the text is not exactly what `encode_base64url` returns for those bytes.
+    """
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # Python ignores characters outside the alphabet, and bits that belong to no byte.
+    if encode_base64url(raw) != text:
+        raise ValueError("not base64url without padding")
+    return raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationAnswer:
+    """A browser's answer to creation options (`RegistrationResponseJSON`), with bytes decoded."""
+
+    id: bytes
+    raw_id: bytes
+    type: str
+    client_data: bytes
+    attestation_object: bytes
+    transports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssertionAnswer:
+    """A browser's answer to request options (`AuthenticationResponseJSON`), with bytes decoded."""
+
+    id: bytes
+    raw_id: bytes
+    type: str
+    client_data: bytes
+    authenticator_data: bytes
+    signature: bytes
+    user_handle: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientData:
+    """What the browser says about the page that asked (WebAuthn Level 3 §5.8.1).
+
+    Args:
+        type, origin, cross_origin: as sent; any JSON value, False for an absent `crossOrigin`.
+        challenge: decoded from base64url.
+        has_top_origin: True if it names the origin of a page around the frame that asked.
+    """
+
+    type: object
+    challenge: bytes
+    origin: object
+    cross_origin: object
+    has_top_origin: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatorReport:
+    """What the authenticator says (WebAuthn Level 3 §6.1).
+
+    Args:
+        is_backup_eligible: True if the passkey can be synced to other devices.
+        is_backed_up: True if it is synced now.
+        sign_count: the signature counter; 0 if the authenticator has none.
+    """
+
+    rp_id_hash: bytes
+    is_user_present: bool
+    is_user_verified: bool
+    is_backup_eligible: bool
+    is_backed_up: bool
+    sign_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """A new credential as an attestation object holds it (WebAuthn Level 3 §6.5).
+
+    Args:
+        key: the COSE key, by the labels of RFC 9052 §7.
+        has_statement: True if the attestation statement is not empty.
+    """
+
+    report: AuthenticatorReport
+    credential_id: bytes
+    aaguid: UUID
+    key: Mapping[Any, Any]
+    format: object
+    has_statement: bool
+
+    @property
+    def algorithm(self) -> Any:
+        """The COSE algorithm of the key (RFC 9052 §7.1); None if the key names none."""
+        return self.key.get(3)
