@@ -18,6 +18,7 @@ from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import helo_name, make_transport
+from authserve.mfa.challenges import purge_spent_challenges
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.inspect import purge_finished_messages
 from authserve.outbox.worker import HEARTBEAT, MESSAGE_HANDLERS, PURGE_TASKS, SCHEDULED_JOBS
@@ -56,6 +57,7 @@ PURGES = (
     purge_dead_counters,
     purge_released_usernames,
     purge_forgotten_devices,
+    purge_spent_challenges,
 )
 """The functions with which the worker deletes obsolete rows, in slices."""
 

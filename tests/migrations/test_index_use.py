@@ -19,6 +19,7 @@ from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.transactions import Base, db, read_all, transaction
+from authserve.mfa.challenges import purge_spent_challenges
 from authserve.outbox.delivery import claim, is_newest_of_topic
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import count_finished_messages, find_messages_to
@@ -56,7 +57,6 @@ UNUSED = {
     "ix_email_codes_user_id",
     "ix_email_codes_email",
     "ix_email_codes_expires_at",
-    "ix_spent_challenges_expires_at",
 }
 """Indexes that serve no statement of this release."""
 
@@ -129,6 +129,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_seen_devices_last_seen_at": lambda _: list(purge_forgotten_devices()),
     "ix_seen_devices_user_id": follow_new_device,
     "ix_sessions_user_id_created_at": lambda user: find_all_sessions(user.id, limit=50),
+    "ix_spent_challenges_expires_at": lambda _: list(purge_spent_challenges()),
     "ix_user_roles_role_name_user_id": lambda _: read_all(holders_of("admin")),
     "ix_users_created_at_id": list_users(),
     "ix_users_email_domain": list_users(domain="nowhere.example"),
