@@ -20,6 +20,20 @@ class SecondStep(StrEnum):
     RECOVERY_CODE = "recovery_code"
 
 
+class ProofFailure(StrEnum):
+    """Reasons for which a second proof is refused; logs and audit events use these values."""
+
+    WRONG_CODE = "wrong_code"
+    CODE_REUSED = "code_reused"
+    WRONG_RECOVERY_CODE = "wrong_recovery_code"
+    UNKNOWN_PASSKEY = "unknown_passkey"
+    PASSKEY_REFUSED = "passkey_refused"
+    PASSKEY_FLAGGED = "passkey_flagged"
+    SWITCHED_OFF = "second_factor_switched_off"
+    WRONG_EMAIL_CODE = "wrong_email_code"
+    PENDING_SIGN_IN_DEAD = "pending_sign_in_dead"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
     """What an account can prove besides its password.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from authserve.core.errors import ForbiddenError
+from authserve.core.errors import ForbiddenError, UnavailableError
 from authserve.mfa.assurance import SecondStep
 
 
@@ -26,3 +26,14 @@ class MfaEnrollmentRequiredError(MfaRequiredError):
 
     code = "mfa_enrollment_required"
     default_detail = "This account must set up a second factor first."
+
+
+class FactorUnavailableError(UnavailableError):
+    """A TOTP secret that no configured secret decrypts, so that no code can be compared.
+
+    `remedy` is for the operator: it is logged, and `flask doctor` prints it.
+    """
+
+    code = "factor_unavailable"
+    default_detail = "Codes cannot be checked now. Use another second factor, or try again later."
+    remedy = "a TOTP secret does not open: put the former SECRET_KEY into SECRET_KEY_FALLBACKS"
