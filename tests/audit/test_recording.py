@@ -104,6 +104,7 @@ def test_a_sign_in(app: Flask, alice: UserRef) -> None:
         subject=alice,
         session_id=session_id,
         amr=["pwd"],
+        acr="aal1",
     )
     assert len(events) == 1
 

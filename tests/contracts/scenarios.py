@@ -1,11 +1,10 @@
 """Scenarios of each operation: its success, and the refusals that are its own."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from authserve.keys.store import KEY_STORE, KeyStore
-from authserve.settings.model import SETTINGS, EmailVerification, Registration
-from tests.contracts.scene import API, Answer, Scene
+from authserve.settings.model import EmailVerification, Mfa, Registration
+from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.clients import PASSWORD, login
 
 Scenario = Callable[[Scene], Iterator[Answer]]
@@ -21,12 +20,6 @@ def scenario(function: Scenario) -> Scenario:
     """Register a scenario; its name is the id of its operation."""
     SCENARIOS[function.__name__] = function
     return function
-
-
-def change_settings(scene: Scene, **changes: object) -> None:
-    """Change settings of the running application."""
-    settings = SETTINGS.of(scene.app)
-    SETTINGS.fill(scene.app, replace(settings, **changes))  # type: ignore[arg-type]
 
 
 def fail_too_often(scene: Scene) -> None:
@@ -66,6 +59,9 @@ def auth_login_user(scene: Scene) -> Iterator[Answer]:
     change_settings(scene, email_verification=EmailVerification.REQUIRED)
     yield "unproven address", scene.send(json=body)
     change_settings(scene, email_verification=EmailVerification.OPTIONAL)
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "without factor", scene.send(json=body)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
     fail_too_often(scene)
     yield "throttled", scene.send(json=body)
     scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
@@ -78,6 +74,9 @@ def auth_refresh_tokens(scene: Scene) -> Iterator[Answer]:
     body = {"refresh_token": scene.alice.tokens["refresh_token"]}
     yield "success", scene.send(json=body)
     yield "within the grace", scene.send(json=body)
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "without second factor", scene.send(json=body)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
     scene.clock.shift(11)
     newer = scene.again(scene.alice).tokens["refresh_token"]
     newest = scene.visitor.post(f"{API}/auth/refresh", json={"refresh_token": newer}).get_json()

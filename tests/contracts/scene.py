@@ -1,6 +1,7 @@
 """The people and calls of one operation's scenario, and the refusals that operations share."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from authserve.database.transactions import transaction
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
+from authserve.settings.model import SETTINGS, Mfa
 from tests.support.clients import Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
 
@@ -159,6 +161,16 @@ def _refused_tokens(scene: Scene) -> Iterator[Answer]:
     yield "session over", scene.send(scene.signed_out(scene.admin), scene.example)
     if scene.refuses("reauthentication_required"):
         yield "stale token", scene.send(scene.stale(scene.admin), scene.example)
+    if scene.refuses("step_up_required"):
+        change_settings(scene, mfa=Mfa.REQUIRED)
+        yield "without second factor", scene.send(scene.admin, scene.example)
+        change_settings(scene, mfa=Mfa.OPTIONAL)
+
+
+def change_settings(scene: Scene, **changes: object) -> None:
+    """Change settings of the running application."""
+    settings = SETTINGS.of(scene.app)
+    SETTINGS.fill(scene.app, replace(settings, **changes))  # type: ignore[arg-type]
 
 
 def expired_token(scene: Scene) -> Iterator[Answer]:
