@@ -234,11 +234,12 @@ def fresh_login_required(view: ViewT) -> ViewT:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        authenticate()
+        with _asking_for_freshness(guarded):
+            authenticate()
         require_fresh()
         return view(*args, **kwargs)
 
-    return cast(ViewT, _documented(guarded, *_FRESH_ERRORS))
+    return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
 
 
 def fresh_login_required_where(

@@ -46,7 +46,7 @@ class Session(Base):
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX_LENGTH))
     amr: Mapped[list[str]] = mapped_column(JSON)
-    # The level that the proofs of its user reached (`tokens.levels.Level`); it never falls.
+    # The level that the proofs of its user reached (`core.levels.Level`); it never falls.
     aal: Mapped[int] = mapped_column(SmallInteger, server_default="1", default=1)
     auth_time: Mapped[datetime] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

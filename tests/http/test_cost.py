@@ -14,10 +14,11 @@ from sqlalchemy import event, make_url
 from sqlalchemy.engine import Engine
 from werkzeug.test import EnvironBuilder
 
+from authserve.core.levels import Level
 from authserve.core.logs import LineHandler
-from tests.support.clients import login, register_caller
+from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import both_databases, on_sqlite
-from tests.support.rows import change_session
+from tests.support.rows import change_session, change_user
 
 pytestmark = both_databases
 
@@ -67,10 +68,18 @@ def statements(database_url: str, request: pytest.FixtureRequest) -> Callable[[]
     return lambda: statements_of_postgresql(postgresql)
 
 
+def bring_to(app: Flask, caller: Caller, level: Level) -> None:
+    """Let the caller's account need a level, and give it to the session."""
+    change_user(app, caller.id, mfa_enabled=level > Level.AAL1)
+    change_session(app, caller.session_id, aal=level)
+
+
+@pytest.mark.parametrize("level", [Level.AAL1, Level.AAL2])
 def test_the_token_check_is_one_statement_and_no_transaction(
-    statements: Callable[[], Any], app: Flask
+    statements: Callable[[], Any], app: Flask, level: Level
 ) -> None:
     alice = register_caller(app, "alice")
+    bring_to(app, alice, level)
     assert alice.get(ME).status_code == 200
     with statements() as heard:
         assert alice.get(ME).status_code == 200
@@ -79,11 +88,13 @@ def test_the_token_check_is_one_statement_and_no_transaction(
     assert heard[0].lstrip().startswith(("SELECT", "EXECUTE token_check"))
 
 
+@pytest.mark.parametrize("level", [Level.AAL1, Level.AAL2])
 def test_a_refresh_is_one_statement_and_no_transaction(
-    statements: Callable[[], Any], app: Flask
+    statements: Callable[[], Any], app: Flask, level: Level
 ) -> None:
     """The UPDATE that moves the session commits with itself, and returns all data of the tokens."""
     alice = register_caller(app, "alice")
+    bring_to(app, alice, level)
     first = alice.client.post(REFRESH, json={"refresh_token": alice.tokens["refresh_token"]})
     successor = {"refresh_token": first.get_json()["refresh_token"]}
     change_session(app, alice.session_id, rotated_at=None)

@@ -9,7 +9,9 @@ from sqlalchemy import func, select, update
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.database.transactions import read_all, transaction
 from authserve.ratelimit.models import RateCounter
+from authserve.rbac.models import Role
 from authserve.sessions.models import Session
+from authserve.users.models import User
 
 
 def session_row(app: Flask, session_id: UUID | str) -> dict[str, Any] | None:
@@ -32,6 +34,18 @@ def change_session(app: Flask, session_id: UUID | str, **columns: Any) -> None:
         session.execute(
             update(Session).where(Session.id == UUID(str(session_id))).values(**columns)
         )
+
+
+def change_user(app: Flask, user_id: UUID, **columns: Any) -> None:
+    """Overwrite columns of an account."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.id == user_id).values(**columns))
+
+
+def change_role(app: Flask, name: str, **columns: Any) -> None:
+    """Overwrite columns of a role."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(Role).where(Role.name == name).values(**columns))
 
 
 def count_sessions(app: Flask, **columns: Any) -> int:
