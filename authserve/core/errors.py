@@ -6,7 +6,7 @@ are not defined here; `http/errors.py` maps the kinds to them.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from authserve.core.levels import Level
 
@@ -17,13 +17,20 @@ class AuthserveError(Exception):
     Args:
         detail: the sentence that the caller receives; the class's default if None. It never
             holds a library's or a database's message; that goes to the log, as `__cause__`.
+        members: what the caller receives besides: members of the problem (RFC 9457 §3.2), in
+            values that JSON has.
     """
 
     code: ClassVar[str]
     default_detail: ClassVar[str]
+    example_members: ClassVar[Mapping[str, Any]] = {}
+    """Members as the OpenAPI document shows them."""
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(
+        self, detail: str | None = None, *, members: Mapping[str, Any] | None = None
+    ) -> None:
         self.detail = detail or self.default_detail
+        self.members = dict(members or {})
         super().__init__(self.detail)
 
 
@@ -57,10 +64,13 @@ class ValidationFailedError(AuthserveError):
 
     code = "validation_failed"
     default_detail = "Some fields are not acceptable."
+    example_members: ClassVar[Mapping[str, Any]] = {
+        "errors": {"favourite_colour": ["Unknown field."]}
+    }
 
     def __init__(self, errors: Mapping[str, list[str]], detail: str | None = None) -> None:
-        super().__init__(detail)
         self.errors = dict(errors)
+        super().__init__(detail, members={"errors": self.errors} if errors else None)
 
 
 class UnauthenticatedError(AuthserveError):

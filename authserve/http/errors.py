@@ -86,7 +86,7 @@ def problem_response(
     code: str,
     detail: str,
     *,
-    errors: Mapping[str, list[str]] | None = None,
+    members: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return an RFC 9457 problem as a response.
@@ -94,11 +94,10 @@ def problem_response(
     Args:
         code: the stable name that clients switch on.
         detail: the reason, in our own words.
-        errors: messages by field name, if fields are invalid.
+        members: further members (RFC 9457 §3.2).
     """
     body = problem_document(status, code, detail, correlation_id=request_state().correlation_id)
-    if errors:
-        body["errors"] = errors
+    body.update(members or {})
     return Response(
         json.dumps(body), status=status, headers=dict(headers or {}), mimetype=PROBLEM_TYPE
     )
@@ -125,7 +124,7 @@ def refuse(error: AuthserveError) -> Response:
         status_of(error),
         error.code,
         error.detail,
-        errors=getattr(error, "errors", None),
+        members=error.members,
         headers=_headers(error),
     )
 

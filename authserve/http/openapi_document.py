@@ -150,8 +150,7 @@ def _response(
 
 def _example(status: HTTPStatus, error: type[AuthserveError]) -> dict[str, Any]:
     example = _problem(status, error.code, error.default_detail)
-    if issubclass(error, ValidationFailedError):
-        example["value"]["errors"] = {"favourite_colour": ["Unknown field."]}
+    example["value"].update(error.example_members)
     return example
 
 
