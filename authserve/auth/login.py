@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import start_session
@@ -41,7 +42,7 @@ from authserve.ratelimit.throttle_keys import (
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
-from authserve.tokens.device import Device, new_device, read_device_token
+from authserve.tokens.device import Device, new_device
 from authserve.tokens.refresh import Tokens, issue_tokens
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
@@ -175,25 +176,6 @@ class _Attempt:
     def is_from_known_network(self) -> bool:
         """True if a password set by a mailed link made its network known to the account."""
         return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
-
-
-def find_own_device(device_token: str, *, identifier: str) -> Device | None:
-    """Return the device of a token if the account that `identifier` names knows it, else None.
-
-    Rate limits must not count by a device of another account, which is a stranger's here.
-    """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
-    canonical = canonical_login_identifier(identifier) if device else None
-    credentials = find_credentials(canonical) if canonical else None
-    return device if device is not None and is_device_of(device, credentials) else None
-
-
-def is_device_of(device: Device, credentials: Credentials | None) -> bool:
-    """Return True if the account knows the device since its current password was set."""
-    return credentials is not None and (device.user_id, device.password_version) == (
-        credentials.ref.id,
-        credentials.password_version,
-    )
 
 
 def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:

@@ -9,7 +9,8 @@ from flask import Response
 from authserve.auth.current_session import introspect
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.first_administrator import make_first_administrator
-from authserve.auth.login import find_own_device, login
+from authserve.auth.known_devices import find_own_device
+from authserve.auth.login import login
 from authserve.auth.logout import logout, logout_everywhere
 from authserve.auth.refresh import reauthenticate, refresh
 from authserve.auth.register import register

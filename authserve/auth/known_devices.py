@@ -1,0 +1,26 @@
+"""Devices that an account knows, by the device token that an earlier sign-in returned."""
+
+from authserve.core.clock import now
+from authserve.core.identifiers import canonical_login_identifier
+from authserve.settings.model import SETTINGS
+from authserve.tokens.device import Device, read_device_token
+from authserve.users.credentials import Credentials, find_credentials
+
+
+def find_own_device(device_token: str, *, identifier: str) -> Device | None:
+    """Return the device of a token if the account that `identifier` names knows it, else None.
+
+    Rate limits must not count by a device of another account, which is a stranger's here.
+    """
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    canonical = canonical_login_identifier(identifier) if device else None
+    credentials = find_credentials(canonical) if canonical else None
+    return device if device is not None and is_device_of(device, credentials) else None
+
+
+def is_device_of(device: Device, credentials: Credentials | None) -> bool:
+    """Return True if the account knows the device since its current password was set."""
+    return credentials is not None and (device.user_id, device.password_version) == (
+        credentials.ref.id,
+        credentials.password_version,
+    )
