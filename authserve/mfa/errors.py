@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from authserve.core.errors import ForbiddenError, UnavailableError
+from authserve.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from authserve.mfa.assurance import SecondStep
 
 
@@ -37,3 +37,22 @@ class FactorUnavailableError(UnavailableError):
     code = "factor_unavailable"
     default_detail = "Codes cannot be checked now. Use another second factor, or try again later."
     remedy = "a TOTP secret does not open: put the former SECRET_KEY into SECRET_KEY_FALLBACKS"
+
+
+class MfaTokenInvalidError(UnauthenticatedError):
+    """An `mfa_token` that opens nothing (any more).
+
+    RFC 6750 §3.1: no access token was presented, so the challenge carries no error code.
+    """
+
+    code = "mfa_token_invalid"
+    default_detail = "This sign-in cannot go on. Begin again."
+    challenge = ""
+
+
+class MfaTokenExpiredError(UnauthenticatedError):
+    """An `mfa_token` of a sign-in that took too long; see `MfaTokenInvalidError`."""
+
+    code = "mfa_token_expired"
+    default_detail = "This sign-in took too long. Begin again."
+    challenge = ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from jwt import PyJWT
 from jwt.exceptions import InvalidSignatureError, PyJWTError
@@ -75,14 +76,20 @@ def _audience(public_url: str, kind: TokenKind) -> str:
     return f"{public_url}/{kind.name}"
 
 
-def timed_claims(issued_at: datetime, expires_at: datetime) -> dict[str, Any]:
-    """Return `iat`, `nbf`, `exp` and a new `jti` (RFC 7519 §4.1); times in whole seconds."""
+def timed_claims(
+    issued_at: datetime, expires_at: datetime, *, token_id: UUID | None = None
+) -> dict[str, Any]:
+    """Return `iat`, `nbf`, `exp` and `jti` (RFC 7519 §4.1); times in whole seconds.
+
+    Args:
+        token_id: the `jti`; a new id if None.
+    """
     issued = int(issued_at.timestamp())
     return {
         "iat": issued,
         "nbf": issued,
         "exp": int(expires_at.timestamp()),
-        "jti": str(new_id()),
+        "jti": str(token_id or new_id()),
     }
 
 
@@ -93,16 +100,18 @@ def sign(
     public_url: str,
     issued_at: datetime,
     expires_at: datetime,
+    token_id: UUID | None = None,
 ) -> str:
     """Return a signed token of `kind`.
 
     Args:
         claims: the claims that not every kind has, and `sub`.
         public_url: the service's URL, for the issuer and the audience.
+        token_id: see `timed_claims`.
     """
     payload = {
         **claims,
-        **timed_claims(issued_at, expires_at),
+        **timed_claims(issued_at, expires_at, token_id=token_id),
         "iss": public_url,
         "aud": _audience(public_url, kind),
         "type": kind.name,

@@ -1,0 +1,257 @@
+"""Pending sign-ins, whose first step succeeded, and the `mfa_token` that names one.
+
+The token is signed, and it carries a secret of which the row holds the digest. So neither a stolen
+database nor a stolen signing secret makes one. It opens nothing but the calls of the second step.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from jwt.utils import base64url_decode, base64url_encode
+from sqlalchemy import BindParameter, bindparam, insert, select, update
+
+from authserve.core.actor import RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest, is_digest, random_bytes
+from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.events import DomainEvent
+from authserve.core.ids import new_id
+from authserve.core.levels import Proof
+from authserve.database.transactions import (
+    UTCDateTime,
+    delete_in_slices,
+    execute,
+    read_all,
+    table_of,
+    transaction,
+)
+from authserve.mfa.errors import MfaTokenExpiredError, MfaTokenInvalidError
+from authserve.mfa.models import PendingSignIn
+from authserve.settings.model import Settings
+from authserve.tokens.signing import TokenKind, sign, verify
+from authserve.users.credentials import Credentials, get_credentials
+from authserve.users.errors import AccountDisabledError, UserNotFoundError
+
+MFA = TokenKind(name="mfa", header_type="mfa+jwt", claims=("sec",))
+
+SECRET_BYTES = 16
+"""Length of a token's secret: 128 bits (ASVS 7.2.3)."""
+
+MAX_ATTEMPTS = 5
+"""Second proofs that are compared for one pending sign-in (design; ASVS 6.6.3)."""
+
+PURGE_DELAY = timedelta(hours=1)
+"""Time for which rows outlive their tokens, longer than any difference between machines' clocks
+(chosen)."""
+
+
+class Purpose(StrEnum):
+    """The step that a pending sign-in waits for."""
+
+    VERIFY = "verify"
+    ENROLL = "enroll"
+
+
+LIFETIMES = {Purpose.VERIFY: timedelta(minutes=5), Purpose.ENROLL: timedelta(minutes=15)}
+"""Lifetime of a pending sign-in (design): setting a factor up takes longer than using one."""
+
+_TABLE = table_of(PendingSignIn)
+_ID: BindParameter[UUID] = bindparam("pending_id")
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+_FIND = select(_TABLE).where(_TABLE.c.id == _ID)
+_IS_LIVE = (_TABLE.c.id == _ID) & _TABLE.c.used_at.is_(None) & (_TABLE.c.expires_at > _MOMENT)
+_COUNT = (
+    update(_TABLE)
+    .where(_IS_LIVE, _TABLE.c.attempts < MAX_ATTEMPTS)
+    .values(attempts=_TABLE.c.attempts + 1)
+)
+_SPEND = update(_TABLE).where(_IS_LIVE).values(used_at=_MOMENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A live pending sign-in.
+
+    Args:
+        account: as it is now; active, and its password is still that of the first step.
+        purpose: the step that it waits for.
+        proofs: those of the first step.
+        device_id: of the device that the account knew at the first step.
+    """
+
+    id: UUID
+    account: Credentials
+    purpose: Purpose
+    proofs: frozenset[Proof]
+    device_id: str | None
+
+
+def begin_pending(
+    account: Credentials,
+    *,
+    purpose: Purpose,
+    proofs: Collection[Proof],
+    device_id: str | None,
+    request: RequestInfo,
+    settings: Settings,
+    now: datetime,
+) -> tuple[UUID, str]:
+    """Store a sign-in whose first step has just succeeded, in the open transaction.
+
+    Args:
+        account: as read before the first step.
+        purpose: the step that comes next.
+        proofs: those of the first step.
+        device_id: of the device that the account knows, if any.
+        request: the origin of the first step.
+        settings: for the token's issuer.
+        now: the time of the first step.
+
+    Returns:
+        The id of the pending sign-in, and its token.
+    """
+    pending_id, secret, expires_at = new_id(), random_bytes(SECRET_BYTES), now + LIFETIMES[purpose]
+    row = {
+        "id": pending_id,
+        "user_id": account.ref.id,
+        "purpose": purpose,
+        "secret_digest": digest(secret),
+        "proofs": sorted(proofs),
+        "password_version": account.password_version,
+        "device_id": device_id,
+        "ip": request.ip,
+        "user_agent": request.user_agent,
+        "attempts": 0,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    execute(insert(_TABLE), row)
+    claims = {"sub": str(account.ref.id), "sec": base64url_encode(secret).decode()}
+    token = sign(
+        MFA,
+        claims,
+        public_url=settings.public_url,
+        issued_at=now,
+        expires_at=expires_at,
+        token_id=pending_id,
+    )
+    return pending_id, token
+
+
+def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datetime) -> Pending:
+    """Return the live pending sign-in of a token.
+
+    Args:
+        token: as presented.
+        purpose: of the call; a token of the other purpose is refused.
+
+    Raises:
+        MfaTokenInvalidError: the token is not ours or of another kind, its sign-in was spent, ended
+            or tried `MAX_ATTEMPTS` times, or the account has another password now.
+        MfaTokenExpiredError: the sign-in took longer than its lifetime.
+        AccountDisabledError: the account is not active; the token proves its password.
+    """
+    pending_id, user_id, secret = _read_token(token, settings, now)
+    rows = read_all(_FIND, {"pending_id": pending_id})
+    row = rows[0] if rows else None
+    if row is None or row.user_id != user_id or not is_digest(row.secret_digest, secret):
+        raise MfaTokenInvalidError
+    account = _find_account(row.user_id)
+    is_spent = row.used_at is not None or row.attempts >= MAX_ATTEMPTS
+    if is_spent or row.purpose != purpose or account.password_version != row.password_version:
+        raise MfaTokenInvalidError
+    if row.expires_at <= now:
+        raise MfaTokenExpiredError
+    return Pending(
+        id=row.id,
+        account=account,
+        purpose=Purpose(row.purpose),
+        proofs=frozenset(map(Proof, row.proofs)),
+        device_id=row.device_id,
+    )
+
+
+def _read_token(token: str, settings: Settings, now: datetime) -> tuple[UUID, UUID, bytes]:
+    """Return the ids of row and user and the secret, of a token whose signature is right."""
+    try:
+        claims = verify(MFA, token, public_url=settings.public_url, now=now)
+    except InvalidTokenError as error:
+        raise MfaTokenInvalidError from error
+    except TokenExpiredError as error:
+        raise MfaTokenExpiredError from error
+    return _id_in(claims["jti"]), UUID(claims["sub"]), _secret_in(claims["sec"])
+
+
+def _id_in(value: Any) -> UUID:
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MfaTokenInvalidError from error
+
+
+def _secret_in(value: Any) -> bytes:
+    try:
+        return base64url_decode(value)
+    except (TypeError, ValueError) as error:
+        raise MfaTokenInvalidError from error
+
+
+def _find_account(user_id: UUID) -> Credentials:
+    try:
+        account = get_credentials(user_id)
+    except UserNotFoundError as error:
+        raise MfaTokenInvalidError from error
+    if not account.is_active:
+        raise AccountDisabledError
+    return account
+
+
+def count_attempt(pending: Pending, *, now: datetime) -> None:
+    """Count an attempt, and commit, before its proof is compared.
+
+    So concurrent attempts too are compared `MAX_ATTEMPTS` times at most.
+
+    Raises:
+        MfaTokenInvalidError: it was the last attempt already, or the sign-in has ended meanwhile.
+        TransactionNestingError: a transaction is open, which could take the count back.
+    """
+    with transaction(durable=True):
+        is_counted = execute(_COUNT, {"pending_id": pending.id, "moment": now}).rowcount == 1
+    if not is_counted:
+        raise MfaTokenInvalidError
+
+
+def spend_pending(pending: Pending, *, now: datetime) -> bool:
+    """Spend a pending sign-in in the open transaction; of concurrent callers one gets True.
+
+    The caller has counted its own attempt, so their number is no condition here.
+
+    Returns:
+        False if it was spent, ended or has expired; then the transaction must not go on.
+    """
+    return execute(_SPEND, {"pending_id": pending.id, "moment": now}).rowcount == 1
+
+
+def end_pending_of_deactivated(event: DomainEvent) -> None:
+    """Handle a deactivation: end the account's pending sign-ins, also for when it is active again.
+
+    A new password ends them by its version.
+    """
+    if event.subject is not None:
+        mine = (_TABLE.c.user_id == event.subject.id) & _TABLE.c.used_at.is_(None)
+        execute(update(_TABLE).where(mine).values(used_at=now()))
+
+
+def purge_dead_pending() -> Iterator[int]:
+    """Delete the pending sign-ins that expired more than `PURGE_DELAY` ago, slice by slice.
+
+    Yields:
+        The number of rows that each committed slice deleted.
+    """
+    is_dead = PendingSignIn.expires_at < now() - PURGE_DELAY
+    return delete_in_slices(PendingSignIn, PendingSignIn.id, is_dead)
