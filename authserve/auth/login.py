@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.seen_devices import follow_device
@@ -14,21 +15,12 @@ from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
 from authserve.core.identifiers import canonical_login_identifier
-from authserve.core.levels import Level, Proof
+from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
-from authserve.mfa.assurance import (
-    Enough,
-    Factors,
-    NeedsEnrollment,
-    NeedsSecond,
-    assess,
-    is_mfa_required,
-    need_of,
-)
-from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
-from authserve.mfa.factors import find_factors
+from authserve.mfa.assurance import Assessment, Enough
+from authserve.mfa.errors import SecondStepRequiredError
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.throttle import (
     choose_sign_in_keys,
@@ -49,6 +41,8 @@ from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.passwords import count_wrong_password, record_login
 
 logger = logging.getLogger(__name__)
+
+_PROOFS = frozenset({Proof.PASSWORD})
 
 _GUESSES = frozenset(
     {
@@ -120,7 +114,7 @@ def start_session_with_password(
             the password is disabled for unknown devices, after too many wrong ones in a row: only
             a mail informs the owner, since 403 would reveal the account to strangers.
         AccountDisabledError, EmailNotVerifiedError: the password was correct.
-        MfaRequiredError: it was correct, and the account needs a second factor.
+        SecondStepRequiredError: it was correct, and the account needs a second factor.
         HasherBusyError: too many passwords wait to be checked.
     """
     attempt = _begin(identifier, device, request)
@@ -140,12 +134,9 @@ def start_session_with_password(
     )
     if failure is None:
         assert credentials is not None
-        found = _require_enough(credentials, settings)
-        session = _start(attempt, credentials, found, verification.replacement_hash, settings)
-        if session is not None:
-            version = credentials.password_version
-            return session, attempt.device or new_device(session.user_id, version)
-        failure = _explain_changed(attempt)
+        session = _finish(attempt, credentials, verification.replacement_hash, settings)
+        version = credentials.password_version
+        return session, attempt.device or new_device(session.user_id, version)
     _record_failure(failure, attempt)
     raise _REFUSALS[failure]
 
@@ -195,63 +186,89 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
     )
 
 
-def _require_enough(credentials: Credentials, settings: Settings) -> Enough:
-    """Return what the password is worth, if it is enough for this account.
+def _finish(
+    attempt: _Attempt, account: Credentials, new_hash: str | None, settings: Settings
+) -> LiveSession:
+    """Start the session of a right password, or begin the second step that it needs.
+
+    Args:
+        account: as read before the check of the password.
+        new_hash: see `record_login`.
 
     Raises:
-        MfaRequiredError, MfaEnrollmentRequiredError: it is not.
+        SecondStepRequiredError: the account needs a second factor.
+        AuthserveError: the account changed during the check; see `_REFUSALS`.
     """
-    is_required = is_mfa_required(settings, now())
-    need = need_of(mfa_enabled=credentials.mfa_enabled, is_required=is_required)
-    # Most accounts need no second factor, so their sign-in reads none.
-    factors = Factors() if need is Level.AAL1 else find_factors(credentials.ref.id)
-    match assess({Proof.PASSWORD}, need=need, factors=factors):
-        case Enough() as found:
-            return found
-        case NeedsSecond(methods):
-            raise MfaRequiredError(methods)
-        case NeedsEnrollment(methods):
-            raise MfaEnrollmentRequiredError(methods)
+    found = assess_first_step(account, _PROOFS, settings=settings, now=now())
+    outcome = _record(attempt, account, found, new_hash, settings)
+    if isinstance(outcome, LiveSession):
+        return outcome
+    if outcome is not None:
+        raise outcome
+    changed = find_credentials(attempt.identifier) if attempt.identifier else None
+    failure = _explain_changed(attempt, account, changed)
+    if failure is None and changed is not None:
+        # The second factor was switched on during the check, so the password is not enough now.
+        return _finish(attempt, changed, new_hash, settings)
+    failure = failure or SignInFailure.WRONG_PASSWORD
+    _record_failure(failure, attempt)
+    raise _REFUSALS[failure]
 
 
-def _start(
+def _record(
     attempt: _Attempt,
-    credentials: Credentials,
-    found: Enough,
+    account: Credentials,
+    found: Assessment,
     new_hash: str | None,
     settings: Settings,
-) -> LiveSession | None:
-    """Start a session, unless the account changed while the password was checked."""
-    user, moment = credentials.ref, now()
+) -> LiveSession | SecondStepRequiredError | None:
+    """Store the session or the pending sign-in; None if the account changed during the check."""
+    moment, is_known, request = now(), attempt.is_known, attempt.request
     with transaction():
         if not record_login(
-            user.id,
-            verified_version=credentials.password_version,
-            is_known_device=attempt.is_known,
-            level=found.level,
+            account.ref.id,
+            verified_version=account.password_version,
+            is_known_device=is_known,
+            level=found.level if isinstance(found, Enough) else None,
             keys=attempt.keys,
             new_hash=new_hash,
             now=moment,
         ):
             return None
+        if not isinstance(found, Enough):
+            return begin_second_step(
+                account,
+                found,
+                proofs=_PROOFS,
+                device_id=attempt.device.id if attempt.device else None,
+                request=request,
+                settings=settings,
+                now=moment,
+            )
         session = start_session(
-            user, found=found, request=attempt.request, settings=settings, now=moment
+            account.ref, found=found, request=request, settings=settings, now=moment
         )
         if settings.new_device_mail:
-            follow_device(
-                credentials, is_known_device=attempt.is_known, request=attempt.request, now=moment
-            )
+            follow_device(account, is_known_device=is_known, request=request, now=moment)
     return session
 
 
-def _explain_changed(attempt: _Attempt) -> SignInFailure:
-    """Return why a correct password is refused: the account changed during the check."""
-    credentials = find_credentials(attempt.identifier) if attempt.identifier else None
-    if credentials is not None and not credentials.is_active:
+def _explain_changed(
+    attempt: _Attempt, account: Credentials, changed: Credentials | None
+) -> SignInFailure | None:
+    """Return why a correct password is refused: the account changed during the check.
+
+    Returns:
+        None if the password is still correct.
+    """
+    if changed is None:
+        return SignInFailure.WRONG_PASSWORD
+    if not changed.is_active:
         return SignInFailure.ACCOUNT_DISABLED
-    if credentials is not None and credentials.is_password_disabled and not attempt.is_known:
+    if changed.is_password_disabled and not attempt.is_known:
         return SignInFailure.PASSWORD_DISABLED
-    return SignInFailure.WRONG_PASSWORD
+    is_same = (changed.ref, changed.password_version) == (account.ref, account.password_version)
+    return None if is_same else SignInFailure.WRONG_PASSWORD
 
 
 def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:

@@ -46,7 +46,7 @@ from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
-from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
+from authserve.mfa.errors import MfaEnrollmentRequiredError, SecondStepRequiredError
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -117,7 +117,7 @@ def takes_device_token(view: ViewT) -> ViewT:
     InvalidCredentialsError,
     AccountDisabledError,
     EmailNotVerifiedError,
-    MfaRequiredError,
+    SecondStepRequiredError,
     MfaEnrollmentRequiredError,
     TooManyAttemptsError,
     HasherBusyError,

@@ -42,6 +42,14 @@ class ProblemSchema(Schema):
         values=fields.List(fields.String()),
         metadata={"description": "Messages by field, where fields are at fault."},
     )
+    mfa_token = fields.String(
+        metadata={"description": "Names a pending sign-in, where a second step follows."}
+    )
+    expires_in = fields.Integer(metadata={"description": "Seconds that `mfa_token` lasts."})
+    methods = fields.List(
+        fields.String(),
+        metadata={"description": "Second proofs that suffice, in the order to offer them."},
+    )
 
 
 class Moment(fields.AwareDateTime):

@@ -57,7 +57,7 @@ class Metrics:
         self.families.refusals.labels(code).inc()
 
     def count_refused_sign_in(self, code: str) -> None:
-        """Count a sign-in that was refused before the password check; others emit events."""
+        """Count a sign-in that `SIGN_IN_REFUSALS` names; others emit events."""
         outcome = SIGN_IN_REFUSALS.get(code)
         if outcome is not None:
             self.families.sign_ins.labels(outcome).inc()

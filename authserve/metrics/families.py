@@ -31,8 +31,15 @@ REFRESH_OUTCOMES = {
 
 REFRESHES = ("rotated", "retried", *REFRESH_OUTCOMES.values(), "refused")
 
-SIGN_IN_REFUSALS = {"too_many_attempts": "throttled", "rate_limited": "limited", "busy": "busy"}
-"""The outcome of a sign-in refused before the password check, by the code of its problem."""
+SIGN_IN_REFUSALS = {
+    "too_many_attempts": "throttled",
+    "rate_limited": "limited",
+    "busy": "busy",
+    "mfa_required": "mfa_required",
+    "mfa_enrollment_required": "mfa_enrollment_required",
+}
+"""The outcome of a sign-in that emits no event, by the code of its problem: it was refused before
+the password check, or a second step follows."""
 
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
 

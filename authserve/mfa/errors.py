@@ -1,6 +1,7 @@
 """Errors of second factors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from authserve.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from authserve.mfa.assurance import SecondStep
@@ -15,17 +16,50 @@ class MfaRequiredError(ForbiddenError):
 
     code = "mfa_required"
     default_detail = "This account needs a second factor."
+    example_members: ClassVar[Mapping[str, Any]] = {"methods": ["passkey", "totp"]}
 
-    def __init__(self, methods: Sequence[SecondStep]) -> None:
-        super().__init__()
+    def __init__(
+        self, methods: Sequence[SecondStep], *, members: Mapping[str, Any] | None = None
+    ) -> None:
         self.methods = tuple(methods)
+        super().__init__(members={**(members or {}), "methods": list(self.methods)})
 
 
-class MfaEnrollmentRequiredError(MfaRequiredError):
-    """A right proof of an account that must set up a second factor before it is used."""
+_EXAMPLE_MFA_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6Im1mYStqd3QifQ.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"
+
+
+class SecondStepRequiredError(MfaRequiredError):
+    """A right first step of a sign-in that goes on with the members `mfa_token` and `methods`.
+
+    Args:
+        methods: see `MfaRequiredError`.
+        mfa_token: names the pending sign-in at the next call.
+        expires_in_secs: the token's lifetime, in whole seconds.
+    """
+
+    example_members: ClassVar[Mapping[str, Any]] = {
+        "mfa_token": _EXAMPLE_MFA_TOKEN,
+        "expires_in": 300,
+        "methods": ["passkey", "totp", "recovery_code"],
+    }
+
+    def __init__(
+        self, methods: Sequence[SecondStep], *, mfa_token: str, expires_in_secs: int
+    ) -> None:
+        members = {"mfa_token": mfa_token, "expires_in": expires_in_secs}
+        super().__init__(methods, members=members)
+
+
+class MfaEnrollmentRequiredError(SecondStepRequiredError):
+    """A right first step of an account that must set up a second factor before it is used."""
 
     code = "mfa_enrollment_required"
     default_detail = "This account must set up a second factor first."
+    example_members: ClassVar[Mapping[str, Any]] = {
+        "mfa_token": _EXAMPLE_MFA_TOKEN,
+        "expires_in": 900,
+        "methods": ["passkey", "totp"],
+    }
 
 
 class FactorUnavailableError(UnavailableError):

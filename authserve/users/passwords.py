@@ -104,12 +104,12 @@ def record_login(
     *,
     verified_version: int,
     is_known_device: bool,
-    level: Level,
+    level: Level | None,
     keys: Sequence[ThrottleKey] = (),
     new_hash: str | None = None,
     now: datetime,
 ) -> bool:
-    """Record a sign-in whose password was just verified, in the open transaction.
+    """Record a right password of a sign-in, in the open transaction.
 
     Args:
         user_id: the account.
@@ -117,7 +117,8 @@ def record_login(
             concurrent sign-in may have replaced a hash with older parameters.
         is_known_device: True accepts a disabled password.
         level: of the session that is about to start; below `AAL2` it may not start once the account
-            has switched its second factor on.
+            has switched its second factor on. None if a second step comes first: then
+            `last_login_at` stays.
         keys: counters of wrong passwords; see `record_success`.
         new_hash: replaces the stored hash if that has older parameters; None keeps it.
         now: the time of the sign-in.
@@ -135,7 +136,8 @@ def record_login(
         "user_id": user_id,
         "verified_version": verified_version,
         "is_known_device": is_known_device,
-        "has_second_factor": level >= Level.AAL2,
+        "may_start": level is None or level >= Level.AAL2,
+        "signed_in_at": None if level is None else now,
         "moment": now,
         "new_hash": new_hash,
     }
@@ -156,10 +158,12 @@ _RECORD_LOGIN = (
         TABLE.c.is_active,
         TABLE.c.password_version == bindparam("verified_version"),
         or_(bindparam("is_known_device", type_=Boolean), is_password_enabled()),
-        or_(bindparam("has_second_factor", type_=Boolean), ~TABLE.c.mfa_enabled),
+        or_(bindparam("may_start", type_=Boolean), ~TABLE.c.mfa_enabled),
     )
     .values(
-        last_login_at=bindparam("moment", type_=UTCDateTime),
+        last_login_at=func.coalesce(
+            bindparam("signed_in_at", type_=UTCDateTime), TABLE.c.last_login_at
+        ),
         activated_at=func.coalesce(TABLE.c.activated_at, bindparam("moment", type_=UTCDateTime)),
         failed_sign_ins=count_after_success(),
         password_hash=func.coalesce(bindparam("new_hash", type_=Text), TABLE.c.password_hash),

@@ -6,6 +6,7 @@ from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.settings.model import EmailVerification, Mfa, Registration
 from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.clients import PASSWORD, login
+from tests.support.factors import give_totp
 
 Scenario = Callable[[Scene], Iterator[Answer]]
 
@@ -62,6 +63,8 @@ def auth_login_user(scene: Scene) -> Iterator[Answer]:
     change_settings(scene, mfa=Mfa.REQUIRED)
     yield "without factor", scene.send(json=body)
     change_settings(scene, mfa=Mfa.OPTIONAL)
+    give_totp(scene.app, scene.alice.id)
+    yield "with factor", scene.send(json=body)
     fail_too_often(scene)
     yield "throttled", scene.send(json=body)
     scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})

@@ -1,0 +1,74 @@
+"""The end of a sign-in's first step: it is enough, or a second step or an enrolment follows."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from authserve.core.actor import RequestInfo
+from authserve.core.levels import Level, Proof
+from authserve.mfa.assurance import (
+    Assessment,
+    Factors,
+    NeedsEnrollment,
+    NeedsSecond,
+    assess,
+    is_mfa_required,
+    need_of,
+)
+from authserve.mfa.errors import MfaEnrollmentRequiredError, SecondStepRequiredError
+from authserve.mfa.factors import find_factors
+from authserve.mfa.pending import LIFETIMES, Purpose, begin_pending
+from authserve.settings.model import Settings
+from authserve.users.credentials import Credentials
+
+
+def assess_first_step(
+    account: Credentials, proofs: Collection[Proof], *, settings: Settings, now: datetime
+) -> Assessment:
+    """Return what these proofs of an account lead to; no transaction needs to be open.
+
+    Args:
+        account: as read before the proofs were verified.
+        proofs: those that were verified.
+        settings: for what every account needs.
+        now: the time of the sign-in.
+    """
+    is_required = is_mfa_required(settings, now)
+    need = need_of(mfa_enabled=account.mfa_enabled, is_required=is_required)
+    # Most accounts need no second factor, so their sign-in reads none.
+    factors = Factors() if need is Level.AAL1 else find_factors(account.ref.id)
+    return assess(proofs, need=need, factors=factors)
+
+
+def begin_second_step(
+    account: Credentials,
+    found: NeedsSecond | NeedsEnrollment,
+    *,
+    proofs: Collection[Proof],
+    device_id: str | None,
+    request: RequestInfo,
+    settings: Settings,
+    now: datetime,
+) -> SecondStepRequiredError:
+    """Store a pending sign-in in the open transaction, which must hold the lock on the user's row.
+
+    Args:
+        found: what `assess_first_step` found.
+        account, proofs, device_id, request, settings, now: see `mfa.pending.begin_pending`.
+
+    Returns:
+        The error to raise once the transaction has committed; it carries the `mfa_token`.
+    """
+    is_enrollment = isinstance(found, NeedsEnrollment)
+    purpose = Purpose.ENROLL if is_enrollment else Purpose.VERIFY
+    _, token = begin_pending(
+        account,
+        purpose=purpose,
+        proofs=proofs,
+        device_id=device_id,
+        request=request,
+        settings=settings,
+        now=now,
+    )
+    error = MfaEnrollmentRequiredError if is_enrollment else SecondStepRequiredError
+    lifetime_secs = LIFETIMES[purpose] // timedelta(seconds=1)
+    return error(found.methods, mfa_token=token, expires_in_secs=lifetime_secs)
