@@ -29,7 +29,7 @@ SLICE_ROWS = 500
 PIECE_CHARACTERS = 16_384
 """The minimum of characters sent at once, except at the end (chosen)."""
 
-SECRET_COLUMNS = frozenset({"family_digest"})
+SECRET_COLUMNS = frozenset({"family_digest", "cookie_digest", "previous_digest"})
 """Columns that are not exported: only the service can use them; they hold no data on the user."""
 
 RowT = TypeVar("RowT")

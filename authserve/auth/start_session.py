@@ -9,6 +9,7 @@ from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.mfa.assurance import Enough
+from authserve.sessions.policy import SessionKind
 from authserve.sessions.revoke import end_oldest_sessions
 from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
@@ -50,6 +51,7 @@ def start_session(
         end_oldest_sessions(user, actor=actor, request=request, now=now)
     details = {
         "session_id": str(session.id),
+        "kind": SessionKind.API,
         "amr": list(session.amr),
         "acr": session.level.acr,
     }

@@ -56,6 +56,7 @@ def list_(users: tuple[str, ...], limit: int | None) -> None:
         columns={
             "ID": "id",
             "USER ID": "user_id",
+            "KIND": "kind",
             "CREATED": "created_at",
             "LAST USED": "last_used_at",
             "IP": "ip",
@@ -76,6 +77,7 @@ def _document(session: Any) -> dict[str, Any]:
     return {
         "id": str(session.id),
         "user_id": str(session.user_id),
+        "kind": session.kind,
         "created_at": to_rfc3339(session.created_at),
         "last_used_at": to_rfc3339(session.last_used_at),
         # The earlier of its two limits.

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     ForeignKey,
     Index,
@@ -12,30 +13,38 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     String,
+    false,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
 from authserve.database.transactions import Base, UTCDateTime
+from authserve.sessions.policy import SessionKind
 
 
 class Session(Base):
-    """One sign-in on one device; a refresh changes its row and adds none.
+    """One sign-in on one device; a refresh or a page view changes its row and adds none.
 
     `generation` counts refreshes; outside the grace only the current generation's refresh token
     is accepted. `family_digest` is the SHA-256 of 128 random bits that every refresh token of the
     session carries, so a stolen database and the signing secret are not enough to forge one.
+
+    A session of kind `browser` has a cookie instead of tokens: `cookie_digest` is the SHA-256 of
+    its secret, and `previous_digest` that of the secret before the last rotation. No token carries
+    its family secret.
     """
 
     __tablename__ = "sessions"
     __table_args__ = (
         CheckConstraint("aal IN (1, 2, 3)", name="aal"),
+        CheckConstraint("kind IN ('api', 'browser', 'app', 'proxy')", name="kind"),
         Index("ix_sessions_user_id_created_at", "user_id", "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(8), server_default="api", default=SessionKind.API)
     generation: Mapped[int] = mapped_column(Integer, default=0)
     family_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
     rotated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -51,3 +60,7 @@ class Session(Base):
     auth_time: Mapped[datetime] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoke_reason: Mapped[str | None] = mapped_column(String(32))
+    cookie_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    previous_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    cookie_rotated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    is_remembered: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)

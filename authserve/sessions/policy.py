@@ -10,6 +10,15 @@ MAX_SESSIONS_PER_USER = 50
 """Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
 
 
+class SessionKind(StrEnum):
+    """What holds a session: an API client, a browser's cookie, an app, or a proxied application."""
+
+    API = "api"
+    BROWSER = "browser"
+    APP = "app"
+    PROXY = "proxy"
+
+
 class RevokeReason(StrEnum):
     """Reasons for which a session is revoked."""
 

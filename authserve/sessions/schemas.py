@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from authserve.core.levels import Level
 from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
+from authserve.sessions.policy import SessionKind
 
 
 class SessionSchema(Schema):
     """A session as the API returns it."""
 
     id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
+    kind = fields.String(
+        required=True, validate=validate.OneOf(list(SessionKind)), metadata={"example": "api"}
+    )
     created_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
     last_used_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
     expires_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
@@ -44,7 +48,7 @@ def session_page_document(
 
 
 def _session_document(session: Any, current_id: UUID | None) -> dict[str, Any]:
-    names = ("id", "created_at", "last_used_at", "ip", "user_agent", "amr")
+    names = ("id", "kind", "created_at", "last_used_at", "ip", "user_agent", "amr")
     return {
         **{name: getattr(session, name) for name in names},
         # The earlier of its two limits: without a refresh the session lives until then.

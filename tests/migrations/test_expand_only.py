@@ -39,7 +39,7 @@ REMOVING_SQL = re.compile(
 )
 """In capitals, as SQL is written here; a trigger's statements are part of its CREATE."""
 
-DEFAULTED = re.compile(r"ALTER TABLE \w+ ADD COLUMN \w+ \w+ DEFAULT \S+ NOT NULL\b")
+DEFAULTED = re.compile(r"ALTER TABLE \w+ ADD COLUMN \w+ \w+(?:\(\d+\))? DEFAULT \S+ NOT NULL\b")
 """Harmless, because the release before leaves the column out and gets the default."""
 
 DROPPED_DEFAULT = re.compile(r"ALTER TABLE (\w+) ALTER COLUMN (\w+) DROP DEFAULT")

@@ -25,6 +25,7 @@ def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Calle
         "items": [
             {
                 "id": alice.tokens["session_id"],
+                "kind": "api",
                 "created_at": to_rfc3339(began_at),
                 "last_used_at": to_rfc3339(began_at),
                 "expires_at": to_rfc3339(began_at + timedelta(days=14)),

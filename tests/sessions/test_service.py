@@ -34,6 +34,7 @@ from authserve.sessions.policy import (
     MAX_SESSIONS_PER_USER,
     RefreshVerdict,
     RevokeReason,
+    SessionKind,
 )
 from authserve.sessions.renew import renew_authentication
 from authserve.sessions.revoke import (
@@ -93,6 +94,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
     assert row == {
         "id": issued.id,
         "user_id": user.id,
+        "kind": SessionKind.API,
         "generation": 0,
         "rotated_at": None,
         "created_at": now(),
@@ -106,9 +108,18 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
         "auth_time": now(),
         "revoked_at": None,
         "revoke_reason": None,
+        "cookie_digest": None,
+        "previous_digest": None,
+        "cookie_rotated_at": None,
+        "is_remembered": False,
     }
     (event,) = audit_trail(app, "session.started")
-    assert event["details"] == {"session_id": str(issued.id), "amr": ["pwd"], "acr": "aal1"}
+    assert event["details"] == {
+        "session_id": str(issued.id),
+        "kind": "api",
+        "amr": ["pwd"],
+        "acr": "aal1",
+    }
 
 
 @on_sqlite
