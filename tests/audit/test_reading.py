@@ -7,8 +7,10 @@ import time_machine
 
 from authserve.audit.read import EventFilters, Position, find_events, position_of
 from authserve.core.clock import now
+from authserve.core.events import AuditAction
+from authserve.database import sqlite_hints
 from tests.support.marks import both_databases
-from tests.support.trail import event_ids, write_events
+from tests.support.trail import delete_from_trail, event_ids, write_events
 
 pytestmark = [both_databases, pytest.mark.usefixtures("clock", "context")]
 
@@ -28,6 +30,17 @@ def test_an_event_is_found_by_its_time_though_the_clock_was_set_back(
     assert [event.id for event in find_events(EventFilters(before=between), limit=10)] == [second]
     both = EventFilters(after=at_first - 3 * HOUR)
     assert [event.id for event in find_events(both, limit=10)] == [first, second]
+
+
+@pytest.mark.parametrize("common", [1, 1_000])
+def test_an_action_within_a_time_is_found_however_common_it_is(
+    monkeypatch: pytest.MonkeyPatch, common: int
+) -> None:
+    monkeypatch.setattr(sqlite_hints, "COMMON", common)
+    write_events()
+    deletion = delete_from_trail()
+    filters = EventFilters(action=AuditAction.USER_DELETED, after=now() - HOUR)
+    assert [event.id for event in find_events(filters, limit=10)] == [deletion]
 
 
 @pytest.mark.parametrize("days", [None, 1], ids=["by id", "by time"])

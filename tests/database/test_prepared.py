@@ -73,6 +73,8 @@ def test_a_lost_plan_is_made_anew(accident: str) -> None:
             ROLE.run(connection, {"name": "user"})
     alter_pooled_connection(accident)
     assert [has_role("user") for _ in range(4)] == [True] * 4
+    # The pool hands out its two connections in turn: each has the plan again.
+    assert [list(plans()) for _ in range(2)] == [["role_check"]] * 2
 
 
 @on_postgresql

@@ -304,7 +304,8 @@ def test_it_names_the_tables_that_the_role_may_not_write(
 def test_it_reports_that_the_role_may_not_even_read(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["migrations"]["level"]) == (1, "failure")
-    assert "permission denied" in findings["migrations"]["message"]
+    # The server's own reason, without the class of the driver's error.
+    assert "(permission denied" in findings["migrations"]["message"]
 
 
 @both_databases

@@ -1,5 +1,6 @@
 """Each check of `flask doctor` at its limit, on both sides of it."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.readiness import expected_revision
-from authserve.database.transactions import db, transaction
+from authserve.database.transactions import db, reading, transaction
 from authserve.health.data_checks import (
     check_audit_trail,
     check_audit_verification,
@@ -220,6 +221,16 @@ def test_mail_to_a_folder_is_good_while_the_folder_can_be_written(
 def test_no_range_service_is_no_fault() -> None:
     found = check_breached_passwords(settings_with(breached_passwords_url=""))
     assert (found.level, "BREACHED_PASSWORDS_URL is empty" in found.message) == (OK, True)
+
+
+def test_a_connection_that_answers_no_statement_is_a_failure() -> None:
+    """A pooler accepts connections while the server behind it is away."""
+    with reading() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+    assert check_connection(SETTINGS.get()).level is FAILURE
+    driver.set_authorizer(None)
+    assert check_connection(SETTINGS.get()).level is OK
 
 
 @pytest.mark.parametrize(("app_env", "level"), [("production", WARNING), ("development", OK)])

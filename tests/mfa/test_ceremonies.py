@@ -53,6 +53,13 @@ def test_it_accepts_an_app_by_the_hash_of_its_key() -> None:
     assert our_registration(app.create(OPTIONS)).algorithm == -7
 
 
+def test_it_accepts_an_object_in_another_order() -> None:
+    """Some authenticators do not keep the order of CTAP2's canonical CBOR."""
+    reordered = Faults(attestation=lambda parts: dict(reversed(parts.items())))
+    answer = authenticator().create(OPTIONS, reordered)
+    assert our_registration(answer).credential_id == CREDENTIAL_ID
+
+
 @pytest.mark.parametrize("name", [*CEREMONY_FAULTS, *REGISTRATION_FAULTS])
 def test_a_registration_with_one_fault_is_refused_for_it(name: str) -> None:
     rule, faults = {**CEREMONY_FAULTS, **REGISTRATION_FAULTS}[name]

@@ -1,5 +1,6 @@
 """Delivery of the outbox in a test, and the mail that arrives."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -59,6 +60,11 @@ class Letter:
     def token(self) -> str:
         """The token in the link's fragment."""
         return self.link.partition("#")[2]
+
+    @property
+    def code(self) -> str:
+        """The code that the mail is for."""
+        return next(word for word in self.text.split() if re.fullmatch("[0-9]{8}", word))
 
 
 class Mailbox:
