@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 
 from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.clock import now
@@ -89,6 +89,19 @@ class FoundCode:
     email: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The outcome of a try.
+
+    Args:
+        user_id: of the account whose live code was tried; None without one.
+        found: the code, if it was right.
+    """
+
+    user_id: UUID | None
+    found: FoundCode | None
+
+
 def request_enrollment_code(
     user: UserRef, *, email: str, bound_to: UUID, request: RequestInfo
 ) -> None:
@@ -124,8 +137,8 @@ def check_enrollment_code(code: str, *, user_id: UUID, bound_to: UUID) -> FoundC
         The code, or None: it is wrong, was never mailed, has expired, was spent, or was tried
         `MAX_ATTEMPTS` times.
     """
-    found = check_code(code, CodePurpose.ENROLL, handle=_enrollment_handle(bound_to))
-    return found if found is not None and found.user_id == user_id else None
+    trial = try_code(code, CodePurpose.ENROLL, handle=_enrollment_handle(bound_to))
+    return trial.found if trial.user_id == user_id else None
 
 
 def _enrollment_handle(bound_to: UUID) -> bytes:
@@ -149,16 +162,15 @@ _COUNT_TRY = (
 )
 
 
-def check_code(code: str, purpose: CodePurpose, *, handle: bytes) -> FoundCode | None:
+def try_code(code: str, purpose: CodePurpose, *, handle: bytes) -> Trial:
     """Count a try durably, then compare; so parallel guesses are compared `MAX_ATTEMPTS` times.
+
+    Without a live code the same work is done, so the time reveals no account.
 
     Args:
         code: eight digits.
         purpose: the use that the code is given for.
         handle: the SHA-256 of what the code is bound to (ASVS 6.6.2).
-
-    Returns:
-        The code, or None. With no row the same work is done, so the time reveals no account.
 
     Raises:
         TransactionNestingError: a transaction is open, which could roll the try back.
@@ -167,9 +179,10 @@ def check_code(code: str, purpose: CodePurpose, *, handle: bytes) -> FoundCode |
     rows = write_repeatably(_COUNT_TRY, {"handle": handle, "of_purpose": purpose, "moment": now()})
     row = rows[0] if rows else None
     is_right = _is_code_of(UUID(int=0) if row is None else row.id, code)
-    if row is None or not is_right:
-        return None
-    return FoundCode(id=row.id, user_id=row.user_id, email=row.email)
+    if row is None:
+        return Trial(None, None)
+    found = FoundCode(id=row.id, user_id=row.user_id, email=row.email)
+    return Trial(row.user_id, found if is_right else None)
 
 
 def spend_enrollment_code(found: FoundCode) -> bool:
@@ -214,11 +227,20 @@ def ensure_code(
     user_id: UUID,
     email: str,
     requested_at: datetime,
+    replaces_oldest: bool = False,
 ) -> bool:
     """Write the row of a message's code, or renew its lifetime if the message is retried.
 
     It runs in the open transaction, which must hold the lock on the user's row: workers count the
     live codes of an address one after the other.
+
+    Args:
+        message_id: its id, and the row's.
+        handle: see `try_code`.
+        user_id, email: the recipient.
+        requested_at: the time of the request.
+        replaces_oldest: True ends the oldest code of an address that has `MAX_LIVE_CODES`, for a
+            request from a device of the account's owner: strangers' requests must not lock it out.
 
     Returns:
         False if the mail has become pointless: the code was spent or replaced, or the address has
@@ -230,8 +252,11 @@ def ensure_code(
     expires_at = moment + CODE_LIFETIME
     if execute(renew.where(is_unspent).values(expires_at=expires_at)).rowcount:
         return True
-    if _count_live_codes(purpose, email, moment) >= MAX_LIVE_CODES:
-        return False
+    live = _find_live_codes(purpose, email, moment)
+    if len(live) >= MAX_LIVE_CODES:
+        if not replaces_oldest:
+            return False
+        end_codes(_TABLE.c.id.in_(live[: 1 - MAX_LIVE_CODES]))
     row = {
         "id": message_id,
         "handle_digest": handle,
@@ -245,10 +270,11 @@ def ensure_code(
     return execute(insert_if_absent(EmailCode), row).rowcount == 1
 
 
-def _count_live_codes(purpose: CodePurpose, email: str, moment: datetime) -> int:
+def _find_live_codes(purpose: CodePurpose, email: str, moment: datetime) -> list[UUID]:
+    """Return the ids of an address's live codes, oldest request first."""
     mine = (_TABLE.c.email == email) & (_TABLE.c.purpose == purpose) & _IS_LIVE
-    count = select(func.count()).select_from(_TABLE).where(mine)
-    return int(read_all(count, {"moment": moment})[0][0])
+    rows = read_all(select(_TABLE.c.id).where(mine).order_by(_TABLE.c.id), {"moment": moment})
+    return [row.id for row in rows]
 
 
 def end_codes_of_changed_email(event: DomainEvent) -> None:

@@ -29,11 +29,11 @@ from authserve.mfa.email_codes import (
     MAX_LIVE_CODES,
     CodePurpose,
     FoundCode,
-    check_code,
     check_enrollment_code,
     purge_dead_codes,
     request_enrollment_code,
     spend_enrollment_code,
+    try_code,
 )
 from authserve.mfa.models import EmailCode
 from authserve.settings.model import SETTINGS
@@ -156,7 +156,7 @@ def test_it_is_for_its_account_caller_and_purpose_alone(desk: Desk) -> None:
         stranger = make_user("bob")
         assert check_enrollment_code(code, user_id=stranger.id, bound_to=session_id) is None
         handle = read_all(select(EmailCode.__table__))[0].handle_digest
-        assert check_code(code, CodePurpose.SIGN_IN, handle=handle) is None
+        assert try_code(code, CodePurpose.SIGN_IN, handle=handle).user_id is None
     assert desk.check(code, new_id()) is None
     assert desk.is_good(code, session_id)
 
