@@ -17,6 +17,12 @@ from dotenv import dotenv_values
 from marshmallow import ValidationError
 
 from authserve.core.cpu_quota import count_usable_cores
+from authserve.settings.branding import (
+    logo_file,
+    override_folder,
+    parse_color,
+    parse_page_link,
+)
 from authserve.settings.database_url import database_url, find_sqlite_file, sqlite_url
 from authserve.settings.env_file import find_env_faults, read_env_text
 from authserve.settings.factors import (
@@ -58,6 +64,7 @@ from authserve.settings.parsers import (
     whole,
 )
 from authserve.settings.production_rules import find_production_faults
+from authserve.settings.return_urls import parse_return_urls
 from authserve.settings.secret_files import make_folder, read_or_make_secret
 from authserve.settings.urls import (
     parse_limit_storage_url,
@@ -83,6 +90,11 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "PUBLIC_URL": parse_origin,
     "FEATURES": parse_features,
     "BRAND_NAME": parse_brand,
+    "BRAND_LOGO": logo_file(ROOT),
+    "BRAND_COLOR": parse_color,
+    "BRAND_TERMS_URL": parse_page_link,
+    "BRAND_PRIVACY_URL": parse_page_link,
+    "BRAND_SUPPORT_URL": parse_page_link,
     "REGISTRATION": choice(Registration),
     "REGISTRATION_DOMAINS": parse_domains,
     "USERNAME_HOLD": days(0, 36_500),
@@ -93,6 +105,8 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "SESSION_TTL": seconds(1, _TEN_YEARS),
     "REFRESH_REUSE_GRACE": seconds(0, 10),
     "FRESH_TTL": seconds(1, _TEN_YEARS),
+    "SSO_IDLE_TTL": seconds(60, _TEN_YEARS),
+    "SSO_TTL": seconds(60, _TEN_YEARS),
     "EMAIL_VERIFICATION": choice(EmailVerification),
     "MAIL_URL": parse_mail_url,
     "MAIL_FROM": parse_mailbox,
@@ -102,6 +116,8 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "RESET_URL": parse_link,
     "EMAIL_CHANGE_URL": parse_link,
     "INVITE_URL": parse_link,
+    "RETURN_URLS": parse_return_urls,
+    "PAGES_TEMPLATES": override_folder(ROOT),
     "PASSWORD_MIN_LENGTH": whole(8, 64),
     "BREACHED_PASSWORDS_URL": parse_range_url,
     "FLASK_SECURITY_SALT": parse_optional_line,

@@ -22,6 +22,7 @@ import config
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
+from authserve.settings.return_urls import ReturnURL
 from tests.support.crowd import DEADLINE_SECS
 
 SECRET = "kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
@@ -143,6 +144,16 @@ ACCEPTED = [
     ("BRAND_NAME", "", ""),
     ("BRAND_NAME", " Example Cloud ", "Example Cloud"),
     ("BRAND_NAME", "ü" * 60, "ü" * 60),
+    ("BRAND_LOGO", "", None),
+    (
+        "BRAND_LOGO",
+        "authserve/verification/static/icon.svg",
+        config.ROOT / "authserve/verification/static/icon.svg",
+    ),
+    ("BRAND_COLOR", "#AB12ef", "#ab12ef"),
+    ("BRAND_TERMS_URL", "https://example.com/terms", "https://example.com/terms"),
+    ("BRAND_PRIVACY_URL", "", ""),
+    ("BRAND_SUPPORT_URL", "mailto:help@example.com", "mailto:help@example.com"),
     ("REGISTRATION", "Closed", Registration.CLOSED),
     ("REGISTRATION_DOMAINS", "", ()),
     (
@@ -162,6 +173,8 @@ ACCEPTED = [
     ("REFRESH_REUSE_GRACE", "0", timedelta(0)),
     ("REFRESH_REUSE_GRACE", "10", timedelta(seconds=10)),
     ("FRESH_TTL", "1", timedelta(seconds=1)),
+    ("SSO_IDLE_TTL", "60", timedelta(minutes=1)),
+    ("SSO_TTL", "86400", timedelta(days=1)),
     ("EMAIL_VERIFICATION", "required", EmailVerification.REQUIRED),
     ("EMAIL_VERIFICATION", "off", EmailVerification.OFF),
     ("RATELIMIT_STORAGE_URL", "database:", "database:"),
@@ -185,6 +198,16 @@ ACCEPTED = [
     ("VERIFY_URL", "", ""),
     ("RESET_URL", "http://localhost:3000/#/reset/{token}", "http://localhost:3000/#/reset/{token}"),
     ("INVITE_URL", "https://app.example.com#t={token}", "https://app.example.com#t={token}"),
+    ("RETURN_URLS", "", ()),
+    (
+        "RETURN_URLS",
+        "https://App.example.com:443/inside/, http://localhost:3000",
+        (
+            ReturnURL("https", "app.example.com", 443, "/inside"),
+            ReturnURL("http", "localhost", 3000, ""),
+        ),
+    ),
+    ("PAGES_TEMPLATES", "", None),
     ("PASSWORD_MIN_LENGTH", "8", 8),
     ("PASSWORD_MIN_LENGTH", "64", 64),
     ("BREACHED_PASSWORDS_URL", "", ""),
@@ -294,6 +317,11 @@ REFUSED = {
     ],
     "FEATURES": ["oidc", "none,none", "all", ","],
     "BRAND_NAME": ["  ", "a\nb", "a" * 61],
+    "BRAND_LOGO": ["nowhere.svg", "README.md", "tests"],
+    "BRAND_COLOR": ["blue", "#24a", "#2457a6ff", "2457a6"],
+    "BRAND_TERMS_URL": ["http://example.com", "javascript:alert(1)", "https://a b", "/terms"],
+    "BRAND_PRIVACY_URL": ["privacy.example.com"],
+    "BRAND_SUPPORT_URL": ["help@example.com", "mailto:help"],
     "REGISTRATION": ["true", "invite"],
     "REGISTRATION_DOMAINS": ["*.example.com", "@example.com", "a@example.com", "localhost", "a\nb"],
     "USERNAME_HOLD": ["-1", "1 year", "36501"],
@@ -305,6 +333,15 @@ REFUSED = {
     "REFRESH_REUSE_GRACE": ["11", "-1"],
     "FRESH_TTL": ["0", "five"],
     "EMAIL_VERIFICATION": ["true", "always"],
+    "SSO_IDLE_TTL": ["59", "a day"],
+    "SSO_TTL": ["0"],
+    "RETURN_URLS": [
+        "app.example.com",
+        "http://app.example.com",
+        "https://a.example?x=1",
+        "https:///a",
+    ],
+    "PAGES_TEMPLATES": ["nowhere", "tests"],
     "MAIL_URL": [
         "console",
         "console://",

@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
+from authserve.settings.return_urls import ReturnURL
 
 AppEnv = Literal["development", "production", "test"]
 """The kind of deployment; only `production` refuses to start with unsafe settings."""
@@ -98,6 +99,14 @@ class Settings:
     """The optional features that are on, from `FEATURE_NAMES`."""
     brand_name: str = ""
     """The service's name for people; empty means the host of `public_url` (`brand_name`)."""
+    brand_logo: Path | None = None
+    """An SVG or PNG file; None means the built-in mark."""
+    brand_color: str = "#2457a6"
+    """In lower case; pages move its lightness until text in it can be read."""
+    brand_terms_url: str = ""
+    brand_privacy_url: str = ""
+    brand_support_url: str = ""
+    """This and the two above: https or mailto; empty means no link."""
     registration: Registration = Registration.OPEN
     registration_domains: tuple[str, ...] = ()
     """Domains of the addresses that users may choose, in IDNA's ASCII; empty means all."""
@@ -111,6 +120,10 @@ class Settings:
     session_ttl: timedelta = timedelta(days=30)
     refresh_reuse_grace: timedelta = timedelta(seconds=10)
     fresh_ttl: timedelta = timedelta(minutes=5)
+    sso_idle_ttl: timedelta = timedelta(hours=12)
+    """Idle limit of a browser's session that its user did not ask to keep."""
+    sso_ttl: timedelta = timedelta(days=14)
+    """Absolute limit of a browser's session that its user asked to keep."""
     email_verification: EmailVerification = EmailVerification.OPTIONAL
     mail_url: str = field(default="console:", repr=False)
     mail_from: str = "authserve <no-reply@localhost>"
@@ -123,6 +136,10 @@ class Settings:
     invite_url: str = ""
     """This and the three links above: empty means the service's own page; otherwise `{token}`
     appears once, in the fragment."""
+    return_urls: tuple[ReturnURL, ...] = ()
+    """Where pages may send a person back to: these addresses and those below them."""
+    pages_templates: Path | None = None
+    """A folder with the templates of an operator's own head, header and footer; None means none."""
     password_min_length: int = 8
     breached_passwords_url: str = ""
     """Without a slash at the end; empty means that no password is looked up."""
