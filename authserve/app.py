@@ -8,6 +8,7 @@ from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.record import erase_details, keep_pseudonym, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
+from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.core.breakers import BREAKERS
 from authserve.core.crypto import KEYRING, Keyring
@@ -26,6 +27,7 @@ from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
+from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import OPENAPI, OpenAPIDocument
 from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
@@ -83,6 +85,10 @@ BLUEPRINTS = (
 )
 
 
+PASSKEY_BLUEPRINTS = (passkey_sign_in_blueprint,)
+"""Calls that exist only with `PASSKEY_RP_ID`."""
+
+
 def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     """Build the service.
 
@@ -102,10 +108,11 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     register_error_handlers(app)
     install_cors(app, origins=settings.cors_origins)
     trust_proxies(app, count=settings.trusted_proxies)
+    blueprints = _blueprints(settings)
     OPENAPI.fill(
-        app, OpenAPIDocument(BLUEPRINTS, version=__version__, server_url=settings.public_url)
+        app, OpenAPIDocument(blueprints, version=__version__, server_url=settings.public_url)
     )
-    for blueprint in BLUEPRINTS:
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(pages_blueprint)
@@ -115,6 +122,10 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
 
         add_commands(app)
     return app
+
+
+def _blueprints(settings: Settings) -> tuple[Blueprint, ...]:
+    return (*BLUEPRINTS, *(PASSKEY_BLUEPRINTS if settings.passkey_rp_id else ()))
 
 
 def _flask_config(settings: Settings) -> dict[str, object]:

@@ -125,6 +125,9 @@ FAILURES: Mapping[str, str] = {
     SignInFailure.PASSWORD_DISABLED: "the password was disabled",
     SignInFailure.ACCOUNT_DISABLED: "the account was deactivated",
     SignInFailure.EMAIL_NOT_VERIFIED: "the address was not verified",
+    SignInFailure.UNKNOWN_PASSKEY: "unknown passkey",
+    SignInFailure.PASSKEY_REFUSED: "the passkey's answer was refused",
+    SignInFailure.PASSKEY_FLAGGED: "the passkey may be a clone",
 }
 
 

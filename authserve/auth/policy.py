@@ -15,6 +15,9 @@ class SignInFailure(StrEnum):
     PASSWORD_DISABLED = "password_disabled"
     ACCOUNT_DISABLED = "account_disabled"
     EMAIL_NOT_VERIFIED = "email_not_verified"
+    UNKNOWN_PASSKEY = "unknown_passkey"
+    PASSKEY_REFUSED = "passkey_refused"
+    PASSKEY_FLAGGED = "passkey_flagged"
 
 
 def check_sign_in(
@@ -38,6 +41,13 @@ def check_sign_in(
         return SignInFailure.PASSWORD_DISABLED
     if not is_password_right:
         return SignInFailure.WRONG_PASSWORD
+    return check_account(credentials, verification=verification)
+
+
+def check_account(
+    credentials: Credentials, *, verification: EmailVerification
+) -> SignInFailure | None:
+    """Return why an account may not sign in after a right proof, or None if it may."""
     if not credentials.is_active:
         return SignInFailure.ACCOUNT_DISABLED
     if verification is EmailVerification.REQUIRED and not credentials.email_verified:

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_USER_ID, StrictSchema
+from authserve.mfa.schemas import AssertionCredentialSchema
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
@@ -29,6 +30,15 @@ class FirstAdministratorSchema(StrictSchema):
     password = Password(required=True)
 
 
+def _device_token() -> fields.String:
+    return fields.String(
+        metadata={
+            "description": "From an earlier sign-in on this device; ignored if not valid.",
+            "example": EXAMPLE_TOKEN,
+        }
+    )
+
+
 class LoginSchema(StrictSchema):
     """The data to sign in."""
 
@@ -38,12 +48,14 @@ class LoginSchema(StrictSchema):
         metadata={"description": "An email address or a username.", "example": "alice"},
     )
     password = Password(required=True)
-    device_token = fields.String(
-        metadata={
-            "description": "From an earlier sign-in on this device; ignored if not valid.",
-            "example": EXAMPLE_TOKEN,
-        }
-    )
+    device_token = _device_token()
+
+
+class PasskeySignInSchema(StrictSchema):
+    """The answer of a passkey to options for a sign-in."""
+
+    credential = fields.Nested(AssertionCredentialSchema, required=True)
+    device_token = _device_token()
 
 
 EXTENTS = ("apps", "api-keys")

@@ -49,6 +49,7 @@ class AuditAction(StrEnum):
     SESSION_REAUTHENTICATION_FAILED = "session.reauthentication_failed"
     SESSION_REVOKED = "session.revoked"
     SESSION_REUSE_DETECTED = "session.reuse_detected"
+    FACTOR_FLAGGED = "factor.flagged"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

@@ -28,6 +28,10 @@ class StrictSchema(Schema):
         unknown = RAISE
 
 
+class EmptyInputSchema(StrictSchema):
+    """An empty object as input, where a later release may take fields."""
+
+
 class ProblemSchema(Schema):
     """An RFC 9457 problem, with the members that clients of this service rely on."""
 

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -77,7 +77,8 @@ class AuthenticatorReport:
         sign_count: the signature counter; 0 if the authenticator has none.
     """
 
-    rp_id_hash: bytes
+    # No secret; but no dataclass prints a field with the name of one.
+    rp_id_hash: bytes = field(repr=False)
     is_user_present: bool
     is_user_verified: bool
     is_backup_eligible: bool

@@ -12,12 +12,12 @@ and verifies signatures; every comparison is in `policy.py`. An answer goes thro
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 
+from authserve.core.crypto import digest
 from authserve.http.json_body import parse_json
 from authserve.mfa import policy
 from authserve.mfa.answers import (
@@ -136,7 +136,7 @@ def check_assertion(
     known = policy.check_assertion(
         answer, client_data, report, party=party, passkey=passkey, account=account
     )
-    signed = answer.authenticator_data + sha256(answer.client_data).digest()
+    signed = answer.authenticator_data + digest(answer.client_data)
     if not _is_signature(known.public_key, signed, answer.signature):
         raise PasskeyRefusedError(PasskeyFault.SIGNATURE)
     return VerifiedAssertion(

@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from authserve.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
+from authserve.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from authserve.mfa.assurance import SecondStep
 
 
@@ -89,4 +94,37 @@ class MfaTokenExpiredError(UnauthenticatedError):
 
     code = "mfa_token_expired"
     default_detail = "This sign-in took too long. Begin again."
+    challenge = ""
+
+
+class InvalidPasskeyError(UnauthenticatedError):
+    """An answer of a passkey that is refused during a sign-in; the client does not learn why.
+
+    RFC 6750 §3.1: no token was presented, so the challenge carries no error code.
+    """
+
+    code = "invalid_passkey"
+    default_detail = "The passkey was not accepted."
+    challenge = ""
+
+
+class PasskeyTakenError(ConflictError):
+    """A passkey that is registered already, for this account or another."""
+
+    code = "passkey_taken"
+    default_detail = "This passkey is registered already."
+
+
+class TooManyPasskeysError(ConflictError):
+    """An account that has as many passkeys as an account may have."""
+
+    code = "too_many_passkeys"
+    default_detail = "An account can have ten passkeys. Delete one first."
+
+
+class UnknownPasskeyError(UnauthenticatedError):
+    """A passkey that belongs to no account; a client may tell the browser to forget it."""
+
+    code = "unknown_passkey"
+    default_detail = "No account has this passkey."
     challenge = ""

@@ -7,10 +7,10 @@ rule is one function, and the first that is broken is raised.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from authserve.core.crypto import digest
 from authserve.mfa.answers import (
     AssertionAnswer,
     Attestation,
@@ -144,7 +144,7 @@ def require_same_origin(client_data: ClientData) -> None:
 
 def require_rp_id(report: AuthenticatorReport, party: RelyingParty) -> None:
     """Raise unless the authenticator signed for our RP ID."""
-    _require(report.rp_id_hash == sha256(party.id.encode()).digest(), PasskeyFault.RP_ID)
+    _require(report.rp_id_hash == digest(party.id.encode()), PasskeyFault.RP_ID)
 
 
 def require_user_presence(report: AuthenticatorReport) -> None:

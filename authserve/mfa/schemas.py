@@ -106,3 +106,16 @@ class AssertionCredentialSchema(_CredentialSchema):
             signature=response["signature"],
             user_handle=response.get("userHandle"),
         )
+
+
+class PasskeyOptionsSchema(Schema):
+    """Options for the browser, and how long their answer is accepted."""
+
+    public_key = fields.Dict(
+        required=True,
+        metadata={
+            "description": "For `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.",
+            "example": {"challenge": "AAECAwQFBgcICQoLDA0ODw", "rpId": "example.com"},
+        },
+    )
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 300})

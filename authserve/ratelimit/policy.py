@@ -171,6 +171,9 @@ EXPORT = Limit("export_own_data", 10, _HOUR, CountedBy.USER)
 ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
 """Chosen: limits an administrator's calls that send mail to other people."""
 
+PASSKEY_OPTIONS = Limit("passkey_options", 60, _MINUTE, CountedBy.ADDRESS)
+"""Chosen: each sign-in page asks for options when it opens, to offer passkeys by autofill."""
+
 LIMITS = (
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
@@ -187,5 +190,6 @@ LIMITS = (
     CHANGE_PROFILE,
     EXPORT,
     ADMIN_MAIL,
+    PASSKEY_OPTIONS,
 )
 """All limits, in the order of `docs/limits.md`."""

@@ -31,8 +31,10 @@ from authserve.users.credentials import MAX_FAILED_SIGN_INS
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.support.audit import Recorded, all_events
+from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
+from tests.support.passkeys import give_passkey, passkey_answer
 from tests.support.trail import seal_all, unguarded
 
 API = "/api/v1"
@@ -204,6 +206,18 @@ def invite_again(scene: Scene) -> None:
 def request_reset(scene: Scene) -> None:
     scene.call("POST /auth/password/forgot", email=scene.user.user["email"])
     scene.deliver()
+
+
+def sign_in_with_clone(scene: Scene) -> None:
+    key = give_passkey(scene.app, scene.user.id, sign_count=10)
+    key.sign_count = 1
+    scene.call("POST /auth/passkey", credential=passkey_answer(scene.user.client, key))
+
+
+def sign_in_with_broken_passkey(scene: Scene) -> None:
+    key = give_passkey(scene.app, scene.user.id)
+    answer = passkey_answer(scene.user.client, key, Faults(signature=lambda _: b""))
+    scene.call("POST /auth/passkey", credential=answer)
 
 
 def deactivate(scene: Scene) -> None:
@@ -490,6 +504,8 @@ CASES = [
         revoke_by_command,
     ),
     Case(A.SESSION_REUSE_DETECTED, "none", "user", reuse_refresh_token, FAILURE),
+    Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_with_broken_passkey, FAILURE),
+    Case(A.FACTOR_FLAGGED, "none", "user", sign_in_with_clone, FAILURE),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     # Last, since nothing verifies afterwards.

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.settings.model import EmailVerification, Mfa, Registration
 from tests.contracts.scene import API, Answer, Scene, change_settings
+from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_totp
+from tests.support.passkeys import give_passkey, passkey_answer
 
 Scenario = Callable[[Scene], Iterator[Answer]]
 
@@ -70,6 +72,29 @@ def auth_login_user(scene: Scene) -> Iterator[Answer]:
     scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
     scene.clock.shift(600)
     yield "deactivated", scene.send(json=body)
+
+
+@scenario
+def passkey_sign_in_post_passkey_options(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(json={})
+
+
+@scenario
+def passkey_sign_in_post_passkey(scene: Scene) -> Iterator[Answer]:
+    key = give_passkey(scene.app, scene.alice.id)
+
+    def body(faults: Faults | None = None) -> dict[str, object]:
+        return {"credential": passkey_answer(scene.visitor, key, faults)}
+
+    yield "success", scene.send(json=body())
+    yield "wrong signature", scene.send(json=body(Faults(signature=lambda _: b"")))
+    change_settings(scene, email_verification=EmailVerification.REQUIRED)
+    yield "unproven address", scene.send(json=body())
+    change_settings(scene, email_verification=EmailVerification.OPTIONAL)
+    scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    yield "deactivated", scene.send(json=body())
+    key.credential_id = bytes(16)
+    yield "unknown passkey", scene.send(json=body())
 
 
 @scenario

@@ -44,6 +44,8 @@ UNRECORDED_OF = {
     # An administrator's own account is refused first, so these need two of them at once.
     "admin_patch_user": LAST_ADMIN,
     "admin_delete_user": LAST_ADMIN,
+    # It reads no table, and limits do without their counters.
+    "passkey_sign_in_post_passkey_options": {("503", "service_unavailable")},
 }
 
 
@@ -137,7 +139,7 @@ EVERYWHERE = SECURITY_HEADERS | {
     "X-Correlation-ID": "recorded",
 }
 
-OPAQUE = {"next_cursor", "kid", "x", "y", "version", "user_agent"}
+OPAQUE = {"challenge", "next_cursor", "kid", "x", "y", "version", "user_agent"}
 """Members whose text is random without a form of its own, or names a version."""
 
 

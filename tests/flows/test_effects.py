@@ -22,6 +22,7 @@ from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.passkeys import give_passkey, passkey_answer
 
 API = "/api/v1"
 
@@ -39,6 +40,9 @@ class Check(Enum):
 
     PASSWORD = auto()
     """The account's password, in this call."""
+
+    PASSKEY = auto()
+    """An answer of the account's passkey to a challenge of this service."""
 
     LINK = auto()
     """The token of a link that was mailed to the address."""
@@ -80,7 +84,7 @@ Effect = AuditAction | str
 NEEDED: dict[Effect, tuple[Checks, ...]] = {
     # Each effect with the least that a way to it must check; alternatives beside each other.
     AuditAction.USER_REGISTERED: (OPEN,),
-    AuditAction.SESSION_STARTED: (checks(Check.PASSWORD),),
+    AuditAction.SESSION_STARTED: (checks(Check.PASSWORD), checks(Check.PASSKEY)),
     AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD},),
     AuditAction.SESSION_REVOKED: (
         OWN,
@@ -166,6 +170,14 @@ class World:
         path = f"{API}/users/{self.target.id}"
         assert self.caller.patch(path, json={"is_active": False}).status_code == 200
         return {"is_active": True}
+
+    def use_passkey(self) -> dict[str, Any]:
+        """Return the body that signs the caller in with a passkey."""
+        key = give_passkey(self.app, self.caller.id)
+        return {
+            "credential": passkey_answer(self.caller.client, key),
+            "device_token": self.caller.tokens["device_token"],
+        }
 
     def link(self, address: str) -> str:
         """The token of the newest link to an address."""
@@ -259,6 +271,13 @@ WAYS = [
             "password": PASSWORD,
             "device_token": world.caller.tokens["device_token"],
         },
+    ),
+    way("POST /auth/passkey/options", OPEN, body=lambda _: {}),
+    way(
+        "POST /auth/passkey",
+        checks(Check.PASSKEY),
+        AuditAction.SESSION_STARTED,
+        body=World.use_passkey,
     ),
     way(
         "POST /auth/refresh",
@@ -498,12 +517,12 @@ class Attempt:
     path: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.body = self.way.prepare(self.world) or None
+        self.body = self.way.prepare(self.world)
         self.path = self.way.path(self.world, self.world.target.id)
 
-    def perform(self, caller: Caller, path: str | None = None, **changes: str) -> TestResponse:
+    def perform(self, caller: Caller, path: str | None = None, **changes: Any) -> TestResponse:
         """Make the call as `caller`, with `changes` in its body."""
-        body = {**self.body, **changes} if self.body else None
+        body = {**self.body, **changes} if self.body is not None else None
         path = path or self.path
         if Check.SESSION not in self.way.checks:
             return caller.client.open(path, method=self.way.method, json=body)
@@ -529,6 +548,12 @@ class Attempt:
         """Make the call with another password than the account's."""
         name = "current_password" if "current_password" in (self.body or {}) else "password"
         return self.perform(self.world.caller, **{name: "wrong"})
+
+    def with_wrong_passkey(self) -> TestResponse:
+        """Make the call with an answer to no challenge of the service, so none is spent."""
+        credential = (self.body or {})["credential"]
+        response = {**credential["response"], "clientDataJSON": ""}
+        return self.perform(self.world.caller, credential={**credential, "response": response})
 
     def with_other_link(self) -> TestResponse:
         """Make the call with a token that no mail had."""
@@ -561,6 +586,7 @@ REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.SESSION: ("invalid_token", Attempt.without_session),
     Check.FRESH: ("reauthentication_required", Attempt.with_stale_token),
     Check.PASSWORD: ("wrong_password", Attempt.with_wrong_password),
+    Check.PASSKEY: ("invalid_passkey", Attempt.with_wrong_passkey),
     Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),
     Check.OTHER: ("own_account", Attempt.on_own_account),
     Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),

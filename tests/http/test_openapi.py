@@ -25,6 +25,8 @@ PUBLIC = {
     "auth_post_first_administrator",
     "auth_register_user",
     "links_resend_verification",
+    "passkey_sign_in_post_passkey",
+    "passkey_sign_in_post_passkey_options",
     "links_reset",
     "health_healthz",
     "health_readyz",

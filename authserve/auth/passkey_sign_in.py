@@ -1,0 +1,176 @@
+"""The use case of a sign-in with a passkey alone, which is two factors by itself."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from authserve.auth.known_devices import is_device_of
+from authserve.auth.policy import SignInFailure, check_account
+from authserve.auth.seen_devices import follow_device
+from authserve.auth.start_session import start_session
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
+from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction, Outcome
+from authserve.core.levels import Level, Proof
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.keys.store import KEY_STORE
+from authserve.mfa.answers import AssertionAnswer
+from authserve.mfa.assurance import Enough, Factors, assess
+from authserve.mfa.challenges import SIGN_IN
+from authserve.mfa.errors import InvalidPasskeyError, UnknownPasskeyError
+from authserve.mfa.passkeys import (
+    ProvenPasskey,
+    RefusedPasskey,
+    check_assertion,
+    explain_unspent,
+    spend_assertion,
+)
+from authserve.settings.model import SETTINGS, EmailVerification, Settings
+from authserve.tokens.access import LiveSession
+from authserve.tokens.device import Device, new_device, read_device_token
+from authserve.tokens.refresh import Tokens, issue_tokens
+from authserve.users.credentials import Credentials, get_credentials
+from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError, UserNotFoundError
+from authserve.users.sign_ins import record_passkey_login
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
+    SignInFailure.UNKNOWN_PASSKEY: UnknownPasskeyError,
+    SignInFailure.PASSKEY_REFUSED: InvalidPasskeyError,
+    SignInFailure.PASSKEY_FLAGGED: InvalidPasskeyError,
+    SignInFailure.ACCOUNT_DISABLED: AccountDisabledError,
+    SignInFailure.EMAIL_NOT_VERIFIED: EmailNotVerifiedError,
+}
+
+
+class _AccountChangedError(Exception):
+    """Raised to roll back a sign-in whose account changed meanwhile."""
+
+
+class _UnspentError(Exception):
+    """Raised to roll back a sign-in whose passkey was not spent."""
+
+
+def sign_in_with_passkey(
+    answer: AssertionAnswer, *, device: Device | None, request: RequestInfo
+) -> Tokens:
+    """Sign a user in with a passkey, and return the tokens of the new session.
+
+    No throttle counts it: a signature cannot be guessed, and a stranger must not lock it.
+
+    Args:
+        answer: the browser's answer to options for a sign-in.
+        device: from a valid device token; it stays known if it is the account's own.
+        request: for the session and the audit events.
+
+    Raises:
+        UnknownPasskeyError: the service has no passkey with this id.
+        InvalidPasskeyError: the answer breaks a rule, or the passkey is suspected to be a clone.
+        AccountDisabledError, EmailNotVerifiedError: the passkey was right.
+        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
+    """
+    # First, so that no session starts if its tokens could not be signed.
+    key, settings, moment = KEY_STORE.get().signing_key(), SETTINGS.get(), now()
+    checked = check_assertion(answer, SIGN_IN, account=None, now=moment)
+    if isinstance(checked, RefusedPasskey):
+        raise _refuse(SignInFailure(checked.failure), checked.user_id, request)
+    outcome = _start(checked, device, request, settings, moment)
+    if isinstance(outcome, SignInFailure):
+        raise _refuse(outcome, checked.user_id, request)
+    session, known_device = outcome
+    return issue_tokens(
+        session, key=key, fresh=True, settings=settings, now=moment, device=known_device
+    )
+
+
+def _start(
+    proven: ProvenPasskey,
+    device: Device | None,
+    request: RequestInfo,
+    settings: Settings,
+    moment: datetime,
+) -> tuple[LiveSession, Device] | SignInFailure:
+    """Start a session; return it with the device that is known from now on, or what prevents it."""
+    account = _find_account(proven.user_id)
+    failure = _check(account, settings)
+    if account is None or failure is not None:
+        return failure or SignInFailure.UNKNOWN_PASSKEY
+    known = device if device is not None and is_device_of(device, account) else None
+    try:
+        with transaction():
+            _record(proven, account, settings, moment)
+            session = start_session(
+                account.ref, found=_assess(), request=request, settings=settings, now=moment
+            )
+            if settings.new_device_mail:
+                is_known = known is not None
+                follow_device(account, is_known_device=is_known, request=request, now=moment)
+    except _AccountChangedError:
+        return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED
+    except _UnspentError:
+        return SignInFailure(explain_unspent(proven, request=request, now=moment))
+    return session, known or new_device(session.user_id, account.password_version)
+
+
+def _record(
+    proven: ProvenPasskey, account: Credentials, settings: Settings, moment: datetime
+) -> None:
+    """Record the sign-in and spend the passkey, or raise to roll both back."""
+    needs_verified_email = settings.email_verification is EmailVerification.REQUIRED
+    if not record_passkey_login(
+        account.ref.id, needs_verified_email=needs_verified_email, now=moment
+    ):
+        raise _AccountChangedError
+    if not spend_assertion(proven, now=moment):
+        raise _UnspentError
+
+
+def _assess() -> Enough:
+    found = assess({Proof.PASSKEY}, need=Level.PHR, factors=Factors())
+    assert isinstance(found, Enough)
+    return found
+
+
+def _check(account: Credentials | None, settings: Settings) -> SignInFailure | None:
+    if account is None:
+        return SignInFailure.UNKNOWN_PASSKEY
+    return check_account(account, verification=settings.email_verification)
+
+
+def _refuse(failure: SignInFailure, user_id: UUID | None, request: RequestInfo) -> AuthserveError:
+    """Audit a failure, commit, and return the error to raise (ASVS 16.3.1)."""
+    logger.info("sign-in failed", extra={"reason": failure})
+    account = _find_account(user_id)
+    with transaction(durable=True):
+        emit(
+            AuditAction.SESSION_SIGN_IN_FAILED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            subject=account.ref if account else None,
+            request=request,
+            details={"reason": failure},
+        )
+    return _REFUSALS[failure]()
+
+
+def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | None:
+    """Return the device of a token if it is one of the account that the answer names, else None.
+
+    Rate limits must not count by a device of another account, which is a stranger's here.
+    """
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    if device is None or answer.user_handle != device.user_id.bytes:
+        return None
+    return device if is_device_of(device, _find_account(device.user_id)) else None
+
+
+def _find_account(user_id: UUID | None) -> Credentials | None:
+    if user_id is None:
+        return None
+    try:
+        return get_credentials(user_id)
+    except UserNotFoundError:
+        return None
