@@ -9,7 +9,7 @@ from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import start_session
+from authserve.auth.start_session import NewCookie, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -92,6 +92,7 @@ def start_session_with_password(
     device: Device | None,
     request: RequestInfo,
     settings: Settings,
+    cookie: NewCookie | None = None,
 ) -> tuple[LiveSession, Device]:
     """Start a session of a user whose password is correct.
 
@@ -103,6 +104,7 @@ def start_session_with_password(
         device: from a valid device token. If the account knows it, failures are counted by it
             alone, so that guesses from elsewhere never lock the owner out. A device of another
             account is ignored.
+        cookie: see `start_session`.
 
     Returns:
         The session, and the device that is known at the next sign-in.
@@ -117,7 +119,7 @@ def start_session_with_password(
         SecondStepRequiredError: it was correct, and the account needs a second factor.
         HasherBusyError: too many passwords wait to be checked.
     """
-    attempt = _begin(identifier, device, request)
+    attempt = _begin(identifier, device, request, cookie)
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None
     verification = PASSWORD_HASHER.get().verify(
@@ -150,6 +152,7 @@ class _Attempt:
         credentials: of the account that has the identifier, if any.
         device: the device, if that account knows it.
         keys: the keys that a wrong password is counted by.
+        cookie: of the browser that signs in; None for an API client.
     """
 
     identifier: str | None
@@ -157,6 +160,7 @@ class _Attempt:
     device: Device | None
     keys: Sequence[ThrottleKey]
     request: RequestInfo
+    cookie: NewCookie | None
 
     @property
     def is_known(self) -> bool:
@@ -169,7 +173,9 @@ class _Attempt:
         return any(key.counted is Counted.KNOWN_NETWORK for key in self.keys)
 
 
-def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Attempt:
+def _begin(
+    identifier: str, device: Device | None, request: RequestInfo, cookie: NewCookie | None
+) -> _Attempt:
     canonical = canonical_login_identifier(identifier)
     credentials = find_credentials(canonical) if canonical else None
     known = device if device is not None and is_device_of(device, credentials) else None
@@ -182,7 +188,12 @@ def _begin(identifier: str, device: Device | None, request: RequestInfo) -> _Att
         ip=request.ip,
     )
     return _Attempt(
-        identifier=canonical, credentials=credentials, device=known, keys=keys, request=request
+        identifier=canonical,
+        credentials=credentials,
+        device=known,
+        keys=keys,
+        request=request,
+        cookie=cookie,
     )
 
 
@@ -246,7 +257,12 @@ def _record(
                 now=moment,
             )
         session = start_session(
-            account.ref, found=found, request=request, settings=settings, now=moment
+            account.ref,
+            found=found,
+            request=request,
+            settings=settings,
+            now=moment,
+            cookie=attempt.cookie,
         )
         if settings.new_device_mail:
             follow_device(account, is_known_device=is_known, request=request, now=moment)

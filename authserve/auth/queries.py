@@ -15,6 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     ScalarSelect,
+    Select,
+    String,
     bindparam,
     case,
     exists,
@@ -44,7 +46,12 @@ from authserve.mfa.assurance import Enough, is_mfa_required, need_of
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, effective_roles, from_scopes
 from authserve.sessions.models import Session
-from authserve.sessions.policy import CLOCK_TOLERANCE, MAX_SESSIONS_PER_USER
+from authserve.sessions.policy import (
+    CLOCK_TOLERANCE,
+    MAX_SESSIONS_PER_USER,
+    SessionKind,
+    SessionTerms,
+)
 from authserve.sessions.statements import is_live
 from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
@@ -54,36 +61,53 @@ from authserve.users.models import User
 _SESSIONS, _USERS = table_of(Session), table_of(User)
 _ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
 
-_TOKEN_CHECK = PreparedStatement(
-    select(
-        _SESSIONS.c.id.label("session_id"),
-        _SESSIONS.c.generation,
-        _SESSIONS.c.revoked_at,
-        _SESSIONS.c.expires_at,
-        _SESSIONS.c.idle_expires_at,
-        _SESSIONS.c.amr,
-        _SESSIONS.c.aal,
-        _SESSIONS.c.auth_time,
-        _USERS.c.id,
-        _USERS.c.audit_id,
-        _USERS.c.email,
-        _USERS.c.email_verified,
-        _USERS.c.username,
-        _USERS.c.display_name,
-        _USERS.c.is_active,
-        _USERS.c.mfa_enabled,
-        _USERS.c.created_at,
-        _USERS.c.updated_at,
-        _USERS.c.last_login_at,
-        _ROLES.c.name.label("role_name"),
-        _ROLES.c.permissions,
-        _ROLES.c.requires_mfa,
+
+def _session_check(*columns: Any) -> Select[Any]:
+    """Return the SELECT of a session with its user and roles, one row for each role."""
+    return (
+        select(
+            _SESSIONS.c.id.label("session_id"),
+            _SESSIONS.c.generation,
+            _SESSIONS.c.revoked_at,
+            _SESSIONS.c.expires_at,
+            _SESSIONS.c.idle_expires_at,
+            _SESSIONS.c.amr,
+            _SESSIONS.c.aal,
+            _SESSIONS.c.auth_time,
+            _USERS.c.id,
+            _USERS.c.audit_id,
+            _USERS.c.email,
+            _USERS.c.email_verified,
+            _USERS.c.username,
+            _USERS.c.display_name,
+            _USERS.c.is_active,
+            _USERS.c.mfa_enabled,
+            _USERS.c.created_at,
+            _USERS.c.updated_at,
+            _USERS.c.last_login_at,
+            _ROLES.c.name.label("role_name"),
+            _ROLES.c.permissions,
+            _ROLES.c.requires_mfa,
+            *columns,
+        )
+        .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
+        .outerjoin(_USER_ROLES, _USER_ROLES.c.user_id == _USERS.c.id)
+        .outerjoin(_ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
+        .where(_SESSIONS.c.id == bindparam("session_id"))
     )
-    .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
-    .outerjoin(_USER_ROLES, _USER_ROLES.c.user_id == _USERS.c.id)
-    .outerjoin(_ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
-    .where(_SESSIONS.c.id == bindparam("session_id")),
-    name="token_check",
+
+
+_TOKEN_CHECK = PreparedStatement(_session_check(), name="token_check")
+
+_COOKIE_CHECK = PreparedStatement(
+    _session_check(
+        _SESSIONS.c.cookie_digest,
+        _SESSIONS.c.previous_digest,
+        _SESSIONS.c.cookie_rotated_at,
+        _SESSIONS.c.is_remembered,
+        _SESSIONS.c.last_used_at,
+    ).where(_SESSIONS.c.kind == bindparam("kind", type_=String)),
+    name="cookie_check",
 )
 
 
@@ -147,6 +171,12 @@ def find_session(session_id: UUID) -> FoundSession | None:
     The statement returns one row for each role.
     """
     rows = read_all(_TOKEN_CHECK, {"session_id": session_id})
+    return _found(rows) if rows else None
+
+
+def find_session_of_browser(session_id: UUID) -> FoundSession | None:
+    """Return a browser's session like `find_session`; its row has the cookie's columns as well."""
+    rows = read_all(_COOKIE_CHECK, {"session_id": session_id, "kind": SessionKind.BROWSER.value})
     return _found(rows) if rows else None
 
 
@@ -217,31 +247,35 @@ def insert_session(
     found: Enough,
     family_secret: bytes,
     request: RequestInfo,
-    settings: Settings,
+    terms: SessionTerms,
     now: datetime,
 ) -> tuple[LiveSession, bool]:
     """Insert a session in the open transaction.
 
     Args:
         found: its level and authentication methods.
-        family_secret, request, settings, now: see `start_session`.
+        family_secret: of its refresh tokens. A browser's session gets one too, which no token
+            carries, because the column has no empty value.
+        terms: its kind and limits.
+        request, now: see `start_session`.
 
     Returns:
         The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones.
         So most sign-ins need no second statement. On a database whose subquery counts the new
         session, it is True one session early.
     """
-    expires_at = now + settings.session_ttl
-    idle_expires_at = min(now + settings.refresh_idle_ttl, expires_at)
     parameters = {
         "id": session_id,
         "user_id": user_id,
+        "kind": terms.kind,
         "generation": 0,
         "family_digest": digest(family_secret),
         "created_at": now,
         "last_used_at": now,
-        "idle_expires_at": idle_expires_at,
-        "expires_at": expires_at,
+        "idle_expires_at": terms.idle_expires_at,
+        "expires_at": terms.expires_at,
+        "cookie_digest": terms.cookie_digest,
+        "is_remembered": terms.is_remembered,
         "ip": request.ip,
         "user_agent": request.user_agent,
         "amr": list(found.amr),
@@ -255,7 +289,7 @@ def insert_session(
         id=session_id,
         user_id=user_id,
         generation=0,
-        ends_at=idle_expires_at,
+        ends_at=terms.idle_expires_at,
         level=found.level,
         amr=found.amr,
         auth_time=now,

@@ -1,21 +1,35 @@
 """Start of a session; no other module creates one."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from authserve.auth.queries import insert_session
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.crypto import random_bytes
+from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.mfa.assurance import Enough
-from authserve.sessions.policy import SessionKind
+from authserve.sessions.policy import SessionTerms, api_terms, browser_terms
 from authserve.sessions.revoke import end_oldest_sessions
 from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
 
 FAMILY_SECRET_BYTES = 16
 """Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCookie:
+    """The cookie that will hold a browser's session.
+
+    Args:
+        secret: 256 random bits; the session's row gets the digest.
+        is_remembered: True if the user asked to be kept signed in.
+    """
+
+    secret: bytes = field(repr=False)
+    is_remembered: bool
 
 
 def start_session(
@@ -25,6 +39,7 @@ def start_session(
     request: RequestInfo,
     settings: Settings,
     now: datetime,
+    cookie: NewCookie | None = None,
 ) -> LiveSession:
     """Start a session in the open transaction, which must hold the lock on the user's row.
 
@@ -36,14 +51,16 @@ def start_session(
         request: for the session's row and the audit events.
         settings: for the session's limits.
         now: the time of the authentication.
+        cookie: makes it a browser's session; None makes it an API client's.
     """
+    terms = _terms(cookie, settings, now)
     session, may_be_too_many = insert_session(
         new_id(),
         user.id,
         found=found,
         family_secret=random_bytes(FAMILY_SECRET_BYTES),
         request=request,
-        settings=settings,
+        terms=terms,
         now=now,
     )
     actor = Actor(user=user, session_id=session.id)
@@ -51,9 +68,17 @@ def start_session(
         end_oldest_sessions(user, actor=actor, request=request, now=now)
     details = {
         "session_id": str(session.id),
-        "kind": SessionKind.API,
+        "kind": terms.kind,
         "amr": list(session.amr),
         "acr": session.level.acr,
     }
     emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
     return session
+
+
+def _terms(cookie: NewCookie | None, settings: Settings, now: datetime) -> SessionTerms:
+    if cookie is None:
+        return api_terms(settings, now)
+    return browser_terms(
+        digest(cookie.secret), is_remembered=cookie.is_remembered, settings=settings, now=now
+    )

@@ -1,10 +1,12 @@
 """State of a session, and validity of its refresh tokens."""
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
+from authserve.settings.model import Settings
 
 MAX_SESSIONS_PER_USER = 50
 """Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
@@ -19,12 +21,59 @@ class SessionKind(StrEnum):
     PROXY = "proxy"
 
 
+UNREMEMBERED_TTL = timedelta(days=1)
+"""Absolute limit of a browser's session whose user did not ask to be kept signed in (NIST SP
+800-63B-4 §2.2.3 recommends at most 24 hours at AAL2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTerms:
+    """What a new session is held by, and how long it lives.
+
+    Args:
+        cookie_digest: of the secret of a browser's cookie; None for other kinds.
+        is_remembered: True if the user asked to be kept signed in.
+    """
+
+    kind: SessionKind
+    expires_at: datetime
+    idle_expires_at: datetime
+    cookie_digest: bytes | None = field(default=None, repr=False)
+    is_remembered: bool = False
+
+
+def api_terms(settings: Settings, now: datetime) -> SessionTerms:
+    """Return the terms of an API client's session."""
+    expires_at = now + settings.session_ttl
+    return SessionTerms(
+        kind=SessionKind.API,
+        expires_at=expires_at,
+        idle_expires_at=min(now + settings.refresh_idle_ttl, expires_at),
+    )
+
+
+def browser_terms(
+    cookie_digest: bytes, *, is_remembered: bool, settings: Settings, now: datetime
+) -> SessionTerms:
+    """Return the terms of a browser's session; a remembered one has no idle limit of its own."""
+    expires_at = now + (settings.sso_ttl if is_remembered else UNREMEMBERED_TTL)
+    idle_ttl = settings.sso_ttl if is_remembered else settings.sso_idle_ttl
+    return SessionTerms(
+        kind=SessionKind.BROWSER,
+        expires_at=expires_at,
+        idle_expires_at=min(now + idle_ttl, expires_at),
+        cookie_digest=cookie_digest,
+        is_remembered=is_remembered,
+    )
+
+
 class RevokeReason(StrEnum):
     """Reasons for which a session is revoked."""
 
     LOGOUT = "logout"
     LOGOUT_ALL = "logout_all"
     EVICTED = "evicted"
+    REPLACED = "replaced"
     REUSE_DETECTED = "reuse_detected"
     PASSWORD_CHANGED = "password_changed"
     DEACTIVATED = "deactivated"

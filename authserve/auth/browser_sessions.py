@@ -1,0 +1,208 @@
+"""Sessions of browsers: a cookie holds one, without tokens.
+
+The cookie carries the session's id and 256 random bits, of which the row has the digest. No bearer
+token belongs to such a session, and no cookie to another kind, so neither opens the other's door.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from uuid import UUID
+
+from sqlalchemy import update
+
+from authserve.auth.login import start_session_with_password
+from authserve.auth.queries import FoundSession, find_session_of_browser
+from authserve.auth.start_session import NewCookie
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.crypto import digest, is_digest, random_bytes
+from authserve.core.errors import SessionRevokedError
+from authserve.database.transactions import execute, transaction
+from authserve.http.authentication import Account
+from authserve.mfa.assurance import is_mfa_required
+from authserve.sessions.errors import SessionNotFoundError
+from authserve.sessions.policy import (
+    RevokeReason,
+    SessionState,
+    check_session,
+    is_within_grace,
+)
+from authserve.sessions.revoke import end_session
+from authserve.sessions.statements import TABLE, is_live
+from authserve.settings.model import SETTINGS
+from authserve.tokens.device import Device
+
+SECRET_BYTES = 32
+"""Length of a cookie's secret: 256 bits; ASVS 7.2.3 requires at least 128."""
+
+ROTATION_GRACE = timedelta(seconds=10)
+"""Time for which the secret before a rotation is accepted too: another tab may have sent it before
+the new one arrived (design)."""
+
+TOUCH_INTERVAL = timedelta(minutes=5)
+"""Least time between two writes of `last_used_at`, unless a tenth of the idle limit is shorter, so
+that most page views write nothing (design)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserCookie:
+    """What a session's cookie carries."""
+
+    session_id: UUID
+    secret: bytes = field(repr=False)
+
+
+class DeadCookie(Enum):
+    """The reasons for which a well-formed cookie holds no session."""
+
+    ENDED = auto()
+    """Its session has ended, expired or been deleted; the browser may forget the cookie."""
+    OTHER_SECRET = auto()
+    """A late answer in a slow tab must not replace the newer cookie, so this one is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A live session of a browser, with its user.
+
+    Args:
+        is_enough: False if the session is below the level that its account needs by now.
+    """
+
+    cookie: BrowserCookie
+    actor: Actor
+    account: Account
+    is_enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSignIn:
+    """A new session of a browser.
+
+    Args:
+        user_id: the user's.
+        device: the device that is known at the next sign-in.
+    """
+
+    cookie: BrowserCookie
+    user_id: UUID
+    device: Device
+
+
+def sign_in_browser(
+    *,
+    identifier: str,
+    password: str,
+    is_remembered: bool,
+    device: Device | None,
+    former: BrowserSession | None,
+    request: RequestInfo,
+) -> BrowserSignIn:
+    """Sign a browser in with a password; end the session that it had.
+
+    Args:
+        identifier, password, device: see `login.start_session_with_password`.
+        is_remembered: True if the user asked to be kept signed in.
+        former: the session that the browser's present cookie holds, of any user. A browser holds
+            one session, so that lists show none that its user cannot reach.
+
+    Raises:
+        AuthserveError: see `login.start_session_with_password`.
+    """
+    secret = random_bytes(SECRET_BYTES)
+    session, device = start_session_with_password(
+        identifier=identifier,
+        password=password,
+        device=device,
+        request=request,
+        settings=SETTINGS.get(),
+        cookie=NewCookie(secret, is_remembered),
+    )
+    if former is not None:
+        _end(former, RevokeReason.REPLACED, request)
+    return BrowserSignIn(BrowserCookie(session.id, secret), session.user_id, device)
+
+
+def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSession | DeadCookie:
+    """Return the live session of a cookie, or the reason why it holds none; record its use.
+
+    The use is written at most once per `TOUCH_INTERVAL`, which also moves the idle limit.
+    """
+    found = find_session_of_browser(cookie.session_id)
+    if found is None or not found.row.is_active:
+        return DeadCookie.ENDED
+    if not _is_secret_of(found, cookie.secret, now):
+        return DeadCookie.OTHER_SECRET
+    if check_session(found.row, now) is not SessionState.LIVE:
+        return DeadCookie.ENDED
+    _touch(found, now)
+    need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), now))
+    return BrowserSession(cookie, found.actor, found.account, found.actor.level >= need)
+
+
+def _is_secret_of(found: FoundSession, secret: bytes, now: datetime) -> bool:
+    row = found.row
+    if is_digest(row.cookie_digest, secret):
+        return True
+    is_recent = is_within_grace(row.cookie_rotated_at, now=now, grace=ROTATION_GRACE)
+    return is_recent and is_digest(row.previous_digest, secret)
+
+
+def _touch(found: FoundSession, now: datetime) -> None:
+    """Move `last_used_at` and the idle limit if the last move is long enough ago.
+
+    Of simultaneous page views, one writes; the others find the condition false.
+    """
+    row, idle_ttl = found.row, SETTINGS.get().sso_idle_ttl
+    due = now - min(TOUCH_INTERVAL, idle_ttl / 10)
+    if row.last_used_at > due:
+        return
+    is_due = (TABLE.c.id == row.session_id) & (TABLE.c.last_used_at <= due)
+    values = {"last_used_at": now}
+    if not row.is_remembered:
+        values["idle_expires_at"] = min(now + idle_ttl, row.expires_at)
+    with transaction():
+        execute(update(TABLE).where(is_due, is_live(now)).values(values))
+
+
+def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie:
+    """Give a browser's session a new secret, in the open transaction, and return its cookie.
+
+    Called when the session gains rights or its user gave a proof (ASVS 7.2.4).
+
+    Raises:
+        SessionRevokedError: the session has ended, or a simultaneous call has rotated it.
+    """
+    secret = random_bytes(SECRET_BYTES)
+    is_current = TABLE.c.cookie_digest == digest(cookie.secret)
+    statement = (
+        update(TABLE)
+        .where(TABLE.c.id == cookie.session_id, is_current, is_live(now))
+        .values(
+            cookie_digest=digest(secret),
+            previous_digest=TABLE.c.cookie_digest,
+            cookie_rotated_at=now,
+        )
+    )
+    if execute(statement).rowcount != 1:
+        raise SessionRevokedError
+    return BrowserCookie(cookie.session_id, secret)
+
+
+def sign_browser_out(session: BrowserSession, *, request: RequestInfo) -> None:
+    """End the session of a browser; a session that has ended meanwhile stays so."""
+    _end(session, RevokeReason.LOGOUT, request)
+
+
+def _end(session: BrowserSession, reason: RevokeReason, request: RequestInfo) -> None:
+    try:
+        end_session(
+            session.actor.signed_in_user,
+            session.cookie.session_id,
+            reason,
+            actor=session.actor,
+            request=request,
+        )
+    except SessionNotFoundError:
+        # A simultaneous sign-out or a limit ended it first.
+        return
