@@ -1,12 +1,22 @@
-"""Statements that PostgreSQL plans once a connection."""
+"""Statements that are compiled once, and in AUTOCOMMIT planned once a connection."""
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, column, func, select, table, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import bindparam, column, delete, func, insert, select, table, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from authserve.core.clock import now
+from authserve.database.constraints import violated_constraint
 from authserve.database.refusals import is_refusal
-from authserve.database.transactions import PreparedStatement, read_all, reading, transaction
+from authserve.database.transactions import (
+    PreparedStatement,
+    UTCDateTime,
+    execute_prepared,
+    read_all,
+    reading,
+    table_of,
+    transaction,
+)
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
 from tests.support.marks import both_databases, on_postgresql
@@ -14,6 +24,16 @@ from tests.support.marks import both_databases, on_postgresql
 pytestmark = [both_databases, pytest.mark.usefixtures("context")]
 
 ROLE = PreparedStatement(select(Role.name).where(Role.name == bindparam("name")), name="role_check")
+
+_ROLES = table_of(Role)
+
+TOUCH = PreparedStatement(
+    update(_ROLES)
+    .where(_ROLES.c.name == bindparam("wanted"))
+    .values(updated_at=bindparam("moment", type_=UTCDateTime))
+    .returning(_ROLES.c.is_built_in, _ROLES.c.updated_at),
+    name="role_touch",
+)
 
 END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -106,3 +126,55 @@ def test_its_failures_raise_the_same_errors_as_other_statements() -> None:
     with pytest.raises(DBAPIError) as caught:
         read_all(missing)
     assert is_refusal(caught.value)
+
+
+def test_a_write_in_a_transaction_returns_converted_values() -> None:
+    moment = now()
+    with transaction():
+        (row,) = execute_prepared(TOUCH, {"wanted": "admin", "moment": moment})
+        assert not execute_prepared(TOUCH, {"wanted": "unknown", "moment": moment})
+    assert row.is_built_in is True
+    assert row.updated_at == moment
+
+
+def test_a_write_without_returning_returns_no_rows() -> None:
+    removal = PreparedStatement(
+        delete(_ROLES).where(_ROLES.c.name == bindparam("wanted")), name="role_removal"
+    )
+    with transaction() as session:
+        assert execute_prepared(removal, {"wanted": "admin"}) == []
+        assert not has_role("admin")
+        session.rollback()
+
+
+@on_postgresql
+def test_in_a_transaction_nothing_is_prepared() -> None:
+    """A transaction could not continue if the connection had lost the statement."""
+    with transaction():
+        execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
+        has_role("user")
+    assert plans() == {}
+
+
+def test_its_failure_in_a_transaction_names_the_constraint() -> None:
+    moment = now()
+    values = {"created_at": moment, "updated_at": moment}
+    flags = {"is_built_in": False, "requires_mfa": False, "description": "", "permissions": ""}
+    new_role = PreparedStatement(insert(_ROLES), name="new_role")
+    with pytest.raises(IntegrityError) as caught, transaction():
+        execute_prepared(new_role, {"name": "admin", **values, **flags})
+    assert violated_constraint(caught.value) == "pk_roles"
+    assert has_role("admin")
+
+
+@on_postgresql
+def test_a_connection_lost_in_a_transaction_is_replaced() -> None:
+    with transaction() as session:
+        session.connection()
+        alter_pooled_connection(END_OTHERS)
+        with pytest.raises(DBAPIError) as caught:
+            execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
+        session.rollback()
+    assert caught.value.connection_invalidated
+    with transaction():
+        assert execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
