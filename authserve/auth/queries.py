@@ -36,7 +36,7 @@ from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import (
     PreparedStatement,
     UTCDateTime,
-    execute,
+    execute_prepared,
     read_all,
     table_of,
     write_repeatably,
@@ -232,12 +232,12 @@ _OF_OWNER = (
 
 _LIVE = select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
 
-_START = insert(_SESSIONS).returning(
-    *_OF_OWNER,
-    exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)).label("may_be_too_many"),
+_START = PreparedStatement(
+    insert(_SESSIONS).returning(
+        *_OF_OWNER, exists(_LIVE.offset(MAX_SESSIONS_PER_USER - 1)).label("may_be_too_many")
+    ),
+    name="session_start",
 )
-"""INSERT of a session. It is not prepared, because it runs in a transaction, which could not
-continue if the connection had lost the prepared statement."""
 
 
 def insert_session(
@@ -284,7 +284,7 @@ def insert_session(
         "owner_id": user_id,
         "moment": now,
     }
-    row = execute(_START, parameters).one()
+    (row,) = execute_prepared(_START, parameters)
     session = LiveSession(
         id=session_id,
         user_id=user_id,

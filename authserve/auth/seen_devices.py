@@ -18,12 +18,12 @@ from authserve.core.browsers import find_browser_family
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.database.transactions import (
-    AnyReturning,
+    PreparedStatement,
     UTCDateTime,
     db,
     delete_in_slices,
     dialect_insert,
-    execute,
+    execute_prepared,
     read_all,
     table_of,
 )
@@ -108,17 +108,17 @@ def _record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> boo
         "forgotten": now - DEVICE_MEMORY,
         "due": now - DEVICE_RESOLUTION,
     }
-    row = execute(_record(db.engine.dialect.name), parameters).one_or_none()
-    return row is not None and row.sightings == 1
+    rows = execute_prepared(_record(db.engine.dialect.name), parameters)
+    return bool(rows) and rows[0].sightings == 1
 
 
 @cache
-def _record(_dialect: str) -> AnyReturning:
+def _record(_dialect: str) -> PreparedStatement:
     """Return a dialect's upsert; it returns no row for a device recorded within a day."""
     insert = dialect_insert(SeenDevice)
     last_seen_at = _TABLE.c.last_seen_at
     is_forgotten = last_seen_at <= bindparam("forgotten", type_=UTCDateTime)
-    return insert.on_conflict_do_update(
+    upsert = insert.on_conflict_do_update(
         index_elements=[_TABLE.c.digest],
         set_={
             "last_seen_at": insert.excluded.last_seen_at,
@@ -126,6 +126,7 @@ def _record(_dialect: str) -> AnyReturning:
         },
         where=last_seen_at <= bindparam("due", type_=UTCDateTime),
     ).returning(_TABLE.c.sightings)
+    return PreparedStatement(upsert, name="seen_device")
 
 
 def _has_other_devices(user_id: UUID, request: RequestInfo) -> bool:

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, delete, or_, select
+from sqlalchemy import ColumnElement, Row, case, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
@@ -18,6 +18,7 @@ from authserve.core.events import AuditAction, Outcome
 from authserve.database.circuit import loggable_error
 from authserve.database.emit import emit
 from authserve.database.transactions import (
+    PreparedStatement,
     delete_in_slices,
     dialect_insert,
     execute,
@@ -27,7 +28,7 @@ from authserve.database.transactions import (
     transaction,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.models import TABLE, RateCounter
+from authserve.ratelimit.models import IS_NAMED, TABLE, RateCounter, name_parameters
 from authserve.ratelimit.policy import BLOCKS, blocked_until, expiry_after
 from authserve.ratelimit.throttle_keys import (
     KNOWN_NETWORK_TTL,
@@ -100,7 +101,7 @@ def choose_sign_in_keys(
     )
     # The SELECT is the same for known and unknown accounts.
     with _failing_closed():
-        rows = read_all(_COUNTERS, {"names": [mark, *(key.key for key in (*keys, own_key))]})
+        rows = read_all(_COUNTERS, name_parameters([mark, *(key.key for key in (*keys, own_key))]))
     moment = now()
     if any(row.key == mark and row.expires_at > moment for row in rows):
         keys = [own_key]
@@ -145,7 +146,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         UnavailableError: the counters cannot be read or written.
     """
     with transaction() as session, _failing_closed():
-        rows = session.execute(_COUNTERS, _names(keys)).all()
+        rows = read_all(_COUNTERS, _names(keys))
         _refuse_blocked(keys, rows, now())
         counted = {row.key for row in rows}
         done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
@@ -156,7 +157,7 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
         if cleared < len(done):
             # One more guess was counted in between; it may have begun a block.
-            _refuse_blocked(keys, session.execute(_COUNTERS, _names(keys)).all(), moment)
+            _refuse_blocked(keys, read_all(_COUNTERS, _names(keys)), moment)
 
 
 def record_failure(
@@ -221,11 +222,11 @@ def _report_blocks(
             )
 
 
-_COUNTERS = select(TABLE).where(TABLE.c.key.in_(bindparam("names", expanding=True)))
+_COUNTERS = PreparedStatement(select(TABLE).where(IS_NAMED), name="failure_counters")
 
 
-def _names(keys: Sequence[ThrottleKey]) -> dict[str, list[str]]:
-    return {"names": [key.key for key in keys]}
+def _names(keys: Sequence[ThrottleKey]) -> dict[str, str]:
+    return name_parameters([key.key for key in keys])
 
 
 def _refuse_blocked(
