@@ -13,7 +13,9 @@ from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import enqueue
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.credentials import get_credentials
+from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, Purpose
+from authserve.verification.tokens import supersede
 from tests.support.clients import Caller, login, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import work
@@ -137,6 +139,19 @@ def test_a_link_that_expires_while_the_password_is_hashed_is_dead(
     assert (me["email"], me["email_verified"]) == ("alice@example.com", False)
     with desk.app.app_context():
         assert not get_credentials(desk.dora.id).is_activated
+
+
+def test_a_link_that_is_replaced_while_the_password_is_hashed_is_dead(desk: Desk) -> None:
+    token = desk.ask(Purpose.RESET_PASSWORD)
+
+    def replace(_: object) -> None:
+        with desk.app.app_context(), transaction():
+            supersede(OneTimeToken.purpose == Purpose.RESET_PASSWORD)
+
+    PASSWORD_HASHER.of(desk.app).on_hashed = replace
+    assert_problem(desk.follow(Purpose.RESET_PASSWORD, token), 400, "invalid_or_expired_token")
+    PASSWORD_HASHER.of(desk.app).on_hashed = None
+    assert login(desk.client, "alice").status_code == 200
 
 
 def test_a_late_older_mail_leaves_the_newer_link_alone(desk: Desk) -> None:
