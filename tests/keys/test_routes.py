@@ -29,6 +29,8 @@ def test_every_key_has_the_public_members_and_no_other(app: Flask) -> None:
         assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("EC", "P-256", "sig", "ES256")
         # 32 bytes each in base64url without padding (RFC 7518 §6.2.1.2).
         assert (len(key["x"]), len(key["y"])) == (43, 43)
+        # 128 bits of the key's digest.
+        assert len(key["kid"]) == 22
 
 
 def test_it_verifies_an_access_token_elsewhere(app: Flask, alice: Caller) -> None:
