@@ -384,6 +384,23 @@ def test_bad_options_are_named(
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [(":", ":"), ("tab", "\t"), ("\\t", "\t"), ("\t", "\t")]
+)
+def test_a_delimiter_is_one_character_or_the_word_tab(
+    runner: FlaskCliRunner, tmp_path: Path, given: str, meant: str
+) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text(f"email{meant}username\nann@example.com{meant}ann\n")
+    result = run(runner, "import", file, "--format", "csv", "--delimiter", given)
+    assert result.stdout == "1 made, 0 there already, 0 refused.\n", result.stderr
+
+
+def test_a_folder_takes_no_export(runner: FlaskCliRunner, tmp_path: Path) -> None:
+    result = run(runner, "export", tmp_path)
+    assert (result.exit_code, "is a directory" in result.stderr) == (2, True)
+
+
 def test_flask_security_people_sign_in(make_app: Any, tmp_path: Path) -> None:
     vectors = VECTORS["flask_security"]
     app = make_app(flask_security_salt=vectors["salt"])
