@@ -108,6 +108,13 @@ def test_a_header_reads_as_it_was_meant(text: str) -> None:
     assert str(make_header(decode_header(encode_header(subject)))) == subject
 
 
+@pytest.mark.parametrize(("count", "lengths"), [(19, [64]), (20, [64, 16])])
+def test_an_encoded_word_has_up_to_64_characters(count: int, lengths: list[int]) -> None:
+    """A line with the longest name of a header then stays within the 76 of RFC 2047 §2."""
+    words = encode_header("!" + "ö" * count).split()
+    assert [len(word) for word in words] == lengths
+
+
 @settings(max_examples=40)
 @given(NO_SURROGATES)
 @example("x" * 2000 + " \n \t\n")

@@ -1,8 +1,10 @@
 """Mail that leaves to a folder or to standard output, and which transport a URL means."""
 
 import os
+import sys
 from email import message_from_bytes
 from email.policy import default
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,14 @@ def test_the_console_shows_a_mail_as_people_read_it(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == (
         f"{rule}\nTo: {TO}\nSubject: Hello\n\nHello Zoë,\n\n{link}\n{rule}\n"
     )
+
+
+def test_the_console_shows_a_mail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe or a file, such as the log of a container, would keep it until its buffer is full."""
+    shown = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(shown))
+    ConsoleTransport().send(letter())
+    assert b"Good day." in shown.getvalue()
 
 
 @pytest.mark.parametrize(

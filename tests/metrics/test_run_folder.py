@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -36,6 +37,18 @@ def test_it_is_its_owners_alone_and_stays_the_same(prefix: str) -> None:
     run_folder.release(prefix)
     assert not folder.exists()
     run_folder.release(prefix)
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_it_is_in_memory_where_16_mib_are_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefix: str, lacking: int
+) -> None:
+    disk = SimpleNamespace(free=16 * 1024 * 1024 - lacking)
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: disk)
+    monkeypatch.setattr(run_folder.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = run_folder.claim(prefix)
+    run_folder.release(prefix)
+    assert folder.parent == (tmp_path if lacking else Path("/dev/shm"))
 
 
 def test_a_folder_whose_process_was_killed_is_removed_by_the_next(prefix: str) -> None:
