@@ -10,6 +10,7 @@ from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
 from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
 from authserve.auth.routes import blueprint as auth_blueprint
+from authserve.auth.routes import factors_blueprint
 from authserve.core.breakers import BREAKERS
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
@@ -34,6 +35,7 @@ from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.email_codes import end_codes_of_changed_email
 from authserve.mfa.pending import end_pending_of_deactivated
+from authserve.mfa.routes import blueprint as mfa_blueprint
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
 from authserve.ratelimit.counters import LIMIT_COUNTERS, LimitCounters
@@ -75,6 +77,8 @@ BLUEPRINTS = (
     links_blueprint,
     users_blueprint,
     sessions_blueprint,
+    mfa_blueprint,
+    factors_blueprint,
     email_blueprint,
     audit_blueprint,
     admin_blueprint,

@@ -22,6 +22,7 @@ from authserve.mfa import worker as mfa_worker
 from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import purge_dead_codes
 from authserve.mfa.pending import purge_dead_pending
+from authserve.mfa.totp_set_up import purge_dead_set_ups
 from authserve.outbox.cli import outbox_group, worker_command
 from authserve.outbox.inspect import purge_finished_messages
 from authserve.outbox.worker import HEARTBEAT, MESSAGE_HANDLERS, PURGE_TASKS, SCHEDULED_JOBS
@@ -63,6 +64,7 @@ PURGES = (
     purge_spent_challenges,
     purge_dead_pending,
     purge_dead_codes,
+    purge_dead_set_ups,
 )
 """The functions with which the worker deletes obsolete rows, in slices."""
 

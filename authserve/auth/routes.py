@@ -8,6 +8,7 @@ from flask import Response
 
 from authserve.auth.current_session import introspect
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.factor_confirmation import confirm_totp
 from authserve.auth.first_administrator import make_first_administrator
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.login import login
@@ -16,6 +17,7 @@ from authserve.auth.refresh import reauthenticate, refresh
 from authserve.auth.register import register
 from authserve.auth.schemas import (
     AccessTokenSchema,
+    ConfirmedTotpSchema,
     FirstAdministratorSchema,
     IntrospectionSchema,
     IntrospectSchema,
@@ -46,7 +48,15 @@ from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
-from authserve.mfa.errors import MfaEnrollmentRequiredError, SecondStepRequiredError
+from authserve.mfa.errors import (
+    FactorUnavailableError,
+    InvalidCodeError,
+    MfaEnrollmentRequiredError,
+    MfaOffError,
+    NoSetUpError,
+    SecondStepRequiredError,
+)
+from authserve.mfa.schemas import TotpConfirmationSchema
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -74,6 +84,12 @@ ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Signing up, signing in, tokens."
+)
+factors_blueprint = Blueprint(
+    "factors",
+    __name__,
+    url_prefix="/api/v1/users/me",
+    description="Confirming new second factors, which returns tokens.",
 )
 
 
@@ -213,3 +229,23 @@ def post_first_administrator(body: dict[str, Any]) -> Response:
         request=current_request_info(),
     )
     return json_response(user_document(*made), 201)
+
+
+@factors_blueprint.post("/mfa/totp/confirm")
+@login_at_any_level_required
+@factors_blueprint.arguments(TotpConfirmationSchema)
+@factors_blueprint.response(200, ConfirmedTotpSchema)
+@factors_blueprint.refuses(
+    InvalidCodeError, NoSetUpError, MfaOffError, StepUpRequiredError, FactorUnavailableError
+)
+@limited(REDEEM)
+@on_own_account(UserNotFoundError)
+def post_confirmation(body: dict[str, Any]) -> dict[str, Any]:
+    """Confirm an authenticator app by its code: MFA is on, and every other session ends."""
+    confirmed = confirm_totp(
+        code=body["code"],
+        email_code=body.get("email_code"),
+        actor=current_actor(),
+        request=current_request_info(),
+    )
+    return confirmed.document

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_USER_ID, StrictSchema
-from authserve.mfa.schemas import AssertionCredentialSchema
+from authserve.mfa.schemas import AssertionCredentialSchema, RecoveryCodeList
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
@@ -132,3 +132,9 @@ class TokensSchema(AccessTokenSchema):
     device_token = fields.String(
         metadata={"description": "Comes with a sign-in.", "example": EXAMPLE_TOKEN}
     )
+
+
+class ConfirmedTotpSchema(AccessTokenSchema):
+    """A fresh token of the risen session, and the recovery codes if there were none."""
+
+    recovery_codes = RecoveryCodeList()

@@ -59,6 +59,17 @@ class Actor:
             raise LookupError("no user is signed in")
         return self.user
 
+    @property
+    def current_session_id(self) -> UUID:
+        """The id of the session, for callers behind a token check.
+
+        Raises:
+            LookupError: the actor has no session; the route does not require a token.
+        """
+        if self.session_id is None:
+            raise LookupError("no session is there")
+        return self.session_id
+
     def has_permission(self, permission: str) -> bool:
         """Return True if the actor has `permission`."""
         return self.holds_everything or permission in self.permissions

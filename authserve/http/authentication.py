@@ -242,6 +242,32 @@ def fresh_login_required(view: ViewT) -> ViewT:
     return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
 
 
+def fresh_login_at_level_required(
+    level_of: Callable[[Actor], Level],
+) -> Callable[[ViewT], ViewT]:
+    """Require a fresh access token of a session with the level that `level_of` returns.
+
+    The level that the account needs is not required; `login_required` above it does that.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            actor = authenticate_at_any_level().actor
+            needed = level_of(actor)
+            if actor.level < needed:
+                error = StepUpRequiredError(level=needed)
+                if not _is_fresh():
+                    error.allow_age(max_age_secs=_max_age_secs())
+                raise error
+            require_fresh()
+            return view(*args, **kwargs)
+
+        return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
+
+    return decorator
+
+
 def fresh_login_required_where(
     is_sensitive: Callable[[Mapping[str, Any]], bool],
 ) -> Callable[[ViewT], ViewT]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from authserve.core.errors import (
     ConflictError,
     ForbiddenError,
+    NotFoundError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -128,3 +129,45 @@ class UnknownPasskeyError(UnauthenticatedError):
     code = "unknown_passkey"
     default_detail = "No account has this passkey."
     challenge = ""
+
+
+class InvalidCodeError(ForbiddenError):
+    """A code that a signed-in user gave is wrong: of an app, or from a mail."""
+
+    code = "invalid_code"
+    default_detail = "The code is not right, or not any more."
+
+
+class MfaOffError(ForbiddenError):
+    """The operator has switched second factors off, so none can be added."""
+
+    code = "mfa_off"
+    default_detail = "Second factors are switched off here."
+
+
+class NoFactorError(ConflictError):
+    """The account has no usable second factor, which the call needs."""
+
+    code = "no_factor"
+    default_detail = "Set up a second factor first."
+
+
+class NoSetUpError(ConflictError):
+    """This session has no set-up to confirm: none was begun, it has expired, or it was replaced."""
+
+    code = "no_set_up"
+    default_detail = "There is nothing to confirm. Begin the set-up again."
+
+
+class MfaRequiredByPolicyError(ConflictError):
+    """The operator requires a second factor, so it can be neither switched off nor removed last."""
+
+    code = "mfa_required_by_policy"
+    default_detail = "This service requires a second factor."
+
+
+class FactorNotFoundError(NotFoundError):
+    """The account has no such factor."""
+
+    code = "factor_not_found"
+    default_detail = "There is no such factor."

@@ -1,13 +1,16 @@
 """The factors that an account has."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BindParameter, bindparam, func, literal, select
 
+from authserve.core.levels import Proof
 from authserve.database.transactions import read_all, table_of
-from authserve.mfa.assurance import Factors
+from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Mfa
 
 _TOTP, _PASSKEYS, _CODES = table_of(TotpFactor), table_of(Passkey), table_of(RecoveryCode)
 _OWNER: BindParameter[UUID] = bindparam("owner_id")
@@ -44,4 +47,61 @@ def find_factors(user_id: UUID) -> Factors:
         usable_passkeys=row.usable_passkeys,
         passkeys=row.passkeys,
         recovery_codes_left=row.recovery_codes_left,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TotpTimes:
+    """When an account's TOTP secret was set up, and when its last code was accepted."""
+
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MfaState:
+    """An account's second factors, as its owner sees them.
+
+    Args:
+        enabled: the account's own switch.
+        required: True if the operator requires a second factor by now.
+        enroll_by: the time from which the operator requires one; None without such a time.
+        methods: of the second step after a password, in the order in which clients offer them.
+        totp: of the confirmed secret; None without one.
+        passkeys: the number of passkeys, unusable ones included.
+        recovery_codes_left: the number of unused recovery codes.
+    """
+
+    enabled: bool
+    required: bool
+    enroll_by: datetime | None
+    methods: tuple[SecondStep, ...]
+    totp: TotpTimes | None
+    passkeys: int
+    recovery_codes_left: int
+
+
+_FIND_TOTP_TIMES = select(_TOTP.c.created_at, _TOTP.c.last_used_at).where(
+    _TOTP.c.user_id == _OWNER, _TOTP.c.confirmed_at.is_not(None)
+)
+
+
+def find_mfa_state(user_id: UUID, *, mfa_enabled: bool, now: datetime) -> MfaState:
+    """Return the second factors of an account.
+
+    Args:
+        user_id: the account.
+        mfa_enabled: its own switch.
+        now: the current time.
+    """
+    settings, factors = SETTINGS.get(), find_factors(user_id)
+    times = read_all(_FIND_TOTP_TIMES, {"owner_id": user_id}) if factors.has_totp else []
+    return MfaState(
+        enabled=mfa_enabled,
+        required=is_mfa_required(settings, now),
+        enroll_by=settings.mfa_enroll_by if settings.mfa is Mfa.REQUIRED else None,
+        methods=second_steps({Proof.PASSWORD}, factors),
+        totp=TotpTimes(times[0].created_at, times[0].last_used_at) if times else None,
+        passkeys=factors.passkeys,
+        recovery_codes_left=factors.recovery_codes_left,
     )

@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
+from authserve.http.fields import MomentInput, StrictBoolean
+from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema
 from authserve.mfa.answers import AssertionAnswer, RegistrationAnswer, decode_base64url
+from authserve.mfa.assurance import SecondStep
+from authserve.mfa.recovery_codes import CODES
+from authserve.mfa.totp import CODE_PATTERN
 
 TRANSPORTS = ("usb", "nfc", "ble", "smart-card", "hybrid", "internal")
 """The transports of WebAuthn Level 3 §5.8.4; browsers may name others, which are ignored."""
@@ -119,3 +124,146 @@ class PasskeyOptionsSchema(Schema):
         },
     )
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 300})
+
+
+EMAIL_CODE_PATTERN = r"^[0-9]{8}$"
+"""A mailed code: exactly eight ASCII digits, without blanks or signs."""
+
+
+class DigitCode(fields.String):
+    """A code of digits, as text; a number would lose leading zeros.
+
+    Args:
+        pattern: the regular expression that it must match, between `^` and `$`.
+    """
+
+    def __init__(self, pattern: str, **kwargs: Any) -> None:
+        # `$` also matches before a final newline.
+        check = validate.Regexp(pattern.replace("$", r"\Z"), error="Not a code of digits.")
+        metadata = {"example": "01234567"[: int(pattern[-3])], "pattern": pattern}
+        super().__init__(validate=check, metadata=metadata, **kwargs)
+
+
+class NoBodySchema(StrictSchema):
+    """An empty object, or no body."""
+
+    is_body_optional = True
+
+
+class MfaSwitchSchema(StrictSchema):
+    """The new position of the account's switch."""
+
+    enabled = StrictBoolean(required=True)
+
+
+class TotpTimesSchema(Schema):
+    """A confirmed TOTP secret, without the secret."""
+
+    created_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+    last_used_at = Moment(required=True, allow_none=True, metadata={"example": EXAMPLE_TIME})
+
+
+class RecoveryCodeList(fields.List[Any]):
+    """Recovery codes as output."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        description = f"{CODES} codes, which cannot be read again."
+        metadata = {"description": description, "example": ["7Q0D-1F9K-ZZ01-ABCD-EFGH-JKMN"]}
+        super().__init__(fields.String(), metadata=metadata, **kwargs)
+
+
+class MfaStateSchema(Schema):
+    """The caller's second factors."""
+
+    enabled = fields.Boolean(
+        required=True, metadata={"description": "Signing in asks for a second factor."}
+    )
+    required = fields.Boolean(
+        required=True, metadata={"description": "The operator requires a second factor."}
+    )
+    enroll_by = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The operator requires one from then.", "example": EXAMPLE_TIME},
+    )
+    methods = fields.List(
+        fields.String(metadata={"enum": list(SecondStep)}),
+        required=True,
+        metadata={
+            "description": "Of the second step, in the order in which to offer them.",
+            "example": [SecondStep.TOTP, SecondStep.RECOVERY_CODE],
+        },
+    )
+    totp = fields.Nested(
+        TotpTimesSchema,
+        required=True,
+        allow_none=True,
+        metadata={"example": {"created_at": EXAMPLE_TIME, "last_used_at": None}},
+    )
+    passkeys = fields.Integer(required=True)
+    recovery_codes_left = fields.Integer(required=True)
+    sleeping_roles = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Roles that have effect only after a second factor.",
+            "example": ["admin"],
+        },
+    )
+    recovery_codes = RecoveryCodeList()
+
+
+class TotpSetUpSchema(Schema):
+    """A TOTP secret that waits for its confirmation; it is shown once."""
+
+    secret = fields.String(
+        required=True,
+        metadata={"description": "In base 32.", "example": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"},
+    )
+    uri = fields.String(
+        required=True,
+        metadata={
+            "description": "What the QR code holds.",
+            "example": "otpauth://totp/example.com:alice@example.com?secret=GEZDGNBVGY3TQOJQ",
+        },
+    )
+    qr_svg = fields.String(
+        required=True, metadata={"description": "An SVG document.", "example": "<svg/>"}
+    )
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 900})
+    email_code_required = fields.Boolean(
+        required=True, metadata={"description": "A code has been mailed, which must be given too."}
+    )
+
+
+class TotpConfirmationSchema(StrictSchema):
+    """A code of the app, and the mailed one where a set-up says that it is required."""
+
+    code = DigitCode(CODE_PATTERN, required=True)
+    email_code = DigitCode(EMAIL_CODE_PATTERN)
+
+
+class RecoveryCodeSetSchema(Schema):
+    """The state of the caller's recovery codes."""
+
+    left = fields.Integer(required=True, metadata={"description": "Unused ones.", "example": CODES})
+    created_at = Moment(required=True, allow_none=True, metadata={"example": EXAMPLE_TIME})
+
+
+class RenewalSchema(StrictSchema):
+    """The recovery codes that the caller means to replace."""
+
+    is_body_optional = True
+
+    replaces = MomentInput(
+        metadata={
+            "description": "Refuse the call if `created_at` is another by now.",
+            "example": EXAMPLE_TIME,
+        }
+    )
+
+
+class RecoveryCodesSchema(Schema):
+    """New recovery codes."""
+
+    codes = RecoveryCodeList(required=True)

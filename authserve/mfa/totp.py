@@ -12,7 +12,7 @@ A code is checked before the transaction of the sign-in, and spent inside it:
 import io
 import logging
 from base64 import b32encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -55,7 +55,7 @@ class StoredTotp:
     """
 
     id: UUID
-    secret: bytes
+    secret: bytes = field(repr=False)
     last_step: int
     now: datetime
 

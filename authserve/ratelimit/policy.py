@@ -165,6 +165,9 @@ CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
 """Chosen: bounds how often a caller can test whether a username is taken."""
 
+SET_UP_FACTOR = Limit("set_up_factor", 10, _HOUR, CountedBy.USER)
+"""Chosen: each call can send a mail, and makes a secret or a challenge."""
+
 EXPORT = Limit("export_own_data", 10, _HOUR, CountedBy.USER)
 """Chosen: each call reads all data that is stored about the caller."""
 
@@ -188,6 +191,7 @@ LIMITS = (
     CHANGE_PASSWORD,
     CHANGE_EMAIL,
     CHANGE_PROFILE,
+    SET_UP_FACTOR,
     EXPORT,
     ADMIN_MAIL,
     PASSKEY_OPTIONS,

@@ -77,6 +77,8 @@ class RevokeReason(StrEnum):
     REUSE_DETECTED = "reuse_detected"
     PASSWORD_CHANGED = "password_changed"
     DEACTIVATED = "deactivated"
+    MFA_ENABLED = "mfa_enabled"
+    FACTOR_REMOVED = "factor_removed"
     ENDED_BY_USER = "ended_by_user"
     ENDED_BY_ADMIN = "ended_by_admin"
 

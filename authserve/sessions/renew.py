@@ -1,6 +1,7 @@
 """Renewal of a live session: refresh tokens within the grace, and reauthentication."""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.crypto import is_digest
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.levels import Level, Proof, amr_of
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
 from authserve.database.transactions import UTCDateTime, execute, read_all, transaction
@@ -149,3 +151,35 @@ def renew_authentication(
             request=request,
             details=details,
         )
+
+
+_FIND_LEVEL = select(TABLE.c.aal, TABLE.c.amr).with_for_update()
+
+
+def raise_session(
+    user: UserRef,
+    session_id: UUID,
+    *,
+    level: Level,
+    proofs: Collection[Proof],
+    now: datetime,
+) -> None:
+    """Add proofs to a live session, in the open transaction; its level never falls.
+
+    Args:
+        user: the session's user.
+        session_id: the session.
+        level: the level that the user has reached now.
+        proofs: what the user has just proven.
+        now: the new time of authentication.
+
+    Raises:
+        SessionRevokedError: the session has ended or expired meanwhile.
+    """
+    is_it = (TABLE.c.id == session_id) & (TABLE.c.user_id == user.id) & is_live(now)
+    rows = read_all(_FIND_LEVEL.where(is_it))
+    if not rows:
+        raise SessionRevokedError
+    raised = max(level, Level(rows[0].aal))
+    amr = list(amr_of({*rows[0].amr, *proofs}, raised))
+    execute(update(TABLE).where(is_it).values(aal=raised, amr=amr, auth_time=now))

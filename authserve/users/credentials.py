@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from authserve.core.actor import UserRef
-from authserve.database.transactions import PreparedStatement, read_all
+from authserve.core.clock import now
+from authserve.database.transactions import PreparedStatement, execute, read_all
 from authserve.users.errors import UserNotFoundError
-from authserve.users.models import User, is_activated
+from authserve.users.models import TABLE, User, is_activated
 
 MAX_FAILED_SIGN_INS = 100
 """Wrong passwords in a row, without a device token, that disable a password (NIST SP 800-63B-4
@@ -117,3 +118,17 @@ def _find(statement: PreparedStatement, wanted: UUID | str) -> Credentials | Non
         is_activated=row.is_activated,
         mfa_enabled=row.mfa_enabled,
     )
+
+
+def switch_mfa(user_id: UUID, *, is_enabled: bool) -> bool:
+    """Set if an account's sign-ins need a second factor, in the open transaction.
+
+    Returns:
+        False if the switch had that position already, or the account is gone.
+    """
+    statement = (
+        update(TABLE)
+        .where(TABLE.c.id == user_id, TABLE.c.mfa_enabled.is_not(is_enabled))
+        .values(mfa_enabled=is_enabled, updated_at=now())
+    )
+    return execute(statement).rowcount == 1

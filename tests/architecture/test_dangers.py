@@ -129,10 +129,11 @@ KNOWN = {
     # To a constant of the module, and to a page of a closed list.
     redirects: {"authserve/http/root.py", "authserve/verification/routes.py"},
     # A record of `logging` becoming a line, not a format string; a job's name for its trouble, and
-    # an error's remedy.
+    # the remedy of an error.
     unsafe_formats: {
         "authserve/core/logs.py",
         "authserve/keys/statements.py",
+        "authserve/mfa/totp.py",
         "authserve/outbox/worker.py",
     },
 }

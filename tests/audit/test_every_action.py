@@ -21,6 +21,7 @@ from sqlalchemy import update
 
 from authserve.audit.models import AuditEvent
 from authserve.core.actor import RequestInfo
+from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.database.transactions import transaction
 from authserve.outbox.worker import SCHEDULED_JOBS
@@ -35,6 +36,8 @@ from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
 from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.totp import PATH as TOTP
+from tests.support.totp import add_app, code_at, mailed_code
 from tests.support.trail import seal_all, unguarded
 
 API = "/api/v1"
@@ -274,6 +277,29 @@ def verify_after_tampering(scene: Scene) -> None:
     scene.run_jobs()
 
 
+def confirm_app(scene: Scene) -> None:
+    secret = scene.user.post(TOTP).get_json()["secret"]
+    email_code = mailed_code(scene.app, scene.mailbox, scene.user)
+    body = {"code": code_at(secret, now()), "email_code": email_code}
+    scene.call("POST /users/me/mfa/totp/confirm", scene.user, **body)
+
+
+def replace_app(scene: Scene) -> None:
+    add_app(scene.app, scene.user, mailbox=scene.mailbox)
+    code = code_at(scene.user.post(TOTP).get_json()["secret"], now())
+    scene.call("POST /users/me/mfa/totp/confirm", scene.user, code=code)
+
+
+def remove_app(scene: Scene) -> None:
+    add_app(scene.app, scene.user, mailbox=scene.mailbox)
+    scene.call("DELETE /users/me/mfa/totp", scene.user)
+
+
+def renew_codes(scene: Scene) -> None:
+    add_app(scene.app, scene.user, mailbox=scene.mailbox)
+    scene.call("POST /users/me/recovery-codes", scene.user)
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -323,6 +349,13 @@ CASES = [
             "POST /auth/invitation/accept", token=s.invitation_link(), password=PASSWORD
         ),
     ),
+    Case(A.FACTOR_ADDED, "user", "user", confirm_app),
+    Case(A.MFA_ENABLED, "user", "user", confirm_app),
+    Case(A.USER_EMAIL_VERIFIED, "user", "user", confirm_app),
+    Case(A.FACTOR_REMOVED, "user", "user", replace_app),
+    Case(A.FACTOR_REMOVED, "user", "user", remove_app),
+    Case(A.MFA_DISABLED, "user", "user", remove_app),
+    Case(A.RECOVERY_CODES_RENEWED, "user", "user", renew_codes),
     Case(
         A.USER_PROFILE_CHANGED,
         "new",

@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Iterator
 
+from sqlalchemy import update
+
+from authserve.core.clock import now
+from authserve.database.transactions import execute, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
+from authserve.mfa.models import TotpFactor
+from authserve.mfa.recovery_codes import delete_codes
 from authserve.settings.model import EmailVerification, Mfa, Registration
 from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_totp
 from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.rows import change_session
+from tests.support.totp import PATH as TOTP
+from tests.support.totp import add_app, code_at, mailed_code
 
 Scenario = Callable[[Scene], Iterator[Answer]]
 
@@ -256,6 +265,87 @@ def sessions_delete_session(scene: Scene) -> Iterator[Answer]:
     other = scene.again(scene.alice).session_id
     yield "success", scene.send(scene.alice, session_id=other)
     yield "unknown session", scene.send(scene.alice)
+
+
+@scenario
+def mfa_get_mfa(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    yield "with an app", scene.send(scene.alice)
+
+
+@scenario
+def mfa_put_mfa(scene: Scene) -> Iterator[Answer]:
+    yield "no factor", scene.send(scene.alice, {"enabled": True})
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    yield "off", scene.send(scene.alice, {"enabled": False})
+    with scene.app.app_context(), transaction():
+        delete_codes(scene.alice.id)
+    yield "on", scene.send(scene.alice, {"enabled": True})
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "required", scene.send(scene.alice, {"enabled": False})
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+
+
+@scenario
+def mfa_post_totp(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice)
+    change_settings(scene, mfa=Mfa.OFF)
+    yield "switched off", scene.send(scene.alice)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    yield "a newer app", scene.send(scene.alice)
+    change_session(scene.app, scene.alice.session_id, aal=1)
+    yield "below its level", scene.send(scene.alice)
+
+
+@scenario
+def mfa_delete_totp(scene: Scene) -> Iterator[Answer]:
+    yield "no app", scene.send(scene.alice)
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "required", scene.send(scene.alice)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def mfa_get_recovery_codes(scene: Scene) -> Iterator[Answer]:
+    yield "none", scene.send(scene.alice)
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def mfa_post_recovery_codes(scene: Scene) -> Iterator[Answer]:
+    yield "no factor", scene.send(scene.alice)
+    add_app(scene.app, scene.alice, mailbox=scene.mailbox)
+    yield "changed meanwhile", scene.send(scene.alice, {"replaces": "2029-01-01T00:00:00Z"})
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def factors_post_confirmation(scene: Scene) -> Iterator[Answer]:
+    set_up = scene.alice.post(TOTP).get_json()
+    body = {"code": code_at(set_up["secret"], now())}
+    yield "without mailed code", scene.send(scene.alice, body)
+    body["email_code"] = mailed_code(scene.app, scene.mailbox, scene.alice)
+    yield "wrong code", scene.send(scene.alice, {**body, "code": code_at("A" * 32, now())})
+    with scene.app.app_context(), transaction():
+        execute(update(TotpFactor).values(secret=b"x" * 48))
+    yield "secret that no key decrypts", scene.send(scene.alice, body)
+    set_up = scene.alice.post(TOTP).get_json()
+    body["code"] = code_at(set_up["secret"], now())
+    body["email_code"] = mailed_code(scene.app, scene.mailbox, scene.alice)
+    change_settings(scene, mfa=Mfa.OFF)
+    yield "switched off", scene.send(scene.alice, body)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    yield "success", scene.send(scene.alice, body)
+    yield "second time", scene.send(scene.alice, body)
+    set_up = scene.alice.post(TOTP).get_json()
+    change_session(scene.app, scene.alice.session_id, aal=1)
+    yield "below its level", scene.send(scene.alice, {"code": code_at(set_up["secret"], now())})
+    scene.example = body
 
 
 @scenario

@@ -140,6 +140,7 @@ EVERYWHERE = SECURITY_HEADERS | {
 }
 
 OPAQUE = {"challenge", "next_cursor", "kid", "x", "y", "version", "user_agent"}
+OPAQUE |= {"secret", "uri", "qr_svg", "codes", "recovery_codes"}
 """Members whose text is random without a form of its own, or names a version."""
 
 
@@ -148,7 +149,7 @@ def replaced(value: Any, ids: dict[str, str], member: str = "") -> Any:
     if isinstance(value, dict):
         return {key: replaced(inner, ids, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [replaced(inner, ids) for inner in value]
+        return [replaced(inner, ids, member) for inner in value]
     if not isinstance(value, str):
         return value
     return f"<{member}>" if member in OPAQUE else placeholder(value, ids)

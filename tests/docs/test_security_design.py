@@ -12,6 +12,7 @@ from authserve.audit import seal
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
+from authserve.mfa import totp
 from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
@@ -119,6 +120,7 @@ def test_it_has_every_key_that_is_derived() -> None:
     told = set(re.findall(r"purpose `([\w-]+)`", section("Cryptography")))
     assert told == {
         statements.SEAL_PURPOSE,
+        totp.SEAL_PURPOSE,
         REFRESH.purpose,
         DEVICE.purpose,
         one_time_tokens.KEY_PURPOSE,

@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
@@ -23,6 +24,9 @@ from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.rows import change_session
+from tests.support.totp import PATH as TOTP
+from tests.support.totp import add_app, code_at, mailed_code
 
 API = "/api/v1"
 
@@ -37,6 +41,12 @@ class Check(Enum):
 
     FRESH = auto()
     """A password that was given within the last minutes."""
+
+    SECOND_FACTOR = auto()
+    """A session that has proven a second factor."""
+
+    MAILED_CODE = auto()
+    """The code that was mailed to the address, in this call."""
 
     PASSWORD = auto()
     """The account's password, in this call."""
@@ -71,6 +81,8 @@ def checks(*names: Check | Permission) -> Checks:
 OPEN = checks()
 OWN = checks(Check.SESSION, Check.OWN)
 OWN_FRESH = OWN | {Check.FRESH}
+OWN_PROVEN = OWN_FRESH | {Check.SECOND_FACTOR}
+OWN_MAILBOX = OWN | {Check.MAILED_CODE}
 BY_LINK = checks(Check.LINK, Check.OWN)
 BY_PROVEN_LINK = BY_LINK | {Check.PASSWORD}
 ON_USER = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.USERS_WRITE)
@@ -96,7 +108,13 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.USER_EMAIL_CHANGE_REQUESTED: (OWN_FRESH,),
     AuditAction.USER_EMAIL_CHANGE_WITHDRAWN: (OWN,),
     AuditAction.USER_EMAIL_CHANGED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
-    AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
+    AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH, OWN_MAILBOX),
+    # A set-up, which alone can be confirmed, needs a fresh token.
+    AuditAction.FACTOR_ADDED: (OWN_MAILBOX,),
+    AuditAction.FACTOR_REMOVED: (OWN_PROVEN,),
+    AuditAction.MFA_ENABLED: (OWN_MAILBOX, OWN_PROVEN),
+    AuditAction.MFA_DISABLED: (OWN_PROVEN,),
+    AuditAction.RECOVERY_CODES_RENEWED: (OWN_PROVEN,),
     AuditAction.USER_PASSWORD_CHANGED: (OWN | {Check.PASSWORD},),
     AuditAction.USER_PASSWORD_RESET: (BY_LINK,),
     AuditAction.USER_PASSWORD_RESET_TRIGGERED: (ON_USER | {Check.FRESH},),
@@ -199,6 +217,32 @@ class World:
         self.invite()
         names = {"username": f"{self.name}-new", "display_name": "New"}
         return {"token": self.link(self.target.user["email"]), "password": NEW_PASSWORD, **names}
+
+    def add_app(self) -> dict[str, Any]:
+        """Let the caller have an authenticator app; returns no body."""
+        add_app(self.app, self.caller, mailbox=self.mailbox)
+        return {}
+
+    def set_up_app(self) -> dict[str, Any]:
+        """Begin to set an app up beside another session; returns the body that confirms it."""
+        self.second_session()
+        secret = self.caller.post(TOTP).get_json()["secret"]
+        code = mailed_code(self.app, self.mailbox, self.caller)
+        return {"code": code_at(secret, now()), "email_code": code}
+
+    def switch_off(self) -> dict[str, Any]:
+        """Let the caller have an app that no sign-in asks for; returns what asks for it again."""
+        self.add_app()
+        path = f"{API}/users/me/mfa"
+        assert self.caller.put(path, json={"enabled": False}).status_code == 200
+        self.second_session()
+        return {"enabled": True}
+
+    def recovery_codes(self) -> dict[str, Any]:
+        """Let the caller have recovery codes; returns what replaces them."""
+        self.add_app()
+        path = f"{API}/users/me/recovery-codes"
+        return {"replaces": self.caller.get(path).get_json()["created_at"]}
 
     def change_link(self) -> dict[str, Any]:
         """Return the body that changes the caller's address."""
@@ -345,6 +389,47 @@ WAYS = [
         AuditAction.USER_PASSWORD_CHANGED,
         body=lambda _: {"current_password": PASSWORD, "new_password": NEW_PASSWORD},
     ),
+    way("POST /users/me/mfa/totp", OWN_FRESH),
+    way(
+        "POST /users/me/mfa/totp",
+        OWN_PROVEN,
+        body=World.add_app,
+    ),
+    way(
+        "POST /users/me/mfa/totp/confirm",
+        OWN_MAILBOX,
+        AuditAction.FACTOR_ADDED,
+        AuditAction.MFA_ENABLED,
+        AuditAction.USER_EMAIL_VERIFIED,
+        REVOKED,
+        body=World.set_up_app,
+    ),
+    way(
+        "DELETE /users/me/mfa/totp",
+        OWN_PROVEN,
+        AuditAction.FACTOR_REMOVED,
+        AuditAction.MFA_DISABLED,
+        body=World.add_app,
+    ),
+    way(
+        "PUT /users/me/mfa",
+        OWN_PROVEN,
+        AuditAction.MFA_DISABLED,
+        body=lambda world: {**world.add_app(), "enabled": False},
+    ),
+    way(
+        "PUT /users/me/mfa",
+        OWN_PROVEN,
+        AuditAction.MFA_ENABLED,
+        REVOKED,
+        body=World.switch_off,
+    ),
+    way(
+        "POST /users/me/recovery-codes",
+        OWN_PROVEN,
+        AuditAction.RECOVERY_CODES_RENEWED,
+        body=World.recovery_codes,
+    ),
     way(
         "POST /users/me/email",
         OWN_FRESH,
@@ -464,6 +549,8 @@ READS = {
     "GET /users",
     "GET /users/me",
     "GET /users/me/events",
+    "GET /users/me/mfa",
+    "GET /users/me/recovery-codes",
     "GET /users/me/sessions",
     "GET /users/{user_id}",
     "GET /users/{user_id}/sessions",
@@ -544,6 +631,19 @@ class Attempt:
         tokens = caller.client.post(f"{API}/auth/refresh", json=body).get_json()
         return self.with_token(tokens["access_token"])
 
+    def without_second_factor(self) -> TestResponse:
+        """Make the call in a session that has proven one factor."""
+        app, session_id = self.world.app, self.world.caller.session_id
+        change_session(app, session_id, aal=1)
+        response = self.perform(self.world.caller)
+        change_session(app, session_id, aal=2)
+        return response
+
+    def with_other_code(self) -> TestResponse:
+        """Make the call with another code than the mailed one."""
+        code = (self.body or {})["email_code"]
+        return self.perform(self.world.caller, email_code=code[1:] + code[0])
+
     def with_wrong_password(self) -> TestResponse:
         """Make the call with another password than the account's."""
         name = "current_password" if "current_password" in (self.body or {}) else "password"
@@ -585,6 +685,8 @@ class Attempt:
 REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.SESSION: ("invalid_token", Attempt.without_session),
     Check.FRESH: ("reauthentication_required", Attempt.with_stale_token),
+    Check.SECOND_FACTOR: ("step_up_required", Attempt.without_second_factor),
+    Check.MAILED_CODE: ("invalid_code", Attempt.with_other_code),
     Check.PASSWORD: ("wrong_password", Attempt.with_wrong_password),
     Check.PASSKEY: ("invalid_passkey", Attempt.with_wrong_passkey),
     Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),

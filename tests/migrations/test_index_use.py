@@ -24,6 +24,7 @@ from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import CodePurpose, end_codes, ensure_code, purge_dead_codes
 from authserve.mfa.models import EmailCode
 from authserve.mfa.pending import purge_dead_pending
+from authserve.mfa.totp_set_up import purge_dead_set_ups
 from authserve.outbox.delivery import claim, is_newest_of_topic
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import count_finished_messages, find_messages_to
@@ -55,7 +56,6 @@ UNUSED = {
     # Their statements come with the calls for second factors.
     "ix_users_mfa_reset_at",
     "ix_totp_factors_user_id",
-    "ix_totp_factors_expires_at",
     "ix_passkeys_user_id_id",
 }
 """Indexes that serve no statement of this release."""
@@ -168,6 +168,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_seen_devices_user_id": follow_new_device,
     "ix_sessions_user_id_created_at": lambda user: find_all_sessions(user.id, limit=50),
     "ix_spent_challenges_expires_at": lambda _: list(purge_spent_challenges()),
+    "ix_totp_factors_expires_at": lambda _: list(purge_dead_set_ups()),
     "ix_user_roles_role_name_user_id": lambda _: read_all(holders_of("admin")),
     "ix_users_created_at_id": list_users(),
     "ix_users_email_domain": list_users(domain="nowhere.example"),

@@ -23,6 +23,7 @@ LINK_ID_LENGTH = 22
 SECRET_FIELDS = (
     *("password", "new_password", "current_password", "token"),
     *("access_token", "refresh_token", "device_token"),
+    *("secret", "uri", "codes", "recovery_codes"),
 )
 
 
@@ -55,7 +56,9 @@ class Secrets:
         """Remember the secrets among the members of a body."""
         if isinstance(body, Mapping):
             for name in SECRET_FIELDS:
-                self.note(body.get(name))
+                value = body.get(name)
+                for secret in value if isinstance(value, list) else [value]:
+                    self.note(secret)
 
     def note_headers(self, headers: Any) -> None:
         """Remember the token that a request brings."""

@@ -1,0 +1,145 @@
+"""Confirmation of a new factor in a session, which rises to two factors by it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from authserve.auth.current_session import get_live_session
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.core.levels import Level, Proof
+from authserve.database.transactions import transaction
+from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.mfa.assurance import SecondStep
+from authserve.mfa.email_codes import FoundCode
+from authserve.mfa.factors import find_factors
+from authserve.mfa.mailbox_proof import check_mailbox_proof, spend_mailbox_proof
+from authserve.mfa.switch import (
+    Owner,
+    follow_added_factor,
+    lock_owner,
+    require_may_add,
+    require_may_change,
+)
+from authserve.mfa.totp_set_up import check_set_up, confirm_set_up
+from authserve.sessions.renew import raise_session
+from authserve.settings.model import SETTINGS
+from authserve.tokens.access import AccessToken, issue_access_token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedFactor:
+    """What the owner of a new factor gets.
+
+    Args:
+        recovery_codes: shown once; None if the account had unused ones.
+        access_token: a fresh one of the risen session; None if the factor did not switch MFA on.
+    """
+
+    recovery_codes: tuple[str, ...] | None = field(repr=False)
+    access_token: AccessToken | None = field(repr=False)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The members that an answer has of it."""
+        codes = {} if self.recovery_codes is None else {"recovery_codes": self.recovery_codes}
+        return {**codes, **(self.access_token or {})}
+
+
+def confirm_totp(
+    *, code: str, email_code: str | None, actor: Actor, request: RequestInfo
+) -> ConfirmedFactor:
+    """Confirm the TOTP set-up of the caller's session, which switches MFA on.
+
+    Args:
+        code: of the app.
+        email_code: of the mail, which an account's first factor needs.
+        actor: the caller.
+        request: for the audit events.
+
+    Returns:
+        Its access token is never None.
+
+    Raises:
+        SigningKeyUnavailableError: the token could not be signed; nothing was tried.
+        NoSetUpError: nothing is set up in this session, or not any more.
+        InvalidCodeError: one of the codes is wrong; neither is spent.
+        ValidationFailedError: the mailed code is needed.
+        FactorUnavailableError: the secret cannot be decrypted.
+        StepUpRequiredError, MfaOffError: see `mfa.switch`.
+        SessionRevokedError: the session has ended meanwhile.
+        UserNotFoundError: the account is gone or deactivated.
+    """
+    key = KEY_STORE.get().signing_key()
+    user, session_id, moment = actor.signed_in_user, actor.current_session_id, now()
+    checked = check_set_up(user.id, code, bound_to=session_id, now=moment)
+    mailbox = check_mailbox_proof(
+        email_code, user_id=user.id, factors=find_factors(user.id), bound_to=session_id
+    )
+    with transaction():
+        owner = lock_owner(user.id)
+        # First, so that the second of two callers with one set-up is told that it is gone.
+        confirm_set_up(
+            owner, checked, bound_to=session_id, actor=actor, request=request, now=moment
+        )
+        return complete_confirmation(
+            owner,
+            SecondStep.TOTP,
+            mailbox=mailbox,
+            key=key,
+            actor=actor,
+            request=request,
+            now=moment,
+        )
+
+
+def complete_confirmation(
+    owner: Owner,
+    factor: SecondStep,
+    *,
+    name: str = "",
+    mailbox: FoundCode | None,
+    key: SigningKey,
+    actor: Actor,
+    request: RequestInfo,
+    now: datetime,
+) -> ConfirmedFactor:
+    """Do what follows a factor that a session has just confirmed, in the open transaction.
+
+    If it switches MFA on, the session rises and every other one ends.
+
+    Args:
+        owner: the account, as before the factor was added.
+        factor: its kind.
+        name: of a passkey, as `plain_name` returned it.
+        mailbox: from `check_mailbox_proof`.
+        key: signs the token.
+        actor: the caller, with the session.
+        request: for the audit events.
+        now: the time of the confirmation.
+
+    Raises:
+        StepUpRequiredError, MfaOffError, ValidationFailedError, InvalidCodeError,
+        SessionRevokedError: see `confirm_totp`; the transaction must not go on.
+    """
+    require_may_change(owner, actor.level)
+    require_may_add(owner)
+    spend_mailbox_proof(owner, mailbox, actor=actor, request=request)
+    session_id = actor.current_session_id
+    added = follow_added_factor(
+        owner, factor, name=name, keep=session_id, actor=actor, request=request
+    )
+    token = None
+    if added.turned_on:
+        # A new passkey signs nothing without attestation, so it is no proof of itself.
+        proofs = {Proof.TOTP} if factor is SecondStep.TOTP else set()
+        proofs |= {Proof.EMAIL_CODE} if mailbox is not None else set()
+        raise_session(owner.ref, session_id, level=Level.AAL2, proofs=proofs, now=now)
+        token = _issue_token(session_id, key=key, now=now)
+    return ConfirmedFactor(recovery_codes=added.recovery_codes, access_token=token)
+
+
+def _issue_token(session_id: UUID, *, key: SigningKey, now: datetime) -> AccessToken:
+    session = get_live_session(session_id, now=now).as_live()
+    return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
