@@ -11,13 +11,21 @@ from authserve.core.cli import Group, print_document, print_result, print_rows
 from authserve.core.errors import ValidationFailedError
 from authserve.http.openapi import flatten
 from authserve.rbac.models import Role
-from authserve.rbac.roles import create_role, delete_role, get_role, page_of_roles
+from authserve.rbac.roles import (
+    create_role,
+    delete_role,
+    get_role,
+    page_of_roles,
+    set_requires_mfa,
+)
 from authserve.rbac.schemas import NewRoleSchema, role_document
 
 PAGE_SIZE = 200
 """Roles read per query (chosen)."""
 
-roles_group = Group("roles", help="Roles: list, show, create, delete; see `flask users grant`.")
+roles_group = Group(
+    "roles", help="Roles: list, show, create, change, delete; see `flask users grant`."
+)
 
 
 def _request(command: str) -> RequestInfo:
@@ -34,7 +42,12 @@ def list_() -> None:
     """
     print_rows(
         map(role_document, _all_roles()),
-        columns={"NAME": "name", "PERMISSIONS": "permissions", "DESCRIPTION": "description"},
+        columns={
+            "NAME": "name",
+            "MFA": "requires_mfa",
+            "PERMISSIONS": "permissions",
+            "DESCRIPTION": "description",
+        },
         empty="There is no role.",
     )
 
@@ -62,19 +75,26 @@ def show(name: str) -> None:
 @click.argument("name")
 @click.option("--description", default="", help="What the role is for.")
 @click.option("--permission", "permissions", multiple=True, help="For example users:read.")
-def create(name: str, description: str, permissions: tuple[str, ...]) -> None:
+@click.option("--requires-mfa", is_flag=True, help="No effect in sessions of one factor.")
+def create(name: str, description: str, permissions: tuple[str, ...], requires_mfa: bool) -> None:
     """Create a role.
 
     \b
     Example:
       flask roles create support --permission users:read --description "Reads accounts."
     """
-    given = {"name": name, "description": description, "permissions": list(permissions)}
+    given = {
+        "name": name,
+        "description": description,
+        "permissions": list(permissions),
+        "requires_mfa": requires_mfa,
+    }
     checked = _check(given)
     role = create_role(
         checked["name"],
         description=checked["description"],
         permissions=checked["permissions"],
+        requires_mfa=checked["requires_mfa"],
         actor=OPERATOR,
         request=_request("create"),
     )
@@ -87,6 +107,25 @@ def _check(given: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise ValidationFailedError(flatten(error.messages_dict)) from error
     return checked
+
+
+@roles_group.command("requires-mfa")
+@click.argument("name")
+@click.argument("switch", metavar="on|off", type=click.Choice(["on", "off"]))
+def requires_mfa(name: str, switch: str) -> None:
+    """Let a role have no effect in sessions of one factor; also `admin` and `user`.
+
+    Its users sign in as before, and get its permissions after a second factor.
+
+    \b
+    Examples:
+      flask roles requires-mfa admin on
+      flask roles requires-mfa admin off
+    """
+    role = set_requires_mfa(
+        name, requires_mfa=switch == "on", actor=OPERATOR, request=_request("requires-mfa")
+    )
+    print_document(role_document(role))
 
 
 @roles_group.command()

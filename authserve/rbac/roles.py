@@ -1,4 +1,4 @@
-"""Roles: list, get, create, replace, delete.
+"""Roles: list, get, create, replace, require a second factor, delete.
 
 An actor cannot create, change or delete a role with a permission that the actor lacks. Otherwise
 actors could gain permissions by editing a role that they hold.
@@ -21,7 +21,7 @@ from authserve.rbac.errors import (
     RoleNotFoundError,
 )
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import from_scopes, to_scope
+from authserve.rbac.policy import ADMIN_ROLE, from_scopes, to_scope
 
 
 def page_of_roles(*, limit: int, after: str | None = None) -> Sequence[Role]:
@@ -51,10 +51,14 @@ def create_role(
     *,
     description: str,
     permissions: Iterable[str],
+    requires_mfa: bool = False,
     actor: Actor,
     request: RequestInfo,
 ) -> Role:
     """Create a role.
+
+    Args:
+        requires_mfa: see `set_requires_mfa`.
 
     Raises:
         InsufficientPermissionsError: the role would carry a permission that the actor lacks.
@@ -67,6 +71,7 @@ def create_role(
         "name": name,
         "description": description,
         "permissions": to_scope(wanted),
+        "requires_mfa": requires_mfa,
         "is_built_in": False,
         "created_at": moment,
         "updated_at": moment,
@@ -74,7 +79,11 @@ def create_role(
     with transaction() as session:
         if not session.execute(insert_if_absent(Role), row).rowcount:  # type: ignore[attr-defined]
             raise RoleExistsError
-        details = {"role": name, "permissions": sorted(wanted)}
+        details = {
+            "role": name,
+            "permissions": sorted(wanted),
+            "requires_mfa": requires_mfa,
+        }
         emit(AuditAction.ROLE_CREATED, actor=actor, request=request, details=details)
     return get_role(name)
 
@@ -97,7 +106,7 @@ def replace_role(
     """
     wanted = frozenset(permissions)
     with transaction():
-        role = _lock(name)
+        role = _lock_replaceable(name)
         before = from_scopes([role.permissions])
         actor.require_permissions(before | wanted)
         role.description = description
@@ -106,6 +115,35 @@ def replace_role(
         details = {"role": name, "before": sorted(before), "after": sorted(wanted)}
         emit(AuditAction.ROLE_CHANGED, actor=actor, request=request, details=details)
     return role
+
+
+def set_requires_mfa(name: str, *, requires_mfa: bool, actor: Actor, request: RequestInfo) -> Role:
+    """Let a role have effect from `AAL2` on only, or in every session; built-in roles too.
+
+    It applies to live sessions at once. Roles are kept from sessions, not users from signing in, so
+    no user is locked out.
+
+    Raises:
+        RoleNotFoundError: no role has this name.
+        InsufficientPermissionsError: the role carries a permission that the actor lacks, or is
+            `admin` and the actor is no administrator.
+        StepUpRequiredError: the actor's own role for it has no effect in this session.
+    """
+    with transaction():
+        role = _lock(name)
+        _require_may_change(actor, role)
+        if role.requires_mfa != requires_mfa:
+            role.requires_mfa = requires_mfa
+            role.updated_at = now()
+            details = {"role": name, "requires_mfa": requires_mfa}
+            emit(AuditAction.ROLE_CHANGED, actor=actor, request=request, details=details)
+    return role
+
+
+def _require_may_change(actor: Actor, role: Role) -> None:
+    if role.name == ADMIN_ROLE:
+        actor.require_everything()
+    actor.require_permissions(from_scopes([role.permissions]))
 
 
 def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
@@ -119,7 +157,7 @@ def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
     """
     try:
         with transaction() as session:
-            role = _lock(name)
+            role = _lock_replaceable(name)
             actor.require_permissions(from_scopes([role.permissions]))
             if session.scalar(select(exists().where(UserRole.role_name == name))):
                 raise RoleInUseError
@@ -129,12 +167,18 @@ def delete_role(name: str, *, actor: Actor, request: RequestInfo) -> None:
         raise RoleInUseError from error
 
 
+def _lock_replaceable(name: str) -> Role:
+    """Return a role that is not built in, locked like `_lock`."""
+    role = _lock(name)
+    if role.is_built_in:
+        raise BuiltInRoleError
+    return role
+
+
 def _lock(name: str) -> Role:
-    """Return a role that can be changed, locked against other changes and grants."""
+    """Return a role, locked against other changes and grants."""
     with transaction() as session:
         role = session.get(Role, name, with_for_update=True)
     if role is None:
         raise RoleNotFoundError
-    if role.is_built_in:
-        raise BuiltInRoleError
     return role

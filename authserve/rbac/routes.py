@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from authserve.http.authentication import current_actor, fresh_login_required, require_permission
+from authserve.core.actor import Actor
+from authserve.core.levels import Level
+from authserve.http.authentication import (
+    current_actor,
+    fresh_login_at_level_required,
+    fresh_login_required,
+    require_permission,
+)
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import NamePageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
@@ -13,10 +20,18 @@ from authserve.rbac.errors import (
     RoleNotFoundError,
 )
 from authserve.rbac.policy import Permission
-from authserve.rbac.roles import create_role, delete_role, get_role, page_of_roles, replace_role
+from authserve.rbac.roles import (
+    create_role,
+    delete_role,
+    get_role,
+    page_of_roles,
+    replace_role,
+    set_requires_mfa,
+)
 from authserve.rbac.schemas import (
     NewRoleSchema,
     RoleBodySchema,
+    RoleMfaSchema,
     RolePageSchema,
     RoleSchema,
     role_document,
@@ -51,6 +66,7 @@ def post_role(body: dict[str, Any]) -> dict[str, Any]:
         body["name"],
         description=body["description"],
         permissions=body["permissions"],
+        requires_mfa=body["requires_mfa"],
         actor=current_actor(),
         request=current_request_info(),
     )
@@ -78,6 +94,28 @@ def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
         name,
         description=body["description"],
         permissions=body["permissions"],
+        actor=current_actor(),
+        request=current_request_info(),
+    )
+    return role_document(role)
+
+
+def _level_for_switch(_actor: Actor) -> Level:
+    """Return the level that changing `requires_mfa` needs, whatever the caller's account does."""
+    return Level.AAL2
+
+
+@blueprint.patch("/<name>")
+@require_permission(Permission.ROLES_WRITE)
+@fresh_login_at_level_required(_level_for_switch)
+@blueprint.arguments(RoleMfaSchema)
+@blueprint.response(200, RoleSchema)
+@blueprint.refuses(RoleNotFoundError)
+def patch_role(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Let a role have no effect in sessions of one factor; also a built-in role."""
+    role = set_requires_mfa(
+        name,
+        requires_mfa=body["requires_mfa"],
         actor=current_actor(),
         request=current_request_info(),
     )

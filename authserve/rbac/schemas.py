@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from authserve.http.fields import StrictBoolean
 from authserve.http.pagination import page_schema
 from authserve.http.schemas import StrictSchema
 from authserve.rbac.models import Role
@@ -52,6 +53,13 @@ class NewRoleSchema(RoleBodySchema):
         validate=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z")),
         metadata={"pattern": ROLE_NAME_PATTERN, "example": "support"},
     )
+    requires_mfa = StrictBoolean(load_default=False)
+
+
+class RoleMfaSchema(StrictSchema):
+    """The switch of a role that has no effect in sessions of one factor."""
+
+    requires_mfa = StrictBoolean(required=True, metadata={"example": True})
 
 
 class RoleSchema(Schema):
@@ -60,6 +68,7 @@ class RoleSchema(Schema):
     name = fields.String(required=True, metadata={"example": "support"})
     description = fields.String(required=True, metadata={"example": "Reads accounts."})
     permissions = fields.List(fields.String(), required=True, metadata={"example": ["users:read"]})
+    requires_mfa = fields.Boolean(required=True)
 
 
 def role_document(role: Role) -> dict[str, Any]:
@@ -68,6 +77,7 @@ def role_document(role: Role) -> dict[str, Any]:
         "name": role.name,
         "description": role.description,
         "permissions": role.permissions.split(),
+        "requires_mfa": role.requires_mfa,
     }
 
 

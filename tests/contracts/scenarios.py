@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import update
 
 from authserve.core.clock import now
+from authserve.core.levels import Level
 from authserve.database.transactions import execute, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.models import TotpFactor
@@ -510,6 +511,17 @@ def roles_read_role(scene: Scene) -> Iterator[Answer]:
 def roles_put_role(scene: Scene) -> Iterator[Answer]:
     scene.make_role()
     body = {"description": "Support", "permissions": ["audit:read"]}
+    yield "success", scene.send(scene.admin, body)
+    yield "built-in role", scene.send(scene.admin, body, name="user")
+    yield "unknown role", scene.send(scene.admin, body, name="nothing")
+    yield "malformed name", scene.send(scene.admin, body, name="%2F")
+
+
+@scenario
+def roles_patch_role(scene: Scene) -> Iterator[Answer]:
+    scene.make_role()
+    body = {"requires_mfa": True}
+    change_session(scene.app, scene.admin.session_id, aal=Level.AAL2)
     yield "success", scene.send(scene.admin, body)
     yield "built-in role", scene.send(scene.admin, body, name="user")
     yield "unknown role", scene.send(scene.admin, body, name="nothing")

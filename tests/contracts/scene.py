@@ -11,11 +11,13 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 from authserve.settings.model import SETTINGS, Mfa
 from tests.support.clients import Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
+from tests.support.rows import change_session, live_session_row
 
 API = "/api/v1"
 
@@ -82,8 +84,11 @@ class Scene:
         return [letter.token for letter in self.mailbox.to(address) if "#" in letter.text][-1]
 
     def again(self, caller: Caller) -> Caller:
-        """Sign a caller in once more."""
-        return sign_in(self.visitor, caller.user["username"], user=caller.user)
+        """Sign a caller in once more, to a session of the same level."""
+        other = sign_in(self.visitor, caller.user["username"], user=caller.user)
+        level = live_session_row(self.app, caller.session_id)["aal"]
+        change_session(self.app, other.session_id, aal=level)
+        return other
 
     def signed_out(self, caller: Caller) -> Caller:
         """Return another session of a caller, which has ended."""
@@ -162,8 +167,10 @@ def _refused_tokens(scene: Scene) -> Iterator[Answer]:
     if scene.refuses("reauthentication_required"):
         yield "stale token", scene.send(scene.stale(scene.admin), scene.example)
     if scene.refuses("step_up_required"):
+        caller = scene.again(scene.admin)
+        change_session(scene.app, caller.session_id, aal=Level.AAL1)
         change_settings(scene, mfa=Mfa.REQUIRED)
-        yield "without second factor", scene.send(scene.admin, scene.example)
+        yield "without second factor", scene.send(caller, scene.example)
         change_settings(scene, mfa=Mfa.OPTIONAL)
 
 

@@ -9,6 +9,7 @@ from flask import Flask
 
 import config
 from authserve.audit import seal
+from authserve.core.levels import Level
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
@@ -20,6 +21,7 @@ from authserve.tokens.refresh import REFRESH
 from authserve.users.models import User
 from authserve.verification import tokens as one_time_tokens
 from tests.support.clients import Caller, register_caller
+from tests.support.rows import change_session
 
 PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
 
@@ -83,6 +85,8 @@ def test_a_permission_opens_its_calls_and_nothing_else_does(
         role = {"name": name, "permissions": permissions}
         assert admin.post("/api/v1/roles", json=role).status_code == 201
     most, one = (register_caller(app, name, roles=(name,)) for name in ("most", "one"))
+    for caller in (most, one):
+        change_session(app, caller.session_id, aal=Level.AAL2)
     for call in rules()[permission]:
         assert answer(most, call) == (403, "insufficient_permissions"), call
         assert answer(one, call)[0] not in (401, 403), call

@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
@@ -156,6 +157,7 @@ class World:
     def __post_init__(self) -> None:
         self.caller = register_caller(self.app, self.name, roles=("admin",))
         self.target = register_caller(self.app, f"{self.name}-target")
+        change_session(self.app, self.caller.session_id, aal=Level.AAL2)
 
     @property
     def role(self) -> str:
@@ -528,7 +530,14 @@ WAYS = [
             "name": world.role,
             "description": "New.",
             "permissions": ["audit:read"],
+            "requires_mfa": False,
         },
+    ),
+    way(
+        "PATCH /roles/{name}",
+        ON_ROLE | {Check.SECOND_FACTOR},
+        AuditAction.ROLE_CHANGED,
+        body=lambda world: world.make_role() and {"requires_mfa": True},
     ),
     way("PUT /roles/{name}", ON_ROLE, AuditAction.ROLE_CHANGED, body=World.make_role),
     way(
@@ -576,13 +585,15 @@ class People:
             name = f"lesser{len(self.lesser)}"
             body = {"name": name, "permissions": sorted(wanted)}
             assert self.admin.post(f"{API}/roles", json=body).status_code == 201
-            self.lesser[wanted] = register_caller(self.app, name, roles=(name,))
+            self.lesser[wanted] = caller = register_caller(self.app, name, roles=(name,))
+            change_session(self.app, caller.session_id, aal=Level.AAL2)
         return self.lesser[wanted]
 
 
 @pytest.fixture
 def people(app: Flask, admin: Caller) -> People:
     """Callers whom all worlds share."""
+    change_session(app, admin.session_id, aal=Level.AAL2)
     return People(app, admin)
 
 

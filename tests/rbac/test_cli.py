@@ -33,12 +33,13 @@ def test_a_role_is_made_shown_listed_and_deleted(run: Run, monkeypatch: pytest.M
         "name": "support",
         "description": "May look.",
         "permissions": ["billing:refund", "users:read"],
+        "requires_mfa": False,
     }
     assert json.loads(run("show", "support").stdout) == made
     header, *rows = read_table(run("list").stdout)
-    assert header == ["NAME", "PERMISSIONS", "DESCRIPTION"]
+    assert header == ["NAME", "MFA", "PERMISSIONS", "DESCRIPTION"]
     assert [row[0] for row in rows] == ["admin", "support", "user"]
-    assert rows[1][1:] == ["billing:refund,users:read", "May look."]
+    assert rows[1][1:] == ["no", "billing:refund,users:read", "May look."]
     assert run("delete", "support").stdout == "The role support is deleted.\n"
     assert len(run("list", "--json").stdout.splitlines()) == 2
     events = [(event.action, event.actor, event.user_agent) for event in all_events()]
@@ -46,6 +47,21 @@ def test_a_role_is_made_shown_listed_and_deleted(run: Run, monkeypatch: pytest.M
         ("role.created", None, "flask roles create"),
         ("role.deleted", None, "flask roles delete"),
     ]
+
+
+def test_a_role_needs_a_second_factor_from_the_command_line(run: Run) -> None:
+    """The operator of a service whose administrators lost their factors has no session."""
+    assert json.loads(run("create", "auditor", "--requires-mfa").stdout)["requires_mfa"] is True
+    for switch, is_on in (("on", True), ("off", False), ("off", False)):
+        changed = json.loads(run("requires-mfa", "admin", switch).stdout)
+        assert (changed["name"], changed["requires_mfa"]) == ("admin", is_on)
+    events = [event for event in all_events() if event.action == "role.changed"]
+    assert [(event.user_agent, event.details) for event in events] == [
+        ("flask roles requires-mfa", {"role": "admin", "requires_mfa": is_on})
+        for is_on in (True, False)
+    ]
+    assert run("requires-mfa", "admin", "perhaps").exit_code == 2
+    assert_refused(run("requires-mfa", "king", "on"), "There is no such role.")
 
 
 def assert_refused(result: Result, told: str) -> None:

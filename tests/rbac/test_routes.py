@@ -3,12 +3,19 @@
 import pytest
 from flask import Flask
 
+from authserve.core.levels import Level
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
+from tests.support.rows import audit_trail, change_session
 
 ROLES = "/api/v1/roles"
-SUPPORT = {"name": "support", "description": "Helps.", "permissions": ["users:read"]}
+SUPPORT = {
+    "name": "support",
+    "description": "Helps.",
+    "permissions": ["users:read"],
+    "requires_mfa": False,
+}
 
 
 def code(response) -> str:
@@ -23,7 +30,12 @@ def test_it_makes_shows_changes_and_deletes_a_role(admin: Caller) -> None:
 
     body = {"description": "", "permissions": ["shop:sell", "audit:read", "audit:read"]}
     changed = admin.put(f"{ROLES}/support", json=body)
-    expected = {"name": "support", "description": "", "permissions": ["audit:read", "shop:sell"]}
+    expected = {
+        "name": "support",
+        "description": "",
+        "permissions": ["audit:read", "shop:sell"],
+        "requires_mfa": False,
+    }
     assert (changed.status_code, changed.get_json()) == (200, expected)
 
     assert admin.delete(f"{ROLES}/support").status_code == 204
@@ -66,6 +78,9 @@ def test_it_refuses_a_forged_cursor(admin: Caller, cursor: str) -> None:
         ("permissions", "users:read"),
         ("permissions", ["shop:sell"] * 101),
         ("description", "x" * 201),
+        ("requires_mfa", "true"),
+        ("requires_mfa", 1),
+        ("requires_mfa", None),
         ("is_built_in", True),
     ],
 )
@@ -74,6 +89,70 @@ def test_it_refuses_what_is_no_role(admin: Caller, field: str, value: object) ->
     assert response.status_code == 422
     assert [name.partition(".")[0] for name in response.get_json()["errors"]] == [field]
     assert admin.get(f"{ROLES}/support").status_code == 404
+
+
+def raise_to_aal2(app: Flask, caller: Caller) -> None:
+    """Give the caller's session the level that changing `requires_mfa` needs."""
+    change_session(app, caller.session_id, aal=Level.AAL2)
+
+
+@both_databases
+def test_a_role_needs_a_second_factor_from_now_on_or_no_longer(app: Flask, admin: Caller) -> None:
+    raise_to_aal2(app, admin)
+    with_mfa = {**SUPPORT, "requires_mfa": True}
+    assert admin.post(ROLES, json=with_mfa).get_json() == with_mfa
+    for requires_mfa in (False, False, True):
+        changed = admin.patch(f"{ROLES}/support", json={"requires_mfa": requires_mfa})
+        assert (changed.status_code, changed.get_json()) == (
+            200,
+            {**SUPPORT, "requires_mfa": requires_mfa},
+        )
+        assert admin.get(f"{ROLES}/support").get_json()["requires_mfa"] is requires_mfa
+    made, *events = audit_trail(app, "role.created", "role.changed")
+    assert made["details"]["requires_mfa"] is True
+    # The second change changed nothing.
+    assert [event["details"] for event in events] == [
+        {"role": "support", "requires_mfa": False},
+        {"role": "support", "requires_mfa": True},
+    ]
+
+
+def test_a_replaced_role_needs_a_second_factor_as_before(app: Flask, admin: Caller) -> None:
+    admin.post(ROLES, json={**SUPPORT, "requires_mfa": True})
+    for body in ({"permissions": []}, {"permissions": ["users:read"], "description": "x"}):
+        assert admin.put(f"{ROLES}/support", json=body).get_json()["requires_mfa"] is True
+    refused = admin.put(f"{ROLES}/support", json={"permissions": [], "requires_mfa": False})
+    assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["requires_mfa"])
+
+
+def test_the_switch_needs_two_factors_and_a_fresh_token(app: Flask, admin: Caller) -> None:
+    """No account of this test needs two factors, and yet the call asks for them."""
+    path, body = f"{ROLES}/user", {"requires_mfa": True}
+    refused = admin.patch(path, json=body)
+    assert (refused.status_code, code(refused)) == (401, "step_up_required")
+    assert "max_age" not in refused.headers["WWW-Authenticate"]
+    refresh = {"refresh_token": admin.tokens["refresh_token"]}
+    admin.tokens |= admin.client.post("/api/v1/auth/refresh", json=refresh).get_json()
+    assert "max_age=300" in admin.patch(path, json=body).headers["WWW-Authenticate"]
+    raise_to_aal2(app, admin)
+    assert code(admin.patch(path, json=body)) == "reauthentication_required"
+
+
+def test_only_the_holder_of_all_that_a_role_allows_switches_it(app: Flask, admin: Caller) -> None:
+    admin.post(ROLES, json={"name": "writer", "permissions": ["roles:write", "users:read"]})
+    admin.post(ROLES, json=SUPPORT)
+    admin.post(ROLES, json={"name": "auditor", "permissions": ["audit:read"]})
+    writer = register_caller(app, "writer", roles=("writer",))
+    raise_to_aal2(app, writer)
+    body = {"requires_mfa": True}
+    for name in ("auditor", "admin"):
+        refused = writer.patch(f"{ROLES}/{name}", json=body)
+        assert (refused.status_code, code(refused)) == (403, "insufficient_permissions")
+    for name in ("support", "user"):
+        assert writer.patch(f"{ROLES}/{name}", json=body).status_code == 200
+    raise_to_aal2(app, admin)
+    assert admin.patch(f"{ROLES}/admin", json=body).get_json()["requires_mfa"] is True
+    assert code(admin.patch(f"{ROLES}/nothing", json=body)) == "role_not_found"
 
 
 def test_it_keeps_the_built_in_roles(admin: Caller) -> None:
