@@ -1,0 +1,63 @@
+"""One function decides which roles have effect: for permissions and for tokens alike."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.architecture.sources import PACKAGE, at, functions, parse, source_files
+
+GIVES_RIGHTS = {"roles", "permissions", "holds_everything", "sleeping_permissions"}
+"""Arguments of an `Actor` by which it may do something."""
+
+SOURCE = PACKAGE / "auth" / "queries.py"
+"""The only module that makes an actor with rights, or the roles of a token."""
+
+
+def calls_of(name: str, tree: ast.AST) -> Iterator[ast.Call]:
+    """Every call of a function or a class by its own name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
+
+
+def test_only_the_token_check_gives_an_actor_rights() -> None:
+    found = [
+        at(path, call)
+        for path in source_files()
+        for call in calls_of("Actor", parse(path))
+        if GIVES_RIGHTS & {keyword.arg for keyword in call.keywords}
+    ]
+    operator, token_check = sorted(found, key=lambda place: not place.startswith("authserve/core"))
+    assert operator.startswith("authserve/core/actor.py:"), found
+    assert token_check.startswith("authserve/auth/queries.py:"), found
+
+
+def test_the_roles_of_an_actor_and_of_a_token_are_effective_ones() -> None:
+    """`_found` makes actors, and `_roles` the roles of a session that starts or goes on."""
+    users = {
+        function.name
+        for path in source_files()
+        for function in functions(parse(path))
+        if any(calls_of("effective_roles", function))
+    }
+    assert users == {"_found", "_roles"}
+    made = [call for path in source_files() for call in calls_of("LiveSession", parse(path))]
+    roles = [
+        ast.unparse(keyword.value)
+        for call in made
+        for keyword in call.keywords
+        if keyword.arg == "roles"
+    ]
+    assert sorted(roles) == ["_roles(row, found.level)", "_roles(row, level)", "self.actor.roles"]
+    assert len(made) == len(list(calls_of("LiveSession", parse(SOURCE)))) == len(roles)
+
+
+def test_no_module_of_sessions_and_tokens_reads_roles_another_way() -> None:
+    """`rbac.assignment` reads all roles of users, also those that have no effect."""
+    readers = [
+        at(path, node)
+        for package in ("auth", "http", "mfa", "sessions", "tokens")
+        for path in sorted((PACKAGE / package).rglob("*.py"))
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.alias) and node.name in ("roles_of", "roles_of_many")
+    ]
+    assert readers == []
