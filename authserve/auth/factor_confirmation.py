@@ -80,9 +80,7 @@ def confirm_totp(
     with transaction():
         owner = lock_owner(user.id)
         # First, so that the second of two callers with one set-up is told that it is gone.
-        confirm_set_up(
-            owner, checked, bound_to=session_id, actor=actor, request=request, now=moment
-        )
+        confirm_set_up(owner, checked, actor=actor, request=request, now=moment)
         return complete_confirmation(
             owner,
             SecondStep.TOTP,

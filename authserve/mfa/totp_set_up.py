@@ -188,13 +188,7 @@ def check_set_up(user_id: UUID, code: str, *, bound_to: UUID, now: datetime) -> 
 
 _CONFIRM = (
     update(TABLE)
-    .where(
-        TABLE.c.id == bindparam("factor_id"),
-        TABLE.c.user_id == bindparam("owner_id"),
-        TABLE.c.bound_to == bindparam("holder_id"),
-        TABLE.c.expires_at > _MOMENT,
-        _IS_SET_UP,
-    )
+    .where(TABLE.c.id == bindparam("factor_id"), TABLE.c.expires_at > _MOMENT, _IS_SET_UP)
     .values(
         confirmed_at=_MOMENT,
         last_step=bindparam("step"),
@@ -209,7 +203,6 @@ def confirm_set_up(
     owner: Owner,
     checked: CheckedCode,
     *,
-    bound_to: UUID,
     actor: Actor,
     request: RequestInfo,
     now: datetime,
@@ -220,8 +213,7 @@ def confirm_set_up(
 
     Args:
         owner: the account.
-        checked: from `check_set_up`.
-        bound_to: see `begin_set_up`.
+        checked: from `check_set_up`; a newer set-up has another id.
         actor, request: for the audit event of the former secret.
         now: the time of the confirmation.
 
@@ -230,13 +222,7 @@ def confirm_set_up(
             not go on.
     """
     has_former = _delete_confirmed(owner)
-    parameters = {
-        "factor_id": checked.factor_id,
-        "owner_id": owner.ref.id,
-        "holder_id": bound_to,
-        "step": checked.step,
-        "moment": now,
-    }
+    parameters = {"factor_id": checked.factor_id, "step": checked.step, "moment": now}
     if not execute(_CONFIRM, parameters).rowcount:
         raise NoSetUpError
     if has_former:

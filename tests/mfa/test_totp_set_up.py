@@ -14,6 +14,7 @@ from authserve.core.clock import now
 from authserve.core.errors import ReauthenticationRequiredError
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure
+from authserve.mfa.email_codes import FoundCode, spend_enrollment_code
 from authserve.mfa.totp import CheckedCode, check_code, find_totp
 from authserve.mfa.totp_set_up import purge_dead_set_ups, set_up_totp
 from authserve.settings.model import EmailVerification, Mfa
@@ -240,3 +241,23 @@ def test_a_session_that_ended_meanwhile_confirms_nothing(
     change_session(app, alice.session_id, revoked_at=None)
     assert alice.get(f"{ME}/mfa").get_json()["enabled"] is False
     assert alice.post(CONFIRM, json=body).status_code == 200, "nothing was spent"
+
+
+def test_a_mailed_code_that_was_spent_meanwhile_confirms_nothing(
+    app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = open_mailbox(app)
+    body = {"code": code_at(alice.post(PATH).get_json()["secret"], now())}
+    body["email_code"] = mailed_code(app, mailbox, alice)
+    checked = factor_confirmation.check_mailbox_proof
+
+    def check_and_spend(*args: Any, **kwargs: Any) -> FoundCode | None:
+        found = checked(*args, **kwargs)
+        with transaction():
+            assert found is not None
+            assert spend_enrollment_code(found)
+        return found
+
+    monkeypatch.setattr(factor_confirmation, "check_mailbox_proof", check_and_spend)
+    assert_problem(alice.post(CONFIRM, json=body), 403, "invalid_code")
+    assert alice.get(f"{ME}/mfa").get_json()["totp"] is None

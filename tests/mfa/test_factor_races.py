@@ -1,0 +1,109 @@
+"""Twenty callers change the factors of one account at once."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from authserve.core.clock import now
+from authserve.database.transactions import read_all
+from authserve.mfa.models import RecoveryCode, TotpFactor
+from authserve.sessions.models import Session
+from authserve.settings.model import EmailVerification
+from tests.support.clients import Caller, login
+from tests.support.crowd import all_at_once, persistently
+from tests.support.marks import both_databases
+from tests.support.totp import PATH as TOTP
+from tests.support.totp import add_app, code_at
+
+CROWD = 20
+ME = "/api/v1/users/me"
+CONFIRM = f"{TOTP}/confirm"
+
+pytestmark = both_databases
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application whose first factors need no mailed code, of which five are compared."""
+    return make_app(email_verification=EmailVerification.OFF)
+
+
+def send(caller: Caller, method: str, path: str, **body: object) -> tuple[int, str]:
+    """Send a request over a connection of its own; returns status and code."""
+    own = Caller(caller.client.application.test_client(), caller.user, caller.tokens)
+    answer = persistently(lambda: own.call(method, path, json=body or None))
+    return answer.status_code, (answer.get_json(silent=True) or {}).get("code", "")
+
+
+def count(app: Flask, model: type[TotpFactor] | type[RecoveryCode], **values: object) -> int:
+    """Return the number of rows with these values."""
+    conditions = [getattr(model, name) == value for name, value in values.items()]
+    with app.app_context():
+        found: int = read_all(select(func.count()).select_from(model).where(*conditions))[0][0]
+    return found
+
+
+def test_one_set_up_is_confirmed_once(app: Flask, alice: Caller) -> None:
+    code = code_at(alice.post(TOTP).get_json()["secret"], now())
+    answers = all_at_once([partial(send, alice, "POST", CONFIRM, code=code)] * CROWD)
+    assert Counter(answers) == {(200, ""): 1, (409, "no_set_up"): CROWD - 1}
+    assert count(app, TotpFactor) == 1
+    assert count(app, RecoveryCode) == 10, "one set"
+
+
+def test_of_set_ups_at_once_the_newest_one_counts(app: Flask, alice: Caller) -> None:
+    def set_up() -> str:
+        client = app.test_client()
+        caller = Caller(client, alice.user, alice.tokens)
+        secret: str = persistently(lambda: caller.post(TOTP)).get_json()["secret"]
+        return secret
+
+    secrets = all_at_once([set_up] * CROWD)
+    assert count(app, TotpFactor) == 1
+    answers = [send(alice, "POST", CONFIRM, code=code_at(each, now())) for each in secrets]
+    # The code of another secret may be the same by chance.
+    assert answers.count((200, "")) == 1
+    assert {*answers} <= {(200, ""), (403, "invalid_code"), (409, "no_set_up")}
+
+
+def test_while_mfa_goes_on_no_sign_in_slips_through(app: Flask, alice: Caller) -> None:
+    code = code_at(alice.post(TOTP).get_json()["secret"], now())
+
+    def sign_in() -> tuple[int, str]:
+        answer = persistently(lambda: login(app.test_client(), "alice"))
+        return answer.status_code, answer.get_json().get("code", "")
+
+    confirm = partial(send, alice, "POST", CONFIRM, code=code)
+    confirmed, *answers = all_at_once([confirm, *[sign_in] * (CROWD - 1)])
+    assert confirmed == (200, "")
+    assert {*answers} <= {(200, ""), (403, "mfa_required")}
+    with app.app_context():
+        live = read_all(select(Session.aal).where(Session.revoked_at.is_(None)))
+    assert [row.aal for row in live] == [2]
+
+
+def test_beside_its_removal_a_factor_is_not_switched_on(app: Flask, alice: Caller) -> None:
+    add_app(app, alice)
+    calls = [
+        partial(send, alice, "DELETE", TOTP),
+        partial(send, alice, "PUT", f"{ME}/mfa", enabled=True),
+        partial(send, alice, "POST", f"{ME}/recovery-codes"),
+    ]
+    answers = all_at_once((calls * CROWD)[:CROWD])
+    assert answers.count((204, "")) == 1
+    assert {code for _, code in answers} <= {"", "no_factor", "factor_not_found"}
+    assert count(app, TotpFactor) == count(app, RecoveryCode) == 0
+    assert alice.get(f"{ME}/mfa").get_json()["enabled"] is False
+
+
+def test_new_codes_at_once_are_one_set(app: Flask, alice: Caller) -> None:
+    add_app(app, alice)
+    seen = alice.get(f"{ME}/recovery-codes").get_json()["created_at"]
+    renew = partial(send, alice, "POST", f"{ME}/recovery-codes", replaces=seen)
+    answers = all_at_once([renew] * CROWD)
+    assert Counter(answers) == {(201, ""): 1, (409, "changed_meanwhile"): CROWD - 1}
+    assert count(app, RecoveryCode) == 10
