@@ -202,8 +202,8 @@ def canonical_login_identifier(identifier: str) -> str | None:
         return None
 
 
-def clean_display_name(name: str) -> str:
-    """Return a display name in NFC, trimmed, with 1 to 100 code points.
+def clean_display_name(name: str, *, max_length: int = DISPLAY_NAME_MAX_LENGTH) -> str:
+    """Return a display name in NFC, trimmed, with 1 to `max_length` code points.
 
     Raises:
         InvalidIdentifierError: the name is empty or too long, has control characters or
@@ -211,11 +211,11 @@ def clean_display_name(name: str) -> str:
     """
     stripped = name.strip()
     # Normalising is quadratic, so text that must be too long is refused before.
-    if len(stripped) > _DECOMPOSITION_FACTOR * DISPLAY_NAME_MAX_LENGTH:
-        raise InvalidIdentifierError("1 to 100 characters.")
+    if len(stripped) > _DECOMPOSITION_FACTOR * max_length:
+        raise InvalidIdentifierError(f"1 to {max_length} characters.")
     cleaned = unicodedata.normalize("NFC", stripped)
-    if not 1 <= len(cleaned) <= DISPLAY_NAME_MAX_LENGTH:
-        raise InvalidIdentifierError("1 to 100 characters.")
+    if not 1 <= len(cleaned) <= max_length:
+        raise InvalidIdentifierError(f"1 to {max_length} characters.")
     if any(unicodedata.category(c) in _HIDDEN_CATEGORIES or c in _BIDI_CONTROLS for c in cleaned):
         raise InvalidIdentifierError("No control characters.")
     if not any(unicodedata.category(c)[0] in _VISIBLE_KINDS and c not in _BLANKS for c in cleaned):

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -60,14 +61,19 @@ class Username(fields.String):
 
 
 class DisplayName(fields.String):
-    """A display name, loaded trimmed and composed (NFC)."""
+    """A display name, loaded trimmed and composed (NFC).
 
-    def __init__(self, **kwargs: Any) -> None:
+    Args:
+        max_length: greatest number of characters.
+    """
+
+    def __init__(self, *, max_length: int = DISPLAY_NAME_MAX_LENGTH, **kwargs: Any) -> None:
         kwargs.setdefault("metadata", {"example": "Alice Liddell"})
-        super().__init__(validate=validate.Length(min=1, max=DISPLAY_NAME_MAX_LENGTH), **kwargs)
+        super().__init__(validate=validate.Length(min=1, max=max_length), **kwargs)
+        self._clean = partial(clean_display_name, max_length=max_length)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return _canonical(clean_display_name, super()._deserialize(value, *args, **kwargs))
+        return _canonical(self._clean, super()._deserialize(value, *args, **kwargs))
 
 
 class Password(fields.String):
