@@ -9,6 +9,7 @@ from authserve.audit.record import erase_details, keep_pseudonym, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
 from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
+from authserve.auth.passkey_routes import registration_blueprint
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.auth.routes import factors_blueprint
 from authserve.core.breakers import BREAKERS
@@ -34,6 +35,7 @@ from authserve.http.request_info import trust_proxies
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.email_codes import end_codes_of_changed_email
+from authserve.mfa.passkey_routes import blueprint as passkeys_blueprint
 from authserve.mfa.pending import end_pending_of_deactivated
 from authserve.mfa.routes import blueprint as mfa_blueprint
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
@@ -89,7 +91,7 @@ BLUEPRINTS = (
 )
 
 
-PASSKEY_BLUEPRINTS = (passkey_sign_in_blueprint,)
+PASSKEY_BLUEPRINTS = (passkey_sign_in_blueprint, passkeys_blueprint, registration_blueprint)
 """Calls that exist only with `PASSKEY_RP_ID`."""
 
 

@@ -11,10 +11,16 @@ from authserve.core.clock import now
 from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.mail.policy import plain_name
+from authserve.mfa.answers import RegistrationAnswer
 from authserve.mfa.assurance import SecondStep
+from authserve.mfa.challenges import ChallengeKind, ChallengeUse
 from authserve.mfa.email_codes import FoundCode
+from authserve.mfa.errors import WrongPasskeyError
 from authserve.mfa.factors import find_factors
 from authserve.mfa.mailbox_proof import check_mailbox_proof, spend_mailbox_proof
+from authserve.mfa.own_passkeys import PasskeyView, add_passkey
+from authserve.mfa.passkeys import RefusedPasskey, check_registration
 from authserve.mfa.switch import (
     Owner,
     follow_added_factor,
@@ -141,3 +147,58 @@ def complete_confirmation(
 def _issue_token(session_id: UUID, *, key: SigningKey, now: datetime) -> AccessToken:
     session = get_live_session(session_id, now=now).as_live()
     return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
+
+
+def confirm_passkey(
+    answer: RegistrationAnswer,
+    *,
+    name: str | None,
+    email_code: str | None,
+    actor: Actor,
+    request: RequestInfo,
+) -> tuple[PasskeyView, ConfirmedFactor]:
+    """Register a passkey in the caller's session.
+
+    A wrong mailed code is found before the challenge is spent, so the same answer can be sent with
+    the right one.
+
+    Args:
+        answer: the browser's answer to options of this session.
+        name: from its owner, if given.
+        email_code: of the mail, which an account's first factor needs.
+        actor: the caller.
+        request: for the audit events.
+
+    Raises:
+        SigningKeyUnavailableError: a token could not be signed; nothing was tried.
+        WrongPasskeyError: the answer breaks a rule; the mailed code is not spent.
+        InvalidCodeError: the mailed code is wrong.
+        ValidationFailedError: the mailed code is needed.
+        PasskeyTakenError, TooManyPasskeysError: see `add_passkey`.
+        StepUpRequiredError, MfaOffError: see `mfa.switch`.
+        SessionRevokedError: the session has ended meanwhile.
+        UserNotFoundError: the account is gone or deactivated.
+    """
+    key = KEY_STORE.get().signing_key()
+    user, session_id, moment = actor.signed_in_user, actor.current_session_id, now()
+    mailbox = check_mailbox_proof(
+        email_code, user_id=user.id, factors=find_factors(user.id), bound_to=session_id
+    )
+    use = ChallengeUse(ChallengeKind.REGISTER, session_id)
+    checked = check_registration(answer, use, now=moment)
+    if isinstance(checked, RefusedPasskey):
+        raise WrongPasskeyError
+    with transaction():
+        owner = lock_owner(user.id)
+        passkey = add_passkey(user.id, checked, name=name, now=moment)
+        confirmed = complete_confirmation(
+            owner,
+            SecondStep.PASSKEY,
+            name=plain_name(passkey.name),
+            mailbox=mailbox,
+            key=key,
+            actor=actor,
+            request=request,
+            now=moment,
+        )
+    return passkey, confirmed

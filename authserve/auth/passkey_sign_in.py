@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from authserve.auth.known_devices import is_device_of
@@ -18,8 +19,9 @@ from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
 from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.assurance import Enough, Factors, assess
-from authserve.mfa.challenges import SIGN_IN
+from authserve.mfa.challenges import SIGN_IN, ChallengeKind, ChallengeUse
 from authserve.mfa.errors import InvalidPasskeyError, UnknownPasskeyError
+from authserve.mfa.passkey_options import request_options
 from authserve.mfa.passkeys import (
     ProvenPasskey,
     RefusedPasskey,
@@ -27,6 +29,7 @@ from authserve.mfa.passkeys import (
     explain_unspent,
     spend_assertion,
 )
+from authserve.mfa.pending import Purpose, read_pending
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
@@ -154,6 +157,19 @@ def _refuse(failure: SignInFailure, user_id: UUID | None, request: RequestInfo) 
             details={"reason": failure},
         )
     return _REFUSALS[failure]()
+
+
+def second_step_options(mfa_token: str) -> dict[str, Any]:
+    """Return options to complete a sign-in with a usable passkey of its account.
+
+    Raises:
+        MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see
+            `mfa.pending.read_pending`.
+    """
+    moment = now()
+    pending = read_pending(mfa_token, Purpose.VERIFY, settings=SETTINGS.get(), now=moment)
+    use = ChallengeUse(ChallengeKind.VERIFY, pending.id)
+    return request_options(use, user_id=pending.account.ref.id, now=moment)
 
 
 def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | None:

@@ -51,6 +51,12 @@ class LoginSchema(StrictSchema):
     device_token = _device_token()
 
 
+class MfaTokenSchema(StrictSchema):
+    """A sign-in that waits for its second step."""
+
+    mfa_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+
+
 class PasskeySignInSchema(StrictSchema):
     """The answer of a passkey to options for a sign-in."""
 

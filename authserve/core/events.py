@@ -55,6 +55,7 @@ class AuditAction(StrEnum):
     SESSION_REVOKED = "session.revoked"
     SESSION_REUSE_DETECTED = "session.reuse_detected"
     FACTOR_FLAGGED = "factor.flagged"
+    FACTOR_UNFLAGGED = "factor.unflagged"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

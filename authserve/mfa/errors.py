@@ -123,6 +123,20 @@ class TooManyPasskeysError(ConflictError):
     default_detail = "An account can have ten passkeys. Delete one first."
 
 
+class WrongPasskeyError(ForbiddenError):
+    """An answer of a passkey that a signed-in user gave is refused."""
+
+    code = InvalidPasskeyError.code
+    default_detail = InvalidPasskeyError.default_detail
+
+
+class LastCredentialError(ConflictError):
+    """The passkey is all that opens an account without a password."""
+
+    code = "last_credential"
+    default_detail = "Set a password first: nothing else would open this account."
+
+
 class UnknownPasskeyError(UnauthenticatedError):
     """A passkey that belongs to no account; a client may tell the browser to forget it."""
 

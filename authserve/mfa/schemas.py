@@ -60,7 +60,9 @@ class _BrowserSchema(Schema):
 class _AttestationResponseSchema(_BrowserSchema):
     clientDataJSON = Base64Url(CLIENT_DATA_LENGTH, required=True)  # noqa: N815
     attestationObject = Base64Url(ATTESTATION_OBJECT_LENGTH, required=True)  # noqa: N815
-    transports = fields.List(fields.String(), load_default=list)
+    transports = fields.List(
+        fields.String(), load_default=list, metadata={"example": ["internal", "hybrid"]}
+    )
 
 
 class _AssertionResponseSchema(_BrowserSchema):

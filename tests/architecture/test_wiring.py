@@ -80,9 +80,12 @@ def test_an_error_has_a_name_a_sentence_and_a_status(error: type[AuthserveError]
     assert error.__name__.endswith("Error")
 
 
-def test_every_code_belongs_to_one_error() -> None:
-    """Codes are public: one is never used for a second fact."""
-    codes = Counter(error.code for error in CODED)
+def test_every_code_belongs_to_one_error_of_each_status() -> None:
+    """Codes are public: one is never used for a second fact.
+
+    The same fact can have one status during a sign-in and another one in a session.
+    """
+    codes = Counter((error.code, status_of(error)) for error in CODED)
     assert [code for code, count in codes.items() if count > 1] == []
 
 

@@ -35,7 +35,8 @@ from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
-from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
+from tests.support.rows import change_session
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
 from tests.support.trail import seal_all, unguarded
@@ -215,6 +216,14 @@ def sign_in_with_clone(scene: Scene) -> None:
     key = give_passkey(scene.app, scene.user.id, sign_count=10)
     key.sign_count = 1
     scene.call("POST /auth/passkey", credential=passkey_answer(scene.user.client, key))
+
+
+def accept_clone(scene: Scene) -> None:
+    key = give_passkey(scene.app, scene.user.id)
+    change_passkey(scene.app, key, flagged_at=now())
+    change_session(scene.app, scene.user.session_id, aal=2)
+    path = f"PATCH /users/me/passkeys/{passkey_row(scene.app, key)['id']}"
+    scene.call(path, scene.user, clone_suspected=False)
 
 
 def sign_in_with_broken_passkey(scene: Scene) -> None:
@@ -539,6 +548,7 @@ CASES = [
     Case(A.SESSION_REUSE_DETECTED, "none", "user", reuse_refresh_token, FAILURE),
     Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_with_broken_passkey, FAILURE),
     Case(A.FACTOR_FLAGGED, "none", "user", sign_in_with_clone, FAILURE),
+    Case(A.FACTOR_UNFLAGGED, "user", "user", accept_clone),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     # Last, since nothing verifies afterwards.

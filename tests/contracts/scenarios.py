@@ -11,11 +11,18 @@ from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.models import TotpFactor
 from authserve.mfa.recovery_codes import delete_codes
 from authserve.settings.model import EmailVerification, Mfa, Registration
+from authserve.users.models import User
 from tests.contracts.scene import API, Answer, Scene, change_settings
-from tests.support.authenticator import Faults
+from tests.support.authenticator import Authenticator, Faults
 from tests.support.clients import PASSWORD, login
-from tests.support.factors import give_totp
-from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.factors import give_totp, switch_mfa_on
+from tests.support.passkeys import (
+    ORIGIN,
+    give_passkey,
+    new_passkey_options,
+    passkey_answer,
+    passkey_row,
+)
 from tests.support.rows import change_session
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -105,6 +112,102 @@ def passkey_sign_in_post_passkey(scene: Scene) -> Iterator[Answer]:
     yield "deactivated", scene.send(json=body())
     key.credential_id = bytes(16)
     yield "unknown passkey", scene.send(json=body())
+
+
+@scenario
+def passkey_sign_in_post_second_step_options(scene: Scene) -> Iterator[Answer]:
+    give_passkey(scene.app, scene.alice.id)
+    switch_mfa_on(scene.app, scene.alice.id)
+    token = login(scene.visitor, "alice").get_json()["mfa_token"]
+    yield "success", scene.send(json={"mfa_token": token})
+    yield "no token", scene.send(json={"mfa_token": "x"})
+    scene.clock.shift(301)
+    yield "too late", scene.send(json={"mfa_token": token})
+    token = login(scene.visitor, "alice").get_json()["mfa_token"]
+    scene.example = {"mfa_token": token}
+    scene.again(scene.admin).patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    yield "deactivated", scene.send(json=scene.example)
+
+
+@scenario
+def passkey_sign_in_post_reauthentication_options(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice, {})
+
+
+@scenario
+def passkeys_post_options(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.alice, {})
+    change_settings(scene, mfa=Mfa.OFF)
+    yield "switched off", scene.send(scene.alice, {})
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    give_passkey(scene.app, scene.alice.id)
+    yield "below its level", scene.send(scene.alice, {})
+
+
+@scenario
+def passkey_registration_post_own_passkey(scene: Scene) -> Iterator[Answer]:
+    def body(key: Authenticator, faults: Faults | None = None) -> dict[str, object]:
+        return {"credential": key.create(new_passkey_options(scene.alice), faults)}
+
+    key = Authenticator(ORIGIN)
+    first = body(key)
+    code = {"email_code": mailed_code(scene.app, scene.mailbox, scene.alice)}
+    yield "without mailed code", scene.send(scene.alice, first)
+    yield "wrong code", scene.send(scene.alice, {**first, "email_code": "00000000"})
+    yield "success", scene.send(scene.alice, {**first, **code})
+    yield "below its level", scene.send(scene.alice, first)
+    change_session(scene.app, scene.alice.session_id, aal=2)
+    yield "second time", scene.send(scene.alice, first)
+    yield "registered", scene.send(scene.alice, body(key))
+    late = body(Authenticator(ORIGIN))
+    change_settings(scene, mfa=Mfa.OFF)
+    yield "switched off", scene.send(scene.alice, late)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    for _ in range(9):
+        give_passkey(scene.app, scene.alice.id)
+    yield "eleventh", scene.send(scene.alice, body(Authenticator(ORIGIN)))
+    scene.example = first
+
+
+@scenario
+def passkeys_list_passkeys(scene: Scene) -> Iterator[Answer]:
+    yield "empty", scene.send(scene.alice)
+    give_passkey(scene.app, scene.alice.id, name="Phone")
+    yield "success", scene.send(scene.alice)
+
+
+def own_passkey(scene: Scene) -> str:
+    """Give alice a passkey and a session of two factors; returns the passkey's id."""
+    key = give_passkey(scene.app, scene.alice.id)
+    change_session(scene.app, scene.alice.session_id, aal=2)
+    return str(passkey_row(scene.app, key)["id"])
+
+
+@scenario
+def passkeys_patch_passkey(scene: Scene) -> Iterator[Answer]:
+    mine, body = own_passkey(scene), {"name": "Phone"}
+    yield "success", scene.send(scene.alice, body, passkey_id=mine)
+    yield "no passkey", scene.send(scene.alice, body)
+    change_session(scene.app, scene.alice.session_id, aal=1)
+    yield "below its level", scene.send(scene.alice, body, passkey_id=mine)
+
+
+@scenario
+def passkeys_delete_passkey(scene: Scene) -> Iterator[Answer]:
+    mine = own_passkey(scene)
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "required", scene.send(scene.alice, passkey_id=mine)
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    change_session(scene.app, scene.alice.session_id, aal=1)
+    yield "below its level", scene.send(scene.alice, passkey_id=mine)
+    change_session(scene.app, scene.alice.session_id, aal=2)
+    with scene.app.app_context(), transaction():
+        execute(update(User).where(User.id == scene.alice.id).values(password_hash=None))
+    yield "without password", scene.send(scene.alice, passkey_id=mine)
+    with scene.app.app_context(), transaction():
+        execute(update(User).where(User.id == scene.alice.id).values(password_hash="x"))
+    yield "success", scene.send(scene.alice, passkey_id=mine)
+    yield "no passkey", scene.send(scene.alice, passkey_id=mine)
 
 
 @scenario

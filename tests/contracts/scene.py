@@ -76,7 +76,7 @@ class Scene:
     def _default(self, parameter: str) -> str:
         if parameter == "user_id":
             return str(self.alice.id)
-        return UNKNOWN_ID if parameter == "session_id" else "support"
+        return UNKNOWN_ID if parameter in ("session_id", "passkey_id") else "support"
 
     def link(self, address: str) -> str:
         """Return the token of the newest link that was mailed to an address."""

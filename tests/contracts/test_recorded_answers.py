@@ -46,6 +46,8 @@ UNRECORDED_OF = {
     "admin_delete_user": LAST_ADMIN,
     # It reads no table, and limits do without their counters.
     "passkey_sign_in_post_passkey_options": {("503", "service_unavailable")},
+    # Its token has expired when the database goes.
+    "passkey_sign_in_post_second_step_options": {("503", "service_unavailable")},
 }
 
 

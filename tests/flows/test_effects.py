@@ -22,9 +22,18 @@ from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
-from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
+from tests.support.authenticator import Authenticator
+from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
+from tests.support.factors import switch_mfa_on
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.passkeys import give_passkey, passkey_answer
+from tests.support.passkeys import (
+    ORIGIN,
+    change_passkey,
+    give_passkey,
+    new_passkey_options,
+    passkey_answer,
+    passkey_row,
+)
 from tests.support.rows import change_session
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -113,6 +122,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     # A set-up, which alone can be confirmed, needs a fresh token.
     AuditAction.FACTOR_ADDED: (OWN_MAILBOX,),
     AuditAction.FACTOR_REMOVED: (OWN_PROVEN,),
+    AuditAction.FACTOR_UNFLAGGED: (OWN_PROVEN,),
     AuditAction.MFA_ENABLED: (OWN_MAILBOX, OWN_PROVEN),
     AuditAction.MFA_DISABLED: (OWN_PROVEN,),
     AuditAction.RECOVERY_CODES_RENEWED: (OWN_PROVEN,),
@@ -153,6 +163,7 @@ class World:
     name: str
     caller: Caller = field(init=False)
     target: Caller = field(init=False)
+    key: Authenticator | None = None
 
     def __post_init__(self) -> None:
         self.caller = register_caller(self.app, self.name, roles=("admin",))
@@ -198,6 +209,29 @@ class World:
             "credential": passkey_answer(self.caller.client, key),
             "device_token": self.caller.tokens["device_token"],
         }
+
+    def passkey_id(self) -> str:
+        """Return the id of the caller's passkey."""
+        self.key = self.key or give_passkey(self.app, self.caller.id)
+        return str(passkey_row(self.app, self.key)["id"])
+
+    def suspect_passkey(self) -> dict[str, Any]:
+        """Let the caller's passkey be suspected to be a clone; returns what accepts it."""
+        self.key = give_passkey(self.app, self.caller.id)
+        change_passkey(self.app, self.key, flagged_at=now())
+        return {"clone_suspected": False}
+
+    def make_passkey(self) -> dict[str, Any]:
+        """Return the body that registers the caller's first passkey."""
+        answer = Authenticator(ORIGIN).create(new_passkey_options(self.caller))
+        code = mailed_code(self.app, self.mailbox, self.caller)
+        return {"credential": answer, "name": "Phone", "email_code": code}
+
+    def begin_sign_in(self) -> dict[str, Any]:
+        """Return the body that names a sign-in whose second step waits for a passkey."""
+        self.passkey_id()
+        switch_mfa_on(self.app, self.caller.id)
+        return {"mfa_token": login(self.caller.client, self.name).get_json()["mfa_token"]}
 
     def link(self, address: str) -> str:
         """The token of the newest link to an address."""
@@ -281,7 +315,9 @@ class Way:
         """The path with every parameter filled in."""
         _, _, path = self.call.partition(" ")
         session_id = world.second_session() if "{session_id}" in path else ""
-        return API + path.format(user_id=user_id, session_id=session_id, name=world.role)
+        passkey_id = world.passkey_id() if "{passkey_id}" in path else ""
+        names = {"user_id": user_id, "session_id": session_id, "passkey_id": passkey_id}
+        return API + path.format(**names, name=world.role)
 
     def prepare(self, world: World) -> dict[str, Any] | None:
         """Make what the call needs; returns its body."""
@@ -432,6 +468,37 @@ WAYS = [
         AuditAction.RECOVERY_CODES_RENEWED,
         body=World.recovery_codes,
     ),
+    way("POST /auth/mfa/passkey-options", OPEN, body=World.begin_sign_in),
+    way("POST /auth/reauthenticate/passkey-options", OWN, body=lambda _: {}),
+    way("POST /users/me/passkeys/options", OWN_FRESH, body=lambda _: {}),
+    way(
+        "POST /users/me/passkeys/options",
+        OWN_PROVEN,
+        body=lambda world: world.passkey_id() and {},
+    ),
+    way(
+        "POST /users/me/passkeys",
+        OWN_MAILBOX | {Check.FRESH, Check.PASSKEY},
+        AuditAction.FACTOR_ADDED,
+        AuditAction.USER_EMAIL_VERIFIED,
+        body=World.make_passkey,
+    ),
+    way(
+        "PATCH /users/me/passkeys/{passkey_id}",
+        OWN_PROVEN,
+        body=lambda _: {"name": "Phone"},
+    ),
+    way(
+        "PATCH /users/me/passkeys/{passkey_id}",
+        OWN_PROVEN,
+        AuditAction.FACTOR_UNFLAGGED,
+        body=World.suspect_passkey,
+    ),
+    way(
+        "DELETE /users/me/passkeys/{passkey_id}",
+        OWN_PROVEN,
+        AuditAction.FACTOR_REMOVED,
+    ),
     way(
         "POST /users/me/email",
         OWN_FRESH,
@@ -559,6 +626,7 @@ READS = {
     "GET /users/me",
     "GET /users/me/events",
     "GET /users/me/mfa",
+    "GET /users/me/passkeys",
     "GET /users/me/recovery-codes",
     "GET /users/me/sessions",
     "GET /users/{user_id}",

@@ -45,6 +45,8 @@ class Range:
         """The operation's path, with things that are there in it, or with `parameters`."""
         found = {"user_id": str(self.victim.id), "name": "user"}
         found["session_id"] = str(self.admin.session_id)
+        # One of another account.
+        found["passkey_id"] = found["session_id"]
         return operation.path.format(**found | parameters)
 
     def send(self, operation: Operation, *, path: str | None = None, **kwargs: Any) -> TestResponse:

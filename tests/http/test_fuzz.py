@@ -15,6 +15,7 @@ from tests.support.fuzzing import (
     operations,
     read_schema,
 )
+from tests.support.passkeys import give_passkey, passkey_row
 
 EXAMPLES = 2
 """For each operation, of inputs that fit its schema and of ones that do not (a few seconds)."""
@@ -87,6 +88,8 @@ def test_callers_get_only_what_the_document_says(
         # Each operation changes an account of its own, by a caller of its own.
         caller = register_caller(app, f"caller{number}", roles=[role])
         path = {"session_id": str(caller.session_id), "name": "user"}
+        if "{passkey_id}" in operation.path:
+            path["passkey_id"] = str(passkey_row(app, give_passkey(app, caller.id))["id"])
         if "{user_id}" in operation.path:
             path["user_id"] = str(register_caller(app, f"user{number}").id)
         headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}

@@ -27,6 +27,7 @@ PUBLIC = {
     "links_resend_verification",
     "passkey_sign_in_post_passkey",
     "passkey_sign_in_post_passkey_options",
+    "passkey_sign_in_post_second_step_options",
     "links_reset",
     "health_healthz",
     "health_readyz",
@@ -92,7 +93,7 @@ def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any
 def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestResponse:
     """Call an operation."""
     path = operation["path"].replace("{name}", "user")
-    for parameter in ("user_id", "session_id"):
+    for parameter in ("user_id", "session_id", "passkey_id"):
         path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
     return client.open(path, method=operation["method"].upper(), **kwargs)
 

@@ -10,7 +10,6 @@ from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
-from authserve.mfa.answers import decode_base64url
 from authserve.mfa.ceremonies import NewPasskey
 from authserve.mfa.challenges import ChallengeKind, ChallengeUse
 from authserve.mfa.models import Passkey
@@ -21,6 +20,7 @@ from authserve.mfa.schemas import RegistrationCredentialSchema
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import lock_user
 from tests.support.authenticator import Authenticator, Faults
+from tests.support.clients import Caller
 
 OPTIONS, SIGN_IN = "/api/v1/auth/passkey/options", "/api/v1/auth/passkey"
 
@@ -84,6 +84,27 @@ def change_passkey(app: Flask, key: Authenticator, **columns: Any) -> None:
         session.execute(update(Passkey).where(mine).values(**columns))
 
 
-def challenge_of(options: dict[str, Any]) -> bytes:
-    """Return the bytes of a challenge."""
-    return decode_base64url(options["challenge"])
+PATH = "/api/v1/users/me/passkeys"
+ORIGIN = "http://localhost:8000"
+"""The only origin of passkeys with the settings of tests."""
+
+
+def new_passkey_options(caller: Caller) -> dict[str, Any]:
+    """Return options to make a passkey in a caller's session."""
+    response = caller.post(f"{PATH}/options", json={})
+    assert response.status_code == 200, response.get_data(as_text=True)
+    options: dict[str, Any] = response.get_json()["public_key"]
+    return options
+
+
+def register_passkey(caller: Caller, key: Authenticator, **body: Any) -> TestResponse:
+    """Register a passkey in a caller's session."""
+    answer = key.create(new_passkey_options(caller))
+    return caller.post(PATH, json={"credential": answer, **body})
+
+
+def step_up(app: Flask, caller: Caller, key: Authenticator) -> None:
+    """Sign a caller in with a passkey; the caller goes on in that session."""
+    response = passkey_login(app.test_client(), key)
+    assert response.status_code == 200, response.get_data(as_text=True)
+    caller.tokens = response.get_json()
