@@ -77,9 +77,7 @@ class AddedPasskeySchema(PasskeySchema):
 
     recovery_codes = RecoveryCodeList()
     access_token = fields.String(
-        metadata={
-            "example": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"
-        }
+        metadata={"example": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"}
     )
     token_type = fields.String(metadata={"example": "Bearer"})
     expires_in = fields.Integer(metadata={"description": "Seconds."})

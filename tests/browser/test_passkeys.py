@@ -1,0 +1,241 @@
+"""Passkeys of a real browser, whose virtual authenticators DevTools makes (CDP, WebAuthn)."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import CDPSession, Page
+
+from tests.browser.conftest import Site, User
+from tests.conftest import make_settings
+
+API = "/api/v1"
+
+TIMEOUT_MS = 20_000
+"""Limit of a ceremony, which the browser itself never ends without an authenticator."""
+
+CREATE = """async ([options, limit]) => {
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+  const signal = AbortSignal.timeout(limit);
+  return (await navigator.credentials.create({publicKey, signal})).toJSON();
+}"""
+
+GET = """async ([options, limit, mediation]) => {
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+  const signal = AbortSignal.timeout(limit);
+  return (await navigator.credentials.get({publicKey, signal, mediation})).toJSON();
+}"""
+
+NAME_OF_ERROR = """async ([options, limit]) => {
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+  const signal = AbortSignal.timeout(limit);
+  return navigator.credentials.create({publicKey, signal}).then(() => "", (error) => error.name);
+}"""
+
+
+class LocalSite(Site):
+    """A site at localhost: browsers allow no passkeys at an address."""
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.url = self.url.replace("127.0.0.1", "localhost")
+        return super()._start()
+
+
+@pytest.fixture(scope="module")
+def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service, all of it, with the settings of a developer's machine."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(sqlite_template, folder / "test.db")
+    site = LocalSite(make_settings(f"sqlite:///{folder / 'test.db'}", folder), folder / "server")
+    try:
+        site.wait_until_healthy()
+        yield site
+    finally:
+        assert site.stop() == 0, site.output()
+
+
+class Browser:
+    """A page of the site, and an authenticator that DevTools has plugged in."""
+
+    def __init__(self, page: Page, **options: Any) -> None:
+        self.page = page
+        self.devtools: CDPSession = page.context.new_cdp_session(page)
+        self.devtools.send("WebAuthn.enable", {"enableUI": False})
+        added = self.devtools.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2",
+                    "transport": "internal",
+                    "hasResidentKey": True,
+                    "hasUserVerification": True,
+                    "isUserVerified": True,
+                    "automaticPresenceSimulation": True,
+                    **options,
+                }
+            },
+        )
+        self.authenticator_id = added["authenticatorId"]
+
+    def create(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Make a passkey."""
+        made: dict[str, Any] = self.page.evaluate(CREATE, [options, TIMEOUT_MS])
+        return made
+
+    def get(self, options: dict[str, Any], mediation: str = "optional") -> dict[str, Any]:
+        """Use a passkey."""
+        used: dict[str, Any] = self.page.evaluate(GET, [options, TIMEOUT_MS, mediation])
+        return used
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Return the passkeys of the authenticator, with their private keys."""
+        found = self.devtools.send("WebAuthn.getCredentials", self._me())
+        credentials: list[dict[str, Any]] = found["credentials"]
+        return credentials
+
+    def put(self, credential: dict[str, Any]) -> None:
+        """Add a passkey to the authenticator."""
+        self.devtools.send("WebAuthn.addCredential", {**self._me(), "credential": credential})
+
+    def _me(self) -> dict[str, str]:
+        return {"authenticatorId": self.authenticator_id}
+
+
+@pytest.fixture
+def open_browser(site: Site, open_page: Callable[..., Page]) -> Callable[..., Browser]:
+    """Open a browser of its own with an authenticator of its own."""
+    # No page of the service needs to know passkeys: any of the origin can run a ceremony.
+    return lambda **options: Browser(open_page(f"{site.url}/verify-email"), **options)
+
+
+@pytest.fixture
+def browser(open_browser: Callable[..., Browser]) -> Browser:
+    """A browser with an authenticator that is bound to its device."""
+    return open_browser()
+
+
+def register(site: Site, user: User, browser: Browser, **body: Any) -> requests.Response:
+    """Register a passkey of a user, whose first factor needs a mailed code."""
+    answer = user.call("POST", "/users/me/passkeys/options", {}).json()
+    body["credential"] = browser.create(answer["public_key"])
+    if answer["email_code_required"]:
+        body["email_code"] = site.letter(user.email, ENROLLMENT).code
+    return user.call("POST", "/users/me/passkeys", body)
+
+
+ENROLLMENT = "Your code for setting up a second factor"
+
+
+def sign_in(site: Site, browser: Browser, mediation: str = "optional") -> requests.Response:
+    """Sign in with whatever passkey the browser offers."""
+    client = site.client()
+    options = client.post(f"{API}/auth/passkey/options", json={}).json()["public_key"]
+    credential = browser.get(options, mediation)
+    return client.post(f"{API}/auth/passkey", json={"credential": credential})
+
+
+def continue_as(user: User, response: requests.Response) -> None:
+    """Let the user go on in another session."""
+    assert response.status_code == 200, response.text
+    user.headers = {"Authorization": f"Bearer {response.json()['access_token']}"}
+
+
+def test_a_passkey_is_registered_signs_in_and_is_not_made_twice(
+    site: Site, alice: User, browser: Browser
+) -> None:
+    registered = register(site, alice, browser, name="Laptop")
+    assert registered.status_code == 201, registered.text
+    assert (registered.json()["synced"], registered.json()["name"]) == (False, "Laptop")
+    response = sign_in(site, browser)
+    continue_as(alice, response)
+    assert alice.call("GET", "/users/me").json()["email"] == alice.email
+    (session,) = [
+        each for each in alice.call("GET", "/users/me/sessions").json()["items"] if each["current"]
+    ]
+    assert (session["acr"], session["amr"]) == ("phr", ["pop", "mfa"])
+    again = alice.call("POST", "/users/me/passkeys/options", {}).json()["public_key"]
+    assert browser.page.evaluate(NAME_OF_ERROR, [again, TIMEOUT_MS]) == "InvalidStateError"
+
+
+def test_autofill_signs_in_without_a_name(site: Site, alice: User, browser: Browser) -> None:
+    assert register(site, alice, browser).status_code == 201
+    continue_as(alice, sign_in(site, browser, "conditional"))
+    assert alice.call("GET", "/users/me").json()["email"] == alice.email
+
+
+@pytest.mark.parametrize("is_backed_up", [False, True])
+def test_a_synced_passkey_is_shown_as_such(
+    site: Site, alice: User, open_browser: Callable[..., Browser], is_backed_up: bool
+) -> None:
+    browser = open_browser(defaultBackupEligibility=True, defaultBackupState=is_backed_up)
+    assert register(site, alice, browser).json()["synced"] is is_backed_up
+    assert sign_in(site, browser).status_code == 200
+
+
+def clone(browser: Browser, other: Browser, *, sign_count: int) -> None:
+    """Copy the passkey of a browser to another one, with a counter of an earlier time."""
+    (credential,) = browser.credentials()
+    other.put({**credential, "signCount": sign_count})
+
+
+def test_a_copy_with_an_earlier_counter_is_refused_and_its_owner_told(
+    site: Site, alice: User, browser: Browser, open_browser: Callable[..., Browser]
+) -> None:
+    assert register(site, alice, browser, name="Phone").status_code == 201
+    for _ in range(2):
+        continue_as(alice, sign_in(site, browser))
+    thief = open_browser()
+    clone(browser, thief, sign_count=0)
+    refused = sign_in(site, thief)
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_passkey")
+    (shown,) = alice.call("GET", "/users/me/passkeys").json()["items"]
+    assert (shown["usable"], shown["clone_suspected"]) == (False, True)
+    assert "Phone" in site.letter(alice.email, FLAGGED).text
+    assert sign_in(site, browser).status_code == 401
+    path = f"/users/me/passkeys/{shown['id']}"
+    assert alice.call("PATCH", path, {"clone_suspected": False}).status_code == 200
+    assert sign_in(site, browser).status_code == 200
+
+
+FLAGGED = "A passkey of your account was blocked"
+
+
+def test_the_counter_of_a_synced_passkey_may_fall_back(
+    site: Site, alice: User, open_browser: Callable[..., Browser]
+) -> None:
+    first, second = (
+        open_browser(defaultBackupEligibility=True, defaultBackupState=True) for _ in range(2)
+    )
+    assert register(site, alice, first).status_code == 201
+    for _ in range(2):
+        assert sign_in(site, first).status_code == 200
+    clone(first, second, sign_count=0)
+    assert sign_in(site, second).status_code == 200
+
+
+def test_an_authenticator_that_verifies_no_user_makes_none(
+    alice: User, open_browser: Callable[..., Browser]
+) -> None:
+    browser = open_browser(hasUserVerification=False, isUserVerified=False)
+    options = alice.call("POST", "/users/me/passkeys/options", {}).json()["public_key"]
+    name = browser.page.evaluate(NAME_OF_ERROR, [options, 2_000])
+    assert name in ("TimeoutError", "AbortError", "NotAllowedError")
+    assert browser.credentials() == []
+
+
+def test_a_page_of_another_site_gets_no_passkey(
+    site: Site, alice: User, chromium: Chromium
+) -> None:
+    """Not even one at the same machine's address: the browser compares the RP ID."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/verify-email".replace("localhost", "127.0.0.1"))
+        browser = Browser(page)
+        options = alice.call("POST", "/users/me/passkeys/options", {}).json()["public_key"]
+        assert page.evaluate(NAME_OF_ERROR, [options, TIMEOUT_MS]) == "SecurityError"
+        assert browser.credentials() == []
