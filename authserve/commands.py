@@ -18,6 +18,9 @@ from authserve.keys.cli import keys_group
 from authserve.mail.cli import mail_group
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.transports import helo_name, make_transport
+
+# This module adds its command to `keys_group`.
+from authserve.mfa import cli as mfa_cli  # noqa: F401
 from authserve.mfa import worker as mfa_worker
 from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import purge_dead_codes

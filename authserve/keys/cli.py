@@ -7,9 +7,8 @@ import click
 from authserve.core.actor import RequestInfo
 from authserve.core.cli import Group, print_result, print_rows
 from authserve.core.clock import to_rfc3339
-from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import RotationCause
-from authserve.keys.rotation import ListedKey, list_keys, rewrap, rotate
+from authserve.keys.rotation import ListedKey, list_keys, rotate
 
 keys_group = Group("keys", help="Signing keys: list, rotate, encrypt again.")
 
@@ -67,25 +66,6 @@ def rotate_(emergency: bool) -> None:
         text = f"{newest.kid} {made}, and signs from {to_rfc3339(newest.active_from)}."
     active_from = to_rfc3339(newest.active_from)
     print_result(text, kid=newest.kid, active_from=active_from, is_new=newest.is_new)
-
-
-@keys_group.command("rewrap")
-def rewrap_() -> None:
-    """Encrypt the private keys again, under the current SECRET_KEY.
-
-    Run `flask audit rewrap` too. Once the last refresh tokens of the former secret have expired,
-    remove that secret from SECRET_KEY_FALLBACKS.
-
-    \b
-    Example:
-      flask keys rewrap
-    """
-    try:
-        count = rewrap()
-    except SigningKeyUnavailableError as error:
-        raise click.ClickException(f"Nothing was changed: {error.remedy}") from error
-    keys = "key" if count == 1 else "keys"
-    print_result(f"{count} {keys} encrypted under the current SECRET_KEY.", keys=count)
 
 
 def _document(key: ListedKey) -> dict[str, Any]:

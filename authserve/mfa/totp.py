@@ -12,6 +12,7 @@ A code is checked before the transaction of the sign-in, and spent inside it:
 import io
 import logging
 from base64 import b32encode
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,13 @@ from sqlalchemy import bindparam, select, update
 
 from authserve.core.crypto import KEYRING, UndecryptableError, random_bytes
 from authserve.database.server_clock import server_now
-from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
+from authserve.database.transactions import (
+    UTCDateTime,
+    execute,
+    read_all,
+    table_of,
+    transaction,
+)
 from authserve.mfa.assurance import ProofFailure
 from authserve.mfa.errors import FactorUnavailableError
 from authserve.mfa.models import TotpFactor
@@ -201,3 +208,43 @@ def spend_step(checked: CheckedCode, *, now: datetime) -> bool:
     """
     parameters = {"factor_id": checked.factor_id, "step": checked.step, "moment": now}
     return execute(_SPEND, parameters).rowcount == 1
+
+
+REWRAP_SLICE = 500
+"""Secrets that one transaction encrypts again, so that their rows are locked briefly (chosen)."""
+
+_REWRAP = (
+    update(TABLE).where(TABLE.c.id == bindparam("factor_id")).values(secret=bindparam("sealed"))
+)
+
+
+def rewrap_secrets() -> Iterator[tuple[int, int]]:
+    """Encrypt all secrets again under the current `SECRET_KEY`, so a fallback can be removed.
+
+    A secret that no key opens stays as it is; it must not keep the others from it.
+
+    Yields:
+        For each committed slice, the numbers of secrets encrypted again and left as they are.
+    """
+    after = UUID(int=0)
+    page = select(TABLE.c.id, TABLE.c.secret).order_by(TABLE.c.id).limit(REWRAP_SLICE)
+    while rows := read_all(page.where(TABLE.c.id > after)):
+        opened = [(row.id, _find_secret(row.id, row.secret)) for row in rows]
+        sealed = [
+            {"factor_id": row_id, "sealed": seal(row_id, secret)}
+            for row_id, secret in opened
+            if secret is not None
+        ]
+        if sealed:
+            # A row's secret never changes otherwise: a newer set-up has another id.
+            with transaction():
+                execute(_REWRAP, sealed)
+        yield len(sealed), len(rows) - len(sealed)
+        after = rows[-1].id
+
+
+def _find_secret(factor_id: UUID, sealed: bytes) -> bytes | None:
+    try:
+        return unseal(factor_id, sealed)
+    except FactorUnavailableError:
+        return None

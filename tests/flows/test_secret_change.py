@@ -1,18 +1,24 @@
 """SECRET_KEY changes, and no user is signed out."""
 
+import json
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.core.clock import now
+from authserve.mfa.totp import CheckedCode, check_code, find_totp
 from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.crowd import persistently
+from tests.support.factors import give_totp
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import count_sessions, live_session_row
+from tests.support.totp import code_at
 
 OLD = "the first secret of this test, 0123456789"
+OTHER = "a secret that is lost by now, 0123456789"
 NEW = "the second secret of this test, 0123456789"
 
 
@@ -139,3 +145,20 @@ def test_without_a_rewrap_no_token_is_made_and_none_is_spent(
     rewrap(during)
     # Its workers see that within seconds.
     assert persistently(lambda: refresh(after, tokens)).status_code == 200
+
+
+@both_databases
+def test_totp_secrets_move_to_the_new_secret_and_lost_ones_stop_none(
+    before: Flask, during: Flask, after: Flask, alice: Caller, make_app: Any
+) -> None:
+    secret = give_totp(before, alice.id)
+    lost = register_caller(make_app(secret_key=OTHER, secret_key_fallbacks=(OLD,)), "bob")
+    give_totp(make_app(secret_key=OTHER), lost.id)
+    result = during.test_cli_runner(capture="fd").invoke(args=["keys", "rewrap", "--json"])
+    assert json.loads(result.stdout) == {"keys": 1, "totp_secrets": 1, "unopened": 1}
+    with after.app_context():
+        found = find_totp(alice.id, now=now())
+        assert found is not None
+        assert isinstance(check_code(found, code_at(secret, found.now)), CheckedCode)
+    result = during.test_cli_runner(capture="fd").invoke(args=["keys", "rewrap"])
+    assert "1 TOTP secret unchanged" in result.stdout
