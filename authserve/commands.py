@@ -5,10 +5,10 @@ from flask_migrate import Migrate
 from flask_migrate.cli import db as migrations_group
 
 # These modules add their commands to `users_group`.
-from authserve.admin import cli_new_accounts, cli_sign_in  # noqa: F401
+from authserve.admin import cli_factors, cli_new_accounts, cli_sign_in  # noqa: F401
 from authserve.admin.cli import users_group
+from authserve.audit import worker as audit_worker
 from authserve.audit.cli import audit_group
-from authserve.audit.worker import JOBS
 from authserve.auth.seen_devices import purge_forgotten_devices
 from authserve.core.cli import reporting_errors
 from authserve.database.readiness import MIGRATIONS_FOLDER
@@ -85,6 +85,6 @@ def add_commands(app: Flask) -> None:
     MAILER.fill(app, Mailer(settings, transport))
     MESSAGE_HANDLERS.fill(app, {**verification_worker.HANDLERS, **mfa_worker.HANDLERS})
     PURGE_TASKS.fill(app, PURGES)
-    SCHEDULED_JOBS.fill(app, (HEARTBEAT, *JOBS))
+    SCHEDULED_JOBS.fill(app, (HEARTBEAT, *audit_worker.JOBS, *mfa_worker.JOBS))
     for command in COMMANDS:
         app.cli.add_command(command)

@@ -22,6 +22,7 @@ from authserve.admin.personal_data import export_personal_data
 from authserve.admin.schemas import (
     AccountChangeSchema,
     InvitationRequestSchema,
+    MfaResetSchema,
     PersonalDataSchema,
     RolesSchema,
     SignInStatusSchema,
@@ -43,6 +44,7 @@ from authserve.http.openapi import Blueprint
 from authserve.http.pagination import Page, PageQuerySchema, encode_cursor, make_page
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
+from authserve.mfa.reset import request_reset
 from authserve.ratelimit.policy import ADMIN_MAIL, EXPORT
 from authserve.rbac.assignment import holders_of, roles_of_many
 from authserve.rbac.errors import RoleNotFoundError
@@ -250,6 +252,22 @@ def post_password_reset(user_id: UUID) -> dict[str, Any]:
     """Mail a user a reset link and end every session; the caller never sees the link."""
     trigger_password_reset(user_id, actor=current_actor(), request=current_request_info())
     return {}
+
+
+@blueprint.post("/<uuid:user_id>/mfa-reset")
+@require_permission(Permission.USERS_WRITE)
+@fresh_login_required
+@blueprint.response(202, MfaResetSchema)
+@blueprint.refuses(UserNotFoundError, InsufficientPermissionsError, OwnAccountError)
+@limited(ADMIN_MAIL)
+def post_mfa_reset(user_id: UUID) -> dict[str, Any]:
+    """Remove a user's second factors and recovery codes, at once or after `MFA_RESET_DELAY`.
+
+    The account needs a second factor as before, so its next sign-in sets up a new one. Until the
+    reset takes effect, any second factor of the account cancels it.
+    """
+    effective_at = request_reset(user_id, actor=current_actor(), request=current_request_info())
+    return {"effective_at": effective_at}
 
 
 def _user_response(found: UserWithRoles, status: int = 200) -> Response:

@@ -154,6 +154,12 @@ class SignInStatusSchema(Schema):
     mails = fields.List(fields.Nested(MailSchema), required=True)
 
 
+class MfaResetSchema(Schema):
+    """The time at which a reset of second factors takes effect."""
+
+    effective_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
+
+
 def sign_in_status_document(status: SignInStatus) -> dict[str, Any]:
     """Return the fields of a sign-in status, for `SignInStatusSchema` to dump."""
     names = (name for name in SignInStatus.__slots__ if name != "mails")

@@ -30,6 +30,7 @@ from authserve.mfa.passkeys import (
     spend_assertion,
 )
 from authserve.mfa.pending import Purpose, read_pending
+from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
@@ -105,6 +106,7 @@ def _start(
     try:
         with transaction():
             _record(proven, account, settings, moment)
+            cancel_reset(account, actor=VISITOR, request=request)
             session = start_session(
                 account.ref, found=_assess(), request=request, settings=settings, now=moment
             )

@@ -1,4 +1,4 @@
-"""The worker's handlers for mailed codes, which look the account up for the request."""
+"""The worker's part: handlers of mailed codes, and the job that performs due resets."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -11,10 +11,11 @@ from authserve.mail.policy import MailKind, plain_name
 from authserve.mfa.assurance import Enough, NeedsEnrollment, assess, is_mfa_required, need_of
 from authserve.mfa.email_codes import CODE_LIFETIME, CodePurpose, code_of, ensure_code
 from authserve.mfa.factors import find_factors
+from authserve.mfa.reset import perform_due_resets
 from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
-from authserve.outbox.worker import Handler
+from authserve.outbox.worker import Handler, Job
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import User, find_by_email, lock_user
 from authserve.users.errors import UserNotFoundError
@@ -138,6 +139,17 @@ def _send(kind: MailKind, message: ClaimedMessage, user: User, **values: str | i
 def _is_mail_ready() -> bool:
     return MAILER.get().is_ready
 
+
+RESET_SECS = 60.0
+"""Seconds between two looks for due resets (chosen: `MFA_RESET_DELAY` is hours or days)."""
+
+JOBS = (
+    Job(
+        perform_due_resets,
+        period_secs=RESET_SECS,
+        trouble="second factors could not be reset",
+    ),
+)
 
 HANDLERS: dict[str, Handler] = {
     MailKind.SIGN_IN_CODE: Handler(deliver_sign_in_code, _is_mail_ready),

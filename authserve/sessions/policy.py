@@ -79,6 +79,7 @@ class RevokeReason(StrEnum):
     DEACTIVATED = "deactivated"
     MFA_ENABLED = "mfa_enabled"
     FACTOR_REMOVED = "factor_removed"
+    MFA_RESET = "mfa_reset"
     ENDED_BY_USER = "ended_by_user"
     ENDED_BY_ADMIN = "ended_by_admin"
 

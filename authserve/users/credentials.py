@@ -38,6 +38,7 @@ class Credentials:
     is_password_disabled: bool
     is_activated: bool
     mfa_enabled: bool = False
+    mfa_reset_at: datetime | None = None
 
     @property
     def names(self) -> list[str]:
@@ -89,6 +90,7 @@ _COLUMNS = (
     User.last_login_at,
     User.failed_sign_ins,
     User.mfa_enabled,
+    User.mfa_reset_at,
     is_activated().label("is_activated"),
 )
 _BY_ID, _BY_EMAIL, _BY_USERNAME = (
@@ -117,6 +119,7 @@ def _find(statement: PreparedStatement, wanted: UUID | str) -> Credentials | Non
         is_password_disabled=is_password_disabled(row.failed_sign_ins),
         is_activated=row.is_activated,
         mfa_enabled=row.mfa_enabled,
+        mfa_reset_at=row.mfa_reset_at,
     )
 
 
@@ -132,3 +135,31 @@ def switch_mfa(user_id: UUID, *, is_enabled: bool) -> bool:
         .values(mfa_enabled=is_enabled, updated_at=now())
     )
     return execute(statement).rowcount == 1
+
+
+def schedule_mfa_reset(user_id: UUID, effective_at: datetime) -> None:
+    """Set when an account's second factors are reset, in the open transaction."""
+    execute(update(TABLE).where(TABLE.c.id == user_id).values(mfa_reset_at=effective_at))
+
+
+def end_mfa_reset(user_id: UUID, *, due_at: datetime | None = None) -> bool:
+    """End a pending reset of an account's second factors, in the open transaction.
+
+    Args:
+        user_id: the account.
+        due_at: only a reset that is due at this time; None ends any.
+
+    Returns:
+        False if none was pending, so of several callers one gets True.
+    """
+    due = TABLE.c.mfa_reset_at
+    is_pending = due.is_not(None) if due_at is None else due <= due_at
+    statement = update(TABLE).where(TABLE.c.id == user_id, is_pending).values(mfa_reset_at=None)
+    return execute(statement).rowcount == 1
+
+
+def find_due_mfa_resets(*, due_at: datetime, limit: int) -> list[UUID]:
+    """Return at most `limit` accounts whose reset is due at a time, longest due first."""
+    due = TABLE.c.mfa_reset_at <= due_at
+    statement = select(TABLE.c.id).where(due).order_by(TABLE.c.mfa_reset_at).limit(limit)
+    return [row.id for row in read_all(statement)]

@@ -36,7 +36,7 @@ from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.mail import open_mailbox, work
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
-from tests.support.rows import change_session
+from tests.support.rows import change_session, change_user
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
 from tests.support.trail import seal_all, unguarded
@@ -309,6 +309,23 @@ def renew_codes(scene: Scene) -> None:
     scene.call("POST /users/me/recovery-codes", scene.user)
 
 
+def require_mfa(scene: Scene) -> None:
+    name = scene.make_role().rpartition("/")[2]
+    scene.flask("roles", "requires-mfa", name, "on")
+
+
+def perform_reset(scene: Scene) -> None:
+    change_user(scene.app, scene.user.id, mfa_reset_at=now())
+    scene.run_jobs()
+
+
+def cancel_reset(scene: Scene) -> None:
+    key = give_passkey(scene.app, scene.user.id)
+    answer = passkey_answer(scene.user.client, key)
+    change_user(scene.app, scene.user.id, mfa_reset_at=now() + timedelta(days=1))
+    scene.call("POST /auth/passkey", credential=answer)
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -364,6 +381,14 @@ CASES = [
     Case(A.FACTOR_REMOVED, "user", "user", replace_app),
     Case(A.FACTOR_REMOVED, "user", "user", remove_app),
     Case(A.MFA_DISABLED, "user", "user", remove_app),
+    Case(
+        A.MFA_RESET_REQUESTED,
+        "admin",
+        "user",
+        lambda s: s.call(f"POST {s.on_user('/mfa-reset')}", s.admin),
+    ),
+    Case(A.MFA_RESET, "none", "user", lambda s: s.flask("users", "mfa-reset", str(s.user.id))),
+    Case(A.MFA_RESET_CANCELLED, "none", "user", cancel_reset),
     Case(A.RECOVERY_CODES_RENEWED, "user", "user", renew_codes),
     Case(
         A.USER_PROFILE_CHANGED,
@@ -481,6 +506,7 @@ CASES = [
         "none",
         lambda s: s.call(f"PUT {s.make_role()}", s.admin, permissions=["audit:read"]),
     ),
+    Case(A.ROLE_CHANGED, "none", "none", require_mfa),
     Case(A.ROLE_DELETED, "admin", "none", lambda s: s.call(f"DELETE {s.make_role()}", s.admin)),
     Case(
         A.SESSION_STARTED,
@@ -551,6 +577,7 @@ CASES = [
     Case(A.FACTOR_UNFLAGGED, "user", "user", accept_clone),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
+    Case(A.MFA_RESET, "none", "user", perform_reset),
     # Last, since nothing verifies afterwards.
     Case(A.AUDIT_VERIFIED, "none", "none", verify_after_tampering, FAILURE),
 ]

@@ -12,6 +12,7 @@ from authserve.audit.models import AuditBatch, AuditChain
 from authserve.audit.worker import JOBS
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
+from authserve.mfa import worker as mfa_worker
 from authserve.outbox.worker import HEARTBEAT, SCHEDULED_JOBS, Worker
 from tests.support.marks import both_databases
 from tests.support.trail import event_ids, places, seal_all, write_events
@@ -55,7 +56,7 @@ def turns(app: Flask) -> Turns:
 
 
 def test_the_service_brings_its_jobs(app: Flask) -> None:
-    assert SCHEDULED_JOBS.of(app) == (HEARTBEAT, *JOBS)
+    assert SCHEDULED_JOBS.of(app) == (HEARTBEAT, *JOBS, *mfa_worker.JOBS)
 
 
 def test_it_seals_at_the_start_and_every_minute(turns: Turns) -> None:

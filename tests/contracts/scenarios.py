@@ -591,6 +591,12 @@ def admin_post_password_reset(scene: Scene) -> Iterator[Answer]:
 
 
 @scenario
+def admin_post_mfa_reset(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin)
+    yield "own account", scene.send(scene.admin, user_id=scene.admin.id)
+
+
+@scenario
 def roles_list_roles(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send(scene.admin)
 

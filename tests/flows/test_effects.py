@@ -139,6 +139,8 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
         # A new account holds nothing yet.
         checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.USERS_WRITE),
     ),
+    AuditAction.MFA_RESET_REQUESTED: (ON_OTHER_FRESH,),
+    AuditAction.MFA_RESET: (ON_OTHER_FRESH,),
     AuditAction.ROLE_CREATED: (ON_ROLE,),
     AuditAction.ROLE_CHANGED: (ON_ROLE,),
     AuditAction.ROLE_DELETED: (ON_ROLE,),
@@ -587,6 +589,13 @@ WAYS = [
         "POST /users/{user_id}/password-reset",
         ON_USER | {Check.FRESH},
         AuditAction.USER_PASSWORD_RESET_TRIGGERED,
+        REVOKED,
+    ),
+    way(
+        "POST /users/{user_id}/mfa-reset",
+        ON_OTHER_FRESH,
+        AuditAction.MFA_RESET_REQUESTED,
+        AuditAction.MFA_RESET,
         REVOKED,
     ),
     way(

@@ -15,7 +15,7 @@ from sqlalchemy import insert, text
 from authserve.audit.read import EventFilters, find_events, find_own_events
 from authserve.audit.retention import prune_events
 from authserve.auth.seen_devices import follow_device, purge_forgotten_devices
-from authserve.core.actor import VISITOR, RequestInfo, UserRef
+from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
@@ -24,6 +24,7 @@ from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import CodePurpose, end_codes, ensure_code, purge_dead_codes
 from authserve.mfa.models import EmailCode
 from authserve.mfa.pending import purge_dead_pending
+from authserve.mfa.reset import perform_due_resets, request_reset
 from authserve.mfa.totp_set_up import purge_dead_set_ups
 from authserve.outbox.delivery import claim, is_newest_of_topic
 from authserve.outbox.enqueue import enqueue
@@ -54,8 +55,6 @@ UNUSED = {
     "ix_users_name_key",
     "ix_users_is_active_id",
     # Their statements come with the calls for second factors.
-    "ix_users_mfa_reset_at",
-    "ix_totp_factors_user_id",
     "ix_passkeys_user_id_id",
 }
 """Indexes that serve no statement of this release."""
@@ -141,6 +140,12 @@ def deactivate_again(user: UserRef) -> None:
 
 LONG_AGO = now() - timedelta(days=3_650)
 
+
+def reset_factors(user: UserRef) -> None:
+    """Reset the second factors of an account."""
+    request_reset(user.id, actor=OPERATOR, request=RequestInfo())
+
+
 USES: dict[str, Callable[[UserRef], object]] = {
     "ix_audit_batches_pruned_at_newest_at": lambda _: list(prune_events()),
     "ix_audit_events_action_id": list_events(action=AuditAction.USER_DELETED),
@@ -169,11 +174,13 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_sessions_user_id_created_at": lambda user: find_all_sessions(user.id, limit=50),
     "ix_spent_challenges_expires_at": lambda _: list(purge_spent_challenges()),
     "ix_totp_factors_expires_at": lambda _: list(purge_dead_set_ups()),
+    "ix_totp_factors_user_id": reset_factors,
     "ix_user_roles_role_name_user_id": lambda _: read_all(holders_of("admin")),
     "ix_users_created_at_id": list_users(),
     "ix_users_email_domain": list_users(domain="nowhere.example"),
     "ix_users_is_active_created_at_id": list_users(is_active=False),
     "ix_users_mfa_enabled_created_at_id": list_users(mfa_enabled=True),
+    "ix_users_mfa_reset_at": lambda _: list(perform_due_resets()),
     "ix_users_name_key_id": lambda _: find_by_beginning("x", UserFilters(), limit=50),
     "ix_users_updated_at_id": list_users(updated_after=now()),
 }
