@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,13 +10,14 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from authserve.core.clock import now
-from authserve.database.transactions import read_all
-from authserve.mfa.models import RecoveryCode, TotpFactor
+from authserve.database.transactions import Base, read_all
+from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.sessions.models import Session
-from authserve.settings.model import EmailVerification
+from authserve.settings.model import SETTINGS, EmailVerification, Mfa
 from tests.support.clients import Caller, login
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
+from tests.support.passkeys import give_passkey
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at
 
@@ -39,11 +41,10 @@ def send(caller: Caller, method: str, path: str, **body: object) -> tuple[int, s
     return answer.status_code, (answer.get_json(silent=True) or {}).get("code", "")
 
 
-def count(app: Flask, model: type[TotpFactor] | type[RecoveryCode], **values: object) -> int:
-    """Return the number of rows with these values."""
-    conditions = [getattr(model, name) == value for name, value in values.items()]
+def count(app: Flask, model: type[Base]) -> int:
+    """Return the number of rows."""
     with app.app_context():
-        found: int = read_all(select(func.count()).select_from(model).where(*conditions))[0][0]
+        found: int = read_all(select(func.count()).select_from(model))[0][0]
     return found
 
 
@@ -107,3 +108,24 @@ def test_new_codes_at_once_are_one_set(app: Flask, alice: Caller) -> None:
     answers = all_at_once([renew] * CROWD)
     assert Counter(answers) == {(201, ""): 1, (409, "changed_meanwhile"): CROWD - 1}
     assert count(app, RecoveryCode) == 10
+
+
+@pytest.mark.parametrize("mfa", [Mfa.OPTIONAL, Mfa.REQUIRED])
+def test_of_the_two_last_factors_one_stays_where_one_is_required(
+    app: Flask, alice: Caller, mfa: Mfa
+) -> None:
+    add_app(app, alice)
+    give_passkey(app, alice.id)
+    (passkey,) = alice.get(f"{ME}/passkeys").get_json()["items"]
+    SETTINGS.fill(app, replace(SETTINGS.of(app), mfa=mfa))
+    paths = [TOTP, f"{ME}/passkeys/{passkey['id']}"]
+    answers = all_at_once([partial(send, alice, "DELETE", path) for path in paths * (CROWD // 2)])
+    left = count(app, TotpFactor) + count(app, Passkey)
+    state = alice.get(f"{ME}/mfa").get_json()
+    if mfa is Mfa.REQUIRED:
+        assert (left, state["enabled"], state["recovery_codes_left"]) == (1, True, 10)
+        assert answers.count((204, "")) == 1
+    else:
+        assert (left, state["enabled"], state["recovery_codes_left"]) == (0, False, 0)
+        assert answers.count((204, "")) == 2
+    assert {code for _, code in answers} <= {"", "factor_not_found", "mfa_required_by_policy"}
