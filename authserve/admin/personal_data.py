@@ -16,6 +16,8 @@ from authserve.audit.read import find_own_events
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.schemas import user_document
 from authserve.mail.policy import MailKind
+from authserve.mfa.factors import list_factors
+from authserve.mfa.recovery_codes import find_code_set
 from authserve.outbox.inspect import find_messages_to
 from authserve.outbox.policy import SENT_RETENTION, MessageState
 from authserve.rbac.assignment import roles_of
@@ -44,6 +46,7 @@ def export_personal_data(user_id: UUID) -> Iterator[str]:
     user = get_user(user_id)
     head = {"exported_at": to_rfc3339(now()), "user": _account(user)}
     lists: Mapping[str, Iterable[dict[str, Any]]] = {
+        "factors": (_plain(asdict(factor)) for factor in list_factors(user.id)),
         "sessions": _documents(lambda **page: find_all_sessions(user.id, **page)),
         "links": _documents(lambda **page: find_links_of(user.id, **page)),
         "mails": _mails(user.id),
@@ -57,6 +60,9 @@ def _account(user: User) -> dict[str, Any]:
         **user_document(user, roles_of(user.id)),
         "has_password": user.password_hash is not None,
         "failed_sign_ins": user.failed_sign_ins,
+        "failed_second_factors": user.failed_second_factors,
+        "mfa_reset_at": _plain_value(user.mfa_reset_at),
+        "recovery_codes": _plain(asdict(find_code_set(user.id))),
         "invited_at": _plain_value(user.invited_at),
         "activated_at": _plain_value(user.activated_at),
     }

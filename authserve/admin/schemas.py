@@ -183,6 +183,7 @@ class PersonalDataSchema(Schema):
 
     exported_at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
     user = fields.Dict(required=True)
+    factors = fields.List(fields.Dict(), required=True)
     sessions = fields.List(fields.Dict(), required=True)
     links = fields.List(fields.Dict(), required=True)
     mails = fields.List(fields.Dict(), required=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, func, literal, select
+from sqlalchemy import BindParameter, bindparam, func, literal, null, select, union_all
 
 from authserve.core.levels import Proof
 from authserve.database.transactions import read_all, table_of
@@ -105,3 +105,52 @@ def find_mfa_state(user_id: UUID, *, mfa_enabled: bool, now: datetime) -> MfaSta
         passkeys=factors.passkeys,
         recovery_codes_left=factors.recovery_codes_left,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedFactor:
+    """A confirmed factor, without its secret.
+
+    Args:
+        kind: `TOTP` or `PASSKEY`.
+        name: of a passkey; an account has one TOTP secret, so that has none.
+    """
+
+    kind: SecondStep
+    id: UUID
+    name: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+_LIST = union_all(
+    select(
+        literal(SecondStep.TOTP.value).label("kind"),
+        _TOTP.c.id,
+        null().label("name"),
+        _TOTP.c.created_at,
+        _TOTP.c.last_used_at,
+    ).where(_TOTP.c.user_id == _OWNER, _TOTP.c.confirmed_at.is_not(None)),
+    select(
+        literal(SecondStep.PASSKEY.value).label("kind"),
+        _PASSKEYS.c.id,
+        _PASSKEYS.c.name,
+        _PASSKEYS.c.created_at,
+        _PASSKEYS.c.last_used_at,
+    ).where(_PASSKEYS.c.user_id == _OWNER),
+).order_by("created_at", "id")
+
+
+def list_factors(user_id: UUID) -> list[ListedFactor]:
+    """Return all confirmed factors of an account, unusable ones included, oldest first."""
+    rows = read_all(_LIST, {"owner_id": user_id})
+    return [
+        ListedFactor(
+            kind=SecondStep(row.kind),
+            id=row.id,
+            name=row.name,
+            created_at=row.created_at,
+            last_used_at=row.last_used_at,
+        )
+        for row in rows
+    ]

@@ -21,7 +21,9 @@ from tests.support.databases import executed
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.messages import change_messages, links, messages
+from tests.support.passkeys import give_passkey
 from tests.support.problems import assert_problem
+from tests.support.totp import add_app
 from tests.support.trail import write_events
 
 USERS = "/api/v1/users"
@@ -151,3 +153,19 @@ def test_links_that_are_not_used_stay_out(mailbox: Mailbox, app: Flask, alice: C
     work(app)
     assert links(app, purpose=Purpose.CHANGE_EMAIL)
     assert {link["purpose"] for link in export(alice)["links"]} == {Purpose.VERIFY_EMAIL}
+
+
+@both_databases
+def test_it_has_kinds_names_and_times_of_factors_and_no_secret(app: Flask, alice: Caller) -> None:
+    phone = add_app(app, alice)
+    give_passkey(app, alice.id, name="Laptop")
+    found = export(alice)
+    assert [(each["kind"], each["name"]) for each in found["factors"]] == [
+        ("totp", None),
+        ("passkey", "Laptop"),
+    ]
+    assert found["factors"][0].keys() == {"kind", "id", "name", "created_at", "last_used_at"}
+    assert found["user"]["recovery_codes"]["left"] == 10
+    assert found["user"]["recovery_codes"]["created_at"] is not None
+    assert (found["user"]["failed_second_factors"], found["user"]["mfa_reset_at"]) == (0, None)
+    assert not any(secret in str(found) for secret in (phone.secret, *phone.recovery_codes))
