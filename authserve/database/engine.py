@@ -12,7 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
-from authserve.database.refusals import is_locked, is_read_only
+from authserve.database.refusals import is_locked, is_plan_lost, is_read_only
 from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
 from authserve.settings.database_url import hosts_of, is_pooled
 from authserve.settings.secret_files import make_private_file
@@ -199,6 +199,17 @@ def _discard_read_only_connections(context: ExceptionContext) -> None:
         return
     age_secs = time.monotonic() - connection.info[_CONNECTED_AT]
     if age_secs >= READ_ONLY_REST_SECS:
+        context.is_disconnect = True
+
+
+@event.listens_for(Engine, "handle_error")
+def _discard_connections_without_plan(context: ExceptionContext) -> None:
+    """Replace all pooled connections when one has lost the plan of a prepared statement.
+
+    A migration takes it from all of them. The caller gets 503, since a transaction cannot repeat
+    its statements.
+    """
+    if is_plan_lost(context.original_exception):
         context.is_disconnect = True
 
 

@@ -39,6 +39,10 @@ REFUSAL_SQLSTATES = (
 TIMEOUT_SQLSTATES = frozenset({"57014", "55P03"})
 """SQLSTATEs of `statement_timeout` (query_canceled) and `lock_timeout` (lock_not_available)."""
 
+LOST_PLAN_SQLSTATES = frozenset({"26000", "42P05", "0A000"})
+"""SQLSTATEs of a prepared statement: it does not exist, it exists already, or a migration changed
+its columns' types."""
+
 REFUSAL_SQLITE_CODES = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -87,6 +91,11 @@ def is_read_only(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
         return _primary_code(error) == sqlite3.SQLITE_READONLY
     return getattr(error, "pgcode", None) == READ_ONLY_SQLSTATE
+
+
+def is_plan_lost(error: BaseException | None) -> bool:
+    """Return True if the connection cannot execute a prepared statement that it should have."""
+    return getattr(error, "pgcode", None) in LOST_PLAN_SQLSTATES
 
 
 def is_timeout(error: BaseException | None) -> bool:

@@ -38,7 +38,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from authserve.database.engine import IS_AUTOCOMMIT, LOCAL_SETTINGS, TransactionLostError
-from authserve.database.refusals import is_timeout
+from authserve.database.refusals import is_plan_lost, is_timeout
 from authserve.database.watchdog import ServerFrozenError
 
 CONVENTION = {
@@ -291,24 +291,22 @@ def reading() -> Iterator[Connection]:
         yield connection
 
 
-_LOST_PLANS = frozenset({"26000", "42P05", "0A000"})
-"""SQLSTATEs: the statement does not exist, it exists already, or a migration changed its columns'
-types."""
-
-
 class PreparedStatement:
-    """A statement that SQLAlchemy compiles once, and whose values it converts.
+    """A statement that is planned once for each connection; SQLAlchemy does not execute it.
 
-    In AUTOCOMMIT, where `read_all` and `write_repeatably` run it, PostgreSQL also plans it once for
-    each connection. psycopg2 prepares nothing by itself, so the server gets PREPARE at a
-    connection's first use and EXECUTE at each use. SQLAlchemy's execution takes longer than the
-    database: 300 µs for the token check, of which PostgreSQL takes 90 (measured). A statement that
-    runs there must be safe to repeat.
+    psycopg2 prepares nothing by itself, so PostgreSQL gets PREPARE at a connection's first use and
+    EXECUTE at each use. SQLAlchemy compiles the statement and converts its values, but its
+    execution takes longer than the database: 300 µs for the token check, of which PostgreSQL takes
+    90 (measured).
 
-    A transaction cannot continue after an error, so nothing is prepared there.
+    `read_all` and `write_repeatably` run it in AUTOCOMMIT; there it must be safe to repeat.
+    `execute_prepared` runs it in a transaction.
+
+    Behind a pooler nothing is prepared, since the next use may reach another session of the
+    server.
 
     Args:
-        statement: without lists of values.
+        statement: a SELECT or a write, without lists of values.
         name: an SQL name that no other statement has.
     """
 
@@ -316,55 +314,55 @@ class PreparedStatement:
         self.statement, self.name = statement, name
         self._forms: dict[str, _Form] = {}
 
-    def run_in_transaction(
-        self, connection: Connection, parameters: Mapping[str, Any]
-    ) -> list[Any]:
-        """Return the rows, or none for a write without RETURNING.
-
-        Raises:
-            DBAPIError: the database is away, or does not execute the statement.
-        """
-        if LOCAL_SETTINGS in connection.get_execution_options():
-            result = connection.execute(self.statement, parameters)
-            return list(result) if result.returns_rows else []
-        form = self._form(connection.dialect, parameters)
-        try:
-            return form.fetch(connection, form.text, parameters)
-        except connection.dialect.loaded_dbapi.Error as error:
-            # It is private, but does all that SQLAlchemy does after an error of its own cursor.
-            connection._handle_dbapi_exception(error, form.text, None, None, None)
-
     def run(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the rows in AUTOCOMMIT; their values have the names of the columns.
 
         If the statement fails, SQLAlchemy runs it again: it reports errors, replaces lost
         connections, and needs no plan. After a timeout nothing runs again, since the caller has
-        waited long enough. Behind a pooler nothing is prepared, since the next use may reach
-        another session of the server.
+        waited long enough.
 
         Raises:
             DBAPIError: the database is away, or does not execute the statement.
         """
         if LOCAL_SETTINGS in connection.get_execution_options():
-            return list(connection.execute(self.statement, parameters))
+            return self._run_unprepared(connection, parameters)
+        form = self._form(connection.dialect, parameters)
         try:
-            return self._run_unreported(connection, parameters)
+            if form.preparation is not None:
+                driver: Any = connection.connection.dbapi_connection
+                driver.autocommit = True
+            return form.fetch(connection, parameters)
         except connection.dialect.loaded_dbapi.Error as error:
             if is_timeout(error):
                 raise OperationalError(self.name, None, error) from error
-            if getattr(error, "pgcode", None) in _LOST_PLANS:
+            if is_plan_lost(error):
                 connection.invalidate(error)
-            return list(connection.execute(self.statement, parameters))
+            return self._run_unprepared(connection, parameters)
 
-    def _run_unreported(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+    def run_in_transaction(
+        self, connection: Connection, parameters: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return the rows; none of a write without RETURNING.
+
+        The transaction cannot continue after an error, so nothing runs again. If the connection
+        has lost the plan, the pool replaces all its connections, and the caller gets 503: once in
+        a process, after a migration that changes the type of a returned column.
+
+        Raises:
+            DBAPIError: the database is away, or does not execute the statement.
+        """
+        if LOCAL_SETTINGS in connection.get_execution_options():
+            return self._run_unprepared(connection, parameters)
         form = self._form(connection.dialect, parameters)
-        if form.preparation is not None:
-            driver: Any = connection.connection.dbapi_connection
-            driver.autocommit = True
-            if self.name not in connection.info:
-                driver.cursor().execute(form.preparation)
-                connection.info[self.name] = True
-        return form.fetch(connection, form.prepared_text, parameters)
+        try:
+            return form.fetch(connection, parameters)
+        except connection.dialect.loaded_dbapi.Error as error:
+            # It is private, but does all that SQLAlchemy does after an error of its own cursor.
+            connection._handle_dbapi_exception(error, self.name, None, None, None)
+
+    def _run_unprepared(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        result = connection.execute(self.statement, parameters)
+        return list(result) if result.returns_rows else []
 
     def _form(self, dialect: Dialect, parameters: Mapping[str, Any]) -> "_Form":
         form = self._forms.get(dialect.name)
@@ -381,9 +379,7 @@ class _Form:
         parameters: the values of a first use; an INSERT has the columns of their names.
 
     Attributes:
-        text: with the driver's places for the values.
         preparation: the PREPARE statement; None for SQLite, whose driver keeps statements itself.
-        prepared_text: the text that runs in AUTOCOMMIT.
     """
 
     def __init__(
@@ -398,20 +394,23 @@ class _Form:
         columns = statement.exported_columns
         self._row_type = namedtuple(f"{name}_row", columns.keys())  # type: ignore[misc]
         self._readers = [_reader(column.type, dialect) for column in columns]
-        self._order = compiled.positiontup
-        self.text = self.prepared_text = str(compiled)
-        self.preparation = None
-        if self._order is None:
+        self._name, self._order = name, compiled.positiontup
+        if self._order is not None:
+            self.preparation, self.text = None, str(compiled)
+        else:
             places = {key: f"${number}" for number, key in enumerate(self._binders, start=1)}
-            text = (self.text % places).replace("%", "%%")
-            self.preparation = f"PREPARE {name} AS {text}"
+            text = (str(compiled) % places).replace("%", "%%")
             values = ", ".join(f"%({key})s" for key in self._binders)
-            self.prepared_text = f"EXECUTE {name} ({values})"
+            self.preparation = f"PREPARE {name} AS {text}"
+            self.text = f"EXECUTE {name} ({values})"
 
-    def fetch(self, connection: Connection, text: str, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run a text of this statement on the driver's cursor, and return its rows, if any."""
+    def fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+        """Run the statement on the driver's cursor, and return its rows, if any."""
         cursor = connection.connection.cursor()
-        cursor.execute(text, self._bind(parameters))
+        if self.preparation is not None and self._name not in connection.info:
+            cursor.execute(self.preparation)
+            connection.info[self._name] = True
+        cursor.execute(self.text, self._bind(parameters))
         rows = [self._row(values) for values in cursor.fetchall()] if cursor.description else []
         cursor.close()
         return rows

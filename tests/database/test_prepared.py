@@ -1,4 +1,4 @@
-"""Statements that are compiled once, and in AUTOCOMMIT planned once a connection."""
+"""Statements that PostgreSQL plans once a connection."""
 
 import pytest
 from flask import Flask
@@ -148,12 +148,34 @@ def test_a_write_without_returning_returns_no_rows() -> None:
 
 
 @on_postgresql
-def test_in_a_transaction_nothing_is_prepared() -> None:
-    """A transaction could not continue if the connection had lost the statement."""
-    with transaction():
-        execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
-        has_role("user")
-    assert plans() == {}
+def test_transactions_plan_it_once_too() -> None:
+    for _ in range(3):
+        with transaction():
+            execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
+    assert plans() == {"role_touch": 3}
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "accident", ["DEALLOCATE ALL", "ALTER TABLE roles ALTER COLUMN updated_at TYPE timestamp"]
+)
+def test_a_plan_lost_in_a_transaction_is_lost_to_one_caller(accident: str) -> None:
+    """A migration under a running service loses it on all connections at once."""
+
+    def touch() -> None:
+        with transaction():
+            execute_prepared(TOUCH, {"wanted": "admin", "moment": now()})
+
+    with reading() as one, reading() as other:
+        for connection in (one, other):
+            TOUCH.run(connection, {"wanted": "admin", "moment": now()})
+        for connection in (one, other):
+            connection.exec_driver_sql(accident)
+    with pytest.raises(DBAPIError) as caught:
+        touch()
+    assert is_refusal(caught.value)
+    for _ in range(3):
+        touch()
 
 
 def test_its_failure_in_a_transaction_names_the_constraint() -> None:

@@ -17,10 +17,11 @@ from flask import Flask
 from sqlalchemy import text
 
 from authserve.app import create_app
-from authserve.auth.queries import _TOKEN_CHECK
+from authserve.auth.queries import _START, _TOKEN_CHECK
 from authserve.database.transactions import PreparedStatement, db, transaction
 from authserve.users.credentials import _BY_EMAIL, _BY_USERNAME
 from authserve.users.lists import UserFilters, page_of_users, search_users
+from authserve.users.passwords import _RECORD_FIRST_TRY
 from authserve.users.search import Match, find_by_beginning
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.databases import executed
@@ -133,6 +134,14 @@ def test_the_token_check_reads_sessions_and_users_by_their_keys(filled: Flask) -
     assert plan.scans("sessions") == ["Index Scan using pk_sessions"]
     assert plan.scans("users") == ["Index Scan using pk_users"]
     assert "pk_user_roles" in plan.indexes, plan.text
+
+
+def test_a_sign_in_writes_by_the_keys_of_account_and_sessions(filled: Flask) -> None:
+    plan = explain_prepared(_RECORD_FIRST_TRY)
+    assert plan.scans("users") == ["Index Scan using pk_users"]
+    plan = explain_prepared(_START)
+    assert not [scan for scan in plan.scans("sessions") if "Seq Scan" in scan], plan.text
+    assert set(plan.scans("users")) == {"Index Scan using pk_users"}
 
 
 @pytest.mark.parametrize("is_active", [None, True, False])

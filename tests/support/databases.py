@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 from sqlalchemy import Connection, Engine, event
 
-from authserve.database.engine import IS_AUTOCOMMIT
-from authserve.database.transactions import _Form
+from authserve.database.engine import LOCAL_SETTINGS
+from authserve.database.transactions import PreparedStatement
 
 
 @contextmanager
@@ -22,16 +22,18 @@ def executed(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         sent.append((statement, parameters))
 
-    def fetch(form: _Form, connection: Connection, text: str, parameters: Any) -> list[Any]:
-        is_ours = connection.engine.pool is engine.pool
-        if is_ours and IS_AUTOCOMMIT not in connection.get_execution_options():
-            sent.append((text, form._bind(parameters)))
-        return unrecorded(form, connection, text, parameters)
+    def run(statement: PreparedStatement, connection: Connection, parameters: Any) -> list[Any]:
+        # Behind a pooler SQLAlchemy executes it.
+        if LOCAL_SETTINGS not in connection.get_execution_options():
+            keys = list(parameters)
+            compiled = statement.statement.compile(dialect=connection.dialect, column_keys=keys)
+            sent.append((str(compiled), parameters))
+        return unrecorded(statement, connection, parameters)
 
-    unrecorded = _Form.fetch
+    unrecorded = PreparedStatement.run_in_transaction
     event.listen(engine, "before_cursor_execute", note)
     try:
-        with patch.object(_Form, "fetch", fetch):
+        with patch.object(PreparedStatement, "run_in_transaction", run):
             yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
