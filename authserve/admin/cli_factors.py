@@ -1,5 +1,6 @@
-"""`flask users mfa-reset`: help for users who lost their second factors."""
+"""`flask users factors` and `mfa-reset`: help for users who lost their second factors."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from authserve.admin.cli import (
@@ -10,11 +11,61 @@ from authserve.admin.cli import (
     request_of,
     users_group,
 )
+from authserve.admin.schemas import UserFactorsSchema, user_factors_document
+from authserve.admin.sign_in_support import UserFactors, factors_of
 from authserve.core.actor import OPERATOR
-from authserve.core.cli import YES_OPTION, confirm
+from authserve.core.cli import YES_OPTION, confirm, is_json, print_document, print_line
 from authserve.core.clock import now, to_rfc3339
+from authserve.mfa.own_passkeys import PasskeyView
 from authserve.mfa.reset import request_reset
 from authserve.users.accounts import User
+
+
+@users_group.command()
+@USERS_ARGUMENT
+def factors(users: tuple[str, ...]) -> None:
+    """Show the second factors of users, without secrets; `-` reads them from standard input.
+
+    \b
+    Examples:
+      flask users factors alice
+      flask users factors alice@example.com --json
+    """
+    for user in find_users(users):
+        found = factors_of(user.id)
+        if is_json():
+            document = UserFactorsSchema().dump(user_factors_document(found))
+            identity = {"id": str(user.id), "email": user.email}
+            print_document({**identity, **document}, is_one_of_many=len(users) > 1)
+        else:
+            for line in describe_factors(user.email, found):
+                print_line(line)
+
+
+def describe_factors(email: str, found: UserFactors) -> Iterator[str]:
+    """Yield the lines that show a user's second factors."""
+    state = found.state
+    needs = "needs" if state.enabled or state.required else "does not need"
+    yield f"{email} {needs} a second factor to sign in."
+    if state.totp is not None:
+        yield f"- authenticator app, {_used(state.totp.created_at, state.totp.last_used_at)}"
+    for passkey in found.passkeys:
+        times = _used(passkey.created_at, passkey.last_used_at)
+        yield f'- passkey "{passkey.name}" of {passkey.rp_id}, {times}{_warning(passkey)}'
+    yield f"Recovery codes left: {state.recovery_codes_left}."
+    if found.reset_at is not None:
+        yield f"A reset removes them all at {to_rfc3339(found.reset_at)}."
+
+
+def _used(created_at: datetime, last_used_at: datetime | None) -> str:
+    used = "never used" if last_used_at is None else f"last used {to_rfc3339(last_used_at)}"
+    return f"added {to_rfc3339(created_at)}, {used}"
+
+
+def _warning(passkey: PasskeyView) -> str:
+    if passkey.is_clone_suspected:
+        return " (refused: it may be a clone)"
+    return "" if passkey.is_usable else " (unusable: PASSKEY_RP_ID is another)"
 
 
 @users_group.command("mfa-reset")

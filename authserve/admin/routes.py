@@ -26,11 +26,13 @@ from authserve.admin.schemas import (
     PersonalDataSchema,
     RolesSchema,
     SignInStatusSchema,
+    UserFactorsSchema,
     UserPageSchema,
     UserQuerySchema,
     sign_in_status_document,
+    user_factors_document,
 )
-from authserve.admin.sign_in_support import sign_in_status
+from authserve.admin.sign_in_support import factors_of, sign_in_status
 from authserve.core.errors import InsufficientPermissionsError
 from authserve.http.authentication import (
     current_actor,
@@ -252,6 +254,15 @@ def post_password_reset(user_id: UUID) -> dict[str, Any]:
     """Mail a user a reset link and end every session; the caller never sees the link."""
     trigger_password_reset(user_id, actor=current_actor(), request=current_request_info())
     return {}
+
+
+@blueprint.get("/<uuid:user_id>/factors")
+@require_permission(Permission.USERS_READ)
+@blueprint.response(200, UserFactorsSchema)
+@blueprint.refuses(UserNotFoundError)
+def read_factors(user_id: UUID) -> dict[str, Any]:
+    """Show a user's second factors, without secrets."""
+    return user_factors_document(factors_of(user_id))
 
 
 @blueprint.post("/<uuid:user_id>/mfa-reset")

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from authserve.admin.sign_in_support import SignInObstacle, SignInStatus
+from authserve.admin.sign_in_support import SignInObstacle, SignInStatus, UserFactors
 from authserve.auth.policy import SignInFailure
 from authserve.core.identifiers import EMAIL_MAX_LENGTH, canonical_domain
 from authserve.http.fields import (
@@ -24,6 +24,9 @@ from authserve.http.pagination import (
 )
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
 from authserve.mail.policy import MailKind
+from authserve.mfa.assurance import SecondStep
+from authserve.mfa.passkey_schemas import PasskeySchema, passkey_document
+from authserve.mfa.schemas import TotpTimesSchema
 from authserve.outbox.policy import MessageState
 
 MAX_ROLES = 50
@@ -152,6 +155,40 @@ class SignInStatusSchema(Schema):
     last_failures = fields.List(fields.Nested(FailureSchema), required=True)
     live_sessions = fields.Integer(required=True)
     mails = fields.List(fields.Nested(MailSchema), required=True)
+
+
+class UserFactorsSchema(Schema):
+    """A user's second factors, without secrets."""
+
+    enabled = fields.Boolean(
+        required=True, metadata={"description": "Signing in asks for a second factor."}
+    )
+    required = fields.Boolean(
+        required=True, metadata={"description": "The operator requires a second factor."}
+    )
+    methods = fields.List(fields.String(metadata={"enum": list(SecondStep)}), required=True)
+    totp = fields.Nested(TotpTimesSchema, required=True, allow_none=True)
+    passkeys = fields.List(fields.Nested(PasskeySchema), required=True)
+    recovery_codes_left = fields.Integer(required=True)
+    reset_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "A requested reset removes them then.", "example": EXAMPLE_TIME},
+    )
+
+
+def user_factors_document(found: UserFactors) -> dict[str, Any]:
+    """Return a user's second factors, for `UserFactorsSchema` to dump."""
+    state = found.state
+    return {
+        "enabled": state.enabled,
+        "required": state.required,
+        "methods": state.methods,
+        "totp": state.totp,
+        "passkeys": [passkey_document(passkey) for passkey in found.passkeys],
+        "recovery_codes_left": state.recovery_codes_left,
+        "reset_at": found.reset_at,
+    }
 
 
 class MfaResetSchema(Schema):

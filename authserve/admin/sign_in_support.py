@@ -11,9 +11,12 @@ from sqlalchemy import Row
 
 from authserve.audit.read import RecordedFailure, find_last_sign_in_failures
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.mfa.factors import MfaState, find_mfa_state
+from authserve.mfa.own_passkeys import MAX_PASSKEYS, PasskeyView, find_passkeys
 from authserve.outbox.inspect import find_messages_of
 from authserve.ratelimit.throttle import end_blocks, find_block_end
 from authserve.ratelimit.throttle_keys import ThrottleKey, account_key, identifier_key
@@ -104,6 +107,35 @@ def _throttled_until(user: User) -> datetime | None:
 
 def _identifier_keys(user: User) -> list[ThrottleKey]:
     return [identifier_key(name) for name in (user.email, user.username) if name]
+
+
+@dataclass(frozen=True, slots=True)
+class UserFactors:
+    """A user's second factors, without secrets.
+
+    Args:
+        state: as its owner sees it.
+        passkeys: newest first.
+        reset_at: when a requested reset removes them all; None without one.
+    """
+
+    state: MfaState
+    passkeys: Sequence[PasskeyView]
+    reset_at: datetime | None
+
+
+def factors_of(user_id: UUID) -> UserFactors:
+    """Return the second factors of a user.
+
+    Raises:
+        UserNotFoundError: the account does not exist.
+    """
+    user = get_user(user_id)
+    return UserFactors(
+        state=find_mfa_state(user_id, mfa_enabled=user.mfa_enabled, now=now()),
+        passkeys=find_passkeys(user_id, limit=MAX_PASSKEYS),
+        reset_at=user.mfa_reset_at,
+    )
 
 
 def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:

@@ -591,6 +591,14 @@ def admin_post_password_reset(scene: Scene) -> Iterator[Answer]:
 
 
 @scenario
+def admin_read_factors(scene: Scene) -> Iterator[Answer]:
+    yield "none", scene.send(scene.admin)
+    give_totp(scene.app, scene.alice.id)
+    give_passkey(scene.app, scene.alice.id, name="Phone")
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
 def admin_post_mfa_reset(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send(scene.admin)
     yield "own account", scene.send(scene.admin, user_id=scene.admin.id)

@@ -639,6 +639,7 @@ READS = {
     "GET /users/me/recovery-codes",
     "GET /users/me/sessions",
     "GET /users/{user_id}",
+    "GET /users/{user_id}/factors",
     "GET /users/{user_id}/sessions",
     "GET /users/{user_id}/sign-in-status",
 }
