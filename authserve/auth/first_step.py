@@ -14,10 +14,11 @@ from authserve.mfa.assurance import (
     is_mfa_required,
     need_of,
 )
+from authserve.mfa.email_codes import request_enrollment_code
 from authserve.mfa.errors import MfaEnrollmentRequiredError, SecondStepRequiredError
 from authserve.mfa.factors import find_factors
 from authserve.mfa.pending import LIFETIMES, Purpose, begin_pending
-from authserve.settings.model import Settings
+from authserve.settings.model import EmailVerification, Settings
 from authserve.users.credentials import Credentials
 
 
@@ -39,6 +40,11 @@ def assess_first_step(
     return assess(proofs, need=need, factors=factors)
 
 
+def is_mail_expected(settings: Settings) -> bool:
+    """Return True if the service is sure enough of its mail to ask for a mailed code."""
+    return settings.email_verification is not EmailVerification.OFF
+
+
 def begin_second_step(
     account: Credentials,
     found: NeedsSecond | NeedsEnrollment,
@@ -51,6 +57,9 @@ def begin_second_step(
 ) -> SecondStepRequiredError:
     """Store a pending sign-in in the open transaction, which must hold the lock on the user's row.
 
+    An enrolment after a password needs a code from the account's mailbox, which is mailed: else a
+    stolen password could add a factor that outlives every new password.
+
     Args:
         found: what `assess_first_step` found.
         account, proofs, device_id, request, settings, now: see `mfa.pending.begin_pending`.
@@ -60,7 +69,7 @@ def begin_second_step(
     """
     is_enrollment = isinstance(found, NeedsEnrollment)
     purpose = Purpose.ENROLL if is_enrollment else Purpose.VERIFY
-    _, token = begin_pending(
+    pending_id, token = begin_pending(
         account,
         purpose=purpose,
         proofs=proofs,
@@ -69,6 +78,11 @@ def begin_second_step(
         settings=settings,
         now=now,
     )
+    is_mailbox_proven = Proof.EMAIL_CODE in proofs
+    if is_enrollment and not is_mailbox_proven and is_mail_expected(settings):
+        request_enrollment_code(
+            account.ref, email=account.email, bound_to=pending_id, request=request
+        )
     error = MfaEnrollmentRequiredError if is_enrollment else SecondStepRequiredError
     lifetime_secs = LIFETIMES[purpose] // timedelta(seconds=1)
     return error(found.methods, mfa_token=token, expires_in_secs=lifetime_secs)

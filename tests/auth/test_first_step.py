@@ -1,5 +1,6 @@
 """A right password of an account that needs more: what is answered, stored and counted."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,12 @@ from authserve.core.levels import Proof
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.models import Passkey, PendingSignIn
 from authserve.mfa.pending import Pending, Purpose, read_pending
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.models import User
 from tests.auth.test_sign_in_races import Meanwhile, guess, meanwhile
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
+from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions
@@ -61,6 +63,21 @@ def test_an_account_without_a_factor_enrols_first(app: Flask, alice: Caller) -> 
     assert members(problem) == {"expires_in": 900, "methods": ["passkey", "totp"]}
     assert read(app, problem["mfa_token"], Purpose.ENROLL).proofs == {Proof.PASSWORD}
     assert count_sessions(app) == 1
+
+
+def test_enrolling_after_a_password_takes_a_mailed_code(
+    make_app: Callable[..., Flask], app: Flask, alice: Caller
+) -> None:
+    switch_mfa_on(app, alice.id)
+    mailbox = open_mailbox(app)
+    quiet = make_app(email_verification=EmailVerification.OFF)
+    assert login(quiet.test_client(), "alice").status_code == 403
+    work(app)
+    assert not [letter for letter in mailbox.letters if "code" in letter.subject]
+    assert login(app.test_client(), "alice").status_code == 403
+    work(app)
+    (letter,) = [letter for letter in mailbox.letters if "code" in letter.subject]
+    assert letter.to == "alice@example.com"
 
 
 def add_passkey(app: Flask, alice: Caller, **columns: Any) -> None:
