@@ -9,7 +9,7 @@ from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import NewCookie, start_session
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -35,7 +35,7 @@ from authserve.ratelimit.throttle_keys import (
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device
-from authserve.tokens.refresh import Tokens, issue_tokens
+from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.passwords import count_wrong_password, record_login
@@ -80,9 +80,7 @@ def login(*, identifier: str, password: str, device: Device | None, request: Req
     session, device = start_session_with_password(
         identifier=identifier, password=password, device=device, request=request, settings=settings
     )
-    return issue_tokens(
-        session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
-    )
+    return issue_sign_in_tokens(session, key=key, settings=settings, device=device)
 
 
 def start_session_with_password(

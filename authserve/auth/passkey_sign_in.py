@@ -8,7 +8,7 @@ from uuid import UUID
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import start_session
+from authserve.auth.start_session import issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -30,11 +30,12 @@ from authserve.mfa.passkeys import (
     spend_assertion,
 )
 from authserve.mfa.pending import Purpose, read_pending
+from authserve.mfa.recovery_codes import find_code_set
 from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
-from authserve.tokens.refresh import Tokens, issue_tokens
+from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError, UserNotFoundError
 from authserve.users.sign_ins import record_passkey_login
@@ -85,8 +86,12 @@ def sign_in_with_passkey(
     if isinstance(outcome, SignInFailure):
         raise _refuse(outcome, checked.user_id, request)
     session, known_device = outcome
-    return issue_tokens(
-        session, key=key, fresh=True, settings=settings, now=moment, device=known_device
+    return issue_sign_in_tokens(
+        session,
+        key=key,
+        settings=settings,
+        device=known_device,
+        recovery_codes_left=find_code_set(session.user_id).left,
     )
 
 

@@ -1,19 +1,28 @@
-"""Start of a session; no other module creates one."""
+"""Start of a session, and its first tokens; no other module creates one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from authserve.auth.queries import insert_session
 from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
+from authserve.core.levels import Level
 from authserve.database.emit import emit
+from authserve.keys.store import SigningKey
 from authserve.mfa.assurance import Enough
 from authserve.sessions.policy import SessionTerms, api_terms, browser_terms
 from authserve.sessions.revoke import end_oldest_sessions
-from authserve.settings.model import Settings
+from authserve.settings.model import Mfa, Settings
 from authserve.tokens.access import LiveSession
+from authserve.tokens.device import Device
+from authserve.tokens.refresh import Tokens, issue_tokens
+
+LOW_CODES = 3
+"""Number of recovery codes from which on each sign-in tells how many are left (design)."""
 
 FAMILY_SECRET_BYTES = 16
 """Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
@@ -82,3 +91,35 @@ def _terms(cookie: NewCookie | None, settings: Settings, now: datetime) -> Sessi
     return browser_terms(
         digest(cookie.secret), is_remembered=cookie.is_remembered, settings=settings, now=now
     )
+
+
+def issue_sign_in_tokens(
+    session: LiveSession,
+    *,
+    key: SigningKey,
+    settings: Settings,
+    device: Device,
+    recovery_codes_left: int | None = None,
+    recovery_codes: Sequence[str] | None = None,
+) -> Tokens:
+    """Return the tokens of a session that has just started, with what its user must know.
+
+    Args:
+        session: from `start_session`.
+        key: from `KeyStore.signing_key`, called before the session was started.
+        settings: for the lifetimes and the issuer.
+        device: is known to the account from now on.
+        recovery_codes_left: None if nothing was read; above `LOW_CODES` it is not told.
+        recovery_codes: new ones, told this once.
+    """
+    tokens = issue_tokens(
+        session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
+    )
+    if recovery_codes is not None:
+        tokens["recovery_codes"] = list(recovery_codes)
+    elif recovery_codes_left is not None and recovery_codes_left <= LOW_CODES:
+        tokens["recovery_codes_left"] = recovery_codes_left
+    if settings.mfa is Mfa.REQUIRED and settings.mfa_enroll_by and session.level < Level.AAL2:
+        # Past that time, no session below `AAL2` starts.
+        tokens["mfa_enroll_by"] = to_rfc3339(settings.mfa_enroll_by)
+    return tokens

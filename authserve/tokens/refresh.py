@@ -36,12 +36,15 @@ class RefreshClaims:
 
 
 class Tokens(AccessToken):
-    """The contract's Tokens object; `refresh_expires_in` is in seconds."""
+    """The contract's Tokens object; `refresh_expires_in` is in seconds, `mfa_enroll_by` a time."""
 
     refresh_token: str
     refresh_expires_in: int
     session_id: str
     device_token: NotRequired[str]
+    recovery_codes: NotRequired[list[str]]
+    recovery_codes_left: NotRequired[int]
+    mfa_enroll_by: NotRequired[str]
 
 
 def issue_tokens(
