@@ -160,6 +160,31 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
             _refuse_blocked(keys, read_all(_COUNTERS, _names(keys)), moment)
 
 
+def count_attempt(key: ThrottleKey) -> int:
+    """Count an attempt, and commit, before its proof is compared; refuse it while the key blocks.
+
+    So even concurrent guesses are compared no more often than the rule allows. The caller clears
+    the counter of a right proof with `end_blocks`.
+
+    Returns:
+        The number of attempts that the counter holds, this one included. At the rule's limit and
+        above, a block has begun with it.
+
+    Raises:
+        TooManyAttemptsError: the counter blocks; it does not change.
+        UnavailableError: it cannot be written.
+        TransactionNestingError: a transaction is open.
+    """
+    require_no_transaction()
+    with _failing_closed():
+        hits = _count(key, now())
+    if hits is None:
+        # The block may have ended since; then the caller may retry at once.
+        require_allowed([key])
+        raise TooManyAttemptsError(retry_after_secs=0)
+    return hits
+
+
 def record_failure(
     keys: Sequence[ThrottleKey],
     *,

@@ -26,6 +26,9 @@ class Counted(StrEnum):
     DEVICE = "device"
     KNOWN_NETWORK = "known_network"
     ADDRESS = "address"
+    SECOND_FACTOR = "second_factor"
+    SECOND_FACTOR_OF_DEVICE = "second_factor_of_device"
+    SECOND_FACTOR_OF_SESSIONS = "second_factor_of_sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class ThrottleKey:
         """
         return self.counted in (Counted.ACCOUNT, Counted.DEVICE)
 
+    @property
+    def is_of_stranger(self) -> bool:
+        """True if it counts second factors of callers who know the password, from any device."""
+        return self.counted is Counted.SECOND_FACTOR
+
 
 def identifier_key(identifier: str) -> ThrottleKey:
     """Return the key of a submitted address or username, in canonical form if it has one."""
@@ -66,6 +74,23 @@ def device_key(device_id: str) -> ThrottleKey:
     Sign-in failures of such a device are counted by this key alone.
     """
     return _key_of(Counted.DEVICE, device_id)
+
+
+def second_factor_key(
+    user_id: UUID, *, device_id: str | None = None, is_signed_in: bool = False
+) -> ThrottleKey:
+    """Return the key that a second proof is counted by.
+
+    Args:
+        user_id: the account.
+        device_id: of a device that the account knows, which others cannot block.
+        is_signed_in: True for callers with an access token of the account.
+    """
+    if is_signed_in:
+        return _key_of(Counted.SECOND_FACTOR_OF_SESSIONS, str(user_id))
+    if device_id is not None:
+        return _key_of(Counted.SECOND_FACTOR_OF_DEVICE, device_id)
+    return _key_of(Counted.SECOND_FACTOR, str(user_id))
 
 
 def address_key(ip: str | None) -> list[ThrottleKey]:

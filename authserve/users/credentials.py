@@ -22,6 +22,16 @@ def is_password_disabled(failed_sign_ins: int) -> bool:
     return failed_sign_ins >= MAX_FAILED_SIGN_INS
 
 
+MAX_FAILED_SECOND_FACTORS = 100
+"""Wrong second proofs in a row, from unknown devices, that switch TOTP off for those devices (NIST
+SP 800-63B-4 §3.2.2)."""
+
+
+def is_totp_switched_off(failed_second_factors: int) -> bool:
+    """Return True if TOTP is off for unknown devices, until the password is replaced."""
+    return failed_second_factors >= MAX_FAILED_SECOND_FACTORS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """Data of an account that decides a sign-in, and the names that its password must not be."""
@@ -39,6 +49,7 @@ class Credentials:
     is_activated: bool
     mfa_enabled: bool = False
     mfa_reset_at: datetime | None = None
+    is_totp_switched_off: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -91,6 +102,7 @@ _COLUMNS = (
     User.failed_sign_ins,
     User.mfa_enabled,
     User.mfa_reset_at,
+    User.failed_second_factors,
     is_activated().label("is_activated"),
 )
 _BY_ID, _BY_EMAIL, _BY_USERNAME = (
@@ -120,6 +132,7 @@ def _find(statement: PreparedStatement, wanted: UUID | str) -> Credentials | Non
         is_activated=row.is_activated,
         mfa_enabled=row.mfa_enabled,
         mfa_reset_at=row.mfa_reset_at,
+        is_totp_switched_off=is_totp_switched_off(row.failed_second_factors),
     )
 
 

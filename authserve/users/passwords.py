@@ -260,6 +260,7 @@ def change_password(
                 password_hash=new_hash,
                 password_version=version + 1,
                 failed_sign_ins=0,
+                failed_second_factors=0,
                 activated_at=_first_activation(),
                 updated_at=now(),
             )
@@ -302,6 +303,7 @@ def replace_password(
             password_hash=new_hash,
             password_version=User.password_version + 1,
             failed_sign_ins=0,
+            failed_second_factors=0,
             activated_at=_first_activation(),
             email_verified=True,
             updated_at=now(),
