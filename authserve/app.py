@@ -12,6 +12,7 @@ from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
 from authserve.auth.passkey_routes import registration_blueprint
 from authserve.auth.routes import blueprint as auth_blueprint
 from authserve.auth.routes import factors_blueprint
+from authserve.auth.second_step_routes import blueprint as second_step_blueprint
 from authserve.core.breakers import BREAKERS
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
@@ -76,6 +77,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
 
 BLUEPRINTS = (
     auth_blueprint,
+    second_step_blueprint,
     links_blueprint,
     users_blueprint,
     sessions_blueprint,

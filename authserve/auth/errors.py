@@ -12,3 +12,19 @@ class InvalidCredentialsError(UnauthenticatedError):
     code = "invalid_credentials"
     default_detail = "The identifier or the password is wrong."
     challenge = ""
+
+
+class WrongCodeError(UnauthenticatedError):
+    """Error for a code that is wrong, or not valid any more, during a sign-in."""
+
+    code = "invalid_code"
+    default_detail = "The code is not right, or not any more."
+    challenge = ""
+
+
+class ReusedCodeError(UnauthenticatedError):
+    """Error for a right code of an app, during a sign-in, whose time step is spent."""
+
+    code = "code_reused"
+    default_detail = "This code was used already. Wait for the next one."
+    challenge = ""

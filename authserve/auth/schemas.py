@@ -3,8 +3,8 @@
 from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
-from authserve.http.schemas import EXAMPLE_USER_ID, StrictSchema
-from authserve.mfa.schemas import AssertionCredentialSchema, RecoveryCodeList
+from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
+from authserve.mfa.schemas import AssertionCredentialSchema, RecoveryCodeList, SecondProofSchema
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
@@ -62,6 +62,12 @@ class PasskeySignInSchema(StrictSchema):
 
     credential = fields.Nested(AssertionCredentialSchema, required=True)
     device_token = _device_token()
+
+
+class VerificationSchema(SecondProofSchema):
+    """The second step of a sign-in: its token, and exactly one proof."""
+
+    mfa_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
 
 
 EXTENTS = ("apps", "api-keys")
@@ -137,6 +143,16 @@ class TokensSchema(AccessTokenSchema):
     session_id = fields.UUID(required=True, metadata={"example": EXAMPLE_USER_ID})
     device_token = fields.String(
         metadata={"description": "Comes with a sign-in.", "example": EXAMPLE_TOKEN}
+    )
+    recovery_codes_left = fields.Integer(
+        metadata={"description": "Comes with a sign-in from three codes down.", "example": 3}
+    )
+    mfa_enroll_by = fields.String(
+        metadata={
+            "format": "date-time",
+            "description": "From then on this account cannot be used without a second factor.",
+            "example": EXAMPLE_TIME,
+        }
     )
 
 

@@ -11,6 +11,7 @@ from authserve.core.errors import (
     UnavailableError,
 )
 from authserve.mfa.assurance import SecondStep
+from authserve.users.credentials import Credentials
 
 
 class MfaRequiredError(ForbiddenError):
@@ -88,6 +89,18 @@ class MfaTokenInvalidError(UnauthenticatedError):
     code = "mfa_token_invalid"
     default_detail = "This sign-in cannot go on. Begin again."
     challenge = ""
+
+
+class DeadPendingError(MfaTokenInvalidError):
+    """An `mfa_token` of this service whose sign-in is over, or had too many attempts.
+
+    Args:
+        account: its account.
+    """
+
+    def __init__(self, account: Credentials) -> None:
+        super().__init__()
+        self.account = account
 
 
 class MfaTokenExpiredError(UnauthenticatedError):

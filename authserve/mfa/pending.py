@@ -17,7 +17,7 @@ from sqlalchemy import BindParameter, bindparam, insert, select, update
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
-from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.errors import InvalidTokenError, TokenExpiredError, UnauthenticatedError
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
 from authserve.core.levels import Proof
@@ -29,9 +29,10 @@ from authserve.database.transactions import (
     table_of,
     transaction,
 )
-from authserve.mfa.errors import MfaTokenExpiredError, MfaTokenInvalidError
+from authserve.mfa.errors import DeadPendingError, MfaTokenExpiredError, MfaTokenInvalidError
 from authserve.mfa.models import PendingSignIn
 from authserve.settings.model import Settings
+from authserve.tokens.device import Device
 from authserve.tokens.signing import TokenKind, sign, verify
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import AccountDisabledError, UserNotFoundError
@@ -131,7 +132,9 @@ def begin_pending(
         "expires_at": expires_at,
     }
     execute(insert(_TABLE), row)
-    claims = {"sub": str(account.ref.id), "sec": base64url_encode(secret).decode()}
+    claims: dict[str, Any] = {"sub": str(account.ref.id), "sec": base64url_encode(secret).decode()}
+    if device_id is not None:
+        claims |= {"did": device_id, "pv": account.password_version}
     token = sign(
         MFA,
         claims,
@@ -151,8 +154,9 @@ def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datet
         purpose: of the call; a token of the other purpose is refused.
 
     Raises:
-        MfaTokenInvalidError: the token is not ours or of another kind, its sign-in was spent, ended
-            or tried `MAX_ATTEMPTS` times, or the account has another password now.
+        MfaTokenInvalidError: the token is not ours, of another kind or for another purpose.
+        DeadPendingError: its sign-in was spent, ended or tried `MAX_ATTEMPTS` times, or the account
+            has another password now.
         MfaTokenExpiredError: the sign-in took longer than its lifetime.
         AccountDisabledError: the account is not active; the token proves its password.
     """
@@ -163,7 +167,9 @@ def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datet
         raise MfaTokenInvalidError
     account = _find_account(row.user_id)
     is_spent = row.used_at is not None or row.attempts >= MAX_ATTEMPTS
-    if is_spent or row.purpose != purpose or account.password_version != row.password_version:
+    if is_spent or account.password_version != row.password_version:
+        raise DeadPendingError(account)
+    if row.purpose != purpose:
         raise MfaTokenInvalidError
     if row.expires_at <= now:
         raise MfaTokenExpiredError
@@ -174,6 +180,19 @@ def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datet
         proofs=frozenset(map(Proof, row.proofs)),
         device_id=row.device_id,
     )
+
+
+def find_device(token: str, *, settings: Settings, now: datetime) -> Device | None:
+    """Return the device that a token names, without the database; for limits by device.
+
+    Returns:
+        None if the account knew none at the first step, or the token is not valid.
+    """
+    try:
+        claims = verify(MFA, token, public_url=settings.public_url, now=now)
+        return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
+    except (UnauthenticatedError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _read_token(token: str, settings: Settings, now: datetime) -> tuple[UUID, UUID, bytes]:

@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import (
+    EXCLUDE,
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    validate,
+    validates_schema,
+)
 
 from authserve.http.fields import MomentInput, StrictBoolean
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema
 from authserve.mfa.answers import AssertionAnswer, RegistrationAnswer, decode_base64url
 from authserve.mfa.assurance import SecondStep
-from authserve.mfa.recovery_codes import CODES
+from authserve.mfa.proving import GivenCode, GivenProof, GivenRecoveryCode
+from authserve.mfa.recovery_codes import CODES, MAX_LENGTH
 from authserve.mfa.totp import CODE_PATTERN
 
 TRANSPORTS = ("usb", "nfc", "ble", "smart-card", "hybrid", "internal")
@@ -269,3 +278,35 @@ class RecoveryCodesSchema(Schema):
     """New recovery codes."""
 
     codes = RecoveryCodeList(required=True)
+
+
+class SecondProofSchema(StrictSchema):
+    """Exactly one second proof."""
+
+    totp_code = DigitCode(CODE_PATTERN)
+    recovery_code = fields.String(
+        validate=validate.Length(max=MAX_LENGTH),
+        metadata={
+            "description": "Case, dashes and spaces do not matter.",
+            "example": "7Q0D-4RTY-0000-ABCD-EFGH-M2XA",
+        },
+    )
+    credential = fields.Nested(AssertionCredentialSchema)
+
+    @validates_schema(skip_on_field_errors=True)
+    def _require_one(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        if len(_PROOFS & data.keys()) != 1:
+            raise ValidationError(f"Give exactly one of {', '.join(sorted(_PROOFS))}.", "totp_code")
+
+
+_PROOFS = {"totp_code", "recovery_code", "credential"}
+
+
+def given_proof(body: dict[str, Any]) -> GivenProof:
+    """Return the second proof of a body that `SecondProofSchema` has validated."""
+    if "totp_code" in body:
+        return GivenCode(body["totp_code"])
+    if "recovery_code" in body:
+        return GivenRecoveryCode(body["recovery_code"])
+    answer: AssertionAnswer = body["credential"]
+    return answer

@@ -174,6 +174,10 @@ EXPORT = Limit("export_own_data", 10, _HOUR, CountedBy.USER)
 ADMIN_MAIL = Limit("admin_mail", 60, _MINUTE, CountedBy.USER)
 """Chosen: limits an administrator's calls that send mail to other people."""
 
+SECOND_STEP = Limit("second_step", 20, _MINUTE, CountedBy.DEVICE_OR_ADDRESS)
+"""Chosen: five attempts of each of four sign-ins; the throttle of second factors counts failures in
+addition."""
+
 PASSKEY_OPTIONS = Limit("passkey_options", 60, _MINUTE, CountedBy.ADDRESS)
 """Chosen: each sign-in page asks for options when it opens, to offer passkeys by autofill."""
 
@@ -194,6 +198,7 @@ LIMITS = (
     SET_UP_FACTOR,
     EXPORT,
     ADMIN_MAIL,
+    SECOND_STEP,
     PASSKEY_OPTIONS,
 )
 """All limits, in the order of `docs/limits.md`."""

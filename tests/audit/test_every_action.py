@@ -28,15 +28,17 @@ from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import get_user_by_reference
-from authserve.users.credentials import MAX_FAILED_SIGN_INS
+from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, MAX_FAILED_SIGN_INS
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
+from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.mail import open_mailbox, work
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
 from tests.support.rows import change_session, change_user
+from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
 from tests.support.trail import seal_all, unguarded
@@ -230,6 +232,38 @@ def sign_in_with_broken_passkey(scene: Scene) -> None:
     key = give_passkey(scene.app, scene.user.id)
     answer = passkey_answer(scene.user.client, key, Faults(signature=lambda _: b""))
     scene.call("POST /auth/passkey", credential=answer)
+
+
+def second_step(scene: Scene, token: str, **proof: Any) -> None:
+    scene.call("POST /auth/mfa/verify", mfa_token=token, **proof)
+
+
+def give_wrong_code(scene: Scene, times: int = 1) -> None:
+    secret = give_totp(scene.app, scene.user.id)
+    for _ in range(times):
+        token = first_step(scene.user.client, scene.email)
+        second_step(scene, token, totp_code=wrong_code(secret))
+
+
+def give_hundredth_wrong_code(scene: Scene) -> None:
+    few = update(User).where(User.id == scene.user.id)
+    with scene.app.app_context(), transaction() as session:
+        session.execute(few.values(failed_second_factors=MAX_FAILED_SECOND_FACTORS - 1))
+    give_wrong_code(scene)
+
+
+def use_recovery_code(scene: Scene) -> None:
+    give_totp(scene.app, scene.user.id)
+    (code,) = give_recovery_codes(scene.app, scene.user.id)
+    second_step(scene, first_step(scene.user.client, scene.email), recovery_code=code)
+
+
+def use_token_twice(scene: Scene) -> None:
+    secret = give_totp(scene.app, scene.user.id)
+    token = first_step(scene.user.client, scene.email)
+    code = code_at(secret, now())
+    for _ in range(2):
+        second_step(scene, token, totp_code=code)
 
 
 def deactivate(scene: Scene) -> None:
@@ -575,6 +609,17 @@ CASES = [
     Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_with_broken_passkey, FAILURE),
     Case(A.FACTOR_FLAGGED, "none", "user", sign_in_with_clone, FAILURE),
     Case(A.FACTOR_UNFLAGGED, "user", "user", accept_clone),
+    Case(A.SESSION_SECOND_FACTOR_FAILED, "none", "user", give_wrong_code, FAILURE),
+    Case(A.SESSION_SECOND_FACTOR_FAILED, "none", "user", use_token_twice, FAILURE),
+    Case(
+        A.SESSION_SECOND_FACTOR_THROTTLED,
+        "none",
+        "user",
+        lambda s: give_wrong_code(s, 5),
+        FAILURE,
+    ),
+    Case(A.FACTOR_SWITCHED_OFF, "none", "user", give_hundredth_wrong_code, FAILURE),
+    Case(A.RECOVERY_CODES_USED, "none", "user", use_recovery_code),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from sqlalchemy import update
+from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from authserve.core.levels import Level
@@ -15,7 +16,7 @@ from authserve.users.models import User
 from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.authenticator import Authenticator, Faults
 from tests.support.clients import PASSWORD, login
-from tests.support.factors import give_totp, switch_mfa_on
+from tests.support.factors import break_totp, give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.passkeys import (
     ORIGIN,
     give_passkey,
@@ -24,6 +25,7 @@ from tests.support.passkeys import (
     passkey_row,
 )
 from tests.support.rows import change_session
+from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
 
@@ -89,6 +91,39 @@ def auth_login_user(scene: Scene) -> Iterator[Answer]:
     scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
     scene.clock.shift(600)
     yield "deactivated", scene.send(json=body)
+
+
+@scenario
+def second_step_post_verification(scene: Scene) -> Iterator[Answer]:
+    secret = give_totp(scene.app, scene.alice.id)
+    codes = give_recovery_codes(scene.app, scene.alice.id, count=5)
+    right, wrong = code_at(secret, now()), wrong_code(secret)
+
+    def attempt(**proof: object) -> TestResponse:
+        return scene.send(json={"mfa_token": first_step(scene.visitor, "alice"), **proof})
+
+    token = first_step(scene.visitor, "alice")
+    yield "success", scene.send(json={"mfa_token": token, "totp_code": right})
+    yield "spent token", scene.send(json={"mfa_token": token, "totp_code": right})
+    yield "reused code", attempt(totp_code=right)
+    yield "wrong code", attempt(totp_code=wrong)
+    yield "recovery code", attempt(recovery_code=codes[0])
+    yield "few recovery codes", attempt(recovery_code=codes[1])
+    answer = passkey_answer(scene.visitor, give_passkey(scene.app, scene.alice.id))
+    yield "passkey of another call", attempt(credential=answer)
+    yield "two proofs", attempt(totp_code=right, recovery_code=codes[2])
+    token = first_step(scene.visitor, "alice")
+    scene.clock.shift(300)
+    yield "late", scene.send(json={"mfa_token": token, "totp_code": right})
+    for _ in range(5):
+        attempt(totp_code=wrong)
+    yield "throttled", attempt(recovery_code=codes[2])
+    scene.clock.shift(600)
+    break_totp(scene.app)
+    yield "unreadable secret", attempt(totp_code=wrong)
+    token = first_step(scene.visitor, "alice")
+    scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    yield "deactivated", scene.send(json={"mfa_token": token, "totp_code": right})
 
 
 @scenario

@@ -14,6 +14,7 @@ from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
 from authserve.mfa import totp
+from authserve.mfa.pending import MFA
 from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
@@ -127,6 +128,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         totp.SEAL_PURPOSE,
         REFRESH.purpose,
         DEVICE.purpose,
+        MFA.purpose,
         one_time_tokens.KEY_PURPOSE,
         seal.KEY_PURPOSE,
         throttle_keys.PURPOSE,

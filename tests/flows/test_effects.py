@@ -24,7 +24,7 @@ from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
-from tests.support.factors import switch_mfa_on
+from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.passkeys import (
     ORIGIN,
@@ -35,6 +35,7 @@ from tests.support.passkeys import (
     passkey_row,
 )
 from tests.support.rows import change_session
+from tests.support.second_steps import first_step, verification_answer
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
 
@@ -63,6 +64,12 @@ class Check(Enum):
 
     PASSKEY = auto()
     """An answer of the account's passkey to a challenge of this service."""
+
+    PENDING = auto()
+    """The token of a pending sign-in, whose first step gave the password."""
+
+    SECOND_PROOF = auto()
+    """A second factor of the account, in this call."""
 
     LINK = auto()
     """The token of a link that was mailed to the address."""
@@ -106,7 +113,12 @@ Effect = AuditAction | str
 NEEDED: dict[Effect, tuple[Checks, ...]] = {
     # Each effect with the least that a way to it must check; alternatives beside each other.
     AuditAction.USER_REGISTERED: (OPEN,),
-    AuditAction.SESSION_STARTED: (checks(Check.PASSWORD), checks(Check.PASSKEY)),
+    AuditAction.SESSION_STARTED: (
+        checks(Check.PASSWORD),
+        checks(Check.PASSKEY),
+        checks(Check.PENDING, Check.SECOND_PROOF),
+    ),
+    AuditAction.RECOVERY_CODES_USED: (checks(Check.PENDING, Check.SECOND_PROOF),),
     AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD},),
     AuditAction.SESSION_REVOKED: (
         OWN,
@@ -235,6 +247,26 @@ class World:
         switch_mfa_on(self.app, self.caller.id)
         return {"mfa_token": login(self.caller.client, self.name).get_json()["mfa_token"]}
 
+    def use_code(self) -> dict[str, Any]:
+        """Return the body that completes a sign-in of the caller."""
+        secret = give_totp(self.app, self.caller.id)
+        token = first_step(self.caller.client, self.name)
+        return {"mfa_token": token, "totp_code": code_at(secret, now())}
+
+    def use_recovery_code(self) -> dict[str, Any]:
+        """Return the body that completes a sign-in of the caller by a recovery code."""
+        give_totp(self.app, self.caller.id)
+        (code,) = give_recovery_codes(self.app, self.caller.id)
+        return {"mfa_token": first_step(self.caller.client, self.name), "recovery_code": code}
+
+    def use_passkey_second(self) -> dict[str, Any]:
+        """Return the body that completes a sign-in of the caller by a passkey."""
+        key = give_passkey(self.app, self.caller.id)
+        switch_mfa_on(self.app, self.caller.id)
+        token = first_step(self.caller.client, self.name)
+        credential = verification_answer(self.app, token, self.caller.id, key)
+        return {"mfa_token": token, "credential": credential}
+
     def link(self, address: str) -> str:
         """The token of the newest link to an address."""
         work(self.app)
@@ -355,6 +387,25 @@ WAYS = [
             "password": PASSWORD,
             "device_token": world.caller.tokens["device_token"],
         },
+    ),
+    way(
+        "POST /auth/mfa/verify",
+        checks(Check.PENDING, Check.SECOND_PROOF),
+        AuditAction.SESSION_STARTED,
+        body=World.use_code,
+    ),
+    way(
+        "POST /auth/mfa/verify",
+        checks(Check.PENDING, Check.SECOND_PROOF),
+        AuditAction.SESSION_STARTED,
+        AuditAction.RECOVERY_CODES_USED,
+        body=World.use_recovery_code,
+    ),
+    way(
+        "POST /auth/mfa/verify",
+        checks(Check.PENDING, Check.PASSKEY),
+        AuditAction.SESSION_STARTED,
+        body=World.use_passkey_second,
     ),
     way("POST /auth/passkey/options", OPEN, body=lambda _: {}),
     way(
@@ -744,6 +795,18 @@ class Attempt:
         response = {**credential["response"], "clientDataJSON": ""}
         return self.perform(self.world.caller, credential={**credential, "response": response})
 
+    def with_other_mfa_token(self) -> TestResponse:
+        """Make the call with a token that no first step returned."""
+        return self.perform(self.world.caller, mfa_token="x")
+
+    def with_wrong_code(self) -> TestResponse:
+        """Make the call with another code."""
+        body = self.body or {}
+        if "recovery_code" in body:
+            return self.perform(self.world.caller, recovery_code="x")
+        code = f"{(int(body['totp_code']) + 500_000) % 1_000_000:06}"
+        return self.perform(self.world.caller, totp_code=code)
+
     def with_other_link(self) -> TestResponse:
         """Make the call with a token that no mail had."""
         return self.perform(self.world.caller, token="x")
@@ -778,6 +841,8 @@ REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.MAILED_CODE: ("invalid_code", Attempt.with_other_code),
     Check.PASSWORD: ("wrong_password", Attempt.with_wrong_password),
     Check.PASSKEY: ("invalid_passkey", Attempt.with_wrong_passkey),
+    Check.PENDING: ("mfa_token_invalid", Attempt.with_other_mfa_token),
+    Check.SECOND_PROOF: ("invalid_code", Attempt.with_wrong_code),
     Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),
     Check.OTHER: ("own_account", Attempt.on_own_account),
     Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),

@@ -32,9 +32,9 @@ def test_every_error_of_the_service_has_a_status_and_words() -> None:
         assert error.default_detail.endswith(".")
 
 
-def test_no_two_errors_share_a_code() -> None:
-    codes = [error.code for error in errors_with_a_code(AuthserveError)]
-    assert len(codes) == len(set(codes)) > 20
+def test_no_two_errors_share_a_code_and_a_status() -> None:
+    pairs = [(error.code, status_of(error)) for error in errors_with_a_code(AuthserveError)]
+    assert len(pairs) == len(set(pairs)) > 20
 
 
 def test_every_refusal_of_a_call_is_a_problem(client: FlaskClient, alice: Caller) -> None:

@@ -67,6 +67,9 @@ CALLS = (
         "alice",
         "PUT",
     ),
+    LimitedCall(
+        policy.SECOND_STEP, "auth/mfa/verify", {"mfa_token": "x", "totp_code": "000000"}, 401
+    ),
     LimitedCall(policy.FORGOT, "auth/password/forgot", ADDRESS, 202),
     LimitedCall(policy.FORGOT_OF_EMAIL, "auth/password/forgot", ADDRESS, 202),
     LimitedCall(policy.RESEND, "auth/email/verify/resend", ADDRESS, 202),

@@ -26,6 +26,7 @@ PUBLIC = {
     "auth_register_user",
     "links_resend_verification",
     "passkey_sign_in_post_passkey",
+    "second_step_post_verification",
     "passkey_sign_in_post_passkey_options",
     "passkey_sign_in_post_second_step_options",
     "links_reset",

@@ -23,6 +23,7 @@ from authserve.mfa.pending import (
     Purpose,
     begin_pending,
     count_attempt,
+    find_device,
     purge_dead_pending,
     read_pending,
     spend_pending,
@@ -77,11 +78,16 @@ def test_its_token_names_it_and_nothing_of_the_account_but_its_id(clock: Clock) 
     pending = read(token)
     claims = claims_of(token)
     assert header_of(token) == {"alg": "HS256", "typ": "mfa+jwt"}
-    assert claims.keys() == {"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type", "sec"}
+    common = {"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type", "sec"}
+    assert claims.keys() == {*common, "did", "pv"}
+    assert claims_of(begin(alice.id)).keys() == common
+    assert find_device(token, settings=SETTINGS.get(), now=now()) == device
     assert (claims["jti"], claims["sub"]) == (str(pending.id), str(alice.id))
     assert len(decode(claims["sec"])) == 16
     ((stored, ip, user_agent),) = read_all(
-        select(PendingSignIn.secret_digest, PendingSignIn.ip, PendingSignIn.user_agent)
+        select(PendingSignIn.secret_digest, PendingSignIn.ip, PendingSignIn.user_agent).where(
+            PendingSignIn.id == pending.id
+        )
     )
     assert stored == digest(decode(claims["sec"]))
     assert (ip, user_agent) == (REQUEST.ip, REQUEST.user_agent)
@@ -129,6 +135,7 @@ def test_neither_a_key_nor_a_row_alone_makes_a_token(app: Flask) -> None:
     }
     accepted = []
     for name, wrong in forged.items():
+        assert find_device(wrong, settings=SETTINGS.get(), now=now()) is None
         with suppress(MfaTokenInvalidError):
             read(wrong)
             accepted.append(name)

@@ -30,6 +30,12 @@ def give_totp(app: Flask, user_id: UUID) -> bytes:
     return secret
 
 
+def break_totp(app: Flask) -> None:
+    """Replace every TOTP secret by bytes that no key decrypts."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(TotpFactor).values(secret=bytes(48)))
+
+
 def give_recovery_codes(app: Flask, user_id: UUID, *, count: int = 1) -> list[str]:
     """Add recovery codes to an account, and return them."""
     codes = [make_code() for _ in range(count)]

@@ -1,0 +1,185 @@
+"""The second step of a sign-in, after `first_step.py`: verifying a second proof."""
+
+import logging
+from datetime import datetime
+
+from authserve.auth.errors import ReusedCodeError, WrongCodeError
+from authserve.auth.seen_devices import follow_device
+from authserve.auth.start_session import issue_sign_in_tokens, start_session
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
+from authserve.core.errors import AuthserveError
+from authserve.core.events import AuditAction, Outcome
+from authserve.core.levels import Level
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.keys.store import KEY_STORE
+from authserve.mfa.assurance import Enough, Factors, ProofFailure, assess
+from authserve.mfa.challenges import ChallengeKind, ChallengeUse
+from authserve.mfa.errors import DeadPendingError, InvalidPasskeyError, MfaTokenInvalidError
+from authserve.mfa.pending import (
+    Pending,
+    Purpose,
+    count_attempt,
+    read_pending,
+    spend_pending,
+)
+from authserve.mfa.proving import (
+    GivenProof,
+    Proven,
+    UnspentError,
+    explain_unspent,
+    prove,
+    spend,
+)
+from authserve.mfa.recovery_codes import find_code_set
+from authserve.mfa.throttle import Prover
+from authserve.settings.model import SETTINGS, Settings
+from authserve.tokens.access import LiveSession
+from authserve.tokens.device import Device, new_device
+from authserve.tokens.refresh import Tokens
+from authserve.users.sign_ins import record_second_step
+
+logger = logging.getLogger(__name__)
+
+REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
+    ProofFailure.WRONG_CODE: WrongCodeError,
+    ProofFailure.CODE_REUSED: ReusedCodeError,
+    ProofFailure.WRONG_RECOVERY_CODE: WrongCodeError,
+    # A difference would tell a stranger who knows the password that more guesses are in vain.
+    ProofFailure.SWITCHED_OFF: WrongCodeError,
+    ProofFailure.UNKNOWN_PASSKEY: InvalidPasskeyError,
+    ProofFailure.PASSKEY_REFUSED: InvalidPasskeyError,
+    ProofFailure.PASSKEY_FLAGGED: InvalidPasskeyError,
+    ProofFailure.WRONG_EMAIL_CODE: WrongCodeError,
+}
+"""The error that answers each failure during a sign-in."""
+
+
+def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInfo) -> Tokens:
+    """Complete a sign-in with a second proof, and return the tokens of the new session.
+
+    The new session, the pending sign-in and the proof are one transaction, so a caller that loses a
+    race spends nothing.
+
+    Args:
+        mfa_token: of the first step.
+        given: the second proof.
+        request: for the session and the audit events.
+
+    Raises:
+        MfaTokenInvalidError, MfaTokenExpiredError: see `mfa.pending.read_pending`.
+        AccountDisabledError: the account was deactivated since the first step.
+        WrongCodeError, ReusedCodeError, InvalidPasskeyError: the proof is wrong, or its code or its
+            time step is spent.
+        TooManyAttemptsError: too many wrong proofs came before; this one was not compared.
+        FactorUnavailableError: the TOTP secret cannot be decrypted.
+        SigningKeyUnavailableError: the tokens could not be signed; nothing was compared.
+    """
+    # First, so that nothing is spent if the tokens could not be signed.
+    key, settings, moment = KEY_STORE.get().signing_key(), SETTINGS.get(), now()
+    pending = read_live_pending(mfa_token, Purpose.VERIFY, request, settings, moment)
+    prover = Prover(account=pending.account, device_id=pending.device_id, request=request)
+    proven = prove(
+        given,
+        prover,
+        use=ChallengeUse(ChallengeKind.VERIFY, pending.id),
+        count_attempt=lambda: count_attempt(pending, now=moment),
+        now=moment,
+    )
+    if isinstance(proven, ProofFailure):
+        raise REFUSALS[proven]
+    try:
+        session = _start(pending, proven, request, settings, moment)
+    except UnspentError as error:
+        raise REFUSALS[explain_unspent(proven, now=moment)] from error
+    return issue_sign_in_tokens(
+        session,
+        key=key,
+        settings=settings,
+        device=device_after(pending),
+        recovery_codes_left=find_code_set(session.user_id).left,
+    )
+
+
+def read_live_pending(
+    mfa_token: str, purpose: Purpose, request: RequestInfo, settings: Settings, moment: datetime
+) -> Pending:
+    """Return the pending sign-in of a token; audit the use of one that is over.
+
+    Raises:
+        MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see
+            `mfa.pending.read_pending`.
+    """
+    try:
+        return read_pending(mfa_token, purpose, settings=settings, now=moment)
+    except DeadPendingError as error:
+        reason = ProofFailure.PENDING_SIGN_IN_DEAD
+        logger.info("second factor refused", extra={"reason": reason})
+        with transaction(durable=True):
+            emit(
+                AuditAction.SESSION_SECOND_FACTOR_FAILED,
+                outcome=Outcome.FAILURE,
+                actor=VISITOR,
+                subject=error.account.ref,
+                request=request,
+                details={"reason": reason},
+            )
+        raise
+
+
+def device_after(pending: Pending) -> Device:
+    """Return the device that is known from now on: that of the first step, or a new one."""
+    account = pending.account
+    if pending.device_id is None:
+        return new_device(account.ref.id, account.password_version)
+    return Device(account.ref.id, pending.device_id, account.password_version)
+
+
+def _start(
+    pending: Pending, proven: Proven, request: RequestInfo, settings: Settings, moment: datetime
+) -> LiveSession:
+    """Spend everything and start the session, in one transaction.
+
+    Raises:
+        UnspentError: the proof was spent meanwhile.
+        MfaTokenInvalidError: the sign-in was completed or ended meanwhile.
+    """
+    found = assess({*pending.proofs, proven.proof}, need=Level.AAL2, factors=Factors())
+    if not isinstance(found, Enough):
+        # The proofs are right, but do not add up to two factors.
+        raise MfaTokenInvalidError
+    with transaction():
+        require_unchanged(pending, moment)
+        spend(proven, now=moment)
+        if not spend_pending(pending, now=moment):
+            raise MfaTokenInvalidError
+        return start_after(pending, found, request, settings, moment)
+
+
+def require_unchanged(pending: Pending, moment: datetime) -> None:
+    """Record the sign-in in the user's row and lock it, in the open transaction.
+
+    Raises:
+        MfaTokenInvalidError: the account was deactivated or deleted since the pending sign-in was
+            read, or has another password; the transaction must not go on.
+    """
+    account = pending.account
+    if not record_second_step(
+        account.ref.id, verified_version=account.password_version, now=moment
+    ):
+        raise MfaTokenInvalidError
+
+
+def start_after(
+    pending: Pending, found: Enough, request: RequestInfo, settings: Settings, moment: datetime
+) -> LiveSession:
+    """Start the session of a completed sign-in, in the open transaction."""
+    account = pending.account
+    session = start_session(
+        account.ref, found=found, request=request, settings=settings, now=moment
+    )
+    if settings.new_device_mail:
+        is_known = pending.device_id is not None
+        follow_device(account, is_known_device=is_known, request=request, now=moment)
+    return session
