@@ -8,6 +8,7 @@ from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import insert
 
@@ -37,7 +38,7 @@ from authserve.mfa.totp import (
 from tests.factories import make_user
 from tests.support.crowd import all_at_once, served
 from tests.support.databases import executed
-from tests.support.marks import both_databases
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.totp import code_at
 
 VECTORS = json.loads((config.ROOT / "tests/vectors/totp_sha1.json").read_text())
@@ -167,3 +168,14 @@ def test_twenty_callers_spend_one_step_once(app: Flask) -> None:
             return spend_step(CheckedCode(factor, 7), now=now())
 
     assert sorted(all_at_once([lambda: served(spend)] * 20)) == [False] * 19 + [True]
+
+
+@on_postgresql
+def test_codes_are_compared_with_the_time_of_the_database(context: None) -> None:
+    """Another machine's clock may differ by half a minute, which is a step of its own."""
+    user = make_user("alice")
+    add_totp(user)
+    with time_machine.travel(now() + timedelta(seconds=20), tick=True):
+        found = find_totp(user.id, now=now())
+        assert found is not None
+        assert timedelta(seconds=10) < now() - found.now < timedelta(seconds=30)
