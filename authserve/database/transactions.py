@@ -5,7 +5,6 @@ mostly reads, which so cost one round trip each; the most frequent ones are a `P
 No other code opens a connection.
 """
 
-from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,14 +30,13 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
-from authserve.database.engine import IS_AUTOCOMMIT, LOCAL_SETTINGS, TransactionLostError
-from authserve.database.refusals import is_plan_lost, is_timeout
+from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
+from authserve.database.prepared import PreparedStatement as PreparedStatement
 from authserve.database.watchdog import ServerFrozenError
 
 CONVENTION = {
@@ -237,7 +235,7 @@ def execute(statement: Executable, parameters: Any = None) -> CursorResult[Any]:
     return cast("CursorResult[Any]", require_transaction().execute(statement, parameters))
 
 
-def execute_prepared(statement: "PreparedStatement", parameters: Mapping[str, Any]) -> list[Any]:
+def execute_prepared(statement: PreparedStatement, parameters: Mapping[str, Any]) -> list[Any]:
     """Run a statement that is compiled once, in the open transaction, and return its rows.
 
     SQLAlchemy's own execution takes 70 to 90 µs more (measured).
@@ -289,148 +287,6 @@ def reading() -> Iterator[Connection]:
     """Open a connection in AUTOCOMMIT: each statement runs without BEGIN and ROLLBACK."""
     with autocommit_view(db.engine).connect() as connection:
         yield connection
-
-
-class PreparedStatement:
-    """A statement that is planned once for each connection; SQLAlchemy does not execute it.
-
-    psycopg2 prepares nothing by itself, so PostgreSQL gets PREPARE at a connection's first use and
-    EXECUTE at each use. SQLAlchemy compiles the statement and converts its values, but its
-    execution takes longer than the database: 300 µs for the token check, of which PostgreSQL takes
-    90 (measured).
-
-    `read_all` and `write_repeatably` run it in AUTOCOMMIT; there it must be safe to repeat.
-    `execute_prepared` runs it in a transaction.
-
-    Behind a pooler nothing is prepared, since the next use may reach another session of the
-    server.
-
-    Args:
-        statement: a SELECT or a write, without lists of values.
-        name: an SQL name that no other statement has.
-    """
-
-    def __init__(self, statement: Any, *, name: str) -> None:
-        self.statement, self.name = statement, name
-        self._forms: dict[str, _Form] = {}
-
-    def run(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        """Return the rows in AUTOCOMMIT; their values have the names of the columns.
-
-        If the statement fails, SQLAlchemy runs it again: it reports errors, replaces lost
-        connections, and needs no plan. After a timeout nothing runs again, since the caller has
-        waited long enough.
-
-        Raises:
-            DBAPIError: the database is away, or does not execute the statement.
-        """
-        if LOCAL_SETTINGS in connection.get_execution_options():
-            return self._run_unprepared(connection, parameters)
-        form = self._form(connection.dialect, parameters)
-        try:
-            if form.preparation is not None:
-                driver: Any = connection.connection.dbapi_connection
-                driver.autocommit = True
-            return form.fetch(connection, parameters)
-        except connection.dialect.loaded_dbapi.Error as error:
-            if is_timeout(error):
-                raise OperationalError(self.name, None, error) from error
-            if is_plan_lost(error):
-                connection.invalidate(error)
-            return self._run_unprepared(connection, parameters)
-
-    def run_in_transaction(
-        self, connection: Connection, parameters: Mapping[str, Any]
-    ) -> list[Any]:
-        """Return the rows; none of a write without RETURNING.
-
-        The transaction cannot continue after an error, so nothing runs again. If the connection
-        has lost the plan, the pool replaces all its connections, and the caller gets 503: once in
-        a process, after a migration that changes the type of a returned column.
-
-        Raises:
-            DBAPIError: the database is away, or does not execute the statement.
-        """
-        if LOCAL_SETTINGS in connection.get_execution_options():
-            return self._run_unprepared(connection, parameters)
-        form = self._form(connection.dialect, parameters)
-        try:
-            return form.fetch(connection, parameters)
-        except connection.dialect.loaded_dbapi.Error as error:
-            # It is private, but does all that SQLAlchemy does after an error of its own cursor.
-            connection._handle_dbapi_exception(error, self.name, None, None, None)
-
-    def _run_unprepared(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        result = connection.execute(self.statement, parameters)
-        return list(result) if result.returns_rows else []
-
-    def _form(self, dialect: Dialect, parameters: Mapping[str, Any]) -> "_Form":
-        form = self._forms.get(dialect.name)
-        if form is None:
-            form = _Form(self.statement, self.name, dialect, parameters)
-            self._forms[dialect.name] = form
-        return form
-
-
-class _Form:
-    """A statement's text for one dialect, and the conversions of its values.
-
-    Args:
-        parameters: the values of a first use; an INSERT has the columns of their names.
-
-    Attributes:
-        preparation: the PREPARE statement; None for SQLite, whose driver keeps statements itself.
-    """
-
-    def __init__(
-        self, statement: Any, name: str, dialect: Dialect, parameters: Mapping[str, Any]
-    ) -> None:
-        compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(parameters))
-        names = compiled.bind_names
-        self._constants = {names[each]: each.value for each in names if not each.required}
-        self._binders = {
-            names[each]: each.type.dialect_impl(dialect).bind_processor(dialect) for each in names
-        }
-        columns = statement.exported_columns
-        self._row_type = namedtuple(f"{name}_row", columns.keys())  # type: ignore[misc]
-        self._readers = [_reader(column.type, dialect) for column in columns]
-        self._name, self._order = name, compiled.positiontup
-        if self._order is not None:
-            self.preparation, self.text = None, str(compiled)
-        else:
-            places = {key: f"${number}" for number, key in enumerate(self._binders, start=1)}
-            text = (str(compiled) % places).replace("%", "%%")
-            values = ", ".join(f"%({key})s" for key in self._binders)
-            self.preparation = f"PREPARE {name} AS {text}"
-            self.text = f"EXECUTE {name} ({values})"
-
-    def fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run the statement on the driver's cursor, and return its rows, if any."""
-        cursor = connection.connection.cursor()
-        if self.preparation is not None and self._name not in connection.info:
-            cursor.execute(self.preparation)
-            connection.info[self._name] = True
-        cursor.execute(self.text, self._bind(parameters))
-        rows = [self._row(values) for values in cursor.fetchall()] if cursor.description else []
-        cursor.close()
-        return rows
-
-    def _bind(self, parameters: Mapping[str, Any]) -> Any:
-        given = {**self._constants, **parameters}
-        values = {
-            key: given[key] if convert is None else convert(given[key])
-            for key, convert in self._binders.items()
-        }
-        return values if self._order is None else tuple(values[key] for key in self._order)
-
-    def _row(self, values: tuple[Any, ...]) -> Any:
-        pairs = zip(self._readers, values, strict=True)
-        return self._row_type(*(value if read is None else read(value) for read, value in pairs))
-
-
-def _reader(of: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    reader: Callable[[Any], Any] | None = of.dialect_impl(dialect).result_processor(dialect, None)
-    return reader
 
 
 AnyReturning = ReturningUpdate[*tuple[Any, ...]] | ReturningInsert[*tuple[Any, ...]]
