@@ -23,6 +23,7 @@ from authserve.database.transactions import Base, db, read_all, transaction
 from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import CodePurpose, end_codes, ensure_code, purge_dead_codes
 from authserve.mfa.models import EmailCode
+from authserve.mfa.own_passkeys import find_passkeys
 from authserve.mfa.pending import purge_dead_pending
 from authserve.mfa.reset import perform_due_resets, request_reset
 from authserve.mfa.totp_set_up import purge_dead_set_ups
@@ -54,8 +55,6 @@ UNUSED = {
     # For statements of the release before; a later migration drops them.
     "ix_users_name_key",
     "ix_users_is_active_id",
-    # Their statements come with the calls for second factors.
-    "ix_passkeys_user_id_id",
 }
 """Indexes that serve no statement of this release."""
 
@@ -163,6 +162,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_outbox_messages_state_created_at": lambda _: count_finished_messages(since=now()),
     "ix_outbox_messages_topic_id": deliver_newest_of_topic,
     "ix_outbox_messages_user_id_id": lambda user: find_messages_to(user.id, limit=50),
+    "ix_passkeys_user_id_id": lambda user: find_passkeys(user.id, limit=50),
     "ix_pending_sign_ins_expires_at": lambda _: list(purge_dead_pending()),
     "ix_pending_sign_ins_user_id": deactivate_again,
     "ix_rate_counters_expires_at": lambda _: list(purge_dead_counters()),
