@@ -1,7 +1,7 @@
-"""The answers of browsers in the two passkey ceremonies, as plain values, and their base64url."""
+"""The values of the two passkey ceremonies: answers of browsers, what they are compared with."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -106,3 +106,33 @@ class Attestation:
     def algorithm(self) -> Any:
         """The COSE algorithm of the key (RFC 9052 §7.1); None if the key names none."""
         return self.key.get(3)
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """The service as passkeys know it.
+
+    Args:
+        id: the RP ID, a domain.
+        origins: the exact origins of pages and apps that may use its passkeys.
+    """
+
+    id: str
+    origins: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredPasskey:
+    """A passkey of an account, as far as an assertion is compared with it.
+
+    Args:
+        public_key: a COSE key in CBOR.
+        is_flagged: True once its counter fell back, until its owner clears it.
+    """
+
+    id: UUID
+    user_id: UUID
+    public_key: bytes
+    rp_id: str
+    is_backup_eligible: bool
+    is_flagged: bool

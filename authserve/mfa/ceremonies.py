@@ -25,15 +25,15 @@ from authserve.mfa.answers import (
     Attestation,
     AuthenticatorReport,
     ClientData,
+    RegisteredPasskey,
     RegistrationAnswer,
+    RelyingParty,
     decode_base64url,
 )
 from authserve.mfa.policy import (
     Ceremony,
     PasskeyFault,
     PasskeyRefusedError,
-    RegisteredPasskey,
-    RelyingParty,
 )
 
 if TYPE_CHECKING:

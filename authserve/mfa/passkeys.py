@@ -29,7 +29,12 @@ from authserve.database.transactions import UTCDateTime, execute, read_all, tabl
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind, plain_name
 from authserve.mfa import ceremonies
-from authserve.mfa.answers import AssertionAnswer, RegistrationAnswer
+from authserve.mfa.answers import (
+    AssertionAnswer,
+    RegisteredPasskey,
+    RegistrationAnswer,
+    RelyingParty,
+)
 from authserve.mfa.assurance import ProofFailure
 from authserve.mfa.ceremonies import NewPasskey
 from authserve.mfa.challenges import ChallengeUse, redeem_challenge
@@ -38,8 +43,6 @@ from authserve.mfa.policy import (
     Ceremony,
     PasskeyFault,
     PasskeyRefusedError,
-    RegisteredPasskey,
-    RelyingParty,
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.users.accounts import get_user, ref_of

@@ -4,8 +4,7 @@
 rule is one function, and the first that is broken is raised.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,9 @@ from authserve.mfa.answers import (
     Attestation,
     AuthenticatorReport,
     ClientData,
+    RegisteredPasskey,
     RegistrationAnswer,
+    RelyingParty,
 )
 
 ES256, EDDSA, RS256 = -7, -8, -257
@@ -75,36 +76,6 @@ class Ceremony(StrEnum):
 
     REGISTRATION = "webauthn.create"
     ASSERTION = "webauthn.get"
-
-
-@dataclass(frozen=True, slots=True)
-class RelyingParty:
-    """The service as passkeys know it.
-
-    Args:
-        id: the RP ID, a domain.
-        origins: the exact origins of pages and apps that may use its passkeys.
-    """
-
-    id: str
-    origins: Collection[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredPasskey:
-    """A passkey of an account, as far as an assertion is compared with it.
-
-    Args:
-        public_key: a COSE key in CBOR.
-        is_flagged: True once its counter fell back, until its owner clears it.
-    """
-
-    id: UUID
-    user_id: UUID
-    public_key: bytes
-    rp_id: str
-    is_backup_eligible: bool
-    is_flagged: bool
 
 
 def require_credential_id(answer: RegistrationAnswer | AssertionAnswer) -> None:

@@ -9,6 +9,10 @@ import cbor2
 from marshmallow import ValidationError
 
 from authserve.core.ids import new_id
+from authserve.mfa.answers import (
+    RegisteredPasskey,
+    RelyingParty,
+)
 from authserve.mfa.ceremonies import (
     NewPasskey,
     VerifiedAssertion,
@@ -20,8 +24,6 @@ from authserve.mfa.policy import (
     Ceremony,
     PasskeyFault,
     PasskeyRefusedError,
-    RegisteredPasskey,
-    RelyingParty,
 )
 from authserve.mfa.schemas import AssertionCredentialSchema, RegistrationCredentialSchema
 from tests.support.authenticator import (

@@ -16,7 +16,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 
-from authserve.mfa.policy import ALGORITHMS, RegisteredPasskey
+from authserve.mfa.answers import (
+    RegisteredPasskey,
+)
+from authserve.mfa.policy import (
+    ALGORITHMS,
+)
 from tests.mfa.corpus import (
     ASSERTION_FAULTS,
     CEREMONY_FAULTS,
