@@ -15,6 +15,7 @@ from authserve.mfa.models import Passkey, RecoveryCode
 from authserve.mfa.own_passkeys import MAX_PASSKEYS
 from authserve.settings.model import EmailVerification, Mfa
 from authserve.users.models import User
+from tests.mfa.corpus import nested
 from tests.support.authenticator import AAGUID, BE, BS, UV, Authenticator, Faults, encode
 from tests.support.clients import Caller, login, register_caller, sign_in
 from tests.support.crowd import all_at_once, persistently
@@ -387,6 +388,30 @@ def test_the_last_passkey_of_an_account_without_a_password_stays(app: Flask) -> 
 @pytest.mark.parametrize("body", [{}, {"credential": {}}, {"credential": []}, {"credential": "x"}])
 def test_a_credential_of_another_shape_is_refused(alice: Caller, body: dict[str, Any]) -> None:
     assert_problem(alice.post(PATH, json=body), 422, "validation_failed")
+
+
+HOSTILE = {
+    "lists nested deep": (nested(12_000), 403, "invalid_passkey"),
+    "lists nested deeper than any object is long": (nested(40_000), 422, "validation_failed"),
+    "maps nested deep": (b"\xa1\x00" * 6_000 + b"\x00", 403, "invalid_passkey"),
+    "a map of 2^63 members": (b"\xbb\x7f" + b"\xff" * 7, 403, "invalid_passkey"),
+    "a string of 2^63 bytes": (b"\x5b\x7f" + b"\xff" * 7, 403, "invalid_passkey"),
+    "a tag": (b"\xc0\x00", 403, "invalid_passkey"),
+    "nothing": (b"", 403, "invalid_passkey"),
+}
+
+
+def test_hostile_bytes_are_refused_and_change_nothing(unmailed: Flask) -> None:
+    alice = register_caller(unmailed, "alice")
+    for name, (raw, status, code) in HOSTILE.items():
+        options = new_passkey_options(alice)
+        credential = Authenticator(ORIGIN).create(
+            options, Faults(response={"attestationObject": encode(raw)})
+        )
+        refused = alice.post(PATH, json={"credential": credential})
+        assert (refused.status_code, refused.get_json()["code"]) == (status, code), name
+    assert count_passkeys(unmailed) == 0
+    assert register_passkey(alice, Authenticator(ORIGIN)).status_code == 201
 
 
 def test_without_an_rp_id_no_call_exists(make_app: Callable[..., Flask]) -> None:
