@@ -54,6 +54,15 @@ WRONG_TYPES = {
         "an array": "[true]",
         "an object": "{}",
     },
+    "object": {
+        "a string": f'"{MARK}"',
+        "a number": "1",
+        "true": "true",
+        "null": "null",
+        "an array": "[]",
+        "an empty object": "{}",
+        "an object of wrong members": f'{{"id": 1, "{MARK}": {{}}, "response": [[]]}}',
+    },
     "array": {
         "a string": f'"{MARK}"',
         "a number": "1",
@@ -74,7 +83,9 @@ def wrong_values(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """JSON texts that are wrong for a field, each with what it is."""
     yield from UNREADABLE.items()
     yield from UNSTORABLE.items()
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    # An object of its own is a reference, which has no type.
+    kind = schema.get("type", "object")
+    kinds = kind if isinstance(kind, list) else [kind]
     for name, text in WRONG_TYPES[kinds[0]].items():
         if not (text == "null" and "null" in kinds):
             yield name, text
@@ -113,8 +124,9 @@ def test_no_field_takes_what_it_is_not_for(range_: Range) -> None:
 
 def broken_bodies(operation: Operation) -> Iterator[tuple[str, bytes]]:
     """The example, spoilt as a whole."""
-    good = json.dumps(operation.example).encode()
-    name, value = next(iter(operation.example.items()))
+    example = operation.example or {"surprise": True}
+    good = json.dumps(example).encode()
+    name, value = next(iter(example.items()))
     yield "a field twice", good[:-1] + f", {json.dumps(name)}: {json.dumps(value)}}}".encode()
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in name)
     yield "a field twice, spelt in two ways", good[:-1] + f', "{escaped}": 1}}'.encode()
