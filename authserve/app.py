@@ -20,7 +20,7 @@ from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import add_postgresql_listeners, engine_options
 from authserve.database.transactions import db
-from authserve.features import add_features
+from authserve.features import add_features, optional_blueprints
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
 from authserve.http import docs, root
@@ -39,6 +39,7 @@ from authserve.mfa.email_codes import end_codes_of_changed_email
 from authserve.mfa.passkey_routes import blueprint as passkeys_blueprint
 from authserve.mfa.pending import end_pending_of_deactivated
 from authserve.mfa.routes import blueprint as mfa_blueprint
+from authserve.mfa.sign_in_codes import end_sign_in_codes
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
 from authserve.ratelimit.counters import LIMIT_COUNTERS, LimitCounters
@@ -65,6 +66,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     ({AuditAction.USER_DEACTIVATED}, end_sessions_of_deactivated),
     (PASSWORD_CHANGES, end_other_sessions),
     (PASSWORD_CHANGES, on_password_changed),
+    (PASSWORD_CHANGES, end_sign_in_codes),
     ({AuditAction.USER_PASSWORD_DISABLED}, on_password_disabled),
     ({AuditAction.USER_EMAIL_CHANGED}, end_codes_of_changed_email),
     ({AuditAction.USER_DELETED}, forget_messages),
@@ -133,7 +135,9 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
 
 
 def _blueprints(settings: Settings) -> tuple[Blueprint, ...]:
-    return (*BLUEPRINTS, *(PASSKEY_BLUEPRINTS if settings.passkey_rp_id else ()))
+    """Return the blueprints of the calls that exist with these settings."""
+    passkeys = PASSKEY_BLUEPRINTS if settings.passkey_rp_id else ()
+    return (*BLUEPRINTS, *passkeys, *optional_blueprints(settings))
 
 
 def _flask_config(settings: Settings) -> dict[str, object]:

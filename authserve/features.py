@@ -1,8 +1,9 @@
 """The optional parts of the service: each is imported here, and only if the settings ask for it.
 
 A part that is off loads no module, sends no statement and answers 404. `FEATURES` names the parts;
-metrics are switched on by their token. What a part adds to others (routes, subscriptions, sources
-of metrics), its function below adds, after everything that is always on.
+metrics are switched on by their token, mailed sign-in codes by `EMAIL_SIGN_IN`. What a part adds to
+others (routes, subscriptions, sources of metrics), its function below adds, after everything that
+is always on.
 
 The imports inside the functions are the purpose of this module; import-linter sees them too.
 """
@@ -14,11 +15,23 @@ from flask import Flask
 
 from authserve import __version__
 from authserve.core.events import SUBSCRIPTIONS, AuditAction
+from authserve.http.openapi import Blueprint
 from authserve.passwords.hasher import PASSWORD_HASHER
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {}
 """The function that adds each feature of `settings.model.FEATURE_NAMES` to an application."""
+
+
+def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:
+    """Return the blueprints of the API's calls that exist only with these settings."""
+    return _email_sign_in_blueprints() if settings.email_sign_in else ()
+
+
+def _email_sign_in_blueprints() -> tuple[Blueprint, ...]:
+    from authserve.auth.email_code_routes import blueprint
+
+    return (blueprint,)
 
 
 def add_features(app: Flask) -> None:

@@ -143,6 +143,8 @@ def make_settings(database_url: str, instance_path: Path, **changes: object) -> 
         web_threads=64,
         # Tests make many calls from one address; tests of limits turn limits on.
         ratelimit_enabled=False,
+        # Tests of all calls of the API include those of mailed codes.
+        email_sign_in=True,
     )
     settings = replace(settings, **changes)  # type: ignore[arg-type]
     SECRETS.note_settings(settings)

@@ -128,6 +128,7 @@ FAILURES: Mapping[str, str] = {
     SignInFailure.UNKNOWN_PASSKEY: "unknown passkey",
     SignInFailure.PASSKEY_REFUSED: "the passkey's answer was refused",
     SignInFailure.PASSKEY_FLAGGED: "the passkey may be a clone",
+    SignInFailure.WRONG_EMAIL_CODE: "wrong mailed code",
 }
 
 

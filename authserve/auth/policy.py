@@ -18,6 +18,7 @@ class SignInFailure(StrEnum):
     UNKNOWN_PASSKEY = "unknown_passkey"
     PASSKEY_REFUSED = "passkey_refused"
     PASSKEY_FLAGGED = "passkey_flagged"
+    WRONG_EMAIL_CODE = "wrong_email_code"
 
 
 def check_sign_in(

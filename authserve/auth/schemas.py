@@ -70,6 +70,49 @@ class VerificationSchema(SecondProofSchema):
     mfa_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
 
 
+_EMAIL_CODE = r"^[0-9]{8}$"
+
+
+class EmailCodeSchema(StrictSchema):
+    """The address to mail a code to."""
+
+    email = EmailAddress(required=True)
+    device_token = fields.String(
+        metadata={
+            "description": "From an earlier sign-in on this device; ignored if not valid.",
+            "example": EXAMPLE_TOKEN,
+        }
+    )
+
+
+class SignInTokenSchema(Schema):
+    """The token with which alone the mailed code is accepted."""
+
+    sign_in_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+    expires_in = fields.Integer(
+        required=True,
+        metadata={"description": "Seconds of the token; a code lasts 10 minutes once it is sent."},
+    )
+
+
+class EmailCodeSignInSchema(StrictSchema):
+    """A mailed code, and the token of its request."""
+
+    sign_in_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+    code = fields.String(
+        required=True,
+        # `$` also matches before a final newline.
+        validate=validate.Regexp(_EMAIL_CODE.replace("$", r"\Z"), error="Not a code of 8 digits."),
+        metadata={"example": "01234567", "pattern": _EMAIL_CODE},
+    )
+    device_token = fields.String(
+        metadata={
+            "description": "From an earlier sign-in on this device; ignored if not valid.",
+            "example": EXAMPLE_TOKEN,
+        }
+    )
+
+
 EXTENTS = ("apps", "api-keys")
 """The values that `logout-all` accepts in `include`. The service has neither yet, so they have no
 effect."""

@@ -50,6 +50,27 @@ def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
     return decorator
 
 
+def noting_limits(*limits: Limit) -> Callable[[ViewT], ViewT]:
+    """Count the calls of a view, and pass it `is_over_limit` in its body; refuse none.
+
+    For calls whose answer must not depend on what other clients have asked for.
+
+    Args:
+        limits: see `limited`.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def counted(body: dict[str, Any]) -> Any:
+            is_on = SETTINGS.get().ratelimit_enabled
+            is_over = is_on and _find_exceeded(limits, (body,), []) is not None
+            return view({**body, "is_over_limit": is_over})
+
+        return cast(ViewT, counted)
+
+    return decorator
+
+
 def _count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
     """Count a call by each limit.
 
@@ -58,6 +79,20 @@ def _count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
     """
     counted: list[tuple[Limit, Window]] = []
     after_this_request(partial(_add_headers, counted))
+    exceeded = _find_exceeded(limits, arguments, counted)
+    if exceeded is not None:
+        raise RateLimitedError(retry_after_secs=exceeded.remaining_secs)
+
+
+def _find_exceeded(
+    limits: Sequence[Limit], arguments: Sequence[Any], counted: list[tuple[Limit, Window]]
+) -> Window | None:
+    """Count a call by each limit up to the first that it exceeds; return that one's window.
+
+    Args:
+        limits, arguments: see `limited`.
+        counted: receives each limit that counted the call, with its window.
+    """
     for limit in limits:
         subject = _subject(limit.by, arguments)
         if subject is None:
@@ -67,7 +102,8 @@ def _count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
             continue
         counted.append((limit, window))
         if window.hits > limit.amount:
-            raise RateLimitedError(retry_after_secs=window.remaining_secs)
+            return window
+    return None
 
 
 def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
@@ -86,6 +122,9 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
             # A decorator above has verified that the device is the account's own.
             device = arguments[0].get("device")
             return _client_network() if device is None else str(device.id)
+        case CountedBy.DEVICE_OR_EMAIL:
+            device = arguments[0].get("device")
+            return str(arguments[0]["email"]) if device is None else str(device.id)
 
 
 def _client_network() -> str | None:

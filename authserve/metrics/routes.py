@@ -15,7 +15,15 @@ from authserve.metrics.counting import METRICS, Metrics
 from authserve.metrics.scraping import Source, expose
 from authserve.settings.model import SETTINGS
 
-LOGIN = "auth.login_user"
+SIGN_INS = frozenset(
+    {
+        "auth.login_user",
+        "passkey_sign_in.post_passkey",
+        "email_sign_in.post_email_code_verify",
+    }
+)
+"""The endpoints of first steps of a sign-in."""
+
 REFRESH = "auth.refresh_tokens"
 
 SOURCES = Slot[Mapping[str, Source]]("metrics_sources")
@@ -65,6 +73,6 @@ def count_requests(app: Flask, metrics: Metrics) -> None:
             metrics.count_refresh(state.outcome, code=code)
         if code is not None:
             metrics.count_refusal(code)
-            if endpoint == LOGIN:
+            if endpoint in SIGN_INS:
                 metrics.count_refused_sign_in(code)
         return response

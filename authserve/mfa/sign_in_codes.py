@@ -12,13 +12,16 @@ from uuid import UUID
 from authserve.core.actor import RequestInfo
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.events import DomainEvent
 from authserve.database.transactions import transaction
 from authserve.mail.notices import describe_request
 from authserve.mail.policy import MailKind
-from authserve.mfa.email_codes import CODE_LIFETIME
+from authserve.mfa.email_codes import CODE_LIFETIME, CodePurpose, end_codes
+from authserve.mfa.models import EmailCode
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.policy import HORIZON
 from authserve.ratelimit.throttle_keys import Counted, ThrottleKey, identifier_key
+from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import TokenKind, sign, verify
 
 SIGN_IN = TokenKind(name="sign-in-code", header_type="code+jwt", claims=("idn",))
@@ -93,3 +96,10 @@ def read_sign_in_token(token: str, *, public_url: str, now: datetime) -> SignInR
         handle=digest(UUID(claims["sub"]).bytes),
         key=ThrottleKey(str(claims["idn"]), Counted.IDENTIFIER),
     )
+
+
+def end_sign_in_codes(event: DomainEvent) -> None:
+    """Handle a new password: end the codes that would sign in, as it ends every other session."""
+    if SETTINGS.get().email_sign_in and event.subject is not None:
+        is_theirs = EmailCode.user_id == event.subject.id
+        end_codes(is_theirs & (EmailCode.purpose == CodePurpose.SIGN_IN))

@@ -96,11 +96,12 @@ class CountedBy(StrEnum):
     EMAIL = "submitted email address"
     USER = "user"
     DEVICE_OR_ADDRESS = "known device or client address"
+    DEVICE_OR_EMAIL = "known device or submitted email address"
 
     @property
     def is_of_caller(self) -> bool:
         """True if each counter counts the calls of one caller only."""
-        return self is not CountedBy.EMAIL
+        return self not in (CountedBy.EMAIL, CountedBy.DEVICE_OR_EMAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,15 @@ addition."""
 PASSKEY_OPTIONS = Limit("passkey_options", 60, _MINUTE, CountedBy.ADDRESS)
 """Chosen: each sign-in page asks for options when it opens, to offer passkeys by autofill."""
 
+EMAIL_CODE = Limit("email_code", 20, _MINUTE, CountedBy.ADDRESS)
+"""The numbers of `FORGOT`."""
+
+EMAIL_CODE_MAILS_A_MINUTE = Limit("email_code_mails", 1, _MINUTE, CountedBy.DEVICE_OR_EMAIL)
+EMAIL_CODE_MAILS_AN_HOUR = Limit("email_code_mails", 5, _HOUR, CountedBy.DEVICE_OR_EMAIL)
+"""Chosen: bound the mails that a stranger can cause. A device of the account's owner has counters
+of its own, so strangers cannot use its mails up. Calls beyond them are answered alike, without a
+mail; so they are not among `LIMITS`, which refuse."""
+
 LIMITS = (
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
@@ -200,5 +210,6 @@ LIMITS = (
     ADMIN_MAIL,
     SECOND_STEP,
     PASSKEY_OPTIONS,
+    EMAIL_CODE,
 )
 """All limits, in the order of `docs/limits.md`."""

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, bindparam, case, func, or_, update
 
+from authserve.core.levels import Level
 from authserve.database.transactions import UTCDateTime, execute
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
 from authserve.users.models import TABLE
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
+_SIGNED_IN_AT = bindparam("signed_in_at", type_=UTCDateTime)
 
 _RECORD_PASSKEY = (
     update(TABLE)
@@ -19,6 +21,21 @@ _RECORD_PASSKEY = (
         or_(~bindparam("needs_verified_email", type_=Boolean), TABLE.c.email_verified),
     )
     .values(last_login_at=_MOMENT, activated_at=func.coalesce(TABLE.c.activated_at, _MOMENT))
+)
+
+_RECORD_EMAIL_LOGIN = (
+    update(TABLE)
+    .where(
+        TABLE.c.id == bindparam("owner_id"),
+        TABLE.c.is_active,
+        TABLE.c.email == bindparam("proven_email"),
+        TABLE.c.email_verified,
+        or_(bindparam("may_start", type_=Boolean), ~TABLE.c.mfa_enabled),
+    )
+    .values(
+        last_login_at=func.coalesce(_SIGNED_IN_AT, TABLE.c.last_login_at),
+        activated_at=func.coalesce(TABLE.c.activated_at, _MOMENT),
+    )
 )
 
 
@@ -95,3 +112,31 @@ def record_second_step(user_id: UUID, *, verified_version: int, now: datetime) -
     """
     parameters = {"owner_id": user_id, "verified_version": verified_version, "moment": now}
     return execute(_RECORD_SECOND_STEP, parameters).rowcount == 1
+
+
+def record_email_login(user_id: UUID, *, email: str, level: Level | None, now: datetime) -> bool:
+    """Record a right mailed code of a sign-in, in the open transaction.
+
+    Wrong passwords that were counted stay counted: a mailbox says nothing of who guesses.
+
+    Args:
+        user_id: the account.
+        email: the address that the code has proven.
+        level: of the session that is about to start; below `AAL2` it may not start once the account
+            has switched its second factor on. None if an enrolment comes first: then
+            `last_login_at` stays.
+        now: the time of the sign-in.
+
+    Returns:
+        False if the account is gone, deactivated, or has another address or an unverified one, or
+        needs a higher level now; then nothing may follow. True holds the lock on the user's row, so
+        such a change waits for the end of the transaction.
+    """
+    parameters = {
+        "owner_id": user_id,
+        "proven_email": email,
+        "may_start": level is None or level >= Level.AAL2,
+        "signed_in_at": None if level is None else now,
+        "moment": now,
+    }
+    return execute(_RECORD_EMAIL_LOGIN, parameters).rowcount == 1

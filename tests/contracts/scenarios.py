@@ -17,6 +17,7 @@ from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.authenticator import Authenticator, Faults
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import break_totp, give_recovery_codes, give_totp, switch_mfa_on
+from tests.support.mail import work
 from tests.support.passkeys import (
     ORIGIN,
     give_passkey,
@@ -24,7 +25,7 @@ from tests.support.passkeys import (
     passkey_answer,
     passkey_row,
 )
-from tests.support.rows import change_session
+from tests.support.rows import change_session, change_user
 from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -243,6 +244,39 @@ def passkeys_delete_passkey(scene: Scene) -> Iterator[Answer]:
         execute(update(User).where(User.id == scene.alice.id).values(password_hash="x"))
     yield "success", scene.send(scene.alice, passkey_id=mine)
     yield "no passkey", scene.send(scene.alice, passkey_id=mine)
+
+
+@scenario
+def email_sign_in_post_email_code(scene: Scene) -> Iterator[Answer]:
+    yield from links_resend_verification(scene)
+
+
+@scenario
+def email_sign_in_post_email_code_verify(scene: Scene) -> Iterator[Answer]:
+    change_user(scene.app, scene.alice.id, email_verified=True)
+    email = {"email": "alice@example.com"}
+
+    def body() -> dict[str, object]:
+        # An address gets one mail a minute.
+        scene.clock.shift(60)
+        answer = scene.visitor.post(f"{API}/auth/email-code", json=email).get_json()
+        work(scene.app)
+        code = scene.mailbox.to(email["email"])[-1].code
+        return {"sign_in_token": answer["sign_in_token"], "code": code}
+
+    given = body()
+    yield "success", scene.send(json=given)
+    yield "second time", scene.send(json=given)
+    change_settings(scene, mfa=Mfa.REQUIRED)
+    yield "without factor", scene.send(json=body())
+    change_settings(scene, mfa=Mfa.OPTIONAL)
+    given = body()
+    for _ in range(5):
+        scene.visitor.post(
+            f"{API}/auth/login", json={"identifier": email["email"], "password": "wrong"}
+        )
+    yield "throttled", scene.send(json=given)
+    scene.example = given
 
 
 @scenario

@@ -34,7 +34,7 @@ from tests.support.passkeys import (
     passkey_answer,
     passkey_row,
 )
-from tests.support.rows import change_session
+from tests.support.rows import change_session, change_user
 from tests.support.second_steps import first_step, verification_answer
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -70,6 +70,9 @@ class Check(Enum):
 
     SECOND_PROOF = auto()
     """A second factor of the account, in this call."""
+
+    EMAIL_CODE = auto()
+    """A mailed code, with the token of its request."""
 
     LINK = auto()
     """The token of a link that was mailed to the address."""
@@ -117,6 +120,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
         checks(Check.PASSWORD),
         checks(Check.PASSKEY),
         checks(Check.PENDING, Check.SECOND_PROOF),
+        checks(Check.EMAIL_CODE),
     ),
     AuditAction.RECOVERY_CODES_USED: (checks(Check.PENDING, Check.SECOND_PROOF),),
     AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD},),
@@ -267,6 +271,19 @@ class World:
         credential = verification_answer(self.app, token, self.caller.id, key)
         return {"mfa_token": token, "credential": credential}
 
+    def use_email_code(self) -> dict[str, Any]:
+        """Return the body that signs the caller in with a mailed code."""
+        email, device_token = self.caller.user["email"], self.caller.tokens["device_token"]
+        change_user(self.app, self.caller.id, email_verified=True)
+        body = {"email": email, "device_token": device_token}
+        answer = self.caller.client.post(f"{API}/auth/email-code", json=body).get_json()
+        work(self.app)
+        return {
+            "sign_in_token": answer["sign_in_token"],
+            "code": self.mailbox.to(email)[-1].code,
+            "device_token": device_token,
+        }
+
     def link(self, address: str) -> str:
         """The token of the newest link to an address."""
         work(self.app)
@@ -413,6 +430,20 @@ WAYS = [
         checks(Check.PASSKEY),
         AuditAction.SESSION_STARTED,
         body=World.use_passkey,
+    ),
+    way(
+        "POST /auth/email-code",
+        OPEN,
+        body=lambda world: {
+            "email": world.target.user["email"],
+            "device_token": world.target.tokens["device_token"],
+        },
+    ),
+    way(
+        "POST /auth/email-code/verify",
+        checks(Check.EMAIL_CODE),
+        AuditAction.SESSION_STARTED,
+        body=World.use_email_code,
     ),
     way(
         "POST /auth/refresh",
@@ -807,6 +838,11 @@ class Attempt:
         code = f"{(int(body['totp_code']) + 500_000) % 1_000_000:06}"
         return self.perform(self.world.caller, totp_code=code)
 
+    def with_wrong_mailed_code(self) -> TestResponse:
+        """Make the call with another code than the mailed one."""
+        code = (self.body or {})["code"]
+        return self.perform(self.world.caller, code=f"{(int(code) + 1) % 10**8:08}")
+
     def with_other_link(self) -> TestResponse:
         """Make the call with a token that no mail had."""
         return self.perform(self.world.caller, token="x")
@@ -843,6 +879,7 @@ REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.PASSKEY: ("invalid_passkey", Attempt.with_wrong_passkey),
     Check.PENDING: ("mfa_token_invalid", Attempt.with_other_mfa_token),
     Check.SECOND_PROOF: ("invalid_code", Attempt.with_wrong_code),
+    Check.EMAIL_CODE: ("invalid_code", Attempt.with_wrong_mailed_code),
     Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),
     Check.OTHER: ("own_account", Attempt.on_own_account),
     Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),

@@ -74,6 +74,9 @@ CALLS = (
     LimitedCall(policy.FORGOT_OF_EMAIL, "auth/password/forgot", ADDRESS, 202),
     LimitedCall(policy.RESEND, "auth/email/verify/resend", ADDRESS, 202),
     LimitedCall(policy.RESEND_OF_EMAIL, "auth/email/verify/resend", ADDRESS, 202),
+    LimitedCall(policy.PASSKEY_OPTIONS, "auth/passkey/options", {}, 200),
+    LimitedCall(policy.SET_UP_FACTOR, "users/me/mfa/totp", {}, 201, "alice"),
+    LimitedCall(policy.EMAIL_CODE, "auth/email-code", ADDRESS, 202),
     LimitedCall(policy.REDEEM, "auth/email/verify", {**NO_TOKEN, "password": WRONG}, 400),
     LimitedCall(policy.REDEEM, "auth/password/reset", {**NO_TOKEN, "new_password": PASSWORD}, 400),
     LimitedCall(policy.REDEEM, "auth/invitation/accept", {**NO_TOKEN, "password": PASSWORD}, 400),
@@ -109,7 +112,7 @@ class Cast:
     def send(self, call: LimitedCall) -> TestResponse:
         """Make a call."""
         path = f"/api/v1/{call.path}".replace("{alice}", str(self.alice.id))
-        body = {"json": call.body} if call.body else {}
+        body = {} if call.method in ("GET", "DELETE") else {"json": call.body}
         if call.by == "visitor":
             response: TestResponse = self.app.test_client().open(path, method=call.method, **body)
             return response

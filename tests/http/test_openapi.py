@@ -25,6 +25,8 @@ PUBLIC = {
     "auth_post_first_administrator",
     "auth_register_user",
     "links_resend_verification",
+    "email_sign_in_post_email_code",
+    "email_sign_in_post_email_code_verify",
     "passkey_sign_in_post_passkey",
     "second_step_post_verification",
     "passkey_sign_in_post_passkey_options",
