@@ -39,6 +39,13 @@ from authserve.health.deployment_checks import (
     check_origins,
     check_secret,
 )
+from authserve.health.factor_checks import (
+    check_accounts_with_mfa,
+    check_administrators,
+    check_passkey_settings,
+    check_stored_passkeys,
+    check_totp_secrets,
+)
 from authserve.health.report import Finding, Level
 from authserve.settings.model import SETTINGS, Settings
 
@@ -49,6 +56,7 @@ def examine() -> Iterator[Finding]:
     yield check_secret(settings)
     yield from check_addresses(settings)
     yield check_origins(settings)
+    yield check_passkey_settings(settings)
     yield check_limits(settings)
     yield check_gunicorn()
     yield check_cores(settings)
@@ -83,6 +91,10 @@ def _examine_data(settings: Settings) -> Iterator[Finding]:
     yield check_client_addresses(settings)
     yield check_restored_sessions()
     yield check_imported_passwords(settings)
+    yield check_administrators(settings)
+    yield check_accounts_with_mfa(settings)
+    yield check_stored_passkeys(settings)
+    yield check_totp_secrets()
     yield check_audit_trail()
     yield check_audit_verification()
     yield check_former_secrets(settings)

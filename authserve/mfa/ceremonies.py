@@ -235,3 +235,13 @@ def _is_signature(public_key: bytes, signed: bytes, signature: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def is_public_suffix(domain: str) -> bool:
+    """Return True if a domain is a public suffix, so no browser accepts it as an RP ID.
+
+    The public suffix list is the library's (https://publicsuffix.org).
+    """
+    from fido2.rpid import verify_rp_id
+
+    return not verify_rp_id(domain, f"https://www.{domain}")

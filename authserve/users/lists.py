@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, tuple_
 
 from authserve.database.sqlite_hints import is_common_on_sqlite, unindexed_on_sqlite
 from authserve.database.transactions import read_all, transaction
@@ -99,6 +99,12 @@ def _changed_first(
     else:
         statement = statement.where(tuple_(User.updated_at, User.id) > after)
     return statement.order_by(User.updated_at, User.id)
+
+
+def count_users_except(filters: UserFilters, others: Select[UUID], *, limit: int) -> int:
+    """Count the accounts that match, without those of a subquery of ids, up to `limit`."""
+    found = select(User.id).where(*conditions(filters), User.id.not_in(others)).limit(limit)
+    return int(read_all(select(func.count()).select_from(found.subquery()))[0][0])
 
 
 Using = Callable[[Any], ColumnElement[Any]]
