@@ -18,6 +18,7 @@ from tests.support.clients import Caller, login
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.passkeys import give_passkey
+from tests.support.second_steps import first_step, second_step
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at
 
@@ -129,3 +130,25 @@ def test_of_the_two_last_factors_one_stays_where_one_is_required(
         assert (left, state["enabled"], state["recovery_codes_left"]) == (0, False, 0)
         assert answers.count((204, "")) == 2
     assert {code for _, code in answers} <= {"", "factor_not_found", "mfa_required_by_policy"}
+
+
+def test_beside_its_removal_no_factor_completes_a_sign_in(app: Flask, alice: Caller) -> None:
+    """A sign-in that was faster has a session, which the removal ends."""
+    phone = add_app(app, alice)
+    tokens = [first_step(app.test_client(), "alice") for _ in range(CROWD - 1)]
+    proofs = [{"recovery_code": code} for code in phone.recovery_codes]
+    proofs += [{"totp_code": phone.code(steps=1)}] * (CROWD - 1 - len(proofs))
+
+    def verify(mfa_token: str, proof: dict[str, str]) -> tuple[int, str]:
+        answer = persistently(lambda: second_step(app.test_client(), mfa_token, **proof))
+        return answer.status_code, answer.get_json().get("code", "")
+
+    pairs = zip(tokens, proofs, strict=True)
+    verifications = [partial(verify, *pair) for pair in pairs]
+    removed, *answers = all_at_once([partial(send, alice, "DELETE", TOTP), *verifications])
+    assert removed == (204, "")
+    refusals = {"", "invalid_code", "code_reused", "mfa_token_invalid", "too_many_attempts"}
+    assert {code for _, code in answers} <= refusals
+    with app.app_context():
+        live = read_all(select(Session.id).where(Session.revoked_at.is_(None)))
+    assert [row.id for row in live] == [alice.session_id]
