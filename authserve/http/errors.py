@@ -3,15 +3,16 @@
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from authserve.core.container import Slot
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -75,6 +76,14 @@ RETRY_AFTER_RANGE_SECS = (1, 8)
 all retry at once."""
 
 
+ErrorPage = Callable[[int, str, Mapping[str, str]], Response | None]
+"""A function that shows a problem to a person, from its status, code and headers; it returns None
+if the request is a program's, which gets problem+json."""
+
+ERROR_PAGE = Slot[ErrorPage]("error_page")
+"""Filled by the feature that has pages."""
+
+
 def status_of(error: AuthserveError | type[AuthserveError]) -> HTTPStatus:
     """Return the status of an error: that of its nearest parent class in `STATUSES`."""
     error_type = error if isinstance(error, type) else type(error)
@@ -89,13 +98,17 @@ def problem_response(
     members: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an RFC 9457 problem as a response.
+    """Return an RFC 9457 problem as a response, or its page where a person asked for one.
 
     Args:
         code: the stable name that clients switch on.
         detail: the reason, in our own words.
         members: further members (RFC 9457 §3.2).
     """
+    if ERROR_PAGE.is_filled(current_app):
+        page = ERROR_PAGE.get()(status, code, headers or {})
+        if page is not None:
+            return page
     body = problem_document(status, code, detail, correlation_id=request_state().correlation_id)
     body.update(members or {})
     return Response(
@@ -125,11 +138,12 @@ def refuse(error: AuthserveError) -> Response:
         error.code,
         error.detail,
         members=error.members,
-        headers=_headers(error),
+        headers=refusal_headers(error),
     )
 
 
-def _headers(error: AuthserveError) -> dict[str, str]:
+def refusal_headers(error: AuthserveError) -> dict[str, str]:
+    """Return the headers that an error's response needs besides its body."""
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": f"Bearer {error.challenge}".rstrip()}
     if isinstance(error, RetryableError):

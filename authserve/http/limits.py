@@ -41,7 +41,7 @@ def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if SETTINGS.get().ratelimit_enabled:
-                _count_call(limits, args)
+                count_call(limits, args)
             return view(*args, **kwargs)
 
         documented = limited_by(limits)(Blueprint.refuses(RateLimitedError)(guarded))
@@ -71,8 +71,12 @@ def noting_limits(*limits: Limit) -> Callable[[ViewT], ViewT]:
     return decorator
 
 
-def _count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
-    """Count a call by each limit.
+def count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
+    """Count a call by each limit, in a request.
+
+    Args:
+        limits: see `limited`.
+        arguments: of the view; the first may hold what a limit counts by.
 
     Raises:
         RateLimitedError: the call exceeds a limit.

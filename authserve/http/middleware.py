@@ -37,8 +37,6 @@ SECURITY_HEADERS = (
     ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 """Headers of every response (ASVS 3.4.1 to 3.4.8)."""
@@ -49,10 +47,17 @@ CONTENT_SECURITY_POLICY = (
 )
 """Policy of every response, except HTML pages: each sets its own, as strict as possible."""
 
+REPLACEABLE_HEADERS = (
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+)
+"""Headers of every response whose view has not set them: browsers apply the last of several."""
 
 MAX_WAIT_SECS = 1.0
-"""Limits an API call's wait for a thread (chosen: with the longest wait for a hash or a database
-connection, 2 s, callers get a response within 3 s). Other calls are served however late."""
+"""Limits the wait of an API call or a page for a thread (chosen: with the longest wait for a hash
+or a database connection, 2 s, callers get a response within 3 s). Other calls are served however
+late."""
 
 
 HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
@@ -87,9 +92,9 @@ def _serve_with_headers(
     """Add the headers of every response at the WSGI server: Werkzeug checks each value anew."""
 
     def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        given = [name for name, _ in headers]
         headers += SECURITY_HEADERS
-        if all(name != "Content-Security-Policy" for name, _ in headers):
-            headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        headers += [header for header in REPLACEABLE_HEADERS if header[0] not in given]
         return start_response(status, headers, *exc_info)
 
     return serve(environ, start)
@@ -99,19 +104,20 @@ def _begin() -> None:
     environ = request.environ
     state = begin_request(accepted_correlation_id(environ))
     correlation_id_var.set(state.correlation_id)
-    _refuse_late(environ)
+    if environ["PATH_INFO"].startswith(API_PREFIX):
+        refuse_late()
     _refuse_unreadable(environ)
 
 
-def _refuse_late(environ: Mapping[str, Any]) -> None:
-    """Refuse an API call that has waited for a thread for too long.
+def refuse_late() -> None:
+    """Refuse a request that has waited for a thread for too long.
 
-    Under overload, all calls would otherwise wait longer and longer, until their clients give up.
+    Under overload, all of them would otherwise wait longer and longer, until their clients give up.
 
     Raises:
-        UnavailableError: the call has waited for more than `MAX_WAIT_SECS`.
+        UnavailableError: it has waited for more than `MAX_WAIT_SECS`.
     """
-    if waited_secs() > MAX_WAIT_SECS and environ["PATH_INFO"].startswith(API_PREFIX):
+    if waited_secs() > MAX_WAIT_SECS:
         raise UnavailableError
 
 

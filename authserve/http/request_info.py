@@ -27,6 +27,7 @@ class RequestState:
         started_at: by `perf_counter`, in seconds.
         user_id: the caller's, once an access token was verified.
         authentication: see `authentication.authenticate`.
+        browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         json_body: the parsed body; None without one.
         refusal_code: of the problem that was answered.
         outcome: how the call succeeded, if it can succeed in several ways.
@@ -36,6 +37,7 @@ class RequestState:
     started_at: float = field(default_factory=perf_counter)
     user_id: str | None = None
     authentication: Any = None
+    browser: Any = None
     json_body: dict[str, Any] | None = None
     refusal_code: str | None = None
     outcome: str | None = None
@@ -159,6 +161,12 @@ def find_address() -> AddressFinding:
         peer=normalize_address(environ.get(_PEER, environ.get("REMOTE_ADDR"))),
         forwarded_for=[entry.strip() for entry in header.split(",")] if header else [],
     )
+
+
+def accepts_html() -> bool:
+    """Return True if `Accept` names HTML, as browsers do; programs send `*/*` alone."""
+    accepted = request.accept_mimetypes
+    return any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
 
 
 def current_request_info() -> RequestInfo:

@@ -1,14 +1,22 @@
-"""GET `/`: a redirect to the documentation for browsers, the service's name for other clients."""
+"""GET `/`: a redirect for browsers, the service's name for other clients.
 
-from flask import Response, request
+Browsers are sent to the page that a feature for people has named, or to the documentation.
+"""
+
+from flask import Response, current_app
 from marshmallow import Schema, fields
 
+from authserve.core.container import Slot
 from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import OPENAPI
+from authserve.http.request_info import accepts_html
 from authserve.http.schemas import json_response
 from authserve.settings.model import SETTINGS, brand_name
 
 DOCUMENTATION = "/docs"
+
+START_PAGE = Slot[str]("start_page")
+"""The path to which browsers are sent; without one it is `DOCUMENTATION`."""
 
 blueprint = Blueprint("root", __name__, description="What answers here.")
 
@@ -30,21 +38,16 @@ class ServiceSchema(Schema):
 @blueprint.response(200, ServiceSchema)
 @blueprint.alt_response(302, description="A browser is sent to the documentation.")
 def root() -> Response:
-    """Return the service's name, version and documentation; redirect browsers to `/docs`."""
-    response = _lead_on() if _is_browser() else json_response(_describe())
+    """Return the service's name, version and documentation; redirect browsers to a page."""
+    response = _lead_on() if accepts_html() else json_response(_describe())
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _is_browser() -> bool:
-    """Return True if `Accept` names HTML; programs send `*/*` alone."""
-    accepted = request.accept_mimetypes
-    return any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
-
-
 def _lead_on() -> Response:
     # A relative URL also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
-    headers = {"Location": DOCUMENTATION.removeprefix("/"), "Cache-Control": "no-store"}
+    page = START_PAGE.get() if START_PAGE.is_filled(current_app) else DOCUMENTATION
+    headers = {"Location": page.removeprefix("/"), "Cache-Control": "no-store"}
     return Response(status=302, headers=headers, mimetype="text/html")
 
 

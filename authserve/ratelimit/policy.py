@@ -213,3 +213,7 @@ LIMITS = (
     EMAIL_CODE,
 )
 """All limits, in the order of `docs/limits.md`."""
+
+PAGE_POSTS = Limit("page_posts", 120, _MINUTE, CountedBy.ADDRESS)
+"""Forms that one address may send, whatever they do (chosen). Each form is also counted by the
+limits of the API's call that does the same; this one is not among `LIMITS`, which are the API's."""

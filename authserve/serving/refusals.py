@@ -20,7 +20,7 @@ from gunicorn.http.errors import (
 from authserve.http.cors import origin_headers
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, problem_document
 from authserve.http.middleware import (
-    CONTENT_SECURITY_POLICY,
+    REPLACEABLE_HEADERS,
     SECURITY_HEADERS,
     accepted_correlation_id,
 )
@@ -124,7 +124,7 @@ def problem_bytes(refusal: Refusal, told: Told, *, origins: Collection[str]) -> 
         ("X-Correlation-ID", told.correlation_id),
         *origin_headers(told.origin, allowed=origins),
         *SECURITY_HEADERS,
-        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        *REPLACEABLE_HEADERS,
     )
     lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{n}: {v}" for n, v in headers)]
     return "\r\n".join((*lines, "", "")).encode("ascii") + body
