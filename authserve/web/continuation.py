@@ -1,0 +1,143 @@
+"""Where a person goes after a page: a signed token in the URL of each tab.
+
+Nothing about it lives in a cookie or a session, so two tabs never end at one address. The token
+carries no credential. An address is checked against `RETURN_URLS` when it is signed and again when
+it is used, so a changed setting holds at once.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
+
+from flask import request, url_for
+from werkzeug.routing import BuildError
+
+from authserve.core.clock import now
+from authserve.core.errors import UnauthenticatedError
+from authserve.settings.model import SETTINGS
+from authserve.settings.return_urls import is_return_url_allowed, read_return_url
+from authserve.tokens.signing import LEEWAY_SECS, TokenKind, sign, verify
+
+logger = logging.getLogger(__name__)
+
+CONTINUE = TokenKind(
+    name="continue", header_type="continue+jwt", claims=("kind", "target", "begun")
+)
+
+CONTINUE_TTL = timedelta(hours=24)
+"""Lifetime of a token (design: a person may come back to a tab the next day)."""
+
+MAX_TOKEN_LENGTH = 3_000
+"""Limits a token, in characters, so that it fits into a request line (design; ASVS 4.2.5)."""
+
+FIELD = "continue"
+"""The name of the query parameter and of the hidden form field."""
+
+_NIL_SUBJECT = str(UUID(int=0))
+"""`sub` of every token, since no user is known yet (RFC 9562 §5.9)."""
+
+_BEGINNING_OF_TIME = datetime.fromtimestamp(0, UTC)
+
+
+class TargetKind(StrEnum):
+    """What a token leads to."""
+
+    PAGE = "page"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A verified target.
+
+    Args:
+        target: for a page its endpoint and arguments as a query; else the address.
+        is_expired: True if the token's lifetime has passed.
+    """
+
+    kind: TargetKind
+    target: str
+    is_expired: bool = False
+
+    @property
+    def host(self) -> str | None:
+        """The host of an address, to show it to the person; None for a page."""
+        found = read_return_url(self.target) if self.kind is TargetKind.RETURN else None
+        return found.host if found is not None else None
+
+
+def to_return(address: str) -> Continuation | None:
+    """Return the continuation to an address that a request names, or None if it is not allowed."""
+    if not is_return_url_allowed(address, SETTINGS.get().return_urls):
+        logger.info("return address is not in RETURN_URLS")
+        return None
+    return Continuation(TargetKind.RETURN, address)
+
+
+def to_current_page() -> Continuation:
+    """Return the continuation to the page that was asked for, with its query."""
+    arguments = {**request.args.to_dict(), **(request.view_args or {})}
+    # A token within a token would grow with each round.
+    arguments.pop(FIELD, None)
+    return Continuation(TargetKind.PAGE, f"{request.endpoint}?{urlencode(arguments)}")
+
+
+def write_continuation(continuation: Continuation) -> str | None:
+    """Return the token of a continuation, or None if it would be too long."""
+    moment = now()
+    claims = {
+        "sub": _NIL_SUBJECT,
+        "kind": continuation.kind,
+        "target": continuation.target,
+        "begun": int(moment.timestamp()),
+    }
+    token = sign(
+        CONTINUE,
+        claims,
+        public_url=SETTINGS.get().public_url,
+        issued_at=moment,
+        expires_at=moment + CONTINUE_TTL,
+    )
+    return token if len(token) <= MAX_TOKEN_LENGTH else None
+
+
+def read_continuation(token: str) -> Continuation | None:
+    """Return the continuation of a token, or None if it is not valid or not allowed (any more)."""
+    if not token or len(token) > MAX_TOKEN_LENGTH:
+        return None
+    try:
+        claims = verify(
+            CONTINUE,
+            token,
+            public_url=SETTINGS.get().public_url,
+            # The caller decides what an expired one is good for.
+            now=_BEGINNING_OF_TIME,
+        )
+        kind, target = TargetKind(claims["kind"]), str(claims["target"])
+    except (UnauthenticatedError, ValueError):
+        return None
+    is_expired = claims["exp"] <= now().timestamp() - LEEWAY_SECS
+    found = Continuation(kind, target, is_expired)
+    return found if _is_allowed(found) else None
+
+
+def _is_allowed(found: Continuation) -> bool:
+    if found.kind is TargetKind.RETURN:
+        return is_return_url_allowed(found.target, SETTINGS.get().return_urls)
+    return page_path(found) is not None
+
+
+def page_path(continuation: Continuation) -> str | None:
+    """Return path and query of a page of ours, or None if this release has no such page."""
+    endpoint, _, query = continuation.target.partition("?")
+    # Names with an underscore are Flask's own options, such as the scheme and the host.
+    pairs = parse_qsl(query, keep_blank_values=True)
+    arguments: dict[str, Any] = {n: value for n, value in pairs if not n.startswith("_")}
+    try:
+        return url_for(endpoint, _method="GET", **arguments)
+    except BuildError:
+        return None

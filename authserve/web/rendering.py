@@ -1,0 +1,132 @@
+"""HTML pages from templates, with headers that allow nothing but the service's own files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    select_autoescape,
+)
+
+from authserve.core.container import Slot
+from authserve.settings.branding import OVERRIDES
+from authserve.settings.model import SETTINGS, Settings, brand_name
+from authserve.web.assets import ASSETS
+from authserve.web.languages import DEFAULT_LANGUAGE, add_texts
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""No inline style or script, no other host, no frame; scripts insert text alone (ASVS 3.4.3)."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+}
+
+WITH_ORIGIN = "same-origin"
+"""Referrer-Policy of pages with forms: under `no-referrer` browsers send `Origin: null`."""
+
+WITHOUT_REFERRER = "no-referrer"
+"""Referrer-Policy of pages that a secret link leads to, or that lead to another site."""
+
+TEMPLATES = Slot[Environment]("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """The operator's look, for templates.
+
+    Args:
+        support_url: empty if the operator names none, like the two others.
+    """
+
+    name: str
+    has_own_logo: bool
+    terms_url: str
+    privacy_url: str
+    support_url: str
+
+
+def make_templates(settings: Settings, packages: Sequence[str]) -> Environment:
+    """Return the templates of packages; an operator's folder replaces those of `OVERRIDES`.
+
+    Args:
+        packages: the packages whose folder `templates` is searched, in this order.
+    """
+    loaders: list[BaseLoader] = [PackageLoader(package) for package in packages]
+    if settings.pages_templates is not None:
+        loaders.insert(0, FileSystemLoader(settings.pages_templates))
+    environment = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    add_texts(environment)
+    environment.globals["brand"] = Brand(
+        name=brand_name(settings),
+        has_own_logo=settings.brand_logo is not None,
+        terms_url=settings.brand_terms_url,
+        privacy_url=settings.brand_privacy_url,
+        support_url=settings.brand_support_url,
+    )
+    environment.globals["language"] = DEFAULT_LANGUAGE
+    # Compiled at the start, so that a fault of an operator's template stops it.
+    for name in OVERRIDES:
+        environment.get_template(name)
+    return environment
+
+
+def render(
+    template: str,
+    *,
+    status: int = 200,
+    referrer_policy: str = WITH_ORIGIN,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        template: the name of its template.
+        referrer_policy: `WITH_ORIGIN` or `WITHOUT_REFERRER`.
+        headers: further headers.
+        values: the template's variables.
+    """
+    assets = {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()}
+    html = TEMPLATES.get().get_template(template).render(assets=assets, **values)
+    page_headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, **(headers or {})}
+    return Response(html, status=status, mimetype="text/html", headers=page_headers)
+
+
+def see_other(path: str, *, referrer_policy: str = WITH_ORIGIN) -> Response:
+    """Return the redirect after a form: a GET of another page of this service.
+
+    Args:
+        path: absolute, with its query.
+
+    Raises:
+        ValueError: browsers would read another host from the path.
+    """
+    if not path.startswith("/") or path.startswith(("//", "/\\")):
+        raise ValueError("not a path of this service")
+    headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, "Location": path}
+    return Response(status=303, headers=headers, mimetype="text/html")
+
+
+def support_url() -> str:
+    """Return the address at which the operator helps people; empty if there is none."""
+    return SETTINGS.get().brand_support_url

@@ -1,0 +1,143 @@
+"""A browser without script: it keeps cookies, follows redirects, and sends forms that it shows."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from xml.etree.ElementTree import Element
+
+import html5lib
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tests.support.clients import PASSWORD
+
+ORIGIN = "http://localhost:8000"
+"""The origin of `PUBLIC_URL` in tests."""
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Mozilla/5.0 Firefox/140.0"}
+"""Headers of every request of a browser."""
+
+OWN_FORM = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
+"""Headers of a form of our own page."""
+
+
+def parse_strictly(html: str) -> Element:
+    """Return the tree of a page; it raises at the first fault of the markup."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    tree: Element = parser.parse(html)
+    return tree
+
+
+@dataclass
+class Shown:
+    """A page, or the answer that has none."""
+
+    response: TestResponse
+
+    def __post_init__(self) -> None:
+        self.status = self.response.status_code
+        self.headers = self.response.headers
+        self.html = self.response.data.decode(errors="replace")
+
+    @property
+    def tree(self) -> Element:
+        """The page's elements."""
+        return parse_strictly(self.html)
+
+    @property
+    def text(self) -> str:
+        """The words of the page's body, with single spaces."""
+        body = self.tree.find("body")
+        assert body is not None
+        return " ".join(" ".join(body.itertext()).split())
+
+    @property
+    def title(self) -> str:
+        """The page's title."""
+        found = self.tree.find("head/title")
+        assert found is not None
+        return " ".join((found.text or "").split())
+
+    @property
+    def location(self) -> str:
+        """Where the answer sends the browser."""
+        return self.headers["Location"]
+
+    def form(self, action: str | None = None) -> dict[str, str]:
+        """Return the fields of the page's form, or of the one that is sent to `action`."""
+        forms = [form for form in self.tree.iter("form") if action in (None, form.get("action"))]
+        assert len(forms) == 1, [form.attrib for form in forms]
+        inputs = [field for field in forms[0].iter("input") if field.get("type") != "checkbox"]
+        return {field.attrib["name"]: field.get("value", "") for field in inputs}
+
+    def fault(self, name: str) -> str:
+        """Return the text of a field's fault; the field must refer to it."""
+        (field,) = [f for f in self.tree.iter("input") if f.get("name") == name]
+        assert field.get("aria-invalid") == "true", field.attrib
+        assert f"{name}-fault" in field.get("aria-describedby", "").split()
+        (element,) = [e for e in self.tree.iter() if e.get("id") == f"{name}-fault"]
+        return " ".join(" ".join(element.itertext()).split())
+
+    @property
+    def alert(self) -> str:
+        """The text of the refusal of the whole form."""
+        (element,) = [e for e in self.tree.iter() if e.get("role") == "alert"]
+        return " ".join(" ".join(element.itertext()).split())
+
+
+class Visit:
+    """One browser."""
+
+    def __init__(self, app: Flask, base_url: str = ORIGIN) -> None:
+        self.client = app.test_client()
+        self.base_url = base_url
+
+    def open(self, path: str, **options: Any) -> Shown:
+        """Ask for a page; redirects are not followed."""
+        headers = {**BROWSER, **options.pop("headers", {})}
+        options = {"base_url": self.base_url, "headers": headers, **options}
+        return Shown(self.client.get(path, **options))
+
+    def send(
+        self, path: str, fields: dict[str, str], *, headers: dict[str, str] | None = None
+    ) -> Shown:
+        """Send a form; redirects are not followed."""
+        sent = {**BROWSER, **(OWN_FORM if headers is None else headers)}
+        return Shown(self.client.post(path, data=fields, base_url=self.base_url, headers=sent))
+
+    def follow(self, shown: Shown) -> Shown:
+        """Follow redirects to the page where they end."""
+        while shown.status in (302, 303):
+            target = urljoin(self.base_url, shown.location)
+            assert urlsplit(target).netloc == urlsplit(self.base_url).netloc, target
+            shown = self.open(target.removeprefix(self.base_url))
+        return shown
+
+    def fill(self, path: str, **fields: str) -> Shown:
+        """Open a page, send its form with these fields, and follow where that leads."""
+        page = self.open(path)
+        assert page.status == 200, page.html
+        action = next(form.get("action") for form in page.tree.iter("form"))
+        assert action is not None
+        return self.follow(self.send(action, {**page.form(action), **fields}))
+
+    def sign_in(self, name: str = "alice", password: str = PASSWORD, **fields: str) -> Shown:
+        """Sign in with a password."""
+        return self.fill("/sign-in", identifier=name, password=password, **fields)
+
+    def sign_in_from(self, page: Shown, name: str = "alice", password: str = PASSWORD) -> Shown:
+        """Sign in with the form of a page that was opened before."""
+        fields = {**page.form("/sign-in"), "identifier": name, "password": password}
+        return self.follow(self.send("/sign-in", fields))
+
+    def cookie(self, name: str = "authserve") -> str | None:
+        """Return the value of a cookie."""
+        found = self.client.get_cookie(name)
+        return None if found is None else found.value
+
+
+def find_unsafe_markup(html: str) -> list[str]:
+    """Return what the policy of pages would refuse: styles, handlers and scripts in the markup."""
+    inline = re.findall(r"<[^>]*\s(?:style|on[a-z]+)\s*=", html)
+    return inline + re.findall(r"<script[^>]*>[^<]+|<style|javascript:|data:", html)
