@@ -195,6 +195,7 @@ def load_settings(
     # A default must not replace an invalid value: the rules skip variables that have a fault.
     for name in unreadable | unparsable:
         values.pop(name.lower(), None)
+    _choose_features(values, raw)
     _follow_port(values, raw)
     follow_public_url(values, raw)
     faults = [*env_faults, *unreadable.values(), *unparsable.values()]
@@ -300,6 +301,12 @@ def _defaults() -> dict[str, Any]:
     # One worker per core served best (measured).
     defaults["web_concurrency"] = min(count_usable_cores(), _MAX_WORKERS)
     return {name: default for name, default in defaults.items() if default is not MISSING}
+
+
+def _choose_features(values: dict[str, Any], raw: Mapping[str, str]) -> None:
+    """Switch pages on outside production if `FEATURES` is not set, for the first look."""
+    if "FEATURES" not in raw and values.get("app_env") != "production":
+        values["features"] = ("pages",)
 
 
 def _follow_port(values: dict[str, Any], raw: Mapping[str, str]) -> None:

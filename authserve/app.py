@@ -125,7 +125,9 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
-    app.register_blueprint(pages_blueprint)
+    if "pages" not in settings.features:
+        # With that feature on, its forms are behind mailed links.
+        app.register_blueprint(pages_blueprint)
     add_features(app)
     if with_commands:
         from authserve.commands import add_commands

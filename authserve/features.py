@@ -19,7 +19,19 @@ from authserve.http.openapi import Blueprint
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS, Settings
 
-LOADERS: Mapping[str, Callable[[Flask], None]] = {}
+
+def _add_pages(app: Flask) -> None:
+    """Add the pages on which people sign in, and lead browsers to them."""
+    from authserve.http.root import START_PAGE
+    from authserve.pages.routes import START_PATH, blueprint
+    from authserve.web.setup import add_web
+
+    add_web(app, packages=["authserve.pages"])
+    app.register_blueprint(blueprint)
+    START_PAGE.fill(app, START_PATH)
+
+
+LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages}
 """The function that adds each feature of `settings.model.FEATURE_NAMES` to an application."""
 
 

@@ -141,6 +141,7 @@ ACCEPTED = [
     ("PUBLIC_URL", "HTTPS://a-1.example.com.", "https://a-1.example.com."),
     ("PUBLIC_URL", "https://हिन्दी.example.com", "https://हिन्दी.example.com"),
     ("FEATURES", "none", ()),
+    ("FEATURES", "pages", ("pages",)),
     ("BRAND_NAME", "", ""),
     ("BRAND_NAME", " Example Cloud ", "Example Cloud"),
     ("BRAND_NAME", "ü" * 60, "ü" * 60),

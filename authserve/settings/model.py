@@ -22,8 +22,8 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
-FEATURE_NAMES: tuple[str, ...] = ()
-"""The closed list of optional features, which `FEATURES` switches on; there is none yet."""
+FEATURE_NAMES: tuple[str, ...] = ("pages",)
+"""The closed list of optional features, which `FEATURES` switches on."""
 
 
 class EmailVerification(StrEnum):

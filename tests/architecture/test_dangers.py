@@ -126,8 +126,17 @@ CASES: list[tuple[Finder, list[str]]] = [
 KNOWN = {
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
-    # To a constant of the module, and to a page of a closed list.
-    redirects: {"authserve/http/root.py", "authserve/verification/routes.py"},
+    # To a constant of the module, to a page of a closed list, to the same path under PUBLIC_URL,
+    # and to pages by the names of their endpoints. Every other page calls `see_other`, which takes
+    # paths of this service alone.
+    redirects: {
+        "authserve/http/root.py",
+        "authserve/pages/blueprint.py",
+        "authserve/verification/routes.py",
+        "authserve/web/continuation.py",
+        "authserve/web/origin.py",
+        "authserve/web/rendering.py",
+    },
     # A record of `logging` becoming a line, not a format string; a job's name for its trouble, and
     # the remedy of an error.
     unsafe_formats: {

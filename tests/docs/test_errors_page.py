@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from flask.testing import FlaskClient
 
-import authserve.app  # noqa: F401 - so that every error class is there
+import authserve.app
+import authserve.pages.routes  # noqa: F401 - so that every error class is there
 import config
 from authserve.core.errors import AuthserveError
 from authserve.http.errors import INTERNAL_ERROR, METHOD_NOT_ALLOWED, status_of

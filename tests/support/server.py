@@ -88,6 +88,7 @@ class Server:
             "HOME": str(folder),
             "PYTHONPATH": str(root),
             "APP_ENV": "test",
+            "FEATURES": "none",
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": settings.secret_key,
             "HOST": "127.0.0.1",

@@ -1,0 +1,80 @@
+"""The blueprint of all pages, and what every page is given.
+
+The modules of the pages add their views to it; `routes.py` imports them. It is small because they
+would otherwise import each other.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.web.browser_session import form_token, is_form_token
+from authserve.web.continuation import (
+    FIELD,
+    Continuation,
+    TargetKind,
+    page_path,
+    read_continuation,
+    to_return,
+    write_continuation,
+)
+from authserve.web.origin import ForeignFormError
+from authserve.web.rendering import render, see_other
+
+blueprint = Blueprint("pages", __name__)
+
+START = "pages.show_account"
+"""The page that a person reaches who has no other target."""
+
+
+def query_continuation() -> str:
+    """Return the token of the request's target: of `continue`, or made from `return_to`."""
+    token = request.args.get(FIELD, "")
+    if token:
+        return token if read_continuation(token) is not None else ""
+    address = request.args.get("return_to", "")
+    target = to_return(address) if address else None
+    return (write_continuation(target) or "") if target is not None else ""
+
+
+def link_to(endpoint: str, token: str, **values: str) -> str:
+    """Return the path of a page that carries the token of a target, if there is one."""
+    arguments: dict[str, Any] = {**values, **({FIELD: token} if token else {})}
+    return url_for(endpoint, **arguments)
+
+
+def go_on(token: str) -> Response:
+    """Return the redirect of a signed-in person to the target of a token."""
+    found = read_continuation(token)
+    if found is None:
+        return see_other(url_for(START))
+    if found.kind is TargetKind.RETURN:
+        return see_other(link_to("pages.leave", token))
+    return see_other(_page_of(found))
+
+
+def _page_of(found: Continuation) -> str:
+    path = None if found.is_expired else page_path(found)
+    return path or url_for(START)
+
+
+def require_form_token(session: BrowserSession, token: str) -> None:
+    """Refuse a form of a signed-in browser without the token of its session.
+
+    Raises:
+        ForeignFormError: the token is missing or another session's.
+    """
+    if not is_form_token(session, token):
+        raise ForeignFormError
+
+
+def page(template: str, *, visitor: BrowserSession | None = None, **values: Any) -> Response:
+    """Return a page.
+
+    Args:
+        visitor: the signed-in person that it is for.
+        values: see `web.rendering.render`.
+    """
+    token = form_token(visitor) if visitor is not None else ""
+    return render(template, visitor=visitor, form_token=token, link_to=link_to, **values)

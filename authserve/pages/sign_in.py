@@ -1,0 +1,176 @@
+"""Signing in with a password, and the way on from there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, request
+
+from authserve.auth.browser_sessions import sign_in_browser
+from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.known_devices import find_own_device
+from authserve.auth.schemas import LoginSchema
+from authserve.http.limits import limited
+from authserve.http.request_info import current_request_info
+from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
+from authserve.pages.blueprint import blueprint, go_on, page, query_continuation
+from authserve.passwords.queue import HasherBusyError
+from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
+from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
+from authserve.settings.model import SETTINGS, Registration
+from authserve.tokens.device import Device
+from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
+from authserve.web.browser_session import (
+    device_tokens,
+    find_signed_in_if_possible,
+    find_visitor,
+    remember_device,
+    set_session,
+)
+from authserve.web.continuation import Continuation, TargetKind, read_continuation
+from authserve.web.forms import (
+    Checkbox,
+    Explanation,
+    PageForm,
+    Submission,
+    read_form,
+    submit,
+)
+from authserve.web.languages import mark
+from authserve.web.notices import open_notice
+from authserve.web.rendering import WITHOUT_REFERRER
+
+
+class SignInForm(PageForm, LoginSchema):
+    """The API's data to sign in; the device tokens come from a cookie."""
+
+    remember = Checkbox()
+
+    class Meta(LoginSchema.Meta):
+        """marshmallow's options."""
+
+        exclude = ("device_token",)
+
+
+FORM = SignInForm()
+
+OFFER_RESET, OFFER_SUPPORT, OFFER_RESEND = "reset", "support", "resend"
+
+WAIT = mark("There were too many attempts. Wait %(wait)s, then try again.")
+
+EXPLANATIONS = {
+    InvalidCredentialsError: Explanation(mark("The address, username or password is wrong.")),
+    TooManyAttemptsError: Explanation(
+        mark(
+            "There were too many attempts. Wait %(wait)s, then try again, or reset your password."
+        ),
+        offers=frozenset({OFFER_RESET}),
+    ),
+    RateLimitedError: Explanation(WAIT),
+    HasherBusyError: Explanation(
+        mark("Many people are signing in right now. Try again in %(wait)s.")
+    ),
+    AccountDisabledError: Explanation(
+        mark("This account is switched off."), offers=frozenset({OFFER_SUPPORT})
+    ),
+    EmailNotVerifiedError: Explanation(
+        mark("Your address is not verified yet. Open the link in the mail that we sent you."),
+        offers=frozenset({OFFER_RESEND}),
+    ),
+    MfaRequiredError: Explanation(
+        mark(
+            "This account signs in with a second factor, which these pages do not ask for yet. "
+            "Sign in through the app that you set it up in."
+        )
+    ),
+    MfaEnrollmentRequiredError: Explanation(
+        mark(
+            "This account needs a second factor first, which these pages do not set up yet. "
+            "Sign in through an app of this service."
+        )
+    ),
+}
+
+
+@blueprint.get("/sign-in")
+def show_sign_in() -> Response:
+    """Show the form; lead a signed-in person on, unless they want to use another account."""
+    token = query_continuation()
+    visitor = find_signed_in_if_possible()
+    if visitor is not None and "switch" not in request.args:
+        return go_on(token)
+    done = open_notice("password-set")
+    return _show(Submission(given={"continue": token}), is_password_set=done is not None)
+
+
+@blueprint.post("/sign-in")
+def sign_in() -> Response:
+    """Start a session and lead on."""
+    submission = read_form(FORM)
+    submission.values = _with_device(submission.values)
+    return submit(submission, _start_session, show=_show, explanations=EXPLANATIONS)
+
+
+def _with_device(values: dict[str, Any]) -> dict[str, Any]:
+    """Add the browser's device that the account knows, by which limits and throttles count."""
+    if not values:
+        return values
+    found = (find_own_device(t, identifier=values["identifier"]) for t in device_tokens())
+    return {**values, "device": next((device for device in found if device is not None), None)}
+
+
+@limited(SIGN_IN, PASSWORDS)
+def _start_session(values: dict[str, Any]) -> Response:
+    device: Device | None = values["device"]
+    done = sign_in_browser(
+        identifier=values["identifier"],
+        password=values["password"],
+        is_remembered=values["remember"],
+        device=device,
+        former=find_visitor(),
+        request=current_request_info(),
+    )
+    response = go_on(values["continue_"])
+    set_session(response, done.cookie, is_remembered=values["remember"])
+    remember_device(response, done.device)
+    return response
+
+
+def _show(
+    form: Submission,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    is_password_set: bool = False,
+) -> Response:
+    settings = SETTINGS.get()
+    token = form.given.get("continue", "")
+    found = read_continuation(token)
+    return page(
+        "sign_in.html",
+        status=status,
+        headers=headers,
+        form=form,
+        is_refused=form.is_refused,
+        token=token,
+        target=found.host if found is not None else None,
+        remembered_days=settings.sso_ttl.days,
+        is_open=settings.registration is Registration.OPEN,
+        is_password_set=is_password_set,
+    )
+
+
+@blueprint.get("/oauth/continue")
+def leave() -> Response:
+    """Show the page between this service and an app.
+
+    A redirect after a form would be refused: `form-action 'self'` holds for its redirects too
+    (CSP 3, §4.2.2), so the browser leaves by itself from a page of ours.
+    """
+    found = read_continuation(query_continuation())
+    if found is None or found.kind is not TargetKind.RETURN:
+        return go_on("")
+    return page("leave.html", referrer_policy=WITHOUT_REFERRER, target=_usable(found))
+
+
+def _usable(found: Continuation) -> Continuation | None:
+    return None if found.is_expired else found

@@ -1,0 +1,20 @@
+"""Fixtures: an application with pages, and a browser that keeps cookies and sends forms."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from tests.support.browsing import Visit
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with pages."""
+    return make_app(features=("pages",))
+
+
+@pytest.fixture
+def visit(app: Flask) -> Visit:
+    """A browser that nobody has signed in with."""
+    return Visit(app)

@@ -1,0 +1,139 @@
+"""Every page in every state: strict markup, nothing that the policy refuses, exact headers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import pytest
+from flask import Flask
+
+from authserve.database.transactions import transaction
+from authserve.settings.model import EmailVerification, Registration
+from authserve.users.accounts import get_user_by_reference, ref_of, verify_email
+from tests.support.browsing import Shown, Visit, find_unsafe_markup
+from tests.support.clients import PASSWORD
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
+FORMS = ("/sign-in", "/sign-up", "/forgot-password", "/verify-email/resend")
+LINKS = (
+    "/verify-email",
+    "/confirm-email",
+    "/reset-password",
+    "/accept-invitation",
+    "/first-administrator",
+)
+
+
+def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
+    """Yield every page, each with a name: empty, with faults, and after success."""
+    visit = Visit(app)
+    for path in (*FORMS, *LINKS, "/signed-out", "/nowhere"):
+        yield path, visit.open(path)
+    for path in (*FORMS, *LINKS):
+        yield f"{path} without input", visit.send(path, {})
+        bad = {"link_token": "x" * 64, "password": "a", "new_password": "a", "email": "a"}
+        yield (
+            f"{path} with faults",
+            visit.send(path, {n: bad[n] for n in visit.open(path).form() if n in bad}),
+        )
+    yield "a dead link", visit.send("/verify-email", {"link_token": "x" * 64, "password": "a"})
+    yield "wrong password", visit.send("/sign-in", {"identifier": "<b>", "password": "wrong"})
+    yield "unknown field", visit.send("/sign-in", {"surprise": "1"})
+    yield "foreign form", visit.send("/sign-in", {}, headers={})
+    for path in ("/sign-up", "/forgot-password"):
+        email = f"dora-{path[1]}@example.com"
+        fields = {"email": email, "password": PASSWORD} if path == "/sign-up" else {"email": email}
+        yield f"{path} sent", visit.fill(path, **fields)
+    with app.app_context(), transaction():
+        verify_email(ref_of(get_user_by_reference("dora-s@example.com")), "dora-s@example.com")
+    yield "account", visit.sign_in("dora-s@example.com")
+    yield "sign-out", visit.open("/sign-out")
+    yield "verify, signed in", visit.open("/verify-email")
+
+
+def ids_of(tree: Element) -> list[str]:
+    return [element.attrib["id"] for element in tree.iter() if "id" in element.attrib]
+
+
+def check(name: str, shown: Shown, *, is_link: bool) -> None:
+    """Check what every page has to be."""
+    tree = shown.tree
+    assert find_unsafe_markup(shown.html) == [], name
+    for header, value in (
+        ("Content-Security-Policy", POLICY),
+        ("Cache-Control", "no-store"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("X-Frame-Options", "DENY"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer" if is_link else "same-origin"),
+        ("Content-Type", "text/html; charset=utf-8"),
+    ):
+        assert shown.headers.getlist(header) == [value], (name, header)
+    assert tree.attrib == {"lang": "en", "dir": "ltr"}, name
+    assert len(list(tree.iter("h1"))) == len(list(tree.iter("main"))) == 1, name
+    ids = ids_of(tree)
+    assert len(ids) == len(set(ids)), name
+    labels = {label.get("for") for label in tree.iter("label")}
+    for field in tree.iter("input"):
+        if field.get("type") not in ("hidden", "checkbox"):
+            assert field.get("id") in labels, (name, field.attrib)
+        for described in field.get("aria-describedby", "").split():
+            assert described in ids, (name, described)
+    has_fault = "aria-invalid" in shown.html or 'role="alert"' in shown.html
+    assert shown.title.startswith("Fault:") is has_fault, (name, shown.title)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"email_verification": EmailVerification.REQUIRED, "password_min_length": 15},
+        {"email_verification": EmailVerification.OFF, "registration_domains": ("example.com",)},
+        {
+            "brand_name": "<Orchard> & Söhne",
+            "brand_terms_url": "https://example.com/terms",
+            "brand_privacy_url": "https://example.com/privacy",
+            "brand_support_url": "mailto:help@example.com",
+            "registration": Registration.OPEN,
+        },
+    ],
+    ids=["default", "required", "off", "brand"],
+)
+def test_every_page(make_app: Callable[..., Flask], settings: dict[str, object]) -> None:
+    app = make_app(features=("pages",), **settings)
+    seen = 0
+    for name, shown in show_everything(app):
+        check(
+            name,
+            shown,
+            is_link=(name.startswith(LINKS) and "resend" not in name)
+            or name in ("a dead link", "verify, signed in"),
+        )
+        seen += 1
+    assert seen > 30
+
+
+def test_the_operator_adds_head_header_and_footer(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    for part in ("head", "header", "footer"):
+        (tmp_path / f"brand_{part}.html").write_text(
+            f'{{# #}}<meta name="own-{part}" content="{{{{ brand.name }}}}">'
+        )
+    app = make_app(features=("pages",), pages_templates=tmp_path, brand_name="<Orchard>")
+    html = Visit(app).open("/sign-in").html
+    for part in ("head", "header", "footer"):
+        assert html.count(f'<meta name="own-{part}" content="&lt;Orchard&gt;">') == 1
+
+
+def test_a_fault_in_their_templates_stops_the_start(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    (tmp_path / "brand_head.html").write_text("{% if %}")
+    with pytest.raises(Exception, match="Expected an expression"):
+        make_app(features=("pages",), pages_templates=tmp_path)
