@@ -13,7 +13,7 @@ from authserve.core.levels import Level
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
-from authserve.mfa import totp
+from authserve.mfa import challenges, totp
 from authserve.mfa.pending import MFA
 from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
@@ -129,6 +129,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         REFRESH.purpose,
         DEVICE.purpose,
         MFA.purpose,
+        challenges.KEY_PURPOSE,
         one_time_tokens.KEY_PURPOSE,
         seal.KEY_PURPOSE,
         throttle_keys.PURPOSE,
