@@ -131,7 +131,7 @@ def post_passkey(body: dict[str, Any]) -> Tokens:
 @limited(PASSKEY_OPTIONS)
 def post_second_step_options(body: dict[str, Any]) -> dict[str, Any]:
     """Return options to complete a sign-in with a passkey of its account."""
-    return _document(second_step_options(body["mfa_token"]))
+    return _document(second_step_options(body["mfa_token"], request=current_request_info()))
 
 
 @blueprint.post("/reauthenticate/passkey-options")

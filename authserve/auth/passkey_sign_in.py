@@ -7,6 +7,7 @@ from uuid import UUID
 
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
+from authserve.auth.second_step import read_live_pending
 from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
@@ -29,7 +30,7 @@ from authserve.mfa.passkeys import (
     explain_unspent,
     spend_assertion,
 )
-from authserve.mfa.pending import Purpose, read_pending
+from authserve.mfa.pending import Purpose
 from authserve.mfa.recovery_codes import find_code_set
 from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
@@ -166,15 +167,15 @@ def _refuse(failure: SignInFailure, user_id: UUID | None, request: RequestInfo) 
     return _REFUSALS[failure]()
 
 
-def second_step_options(mfa_token: str) -> dict[str, Any]:
+def second_step_options(mfa_token: str, *, request: RequestInfo) -> dict[str, Any]:
     """Return options to complete a sign-in with a usable passkey of its account.
 
     Raises:
         MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see
-            `mfa.pending.read_pending`.
+            `second_step.read_live_pending`.
     """
-    moment = now()
-    pending = read_pending(mfa_token, Purpose.VERIFY, settings=SETTINGS.get(), now=moment)
+    settings, moment = SETTINGS.get(), now()
+    pending = read_live_pending(mfa_token, Purpose.VERIFY, request, settings, moment)
     use = ChallengeUse(ChallengeKind.VERIFY, pending.id)
     return request_options(use, user_id=pending.account.ref.id, now=moment)
 
