@@ -1,5 +1,7 @@
 """The counters of one process, and the calls that increase them."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from authserve.core.breakers import BREAKERS
@@ -7,7 +9,14 @@ from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.transactions import after_commit, db
-from authserve.metrics.families import BREAKER_STATES, REFRESH_OUTCOMES, SIGN_IN_REFUSALS, Families
+from authserve.metrics.families import (
+    BREAKER_STATES,
+    FACTOR_OF_FAILURE,
+    FACTOR_OF_PROOF,
+    REFRESH_OUTCOMES,
+    SIGN_IN_REFUSALS,
+    Families,
+)
 from authserve.passwords.hasher import PASSWORD_HASHER
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -80,6 +89,8 @@ class Metrics:
             self.families.sign_ins.labels("success").inc()
         elif event.action is AuditAction.SESSION_SIGN_IN_FAILED:
             self.families.sign_ins.labels(event.details["reason"]).inc()
+        for pair in _second_factors_of(event):
+            self.families.second_factors.labels(*pair).inc()
 
     def observe_hash(self, duration_secs: float) -> None:
         """Record the seconds that hashing or verifying one password took."""
@@ -97,6 +108,24 @@ class Metrics:
             present = breaker.state
             for state in BREAKER_STATES:
                 families.breakers.labels(breaker.name, state).set(state == present)
+
+
+_SIGN_INS = frozenset({AuditAction.SESSION_STARTED, AuditAction.SESSION_REAUTHENTICATED})
+
+_FAILURES = frozenset(
+    {AuditAction.SESSION_SIGN_IN_FAILED, AuditAction.SESSION_SECOND_FACTOR_FAILED}
+)
+
+
+def _second_factors_of(event: DomainEvent) -> Iterator[tuple[str, str]]:
+    """Yield the method and the outcome of each proof, but passwords, that an event is about."""
+    if event.action in _SIGN_INS:
+        for proof in event.details.get("amr", ()):
+            if proof in FACTOR_OF_PROOF:
+                yield FACTOR_OF_PROOF[proof], "success"
+    elif event.action in _FAILURES and event.details["reason"] in FACTOR_OF_FAILURE:
+        reason = event.details["reason"]
+        yield FACTOR_OF_FAILURE[reason], reason
 
 
 METRICS = Slot[Metrics]("metrics")

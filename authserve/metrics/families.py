@@ -13,6 +13,8 @@ from prometheus_client import (
 
 from authserve.auth.policy import SignInFailure
 from authserve.core.events import AuditAction
+from authserve.core.levels import Proof
+from authserve.mfa.assurance import ProofFailure
 
 REQUEST_BUCKETS = (0.005, 0.015, 0.05, 0.15, 0.5, 1.0, 2.5, 5.0, 10.0)
 """In seconds. A token check may take 15 ms, or 150 ms under a storm of logins; a request of more
@@ -40,6 +42,34 @@ SIGN_IN_REFUSALS = {
 }
 """The outcome of a sign-in that emits no event, by the code of its problem: it was refused before
 the password check, or a second step follows."""
+
+FACTOR_OF_PROOF = {
+    Proof.TOTP: "totp",
+    Proof.RECOVERY_CODE: "recovery_code",
+    Proof.PASSKEY: "passkey",
+    Proof.EMAIL_CODE: "email_code",
+}
+"""The method of an accepted proof, by its name in the `amr` of an event."""
+
+FACTOR_OF_FAILURE = {
+    ProofFailure.WRONG_CODE: "totp",
+    ProofFailure.CODE_REUSED: "totp",
+    ProofFailure.SWITCHED_OFF: "totp",
+    ProofFailure.WRONG_RECOVERY_CODE: "recovery_code",
+    ProofFailure.UNKNOWN_PASSKEY: "passkey",
+    ProofFailure.PASSKEY_REFUSED: "passkey",
+    ProofFailure.PASSKEY_FLAGGED: "passkey",
+    ProofFailure.WRONG_EMAIL_CODE: "email_code",
+    # No proof is compared after the end of a pending sign-in.
+    ProofFailure.PENDING_SIGN_IN_DEAD: "none",
+}
+"""The method of a refused proof, by the reason in its event."""
+
+SECOND_FACTORS = (
+    *((method, "success") for method in FACTOR_OF_PROOF.values()),
+    *((method, failure) for failure, method in FACTOR_OF_FAILURE.items()),
+)
+"""Every pair of a method and an outcome."""
 
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
 
@@ -80,6 +110,12 @@ class Families:
             "authserve_sign_ins_total",
             "Attempts to sign in by outcome.",
             ("outcome",),
+            registry=registry,
+        )
+        self.second_factors = Counter(
+            "authserve_second_factors_total",
+            "Proofs of sign-ins and step-ups other than passwords, by method and outcome.",
+            ("method", "outcome"),
             registry=registry,
         )
         self.refreshes = Counter(
@@ -133,6 +169,8 @@ class Families:
         ):
             for value in values:
                 metric.labels(value)
+        for pair in SECOND_FACTORS:
+            self.second_factors.labels(*pair)
 
 
 def _gauge(

@@ -12,18 +12,31 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.http.request_info import request_state
-from authserve.metrics.families import REFRESHES, REQUEST_BUCKETS, SIGN_INS
+from authserve.metrics.families import (
+    FACTOR_OF_FAILURE,
+    REFRESHES,
+    REQUEST_BUCKETS,
+    SECOND_FACTORS,
+    SIGN_INS,
+)
+from authserve.mfa.assurance import ProofFailure
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import get_user_by_reference, ref_of
+from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
+from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
+from tests.support.passkeys import give_passkey, passkey_login
 from tests.support.probes import PROBE, add_probe
+from tests.support.second_steps import first_step, second_step, wrong_code
+from tests.support.totp import code_at
 
 Read = Callable[[], Scrape]
 
@@ -159,6 +172,48 @@ def test_a_throttled_sign_in_is_counted_as_nothing_else(client: FlaskClient, rea
     found = read()
     assert found.value(REFUSALS, code="too_many_attempts") == 2
     assert found.value(EVENTS, action="session.sign_in_throttled") == 1
+
+
+def factors(read: Read) -> dict[tuple[str, str], float]:
+    """How often each method and outcome of a second factor was counted, without zeros."""
+    series = read().series("authserve_second_factors_total")
+    pairs = {(dict(labels)["method"], dict(labels)["outcome"]): n for labels, n in series.items()}
+    return {pair: count for pair, count in pairs.items() if count}
+
+
+def test_every_second_factor_is_there_from_the_start(read: Read) -> None:
+    series = read().series("authserve_second_factors_total")
+    found = {(dict(labels)["method"], dict(labels)["outcome"]) for labels in series}
+    assert found == set(SECOND_FACTORS)
+    assert set(FACTOR_OF_FAILURE) == set(ProofFailure)
+
+
+def test_second_factors_are_counted_by_method_and_outcome(
+    clock: time_machine.Traveller, app: Flask, client: FlaskClient, read: Read
+) -> None:
+    alice = register_caller(app, "alice")
+    secret, codes = give_totp(app, alice.id), give_recovery_codes(app, alice.id)
+    key = give_passkey(app, alice.id)
+    token = first_step(client, "alice")
+    second_step(client, token, totp_code=wrong_code(secret))
+    second_step(client, token, totp_code=code_at(secret, now()))
+    second_step(client, token, totp_code=code_at(secret, now()))
+    second_step(client, first_step(client, "alice"), totp_code=code_at(secret, now()))
+    second_step(client, first_step(client, "alice"), recovery_code=codes[0])
+    second_step(client, first_step(client, "alice"), recovery_code=codes[0])
+    passkey_login(client, key)
+    passkey_login(client, key, Faults(signature=lambda _: b""))
+    assert factors(read) == {
+        ("totp", "wrong_code"): 1,
+        ("totp", "success"): 1,
+        ("none", "pending_sign_in_dead"): 1,
+        ("totp", "code_reused"): 1,
+        ("recovery_code", "success"): 1,
+        ("recovery_code", "wrong_recovery_code"): 1,
+        ("passkey", "success"): 1,
+        ("passkey", "passkey_refused"): 1,
+    }
+    assert outcomes(read, SIGN_INS_TOTAL)["mfa_required"] == 4
 
 
 def test_a_right_password_of_an_account_that_may_not_is_counted(
