@@ -4,7 +4,13 @@ from marshmallow import Schema, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
-from authserve.mfa.schemas import AssertionCredentialSchema, RecoveryCodeList, SecondProofSchema
+from authserve.mfa.schemas import (
+    EMAIL_CODE_PATTERN,
+    AssertionCredentialSchema,
+    DigitCode,
+    RecoveryCodeList,
+    SecondProofSchema,
+)
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
@@ -70,19 +76,11 @@ class VerificationSchema(SecondProofSchema):
     mfa_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
 
 
-_EMAIL_CODE = r"^[0-9]{8}$"
-
-
 class EmailCodeSchema(StrictSchema):
     """The address to mail a code to."""
 
     email = EmailAddress(required=True)
-    device_token = fields.String(
-        metadata={
-            "description": "From an earlier sign-in on this device; ignored if not valid.",
-            "example": EXAMPLE_TOKEN,
-        }
-    )
+    device_token = _device_token()
 
 
 class SignInTokenSchema(Schema):
@@ -99,18 +97,8 @@ class EmailCodeSignInSchema(StrictSchema):
     """A mailed code, and the token of its request."""
 
     sign_in_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
-    code = fields.String(
-        required=True,
-        # `$` also matches before a final newline.
-        validate=validate.Regexp(_EMAIL_CODE.replace("$", r"\Z"), error="Not a code of 8 digits."),
-        metadata={"example": "01234567", "pattern": _EMAIL_CODE},
-    )
-    device_token = fields.String(
-        metadata={
-            "description": "From an earlier sign-in on this device; ignored if not valid.",
-            "example": EXAMPLE_TOKEN,
-        }
-    )
+    code = DigitCode(EMAIL_CODE_PATTERN, required=True)
+    device_token = _device_token()
 
 
 EXTENTS = ("apps", "api-keys")
