@@ -1,9 +1,26 @@
 """Optional parts of the service."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+from flask import Flask
 
 from authserve import features
 from authserve.settings import model, parsers
+
+LOADED = """\
+import sys
+from pathlib import Path
+from authserve.app import create_app
+from tests import conftest
+url, folder, *features = sys.argv[1:]
+settings = conftest.make_settings(url, Path(folder), features=tuple(features))
+create_app(settings, with_commands=False)
+print(" ".join(name for name in sys.modules if name.startswith("authserve.")))
+"""
 
 
 def test_every_feature_has_a_loader() -> None:
@@ -20,3 +37,27 @@ def test_it_refuses_other_names(monkeypatch: pytest.MonkeyPatch, raw: str) -> No
     monkeypatch.setattr(parsers, "FEATURE_NAMES", ("oidc",))
     with pytest.raises(parsers.ValidationError, match="features \\(oidc\\)"):
         parsers.parse_features(raw)
+
+
+def find_packages(database_url: str, folder: Path, *names: str) -> set[str]:
+    """Return the packages that a new process loads for an application with these features."""
+    command = [sys.executable, "-W", "ignore", "-c", LOADED, database_url, str(folder), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {name.split(".")[1] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_what_is_off_is_not_loaded(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/test.db"
+    without, with_pages = find_packages(url, tmp_path), find_packages(url, tmp_path, "pages")
+    assert with_pages - without == {"pages", "web"}
+
+
+def test_without_pages_those_behind_links_alone_are_there(make_app: Callable[..., Flask]) -> None:
+    client = make_app().test_client()
+    headers = {"Accept": "text/html"}
+    for path in ("/sign-in", "/sign-up", "/sign-out", "/account", "/oauth/continue"):
+        answer = client.get(path, headers=headers)
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    assert client.get("/verify-email").status_code == 200
+    assert client.post("/verify-email").status_code == 405
+    assert client.get("/", headers=headers).headers["Location"] == "docs"

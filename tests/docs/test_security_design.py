@@ -21,6 +21,8 @@ from authserve.tokens.device import DEVICE
 from authserve.tokens.refresh import REFRESH
 from authserve.users.models import User
 from authserve.verification import tokens as one_time_tokens
+from authserve.web import browser_session, notices
+from authserve.web.continuation import CONTINUE
 from tests.support.clients import Caller, register_caller
 from tests.support.rows import change_session
 
@@ -134,6 +136,9 @@ def test_it_has_every_key_that_is_derived() -> None:
         seal.KEY_PURPOSE,
         throttle_keys.PURPOSE,
         limits.PURPOSE,
+        CONTINUE.purpose,
+        browser_session.FORM_PURPOSE,
+        notices.PURPOSE,
     }
 
 

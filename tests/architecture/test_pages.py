@@ -1,0 +1,97 @@
+"""Rules of pages that a machine can check by reading."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authserve.pages.routes import MODULES
+from authserve.web.rendering import make_templates
+from tests.architecture.sources import PACKAGE, parse
+from tests.conftest import make_settings
+
+PAGES, WEB = PACKAGE / "pages", PACKAGE / "web"
+
+FEATURES = {"admin", "auth", "mfa", "sessions", "users", "verification"}
+"""Packages with use cases."""
+
+OF_THE_BROWSER = {"sign_in_browser", "sign_browser_out", "BrowserSession", "find_own_device"}
+"""What a browser needs in place of tokens: the sign-in and the sign-out that the API has, too."""
+
+
+def used_names(path: Path) -> set[str]:
+    """Names of functions that a module imports from packages with use cases."""
+    return {
+        alias.name
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if node.module.split(".")[1:2]
+        and node.module.split(".")[1] in FEATURES
+        and not node.module.endswith((".errors", ".schemas", ".policy"))
+        and alias.name[0].islower()
+    }
+
+
+def test_pages_call_what_the_api_calls() -> None:
+    by_api = {
+        node.id
+        for path in PACKAGE.rglob("routes.py")
+        if PAGES not in path.parents
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Name)
+    }
+    by_pages = {name for path in PAGES.glob("*.py") for name in used_names(path)}
+    assert len(by_pages) > 8
+    assert by_pages - by_api - OF_THE_BROWSER == set()
+
+
+def test_every_module_of_pages_is_loaded() -> None:
+    names = {module.__name__.rpartition(".")[2] for module in MODULES}
+    views = {path.stem for path in PAGES.glob("*.py")} - {"__init__", "blueprint", "routes"}
+    assert names == views
+
+
+def routes_of(path: Path) -> Iterator[ast.expr]:
+    """Yield what each route of a module that takes a body is added to."""
+    for node in ast.walk(parse(path)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("post", "put", "patch", "delete", "route")
+        ):
+            yield node.func.value
+
+
+def test_every_form_is_checked_for_its_origin() -> None:
+    """A hook of the blueprint of pages checks every request to it."""
+    for path in (*PAGES.glob("*.py"), *WEB.glob("*.py")):
+        for owner in routes_of(path):
+            assert path.parent == PAGES, path
+            assert isinstance(owner, ast.Name), path
+            assert owner.id == "blueprint", path
+    assert sum(len(list(routes_of(path))) for path in PAGES.glob("*.py")) == 10
+
+
+TEMPLATES = sorted([*PAGES.glob("templates/*.html"), *WEB.glob("templates/*.html")])
+
+_MARKUP = re.compile(
+    r"\{#.*?#\}|\{%-?\s*trans.*?endtrans\s*-?%\}|\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", re.DOTALL
+)
+_ATTRIBUTES = re.compile(r'aria-[\w-]+="[^"]*"|data-[\w-]+|autofocus|/[\w-]+')
+"""Attributes and paths that stand alone in a block or a macro."""
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_text_can_be_translated(path: Path) -> None:
+    left = _ATTRIBUTES.sub(" ", _MARKUP.sub(" ", path.read_text(encoding="utf-8")))
+    assert re.findall(r"[A-Za-z]{2,}", left) == []
+
+
+def test_every_template_compiles(tmp_path: Path) -> None:
+    settings = make_settings("sqlite://", tmp_path)
+    environment = make_templates(settings, ["authserve.pages", "authserve.web"])
+    for path in TEMPLATES:
+        environment.get_template(path.name)
