@@ -24,6 +24,7 @@ from authserve.auth.policy import SignInFailure
 from authserve.core.actor import OPERATOR
 from authserve.core.cli import is_json, print_document, print_hint, print_line
 from authserve.core.clock import to_rfc3339
+from authserve.mfa.assurance import ProofFailure
 from authserve.users.accounts import User
 from authserve.users.credentials import is_password_disabled
 
@@ -115,6 +116,26 @@ OBSTACLES: Mapping[SignInObstacle, str] = {
         "Too many wrong passwords block sign-in until {throttled_until}. "
         "To end it: flask users unlock {email}"
     ),
+    SignInObstacle.MFA_ENROLLMENT_REQUIRED: (
+        "The account needs a second factor and has none: the next sign-in sets one up, with the "
+        "password and a mailed code."
+    ),
+    SignInObstacle.SECOND_FACTOR_THROTTLED: (
+        "Wrong second factors after the right password block unknown devices until "
+        "{second_factor_throttled_until}. If they were not the owner's, another person knows the "
+        "password: flask users reset-link {email}"
+    ),
+    SignInObstacle.SECOND_FACTOR_SWITCHED_OFF: (
+        "A hundred wrong second factors in a row switched codes of the app off for unknown "
+        "devices. To set a new password, which ends it: flask users reset-link {email}"
+    ),
+    SignInObstacle.MFA_RESET_PENDING: (
+        "A reset removes the second factors at {reset_at}, unless one of them is used before."
+    ),
+    SignInObstacle.NO_USABLE_FACTOR: (
+        "The account needs a second factor, and none of its factors works: see flask users factors "
+        "{email}. To remove them: flask users mfa-reset {email}"
+    ),
 }
 """The sentence for each obstacle, with its remedy."""
 
@@ -129,16 +150,26 @@ FAILURES: Mapping[str, str] = {
     SignInFailure.PASSKEY_REFUSED: "the passkey's answer was refused",
     SignInFailure.PASSKEY_FLAGGED: "the passkey may be a clone",
     SignInFailure.WRONG_EMAIL_CODE: "wrong mailed code",
+    ProofFailure.WRONG_CODE: "wrong code of the app",
+    ProofFailure.CODE_REUSED: "a code of the app that was used already",
+    ProofFailure.WRONG_RECOVERY_CODE: "wrong recovery code",
+    ProofFailure.SWITCHED_OFF: "codes of the app were switched off",
+    ProofFailure.PENDING_SIGN_IN_DEAD: "the first step was too long ago, or had failed too often",
 }
 
 
 def describe_status(email: str, status: SignInStatus) -> Iterator[str]:
     """Yield the lines that explain why a user can or cannot sign in on an unknown device."""
-    yield f"{email} can sign in." if status.can_sign_in else f"{email} cannot sign in:"
-    end = _time(status.throttled_until)
+    end = ":" if status.reasons else "."
+    yield f"{email} can sign in{end}" if status.can_sign_in else f"{email} cannot sign in:"
+    values = {
+        "email": email,
+        "throttled_until": _time(status.throttled_until),
+        "second_factor_throttled_until": _time(status.mfa.throttled_until),
+        "reset_at": _time(status.mfa.reset_at),
+    }
     for reason in status.reasons:
-        sentence = OBSTACLES[reason].replace("{throttled_until}", end)
-        yield f"- {sentence.replace('{email}', email)}"
+        yield f"- {OBSTACLES[reason].format_map(values)}"
     verified = "verified" if status.email_verified else "not verified"
     yield f"The address is {verified}. The last sign-in was: {_time(status.last_success)}."
     yield f"Live sessions: {status.live_sessions}."

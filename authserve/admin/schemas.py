@@ -24,7 +24,7 @@ from authserve.http.pagination import (
 )
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema, UserSchema
 from authserve.mail.policy import MailKind
-from authserve.mfa.assurance import SecondStep
+from authserve.mfa.assurance import ProofFailure, SecondStep
 from authserve.mfa.passkey_schemas import PasskeySchema, passkey_document
 from authserve.mfa.schemas import TotpTimesSchema
 from authserve.outbox.policy import MessageState
@@ -120,13 +120,15 @@ class RolesSchema(StrictSchema):
     expected_updated_at = ExpectedUpdatedAt()
 
 
+FAILURES = list(dict.fromkeys([*map(str, SignInFailure), *map(str, ProofFailure)]))
+"""The reasons of failures in both steps of a sign-in; some are in both."""
+
+
 class FailureSchema(Schema):
     """A sign-in that failed."""
 
     at = Moment(required=True, metadata={"example": EXAMPLE_TIME})
-    reason = fields.String(
-        required=True, allow_none=True, metadata={"enum": [*SignInFailure, None]}
-    )
+    reason = fields.String(required=True, allow_none=True, metadata={"enum": [*FAILURES, None]})
     correlation_id = fields.String(required=True, allow_none=True)
     ip = fields.String(required=True, allow_none=True)
 
@@ -142,6 +144,17 @@ class MailSchema(Schema):
     sent_at = Moment(required=True, allow_none=True)
 
 
+class MfaStatusSchema(Schema):
+    """The second factors of a user, as an unknown device meets them."""
+
+    enabled = fields.Boolean(required=True)
+    required = fields.Boolean(required=True)
+    methods = fields.List(fields.String(metadata={"enum": list(SecondStep)}), required=True)
+    recovery_codes_left = fields.Integer(required=True)
+    throttled_until = Moment(required=True, allow_none=True)
+    reset_at = Moment(required=True, allow_none=True)
+
+
 class SignInStatusSchema(Schema):
     """The reasons why a user can or cannot sign in."""
 
@@ -154,6 +167,7 @@ class SignInStatusSchema(Schema):
     last_success = Moment(required=True, allow_none=True)
     last_failures = fields.List(fields.Nested(FailureSchema), required=True)
     live_sessions = fields.Integer(required=True)
+    mfa = fields.Nested(MfaStatusSchema, required=True)
     mails = fields.List(fields.Nested(MailSchema), required=True)
 
 

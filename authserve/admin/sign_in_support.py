@@ -13,18 +13,25 @@ from authserve.audit.read import RecordedFailure, find_last_sign_in_failures
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
-from authserve.mfa.factors import MfaState, find_mfa_state
+from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
+from authserve.mfa.factors import MfaState, find_factors, find_mfa_state
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, PasskeyView, find_passkeys
 from authserve.outbox.inspect import find_messages_of
 from authserve.ratelimit.throttle import end_blocks, find_block_end
-from authserve.ratelimit.throttle_keys import ThrottleKey, account_key, identifier_key
+from authserve.ratelimit.throttle_keys import (
+    ThrottleKey,
+    account_key,
+    identifier_key,
+    second_factor_key,
+)
 from authserve.rbac.assignment import require_may_act_on
 from authserve.sessions.listing import count_live_sessions
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import User, get_user, lock_user, ref_of
-from authserve.users.credentials import is_password_disabled
+from authserve.users.credentials import is_password_disabled, is_totp_switched_off
 from authserve.users.errors import AccountDisabledError
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.requests import make_reset_link, topics_of
@@ -44,6 +51,42 @@ class SignInObstacle(StrEnum):
     NO_PASSWORD = "no_password"
     PASSWORD_DISABLED = "password_disabled"
     THROTTLED = "throttled"
+    MFA_ENROLLMENT_REQUIRED = "mfa_enrollment_required"
+    SECOND_FACTOR_THROTTLED = "second_factor_throttled"
+    SECOND_FACTOR_SWITCHED_OFF = "second_factor_switched_off"
+    MFA_RESET_PENDING = "mfa_reset_pending"
+    NO_USABLE_FACTOR = "no_usable_factor"
+
+
+SURMOUNTABLE = frozenset(
+    {
+        SignInObstacle.MFA_ENROLLMENT_REQUIRED,
+        SignInObstacle.SECOND_FACTOR_SWITCHED_OFF,
+        SignInObstacle.MFA_RESET_PENDING,
+    }
+)
+"""Reasons with which a user still can sign in: by setting a factor up, or by another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MfaStatus:
+    """The second factors of a user, for their sign-in status.
+
+    Args:
+        enabled: the account's own switch.
+        required: True if the operator requires a second factor by now.
+        methods: those that a second step after the password accepts from an unknown device.
+        recovery_codes_left: the number of unused recovery codes.
+        throttled_until: the end of a block of second factors from unknown devices.
+        reset_at: when a requested reset removes all factors.
+    """
+
+    enabled: bool
+    required: bool
+    methods: Sequence[SecondStep]
+    recovery_codes_left: int
+    throttled_until: datetime | None
+    reset_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +102,7 @@ class SignInStatus:
     last_success: datetime | None
     last_failures: Sequence[RecordedFailure]
     live_sessions: int
+    mfa: MfaStatus
     mails: Sequence[Row[Any]]
 
 
@@ -69,10 +113,11 @@ def sign_in_status(user_id: UUID) -> SignInStatus:
         UserNotFoundError: the account does not exist.
     """
     user = get_user(user_id)
-    throttled_until = _throttled_until(user)
-    reasons = list(_obstacles(user, throttled_until))
+    throttled_until, factors = _throttled_until(user), find_factors(user_id)
+    mfa = _mfa_status(user, factors)
+    reasons = [*_obstacles(user, factors, throttled_until), *_mfa_obstacles(user, factors, mfa)]
     return SignInStatus(
-        can_sign_in=not reasons,
+        can_sign_in=SURMOUNTABLE.issuperset(reasons),
         reasons=reasons,
         is_active=user.is_active,
         email_verified=user.email_verified,
@@ -81,15 +126,54 @@ def sign_in_status(user_id: UUID) -> SignInStatus:
         last_success=user.last_login_at,
         last_failures=find_last_sign_in_failures(ref_of(user), limit=LAST_FAILURES),
         live_sessions=count_live_sessions(user_id),
+        mfa=mfa,
         mails=find_messages_of(user_id, topics=topics_of(user.email), limit=LAST_MAILS),
     )
 
 
-def _obstacles(user: User, throttled_until: datetime | None) -> Sequence[SignInObstacle]:
+def _mfa_status(user: User, factors: Factors) -> MfaStatus:
+    methods = second_steps({Proof.PASSWORD}, factors)
+    if is_totp_switched_off(user.failed_second_factors):
+        methods = tuple(method for method in methods if method is not SecondStep.TOTP)
+    return MfaStatus(
+        enabled=user.mfa_enabled,
+        required=is_mfa_required(SETTINGS.get(), now()),
+        methods=methods,
+        recovery_codes_left=factors.recovery_codes_left,
+        throttled_until=find_block_end([second_factor_key(user.id)]),
+        reset_at=user.mfa_reset_at,
+    )
+
+
+def _mfa_obstacles(user: User, factors: Factors, mfa: MfaStatus) -> Sequence[SignInObstacle]:
+    is_needed = mfa.enabled or mfa.required
+    is_switched_off = factors.has_totp and is_totp_switched_off(user.failed_second_factors)
+    found = {
+        SignInObstacle.MFA_ENROLLMENT_REQUIRED: is_needed and not factors.is_any,
+        SignInObstacle.NO_USABLE_FACTOR: is_needed and factors.is_any and not mfa.methods,
+        SignInObstacle.SECOND_FACTOR_SWITCHED_OFF: is_needed and is_switched_off,
+        SignInObstacle.SECOND_FACTOR_THROTTLED: is_needed and mfa.throttled_until is not None,
+        SignInObstacle.MFA_RESET_PENDING: mfa.reset_at is not None,
+    }
+    return [obstacle for obstacle, is_there in found.items() if is_there]
+
+
+def _is_password_needed(user: User, factors: Factors) -> bool:
+    """Return True if neither a passkey nor a mailed code opens the account without a password."""
+    settings = SETTINGS.get()
+    is_one_factor_enough = not (user.mfa_enabled or is_mfa_required(settings, now()))
+    is_code_enough = settings.email_sign_in and user.email_verified and is_one_factor_enough
+    return not (factors.usable_passkeys or is_code_enough)
+
+
+def _obstacles(
+    user: User, factors: Factors, throttled_until: datetime | None
+) -> Sequence[SignInObstacle]:
+    has_password = user.password_hash is not None
     is_required = SETTINGS.get().email_verification is EmailVerification.REQUIRED
     found = {
         SignInObstacle.ACCOUNT_DISABLED: not user.is_active,
-        SignInObstacle.NO_PASSWORD: user.password_hash is None,
+        SignInObstacle.NO_PASSWORD: not has_password and _is_password_needed(user, factors),
         SignInObstacle.PASSWORD_DISABLED: is_password_disabled(user.failed_sign_ins),
         SignInObstacle.EMAIL_NOT_VERIFIED: is_required and not user.email_verified,
         SignInObstacle.THROTTLED: throttled_until is not None,

@@ -146,11 +146,14 @@ def _newest_first_by_time(statement: _Events, before: Position | None) -> _Event
     return statement.order_by(AuditEvent.occurred_at.desc(), AuditEvent.id.desc())
 
 
+_SIGN_IN_FAILURES = (AuditAction.SESSION_SIGN_IN_FAILED, AuditAction.SESSION_SECOND_FACTOR_FAILED)
+
+
 def find_last_sign_in_failures(user: UserRef, *, limit: int) -> Sequence[RecordedFailure]:
-    """Return at most `limit` failed sign-ins of a user, newest first."""
+    """Return at most `limit` failed sign-ins of a user, newest first, second steps included."""
     statement = _select_events().where(
         AuditEvent.subject_audit_id == user.audit_id,
-        AuditEvent.action == AuditAction.SESSION_SIGN_IN_FAILED,
+        AuditEvent.action.in_(_SIGN_IN_FAILURES),
     )
     statement = _newest_first_by_id(statement, None).limit(limit)
     return [

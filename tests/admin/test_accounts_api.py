@@ -50,7 +50,9 @@ CALLS = [
     ("GET", "/{id}/sessions", None, "sessions:read"),
     ("DELETE", "/{id}/sessions", None, "sessions:write"),
     ("GET", "/{id}/sign-in-status", None, "users:read"),
+    ("GET", "/{id}/factors", None, "users:read"),
     ("POST", "/{id}/password-reset", None, "users:write"),
+    ("POST", "/{id}/mfa-reset", None, "users:write"),
 ]
 
 
@@ -95,6 +97,7 @@ WRITES = [
     ("PUT", "/roles", {"roles": ["user"]}),
     ("DELETE", "/sessions", None),
     ("POST", "/password-reset", None),
+    ("POST", "/mfa-reset", None),
     ("POST", "/invitation", None),
 ]
 
