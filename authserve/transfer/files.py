@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import chain
 from typing import Any, BinaryIO
@@ -53,7 +53,7 @@ class RawRow:
     line: int
     place: str
     position: int
-    values: Any = None
+    values: Any = field(default=None, repr=False)
     fault: str | None = None
 
 

@@ -22,7 +22,7 @@ from authserve.outbox.delivery import (
     mark_sent,
     require_held,
 )
-from authserve.outbox.enqueue import drop_topic, enqueue
+from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
 from authserve.outbox.errors import DroppedError, MessageNotFoundError, MessageNotRetryableError
 from authserve.outbox.inspect import (
     delete_messages_of,
@@ -191,6 +191,14 @@ class TestHolding:
         change_messages(app, older, id=UUID(int=2**128 - 1))
         owe(topic="t")
         assert is_newest_of_topic(claim_one())
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_topic_is_closed_for_messages_from_a_time_on() -> None:
+    owe(topic="t")
+    for since, count in ((now() + timedelta(microseconds=1), 0), (now(), 1)):
+        with transaction():
+            assert close_topic("t", since=since) == count
 
 
 class TestFinishing:

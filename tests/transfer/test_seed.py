@@ -13,8 +13,10 @@ from flask.testing import FlaskCliRunner
 
 import config
 from authserve.transfer.files import RawRow, TransferFileError
+from authserve.transfer.rows import Candidate
 from authserve.transfer.seed import SeedResult, read_seed_file, seed_users
 from authserve.users.account_input import DEMO_PASSWORD_PREFIX
+from authserve.users.bulk import ImportedUser
 from authserve.users.errors import EmailTakenError
 from tests.support.audit import all_events
 from tests.support.clients import PASSWORD, login
@@ -178,6 +180,15 @@ def test_progress_is_reported_for_each_password(context: None) -> None:
         created=3, existing=0
     )
     assert len(told) == 3
+
+
+def test_the_text_of_a_candidate_has_no_password() -> None:
+    """An error report may quote it."""
+    values = {"email": "ann@example.com", "password": PASSWORD}
+    user = ImportedUser(email="ann@example.com", password_hash="$a hash")
+    text = repr(Candidate(row=row(1, **values), user=user, password=PASSWORD))
+    assert "ann@example.com" in text
+    assert (PASSWORD in text, "$a hash" in text) == (False, False)
 
 
 # Refused files: all faults at once, with nothing written
