@@ -349,6 +349,8 @@ REFUSED = {
         "sendmail:",
         "file://folder",
         "file:///",
+        "file:///folder?mode=0600",
+        "file:///folder#mails",
         "file:folder",
         "smtp://",
         "smtp:mail.example.com",
