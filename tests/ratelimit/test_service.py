@@ -17,6 +17,7 @@ from authserve.database.transactions import TransactionNestingError, db, transac
 from authserve.ratelimit import throttle
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.throttle import (
+    end_blocks,
     purge_dead_counters,
     record_failure,
     record_success,
@@ -107,6 +108,28 @@ def test_a_refused_attempt_changes_no_counter(clock: Clock, app: Flask) -> None:
     clock.shift(10)
     assert not fail(key, *address, also=(identifier_key("bob"),))
     assert counters(app) == before
+
+
+def test_a_refused_attempt_names_the_end_of_the_block(clock: Clock) -> None:
+    key = identifier_key("alice")
+    for _ in range(5):
+        fail(key)
+    clock.shift(10)
+    with pytest.raises(TooManyAttemptsError) as refused:
+        record_failure([key], subject=None, request=REQUEST)
+    with pytest.raises(TooManyAttemptsError) as asked:
+        require_allowed([key])
+    assert refused.value.retry_after_secs == asked.value.retry_after_secs > 0
+
+
+def test_it_ends_the_blocks_of_the_named_counters_alone(clock: Clock) -> None:
+    named, other = identifier_key("alice"), identifier_key("bob")
+    for _ in range(5):
+        fail(named)
+        fail(other)
+    with transaction():
+        end_blocks([named])
+    assert (is_allowed(named), is_allowed(other)) == (True, False)
 
 
 @on_sqlite
