@@ -1,6 +1,7 @@
 """The OpenAPI document's description of every operation."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,6 +191,59 @@ def test_refusals_have_the_headers_that_they_are_sent_with(operations: dict[str,
                     "503": {"Retry-After"},
                 }
                 assert found == expected.get(status, set())
+
+
+def test_headers_of_a_limit_count_from_zero_and_a_pause_from_one(
+    operations: dict[str, Any],
+) -> None:
+    """The last allowed call has 0 left; a pause of 0 seconds would be a call at once."""
+    schemas = {
+        name: header["schema"]
+        for operation in operations.values()
+        for response in operation["responses"].values()
+        for name, header in response.get("headers", {}).items()
+    }
+    assert {name: schemas[name]["minimum"] for name in RATE_LIMITS} == dict.fromkeys(RATE_LIMITS, 0)
+    assert schemas["Retry-After"]["minimum"] == 1
+
+
+MAY_BE_MISSING = {
+    # RFC 7662 §2.2: an inactive token has `active` alone.
+    "Introspection": {
+        *("acr", "amr", "aud", "auth_time", "client_id", "exp", "iat", "iss", "sid", "sub"),
+        *("token_type", "username"),
+    },
+    # RFC 7517 §4: each kind of key has members of its own.
+    "JWK": {"alg", "crv", "use", "x", "y"},
+    "Problem": {"errors", "expires_in", "methods", "mfa_token"},
+    "Tokens": {"device_token"},
+}
+"""The fields that an answer may leave out, by the schema that has them."""
+
+
+def test_an_answer_has_all_its_fields_but_few(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    responses = [
+        operation["responses"]
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+    optional = {
+        name: set(schemas[name].get("properties", ())) - set(schemas[name].get("required", ()))
+        for name in names_in(responses, document)
+    }
+    assert {name: fields for name, fields in optional.items() if fields} == MAY_BE_MISSING
+
+
+def names_in(part: object, document: dict[str, Any]) -> set[str]:
+    """Return the schemas that a part of the document names, and those that they name."""
+    found: set[str] = set()
+    text = json.dumps(part)
+    while new := set(re.findall(r"#/components/schemas/(\w+)", text)) - found:
+        found |= new
+        text = json.dumps([document["components"]["schemas"][name] for name in new])
+    return found
 
 
 def test_every_answer_to_retry_documents_retry_after(operations: dict[str, Any]) -> None:
