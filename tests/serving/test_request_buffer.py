@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.serving.request_buffer import (
-    MAX_HEAD_BYTES,
-    MAX_RAW_BYTES,
     LimitBodyError,
     MemoryUnreader,
     RequestBuffer,
 )
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_RAW_BYTES = 160 * 1024
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
