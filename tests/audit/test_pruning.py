@@ -152,6 +152,17 @@ def test_a_tampered_batch_is_pruned_logged_and_not_verified(
     assert find_fault_of_batch(2) is None
 
 
+@pytest.mark.parametrize(
+    ("column", "fault"), [("head", "was changed or moved"), ("mac", "made under a secret")]
+)
+def test_the_seal_of_a_batch_to_prune_is_checked(column: str, fault: str) -> None:
+    write_events()
+    seal_all()
+    with transaction() as session:
+        session.execute(update(AuditBatch).values({column: bytes(32)}))
+    assert fault in (find_fault_of_batch(1) or "")
+
+
 def test_a_batch_that_is_pruned_while_it_is_verified_is_no_fault(
     clock: time_machine.Traveller,
 ) -> None:
