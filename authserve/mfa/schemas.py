@@ -101,7 +101,7 @@ class RegistrationCredentialSchema(_CredentialSchema):
             type=data["type"],
             client_data=response["clientDataJSON"],
             attestation_object=response["attestationObject"],
-            transports=tuple(each for each in TRANSPORTS if each in response["transports"]),
+            transports=tuple(each for each in response["transports"] if each in TRANSPORTS),
         )
 
 

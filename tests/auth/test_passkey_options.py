@@ -23,7 +23,7 @@ REAUTHENTICATION = "/api/v1/auth/reauthenticate/passkey-options"
 
 
 def descriptors(*keys: Authenticator) -> list[dict[str, object]]:
-    transports = ["hybrid", "internal"]
+    transports = ["internal", "hybrid"]
     return [
         {"type": "public-key", "id": encode(key.credential_id), "transports": transports}
         for key in keys

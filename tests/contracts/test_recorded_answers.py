@@ -156,11 +156,15 @@ def replaced(value: Any, ids: dict[str, str], member: str = "") -> Any:
         return [replaced(inner, ids, member) for inner in value]
     if not isinstance(value, str):
         return value
-    return f"<{member}>" if member in OPAQUE else placeholder(value, ids)
+    is_opaque = member in OPAQUE or (member == "id" and BYTES.fullmatch(value) is not None)
+    return f"<{member}>" if is_opaque else placeholder(value, ids)
 
 
 ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})\b")
 """An id of a row, or the correlation id of a request that had none."""
+
+BYTES = re.compile(r"[\w-]{22}")
+"""An id of 16 bytes in base64url, as browsers write those of accounts and passkeys."""
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")

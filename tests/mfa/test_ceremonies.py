@@ -40,7 +40,7 @@ def test_it_accepts_what_an_authenticator_makes(algorithm: int, flags: int) -> N
     assert (made.credential_id, made.aaguid) == (CREDENTIAL_ID, AAGUID)
     assert (made.algorithm, made.sign_count) == (algorithm, 7)
     assert (made.is_backup_eligible, made.is_backed_up) == (flags & BE != 0, flags & BS != 0)
-    assert made.transports == ("hybrid", "internal")
+    assert made.transports == ("internal", "hybrid")
     assert cbor2.loads(made.public_key) == cose_key(key.private)
     passkey = registered(key)
     assertion = key.get(OPTIONS)

@@ -117,7 +117,7 @@ def test_the_first_one_needs_the_mailed_code_and_brings_recovery_codes(
     }
     row = passkey_row(app, key)
     assert (row["user_id"], row["sign_count"], row["algorithm"]) == (alice.id, 3, -7)
-    assert row["transports"] == ["hybrid", "internal"]
+    assert row["transports"] == ["internal", "hybrid"]
     # It changes how the account is opened, not how its password works.
     assert session_row(app, other.session_id)["revoked_at"] is None  # type: ignore[index]
     assert live_session_row(app, alice.session_id)["aal"] == 1
@@ -230,7 +230,7 @@ def test_options_exclude_the_accounts_own(app: Flask) -> None:
         {
             "type": "public-key",
             "id": encode(key.credential_id),
-            "transports": ["hybrid", "internal"],
+            "transports": ["internal", "hybrid"],
         }
     ]
 
