@@ -105,6 +105,7 @@ def test_a_sign_in(app: Flask, alice: UserRef) -> None:
         session_id=session_id,
         amr=["pwd"],
         acr="aal1",
+        kind="api",
     )
     assert len(events) == 1
 
