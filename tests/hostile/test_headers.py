@@ -130,7 +130,7 @@ TEXTS = [
 
 def texts_of(operation: Operation) -> list[str]:
     def is_text(schema: dict[str, Any]) -> bool:
-        return "string" in schema["type"]
+        return "string" in schema.get("type", ())
 
     return [name for name, schema in operation.fields.items() if is_text(schema)]
 
