@@ -1,20 +1,18 @@
-"""The use cases that continue a session: refresh and reauthentication."""
+"""The use case that continues a session: refresh."""
 
 from datetime import datetime
-from uuid import UUID
 
 from authserve.auth.current_session import get_live_session
 from authserve.auth.queries import rotate_session
-from authserve.core.actor import Actor, RequestInfo
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import StepUpRequiredError
 from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import is_mfa_required
-from authserve.sessions.renew import renew_authentication, require_within_grace
+from authserve.sessions.renew import require_within_grace
 from authserve.settings.model import SETTINGS, Settings
-from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
+from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims, Tokens, issue_tokens, read_refresh_token
-from authserve.users.passwords import confirm_password
 
 
 def refresh(token: str, *, request: RequestInfo) -> tuple[Tokens, bool]:
@@ -72,29 +70,3 @@ def continue_session(
     if found.actor.level < found.need(is_mfa_required=is_mfa_required(settings, now)):
         raise StepUpRequiredError
     return found.as_live(family_secret=claims.family_secret, is_retry=True)
-
-
-def reauthenticate(*, password: str, actor: Actor, request: RequestInfo) -> AccessToken:
-    """Verify the password of a signed-in user once more; return a fresh token of the same session.
-
-    Raises:
-        WrongPasswordError: counted by the login throttle.
-        SessionRevokedError: the session ended meanwhile.
-        SigningKeyUnavailableError: the token could not be signed; the password was not verified.
-        TooManyAttemptsError, HasherBusyError: see `users.passwords.confirm_password`.
-    """
-    key = KEY_STORE.get().signing_key()
-    user, session_id = actor.signed_in_user, _session_id(actor)
-    confirm_password(user, password, actor=actor, request=request)
-    moment = now()
-    renew_authentication(user, session_id, actor=actor, request=request, now=moment)
-    session = get_live_session(session_id, now=moment).as_live()
-    return issue_access_token(
-        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
-    )
-
-
-def _session_id(actor: Actor) -> UUID:
-    if actor.session_id is None:
-        raise LookupError("the actor has no session")
-    return actor.session_id

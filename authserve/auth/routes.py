@@ -13,9 +13,11 @@ from authserve.auth.first_administrator import make_first_administrator
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.login import login
 from authserve.auth.logout import logout, logout_everywhere
-from authserve.auth.refresh import reauthenticate, refresh
+from authserve.auth.reauthenticate import reauthenticate
+from authserve.auth.refresh import refresh
 from authserve.auth.register import register
 from authserve.auth.schemas import (
+    EXAMPLE_PASSWORD,
     AccessTokenSchema,
     ConfirmedTotpSchema,
     FirstAdministratorSchema,
@@ -49,14 +51,20 @@ from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Bluepr
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptySchema, UserSchema, json_response, user_document
 from authserve.mfa.errors import (
+    CodeReusedError,
     FactorUnavailableError,
     InvalidCodeError,
     MfaEnrollmentRequiredError,
     MfaOffError,
+    MfaRequiredError,
     NoSetUpError,
     SecondStepRequiredError,
+    WrongPasskeyError,
 )
-from authserve.mfa.schemas import TotpConfirmationSchema
+from authserve.mfa.schemas import (
+    TotpConfirmationSchema,
+    find_given_proof,
+)
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
@@ -193,15 +201,27 @@ def logout_all(_body: dict[str, Any]) -> None:
 
 @blueprint.post("/reauthenticate")
 @login_at_any_level_required
-@blueprint.arguments(ReauthenticateSchema)
+@blueprint.arguments(ReauthenticateSchema, example={"password": EXAMPLE_PASSWORD})
 @blueprint.response(200, AccessTokenSchema)
-@blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
+@blueprint.refuses(
+    WrongPasswordError,
+    MfaRequiredError,
+    InvalidCodeError,
+    CodeReusedError,
+    WrongPasskeyError,
+    TooManyAttemptsError,
+    FactorUnavailableError,
+    HasherBusyError,
+)
 @limited(REAUTHENTICATE, PASSWORDS)
 @on_own_account(UserNotFoundError)
 def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
-    """Verify the password once more; return a fresh access token of the same session."""
+    """Verify the caller once more, at the session's level or above; return a fresh access token."""
     return reauthenticate(
-        password=body["password"], actor=current_actor(), request=current_request_info()
+        password=body.get("password"),
+        given=find_given_proof(body),
+        actor=current_actor(),
+        request=current_request_info(),
     )
 
 

@@ -1,6 +1,9 @@
 """The bodies of the auth routes' requests and responses."""
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
@@ -10,12 +13,14 @@ from authserve.mfa.schemas import (
     DigitCode,
     RecoveryCodeList,
     SecondProofSchema,
+    proofs_in,
 )
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
 """Characters; more than the longest address, to allow decomposed letters and spaces."""
 
+EXAMPLE_PASSWORD = "correct horse battery staple"
 EXAMPLE_TOKEN = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTkzMmY1ZSJ9.MEUCIQ"
 
 
@@ -127,10 +132,20 @@ class LogoutAllSchema(StrictSchema):
     )
 
 
-class ReauthenticateSchema(StrictSchema):
-    """The caller's password, once more."""
+class ReauthenticateSchema(SecondProofSchema):
+    """The caller's password, perhaps with a code or a recovery code; or a passkey alone."""
 
-    password = Password(required=True)
+    password = Password()
+
+    def require_proofs(self, data: Mapping[str, Any]) -> None:
+        """Refuse any other combination."""
+        given = proofs_in(data)
+        if "credential" in given and ("password" in data or len(given) > 1):
+            raise ValidationError("A passkey needs nothing beside it.", "credential")
+        if len(given) > 1:
+            raise ValidationError("Give one code.", "recovery_code")
+        if "credential" not in given and "password" not in data:
+            raise ValidationError("Missing data for required field.", "password")
 
 
 class IntrospectSchema(StrictSchema):

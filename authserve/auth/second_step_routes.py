@@ -18,7 +18,7 @@ from authserve.mfa.errors import (
     MfaTokenInvalidError,
 )
 from authserve.mfa.pending import find_device
-from authserve.mfa.schemas import given_proof
+from authserve.mfa.schemas import EXAMPLE_TOTP_CODE, get_given_proof
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import SECOND_STEP
 from authserve.settings.model import SETTINGS
@@ -48,7 +48,7 @@ def takes_mfa_token(view: ViewT) -> ViewT:
 
 @blueprint.post("/verify")
 @blueprint.arguments(
-    VerificationSchema, example={"mfa_token": EXAMPLE_TOKEN, "totp_code": "012345"}
+    VerificationSchema, example={"mfa_token": EXAMPLE_TOKEN, "totp_code": EXAMPLE_TOTP_CODE}
 )
 @blueprint.response(200, TokensSchema)
 @blueprint.refuses(
@@ -65,4 +65,6 @@ def takes_mfa_token(view: ViewT) -> ViewT:
 @limited(SECOND_STEP)
 def post_verification(body: dict[str, Any]) -> Tokens:
     """Complete a sign-in with a second proof: a code, a recovery code, or a passkey."""
-    return verify_second_step(body["mfa_token"], given_proof(body), request=current_request_info())
+    return verify_second_step(
+        body["mfa_token"], get_given_proof(body), request=current_request_info()
+    )

@@ -165,6 +165,13 @@ class InvalidCodeError(ForbiddenError):
     default_detail = "The code is not right, or not any more."
 
 
+class CodeReusedError(ForbiddenError):
+    """A signed-in user gave a right code of an app, but its time step is spent."""
+
+    code = "code_reused"
+    default_detail = "This code was used already. Wait for the next one."
+
+
 class MfaOffError(ForbiddenError):
     """The operator has switched second factors off, so none can be added."""
 

@@ -84,6 +84,17 @@ class Proven:
     hits: int
 
 
+def kind_of(given: GivenProof) -> Proof:
+    """Return what a second proof is, as sessions name it."""
+    match given:
+        case GivenCode():
+            return Proof.TOTP
+        case GivenRecoveryCode():
+            return Proof.RECOVERY_CODE
+        case AssertionAnswer():
+            return Proof.PASSKEY
+
+
 class UnspentError(Exception):
     """Raised to roll back a transaction whose second proof another caller has spent meanwhile."""
 
@@ -122,7 +133,7 @@ def prove(
     if isinstance(checked, ProofFailure):
         record_wrong_proof(prover, checked, hits=hits)
         return checked
-    return Proven(prover=prover, proof=_proof_of(checked), checked=checked, hits=hits)
+    return Proven(prover=prover, proof=kind_of(given), checked=checked, hits=hits)
 
 
 def _find_totp(prover: Prover, now: datetime) -> StoredTotp | None:
@@ -154,16 +165,6 @@ def _check(
             return check_recovery_code(owner, code)
     found = passkeys.check_assertion(given, use, account=owner, now=now)
     return found.failure if isinstance(found, RefusedPasskey) else found
-
-
-def _proof_of(checked: _Checked) -> Proof:
-    match checked:
-        case CheckedCode():
-            return Proof.TOTP
-        case CheckedRecoveryCode():
-            return Proof.RECOVERY_CODE
-        case ProvenPasskey():
-            return Proof.PASSKEY
 
 
 def spend(proven: Proven, *, now: datetime) -> None:

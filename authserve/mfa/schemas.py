@@ -1,5 +1,6 @@
 """The bodies of requests and responses about second factors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import (
@@ -136,6 +137,8 @@ class PasskeyOptionsSchema(Schema):
     )
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 300})
 
+
+EXAMPLE_TOTP_CODE = "012345"
 
 EMAIL_CODE_PATTERN = r"^[0-9]{8}$"
 """A mailed code: exactly eight ASCII digits, without blanks or signs."""
@@ -294,19 +297,45 @@ class SecondProofSchema(StrictSchema):
     credential = fields.Nested(AssertionCredentialSchema)
 
     @validates_schema(skip_on_field_errors=True)
-    def _require_one(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        if len(_PROOFS & data.keys()) != 1:
-            raise ValidationError(f"Give exactly one of {', '.join(sorted(_PROOFS))}.", "totp_code")
+    def _validate_proofs(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        self.require_proofs(data)
+
+    def require_proofs(self, data: Mapping[str, Any]) -> None:
+        """Refuse a body that has not exactly one proof.
+
+        Raises:
+            ValidationError: it has none, or several.
+        """
+        if len(proofs_in(data)) != 1:
+            names = ", ".join(sorted(_PROOFS))
+            raise ValidationError(f"Give exactly one of {names}.", "totp_code")
 
 
 _PROOFS = {"totp_code", "recovery_code", "credential"}
 
 
-def given_proof(body: dict[str, Any]) -> GivenProof:
-    """Return the second proof of a body that `SecondProofSchema` has validated."""
+def proofs_in(data: Mapping[str, Any]) -> set[str]:
+    """Return the names of the second proofs in a body."""
+    return _PROOFS & data.keys()
+
+
+def get_given_proof(body: Mapping[str, Any]) -> GivenProof:
+    """Return the second proof of a body that `SecondProofSchema` has validated.
+
+    Raises:
+        LookupError: it has none; the schema does not require one.
+    """
+    given = find_given_proof(body)
+    if given is None:
+        raise LookupError("the body has no second proof")
+    return given
+
+
+def find_given_proof(body: Mapping[str, Any]) -> GivenProof | None:
+    """Return the second proof of a body that `SecondProofSchema` has validated, or None."""
     if "totp_code" in body:
         return GivenCode(body["totp_code"])
     if "recovery_code" in body:
         return GivenRecoveryCode(body["recovery_code"])
-    answer: AssertionAnswer = body["credential"]
+    answer: AssertionAnswer | None = body.get("credential")
     return answer

@@ -128,22 +128,27 @@ def _report_reuse(
 
 
 def renew_authentication(
-    user: UserRef, session_id: UUID, *, actor: Actor, request: RequestInfo, now: datetime
+    user: UserRef,
+    session_id: UUID,
+    *,
+    level: Level,
+    proofs: Collection[Proof],
+    actor: Actor,
+    request: RequestInfo,
+    now: datetime,
 ) -> None:
     """Record that the user of a live session has just reauthenticated.
+
+    Args:
+        user, session_id, level, proofs, now: see `raise_session`.
+        actor, request: for the audit event.
 
     Raises:
         SessionRevokedError: the session has ended or expired meanwhile.
     """
-    statement = (
-        update(TABLE)
-        .where(TABLE.c.id == session_id, TABLE.c.user_id == user.id, is_live(now))
-        .values(auth_time=now)
-    )
     with transaction():
-        if execute(statement).rowcount != 1:
-            raise SessionRevokedError
-        details = {"session_id": str(session_id)}
+        raise_session(user, session_id, level=level, proofs=proofs, now=now)
+        details = {"session_id": str(session_id), "amr": sorted(proofs), "acr": level.acr}
         emit(
             AuditAction.SESSION_REAUTHENTICATED,
             actor=actor,

@@ -326,6 +326,16 @@ def auth_logout_all(scene: Scene) -> Iterator[Answer]:
 def auth_reauthenticate_user(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send(scene.alice, {"password": PASSWORD})
     yield "wrong password", scene.send(scene.alice, {"password": "wrong"})
+    secret = give_totp(scene.app, scene.alice.id)
+    right, wrong = code_at(secret, now()), wrong_code(secret)
+    yield "without second factor", scene.send(scene.alice, {"password": PASSWORD})
+    for name, code in (("with it", right), ("reused code", right), ("wrong code", wrong)):
+        yield name, scene.send(scene.alice, {"password": PASSWORD, "totp_code": code})
+    answer = passkey_answer(scene.visitor, give_passkey(scene.app, scene.alice.id))
+    yield "passkey of another call", scene.send(scene.alice, {"credential": answer})
+    break_totp(scene.app)
+    body = {"password": PASSWORD, "totp_code": right}
+    yield "unreadable secret", scene.send(scene.alice, body)
     fail_too_often(scene)
     yield "throttled", scene.send(scene.alice, {"password": PASSWORD})
 

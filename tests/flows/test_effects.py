@@ -122,8 +122,11 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
         checks(Check.PENDING, Check.SECOND_PROOF),
         checks(Check.EMAIL_CODE),
     ),
-    AuditAction.RECOVERY_CODES_USED: (checks(Check.PENDING, Check.SECOND_PROOF),),
-    AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD},),
+    AuditAction.RECOVERY_CODES_USED: (
+        checks(Check.PENDING, Check.SECOND_PROOF),
+        OWN | {Check.PASSWORD, Check.SECOND_PROOF},
+    ),
+    AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD}, OWN | {Check.PASSKEY}),
     AuditAction.SESSION_REVOKED: (
         OWN,
         BY_LINK,
@@ -262,6 +265,29 @@ class World:
         give_totp(self.app, self.caller.id)
         (code,) = give_recovery_codes(self.app, self.caller.id)
         return {"mfa_token": first_step(self.caller.client, self.name), "recovery_code": code}
+
+    def confirm_password(self) -> dict[str, Any]:
+        """Return the body that freshens the caller's session, which is one of one factor."""
+        change_session(self.app, self.caller.session_id, aal=Level.AAL1)
+        return {"password": PASSWORD}
+
+    def step_up_with_code(self) -> dict[str, Any]:
+        """Return the body that steps the caller's session up by a code."""
+        secret = give_totp(self.app, self.caller.id)
+        return {"password": PASSWORD, "totp_code": code_at(secret, now())}
+
+    def step_up_with_recovery_code(self) -> dict[str, Any]:
+        """Return the body that steps the caller's session up by a recovery code."""
+        (code,) = give_recovery_codes(self.app, self.caller.id)
+        return {"password": PASSWORD, "recovery_code": code}
+
+    def step_up_with_passkey(self) -> dict[str, Any]:
+        """Return the body that steps the caller's session up by a passkey."""
+        key = give_passkey(self.app, self.caller.id)
+        path = f"{API}/auth/reauthenticate/passkey-options"
+        options = self.caller.post(path, json={}).get_json()["public_key"]
+        key.rp_id = options["rpId"]
+        return {"credential": key.get(options)}
 
     def use_passkey_second(self) -> dict[str, Any]:
         """Return the body that completes a sign-in of the caller by a passkey."""
@@ -461,7 +487,26 @@ WAYS = [
         "POST /auth/reauthenticate",
         OWN | {Check.PASSWORD},
         AuditAction.SESSION_REAUTHENTICATED,
-        body=lambda _: {"password": PASSWORD},
+        body=World.confirm_password,
+    ),
+    way(
+        "POST /auth/reauthenticate",
+        OWN | {Check.PASSWORD, Check.SECOND_PROOF},
+        AuditAction.SESSION_REAUTHENTICATED,
+        body=World.step_up_with_code,
+    ),
+    way(
+        "POST /auth/reauthenticate",
+        OWN | {Check.PASSWORD, Check.SECOND_PROOF},
+        AuditAction.SESSION_REAUTHENTICATED,
+        AuditAction.RECOVERY_CODES_USED,
+        body=World.step_up_with_recovery_code,
+    ),
+    way(
+        "POST /auth/reauthenticate",
+        OWN | {Check.PASSKEY},
+        AuditAction.SESSION_REAUTHENTICATED,
+        body=World.step_up_with_passkey,
     ),
     way(
         "POST /auth/introspect",

@@ -24,7 +24,7 @@ from authserve.core.errors import (
     TokenExpiredError,
     UnauthenticatedError,
 )
-from authserve.core.levels import Level
+from authserve.core.levels import Level, Proof
 from authserve.database.transactions import PURGE_SLICE, TransactionNestingError, transaction
 from authserve.sessions.errors import SessionNotFoundError, TokenReusedError
 from authserve.sessions.listing import find_live_sessions, is_of_family
@@ -513,18 +513,31 @@ def test_what_began_before_a_moment_ends(
     assert events[0]["details"]["issued_before"] == "2030-01-01T12:00:01Z"
 
 
+def renew(user: UserRef, session: LiveSession) -> None:
+    """Record that a user gave the password once more."""
+    renew_authentication(
+        user,
+        session.id,
+        level=Level.AAL1,
+        proofs={Proof.PASSWORD},
+        actor=VISITOR,
+        request=REQUEST,
+        now=now(),
+    )
+
+
 def test_only_a_live_session_is_authenticated_anew(
     clock: Clock, app: Flask, user: UserRef, issued: LiveSession, stranger: UserRef
 ) -> None:
     before = live_session_row(app, issued.id)
     clock.shift(60)
-    renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST, now=now())
+    renew(user, issued)
     assert live_session_row(app, issued.id) == {**before, "auth_time": now()}
     with pytest.raises(SessionRevokedError):
-        renew_authentication(stranger, issued.id, actor=VISITOR, request=REQUEST, now=now())
+        renew(stranger, issued)
     change_session(app, issued.id, revoked_at=now())
     with pytest.raises(SessionRevokedError):
-        renew_authentication(user, issued.id, actor=VISITOR, request=REQUEST, now=now())
+        renew(user, issued)
     assert len(audit_trail(app, "session.reauthenticated")) == 1
 
 
