@@ -178,6 +178,7 @@ CEREMONY_FAULTS: dict[str, tuple[object, Faults]] = {
     "several origins": (RULE.ORIGIN, Faults(client_data={"origin": [ORIGIN]})),
     "no origin": (RULE.MALFORMED, Faults(client_data={"origin": None})),
     "a frame of another origin": (RULE.CROSS_ORIGIN, Faults(client_data={"crossOrigin": True})),
+    "crossOrigin as a number": (RULE.CROSS_ORIGIN, Faults(client_data={"crossOrigin": 0})),
     "crossOrigin as a text": (RULE.CROSS_ORIGIN, Faults(client_data={"crossOrigin": "false"})),
     "a page around the frame": (
         RULE.CROSS_ORIGIN,

@@ -128,6 +128,7 @@ STRICTER = {
     "A passkey that cannot be synced never can (§6.1.3).": {"syncable all of a sudden"},
     "A page in a frame of another site could be made to ask for a passkey (§13.4.9).": {
         "a frame of another origin",
+        "crossOrigin as a number",
         "crossOrigin as a text",
         "a page around the frame",
     },
