@@ -103,6 +103,16 @@ def test_a_known_account_needs_no_user_handle_but_its_own_passkey() -> None:
     assert refusal(our_assertion, bare, passkey, new_id()) == RULE.UNKNOWN
 
 
+def test_a_coordinate_keeps_its_leading_zeros() -> None:
+    """RFC 9053 §7.1.1; the shorter form is the same number, and so the same point."""
+    key = authenticator()
+    while cose_key(key.private)[-2][0] != 0:
+        key = authenticator()
+    shorter = Faults(key=lambda parts: {**parts, -2: parts[-2][1:]})
+    assert refusal(our_registration, key.create(OPTIONS, shorter)) == RULE.KEY
+    assert refusal(our_registration, key.create(OPTIONS)) is None
+
+
 def test_an_answer_to_one_ceremony_is_none_to_the_other() -> None:
     key = authenticator()
     passkey = registered(key)
