@@ -13,6 +13,7 @@ from playwright.sync_api import CDPSession, Page
 
 from tests.browser.conftest import Site, User
 from tests.conftest import make_settings
+from tests.support.clients import PASSWORD
 
 API = "/api/v1"
 
@@ -166,6 +167,26 @@ def test_autofill_signs_in_without_a_name(site: Site, alice: User, browser: Brow
     assert register(site, alice, browser).status_code == 201
     continue_as(alice, sign_in(site, browser, "conditional"))
     assert alice.call("GET", "/users/me").json()["email"] == alice.email
+
+
+def test_a_passkey_completes_a_sign_in_with_a_password(
+    site: Site, alice: User, browser: Browser
+) -> None:
+    assert register(site, alice, browser).status_code == 201
+    continue_as(alice, sign_in(site, browser))
+    assert alice.call("PUT", "/users/me/mfa", {"enabled": True}).status_code == 200
+    client, first = site.client(), alice.login(PASSWORD)
+    problem = first.json()
+    assert (first.status_code, problem["code"]) == (403, "mfa_required")
+    assert problem["methods"] == ["passkey", "recovery_code"]
+    body = {"mfa_token": problem["mfa_token"]}
+    options = client.post(f"{API}/auth/mfa/passkey-options", json=body).json()["public_key"]
+    body["credential"] = browser.get(options)
+    continue_as(alice, client.post(f"{API}/auth/mfa/verify", json=body))
+    current = next(
+        each for each in alice.call("GET", "/users/me/sessions").json()["items"] if each["current"]
+    )
+    assert (current["acr"], current["amr"]) == ("phr", ["pop", "pwd", "mfa"])
 
 
 @pytest.mark.parametrize("is_backed_up", [False, True])
