@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from tests.support.server import DEADLINE_SECS, Client, Server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
+APP = "http://localhost:1"
+"""The origin of an app; a browser that is sent there finds no server."""
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -37,9 +41,9 @@ FLAGS = (
 class Site(Server):
     """A gunicorn and a `flask worker`, whose mail goes to a folder and whose links lead back."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, **environ: str) -> None:
         self.mails = folder.with_name("mails")
-        super().__init__(settings, folder, {"MAIL_URL": self.mails.as_uri()})
+        super().__init__(settings, folder, {"MAIL_URL": self.mails.as_uri(), **environ})
         self.worker = self._spawn("flask", "worker")
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -98,18 +102,35 @@ class User:
         return self.client.request(method, f"/api/v1{path}", json=body, headers=self.headers)
 
 
-@pytest.fixture(scope="module")
-def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The service, all of it. To a browser the kind of database makes no difference."""
-    folder = tmp_path_factory.mktemp("site")
+@contextmanager
+def running_site(template: Path, folder: Path, **environ: str) -> Iterator[Site]:
+    """Run the service, all of it. To a browser the kind of database makes no difference."""
     database = folder / "test.db"
-    shutil.copy(sqlite_template, database)
-    site = Site(make_settings(f"sqlite:///{database}", folder), folder / "server")
+    shutil.copy(template, database)
+    site = Site(make_settings(f"sqlite:///{database}", folder), folder / "server", **environ)
     try:
         site.wait_until_healthy()
         yield site
     finally:
         assert site.stop() == 0, site.output()
+
+
+@pytest.fixture(scope="module")
+def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service without optional features."""
+    with running_site(sqlite_template, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def site_with_pages(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The service with pages, and with an app to which people may return."""
+    settings = {"FEATURES": "pages", "BRAND_NAME": "Larkspur", "RETURN_URLS": f"{APP}/inside"}
+    folder = tmp_path_factory.mktemp("site-with-pages")
+    with running_site(sqlite_template, folder, **settings) as site:
+        yield site
 
 
 @pytest.fixture
