@@ -25,16 +25,18 @@ from tests.support.marks import both_databases
 from tests.support.passkeys import (
     ORIGIN,
     PATH,
+    SIGN_IN,
     change_passkey,
     give_passkey,
     new_passkey_options,
+    passkey_answer,
     passkey_login,
     passkey_row,
     register_passkey,
     step_up,
 )
 from tests.support.problems import assert_problem
-from tests.support.rows import audit_trail, live_session_row, session_row
+from tests.support.rows import audit_trail, count_sessions, live_session_row, session_row
 from tests.support.tokens import claims_of
 from tests.support.totp import add_app, mailed_code
 
@@ -360,6 +362,25 @@ def test_deleting_the_last_factor_ends_other_sessions_and_the_codes(
     work(app)
     assert any("Phone" in letter.text for letter in mailbox.to("alice@example.com")[-2:])
     assert_problem(passkey_login(app.test_client(), key), 401, "unknown_passkey")
+
+
+@both_databases
+def test_no_session_of_a_deleted_passkey_is_left_however_many_sign_in_meanwhile(app: Flask) -> None:
+    alice, key = holder(app, flags=BE)
+    path = f"{PATH}/{passkey_row(app, key)['id']}"
+    answers = [passkey_answer(app.test_client(), key) for _ in range(19)]
+
+    def use(answer: dict[str, Any]) -> int:
+        call = app.test_client().post
+        return persistently(lambda: call(SIGN_IN, json={"credential": answer})).status_code
+
+    calls = [lambda answer=answer: use(answer) for answer in answers]
+    calls.insert(10, lambda: persistently(lambda: alice.delete(path)).status_code)
+    statuses = all_at_once(calls)
+    assert statuses[10] == 204
+    assert set(statuses) <= {200, 204, 401}
+    assert count_sessions(app, revoked_at=None) == 1
+    assert live_session_row(app, alice.session_id)["revoked_at"] is None
 
 
 def test_the_last_factor_stays_where_one_is_required(
