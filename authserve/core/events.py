@@ -35,6 +35,7 @@ class AuditAction(StrEnum):
     USER_DELETED = "user.deleted"
     USER_ROLES_CHANGED = "user.roles_changed"
     USERS_IMPORTED = "users.imported"
+    USERS_EXPORTED = "users.exported"
     USER_INVITED = "user.invited"
     USER_PASSWORD_RESET_TRIGGERED = "user.password_reset_triggered"
     USER_RESET_LINK_MADE = "user.reset_link_made"

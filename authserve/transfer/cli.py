@@ -140,6 +140,7 @@ def import_command(
         without_passwords=without_passwords,
         without_bad_usernames=without_bad_usernames,
         flask_security_salt=SETTINGS.get().flask_security_salt,
+        passkey_rp_id=SETTINGS.get().passkey_rp_id,
     )
     columns = _columns(maps, reading["file_format"])
     counts = Counts(is_dry_run=dry_run, is_update=update)
@@ -240,20 +241,27 @@ def seed_command(file: Path) -> None:
 
 @click.command("export", cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option(
+    "--with-secrets",
+    is_flag=True,
+    help="Second factors too: TOTP secrets, passkeys, digests of recovery codes. Audited.",
+)
 @with_appcontext
-def export_command(file: Path) -> None:
+def export_command(file: Path, with_secrets: bool) -> None:
     """Export every account as NDJSON, password hashes included; `-` is standard output.
 
-    Protect the file like the database: with it, an attacker can try passwords offline.
+    Protect the file like the database: with it, an attacker can try passwords offline, and needs no
+    second factor after --with-secrets. Only its owner can read it (0600).
 
     \b
     Examples:
       flask users export users.ndjson
+      flask users export users.ndjson --with-secrets
       flask users export - | gzip > users.ndjson.gz
     """
     count = 0
     with open_output(file) as target:
-        for document in export_users():
+        for document in export_users(with_secrets=with_secrets):
             target.write(json.dumps(document, ensure_ascii=False) + "\n")
             count += 1
     print_written(file, "accounts", count)

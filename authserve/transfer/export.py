@@ -3,27 +3,50 @@
 from collections.abc import Iterator
 from typing import Any
 
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import to_rfc3339
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
+from authserve.mfa.records import read_records
 from authserve.rbac.assignment import roles_of_many
+from authserve.transfer.factors import factors_document
 from authserve.users.accounts import User
 from authserve.users.lists import page_of_users, position_of
 
 PAGE_SIZE = 1_000
 
 
-def export_users() -> Iterator[dict[str, Any]]:
+def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
     """Yield every account, oldest first, in bounded memory.
 
     Protect the file like the database: with its hashes, an attacker can try passwords offline.
 
+    Args:
+        with_secrets: add `mfa`, the second factors: TOTP secrets, passkeys and digests of codes.
+            With these, an attacker needs no second factor. The export is audited before the first
+            account is yielded.
+
     Yields:
         The fields of `transfer.rows.FIELDS` except `source_id`.
+
+    Raises:
+        FactorUnavailableError: a TOTP secret cannot be decrypted.
     """
     after = None
+    if with_secrets:
+        with transaction(durable=True):
+            request = RequestInfo(user_agent="flask users export")
+            emit(AuditAction.USERS_EXPORTED, actor=OPERATOR, request=request)
     while users := page_of_users(after=after, limit=PAGE_SIZE):
         roles = roles_of_many([user.id for user in users])
+        factors = read_records([user.id for user in users]) if with_secrets else {}
         for user in users:
-            yield _document(user, roles[user.id])
+            document = _document(user, roles[user.id])
+            if with_secrets:
+                found = factors[user.id]
+                document["mfa"] = factors_document(found, mfa_enabled=user.mfa_enabled)
+            yield document
         after = position_of(users[-1])
 
 

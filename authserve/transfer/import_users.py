@@ -17,6 +17,7 @@ from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.mfa.records import NO_FACTORS, find_taken_credentials, write_records
 from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
 from authserve.rbac.policy import USER_ROLE
 from authserve.transfer.files import RawRow
@@ -152,6 +153,13 @@ class _Slice:
         self._held = find_held_usernames(
             {user.username: self._owners.get(user.email) for user in users if user.username}
         )
+        self._taken = find_taken_credentials(
+            [
+                passkey.credential_id
+                for candidate in candidates
+                for passkey in candidate.factors.passkeys
+            ]
+        )
         self._known_ids = find_known_ids([user.id for user in users if user.id is not None])
         self._unknown_roles = find_missing_roles({role for user in users for role in user.roles})
         existing = [self._owners[user.email] for user in users if user.email in self._owners]
@@ -189,8 +197,19 @@ class _Slice:
             if user.id in self._known_ids:
                 raise UnusableRowError("id: another account has it")
         self._require_known_roles(user)
-        self._seen.add([*user.identifiers, *([str(user.id)] if user.id else [])], candidate.row)
+        credentials = [f"passkey {key.credential_id.hex()}" for key in candidate.factors.passkeys]
+        self._require_free(candidate, credentials)
+        ids = [str(user.id)] if user.id else []
+        self._seen.add([*user.identifiers, *ids, *credentials], candidate.row)
         return candidate
+
+    def _require_free(self, candidate: Candidate, credentials: Sequence[str]) -> None:
+        for credential in credentials:
+            self._require_unseen("mfa.passkeys", credential)
+        if len(set(credentials)) < len(credentials):
+            raise UnusableRowError("mfa.passkeys: the same one twice")
+        if any(key.credential_id in self._taken for key in candidate.factors.passkeys):
+            raise UnusableRowError("mfa.passkeys: another account has one of them")
 
     def _check_existing(self, candidate: Candidate, owner: UUID) -> None:
         self._with_free_username(candidate, owner=owner)
@@ -201,6 +220,9 @@ class _Slice:
         if stored.username is None:
             candidate = self._with_free_username(candidate, owner=stored.id)
         self._require_known_roles(candidate.user)
+        if candidate.factors != NO_FACTORS:
+            kept = "mfa: an existing account keeps its own factors"
+            candidate = replace(candidate, without=(*candidate.without, kept))
         roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
         fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
         if not fill.names:
@@ -272,6 +294,8 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
     fills = [decision for decision in decisions if isinstance(decision, _Fill)]
     with transaction():
         added = add_accounts(new)
+        factors = zip(added, new, strict=True)
+        write_records({user.id: candidate.factors for user, candidate in factors})
         fill_users_in_bulk([fill.user for fill in fills])
         assign_roles_in_bulk((fill.user.id, role) for fill in fills for role in fill.roles)
         request = RequestInfo(user_agent="flask users import")

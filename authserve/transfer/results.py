@@ -29,6 +29,7 @@ class RowResult:
         reason: the reason of a refusal, else None.
         without: for each omitted field, its name and the reason.
         filled: the fields that an existing account lacked.
+        notes: what the operator should know about the fields that were imported.
     """
 
     row: RawRow
@@ -38,6 +39,7 @@ class RowResult:
     reason: str | None = None
     without: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class RowResult:
             "reason": self.reason,
             "without": list(self.without),
             "filled": list(self.filled),
+            "notes": list(self.notes),
         }
 
     @property
@@ -58,9 +61,9 @@ class RowResult:
         """The outcome for people if the row was not imported as it is, else None."""
         if self.result is Result.REFUSED:
             return f"{self.row.place}: {self.reason}"
-        if self.without:
-            return f"{self.row.place}: imported without {'; '.join(self.without)}"
-        return None
+        parts = [f"imported without {'; '.join(self.without)}"] if self.without else []
+        parts += self.notes
+        return f"{self.row.place}: {'; '.join(parts)}" if parts else None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,8 @@ that verifies it at that sign-in decides if it is accepted (`passwords.foreign_h
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,9 @@ from authserve.core.identifiers import InvalidIdentifierError, canonical_usernam
 from authserve.http.fields import DisplayName, EmailAddress, Username
 from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
+from authserve.mfa.records import NO_FACTORS, FactorRecords
 from authserve.passwords.foreign_hashes import UnusableHashError, parse_hash
+from authserve.transfer.factors import FactorsRowSchema, factors_of_row
 from authserve.transfer.files import RawRow
 from authserve.transfer.results import Result, RowResult
 from authserve.users.bulk import ImportedUser
@@ -35,7 +38,10 @@ FIELDS = (
     "last_login_at",
     "roles",
 )
-"""The fields of a row; only `email` is required."""
+"""The fields of a row that a column of CSV can hold; only `email` is required.
+
+A row of JSON may have `mfa` too, the second factors (`transfer.factors`).
+"""
 
 
 class UnusableRowError(Exception):
@@ -178,6 +184,7 @@ class ImportRowSchema(StrictSchema):
     created_at = TimeOfDatabase()
     last_login_at = TimeOfDatabase()
     roles = fields.List(fields.String(), load_default=list)
+    mfa = fields.Nested(FactorsRowSchema, load_default=None)
 
 
 _SCHEMA = ImportRowSchema()
@@ -191,11 +198,13 @@ class LoadOptions:
         without_passwords: if no codec accepts an account's hash, import it without the hash.
         without_bad_usernames: if an account's username is invalid, import it without the username.
         flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
+        passkey_rp_id: the setting `PASSKEY_RP_ID`; passkeys of another one are reported.
     """
 
     without_passwords: bool = False
     without_bad_usernames: bool = False
     flask_security_salt: str = ""
+    passkey_rp_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +215,8 @@ class Candidate:
         source_id: the account's key in the other system.
         password: the password to hash, in a seed file; None if there is none.
         without: for each omitted field, its name and the reason.
+        factors: the account's second factors.
+        notes: what the operator should know besides.
     """
 
     row: RawRow
@@ -213,6 +224,8 @@ class Candidate:
     source_id: str | None = None
     password: str | None = field(default=None, repr=False)
     without: tuple[str, ...] = ()
+    factors: FactorRecords = field(default=NO_FACTORS, repr=False)
+    notes: tuple[str, ...] = ()
 
     def result(
         self,
@@ -230,6 +243,7 @@ class Candidate:
             source_id=self.source_id,
             reason=reason,
             without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
+            notes=self.notes if result is Result.CREATED else (),
             filled=filled,
         )
 
@@ -255,12 +269,27 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         password_hash=_load_hash(loaded.get("password_hash"), options, without),
         email_verified=loaded["email_verified"],
         is_active=loaded["is_active"],
+        mfa_enabled=loaded["mfa"] is not None and loaded["mfa"]["enabled"],
         created_at=loaded.get("created_at"),
         last_login_at=loaded.get("last_login_at"),
         roles=tuple(loaded["roles"]),
     )
-    source_id = loaded.get("source_id")
-    return Candidate(row=row, user=user, source_id=source_id, without=tuple(without))
+    factors = NO_FACTORS if loaded["mfa"] is None else factors_of_row(loaded["mfa"])
+    return Candidate(
+        row=row,
+        user=user,
+        source_id=loaded.get("source_id"),
+        without=tuple(without),
+        factors=factors,
+        notes=tuple(_foreign_passkeys(factors, options.passkey_rp_id)),
+    )
+
+
+def _foreign_passkeys(factors: FactorRecords, rp_id: str) -> Iterator[str]:
+    """Yield a note on each other RP ID of the passkeys: it is for ever theirs."""
+    foreign = Counter(passkey.rp_id for passkey in factors.passkeys if passkey.rp_id != rp_id)
+    for name, count in sorted(foreign.items()):
+        yield f"mfa: {count} passkeys are for {name}, so they do not work with this PASSKEY_RP_ID"
 
 
 def describe_faults(faults: Mapping[str, Sequence[str]]) -> str:

@@ -36,6 +36,7 @@ class ImportedUser:
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
     is_active: bool = True
+    mfa_enabled: bool = False
     created_at: datetime | None = None
     last_login_at: datetime | None = None
     roles: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
         "password_hash": user.password_hash,
         "activated_at": None if user.password_hash is None else user.created_at or moment,
         "is_active": user.is_active,
+        "mfa_enabled": user.mfa_enabled,
         "created_at": user.created_at or moment,
         "updated_at": moment,
         "last_login_at": user.last_login_at,

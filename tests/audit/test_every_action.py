@@ -391,6 +391,12 @@ CASES = [
         lambda s: s.call("POST /auth/register", email=s.new_email, password=PASSWORD),
     ),
     Case(A.USER_REGISTRATION_REPEATED, "none", "user", register_again, FAILURE),
+    Case(
+        A.USERS_EXPORTED,
+        "none",
+        "none",
+        lambda s: s.flask("users", "export", str(s.folder / "out.ndjson"), "--with-secrets"),
+    ),
     Case(A.USERS_IMPORTED, "none", "none", import_file),
     Case(
         A.USER_INVITED, "admin", "new", lambda s: s.call("POST /users", s.admin, email=s.new_email)
