@@ -33,6 +33,15 @@ class Slot(Generic[T]):
         component: T = current_app.extensions[self._key]
         return component
 
+    def find(self) -> T | None:
+        """Return the component of the current application; None if the slot is empty.
+
+        Raises:
+            RuntimeError: there is no application context.
+        """
+        component: T | None = current_app.extensions.get(self._key)
+        return component
+
     def of(self, app: Flask) -> T:
         """Return the component of `app`, without an application context.
 

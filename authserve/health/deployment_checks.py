@@ -47,7 +47,7 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "tls",
         Level.OK if is_https or not settings.is_production else Level.FAILURE,
-        f"Links and the issuer begin with {settings.public_url}. No cookie is set by any call.",
+        f"Links and the issuer begin with {settings.public_url}. No call of the API sets a cookie.",
     )
 
 

@@ -46,7 +46,7 @@ from authserve.health.factor_checks import (
     check_stored_passkeys,
     check_totp_secrets,
 )
-from authserve.health.report import Finding, Level
+from authserve.health.report import FEATURE_CHECKS, Finding, Level
 from authserve.settings.model import SETTINGS, Settings
 
 
@@ -63,6 +63,7 @@ def examine() -> Iterator[Finding]:
     yield check_mail(settings)
     yield check_mail_templates()
     yield check_breached_passwords(settings)
+    yield from (check(settings) for check in FEATURE_CHECKS.find() or ())
     connection = check_connection(settings)
     yield connection
     if connection.level is not Level.FAILURE:

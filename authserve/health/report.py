@@ -1,10 +1,12 @@
 """The report of `flask doctor`: findings, and the settings in force with the source of each."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from authserve.core.container import Slot
 from authserve.settings.model import SETTINGS, Settings
 
 
@@ -28,6 +30,10 @@ class Finding:
     check: str
     level: Level
     message: str
+
+
+FEATURE_CHECKS = Slot[Sequence[Callable[[Settings], Finding]]]("feature_checks")
+"""The checks that optional features add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +62,5 @@ def _shown(settings: Settings, field: Any) -> str:
     if isinstance(value, timedelta):
         return f"{int(value.total_seconds())} s"
     if isinstance(value, tuple):
-        return " ".join(value)
+        return " ".join(map(str, value))
     return "" if value is None else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -105,10 +105,10 @@ def problem_response(
         detail: the reason, in our own words.
         members: further members (RFC 9457 §3.2).
     """
-    if ERROR_PAGE.is_filled(current_app):
-        page = ERROR_PAGE.get()(status, code, headers or {})
-        if page is not None:
-            return page
+    show = ERROR_PAGE.find()
+    page = show(status, code, headers or {}) if show is not None else None
+    if page is not None:
+        return page
     body = problem_document(status, code, detail, correlation_id=request_state().correlation_id)
     body.update(members or {})
     return Response(

@@ -3,7 +3,7 @@
 Browsers are sent to the page that a feature for people has named, or to the documentation.
 """
 
-from flask import Response, current_app
+from flask import Response
 from marshmallow import Schema, fields
 
 from authserve.core.container import Slot
@@ -46,7 +46,7 @@ def root() -> Response:
 
 def _lead_on() -> Response:
     # A relative URL also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
-    page = START_PAGE.get() if START_PAGE.is_filled(current_app) else DOCUMENTATION
+    page = START_PAGE.find() or DOCUMENTATION
     headers = {"Location": page.removeprefix("/"), "Cache-Control": "no-store"}
     return Response(status=302, headers=headers, mimetype="text/html")
 

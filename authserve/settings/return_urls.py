@@ -52,6 +52,12 @@ class ReturnURL:
     port: int
     path: str
 
+    def __str__(self) -> str:
+        """Return the address as a setting has it."""
+        is_default = self.port == _DEFAULT_PORTS[self.scheme]
+        port = "" if is_default else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}{self.path}"
+
     def covers(self, other: "ReturnURL") -> bool:
         """Return True if `other` is this address or below it, by whole segments of its path."""
         is_same_server = (self.scheme, self.host, self.port) == (

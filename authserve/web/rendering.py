@@ -84,9 +84,10 @@ def make_templates(settings: Settings, packages: Sequence[str]) -> Environment:
         support_url=settings.brand_support_url,
     )
     environment.globals["language"] = DEFAULT_LANGUAGE
-    # Compiled at the start, so that a fault of an operator's template stops it.
-    for name in OVERRIDES:
-        environment.get_template(name)
+    if settings.pages_templates is not None:
+        # Compiled at the start, so that a fault in one stops it; ours compile at their first use.
+        for name in OVERRIDES:
+            environment.get_template(name)
     return environment
 
 

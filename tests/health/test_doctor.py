@@ -25,6 +25,7 @@ from authserve.database.transactions import db, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
+from authserve.settings.return_urls import parse_return_urls
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import both_databases, on_postgresql
@@ -382,3 +383,18 @@ def test_it_warns_of_timeouts_that_are_not_in_force(app: Flask) -> None:
     found = examine(app)[1]["timeouts"]
     assert found["level"] == "warning"
     assert found["message"].startswith("statement_timeout is off: ")
+
+
+@pytest.mark.parametrize(("color", "is_moved"), [("#2457a6", False), ("#ffe45c", True)])
+def test_it_reports_what_pages_do(make_app: MakeApp, color: str, is_moved: bool) -> None:
+    finding = examine(make_app(features=("pages",), brand_color=color))[1]["pages"]
+    assert finding["level"] == "ok"
+    assert "An app learns nothing" in finding["message"]
+    assert ("BRAND_COLOR is shown darker" in finding["message"]) is is_moved
+
+
+def test_it_shows_return_addresses_as_they_are_set(make_app: MakeApp) -> None:
+    settings = "https://app.example.com/inside http://localhost:3000"
+    app = make_app(return_urls=parse_return_urls(settings), sources={"RETURN_URLS": "environment"})
+    result = app.test_cli_runner().invoke(args=["doctor", "--json"])
+    assert settings in result.stdout
