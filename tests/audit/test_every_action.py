@@ -360,6 +360,12 @@ def cancel_reset(scene: Scene) -> None:
     scene.call("POST /auth/passkey", credential=answer)
 
 
+def sign_in_with_wrong_mailed_code(scene: Scene) -> None:
+    asked = scene.app.test_client().post(f"{API}/auth/email-code", json={"email": scene.new_email})
+    token = asked.get_json()["sign_in_token"]
+    scene.call("POST /auth/email-code/verify", sign_in_token=token, code="00000000")
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -613,6 +619,7 @@ CASES = [
     ),
     Case(A.SESSION_REUSE_DETECTED, "none", "user", reuse_refresh_token, FAILURE),
     Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_with_broken_passkey, FAILURE),
+    Case(A.SESSION_SIGN_IN_FAILED, "none", "none", sign_in_with_wrong_mailed_code, FAILURE),
     Case(A.FACTOR_FLAGGED, "none", "user", sign_in_with_clone, FAILURE),
     Case(A.FACTOR_UNFLAGGED, "user", "user", accept_clone),
     Case(A.SESSION_SECOND_FACTOR_FAILED, "none", "user", give_wrong_code, FAILURE),

@@ -1,14 +1,27 @@
 """The statements that are sent to a database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from authserve.database.engine import LOCAL_SETTINGS
 from authserve.database.transactions import PreparedStatement
+
+
+def bound(compiled: SQLCompiler, parameters: Mapping[str, Any]) -> Any:
+    """Return a compiled statement's values as its driver takes them."""
+    given = compiled.construct_params(dict(parameters))
+    values = {}
+    for parameter, name in compiled.bind_names.items():
+        kind = parameter.type.dialect_impl(compiled.dialect)
+        convert = kind.bind_processor(compiled.dialect)
+        values[name] = given[name] if convert is None else convert(given[name])
+    order = compiled.positiontup
+    return values if order is None else tuple(values[name] for name in order)
 
 
 @contextmanager
@@ -27,7 +40,7 @@ def executed(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
         if LOCAL_SETTINGS not in connection.get_execution_options():
             keys = list(parameters)
             compiled = statement.statement.compile(dialect=connection.dialect, column_keys=keys)
-            sent.append((str(compiled), parameters))
+            sent.append((str(compiled), bound(compiled, parameters)))
         return unrecorded(statement, connection, parameters)
 
     unrecorded = PreparedStatement.run_in_transaction
