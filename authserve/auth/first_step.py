@@ -10,6 +10,7 @@ from authserve.mfa.assurance import (
     Factors,
     NeedsEnrollment,
     NeedsSecond,
+    SecondStep,
     assess,
     is_mfa_required,
     need_of,
@@ -85,4 +86,7 @@ def begin_second_step(
         )
     error = MfaEnrollmentRequiredError if is_enrollment else SecondStepRequiredError
     lifetime_secs = LIFETIMES[purpose] // timedelta(seconds=1)
-    return error(found.methods, mfa_token=token, expires_in_secs=lifetime_secs)
+    methods = [
+        each for each in found.methods if each is not SecondStep.PASSKEY or settings.passkey_rp_id
+    ]
+    return error(methods, mfa_token=token, expires_in_secs=lifetime_secs)

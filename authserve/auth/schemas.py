@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
+from authserve.mfa.assurance import SecondStep
 from authserve.mfa.schemas import (
     EMAIL_CODE_PATTERN,
     AssertionCredentialSchema,
@@ -79,6 +80,27 @@ class VerificationSchema(SecondProofSchema):
     """The second step of a sign-in: its token, and exactly one proof."""
 
     mfa_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
+
+
+class EnrollmentOptionsSchema(MfaTokenSchema):
+    """The kind of factor that a sign-in's account gets."""
+
+    method = fields.Enum(
+        SecondStep, by_value=fields.String, required=True, metadata={"example": "totp"}
+    )
+
+
+class NewFactorSchema(Schema):
+    """What an app's secret or a passkey is made of."""
+
+    secret = fields.String(
+        metadata={"description": "In base 32.", "example": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}
+    )
+    uri = fields.String(
+        metadata={"example": "otpauth://totp/example.com:alice?secret=GEZDGNBVGY3TQOJQ"}
+    )
+    qr_svg = fields.String(metadata={"description": "An SVG document.", "example": "<svg/>"})
+    public_key = fields.Dict(metadata={"example": {"challenge": "AAECAwQFBgcICQoLDA0ODw"}})
 
 
 class EmailCodeSchema(StrictSchema):
@@ -190,6 +212,7 @@ class TokensSchema(AccessTokenSchema):
     device_token = fields.String(
         metadata={"description": "Comes with a sign-in.", "example": EXAMPLE_TOKEN}
     )
+    recovery_codes = RecoveryCodeList()
     recovery_codes_left = fields.Integer(
         metadata={"description": "Comes with a sign-in from three codes down.", "example": 3}
     )

@@ -1,14 +1,16 @@
-"""The bodies of requests and responses about the caller's own passkeys."""
+"""The bodies of requests and responses about the caller's own passkeys, and first factors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from authserve.http.fields import DisplayName, StrictBoolean
 from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment, StrictSchema
+from authserve.mfa.answers import RegistrationAnswer
 from authserve.mfa.own_passkeys import PasskeyView
+from authserve.mfa.proving import GivenCode
 from authserve.mfa.schemas import (
     EMAIL_CODE_PATTERN,
     DigitCode,
@@ -16,6 +18,7 @@ from authserve.mfa.schemas import (
     RecoveryCodeList,
     RegistrationCredentialSchema,
 )
+from authserve.mfa.totp import CODE_PATTERN
 
 MAX_NAME_LENGTH = 64
 """Characters of a passkey's name (design)."""
@@ -58,6 +61,21 @@ class NewPasskeyOptionsSchema(PasskeyOptionsSchema):
     email_code_required = fields.Boolean(
         required=True, metadata={"description": "A code has been mailed, which must be given too."}
     )
+
+
+class EnrollmentSchema(StrictSchema):
+    """An account's first factor during a sign-in: a code of its app, or a passkey."""
+
+    mfa_token = fields.String(required=True)
+    email_code = DigitCode(EMAIL_CODE_PATTERN)
+    totp_code = DigitCode(CODE_PATTERN)
+    credential = fields.Nested(RegistrationCredentialSchema)
+    name = _name()
+
+    @validates_schema(skip_on_field_errors=True)
+    def _require_one(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        if ("totp_code" in data) is ("credential" in data):
+            raise ValidationError("Give exactly one of credential, totp_code.", "totp_code")
 
 
 class NewPasskeySchema(StrictSchema):
@@ -114,3 +132,9 @@ def passkey_page_document(found: Sequence[PasskeyView], *, limit: int) -> Mappin
     page = make_page(found, limit=limit, key=lambda passkey: passkey.id)
     items = [passkey_document(passkey) for passkey in page.items]
     return {"items": items, "next_cursor": page.next_cursor}
+
+
+def get_given_factor(body: Mapping[str, Any]) -> GivenCode | RegistrationAnswer:
+    """Return the new factor of a body that `EnrollmentSchema` has validated."""
+    answer: RegistrationAnswer | None = body.get("credential")
+    return GivenCode(body["totp_code"]) if answer is None else answer

@@ -1,8 +1,9 @@
 """Scenarios of each operation: its success, and the refusals that are its own."""
 
+from base64 import b32decode
 from collections.abc import Callable, Iterator
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
@@ -15,7 +16,7 @@ from authserve.settings.model import EmailVerification, Mfa, Registration
 from authserve.users.models import User
 from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.authenticator import Authenticator, Faults
-from tests.support.clients import PASSWORD, login
+from tests.support.clients import PASSWORD, login, register_caller
 from tests.support.factors import break_totp, give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.mail import work
 from tests.support.passkeys import (
@@ -92,6 +93,75 @@ def auth_login_user(scene: Scene) -> Iterator[Answer]:
     scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
     scene.clock.shift(600)
     yield "deactivated", scene.send(json=body)
+
+
+def begin_enrollment(scene: Scene) -> tuple[str, str]:
+    """Return the token of a sign-in that enrols, and the secret of its app."""
+    token = first_step(scene.visitor, "alice")
+    body = {"mfa_token": token, "method": "totp"}
+    made = scene.visitor.post(f"{API}/auth/mfa/enroll/options", json=body).get_json()
+    return token, made["secret"]
+
+
+@scenario
+def second_step_post_enrollment_options(scene: Scene) -> Iterator[Answer]:
+    switch_mfa_on(scene.app, scene.alice.id)
+    token = first_step(scene.visitor, "alice")
+    for method in ("totp", "passkey", "recovery_code"):
+        yield method, scene.send(json={"mfa_token": token, "method": method})
+    scene.clock.shift(900)
+    yield "late", scene.send(json={"mfa_token": token, "method": "totp"})
+    token = first_step(scene.visitor, "alice")
+    scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    yield "deactivated", scene.send(json={"mfa_token": token, "method": "totp"})
+
+
+@scenario
+def second_step_post_enrollment(scene: Scene) -> Iterator[Answer]:
+    switch_mfa_on(scene.app, scene.alice.id)
+    token = first_step(scene.visitor, "alice")
+    code = mailed_code(scene.app, scene.mailbox, scene.alice)
+    body = {"mfa_token": token, "totp_code": "000000", "email_code": code}
+    yield "no set-up", scene.send(json=body)
+    yield "without mailed code", scene.send(json={"mfa_token": token, "totp_code": "000000"})
+    options = {"mfa_token": token, "method": "passkey"}
+    made = scene.visitor.post(f"{API}/auth/mfa/enroll/options", json=options).get_json()
+    taken = give_passkey(scene.app, register_caller(scene.app, "bob").id)
+    key = Authenticator(ORIGIN, credential_id=taken.credential_id)
+    answer = {"mfa_token": token, "credential": key.create(made["public_key"]), "email_code": code}
+    yield "taken passkey", scene.send(json=answer)
+    yield "spent challenge", scene.send(json=answer)
+    secret = begin_enrollment(scene)[1]
+    break_totp(scene.app)
+    token, secret = begin_enrollment(scene)
+    code = mailed_code(scene.app, scene.mailbox, scene.alice)
+    right = {"mfa_token": token, "totp_code": code_at(secret, now()), "email_code": code}
+    yield "wrong code", scene.send(json={**right, "totp_code": wrong_code(b32decode(secret))})
+    break_totp(scene.app)
+    yield "unreadable secret", scene.send(json=right)
+    scene.clock.shift(900)
+    yield "late", scene.send(json=right)
+    token, secret = begin_enrollment(scene)
+    code = mailed_code(scene.app, scene.mailbox, scene.alice)
+    right = {"mfa_token": token, "totp_code": code_at(secret, now()), "email_code": code}
+    yield "success", scene.send(json=right)
+    yield "spent token", scene.send(json=right)
+    remove_factors(scene)
+    for _ in range(2):
+        token, secret = begin_enrollment(scene)
+        for _ in range(4):
+            body = {"mfa_token": token, "totp_code": wrong_code(b32decode(secret))}
+            answered = scene.send(json={**body, "email_code": "00000000"})
+    yield "throttled", answered
+    scene.admin.patch(f"{API}/users/{scene.alice.id}", json={"is_active": False})
+    yield "deactivated", scene.send(json={**body, "email_code": "00000000"})
+
+
+def remove_factors(scene: Scene) -> None:
+    """Delete Alice's secret and recovery codes, as a reset does."""
+    with scene.app.app_context(), transaction():
+        execute(delete(TotpFactor).where(TotpFactor.user_id == scene.alice.id))
+        delete_codes(scene.alice.id)
 
 
 @scenario
@@ -336,6 +406,7 @@ def auth_reauthenticate_user(scene: Scene) -> Iterator[Answer]:
     break_totp(scene.app)
     body = {"password": PASSWORD, "totp_code": right}
     yield "unreadable secret", scene.send(scene.alice, body)
+    scene.clock.shift(60)
     fail_too_often(scene)
     yield "throttled", scene.send(scene.alice, {"password": PASSWORD})
 

@@ -46,6 +46,8 @@ UNRECORDED_OF = {
     "admin_delete_user": LAST_ADMIN,
     # Without a token of a real first step, they refuse before they need the database.
     "second_step_post_verification": {("503", "service_unavailable")},
+    "second_step_post_enrollment": {("503", "service_unavailable")},
+    "second_step_post_enrollment_options": {("503", "service_unavailable")},
     # It reads no table, and limits do without their counters.
     "passkey_sign_in_post_passkey_options": {("503", "service_unavailable")},
     # Its token has expired when the database goes.

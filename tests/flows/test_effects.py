@@ -103,6 +103,7 @@ OWN = checks(Check.SESSION, Check.OWN)
 OWN_FRESH = OWN | {Check.FRESH}
 OWN_PROVEN = OWN_FRESH | {Check.SECOND_FACTOR}
 OWN_MAILBOX = OWN | {Check.MAILED_CODE}
+ENROLLING = checks(Check.PENDING, Check.MAILED_CODE)
 BY_LINK = checks(Check.LINK, Check.OWN)
 BY_PROVEN_LINK = BY_LINK | {Check.PASSWORD}
 ON_USER = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.USERS_WRITE)
@@ -128,6 +129,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     ),
     AuditAction.SESSION_REAUTHENTICATED: (OWN | {Check.PASSWORD}, OWN | {Check.PASSKEY}),
     AuditAction.SESSION_REVOKED: (
+        ENROLLING,
         OWN,
         BY_LINK,
         ON_USER,
@@ -137,9 +139,9 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.USER_EMAIL_CHANGE_REQUESTED: (OWN_FRESH,),
     AuditAction.USER_EMAIL_CHANGE_WITHDRAWN: (OWN,),
     AuditAction.USER_EMAIL_CHANGED: (BY_PROVEN_LINK, ON_OTHER_FRESH),
-    AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH, OWN_MAILBOX),
+    AuditAction.USER_EMAIL_VERIFIED: (BY_PROVEN_LINK, ON_OTHER_FRESH, OWN_MAILBOX, ENROLLING),
     # A set-up, which alone can be confirmed, needs a fresh token.
-    AuditAction.FACTOR_ADDED: (OWN_MAILBOX,),
+    AuditAction.FACTOR_ADDED: (OWN_MAILBOX, ENROLLING),
     AuditAction.FACTOR_REMOVED: (OWN_PROVEN,),
     AuditAction.FACTOR_UNFLAGGED: (OWN_PROVEN,),
     AuditAction.MFA_ENABLED: (OWN_MAILBOX, OWN_PROVEN),
@@ -259,6 +261,35 @@ class World:
         secret = give_totp(self.app, self.caller.id)
         token = first_step(self.caller.client, self.name)
         return {"mfa_token": token, "totp_code": code_at(secret, now())}
+
+    def begin_enrollment(self) -> dict[str, Any]:
+        """Return the body that begins a set-up during a sign-in of the caller."""
+        switch_mfa_on(self.app, self.caller.id)
+        token = first_step(self.caller.client, self.name)
+        return {"mfa_token": token, "method": "totp"}
+
+    def enroll_app(self) -> dict[str, Any]:
+        """Return the body that confirms an app during a sign-in of the caller."""
+        body = self.begin_enrollment()
+        path = f"{API}/auth/mfa/enroll/options"
+        secret = self.caller.client.post(path, json=body).get_json()["secret"]
+        return {
+            "mfa_token": body["mfa_token"],
+            "totp_code": code_at(secret, now()),
+            "email_code": mailed_code(self.app, self.mailbox, self.caller),
+        }
+
+    def enroll_passkey(self) -> dict[str, Any]:
+        """Return the body that registers a passkey during a sign-in of the caller."""
+        body = {**self.begin_enrollment(), "method": "passkey"}
+        path = f"{API}/auth/mfa/enroll/options"
+        options = self.caller.client.post(path, json=body).get_json()["public_key"]
+        return {
+            "mfa_token": body["mfa_token"],
+            "credential": Authenticator(ORIGIN).create(options),
+            "email_code": mailed_code(self.app, self.mailbox, self.caller),
+            "name": "Phone",
+        }
 
     def use_recovery_code(self) -> dict[str, Any]:
         """Return the body that completes a sign-in of the caller by a recovery code."""
@@ -406,6 +437,11 @@ def way(call: str, asked: Checks, *effects: Effect, body: Body = None) -> Way:
     return Way(call, asked, frozenset(effects), body)
 
 
+ENROLLED = (
+    AuditAction.SESSION_STARTED,
+    AuditAction.FACTOR_ADDED,
+    AuditAction.USER_EMAIL_VERIFIED,
+)
 REVOKED = AuditAction.SESSION_REVOKED
 SESSIONS = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.SESSIONS_WRITE)
 
@@ -449,6 +485,20 @@ WAYS = [
         checks(Check.PENDING, Check.PASSKEY),
         AuditAction.SESSION_STARTED,
         body=World.use_passkey_second,
+    ),
+    way("POST /auth/mfa/enroll/options", checks(Check.PENDING), body=World.begin_enrollment),
+    way(
+        "POST /auth/mfa/enroll",
+        checks(Check.PENDING, Check.SECOND_PROOF, Check.MAILED_CODE),
+        *ENROLLED,
+        REVOKED,
+        body=World.enroll_app,
+    ),
+    way(
+        "POST /auth/mfa/enroll",
+        checks(Check.PENDING, Check.PASSKEY, Check.MAILED_CODE),
+        *ENROLLED,
+        body=World.enroll_passkey,
     ),
     way("POST /auth/passkey/options", OPEN, body=lambda _: {}),
     way(

@@ -29,6 +29,8 @@ PUBLIC = {
     "email_sign_in_post_email_code",
     "email_sign_in_post_email_code_verify",
     "passkey_sign_in_post_passkey",
+    "second_step_post_enrollment",
+    "second_step_post_enrollment_options",
     "second_step_post_verification",
     "passkey_sign_in_post_passkey_options",
     "passkey_sign_in_post_second_step_options",
@@ -213,6 +215,7 @@ WITH_OPTIONAL_FIELDS = {
     "Introspection",  # RFC 7662 §2.2: an inactive token has `active` alone.
     "JWK",  # RFC 7517 §4: each kind of key has members of its own.
     "MfaState",
+    "NewFactor",  # What the method needs.
     "Problem",
     "Tokens",
 }
