@@ -132,7 +132,7 @@ def follow_added_factor(
     """Do what follows a confirmed factor, in the open transaction.
 
     A TOTP secret has no other use than a second factor, so it switches MFA on. A passkey does so
-    only where the operator requires a second factor.
+    only where the operator requires a second factor and MFA is off so far.
 
     Args:
         owner: as before the factor was added.
@@ -151,7 +151,8 @@ def follow_added_factor(
     values = {"factor": factor.value, "factor_name": name}
     notify(MailKind.FACTOR_ADDED, owner.email, owner.ref.id, values=values)
     codes = _make_missing_codes(owner)
-    turned_on = factor is SecondStep.TOTP or SETTINGS.get().mfa is Mfa.REQUIRED
+    is_demanded = SETTINGS.get().mfa is Mfa.REQUIRED and not owner.mfa_enabled
+    turned_on = factor is SecondStep.TOTP or is_demanded
     if turned_on:
         _turn_on(owner, keep=keep, actor=actor, request=request)
     return AddedFactor(recovery_codes=codes, turned_on=turned_on)

@@ -1,6 +1,7 @@
 """The caller's own passkeys: registering, listing, changing and deleting them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from authserve.core.ids import new_id
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.models import Passkey, RecoveryCode
 from authserve.mfa.own_passkeys import MAX_PASSKEYS
-from authserve.settings.model import EmailVerification, Mfa
+from authserve.settings.model import SETTINGS, EmailVerification, Mfa
 from authserve.users.models import User
 from tests.mfa.corpus import nested
 from tests.support.authenticator import AAGUID, BE, BS, UV, Authenticator, Faults, encode
@@ -175,6 +176,16 @@ def test_where_mfa_is_required_it_switches_mfa_on_and_the_session_rises(
     assert live_session_row(strict, alice.session_id)["aal"] == 2
     assert session_row(strict, other.session_id)["revoke_reason"] == "mfa_enabled"  # type: ignore[index]
     assert_problem(login(client, "alice"), 403, "mfa_required")
+
+
+def test_where_mfa_is_on_another_one_ends_no_session(app: Flask) -> None:
+    alice, key = holder(app)
+    SETTINGS.fill(app, replace(SETTINGS.of(app), mfa=Mfa.REQUIRED))
+    switch_mfa_on(app, alice.id)
+    other = passkey_login(app.test_client(), key).get_json()["session_id"]
+    answer = register_passkey(alice, Authenticator(ORIGIN)).get_json()
+    assert "access_token" not in answer, "nothing was switched on"
+    assert live_session_row(app, other)["aal"] == 3
 
 
 def test_a_challenge_is_for_the_session_that_asked(unmailed: Flask) -> None:
