@@ -127,10 +127,12 @@ def complete_confirmation(
         StepUpRequiredError, MfaOffError, ValidationFailedError, InvalidCodeError,
         SessionRevokedError: see `confirm_totp`; the transaction must not go on.
     """
+    session_id = actor.current_session_id
+    # A new password or a reset may have ended the session since the token check.
+    get_live_session(session_id, now=now)
     require_may_change(owner, actor.level)
     require_may_add(owner)
     spend_mailbox_proof(owner, mailbox, actor=actor, request=request)
-    session_id = actor.current_session_id
     added = follow_added_factor(
         owner, factor, name=name, keep=session_id, actor=actor, request=request
     )

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
+from authserve.auth import factor_confirmation
 from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.database.transactions import read_all, transaction
@@ -37,7 +38,13 @@ from tests.support.passkeys import (
     step_up,
 )
 from tests.support.problems import assert_problem
-from tests.support.rows import audit_trail, count_sessions, live_session_row, session_row
+from tests.support.rows import (
+    audit_trail,
+    change_session,
+    count_sessions,
+    live_session_row,
+    session_row,
+)
 from tests.support.tokens import claims_of
 from tests.support.totp import add_app, mailed_code
 
@@ -186,6 +193,23 @@ def test_where_mfa_is_on_another_one_ends_no_session(app: Flask) -> None:
     answer = register_passkey(alice, Authenticator(ORIGIN)).get_json()
     assert "access_token" not in answer, "nothing was switched on"
     assert live_session_row(app, other)["aal"] == 3
+
+
+def test_a_session_that_ended_meanwhile_registers_nothing(
+    unmailed: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session ends between the token check and the transaction."""
+    alice = register_caller(unmailed, "alice")
+    checked = factor_confirmation.check_registration
+
+    def end_it(*args: Any, **kwargs: Any) -> Any:
+        change_session(unmailed, alice.session_id, revoked_at=now())
+        return checked(*args, **kwargs)
+
+    monkeypatch.setattr(factor_confirmation, "check_registration", end_it)
+    refused = register_passkey(alice, Authenticator(ORIGIN))
+    assert_problem(refused, 401, "session_revoked")
+    assert count_passkeys(unmailed) == 0
 
 
 def test_a_challenge_is_for_the_session_that_asked(unmailed: Flask) -> None:
