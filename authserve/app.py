@@ -37,7 +37,10 @@ from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.email_codes import end_codes_of_changed_email
 from authserve.mfa.passkey_routes import blueprint as passkeys_blueprint
-from authserve.mfa.pending import end_pending_of_deactivated
+from authserve.mfa.pending import (
+    end_enrollments_of_changed_email,
+    end_pending_of_deactivated,
+)
 from authserve.mfa.routes import blueprint as mfa_blueprint
 from authserve.mfa.sign_in_codes import end_sign_in_codes
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
@@ -69,6 +72,7 @@ SUBSCRIBERS: tuple[Subscription, ...] = (
     (PASSWORD_CHANGES, end_sign_in_codes),
     ({AuditAction.USER_PASSWORD_DISABLED}, on_password_disabled),
     ({AuditAction.USER_EMAIL_CHANGED}, end_codes_of_changed_email),
+    ({AuditAction.USER_EMAIL_CHANGED}, end_enrollments_of_changed_email),
     ({AuditAction.USER_DELETED}, forget_messages),
     # After the handlers above, so that an event that one of them refuses is not recorded.
     (frozenset(AuditAction), record),

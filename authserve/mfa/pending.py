@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from jwt.utils import base64url_decode, base64url_encode
-from sqlalchemy import BindParameter, bindparam, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, insert, select, update
 
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
@@ -262,8 +262,20 @@ def end_pending_of_deactivated(event: DomainEvent) -> None:
     A new password ends them by its version.
     """
     if event.subject is not None:
-        mine = (_TABLE.c.user_id == event.subject.id) & _TABLE.c.used_at.is_(None)
-        execute(update(_TABLE).where(mine).values(used_at=now()))
+        _end(_TABLE.c.user_id == event.subject.id)
+
+
+def end_enrollments_of_changed_email(event: DomainEvent) -> None:
+    """Handle a changed address: end the enrolments that a code to the old one has begun or needs.
+
+    Otherwise a reader of the old mailbox could still add the account's first factor.
+    """
+    if event.subject is not None:
+        _end((_TABLE.c.user_id == event.subject.id) & (_TABLE.c.purpose == Purpose.ENROLL))
+
+
+def _end(condition: ColumnElement[bool]) -> None:
+    execute(update(_TABLE).where(condition, _TABLE.c.used_at.is_(None)).values(used_at=now()))
 
 
 def purge_dead_pending() -> Iterator[int]:

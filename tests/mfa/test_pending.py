@@ -10,7 +10,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select, update
 
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.admin.administration import AccountChanges, change_account
+from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.levels import Proof
@@ -209,6 +210,18 @@ def test_a_deactivation_ends_it_for_good() -> None:
     activate(alice.id, actor=VISITOR, request=RequestInfo())
     with pytest.raises(MfaTokenInvalidError):
         read(token)
+
+
+def test_another_address_ends_an_enrollment_and_no_second_step() -> None:
+    """Otherwise a reader of the old mailbox could add the account's first factor."""
+    alice = make_user("alice")
+    enrollment = begin(alice.id, Purpose.ENROLL, proofs={Proof.EMAIL_CODE})
+    second_step = begin(alice.id)
+    changes: AccountChanges = {"email": "other@example.com", "email_verified": True}
+    change_account(alice.id, changes, actor=OPERATOR, request=RequestInfo())
+    with pytest.raises(MfaTokenInvalidError):
+        read(enrollment, Purpose.ENROLL)
+    assert read(second_step).proofs == {Proof.PASSWORD}
 
 
 def test_the_purge_leaves_what_may_still_be_shown(clock: Clock) -> None:
