@@ -80,6 +80,7 @@ def reauthenticate(
         InvalidCodeError, CodeReusedError, WrongPasskeyError: the second proof is wrong, or its code
             or its time step is spent.
         SessionRevokedError: the session ended meanwhile.
+        StepUpRequiredError: it rose meanwhile, above what was given.
         SigningKeyUnavailableError: the token could not be signed; nothing was verified.
         FactorUnavailableError: the TOTP secret cannot be decrypted.
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see

@@ -10,7 +10,12 @@ from sqlalchemy import Row, bindparam, select, update
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.crypto import is_digest
-from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
+from authserve.core.errors import (
+    InvalidTokenError,
+    SessionRevokedError,
+    StepUpRequiredError,
+    UnauthenticatedError,
+)
 from authserve.core.events import AuditAction, Outcome
 from authserve.core.levels import Level, Proof, amr_of
 from authserve.database.emit import emit
@@ -145,9 +150,12 @@ def renew_authentication(
 
     Raises:
         SessionRevokedError: the session has ended or expired meanwhile.
+        StepUpRequiredError: it has risen meanwhile above what these proofs reach.
     """
     with transaction():
-        raise_session(user, session_id, level=level, proofs=proofs, now=now)
+        reached = raise_session(user, session_id, level=level, proofs=proofs, now=now)
+        if reached > level:
+            raise StepUpRequiredError(level=reached)
         details = {"session_id": str(session_id), "amr": sorted(proofs), "acr": level.acr}
         emit(
             AuditAction.SESSION_REAUTHENTICATED,
@@ -168,7 +176,7 @@ def raise_session(
     level: Level,
     proofs: Collection[Proof],
     now: datetime,
-) -> None:
+) -> Level:
     """Add proofs to a live session, in the open transaction; its level never falls.
 
     Args:
@@ -177,6 +185,9 @@ def raise_session(
         level: the level that the user has reached now.
         proofs: what the user has just proven.
         now: the new time of authentication.
+
+    Returns:
+        The session's level now.
 
     Raises:
         SessionRevokedError: the session has ended or expired meanwhile.
@@ -188,3 +199,4 @@ def raise_session(
     raised = max(level, Level(rows[0].aal))
     amr = list(amr_of({*rows[0].amr, *proofs}, raised))
     execute(update(TABLE).where(is_it).values(aal=raised, amr=amr, auth_time=now))
+    return raised

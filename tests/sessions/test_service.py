@@ -21,6 +21,7 @@ from authserve.core.clock import now
 from authserve.core.errors import (
     InvalidTokenError,
     SessionRevokedError,
+    StepUpRequiredError,
     TokenExpiredError,
     UnauthenticatedError,
 )
@@ -577,3 +578,15 @@ def test_the_dead_are_purged_in_slices(clock: Clock, app: Flask, user: UserRef) 
     assert count_sessions(app) == 2
     assert [session.id for session in find_live_sessions(user.id, limit=9)] == [live.id]
     assert list(purge_dead_sessions()) == []
+
+
+def test_a_session_that_has_risen_meanwhile_is_not_renewed_by_less(
+    app: Flask, user: UserRef, issued: LiveSession
+) -> None:
+    """Otherwise a password alone would freshen a session of two factors."""
+    change_session(app, issued.id, aal=Level.AAL2)
+    before = live_session_row(app, issued.id)
+    with pytest.raises(StepUpRequiredError) as caught:
+        renew(user, issued)
+    assert caught.value.challenge == StepUpRequiredError(level=Level.AAL2).challenge
+    assert live_session_row(app, issued.id) == before
