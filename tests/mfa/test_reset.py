@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.levels import Level
@@ -18,12 +19,15 @@ from authserve.mfa.reset import perform_due_resets
 from authserve.sessions.models import Session
 from authserve.users.models import User
 from tests.support.clients import Caller, login, register_caller
+from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.passkeys import give_passkey, passkey_login
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_session, change_user
+from tests.support.second_steps import first_step, second_step, wrong_code
+from tests.support.totp import code_at
 
 Clock = time_machine.Traveller
 
@@ -254,6 +258,29 @@ def test_a_passkey_cancels_it(clock: Clock, pending: Pending) -> None:
     assert len(audit_trail(app, "mfa.reset_cancelled")) == 1
 
 
+@pytest.mark.parametrize("kind", ["totp_code", "recovery_code"])
+def test_a_second_step_cancels_it(clock: Clock, pending: Pending, kind: str) -> None:
+    app, _, alice, mailbox = pending
+    client = app.test_client()
+    reset_secret(app, alice)
+    secret, codes = give_totp(app, alice.id), give_recovery_codes(app, alice.id)
+    token = first_step(client, "alice")
+    assert second_step(client, token, totp_code=wrong_code(secret)).status_code == 401
+    assert row_of(app, alice).mfa_reset_at is not None
+    proof = code_at(secret, now()) if kind == "totp_code" else codes[0]
+    assert second_step(client, token, **{kind: proof}).status_code == 200
+    assert row_of(app, alice).mfa_reset_at is None
+    assert subjects(app, mailbox, alice) == [REQUESTED, CANCELLED]
+    clock.shift(DELAY)
+    assert perform(app) == []
+
+
+def reset_secret(app: Flask, user: Caller) -> None:
+    """Delete the account's secret, which the test does not know."""
+    with app.app_context(), transaction() as session:
+        session.execute(delete(TotpFactor).where(TotpFactor.user_id == user.id))
+
+
 def test_the_password_alone_cancels_nothing(clock: Clock, pending: Pending) -> None:
     app, _, alice, _ = pending
     assert_problem_code(login(app.test_client(), "alice"), "mfa_required")
@@ -274,6 +301,30 @@ def test_an_account_that_is_gone_is_no_trouble(clock: Clock, pending: Pending) -
         runner = app.test_cli_runner(capture="fd")
         assert runner.invoke(args=["users", "delete", "alice", "--yes"]).exit_code == 0
         assert list(resets) == [0]
+
+
+# Races
+
+
+@both_databases
+def test_no_session_outlives_a_reset_beside_its_second_step(
+    clock: Clock, app: Flask, admin: Caller, alice: Caller
+) -> None:
+    """The second step wins and its session ends, or the factor is gone and the step is refused."""
+    for _ in range(5):
+        reset_secret(app, alice)
+        secret, client = give_totp(app, alice.id), app.test_client()
+        token = first_step(client, "alice")
+        calls = (
+            partial(reset, admin, alice),
+            partial(second_step, client, token, totp_code=code_at(secret, now())),
+        )
+        done, verified = all_at_once([partial(persistently, call) for call in calls])
+        assert done.status_code == 202
+        assert verified.status_code in (200, 401)
+        assert None not in live_sessions(app, alice)
+        assert set(held(app, alice).values()) == {0}
+        clock.shift(30)
 
 
 # The command
