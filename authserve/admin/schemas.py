@@ -181,7 +181,12 @@ class UserFactorsSchema(Schema):
         required=True, metadata={"description": "The operator requires a second factor."}
     )
     methods = fields.List(fields.String(metadata={"enum": list(SecondStep)}), required=True)
-    totp = fields.Nested(TotpTimesSchema, required=True, allow_none=True)
+    totp = fields.Nested(
+        TotpTimesSchema,
+        required=True,
+        allow_none=True,
+        metadata={"example": {"created_at": EXAMPLE_TIME, "last_used_at": None}},
+    )
     passkeys = fields.List(fields.Nested(PasskeySchema), required=True)
     recovery_codes_left = fields.Integer(required=True)
     reset_at = Moment(

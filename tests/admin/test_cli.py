@@ -17,6 +17,7 @@ from authserve.auth.policy import SignInFailure
 from authserve.core.actor import UserRef
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
+from authserve.mfa.assurance import ProofFailure
 from authserve.users.models import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
@@ -420,7 +421,7 @@ def test_why_explains_in_words_and_as_json(run: Run, app: Flask, alice: UserRef)
 
 def test_every_reason_has_a_sentence() -> None:
     assert set(OBSTACLES) == set(SignInObstacle)
-    assert set(FAILURES) == set(SignInFailure)
+    assert {*FAILURES} == {*SignInFailure, *ProofFailure}
 
 
 def test_reset_link_lets_the_owner_choose_a_password(run: Run, app: Flask, alice: UserRef) -> None:
