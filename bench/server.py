@@ -180,6 +180,7 @@ def environment(database_url: str, folder: Path) -> dict[str, str]:
         # The default follows PORT, and a token is good at the issuer that made it alone.
         "PUBLIC_URL": "http://localhost:8000",
         "APP_ENV": "development",
+        "FEATURES": "none",
         "DATABASE_URL": database_url,
         "SECRET_KEY": "a secret for benchmarks alone, 0123456789",
         "WEB_CONCURRENCY": str(WORKERS),

@@ -29,12 +29,20 @@ START = "pages.show_account"
 
 
 def query_continuation() -> str:
-    """Return the token of the request's target: of `continue`, or made from `return_to`."""
+    """Return the token of the request's target; empty text without a valid one."""
     token = request.args.get(FIELD, "")
-    if token:
-        return token if read_continuation(token) is not None else ""
+    return token if token and read_continuation(token) is not None else ""
+
+
+def query_target() -> str:
+    """Return the token of the request's target, which may also be a plain address.
+
+    For the pages to which apps lead people; all others get the token from these.
+    """
     address = request.args.get("return_to", "")
-    target = to_return(address) if address else None
+    if FIELD in request.args or not address:
+        return query_continuation()
+    target = to_return(address)
     return (write_continuation(target) or "") if target is not None else ""
 
 

@@ -12,7 +12,14 @@ from authserve.auth.schemas import LoginSchema
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
-from authserve.pages.blueprint import blueprint, go_on, page, query_continuation
+from authserve.pages.blueprint import (
+    blueprint,
+    go_on,
+    link_to,
+    page,
+    query_continuation,
+    query_target,
+)
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
@@ -21,6 +28,7 @@ from authserve.tokens.device import Device
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.web.browser_session import (
     device_tokens,
+    find_signed_in,
     find_signed_in_if_possible,
     find_visitor,
     remember_device,
@@ -37,7 +45,7 @@ from authserve.web.forms import (
 )
 from authserve.web.languages import mark
 from authserve.web.notices import open_notice
-from authserve.web.rendering import WITHOUT_REFERRER
+from authserve.web.rendering import WITHOUT_REFERRER, see_other
 
 
 class SignInForm(PageForm, LoginSchema):
@@ -94,7 +102,7 @@ EXPLANATIONS = {
 @blueprint.get("/sign-in")
 def show_sign_in() -> Response:
     """Show the form; lead a signed-in person on, unless they want to use another account."""
-    token = query_continuation()
+    token = query_target()
     visitor = find_signed_in_if_possible()
     if visitor is not None and "switch" not in request.args:
         return go_on(token)
@@ -166,9 +174,12 @@ def leave() -> Response:
     A redirect after a form would be refused: `form-action 'self'` holds for its redirects too
     (CSP 3, §4.2.2), so the browser leaves by itself from a page of ours.
     """
-    found = read_continuation(query_continuation())
+    token = query_continuation()
+    found = read_continuation(token)
     if found is None or found.kind is not TargetKind.RETURN:
         return go_on("")
+    if find_signed_in() is None:
+        return see_other(link_to("pages.show_sign_in", token))
     return page("leave.html", referrer_policy=WITHOUT_REFERRER, target=_usable(found))
 
 

@@ -9,6 +9,7 @@ from authserve.pages.blueprint import (
     link_to,
     page,
     query_continuation,
+    query_target,
     require_form_token,
 )
 from authserve.web.browser_session import find_visitor, remove_session
@@ -23,7 +24,7 @@ FORM = SignedInForm()
 @blueprint.get("/sign-out")
 def show_sign_out() -> Response:
     """Ask whether to sign out; a GET changes nothing, since links and pictures cause one too."""
-    token, visitor = query_continuation(), find_visitor()
+    token, visitor = query_target(), find_visitor()
     if visitor is None:
         return see_other(link_to("pages.show_signed_out", token))
     return page("sign_out.html", visitor=visitor, form=Submission(given={"continue": token}))

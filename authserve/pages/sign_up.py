@@ -9,7 +9,7 @@ from authserve.auth.register import register
 from authserve.auth.schemas import RegisterSchema
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.pages.blueprint import blueprint, link_to, page, query_continuation
+from authserve.pages.blueprint import blueprint, link_to, page, query_continuation, query_target
 from authserve.pages.sign_in import WAIT
 from authserve.passwords.policy import LONG_LENGTH
 from authserve.passwords.queue import HasherBusyError
@@ -64,7 +64,7 @@ EXPLANATIONS = {
 @blueprint.get("/sign-up")
 def show_sign_up() -> Response:
     """Show the form, or what follows once it was sent."""
-    token, done = query_continuation(), open_notice("sign-up")
+    token, done = query_target(), open_notice("sign-up")
     if done is not None:
         return page("sign_up_done.html", email=done["email"], token=token, is_mailed=_is_mailing())
     return _show_sign_up(Submission(given={"continue": token}))

@@ -8,6 +8,7 @@ import time_machine
 from flask import Flask
 
 from authserve.mfa.assurance import Factors
+from authserve.passwords.queue import HasherBusyError
 from authserve.settings.model import EmailVerification, Registration
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller, register
@@ -80,6 +81,18 @@ def test_a_rate_limit_is_explained(
         "There were too many attempts. Wait 60 seconds, then try again.",
     )
     assert shown.headers["RateLimit-Remaining"] == "0"
+
+
+def test_too_many_sign_ins_at_once_are_explained(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_values: object) -> None:
+        raise HasherBusyError(retry_after_secs=3)
+
+    monkeypatch.setattr("authserve.pages.sign_in.sign_in_browser", refuse)
+    shown = visit.sign_in()
+    assert (shown.status, shown.headers["Retry-After"]) == (503, "3")
+    assert shown.alert == "Many people are signing in right now. Try again in 3 seconds."
 
 
 def test_a_disabled_account_is_told_after_the_right_password(

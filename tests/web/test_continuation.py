@@ -61,6 +61,44 @@ def test_it_survives_every_link_of_the_pages(visit: Visit) -> None:
         assert visit.open(link).form()["continue"] == token
 
 
+def test_other_pages_take_no_plain_address(visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    for path in ("/oauth/continue", "/signed-out", "/forgot-password", "/verify-email/resend"):
+        shown = visit.follow(visit.open(f"{path}?return_to={INSIDE}"))
+        assert INSIDE not in shown.html
+        assert "continue" not in shown.html
+
+
+def test_a_person_who_is_signed_out_signs_in_before(app: Flask, visit: Visit) -> None:
+    token = write(app, TargetKind.RETURN, INSIDE)
+    assert visit.open(f"/oauth/continue?continue={token}").location == f"/sign-in?continue={token}"
+
+
+def test_a_person_who_signs_out_is_offered_the_way_back(visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    page = visit.open(f"/sign-out?return_to={INSIDE}")
+    shown = visit.follow(visit.send("/sign-out", page.form()))
+    assert f'href="{INSIDE}"' in shown.html
+
+
+def test_a_former_secret_is_good_for_open_forms(
+    make_app: Callable[..., Flask], app: Flask, visit: Visit, alice: Caller
+) -> None:
+    visit.sign_in()
+    fields = visit.open(f"/sign-out?return_to={INSIDE}").form()
+    former = SETTINGS.of(app).secret_key
+    newer = make_app(
+        features=("pages",),
+        return_urls=parse_return_urls(INSIDE),
+        secret_key="another secret for tests, 987654321",
+        secret_key_fallbacks=(former,),
+    )
+    later = Visit(newer)
+    later.client.set_cookie("authserve", visit.cookie() or "")
+    answer = later.send("/sign-out", fields)
+    assert INSIDE in later.follow(answer).html
+
+
 def test_a_signed_in_person_goes_on_at_once(visit: Visit, alice: Caller) -> None:
     visit.sign_in()
     shown = visit.follow(visit.open(f"/sign-in?return_to={INSIDE}"))
