@@ -137,9 +137,8 @@ KNOWN = {
         "authserve/web/origin.py",
         "authserve/web/rendering.py",
     },
-    # A record of `logging` becoming a line, not a format string; a job's name for its trouble, and
-    # the remedy of an error;
-    # sentences of a closed table, filled with values of the sign-in status.
+    # A record of `logging` becoming a line, not a format string; a job's name for its trouble; the
+    # remedy of an error; sentences of a closed table, filled with values of the sign-in status.
     unsafe_formats: {
         "authserve/admin/cli_sign_in.py",
         "authserve/core/logs.py",
