@@ -9,7 +9,9 @@ import time_machine
 from flask import Flask
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.database.transactions import db
+from authserve.core.clock import now
+from authserve.database.transactions import db, transaction
+from authserve.mfa.passkeys import ProvenPasskey, explain_unspent, spend_assertion
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
 from tests.support.authenticator import BE, BS, UV, Faults, encode
@@ -278,6 +280,21 @@ class TestClones:
         change_passkey(app, key, counter_ignored=True)
         key.sign_count = 0
         assert passkey_login(app.test_client(), key).status_code == 200
+
+    def test_a_passkey_that_is_flagged_after_its_check_is_not_spent(
+        self, app: Flask, alice: Caller
+    ) -> None:
+        key = give_passkey(app, alice.id)
+        change_passkey(app, key, flagged_at=now())
+        row = passkey_row(app, key)
+        proven = ProvenPasskey(id=row["id"], user_id=alice.id, sign_count=5, is_backed_up=False)
+        with app.app_context():
+            with transaction():
+                assert not spend_assertion(proven, now=now())
+            reason = explain_unspent(proven, request=RequestInfo(), now=now())
+        assert reason == "passkey_refused"
+        assert passkey_row(app, key) == row
+        assert audit_trail(app, "factor.flagged") == []
 
     def test_twenty_clones_at_once_flag_it_once(self, app: Flask, alice: Caller) -> None:
         key = give_passkey(app, alice.id, sign_count=100, step=0)

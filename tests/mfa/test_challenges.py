@@ -83,6 +83,11 @@ def test_one_of_another_length_is_not_ours(length: int) -> None:
     assert not is_redeemed(challenge)
 
 
+def test_the_subject_cannot_move_into_the_challenge() -> None:
+    challenge = SESSION.bytes + make_challenge(USE, now=MOMENT)
+    assert not is_redeemed(challenge, ChallengeUse(ChallengeKind.REGISTER))
+
+
 def test_it_lasts_five_minutes() -> None:
     assert timedelta(minutes=5) == CHALLENGE_TTL
     last = MOMENT + CHALLENGE_TTL - timedelta(seconds=1)
