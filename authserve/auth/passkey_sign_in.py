@@ -86,13 +86,13 @@ def sign_in_with_passkey(
     outcome = _start(checked, device, request, settings, moment)
     if isinstance(outcome, SignInFailure):
         raise _refuse(outcome, checked.user_id, request)
-    session, known_device = outcome
+    session, known_device, codes_left = outcome
     return issue_sign_in_tokens(
         session,
         key=key,
         settings=settings,
         device=known_device,
-        recovery_codes_left=find_code_set(session.user_id).left,
+        recovery_codes_left=codes_left,
     )
 
 
@@ -102,8 +102,13 @@ def _start(
     request: RequestInfo,
     settings: Settings,
     moment: datetime,
-) -> tuple[LiveSession, Device] | SignInFailure:
-    """Start a session; return it with the device that is known from now on, or what prevents it."""
+) -> tuple[LiveSession, Device, int] | SignInFailure:
+    """Start a session.
+
+    Returns:
+        The session, the device that is known from now on, and the number of recovery codes that are
+        left; or what prevents it.
+    """
     account = _find_account(proven.user_id)
     failure = _check(account, settings)
     if account is None or failure is not None:
@@ -119,11 +124,13 @@ def _start(
             if settings.new_device_mail:
                 is_known = known is not None
                 follow_device(account, is_known_device=is_known, request=request, now=moment)
+            codes_left = find_code_set(session.user_id).left
     except _AccountChangedError:
         return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED
     except _UnspentError:
         return SignInFailure(explain_unspent(proven, request=request, now=moment))
-    return session, known or new_device(session.user_id, account.password_version)
+    device_after = known or new_device(session.user_id, account.password_version)
+    return session, device_after, codes_left
 
 
 def _record(

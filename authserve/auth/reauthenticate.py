@@ -111,10 +111,11 @@ def reauthenticate(
                 request=request,
                 now=moment,
             )
+            # Inside, so that no proof is spent if it fails.
+            session = get_live_session(session_id, now=moment).as_live()
     except UnspentError as error:
         assert proven is not None
         raise REFUSALS[explain_unspent(proven, now=moment)] from error
-    session = get_live_session(session_id, now=moment).as_live()
     return issue_access_token(
         session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
     )

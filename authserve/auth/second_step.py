@@ -90,7 +90,7 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
     if isinstance(proven, ProofFailure):
         raise REFUSALS[proven]
     try:
-        session = _start(pending, proven, request, settings, moment)
+        session, codes_left = _start(pending, proven, request, settings, moment)
     except UnspentError as error:
         raise REFUSALS[explain_unspent(proven, now=moment)] from error
     return issue_sign_in_tokens(
@@ -98,7 +98,7 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
         key=key,
         settings=settings,
         device=device_after(pending),
-        recovery_codes_left=find_code_set(session.user_id).left,
+        recovery_codes_left=codes_left,
     )
 
 
@@ -138,8 +138,11 @@ def device_after(pending: Pending) -> Device:
 
 def _start(
     pending: Pending, proven: Proven, request: RequestInfo, settings: Settings, moment: datetime
-) -> LiveSession:
-    """Spend everything and start the session, in one transaction.
+) -> tuple[LiveSession, int]:
+    """Spend everything and start the session, in one transaction; nothing can fail after it.
+
+    Returns:
+        The session, and the number of recovery codes that are left.
 
     Raises:
         UnspentError: the proof was spent meanwhile.
@@ -154,7 +157,8 @@ def _start(
         spend(proven, now=moment)
         if not spend_pending(pending, now=moment):
             raise MfaTokenInvalidError
-        return start_after(pending, found, request, settings, moment)
+        session = start_after(pending, found, request, settings, moment)
+        return session, find_code_set(session.user_id).left
 
 
 def require_unchanged(pending: Pending, moment: datetime) -> None:
