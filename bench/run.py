@@ -9,6 +9,7 @@ from compileall import compile_dir
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
+from bench.factors import measure_factors
 from bench.filling import PASSWORD, fill
 from bench.gates import (
     CALLERS,
@@ -44,6 +45,7 @@ GATES = {
     "G1": measure_token_checks,
     "G8": measure_refreshes,
     "G4": measure_passwords,
+    "factors": measure_factors,
     "G6": measure_storms,
     "G10": measure_start,
 }
