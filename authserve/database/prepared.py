@@ -1,7 +1,7 @@
 """Statements that PostgreSQL plans once for each connection."""
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -76,11 +76,11 @@ class PreparedStatement:
         if LOCAL_SETTINGS in connection.get_execution_options():
             return self._run_unprepared(connection, parameters)
         form = self._form(connection.dialect, parameters)
-        try:
-            return form.fetch(connection, parameters)
-        except connection.dialect.loaded_dbapi.Error as error:
-            # It is private, but does all that SQLAlchemy does after an error of its own cursor.
-            connection._handle_dbapi_exception(error, self.name, None, None, None)
+        if form.preparation is not None and self.name not in connection.info:
+            connection.exec_driver_sql(form.preparation)
+            connection.info[self.name] = True
+        result = connection.exec_driver_sql(form.text, form.bind(parameters))
+        return [form.row(values) for values in result] if result.returns_rows else []
 
     def _run_unprepared(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         result = connection.execute(self.statement, parameters)
@@ -132,12 +132,13 @@ class _Form:
         if self.preparation is not None and self._name not in connection.info:
             cursor.execute(self.preparation)
             connection.info[self._name] = True
-        cursor.execute(self.text, self._bind(parameters))
-        rows = [self._row(values) for values in cursor.fetchall()] if cursor.description else []
+        cursor.execute(self.text, self.bind(parameters))
+        rows = [self.row(values) for values in cursor.fetchall()] if cursor.description else []
         cursor.close()
         return rows
 
-    def _bind(self, parameters: Mapping[str, Any]) -> Any:
+    def bind(self, parameters: Mapping[str, Any]) -> Any:
+        """Return the values for the driver."""
         given = {**self._constants, **parameters}
         values = {
             key: given[key] if convert is None else convert(given[key])
@@ -145,7 +146,8 @@ class _Form:
         }
         return values if self._order is None else tuple(values[key] for key in self._order)
 
-    def _row(self, values: tuple[Any, ...]) -> Any:
+    def row(self, values: Sequence[Any]) -> Any:
+        """Return the driver's values of a row, converted and named."""
         pairs = zip(self._readers, values, strict=True)
         return self._row_type(*(value if read is None else read(value) for read, value in pairs))
 
