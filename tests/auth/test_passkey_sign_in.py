@@ -253,8 +253,12 @@ class TestClones:
         assert len(audit_trail(app, "factor.flagged")) == 1
         assert count_sessions(app) == 1
 
-    def test_an_equal_counter_flags_it_too(self, app: Flask, alice: Caller) -> None:
+    @pytest.mark.parametrize("presented", [10, 0])
+    def test_an_equal_counter_and_one_that_is_gone_flag_it_too(
+        self, app: Flask, alice: Caller, presented: int
+    ) -> None:
         key = give_passkey(app, alice.id, sign_count=10, step=0)
+        key.sign_count = presented
         assert_problem(passkey_login(app.test_client(), key), 401, "invalid_passkey")
         assert passkey_row(app, key)["flagged_at"] is not None
 
