@@ -1222,3 +1222,10 @@ def test_gunicorn_takes_the_settings(
         "control_socket_disable": "True",
     }
     assert {name: printed.get(name) for name in expected} == expected, done.stderr
+
+
+def test_pages_are_on_outside_production_unless_it_is_said(load: Load) -> None:
+    assert load().features == ("pages",)
+    assert load(FEATURES="none").features == ()
+    assert load(**PRODUCTION).features == ()
+    assert load(**PRODUCTION, FEATURES="pages").features == ("pages",)
