@@ -101,7 +101,7 @@ def check_registration(
     with _refusing_malformed():
         attestation, public_key = _read_attestation(answer.attestation_object)
     policy.check_registration(answer, client_data, attestation, party=party)
-    _require_loadable(public_key)
+    require_loadable(public_key)
     report = attestation.report
     return NewPasskey(
         credential_id=attestation.credential_id,
@@ -217,8 +217,12 @@ def _encode(key: Any) -> bytes:
     return cbor.encode(key)
 
 
-def _require_loadable(public_key: bytes) -> None:
-    """Raise if the key cannot verify anything, for example a point that is not on its curve."""
+def require_loadable(public_key: bytes) -> None:
+    """Refuse a COSE key that can verify nothing, for example a point that is not on its curve.
+
+    Raises:
+        PasskeyRefusedError: the key is of that kind.
+    """
     try:
         _is_signature(public_key, b"", b"")
     except Exception as error:

@@ -12,7 +12,9 @@ from authserve.core.clock import to_rfc3339
 from authserve.http.fields import MomentInput, StrictBoolean
 from authserve.http.schemas import StrictSchema
 from authserve.mfa.answers import encode_base64url
+from authserve.mfa.ceremonies import require_loadable
 from authserve.mfa.own_passkeys import MAX_PASSKEYS
+from authserve.mfa.policy import PasskeyRefusedError
 from authserve.mfa.records import (
     FactorRecords,
     PasskeyRecord,
@@ -65,11 +67,19 @@ class TotpRowSchema(StrictSchema):
         return TotpRecord(**{name: data[name] for name in names})
 
 
+def _require_loadable(public_key: bytes) -> None:
+    # Otherwise each sign-in with the passkey would fail with 500.
+    try:
+        require_loadable(public_key)
+    except PasskeyRefusedError as error:
+        raise ValidationError("Not a COSE key that verifies signatures.") from error
+
+
 class PasskeyRowSchema(StrictSchema):
     """A passkey."""
 
     credential_id = Base64Url(CREDENTIAL_ID_LENGTH, required=True, validate=validate.Length(min=1))
-    public_key = Base64Url(PUBLIC_KEY_LENGTH, required=True)
+    public_key = Base64Url(PUBLIC_KEY_LENGTH, required=True, validate=_require_loadable)
     algorithm = fields.Integer(required=True, strict=True)
     rp_id = fields.String(required=True, validate=validate.Length(1, 253))
     sign_count = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**32 - 1))

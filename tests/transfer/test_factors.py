@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.database.transactions import read_all
+from authserve.mfa.answers import encode_base64url
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.users.accounts import get_user_by_reference
 from tests.support.clients import Caller, login
@@ -149,7 +150,8 @@ SECRET = b"12345678901234567890"
 
 PASSKEY = {
     "credential_id": "AAECAwQFBgcICQoLDA0ODw",
-    "public_key": "oQ",
+    # An Ed25519 key (RFC 9053 §7.2).
+    "public_key": encode_base64url(bytes.fromhex("a4010103272006215820") + bytes(32)),
     "algorithm": -7,
     "rp_id": "localhost",
     "sign_count": 0,
@@ -189,7 +191,7 @@ BAD: dict[str, dict[str, Any]] = {
     "mfa.passkeys.0.credential_id": {"passkeys": [{**PASSKEY, "credential_id": ""}]},
     "mfa.passkeys.0.sign_count": {"passkeys": [{**PASSKEY, "sign_count": 2**32}]},
     "mfa.passkeys.0.rp_id": {"passkeys": [{**PASSKEY, "rp_id": "x" * 254}]},
-    "mfa.passkeys.0.public_key": {"passkeys": [{**PASSKEY, "public_key": "é"}]},
+    "mfa.passkeys.0.public_key": {"passkeys": [{**PASSKEY, "public_key": "oQ"}]},
     "mfa.recovery_codes.0.digest": {"recovery_codes": [{**CODE, "digest": "AAAA"}]},
     "mfa.recovery_codes": {"recovery_codes": "x"},
 }
