@@ -5,7 +5,7 @@ from uuid import UUID
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
-from authserve.core.errors import AuthserveError
+from authserve.core.errors import AuthserveError, StepUpRequiredError
 from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
@@ -76,11 +76,11 @@ def reauthenticate(
 
     Raises:
         WrongPasswordError: counted by the login throttle.
-        MfaRequiredError: the password is right, but not enough; it names the methods that are.
+        MfaRequiredError: the password is right, but not enough, perhaps because the session rose
+            meanwhile; it names the methods that are.
         InvalidCodeError, CodeReusedError, WrongPasskeyError: the second proof is wrong, or its code
             or its time step is spent.
         SessionRevokedError: the session ended meanwhile.
-        StepUpRequiredError: it rose meanwhile, above what was given.
         SigningKeyUnavailableError: the token could not be signed; nothing was verified.
         FactorUnavailableError: the TOTP secret cannot be decrypted.
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see
@@ -116,6 +116,9 @@ def reauthenticate(
     except UnspentError as error:
         assert proven is not None
         raise REFUSALS[explain_unspent(proven, now=moment)] from error
+    except StepUpRequiredError as error:
+        needed = get_live_session(session_id, now=moment).actor.level
+        raise MfaRequiredError(_sufficient(find_factors(user.id), needed)) from error
     return issue_access_token(
         session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
     )

@@ -205,7 +205,6 @@ def logout_all(_body: dict[str, Any]) -> None:
 @blueprint.response(200, AccessTokenSchema)
 @blueprint.refuses(
     WrongPasswordError,
-    StepUpRequiredError,
     MfaRequiredError,
     InvalidCodeError,
     CodeReusedError,

@@ -8,6 +8,7 @@ import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.auth import reauthenticate
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from tests.support.authenticator import Authenticator
@@ -70,6 +71,25 @@ def test_a_session_of_two_factors_is_freshened_by_two(app: Flask, alice: Caller)
         (["otp", "pwd"], "aal2"),
         (["pwd", "rcv"], "aal2"),
     ]
+
+
+def test_a_password_freshens_no_session_that_rises_meanwhile(
+    app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session rises while the password is checked."""
+    give_totp(app, alice.id)
+    change_user(app, alice.id, mfa_enabled=False)
+    renewed = reauthenticate.renew_authentication
+
+    def raise_it(*args: Any, **kwargs: Any) -> None:
+        raise_to(app, alice, Level.AAL2)
+        renewed(*args, **kwargs)
+
+    monkeypatch.setattr(reauthenticate, "renew_authentication", raise_it)
+    problem = assert_problem(step_up(alice), 403, "mfa_required")
+    assert problem["methods"] == ["totp"]
+    row = live_session_row(app, alice.session_id)
+    assert row["auth_time"] == row["created_at"]
 
 
 def test_a_session_below_the_need_of_its_account_rises(app: Flask, alice: Caller) -> None:
