@@ -290,6 +290,23 @@ def test_the_password_alone_cancels_nothing(clock: Clock, pending: Pending) -> N
     assert perform(app) == [1]
 
 
+@pytest.mark.parametrize("due_later", [None, timedelta(days=1)])
+def test_a_reset_that_ends_while_the_worker_reads_is_not_performed(
+    clock: Clock, pending: Pending, due_later: timedelta | None
+) -> None:
+    """Cancelled by a factor, or performed by another worker and requested again."""
+    app, admin, alice, _ = pending
+    clock.shift(DELAY)
+    change_user(app, admin.id, mfa_reset_at=now() - timedelta(days=4))
+    with app.app_context():
+        resets = perform_due_resets()
+        assert next(resets) == 1
+        change_user(app, alice.id, mfa_reset_at=None if due_later is None else now() + due_later)
+        assert list(resets) == [0]
+    assert held(app, alice)["totp_factors"] == 1
+    assert live_sessions(app, alice) == [None]
+
+
 def test_an_account_that_is_gone_is_no_trouble(clock: Clock, pending: Pending) -> None:
     app, admin, _, _ = pending
     clock.shift(DELAY)
