@@ -1,5 +1,6 @@
 """Passkeys of a real browser, whose virtual authenticators DevTools makes (CDP, WebAuthn)."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ import requests
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import CDPSession, Page
 
+import config
 from tests.browser.conftest import Site, User
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
+from tests.support.tokens import claims_of
 
 API = "/api/v1"
 
@@ -161,6 +164,28 @@ def test_a_passkey_is_registered_signs_in_and_is_not_made_twice(
     assert (session["acr"], session["amr"]) == ("phr", ["pop", "mfa"])
     again = alice.call("POST", "/users/me/passkeys/options", {}).json()["public_key"]
     assert browser.page.evaluate(NAME_OF_ERROR, [again, TIMEOUT_MS]) == "InvalidStateError"
+
+
+def test_the_module_of_the_documentation_adds_one_and_signs_in(
+    site: Site, alice: User, browser: Browser
+) -> None:
+    page = (config.ROOT / "docs" / "factors.md").read_text(encoding="utf-8")
+    (module,) = re.findall(
+        r"^```js\n(export class Passkeys.+?)^```$", page, re.DOTALL | re.MULTILINE
+    )
+    code = module.removeprefix("export ")
+    token = alice.headers["Authorization"].removeprefix("Bearer ")
+
+    def run(expression: str, *values: Any) -> Any:
+        script = f"async ([base, ...values]) => {{ {code}; const it = new Passkeys(base); "
+        return browser.page.evaluate(f"{script} return {expression}; }}", [site.url, *values])
+
+    options = run("it.begin(...values)", token)
+    mailed = site.letter(alice.email, ENROLLMENT).code
+    made = run("it.add(...values)", token, options, "Laptop", mailed)
+    tokens = run("it.signIn()")
+    assert made["name"] == "Laptop"
+    assert claims_of(tokens["access_token"])["acr"] == "phr"
 
 
 def test_autofill_signs_in_without_a_name(site: Site, alice: User, browser: Browser) -> None:
