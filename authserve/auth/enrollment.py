@@ -263,7 +263,7 @@ def _complete(
             owner, confirmed.method, name=shown_name, keep=None, actor=actor, request=request
         )
         found = after_enrollment(proofs, confirmed.method)
-        session = start_after(pending, found, request, settings, moment)
+        session = start_after(pending, found, request, settings, None, moment)
     return session, added.recovery_codes or ()
 
 

@@ -1,11 +1,12 @@
 """The second step of a sign-in, after `first_step.py`: verifying a second proof."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.errors import ReusedCodeError, WrongCodeError
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import issue_sign_in_tokens, start_session
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -56,8 +57,54 @@ REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
 """The error that answers each failure during a sign-in."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedSignIn:
+    """A sign-in whose second step has succeeded.
+
+    Args:
+        session: the new session.
+        device: the device that is known at the next sign-in.
+        recovery_codes_left: the number of unused recovery codes.
+    """
+
+    session: LiveSession
+    device: Device
+    recovery_codes_left: int
+
+
 def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInfo) -> Tokens:
     """Complete a sign-in with a second proof, and return the tokens of the new session.
+
+    Args:
+        mfa_token, given, request: see `start_session_with_second_proof`.
+
+    Raises:
+        SigningKeyUnavailableError: the tokens could not be signed; nothing was compared.
+        AuthserveError: see `start_session_with_second_proof`.
+    """
+    # First, so that nothing is spent if the tokens could not be signed.
+    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    completed = start_session_with_second_proof(
+        mfa_token, given, request=request, settings=settings
+    )
+    return issue_sign_in_tokens(
+        completed.session,
+        key=key,
+        settings=settings,
+        device=completed.device,
+        recovery_codes_left=completed.recovery_codes_left,
+    )
+
+
+def start_session_with_second_proof(
+    mfa_token: str,
+    given: GivenProof,
+    *,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None = None,
+) -> CompletedSignIn:
+    """Start the session of a pending sign-in whose second proof is right.
 
     The new session, the pending sign-in and the proof are one transaction, so a caller that loses a
     race spends nothing.
@@ -66,6 +113,7 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
         mfa_token: of the first step.
         given: the second proof.
         request: for the session and the audit events.
+        cookie: see `start_session`.
 
     Raises:
         MfaTokenInvalidError, MfaTokenExpiredError: see `mfa.pending.read_pending`.
@@ -74,10 +122,8 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
             time step is spent.
         TooManyAttemptsError: too many wrong proofs came before; this one was not compared.
         FactorUnavailableError: the TOTP secret cannot be decrypted.
-        SigningKeyUnavailableError: the tokens could not be signed; nothing was compared.
     """
-    # First, so that nothing is spent if the tokens could not be signed.
-    key, settings, moment = KEY_STORE.get().signing_key(), SETTINGS.get(), now()
+    moment = now()
     pending = read_live_pending(mfa_token, Purpose.VERIFY, request, settings, moment)
     prover = Prover(account=pending.account, device_id=pending.device_id, request=request)
     proven = prove(
@@ -90,16 +136,9 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
     if isinstance(proven, ProofFailure):
         raise REFUSALS[proven]
     try:
-        session, codes_left = _start(pending, proven, request, settings, moment)
+        return _start(pending, proven, request, settings, cookie, moment)
     except UnspentError as error:
         raise REFUSALS[explain_unspent(proven, now=moment)] from error
-    return issue_sign_in_tokens(
-        session,
-        key=key,
-        settings=settings,
-        device=device_after(pending),
-        recovery_codes_left=codes_left,
-    )
 
 
 def read_live_pending(
@@ -137,12 +176,14 @@ def device_after(pending: Pending) -> Device:
 
 
 def _start(
-    pending: Pending, proven: Proven, request: RequestInfo, settings: Settings, moment: datetime
-) -> tuple[LiveSession, int]:
+    pending: Pending,
+    proven: Proven,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None,
+    moment: datetime,
+) -> CompletedSignIn:
     """Spend everything and start the session, in one transaction; nothing can fail after it.
-
-    Returns:
-        The session, and the number of recovery codes that are left.
 
     Raises:
         UnspentError: the proof was spent meanwhile.
@@ -157,8 +198,12 @@ def _start(
         spend(proven, now=moment)
         if not spend_pending(pending, now=moment):
             raise MfaTokenInvalidError
-        session = start_after(pending, found, request, settings, moment)
-        return session, find_code_set(session.user_id).left
+        session = start_after(pending, found, request, settings, cookie, moment)
+        return CompletedSignIn(
+            session=session,
+            device=device_after(pending),
+            recovery_codes_left=find_code_set(session.user_id).left,
+        )
 
 
 def require_unchanged(pending: Pending, moment: datetime) -> None:
@@ -176,12 +221,22 @@ def require_unchanged(pending: Pending, moment: datetime) -> None:
 
 
 def start_after(
-    pending: Pending, found: Enough, request: RequestInfo, settings: Settings, moment: datetime
+    pending: Pending,
+    found: Enough,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None,
+    moment: datetime,
 ) -> LiveSession:
     """Start the session of a completed sign-in, in the open transaction."""
     account = pending.account
     session = start_session(
-        account.ref, found=found, request=request, settings=settings, now=moment
+        account.ref,
+        found=found,
+        request=request,
+        settings=settings,
+        now=moment,
+        cookie=cookie,
     )
     if settings.new_device_mail:
         is_known = pending.device_id is not None
