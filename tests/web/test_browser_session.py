@@ -62,33 +62,32 @@ def test_the_value_reads_back(visit: Visit, alice: Caller) -> None:
     assert len(value) == 22 + 1 + 43
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda value: "",
-        lambda value: "x",
-        lambda value: value[:-1],
-        lambda value: f"{value}A",
-        lambda value: value.replace(".", ""),
-        lambda value: f"{value[:-1]}B",
-        lambda value: f"{value[:21]}B{value[22:]}",
-        lambda value: value.replace(".", ".."),
-        lambda value: f'"{value}"' + "\\",
-        lambda value: "é" * 66,
-        lambda value: "a" * 4_000,
-        lambda value: f"{value[:23]}{'A' * 43}",
-    ],
-)
-def test_another_value_is_no_session_and_stays(
-    app: Flask, visit: Visit, alice: Caller, change: Callable[[str], str]
-) -> None:
+CHANGES: list[Callable[[str], str]] = [
+    lambda value: "",
+    lambda value: "x",
+    lambda value: value[:-1],
+    lambda value: f"{value}A",
+    lambda value: value.replace(".", ""),
+    lambda value: f"{value[:-1]}B",
+    lambda value: f"{value[:21]}B{value[22:]}",
+    lambda value: value.replace(".", ".."),
+    lambda value: f'"{value}"' + "\\",
+    lambda value: "é" * 66,
+    lambda value: "a" * 4_000,
+    lambda value: f"{value[:23]}{'A' * 43}",
+]
+"""Values that are not a cookie's of ours."""
+
+
+def test_another_value_is_no_session_and_stays(app: Flask, visit: Visit, alice: Caller) -> None:
     visit.sign_in()
     value = visit.cookie()
     assert value is not None
-    visit.client.set_cookie("authserve", change(value))
-    shown = visit.open("/account")
-    assert shown.location.startswith("/sign-in?")
-    assert "Set-Cookie" not in shown.headers
+    for number, change in enumerate(CHANGES):
+        visit.client.set_cookie("authserve", change(value))
+        shown = visit.open("/account")
+        assert shown.location.startswith("/sign-in?"), number
+        assert "Set-Cookie" not in shown.headers, number
     assert count_sessions(app, kind="browser", revoked_at=None) == 1
 
 
