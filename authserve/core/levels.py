@@ -50,3 +50,18 @@ def amr_of(proofs: Collection[str], level: Level) -> tuple[str, ...]:
     """
     names = sorted({*proofs} - {MULTIPLE_FACTORS})
     return (*names, MULTIPLE_FACTORS) if level > Level.AAL1 else tuple(names)
+
+
+def level_named(acr: object, amr: Collection[str]) -> Level:
+    """Return the level that an access token states.
+
+    Args:
+        acr: the claim; None in a token of the release before levels, whose `amr` shows it.
+        amr: the claim.
+
+    Returns:
+        `AAL1` for a value that this release does not know.
+    """
+    if acr is None:
+        return Level.AAL2 if MULTIPLE_FACTORS in amr else Level.AAL1
+    return next((level for level in Level if level.acr == acr), Level.AAL1)

@@ -24,7 +24,7 @@ from authserve.core.errors import (
     StepUpRequiredError,
     TokenExpiredError,
 )
-from authserve.core.levels import Level
+from authserve.core.levels import Level, level_named
 from authserve.http.openapi import (
     ACCESS_TOKEN,
     NO_TOKEN,
@@ -215,18 +215,23 @@ def login_optional(view: ViewT) -> ViewT:
 def require_fresh() -> None:
     """Refuse an access token that is not fresh (ASVS 7.5.1).
 
-    The token's `fresh` claim is the time until which it is fresh, or False.
+    The token's `fresh` claim is the time until which it is fresh, or False. A token from before its
+    session rose is not fresh at the level that the session has now: it stands for less than that.
 
     Raises:
-        ReauthenticationRequiredError: this time is over, or the token was refreshed.
+        ReauthenticationRequiredError: this time is over, the token was refreshed, or its session
+            rose after it.
     """
     if not _is_fresh():
         raise reauthentication_required()
 
 
 def _is_fresh() -> bool:
-    fresh_until = authenticate_at_any_level().claims["fresh"]
-    return fresh_until is not False and now().timestamp() < fresh_until
+    caller = authenticate_at_any_level()
+    claims = caller.claims
+    if level_named(claims.get("acr"), claims["amr"]) < caller.actor.level:
+        return False
+    return claims["fresh"] is not False and now().timestamp() < claims["fresh"]
 
 
 def fresh_login_required(view: ViewT) -> ViewT:

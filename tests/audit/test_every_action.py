@@ -34,10 +34,10 @@ from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
-from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.mail import open_mailbox, work
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
-from tests.support.rows import change_session, change_user
+from tests.support.rows import change_user
 from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -223,7 +223,7 @@ def sign_in_with_clone(scene: Scene) -> None:
 def accept_clone(scene: Scene) -> None:
     key = give_passkey(scene.app, scene.user.id)
     change_passkey(scene.app, key, flagged_at=now())
-    change_session(scene.app, scene.user.session_id, aal=2)
+    raise_caller(scene.app, scene.user)
     path = f"PATCH /users/me/passkeys/{passkey_row(scene.app, key)['id']}"
     scene.call(path, scene.user, clone_suspected=False)
 

@@ -18,9 +18,9 @@ from authserve.ratelimit.models import RateCounter
 from authserve.users.accounts import deactivate
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import all_at_once, persistently, served
-from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.marks import both_databases
-from tests.support.rows import change_session, count_sessions
+from tests.support.rows import count_sessions
 from tests.support.second_steps import first_step, second_step
 from tests.support.totp import code_at
 
@@ -139,7 +139,7 @@ def test_a_change_of_the_account_leaves_no_session_beside_it(
 ) -> None:
     """A sign-in that wins is ended by the change; one that loses starts no session."""
     code = code_at(give_totp(app, alice.id), now())
-    change_session(app, alice.session_id, aal=2)
+    raise_caller(app, alice)
     (token,) = tokens(app, 1)
     verify = verifying(app, token, totp_code=code)
     answer, _ = all_at_once([verify, lambda: change(app, alice)])

@@ -7,7 +7,6 @@ from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
-from authserve.core.levels import Level
 from authserve.database.transactions import execute, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.models import TotpFactor
@@ -17,7 +16,13 @@ from authserve.users.models import User
 from tests.contracts.scene import API, Answer, Scene, change_settings
 from tests.support.authenticator import Authenticator, Faults
 from tests.support.clients import PASSWORD, login, register_caller
-from tests.support.factors import break_totp, give_recovery_codes, give_totp, switch_mfa_on
+from tests.support.factors import (
+    break_totp,
+    give_recovery_codes,
+    give_totp,
+    raise_caller,
+    switch_mfa_on,
+)
 from tests.support.mail import work
 from tests.support.passkeys import (
     ORIGIN,
@@ -262,7 +267,7 @@ def passkey_registration_post_own_passkey(scene: Scene) -> Iterator[Answer]:
     yield "wrong code", scene.send(scene.alice, {**first, "email_code": "00000000"})
     yield "success", scene.send(scene.alice, {**first, **code})
     yield "below its level", scene.send(scene.alice, first)
-    change_session(scene.app, scene.alice.session_id, aal=2)
+    raise_caller(scene.app, scene.alice)
     yield "second time", scene.send(scene.alice, first)
     yield "registered", scene.send(scene.alice, body(key))
     late = body(Authenticator(ORIGIN))
@@ -285,7 +290,7 @@ def passkeys_list_passkeys(scene: Scene) -> Iterator[Answer]:
 def own_passkey(scene: Scene) -> str:
     """Give alice a passkey and a session of two factors; returns the passkey's id."""
     key = give_passkey(scene.app, scene.alice.id)
-    change_session(scene.app, scene.alice.session_id, aal=2)
+    raise_caller(scene.app, scene.alice)
     return str(passkey_row(scene.app, key)["id"])
 
 
@@ -306,7 +311,7 @@ def passkeys_delete_passkey(scene: Scene) -> Iterator[Answer]:
     change_settings(scene, mfa=Mfa.OPTIONAL)
     change_session(scene.app, scene.alice.session_id, aal=1)
     yield "below its level", scene.send(scene.alice, passkey_id=mine)
-    change_session(scene.app, scene.alice.session_id, aal=2)
+    raise_caller(scene.app, scene.alice)
     with scene.app.app_context(), transaction():
         execute(update(User).where(User.id == scene.alice.id).values(password_hash=None))
     yield "without password", scene.send(scene.alice, passkey_id=mine)
@@ -596,6 +601,7 @@ def factors_post_confirmation(scene: Scene) -> Iterator[Answer]:
     change_settings(scene, mfa=Mfa.OPTIONAL)
     yield "success", scene.send(scene.alice, body)
     yield "second time", scene.send(scene.alice, body)
+    raise_caller(scene.app, scene.alice)
     set_up = scene.alice.post(TOTP).get_json()
     change_session(scene.app, scene.alice.session_id, aal=1)
     yield "below its level", scene.send(scene.alice, {"code": code_at(set_up["secret"], now())})
@@ -788,7 +794,7 @@ def roles_put_role(scene: Scene) -> Iterator[Answer]:
 def roles_patch_role(scene: Scene) -> Iterator[Answer]:
     scene.make_role()
     body = {"requires_mfa": True}
-    change_session(scene.app, scene.admin.session_id, aal=Level.AAL2)
+    raise_caller(scene.app, scene.admin)
     yield "success", scene.send(scene.admin, body)
     yield "built-in role", scene.send(scene.admin, body, name="user")
     yield "unknown role", scene.send(scene.admin, body, name="nothing")

@@ -16,6 +16,7 @@ from authserve.database.transactions import transaction
 from authserve.ratelimit.models import THROTTLE_PREFIX, RateCounter
 from authserve.settings.model import SETTINGS, Mfa
 from tests.support.clients import Caller, register_caller, sign_in
+from tests.support.factors import raise_caller
 from tests.support.mail import open_mailbox, work
 from tests.support.rows import change_session, live_session_row
 
@@ -87,7 +88,7 @@ class Scene:
         """Sign a caller in once more, to a session of the same level."""
         other = sign_in(self.visitor, caller.user["username"], user=caller.user)
         level = live_session_row(self.app, caller.session_id)["aal"]
-        change_session(self.app, other.session_id, aal=level)
+        raise_caller(self.app, other, level)
         return other
 
     def signed_out(self, caller: Caller) -> Caller:

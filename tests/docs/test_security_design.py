@@ -9,7 +9,6 @@ from flask import Flask
 
 import config
 from authserve.audit import seal
-from authserve.core.levels import Level
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys import statements
@@ -24,7 +23,7 @@ from authserve.verification import tokens as one_time_tokens
 from authserve.web import browser_session, notices
 from authserve.web.continuation import CONTINUE
 from tests.support.clients import Caller, register_caller
-from tests.support.rows import change_session
+from tests.support.factors import raise_caller
 
 PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
 
@@ -89,7 +88,7 @@ def test_a_permission_opens_its_calls_and_nothing_else_does(
         assert admin.post("/api/v1/roles", json=role).status_code == 201
     most, one = (register_caller(app, name, roles=(name,)) for name in ("most", "one"))
     for caller in (most, one):
-        change_session(app, caller.session_id, aal=Level.AAL2)
+        raise_caller(app, caller)
     for call in rules()[permission]:
         assert answer(most, call) == (403, "insufficient_permissions"), call
         assert answer(one, call)[0] not in (401, 403), call

@@ -24,7 +24,7 @@ from authserve.rbac.policy import Permission
 from tests.support.audit import all_events
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
-from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
+from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.passkeys import (
     ORIGIN,
@@ -191,7 +191,7 @@ class World:
     def __post_init__(self) -> None:
         self.caller = register_caller(self.app, self.name, roles=("admin",))
         self.target = register_caller(self.app, f"{self.name}-target")
-        change_session(self.app, self.caller.session_id, aal=Level.AAL2)
+        raise_caller(self.app, self.caller)
 
     @property
     def role(self) -> str:
@@ -841,14 +841,14 @@ class People:
             body = {"name": name, "permissions": sorted(wanted)}
             assert self.admin.post(f"{API}/roles", json=body).status_code == 201
             self.lesser[wanted] = caller = register_caller(self.app, name, roles=(name,))
-            change_session(self.app, caller.session_id, aal=Level.AAL2)
+            raise_caller(self.app, caller)
         return self.lesser[wanted]
 
 
 @pytest.fixture
 def people(app: Flask, admin: Caller) -> People:
     """Callers whom all worlds share."""
-    change_session(app, admin.session_id, aal=Level.AAL2)
+    raise_caller(app, admin)
     return People(app, admin)
 
 

@@ -9,13 +9,12 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from authserve.core.levels import Level
 from authserve.database.transactions import Base, read_all
 from authserve.ratelimit.models import RateCounter
 from tests.support.clients import Caller, register_caller
+from tests.support.factors import raise_caller
 from tests.support.operations import Operation, read_operations
 from tests.support.problems import INTERNALS
-from tests.support.rows import change_session
 
 MARK = "h0st1le"
 """In every text that is sent, and in nothing that comes back."""
@@ -33,7 +32,7 @@ class Range:
         self.app = app
         self.operations = read_operations(app)
         self.admin: Caller = register_caller(app, "admin", roles=["admin"])
-        change_session(app, self.admin.session_id, aal=Level.AAL2)
+        raise_caller(app, self.admin)
         self.victim: Caller = register_caller(app, "victim")
         self._client = app.test_client(use_cookies=False)
         self._capfd = capfd

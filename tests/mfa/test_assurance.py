@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authserve.core.levels import Level, Proof, amr_of
+from authserve.core.levels import Level, Proof, amr_of, level_named
 from authserve.mfa.assurance import (
     Enough,
     Factors,
@@ -146,3 +146,10 @@ def test_amr_tells_several_factors_last_and_once() -> None:
 
 def test_the_levels_are_those_of_the_column_and_of_acr() -> None:
     assert [(level.value, level.acr) for level in Level] == [(1, "aal1"), (2, "aal2"), (3, "phr")]
+
+
+def test_a_token_states_a_level_by_its_acr_or_as_the_release_before_by_its_amr() -> None:
+    assert [level_named(level.acr, ["pwd"]) for level in Level] == list(Level)
+    assert level_named("phrh", ["pop", "mfa"]) is Level.AAL1
+    assert level_named(None, ["pwd"]) is Level.AAL1
+    assert level_named(None, ["otp", "pwd", "mfa"]) is Level.AAL2

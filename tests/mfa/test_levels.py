@@ -14,6 +14,7 @@ from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.settings.model import Mfa
 from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.factors import raise_caller
 from tests.support.marks import both_databases
 from tests.support.operations import Operation, read_operations
 from tests.support.problems import assert_problem
@@ -56,8 +57,8 @@ def switch_mfa_on(app: Flask, caller: Caller) -> None:
 
 
 def raise_to(app: Flask, caller: Caller, level: Level) -> None:
-    """Raise the caller's session, as a step-up does."""
-    change_session(app, caller.session_id, aal=level)
+    """Raise the caller's session, as a step-up does, and give the caller a fresh token of it."""
+    raise_caller(app, caller, level)
 
 
 def assert_step_up(response: TestResponse, *, max_age: int | None = None) -> None:
@@ -184,7 +185,7 @@ def test_an_account_with_mfa_is_asked_whatever_the_settings_say(
 def test_the_row_decides_and_not_the_claim(app: Flask, alice: Caller) -> None:
     """A token says `aal1` until it expires, also after a step-up; the row is read at each check."""
     switch_mfa_on(app, alice)
-    raise_to(app, alice, Level.AAL2)
+    change_session(app, alice.session_id, aal=Level.AAL2)
     assert claims_of(alice.tokens["access_token"])["acr"] == "aal1"
     assert alice.get(SESSIONS).status_code == 200
 
@@ -426,3 +427,18 @@ def test_a_sleeping_permission_asks_for_level_and_freshness_at_once(
     change_role(app, "clerk", requires_mfa=True)
     assert_step_up(auditor.post(ROLES, json=body))
     assert_step_up(stale(auditor).post(ROLES, json=body), max_age=FRESH_TTL)
+
+
+def test_a_token_from_before_its_session_rose_is_not_fresh_above_its_level(
+    app: Flask, auditor: Caller
+) -> None:
+    """A password alone got it, so it must not change what two factors guard."""
+    former = auditor.tokens["access_token"]
+    raise_to(app, auditor, Level.AAL2)
+    risen = auditor.tokens["access_token"]
+    gone = f"{API}/users/{UUID(int=0)}"
+    auditor.tokens["access_token"] = former
+    assert auditor.get(ME).status_code == 200
+    assert_problem(auditor.delete(gone), 401, "reauthentication_required")
+    auditor.tokens["access_token"] = risen
+    assert_problem(auditor.delete(gone), 404, "user_not_found")

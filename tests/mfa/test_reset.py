@@ -12,7 +12,6 @@ from flask.testing import FlaskCliRunner
 from sqlalchemy import delete, func, insert, select
 
 from authserve.core.clock import now, to_rfc3339
-from authserve.core.levels import Level
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.models import EmailCode, Passkey, PendingSignIn, RecoveryCode, TotpFactor
 from authserve.mfa.reset import perform_due_resets
@@ -20,12 +19,12 @@ from authserve.sessions.models import Session
 from authserve.users.models import User
 from tests.support.clients import Caller, login, register_caller
 from tests.support.crowd import all_at_once, persistently
-from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.passkeys import give_passkey, passkey_login
 from tests.support.problems import assert_problem
-from tests.support.rows import audit_trail, change_session, change_user
+from tests.support.rows import audit_trail, change_user
 from tests.support.second_steps import first_step, second_step, wrong_code
 from tests.support.totp import code_at
 
@@ -150,7 +149,7 @@ def test_the_account_needs_a_second_factor_as_before(
 
 def test_no_administrator_resets_the_own_factors(app: Flask, admin: Caller) -> None:
     give_totp(app, admin.id)
-    change_session(app, admin.session_id, aal=Level.AAL2)
+    raise_caller(app, admin)
     assert_problem(reset(admin, admin), 409, "own_account")
     assert held(app, admin)["totp_factors"] == 1
 

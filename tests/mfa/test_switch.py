@@ -24,6 +24,7 @@ from authserve.users.accounts import get_user, ref_of
 from tests.factories import REQUEST, make_session
 from tests.support.audit import all_events
 from tests.support.clients import Caller, login, sign_in
+from tests.support.factors import raise_caller
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.passkeys import change_passkey, give_passkey
 from tests.support.problems import assert_problem
@@ -120,7 +121,7 @@ def test_without_a_usable_factor_it_cannot_be_switched_on(app: Flask, alice: Cal
     assert_problem(alice.put(f"{ME}/mfa", json={"enabled": True}), 409, "no_factor")
     flagged = give_passkey(app, alice.id)
     change_passkey(app, flagged, flagged_at=now())
-    change_session(app, alice.session_id, aal=2)
+    raise_caller(app, alice)
     assert_problem(alice.put(f"{ME}/mfa", json={"enabled": True}), 409, "no_factor")
 
 

@@ -3,9 +3,9 @@
 import pytest
 from flask import Flask
 
-from authserve.core.levels import Level
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once, persistently
+from tests.support.factors import raise_caller
 from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, change_session
 
@@ -93,7 +93,7 @@ def test_it_refuses_what_is_no_role(admin: Caller, field: str, value: object) ->
 
 def raise_to_aal2(app: Flask, caller: Caller) -> None:
     """Give the caller's session the level that changing `requires_mfa` needs."""
-    change_session(app, caller.session_id, aal=Level.AAL2)
+    raise_caller(app, caller)
 
 
 @both_databases
@@ -134,7 +134,7 @@ def test_the_switch_needs_two_factors_and_a_fresh_token(app: Flask, admin: Calle
     refresh = {"refresh_token": admin.tokens["refresh_token"]}
     admin.tokens |= admin.client.post("/api/v1/auth/refresh", json=refresh).get_json()
     assert "max_age=300" in admin.patch(path, json=body).headers["WWW-Authenticate"]
-    raise_to_aal2(app, admin)
+    change_session(app, admin.session_id, aal=2)
     assert code(admin.patch(path, json=body)) == "reauthentication_required"
 
 
