@@ -17,7 +17,7 @@ from jinja2 import (
 
 from authserve.core.container import Slot
 from authserve.settings.branding import OVERRIDES
-from authserve.settings.model import SETTINGS, Settings, brand_name
+from authserve.settings.model import Settings, brand_name
 from authserve.web.assets import ASSETS
 from authserve.web.languages import DEFAULT_LANGUAGE, add_texts
 
@@ -126,8 +126,3 @@ def see_other(path: str, *, referrer_policy: str = WITH_ORIGIN) -> Response:
         raise ValueError("not a path of this service")
     headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, "Location": path}
     return Response(status=303, headers=headers, mimetype="text/html")
-
-
-def support_url() -> str:
-    """Return the address at which the operator helps people; empty if there is none."""
-    return SETTINGS.get().brand_support_url
