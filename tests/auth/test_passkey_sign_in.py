@@ -8,14 +8,16 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.auth import passkey_sign_in
+from authserve.core.actor import VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from authserve.mfa.passkeys import ProvenPasskey, explain_unspent, spend_assertion
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
+from authserve.users.sign_ins import record_passkey_login
 from tests.support.authenticator import BE, BS, UV, Faults, encode
-from tests.support.clients import Caller, register_caller
+from tests.support.clients import Caller, login, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.databases import executed
 from tests.support.mail import open_mailbox, work
@@ -148,26 +150,56 @@ def test_an_address_that_must_be_verified_first_is_named(
     assert_problem(passkey_login(strict.test_client(), key), 403, "email_not_verified")
 
 
-@both_databases
-def test_a_deletion_meanwhile_leaves_no_session(
-    app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from authserve.auth import passkey_sign_in
+BY_OPERATOR: dict[str, Any] = {"actor": VISITOR, "request": RequestInfo()}
 
+
+@both_databases
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        (lambda user: delete_user(user, **BY_OPERATOR), 401, "unknown_passkey"),
+        (lambda user: deactivate(user.id, **BY_OPERATOR), 403, "account_disabled"),
+    ],
+    ids=["deletion", "deactivation"],
+)
+def test_a_change_of_the_account_meanwhile_leaves_no_session(
+    app: Flask,
+    alice: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[UserRef], object],
+    status: int,
+    code: str,
+) -> None:
     key, client = give_passkey(app, alice.id), app.test_client()
     answer = passkey_answer(client, key)
     check = passkey_sign_in.check_account
 
-    def check_then_delete(*args: Any, **kwargs: Any) -> Any:
+    def check_then_change(*args: Any, **kwargs: Any) -> Any:
         monkeypatch.setattr(passkey_sign_in, "check_account", check)
         found = check(*args, **kwargs)
-        delete_user(ref_of(get_user(alice.id)), actor=VISITOR, request=RequestInfo())
+        change(ref_of(get_user(alice.id)))
         return found
 
-    monkeypatch.setattr(passkey_sign_in, "check_account", check_then_delete)
+    monkeypatch.setattr(passkey_sign_in, "check_account", check_then_change)
     response = client.post(SIGN_IN, json={"credential": answer})
-    assert_problem(response, 401, "unknown_passkey")
-    assert count_sessions(app) == 0
+    assert_problem(response, status, code)
+    assert count_sessions(app, revoked_at=None) == 0
+
+
+def test_an_address_that_is_unverified_by_now_signs_nobody_in(app: Flask, alice: Caller) -> None:
+    with app.app_context(), transaction():
+        assert not record_passkey_login(alice.id, needs_verified_email=True, now=now())
+        assert record_passkey_login(alice.id, needs_verified_email=False, now=now())
+
+
+def test_a_new_device_is_mailed(app: Flask, alice: Caller) -> None:
+    mailbox = open_mailbox(app)
+    key, client = give_passkey(app, alice.id), app.test_client()
+    elsewhere = {"REMOTE_ADDR": "203.0.113.9"}
+    answer = passkey_answer(client, key)
+    client.post(SIGN_IN, json={"credential": answer}, environ_base=elsewhere)
+    work(app)
+    assert any("203.0.113.9" in letter.text for letter in mailbox.to("alice@example.com"))
 
 
 def test_a_device_token_makes_a_device_known_and_is_handed_out_again(
@@ -187,13 +219,18 @@ def test_it_shares_the_limit_of_sign_ins(make_app: Callable[..., Flask]) -> None
     app = make_app(ratelimit_enabled=True)
     client = app.test_client()
     key = give_passkey(app, register_caller(app, "alice").id)
-    answers = [passkey_answer(client, key) for _ in range(2)]
-    # Alice's own sign-in was the first.
-    for _ in range(28):
+    own = login(client, "alice").get_json()["device_token"]
+    foreign = register_caller(app, "bob").tokens["device_token"]
+    answers = [passkey_answer(client, key) for _ in range(4)]
+    # Three have signed in before.
+    for _ in range(26):
         client.post("/api/v1/auth/login", json={"identifier": "x@y.example", "password": "x"})
     assert client.post(SIGN_IN, json={"credential": answers[0]}).status_code == 200
-    refused = client.post(SIGN_IN, json={"credential": answers[1]})
-    assert_problem(refused, 429, "rate_limited")
+    for token in ({}, {"device_token": foreign}):
+        refused = client.post(SIGN_IN, json={"credential": answers[1], **token})
+        assert_problem(refused, 429, "rate_limited")
+    known = client.post(SIGN_IN, json={"credential": answers[2], "device_token": own})
+    assert known.status_code == 200
 
 
 def test_options_are_limited_by_address(make_app: Callable[..., Flask]) -> None:

@@ -10,13 +10,18 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from authserve.auth import factor_confirmation
+from authserve.core.actor import Actor
 from authserve.core.clock import now
+from authserve.core.errors import StepUpRequiredError
 from authserve.core.ids import new_id
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.models import Passkey, RecoveryCode
-from authserve.mfa.own_passkeys import MAX_PASSKEYS
+from authserve.mfa.own_passkeys import MAX_PASSKEYS, begin_registration, remove_passkey
+from authserve.mfa.own_passkeys import change_passkey as change_own_passkey
 from authserve.settings.model import SETTINGS, EmailVerification, Mfa
+from authserve.users.accounts import get_user, ref_of
 from authserve.users.models import User
+from tests.factories import REQUEST
 from tests.mfa.corpus import nested
 from tests.support.authenticator import AAGUID, BE, BS, UV, Authenticator, Faults, encode
 from tests.support.clients import Caller, login, register_caller, sign_in
@@ -245,6 +250,21 @@ def test_after_the_first_a_password_alone_changes_nothing(app: Flask, alice: Cal
 
 
 USER = {"user": {"id": encode(bytes(16))}, "challenge": encode(bytes(56))}
+
+
+def test_a_factor_that_came_after_the_check_of_the_level_counts(app: Flask, alice: Caller) -> None:
+    key = give_passkey(app, alice.id)
+    passkey_id = passkey_row(app, key)["id"]
+    with app.app_context():
+        user = ref_of(get_user(alice.id))
+        by = {"actor": Actor(user=user, session_id=alice.session_id), "request": REQUEST}
+        with pytest.raises(StepUpRequiredError):
+            begin_registration(user, display_name=None, **by)
+        with pytest.raises(StepUpRequiredError):
+            change_own_passkey(user, passkey_id, name="Mine", **by)
+        with pytest.raises(StepUpRequiredError):
+            remove_passkey(user, passkey_id, **by)
+    assert passkey_row(app, key)["name"] == "Passkey"
 
 
 def test_changes_need_a_fresh_token(app: Flask) -> None:
