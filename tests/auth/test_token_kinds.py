@@ -191,7 +191,7 @@ def forged_claims(good: Forge, stranger: Caller) -> dict[str, str]:
         "claims no UTF-8": assemble(header_of(good.token), b'{"a":"\xff"}', good.signer),
         "claims nested": assemble(header_of(good.token), b"[" * 2000 + b"]" * 2000, good.signer),
     }
-    for kind in {"access", "refresh", "device"} - {claims["type"]}:
+    for kind in {"access", "refresh", "device", "mfa"} - {claims["type"]}:
         made[f"type {kind}"] = good(type=kind)
     if "sid" in claims:
         made |= {
