@@ -11,12 +11,13 @@ from typing import Any
 
 from authserve.auth.second_step import (
     REFUSALS,
+    CompletedSignIn,
     device_after,
     read_live_pending,
     require_unchanged,
     start_after,
 )
-from authserve.auth.start_session import issue_sign_in_tokens
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
@@ -146,6 +147,44 @@ def enroll(
     name: str | None,
     request: RequestInfo,
 ) -> Tokens:
+    """Store an account's first factor, and return the tokens of the sign-in that needed it.
+
+    Args:
+        mfa_token, given, email_code, name, request: see `start_session_with_first_factor`.
+
+    Raises:
+        SigningKeyUnavailableError: the tokens could not be signed; nothing was compared.
+        AuthserveError: see `start_session_with_first_factor`.
+    """
+    # First, so that nothing is spent if the tokens could not be signed.
+    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    completed, codes = start_session_with_first_factor(
+        mfa_token,
+        given,
+        email_code=email_code,
+        name=name,
+        request=request,
+        settings=settings,
+    )
+    return issue_sign_in_tokens(
+        completed.session,
+        key=key,
+        settings=settings,
+        device=completed.device,
+        recovery_codes=codes,
+    )
+
+
+def start_session_with_first_factor(
+    mfa_token: str,
+    given: GivenFactor,
+    *,
+    email_code: str | None,
+    name: str | None,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None = None,
+) -> tuple[CompletedSignIn, tuple[str, ...]]:
     """Store an account's first factor, and complete the sign-in that needed it.
 
     Args:
@@ -154,9 +193,10 @@ def enroll(
         email_code: of the mail; not needed after a sign-in by mail, or without verified addresses.
         name: of a passkey.
         request: for the session and the audit events.
+        cookie: see `start_session`.
 
     Returns:
-        The tokens of the new session, with the account's recovery codes.
+        The completed sign-in, and the account's recovery codes, told this once.
 
     Raises:
         MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see `begin_enrollment`.
@@ -166,10 +206,8 @@ def enroll(
         PasskeyTakenError: the passkey is registered already.
         TooManyAttemptsError: too many wrong proofs came before; nothing was compared.
         FactorUnavailableError: the app's secret cannot be decrypted.
-        SigningKeyUnavailableError: the tokens could not be signed; nothing was compared.
     """
-    # First, so that nothing is spent if the tokens could not be signed.
-    key, settings, moment = KEY_STORE.get().signing_key(), SETTINGS.get(), now()
+    moment = now()
     pending = read_live_pending(mfa_token, Purpose.ENROLL, request, settings, moment)
     if email_code is None and _is_code_needed(pending):
         raise ValidationFailedError({"email_code": ["Missing data for required field."]})
@@ -181,17 +219,14 @@ def enroll(
         record_wrong_proof(prover, confirmed, hits=hits)
         raise REFUSALS[confirmed]
     try:
-        session, codes = _complete(pending, confirmed, prover, settings, moment)
+        session, codes = _complete(pending, confirmed, prover, settings, cookie, moment)
     except InvalidCodeError as error:
         # The mailed code was spent meanwhile, or went to a former address.
         raise REFUSALS[ProofFailure.WRONG_EMAIL_CODE] from error
-    return issue_sign_in_tokens(
-        session,
-        key=key,
-        settings=settings,
-        device=device_after(pending),
-        recovery_codes=codes,
+    completed = CompletedSignIn(
+        session=session, device=device_after(pending), recovery_codes_left=len(codes)
     )
+    return completed, codes
 
 
 def _is_code_needed(pending: Pending) -> bool:
@@ -237,7 +272,12 @@ def _check_factor(
 
 
 def _complete(
-    pending: Pending, confirmed: _Confirmed, prover: Prover, settings: Settings, moment: datetime
+    pending: Pending,
+    confirmed: _Confirmed,
+    prover: Prover,
+    settings: Settings,
+    cookie: NewCookie | None,
+    moment: datetime,
 ) -> tuple[LiveSession, tuple[str, ...]]:
     """Store the factor, spend everything and start the session, in one transaction.
 
@@ -263,7 +303,7 @@ def _complete(
             owner, confirmed.method, name=shown_name, keep=None, actor=actor, request=request
         )
         found = after_enrollment(proofs, confirmed.method)
-        session = start_after(pending, found, request, settings, None, moment)
+        session = start_after(pending, found, request, settings, cookie, moment)
     return session, added.recovery_codes or ()
 
 
