@@ -7,7 +7,6 @@ session are one transaction.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from authserve.auth.second_step import (
     REFUSALS,
@@ -37,7 +36,6 @@ from authserve.mfa.mailbox_proof import (
     spend_mailbox_proof,
 )
 from authserve.mfa.own_passkeys import add_passkey
-from authserve.mfa.passkey_options import PasskeyOwner, creation_options
 from authserve.mfa.passkeys import RefusedPasskey, check_registration
 from authserve.mfa.pending import Pending, Purpose, count_attempt, spend_pending
 from authserve.mfa.proving import GivenCode
@@ -50,10 +48,8 @@ from authserve.mfa.throttle import (
 )
 from authserve.mfa.totp import CheckedCode
 from authserve.mfa.totp_set_up import (
-    begin_set_up,
     check_set_up,
     confirm_set_up,
-    describe_set_up,
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
@@ -66,51 +62,12 @@ GivenFactor = GivenCode | RegistrationAnswer
 _NO_FACTORS = Factors()
 
 
-def begin_enrollment(mfa_token: str, method: SecondStep, *, request: RequestInfo) -> dict[str, Any]:
-    """Return what the first factor of a pending sign-in's account is made of.
-
-    Args:
-        mfa_token: of the first step.
-        method: the kind of factor.
-        request: for the audit events.
-
-    Returns:
-        `secret`, `uri` and `qr_svg` of an app, or `public_key` with the options of a passkey.
-
-    Raises:
-        MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see
-            `mfa.pending.read_pending`; also if the account has a factor by now.
-        ValidationFailedError: the method does not reach two factors after this first step, or there
-            are no passkeys here.
-    """
-    settings, moment = SETTINGS.get(), now()
-    pending = read_live_pending(mfa_token, Purpose.ENROLL, request, settings, moment)
-    if method is SecondStep.PASSKEY and settings.passkey_rp_id:
-        return {"public_key": _passkey_options(pending, moment)}
-    if method is SecondStep.TOTP and Proof.PASSWORD in pending.proofs:
-        return _begin_set_up(pending)
-    raise ValidationFailedError({"method": ["Not possible for this sign-in."]})
-
-
-def _passkey_options(pending: Pending, moment: datetime) -> dict[str, Any]:
-    account = pending.account
-    owner = PasskeyOwner(id=account.ref.id, email=account.email, display_name=account.display_name)
-    return creation_options(owner, _registration_of(pending), now=moment)
-
-
-def _registration_of(pending: Pending) -> ChallengeUse:
+def registration_of(pending: Pending) -> ChallengeUse:
+    """Return the use of a challenge for the first passkey of a pending sign-in's account."""
     return ChallengeUse(ChallengeKind.REGISTER, pending.id)
 
 
-def _begin_set_up(pending: Pending) -> dict[str, Any]:
-    with transaction():
-        owner = _lock_owner(pending)
-        secret = begin_set_up(owner, bound_to=pending.id)
-    made = describe_set_up(secret, email=owner.email, email_code_required=True)
-    return {"secret": made.secret, "uri": made.uri, "qr_svg": made.qr_svg}
-
-
-def _lock_owner(pending: Pending) -> Owner:
+def lock_owner_without_factor(pending: Pending) -> Owner:
     """Return the account, locked in the open transaction.
 
     Raises:
@@ -199,7 +156,8 @@ def start_session_with_first_factor(
         The completed sign-in, and the account's recovery codes, told this once.
 
     Raises:
-        MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see `begin_enrollment`.
+        MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see
+            `mfa.pending.read_pending`; also if the account has a factor by now.
         ValidationFailedError: the mailed code is needed; nothing was counted.
         WrongCodeError, InvalidPasskeyError: one of the proofs is wrong; neither is spent.
         NoSetUpError: no app is being set up in this sign-in.
@@ -262,7 +220,7 @@ def _check_factor(
     pending: Pending, given: GivenFactor, moment: datetime
 ) -> CheckedCode | NewPasskey | ProofFailure:
     if isinstance(given, RegistrationAnswer):
-        made = check_registration(given, _registration_of(pending), now=moment)
+        made = check_registration(given, registration_of(pending), now=moment)
         return made.failure if isinstance(made, RefusedPasskey) else made
     owner_id = pending.account.ref.id
     try:
@@ -292,7 +250,7 @@ def _complete(
     proofs = pending.proofs | ({Proof.EMAIL_CODE} if confirmed.mailbox is not None else set())
     with transaction():
         require_unchanged(pending, moment)
-        owner = _lock_owner(pending)
+        owner = lock_owner_without_factor(pending)
         shown_name = _store(owner, confirmed, actor, request, moment)
         if _is_code_needed(pending):
             spend_mailbox_proof(owner, confirmed.mailbox, actor=actor, request=request)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from authserve.auth.enrollment import begin_enrollment, enroll
+from authserve.auth.enrollment import enroll
+from authserve.auth.enrollment_options import begin_enrollment
 from authserve.auth.errors import ReusedCodeError, WrongCodeError
 from authserve.auth.schemas import (
     EXAMPLE_TOKEN,
