@@ -20,7 +20,7 @@ from tests.support.clients import Caller, login
 from tests.support.factors import break_totp, give_recovery_codes, give_totp
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
-from tests.support.passkeys import give_passkey, passkey_row
+from tests.support.passkeys import SIGN_IN, give_passkey, passkey_answer, passkey_row
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_user, count_sessions, counters, live_session_row
 from tests.support.second_steps import (
@@ -314,3 +314,24 @@ def test_a_session_of_one_factor_is_told_the_date_of_the_second(
         assert_problem(response, 403, "mfa_enrollment_required")
     else:
         assert response.get_json()["mfa_enroll_by"] == "2030-01-02T12:00:00Z"
+
+
+def test_a_clock_that_jumps_back_revives_nothing(clock: Clock, app: Flask, alice: Caller) -> None:
+    secret, client = give_totp(app, alice.id), app.test_client()
+    (recovery_code,) = give_recovery_codes(app, alice.id)
+    clock.shift(timedelta(hours=1))
+    answer = passkey_answer(client, give_passkey(app, alice.id))
+    spent = first_step(client, "alice")
+    assert second_step(client, spent, totp_code=code_at(secret, now())).status_code == 200
+    token = first_step(client, "alice")
+    assert second_step(client, token, recovery_code=recovery_code).status_code == 200
+    assert client.post(SIGN_IN, json={"credential": answer}).status_code == 200
+    clock.shift(timedelta(hours=-1))
+    present = {"totp_code": code_at(secret, now())}
+    assert_problem(second_step(client, spent, **present), 401, "mfa_token_invalid")
+    token = first_step(client, "alice")
+    assert_problem(second_step(client, token, **present), 401, "code_reused")
+    response = second_step(client, token, recovery_code=recovery_code)
+    assert_problem(response, 401, "invalid_code")
+    response = client.post(SIGN_IN, json={"credential": answer})
+    assert_problem(response, 401, "invalid_passkey")
