@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from sqlalchemy import create_engine, update
 
 import config
+from authserve.users.models import User
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.faults import rounds
@@ -183,3 +185,31 @@ def test_a_link_of_either_is_good_at_the_other(deploy: Deploy) -> None:
         assert reset.status_code == 200, reset.text
         body = {"identifier": "alice", "password": password}
         assert asked.post("/api/v1/auth/login", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(("database_kind", "other_release"), [("sqlite", "before")], indirect=True)
+def test_a_session_that_the_old_one_starts_is_below_the_need_of_an_account_with_mfa(
+    deploy: Deploy, empty_database_url: str
+) -> None:
+    """The old one asks for a password alone, so what it starts must be worth nothing here."""
+    migrate(deploy.old)
+    migrate(deploy.new)
+    old, new = deploy.old.client(), deploy.new.client()
+    body = {"email": "alice@example.com", "username": "alice", "password": PASSWORD}
+    assert old.post("/api/v1/auth/register", json=body).status_code == 201
+    with create_engine(empty_database_url).begin() as connection:
+        connection.execute(update(User).values(mfa_enabled=True))
+    body = {"identifier": "alice", "password": PASSWORD}
+    signed_in = old.post("/api/v1/auth/login", json=body)
+    if signed_in.status_code == 403:
+        pytest.skip("the release before asks for the second factor itself")
+    tokens = signed_in.json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    answers = (
+        new.get("/api/v1/users/me/sessions", headers=bearer),
+        new.post("/api/v1/auth/refresh", json=refresh),
+    )
+    assert [each.json()["code"] for each in answers] == ["step_up_required"] * 2
+    assert new.get("/api/v1/users/me", headers=bearer).status_code == 200
+    assert new.post("/api/v1/auth/login", json=body).status_code == 403
