@@ -275,12 +275,18 @@ def test_a_client_that_never_reads_is_given_up(make_server: MakeServer) -> None:
     (worker,) = server.workers()
     whole = server.client().get("/docs/swagger-ui-bundle.js").content
     request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    times = KERNEL_BYTES // len(whole) + 1
+    # The kernel of a busy machine has taken the double of its limit.
+    times = 4 * KERNEL_BYTES // len(whole)
     with Connections(server, receive_bytes=2_048) as deaf:
         connection = deaf.open(request * times)
         port = connection.socket.getsockname()[1]
         connections = psutil.Process(worker).net_connections
-        wait_until(lambda: port not in [c.raddr.port for c in connections("tcp") if c.raddr])
+
+        def is_given_up() -> bool:
+            return port not in [c.raddr.port for c in connections("tcp") if c.raddr]
+
+        # The kernel's list can miss a connection while others come and go.
+        wait_until(lambda: all(is_given_up() for _ in range(3)))
         received = 0
         with suppress(ConnectionError):
             while piece := connection.socket.recv(100_000):
