@@ -25,6 +25,9 @@ PATHS = (
 )
 
 
+expect.set_options(timeout=20_000)
+
+
 class Person:
     """A person with an account and a browser of their own, which notes complaints."""
 
@@ -49,15 +52,21 @@ class Person:
 
     def type(self, *texts: str) -> None:
         """Type into the fields in their order, from the one with the focus, and press Enter."""
+        self._wait_for_focus()
         for number, text in enumerate(texts):
             if number:
                 self.page.keyboard.press("Tab")
             self.page.keyboard.insert_text(text)
         self.page.keyboard.press("Enter")
 
+    def _wait_for_focus(self) -> None:
+        """Wait until a field has the focus: a busy browser gives it some time after the load."""
+        expect(self.page.locator("input:focus")).to_have_count(1)
+
     def sign_in(self, password: str = PASSWORD, path: str = "/sign-in") -> None:
         """Sign in by keyboard alone."""
         self.open(path)
+        self._wait_for_focus()
         self.page.keyboard.insert_text(self.email)
         # Over the link for forgotten passwords.
         self.page.keyboard.press("Tab")
