@@ -46,7 +46,7 @@ that most page views write nothing (design)."""
 
 @dataclass(frozen=True, slots=True)
 class BrowserCookie:
-    """What a session's cookie carries."""
+    """The content of a session's cookie."""
 
     session_id: UUID
     secret: bytes = field(repr=False)

@@ -1,4 +1,4 @@
-"""What an account's first factor is made of, during a sign-in that needs one."""
+"""Options for an account's first factor, during a sign-in that needs one."""
 
 from datetime import datetime
 from typing import Any

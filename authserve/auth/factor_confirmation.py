@@ -36,7 +36,7 @@ from authserve.tokens.access import AccessToken, issue_access_token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmedFactor:
-    """What the owner of a new factor gets.
+    """The results of a new factor for its owner.
 
     Args:
         recovery_codes: shown once; None if the account had unused ones.

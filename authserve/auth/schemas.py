@@ -91,7 +91,7 @@ class EnrollmentOptionsSchema(MfaTokenSchema):
 
 
 class NewFactorSchema(Schema):
-    """What an app's secret or a passkey is made of."""
+    """The options of an app's secret or of a passkey."""
 
     secret = fields.String(
         metadata={"description": "In base 32.", "example": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}

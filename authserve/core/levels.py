@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 
 
 class Level(IntEnum):
-    """How sure a session's sign-in is; a greater level includes the lesser ones.
+    """The assurance of a session's sign-in; a greater level includes the lesser ones.
 
     The names follow NIST SP 800-63B-4: `AAL1` is one factor, `AAL2` two. `PHR` is a
     phishing-resistant sign-in; its `acr` is the name that OpenID's Extended Authentication Profile
@@ -23,7 +23,7 @@ class Level(IntEnum):
 
 
 class Proof(StrEnum):
-    """What a user proves, by its name in the claim `amr`.
+    """A kind of proof, by its name in the claim `amr`.
 
     The names are those of RFC 8176 where it has one; it has none for a mailed code, a recovery code
     and another provider.

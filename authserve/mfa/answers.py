@@ -52,7 +52,7 @@ class AssertionAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientData:
-    """What the browser says about the page that asked (WebAuthn Level 3 §5.8.1).
+    """The browser's statement about the page that asked (WebAuthn Level 3 §5.8.1).
 
     Args:
         type, origin, cross_origin: as sent; any JSON value, False for an absent `crossOrigin`.
@@ -69,7 +69,7 @@ class ClientData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticatorReport:
-    """What the authenticator says (WebAuthn Level 3 §6.1).
+    """The authenticator's statement (WebAuthn Level 3 §6.1).
 
     Args:
         is_backup_eligible: True if the passkey can be synced to other devices.

@@ -36,7 +36,7 @@ class ProofFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """What an account can prove besides its password.
+    """The factors of an account, besides its password.
 
     Args:
         has_totp: True if it has a confirmed TOTP secret.

@@ -41,8 +41,8 @@ _MEANINGS = str.maketrans(
         **dict.fromkeys("-\u2010\u2011\u2013\u2014 \u00a0", None),
     }
 )
-"""What each typed character means: case, dashes and spaces do not matter, and a letter that looks
-like a digit is that digit."""
+"""The meaning of each typed character: case, dashes and spaces do not matter, and a letter that
+looks like a digit is that digit."""
 
 _TABLE = table_of(RecoveryCode)
 _MOMENT = bindparam("moment", type_=UTCDateTime)

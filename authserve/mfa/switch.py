@@ -109,7 +109,7 @@ def require_may_add(owner: Owner) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedFactor:
-    """What followed from a new factor.
+    """The consequences of a new factor.
 
     Args:
         recovery_codes: the new ones, shown once; None if the account had unused ones.

@@ -13,7 +13,7 @@ MAX_SESSIONS_PER_USER = 50
 
 
 class SessionKind(StrEnum):
-    """What holds a session: an API client, a browser's cookie, an app, or a proxied application."""
+    """The holder of a session: an API client, a cookie, an app, or a proxied application."""
 
     API = "api"
     BROWSER = "browser"
@@ -28,7 +28,7 @@ UNREMEMBERED_TTL = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionTerms:
-    """What a new session is held by, and how long it lives.
+    """The holder and the limits of a new session.
 
     Args:
         cookie_digest: of the secret of a browser's cookie; None for other kinds.

@@ -137,7 +137,7 @@ class Settings:
     """This and the three links above: empty means the service's own page; otherwise `{token}`
     appears once, in the fragment."""
     return_urls: tuple[ReturnURL, ...] = ()
-    """Where pages may send a person back to: these addresses and those below them."""
+    """Addresses, with those below them, that pages may send a person back to."""
     pages_templates: Path | None = None
     """A folder with the templates of an operator's own head, header and footer; None means none."""
     password_min_length: int = 8

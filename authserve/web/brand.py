@@ -42,7 +42,7 @@ _LIGHT = _Theme(("#ffffff", "#f5f6f8"), -1, 0.62, "#ffffff", (0.955, 0.017), (0.
 _DARK = _Theme(("#171b21", "#0f1216"), 1, 0.765, "#000000", (0.265, 0.035), (0.385, 0.055))
 
 _STRONG_STEP = 0.07
-"""How much further a pressed button's lightness is moved (chosen)."""
+"""The further change of a pressed button's lightness (chosen)."""
 
 
 def make_stylesheet(color: str) -> str:

@@ -42,7 +42,7 @@ _COOKIE = re.compile(r"([A-Za-z0-9_-]{21}[AQgw])\.([A-Za-z0-9_-]{42}[AEIMQUYcgko
 
 @dataclass(slots=True)
 class BrowserState:
-    """What a request's cookie was found to hold.
+    """The session that a request's cookie was found to hold.
 
     Args:
         session: None if the browser is not signed in.

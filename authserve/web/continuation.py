@@ -1,4 +1,4 @@
-"""Where a person goes after a page: a signed token in the URL of each tab.
+"""The target after a page: a signed token in the URL of each tab.
 
 Nothing about it lives in a cookie or a session, so two tabs never end at one address. The token
 carries no credential. An address is checked against `RETURN_URLS` when it is signed and again when
@@ -44,7 +44,7 @@ _BEGINNING_OF_TIME = datetime.fromtimestamp(0, UTC)
 
 
 class TargetKind(StrEnum):
-    """What a token leads to."""
+    """The target of a token."""
 
     PAGE = "page"
     RETURN = "return"

@@ -108,7 +108,7 @@ def in_page_words(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How a page explains one refusal of a use case.
+    """A page's explanation of one refusal of a use case.
 
     Args:
         text: may have the place `wait`.

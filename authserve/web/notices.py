@@ -1,4 +1,4 @@
-"""What a page says after a form was sent: sealed into the URL of the redirect.
+"""The notice of a page after a form was sent: sealed into the URL of the redirect.
 
 Every form ends in a redirect, so that a reload repeats nothing. What the next page says, such as
 the address that a mail goes to, is encrypted: no log shows it, and no stranger's link can make a

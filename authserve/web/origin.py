@@ -30,7 +30,7 @@ class ForeignFormError(ForbiddenError):
 
 @dataclass(frozen=True, slots=True)
 class FormOrigin:
-    """What a browser says about the page that sent a form.
+    """A browser's statement about the page that sent a form.
 
     Args:
         origin: of the header `Origin`; None if it is absent or `null`.

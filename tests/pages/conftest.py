@@ -16,5 +16,5 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def visit(app: Flask) -> Visit:
-    """A browser that nobody has signed in with."""
+    """A browser without a sign-in."""
     return Visit(app)
