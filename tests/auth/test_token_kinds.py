@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +16,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask
+from flask.testing import FlaskClient
 from jwt.algorithms import ECAlgorithm
 from werkzeug.test import TestResponse
 
 from authserve.keys.store import KEY_STORE
 from tests.support.clients import PASSWORD, Caller, login
+from tests.support.cost import cheaply
 from tests.support.problems import assert_problem
 from tests.support.tokens import (
     Forge,
@@ -257,20 +260,27 @@ def assert_all_refused(app: Flask, admin: Caller, kind: str, forged: dict[str, s
     client = app.test_client()
     wrong: dict[str, Any] = {}
     for name, token in forged.items():
-        began_at = time.process_time()
-        answers = [PRESENT[kind](client, admin, token), LOGOUT(client, admin, token)]
+        *answers, inactive = cheaply(partial(present_everywhere, client, admin, kind, token))
         for response in answers:
             code = (response.get_json() or {}).get("code")
             if (response.status_code, code) != (401, "invalid_token"):
                 wrong[name] = (response.status_code, code)
             else:
                 assert_problem(response, 401, "invalid_token")
-        inactive = introspect(client, admin, token)
         if (inactive.status_code, inactive.get_json()) != (200, {"active": False}):
             wrong[f"{name}, introspected"] = (inactive.status_code, inactive.get_json())
-        if time.process_time() - began_at > 1:
-            wrong[f"{name}, slowly"] = time.process_time() - began_at
     assert wrong == {}
+
+
+def present_everywhere(
+    client: FlaskClient, admin: Caller, kind: str, token: str
+) -> tuple[TestResponse, TestResponse, TestResponse]:
+    """Return the answers of the token's own call, of a sign-out and of an introspection."""
+    return (
+        PRESENT[kind](client, admin, token),
+        LOGOUT(client, admin, token),
+        introspect(client, admin, token),
+    )
 
 
 LOGOUT = bearer("POST", "/api/v1/auth/logout")
@@ -471,8 +481,8 @@ def test_a_token_in_a_body_has_no_spaces_around_it(
 
 def test_a_monstrous_token_costs_nothing(app: Flask, admin: Caller) -> None:
     for text in ("a" * 60_000, "." * 60_000, "ü" * 10_000, "a." * 30_000):
-        began_at = time.process_time()
-        refused = refresh_in_body(app.test_client(), admin, text)
+        refused, _, found = cheaply(
+            partial(present_everywhere, app.test_client(), admin, "refresh", text)
+        )
         assert_problem(refused, 401, "invalid_token")
-        assert introspect(app.test_client(), admin, text).get_json() == {"active": False}
-        assert time.process_time() - began_at < 1
+        assert found.get_json() == {"active": False}
