@@ -1,8 +1,8 @@
 """The check of pages by `flask doctor`. It is small because the start refuses what is wrong."""
 
+from authserve.core.brand import is_moved
 from authserve.health.report import Finding, Level
 from authserve.settings.model import Settings
-from authserve.web.brand import is_moved
 
 
 def check_pages(settings: Settings) -> Finding:

@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from flask import Blueprint, Response, abort, request
 
+from authserve.core.brand import make_stylesheet
 from authserve.core.container import Slot
 from authserve.core.crypto import digest
 from authserve.settings.branding import DEFAULT_COLOR, LOGO_TYPES
 from authserve.settings.model import Settings
-from authserve.web.brand import make_stylesheet
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 

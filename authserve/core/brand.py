@@ -1,4 +1,4 @@
-"""The operator's colour on pages, moved until text can be read in it.
+"""The operator's colour on pages and in mails, moved until text can be read in it.
 
 Lightness is moved in OKLCH, where equal steps look equal and the hue stays (Björn Ottosson, "A
 perceptual color space for image processing", 2020). Contrast is WCAG 2.2's.
@@ -18,7 +18,7 @@ RGB = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Theme:
+class Theme:
     """One of the two themes.
 
     Args:
@@ -38,8 +38,9 @@ class _Theme:
     line: tuple[float, float]
 
 
-_LIGHT = _Theme(("#ffffff", "#f5f6f8"), -1, 0.62, "#ffffff", (0.955, 0.017), (0.87, 0.045))
-_DARK = _Theme(("#171b21", "#0f1216"), 1, 0.765, "#000000", (0.265, 0.035), (0.385, 0.055))
+LIGHT = Theme(("#ffffff", "#f5f6f8"), -1, 0.62, "#ffffff", (0.955, 0.017), (0.87, 0.045))
+DARK = Theme(("#171b21", "#0f1216"), 1, 0.765, "#000000", (0.265, 0.035), (0.385, 0.055))
+"""The themes; `authserve.css` and the frame of mails have the same grounds."""
 
 _STRONG_STEP = 0.07
 """The further change of a pressed button's lightness (chosen)."""
@@ -47,20 +48,20 @@ _STRONG_STEP = 0.07
 
 def make_stylesheet(color: str) -> str:
     """Return the style sheet with the accents of both themes for a brand's colour (`#rrggbb`)."""
-    light, dark = _declarations(color, _LIGHT), _declarations(color, _DARK)
+    light, dark = _declarations(color, LIGHT), _declarations(color, DARK)
     return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
 
 
 def is_moved(color: str) -> bool:
     """Return True if the light theme shows another lightness than the brand's colour has."""
-    return make_accents(color, _LIGHT)["accent"] != color
+    return make_accents(color, LIGHT)["accent"] != color
 
 
-def _declarations(color: str, theme: _Theme) -> str:
+def _declarations(color: str, theme: Theme) -> str:
     return "".join(f"--{name}:{value};" for name, value in make_accents(color, theme).items())
 
 
-def make_accents(color: str, theme: _Theme) -> dict[str, str]:
+def make_accents(color: str, theme: Theme) -> dict[str, str]:
     """Return the custom properties of a theme, each with its colour."""
     lightness, chroma, hue = _to_oklch(color)
     soft = _to_hex(theme.soft[0], min(chroma, theme.soft[1]), hue)

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from authserve.web import brand
-from authserve.web.brand import contrast, is_moved, make_accents, make_stylesheet
+from authserve.core import brand
+from authserve.core.brand import contrast, is_moved, make_accents, make_stylesheet
 
 EDGES = ["#000000", "#ffffff", "#ff0000", "#00ff00", "#0000ff", "#ffff00", "#00ffff", "#ff00ff"]
 
@@ -16,8 +16,8 @@ def test_contrast_is_that_of_wcag() -> None:
     assert contrast("#123456", "#123456") == 1
 
 
-@pytest.mark.parametrize("theme", [brand._LIGHT, brand._DARK], ids=["light", "dark"])
-def test_every_colour_can_be_read(theme: brand._Theme) -> None:
+@pytest.mark.parametrize("theme", [brand.LIGHT, brand.DARK], ids=["light", "dark"])
+def test_every_colour_can_be_read(theme: brand.Theme) -> None:
     random = Random(7)
     colors = EDGES + [f"#{random.randrange(2**24):06x}" for _ in range(500)]
     for color in colors:
@@ -30,13 +30,13 @@ def test_every_colour_can_be_read(theme: brand._Theme) -> None:
 
 
 def test_a_colour_that_can_be_read_stays() -> None:
-    assert make_accents("#2457a6", brand._LIGHT)["accent"] == "#2457a6"
+    assert make_accents("#2457a6", brand.LIGHT)["accent"] == "#2457a6"
     assert not is_moved("#2457a6")
     assert is_moved("#ffe45c")
 
 
 def test_the_hue_stays() -> None:
-    for theme in (brand._LIGHT, brand._DARK):
+    for theme in (brand.LIGHT, brand.DARK):
         _, _, wanted = brand._to_oklch("#c2410c")
         _, _, found = brand._to_oklch(make_accents("#c2410c", theme)["accent"])
         assert found == pytest.approx(wanted, abs=0.1)
