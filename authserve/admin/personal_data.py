@@ -65,6 +65,8 @@ def _account(user: User) -> dict[str, Any]:
         "recovery_codes": _plain(asdict(find_code_set(user.id))),
         "invited_at": _plain_value(user.invited_at),
         "activated_at": _plain_value(user.activated_at),
+        "locale": user.locale,
+        "activity_seen_at": _plain_value(user.activity_seen_at),
     }
 
 

@@ -59,7 +59,10 @@ class User(Base):
 
     `email` and `username` are stored only in canonical form (`core.identifiers`). `name_key` is the
     display name in the form that a search compares. `activated_at` is the time when the first
-    credential was set or proven; the previous release does not write it (`is_activated`).
+    credential was set or proven; the previous release does not write it (`is_activated`). `locale`
+    is the language for pages and mails, a tag of RFC 5646 (§4.4.1: 35 characters are enough); None
+    if the user chose none. `activity_seen_at` is the time of the last sign-in that the user called
+    their own when they were asked about a new device.
     """
 
     __tablename__ = "users"
@@ -112,6 +115,8 @@ class User(Base):
     last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     invited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     activated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    locale: Mapped[str | None] = mapped_column(String(35))
+    activity_seen_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_activated(self) -> bool:
