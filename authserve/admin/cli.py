@@ -27,13 +27,8 @@ from authserve.core.cli import (
 )
 from authserve.http.schemas import user_document
 from authserve.rbac.assignment import grant_role, revoke_role
-from authserve.users.accounts import (
-    User,
-    activate,
-    deactivate,
-    get_users_by_reference,
-    ref_of,
-)
+from authserve.users.accounts import User, activate, deactivate, ref_of
+from authserve.users.lookup import get_users_by_reference
 
 users_group = Group("users", help="Accounts: create, list, activate, deactivate, roles, import.")
 

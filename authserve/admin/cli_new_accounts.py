@@ -16,8 +16,9 @@ from authserve.core.cli import (
 )
 from authserve.core.errors import ValidationFailedError
 from authserve.users.account_input import AccountInput, hash_given_password, parse_account
-from authserve.users.accounts import NewUser, find_by_email, is_any_account, ref_of
+from authserve.users.accounts import NewUser, ref_of
 from authserve.users.errors import EmailTakenError
+from authserve.users.lookup import find_by_email, is_any_account
 from authserve.verification.requests import INVITATION_LIFETIME, make_invitation_link
 
 

@@ -22,7 +22,8 @@ from authserve.outbox.inspect import find_messages_to
 from authserve.outbox.policy import SENT_RETENTION, MessageState
 from authserve.rbac.assignment import roles_of
 from authserve.sessions.listing import find_all_sessions
-from authserve.users.accounts import User, get_user, ref_of
+from authserve.users.accounts import User, ref_of
+from authserve.users.lookup import get_user
 from authserve.verification.tokens import find_links_of
 
 SLICE_ROWS = 500

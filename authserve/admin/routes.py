@@ -53,7 +53,7 @@ from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.policy import USER_ROLE, Permission
 from authserve.sessions.listing import find_live_sessions
 from authserve.sessions.schemas import SessionPageSchema, session_page_document
-from authserve.users.accounts import NewUser, get_user
+from authserve.users.accounts import NewUser
 from authserve.users.errors import (
     AlreadyActiveError,
     ChangedMeanwhileError,
@@ -64,6 +64,7 @@ from authserve.users.errors import (
     UserNotFoundError,
 )
 from authserve.users.lists import UserFilters, position_in, search_users
+from authserve.users.lookup import get_user
 from authserve.users.search import find_by_beginning
 
 blueprint = Blueprint(

@@ -30,9 +30,10 @@ from authserve.ratelimit.throttle_keys import (
 from authserve.rbac.assignment import require_may_act_on
 from authserve.sessions.listing import count_live_sessions
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import User, get_user, lock_user, ref_of
+from authserve.users.accounts import User, lock_user, ref_of
 from authserve.users.credentials import is_password_disabled, is_totp_switched_off
 from authserve.users.errors import AccountDisabledError
+from authserve.users.lookup import get_user
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.requests import make_reset_link, topics_of
 

@@ -27,8 +27,9 @@ from authserve.passwords.validation import require_acceptable_password
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE
 from authserve.settings.model import SETTINGS
-from authserve.users.accounts import NewUser, User, add_user, is_any_account, lock_accounts, ref_of
+from authserve.users.accounts import NewUser, User, add_user, lock_accounts, ref_of
 from authserve.users.errors import AccountsExistError
+from authserve.users.lookup import is_any_account
 
 FIRST_LINK_LIFETIME = timedelta(hours=24)
 """Lifetime of a link (chosen: a day to pass it on)."""

@@ -12,10 +12,11 @@ from authserve.ratelimit.throttle_keys import hashing_network
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import USER_ROLE
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import NewUser, User, add_user, find_by_email, ref_of
+from authserve.users.accounts import NewUser, User, add_user, ref_of
 from authserve.users.admission import require_allowed_domain, require_open_registration
 from authserve.users.errors import EmailTakenError, UsernameTakenError
 from authserve.users.lists import find_ids_by_identifier
+from authserve.users.lookup import find_by_email
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import notify_of_existing_account, request_by_address
 

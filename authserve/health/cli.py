@@ -17,7 +17,7 @@ from authserve.health.doctor import examine
 from authserve.health.report import EffectiveSetting, Finding, Level, effective_settings
 from authserve.http.openapi_document import OPENAPI
 from authserve.settings.model import SETTINGS, Settings
-from authserve.users.accounts import is_any_account
+from authserve.users.lookup import is_any_account
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
 

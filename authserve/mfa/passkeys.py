@@ -45,7 +45,8 @@ from authserve.mfa.policy import (
     PasskeyRefusedError,
 )
 from authserve.settings.model import SETTINGS, Settings
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 
 logger = logging.getLogger(__name__)
 

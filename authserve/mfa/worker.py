@@ -17,8 +17,9 @@ from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler, Job
 from authserve.settings.model import SETTINGS
-from authserve.users.accounts import User, find_by_email, lock_user
+from authserve.users.accounts import User, lock_user
 from authserve.users.errors import UserNotFoundError
+from authserve.users.lookup import find_by_email
 
 CODE_MINUTES = CODE_LIFETIME // timedelta(minutes=1)
 

@@ -17,8 +17,9 @@ from authserve.database.transactions import (
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
-from authserve.users.accounts import is_any_active, lock_user, mark_changed
+from authserve.users.accounts import lock_user, mark_changed
 from authserve.users.errors import LastAdminError
+from authserve.users.lookup import is_any_active
 
 
 def roles_of(user_id: UUID) -> tuple[str, ...]:

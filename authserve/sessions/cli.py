@@ -23,7 +23,8 @@ from authserve.core.clock import now, to_rfc3339
 from authserve.core.levels import Level
 from authserve.sessions.listing import page_of_live_sessions
 from authserve.sessions.revoke import end_sessions_issued_before, purge_dead_sessions
-from authserve.users.accounts import get_users_by_reference, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_users_by_reference
 
 sessions_group = Group("sessions", help="Sessions: list them, end them, delete the dead ones.")
 

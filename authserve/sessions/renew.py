@@ -32,7 +32,8 @@ from authserve.sessions.policy import (
 )
 from authserve.sessions.statements import TABLE, is_live, revocation
 from authserve.tokens.refresh import RefreshClaims
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
 from authserve.outbox.inspect import delete_messages_of
 from authserve.outbox.policy import HORIZON
-from authserve.users.accounts import find_user, note_invited
+from authserve.users.accounts import note_invited
 from authserve.users.admission import require_allowed_domain
+from authserve.users.lookup import find_user
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
 from authserve.verification.tokens import ensure_token, make_link, supersede

@@ -11,8 +11,9 @@ from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, 
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler
-from authserve.users.accounts import User, find_by_email, find_user, lock_user, ref_of
+from authserve.users.accounts import User, lock_user, ref_of
 from authserve.users.errors import UserNotFoundError
+from authserve.users.lookup import find_by_email, find_user
 from authserve.verification.policy import LIFETIMES, PURPOSES, Purpose, Recipient, is_wanted
 from authserve.verification.requests import RESET_REQUEST
 from authserve.verification.tokens import ensure_token, make_link

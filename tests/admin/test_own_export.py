@@ -14,7 +14,8 @@ from authserve.core.clock import now
 from authserve.database.transactions import db
 from authserve.outbox.policy import SENT_RETENTION
 from authserve.ratelimit import policy
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 from authserve.verification.policy import Purpose
 from tests.support.clients import Caller
 from tests.support.databases import executed

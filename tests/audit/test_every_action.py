@@ -27,8 +27,8 @@ from authserve.database.transactions import transaction
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import get_user_by_reference
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, MAX_FAILED_SIGN_INS
+from authserve.users.lookup import get_user_by_reference
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.support.audit import Recorded, all_events

@@ -15,7 +15,8 @@ from authserve.database.transactions import transaction
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import rotate
 from authserve.rbac.assignment import set_roles
-from authserve.users.accounts import activate, deactivate, get_user_by_reference, ref_of
+from authserve.users.accounts import activate, deactivate, ref_of
+from authserve.users.lookup import get_user_by_reference
 from tests.support.audit import Recorded, all_events
 from tests.support.clients import PASSWORD
 from tests.support.marks import both_databases

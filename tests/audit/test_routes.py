@@ -11,7 +11,8 @@ from sqlalchemy import update
 
 from authserve.core.actor import VISITOR
 from authserve.database.transactions import transaction
-from authserve.users.accounts import delete_user, get_user, ref_of
+from authserve.users.accounts import delete_user, ref_of
+from authserve.users.lookup import get_user
 from authserve.users.models import User
 from tests.factories import REQUEST, make_user
 from tests.support.clients import Caller, login

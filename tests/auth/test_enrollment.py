@@ -15,8 +15,9 @@ from authserve.core.levels import Proof
 from authserve.database.transactions import transaction
 from authserve.mfa.pending import Purpose, begin_pending
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import deactivate, get_user
+from authserve.users.accounts import deactivate
 from authserve.users.credentials import get_credentials
+from authserve.users.lookup import get_user
 from tests.support.authenticator import Authenticator
 from tests.support.clients import Caller, login
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on

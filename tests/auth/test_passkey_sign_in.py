@@ -14,7 +14,8 @@ from authserve.core.clock import now
 from authserve.database.transactions import db, transaction
 from authserve.mfa.passkeys import ProvenPasskey, explain_unspent, spend_assertion
 from authserve.settings.model import EmailVerification
-from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
+from authserve.users.accounts import deactivate, delete_user, ref_of
+from authserve.users.lookup import get_user
 from authserve.users.sign_ins import record_passkey_login
 from tests.support.authenticator import BE, BS, UV, Faults, encode
 from tests.support.clients import Caller, login, register_caller

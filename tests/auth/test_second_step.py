@@ -14,7 +14,8 @@ from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.models import PendingSignIn, TotpFactor
 from authserve.settings.model import Mfa
-from authserve.users.accounts import deactivate, get_user
+from authserve.users.accounts import deactivate
+from authserve.users.lookup import get_user
 from authserve.users.models import User
 from tests.support.clients import Caller, login
 from tests.support.factors import break_totp, give_recovery_codes, give_totp

@@ -13,7 +13,8 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.database.transactions import read_all, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER, Verification
 from authserve.ratelimit.models import RateCounter
-from authserve.users.accounts import deactivate, delete_user, get_user, ref_of
+from authserve.users.accounts import deactivate, delete_user, ref_of
+from authserve.users.lookup import get_user
 from authserve.users.models import User
 from authserve.users.passwords import change_password
 from tests.support.clients import PASSWORD, Caller, login

@@ -28,7 +28,8 @@ from authserve.mfa.assurance import ProofFailure
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.policy import SIGN_IN
 from authserve.settings.model import EmailVerification
-from authserve.users.accounts import get_user_by_reference, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user_by_reference
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
 from tests.support.factors import give_recovery_codes, give_totp

@@ -19,7 +19,8 @@ from authserve.mfa.models import Passkey, RecoveryCode
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, begin_registration, remove_passkey
 from authserve.mfa.own_passkeys import change_passkey as change_own_passkey
 from authserve.settings.model import SETTINGS, EmailVerification, Mfa
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 from authserve.users.models import User
 from tests.factories import REQUEST
 from tests.mfa.corpus import nested

@@ -20,7 +20,8 @@ from authserve.mfa.recovery_codes import (
 )
 from authserve.mfa.switch import follow_added_factor, lock_owner
 from authserve.settings.model import SETTINGS, Mfa
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 from tests.factories import REQUEST, make_session
 from tests.support.audit import all_events
 from tests.support.clients import Caller, login, sign_in

@@ -9,7 +9,8 @@ from flask import Flask
 
 from authserve.database.transactions import transaction
 from authserve.settings.model import EmailVerification, Registration
-from authserve.users.accounts import get_user_by_reference, ref_of, verify_email
+from authserve.users.accounts import ref_of, verify_email
+from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD
 

@@ -21,15 +21,9 @@ from authserve.rbac.assignment import (
 )
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.roles import create_role
-from authserve.users.accounts import (
-    activate,
-    deactivate,
-    delete_user,
-    get_user,
-    get_user_by_reference,
-    ref_of,
-)
+from authserve.users.accounts import activate, deactivate, delete_user, ref_of
 from authserve.users.errors import LastAdminError, UserNotFoundError
+from authserve.users.lookup import get_user, get_user_by_reference
 from tests.support.audit import events_of
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import both_databases

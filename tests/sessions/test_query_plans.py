@@ -15,7 +15,8 @@ from authserve.database.transactions import db, transaction
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.revoke import PURGE_DELAY, end_sessions, purge_dead_sessions
 from authserve.settings.model import SETTINGS
-from authserve.users.accounts import get_user_by_reference, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user_by_reference
 from tests.factories import PASSWORD, make_session, make_user
 from tests.support.databases import executed
 from tests.support.marks import both_databases, on_sqlite

@@ -11,7 +11,8 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.rbac.assignment import set_roles
-from authserve.users.accounts import get_user_by_reference, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user_by_reference
 
 PASSWORD = "correct horse battery staple"
 

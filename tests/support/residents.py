@@ -12,7 +12,7 @@ from flask import Flask
 
 from authserve.core.clock import now
 from authserve.core.ids import new_id
-from authserve.users.accounts import find_user, get_user_by_reference
+from authserve.users.lookup import find_user, get_user_by_reference
 from authserve.verification.policy import Purpose
 from authserve.verification.tokens import ensure_token, make_token
 from tests.support.clients import PASSWORD

@@ -13,8 +13,9 @@ from flask.testing import FlaskCliRunner
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.transfer import import_users
-from authserve.users.accounts import delete_user, get_user_by_reference, ref_of
+from authserve.users.accounts import delete_user, ref_of
 from authserve.users.lists import page_of_users
+from authserve.users.lookup import get_user_by_reference
 from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import both_databases

@@ -20,7 +20,7 @@ from authserve.core.crypto import KEYRING, Keyring
 from authserve.database.transactions import read_all
 from authserve.mfa.answers import encode_base64url
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
-from authserve.users.accounts import get_user_by_reference
+from authserve.users.lookup import get_user_by_reference
 from tests.support.clients import Caller, login
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.marks import both_databases

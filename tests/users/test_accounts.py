@@ -9,19 +9,10 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
-from authserve.users.accounts import (
-    NewUser,
-    activate,
-    add_user,
-    deactivate,
-    find_by_email,
-    get_user,
-    get_user_by_reference,
-    is_any_active,
-    update_profile,
-)
+from authserve.users.accounts import NewUser, activate, add_user, deactivate, update_profile
 from authserve.users.errors import EmailTakenError, UsernameTakenError, UserNotFoundError
 from authserve.users.lists import UserFilters, find_ids_by_identifier, search_users
+from authserve.users.lookup import find_by_email, get_user, get_user_by_reference, is_any_active
 from authserve.users.models import User
 from tests.support.audit import events_of
 from tests.support.marks import both_databases

@@ -8,10 +8,10 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.database.transactions import transaction
-from authserve.users.accounts import get_user
 from authserve.users.bulk import ImportedUser
 from authserve.users.errors import UsernameTakenError
 from authserve.users.filling import fill_users_in_bulk, find_stored_users, plan_fill
+from authserve.users.lookup import get_user
 from authserve.users.models import User
 from tests.support.marks import both_databases
 from tests.support.people import make_user

@@ -13,7 +13,7 @@ from authserve.core.clock import now
 from authserve.database import sqlite_hints
 from authserve.database.transactions import db, transaction
 from authserve.rbac.assignment import holders_of
-from authserve.users.accounts import get_user_by_reference, ref_of, update_profile
+from authserve.users.accounts import ref_of, update_profile
 from authserve.users.bulk import ImportedUser, add_users_in_bulk
 from authserve.users.lists import (
     Position,
@@ -23,6 +23,7 @@ from authserve.users.lists import (
     position_of,
     search_users,
 )
+from authserve.users.lookup import get_user_by_reference
 from authserve.users.models import User
 from tests.factories import make_user
 from tests.support.databases import executed

@@ -17,7 +17,8 @@ from authserve.outbox.delivery import claim
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DroppedError
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import get_user, ref_of
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import get_user
 from authserve.users.passwords import replace_password
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.requests import invite, make_invitation_link
