@@ -56,8 +56,9 @@ def why(users: tuple[str, ...]) -> None:
 @users_group.command()
 @USERS_ARGUMENT
 def unlock(users: tuple[str, ...]) -> None:
-    """End the login throttle's blocks on accounts; `-` reads the accounts from standard input.
+    """End the throttles' blocks on accounts; `-` reads the accounts from standard input.
 
+    Those after wrong passwords end, and those after wrong codes, recovery codes and passkeys.
     Blocks on a client's IP address stay. A password that was disabled after a hundred wrong
     attempts stays disabled: its owner needs a new one, see `flask users reset-link`.
 
@@ -122,8 +123,8 @@ OBSTACLES: Mapping[SignInObstacle, str] = {
     ),
     SignInObstacle.SECOND_FACTOR_THROTTLED: (
         "Wrong second factors after the right password block unknown devices until "
-        "{second_factor_throttled_until}. If they were not the owner's, another person knows the "
-        "password: flask users reset-link {email}"
+        "{second_factor_throttled_until}. To end it: flask users unlock {email}. If they were not "
+        "the owner's, another person knows the password: flask users reset-link {email}"
     ),
     SignInObstacle.SECOND_FACTOR_SWITCHED_OFF: (
         "A hundred wrong second factors in a row switched codes of the app off for unknown "

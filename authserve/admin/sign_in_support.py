@@ -19,6 +19,7 @@ from authserve.database.transactions import transaction
 from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
 from authserve.mfa.factors import MfaState, find_factors, find_mfa_state
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, PasskeyView, find_passkeys
+from authserve.mfa.throttle import end_second_factor_blocks
 from authserve.outbox.inspect import find_messages_of
 from authserve.ratelimit.throttle import end_blocks, find_block_end
 from authserve.ratelimit.throttle_keys import (
@@ -224,7 +225,7 @@ def factors_of(user_id: UUID) -> UserFactors:
 
 
 def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """End the login throttle's blocks on a user's email address, username and account.
+    """End the throttles' blocks on a user's email address, username, account and second factors.
 
     A disabled password stays disabled until it is replaced by a new one
     (NIST SP 800-63B-4 §3.2.2).
@@ -237,6 +238,7 @@ def unlock_user(user_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
         user = lock_user(user_id)
         require_may_act_on(actor, user_id)
         end_blocks([*_identifier_keys(user), account_key(user_id)])
+        end_second_factor_blocks(user_id)
         emit(AuditAction.USER_UNLOCKED, actor=actor, subject=ref_of(user), request=request)
 
 

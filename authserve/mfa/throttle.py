@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.core.clock import now
@@ -18,6 +19,7 @@ from authserve.database.transactions import transaction
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind
 from authserve.mfa.assurance import ProofFailure
+from authserve.mfa.pending import find_devices
 from authserve.outbox.inspect import is_owed_since
 from authserve.ratelimit.throttle import count_attempt, end_blocks
 from authserve.ratelimit.throttle_keys import ThrottleKey, second_factor_key
@@ -74,6 +76,16 @@ def count_second_proof(prover: Prover) -> int:
 def forget_second_proofs(prover: Prover) -> None:
     """Clear the caller's counter after a completed second step, in the open transaction."""
     end_blocks([prover.key])
+
+
+def end_second_factor_blocks(user_id: UUID) -> None:
+    """End every block on an account's second proofs, in the open transaction.
+
+    Those of unknown devices, of sessions and of each known device have counters of their own.
+    """
+    devices = [second_factor_key(user_id, device_id=each) for each in find_devices(user_id)]
+    signed_in = second_factor_key(user_id, is_signed_in=True)
+    end_blocks([second_factor_key(user_id), signed_in, *devices])
 
 
 def record_wrong_proof(prover: Prover, failure: ProofFailure, *, hits: int) -> None:

@@ -15,16 +15,20 @@ from authserve.admin.cli_sign_in import FAILURES, OBSTACLES
 from authserve.admin.sign_in_support import SignInObstacle
 from authserve.auth.policy import SignInFailure
 from authserve.core.actor import UserRef
+from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure
 from authserve.users.models import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
+from tests.support.factors import give_totp
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.people import make_user
+from tests.support.second_steps import first_step, second_step, wrong_code
 from tests.support.tables import read_table
+from tests.support.totp import code_at
 
 Run = Callable[..., Result]
 
@@ -391,6 +395,25 @@ def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) 
             environ_overrides=elsewhere,
         )
         assert response.status_code == 200
+
+
+def test_unlock_ends_the_blocks_of_second_factors(run: Run, app: Flask, bob: Caller) -> None:
+    client, secret = app.test_client(), give_totp(app, bob.id)
+    device_token = str(bob.tokens["device_token"])
+    reauthenticate = "/api/v1/auth/reauthenticate"
+
+    def prove(code: str) -> list[int]:
+        """Give a code on an unknown device, on a known one, and in a session."""
+        tokens = [first_step(client, "bob", device_token=known) for known in (None, device_token)]
+        answers = [second_step(client, token, totp_code=code) for token in tokens]
+        body = {"password": PASSWORD, "totp_code": code}
+        return [each.status_code for each in (*answers, bob.post(reauthenticate, json=body))]
+
+    for _ in range(5):
+        assert prove(wrong_code(secret)) == [401, 401, 403]
+    assert prove(code_at(secret, now())) == [429, 429, 429]
+    assert run("unlock", "bob").exit_code == 0
+    assert prove(wrong_code(secret)) == [401, 401, 403]
 
 
 def test_unlock_leaves_a_password_off_and_reports_it(run: Run, alice: UserRef) -> None:
