@@ -128,9 +128,7 @@ def complete_confirmation(
         SessionRevokedError: see `confirm_totp`; the transaction must not go on.
     """
     session_id = actor.current_session_id
-    # A new password or a reset may have ended the session since the token check.
-    get_live_session(session_id, now=now)
-    require_may_change(owner, actor.level)
+    require_may_change(owner, actor)
     require_may_add(owner)
     spend_mailbox_proof(owner, mailbox, actor=actor, request=request)
     added = follow_added_factor(

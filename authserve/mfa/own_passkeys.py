@@ -185,13 +185,14 @@ def begin_registration(
         The options, and True if a code was mailed that must be given too.
 
     Raises:
-        StepUpRequiredError, MfaOffError: see `switch.require_may_change` and `require_may_add`.
+        SessionRevokedError, StepUpRequiredError, MfaOffError: see `switch.require_may_change` and
+            `require_may_add`.
         UserNotFoundError: the account is gone or deactivated.
     """
     session_id = actor.current_session_id
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         require_may_add(owner)
         is_code_required = request_mailbox_proof(owner, bound_to=session_id, request=request)
     shown = PasskeyOwner(id=user.id, email=owner.email, display_name=display_name)
@@ -219,12 +220,12 @@ def change_passkey(
 
     Raises:
         FactorNotFoundError: the account has no such passkey.
-        StepUpRequiredError: see `switch.require_may_change`.
+        SessionRevokedError, StepUpRequiredError: see `switch.require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
     mine = (TABLE.c.id == passkey_id) & (TABLE.c.user_id == user.id)
     with transaction():
-        require_may_change(lock_owner(user.id), actor.level)
+        require_may_change(lock_owner(user.id), actor)
         if name is not None:
             execute(update(TABLE).where(mine).values(name=name))
         if is_no_clone:
@@ -254,13 +255,13 @@ def remove_passkey(user: UserRef, passkey_id: UUID, *, actor: Actor, request: Re
         FactorNotFoundError: the account has no such passkey.
         LastCredentialError: nothing else would open the account.
         MfaRequiredByPolicyError: it is the last usable factor, and the operator requires one.
-        StepUpRequiredError: see `switch.require_may_change`.
+        SessionRevokedError, StepUpRequiredError: see `switch.require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
     mine = (TABLE.c.id == passkey_id) & (TABLE.c.user_id == user.id)
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         row = execute(delete(TABLE).where(mine).returning(TABLE.c.name)).one_or_none()
         if row is None:
             raise FactorNotFoundError

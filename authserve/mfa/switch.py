@@ -25,6 +25,7 @@ from authserve.mfa.errors import (
 )
 from authserve.mfa.factors import find_factors
 from authserve.mfa.recovery_codes import delete_codes, find_code_set, replace_codes
+from authserve.sessions.listing import require_live_session
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 from authserve.settings.model import SETTINGS, Mfa
@@ -84,14 +85,23 @@ def level_for_change_by(actor: Actor) -> Level:
     return level_for_change(find_factors(actor.signed_in_user.id))
 
 
-def require_may_change(owner: Owner, level: Level) -> None:
-    """Refuse a change below `level_for_change`; the check before the call may be outdated.
+def require_may_change(owner: Owner, actor: Actor) -> None:
+    """Refuse a change of factors whose session has ended, or is below `level_for_change`.
+
+    The check before the call may be outdated: a simultaneous call may have ended the session, or
+    added a first factor.
+
+    Args:
+        owner: the account, whose row the open transaction has locked.
+        actor: its user, with the session.
 
     Raises:
-        StepUpRequiredError: the level is too low.
+        SessionRevokedError, TokenExpiredError: the session is not live any more.
+        StepUpRequiredError: its level is too low.
     """
+    require_live_session(owner.ref.id, actor.current_session_id, now=now())
     needed = level_for_change(owner.factors)
-    if level < needed:
+    if actor.level < needed:
         raise StepUpRequiredError(level=needed)
 
 
@@ -212,12 +222,12 @@ def set_mfa(
     Raises:
         NoFactorError: it has no usable factor.
         MfaRequiredByPolicyError: the operator requires a second factor.
-        StepUpRequiredError: see `require_may_change`.
+        SessionRevokedError, StepUpRequiredError: see `require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         if is_enabled:
             return _set_on(owner, actor=actor, request=request)
         _require_may_turn_off(now())
@@ -240,12 +250,12 @@ def renew_recovery_codes(
     Raises:
         NoFactorError: it has no usable factor, beside which codes are for nothing.
         ChangedMeanwhileError: its codes are not those that `replaces` names.
-        StepUpRequiredError: see `require_may_change`.
+        SessionRevokedError, StepUpRequiredError: see `require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         if not owner.factors.is_any_usable:
             raise NoFactorError
         if replaces is not None and find_code_set(user.id).created_at != replaces:

@@ -98,7 +98,8 @@ def set_up_totp(
 
     Raises:
         ReauthenticationRequiredError: the session has one factor, and that is no password.
-        StepUpRequiredError, MfaOffError: see `switch.require_may_change` and `require_may_add`.
+        SessionRevokedError, StepUpRequiredError, MfaOffError: see `switch.require_may_change` and
+            `require_may_add`.
         UserNotFoundError: the account is gone or deactivated.
     """
     if actor.level < Level.AAL2 and Proof.PASSWORD not in amr:
@@ -107,7 +108,7 @@ def set_up_totp(
     session_id = actor.current_session_id
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         require_may_add(owner)
         secret = begin_set_up(owner, bound_to=session_id)
         is_code_required = request_mailbox_proof(owner, bound_to=session_id, request=request)
@@ -246,12 +247,12 @@ def remove_totp(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
     Raises:
         FactorNotFoundError: it has none.
         MfaRequiredByPolicyError: it is the last usable factor, and the operator requires one.
-        StepUpRequiredError: see `switch.require_may_change`.
+        SessionRevokedError, StepUpRequiredError: see `switch.require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
     with transaction():
         owner = lock_owner(user.id)
-        require_may_change(owner, actor.level)
+        require_may_change(owner, actor)
         if not _delete_confirmed(owner):
             raise FactorNotFoundError
         follow_removed_factor(owner, SecondStep.TOTP, actor=actor, request=request)

@@ -1,6 +1,7 @@
 """Queries that read sessions."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +9,11 @@ from sqlalchemy import Row, func, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import is_digest
+from authserve.core.errors import SessionRevokedError
 from authserve.database.transactions import read_all
 from authserve.sessions.models import Session
-from authserve.sessions.statements import is_live
+from authserve.sessions.policy import require_live
+from authserve.sessions.statements import TABLE, is_live
 
 
 def find_live_sessions(
@@ -63,6 +66,24 @@ def find_all_sessions(
     if before is not None:
         statement = statement.where(Session.id < before)
     return read_all(statement.order_by(Session.id.desc()).limit(limit))
+
+
+def require_live_session(user_id: UUID, session_id: UUID, *, now: datetime) -> None:
+    """Raise unless a user's session is live; in an open transaction, as of this statement.
+
+    A transaction that holds the lock on the user's row so learns of every revocation that came with
+    a change of the account: a new password, a removed factor, a deactivation.
+
+    Raises:
+        SessionRevokedError: the user has no such session, or it was ended.
+        TokenExpiredError: its idle or absolute limit has passed.
+    """
+    mine = (TABLE.c.id == session_id) & (TABLE.c.user_id == user_id)
+    times = select(TABLE.c.revoked_at, TABLE.c.expires_at, TABLE.c.idle_expires_at)
+    rows = read_all(times.where(mine))
+    if not rows:
+        raise SessionRevokedError
+    require_live(rows[0], now)
 
 
 def is_of_family(session_id: UUID, family_secret: bytes) -> bool:

@@ -17,7 +17,7 @@ from authserve.settings.model import SETTINGS, EmailVerification, Mfa
 from tests.support.clients import Caller, login
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
-from tests.support.passkeys import give_passkey
+from tests.support.passkeys import give_passkey, passkey_login, passkey_row
 from tests.support.second_steps import first_step, second_step
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at
@@ -130,6 +130,23 @@ def test_of_the_two_last_factors_one_stays_where_one_is_required(
         assert (left, state["enabled"], state["recovery_codes_left"]) == (0, False, 0)
         assert answers.count((204, "")) == 2
     assert {code for _, code in answers} <= {"", "factor_not_found", "mfa_required_by_policy"}
+
+
+def test_a_session_that_another_one_has_ended_removes_nothing(app: Flask, alice: Caller) -> None:
+    """Each of two sessions removes a factor; the first of them ends the other."""
+    add_app(app, alice)
+    key = give_passkey(app, alice.id)
+    tokens = passkey_login(app.test_client(), key).get_json()
+    other = Caller(app.test_client(), alice.user, tokens)
+    passkey = passkey_row(app, key)["id"]
+    removals = [
+        partial(send, alice, "DELETE", TOTP),
+        partial(send, other, "DELETE", f"{ME}/passkeys/{passkey}"),
+    ]
+    answers = all_at_once((removals * CROWD)[:CROWD])
+    assert answers.count((204, "")) == 1
+    assert {code for _, code in answers} <= {"", "session_revoked", "factor_not_found"}
+    assert count(app, TotpFactor) + count(app, Passkey) == 1
 
 
 def test_beside_its_removal_no_factor_completes_a_sign_in(app: Flask, alice: Caller) -> None:

@@ -1,5 +1,6 @@
 """The switch of an account's second factor, the end of factors, and new recovery codes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,17 +9,27 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from authserve.core.actor import Actor
+from authserve.core.actor import Actor, UserRef
 from authserve.core.clock import now
+from authserve.core.errors import SessionRevokedError
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure, SecondStep
+from authserve.mfa.factors import list_factors
+from authserve.mfa.own_passkeys import begin_registration, remove_passkey
+from authserve.mfa.own_passkeys import change_passkey as rename_passkey
 from authserve.mfa.recovery_codes import (
     CheckedRecoveryCode,
     check_recovery_code,
     delete_codes,
 )
-from authserve.mfa.switch import follow_added_factor, lock_owner
+from authserve.mfa.switch import (
+    follow_added_factor,
+    lock_owner,
+    renew_recovery_codes,
+    set_mfa,
+)
+from authserve.mfa.totp_set_up import remove_totp, set_up_totp
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
@@ -27,7 +38,7 @@ from tests.support.audit import all_events
 from tests.support.clients import Caller, login, sign_in
 from tests.support.factors import raise_caller
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.passkeys import change_passkey, give_passkey
+from tests.support.passkeys import change_passkey, give_passkey, passkey_row
 from tests.support.problems import assert_problem
 from tests.support.rows import change_session, live_session_row
 from tests.support.totp import PATH as TOTP
@@ -202,6 +213,34 @@ def test_with_a_password_alone_nothing_changes(
     method, path = call.split()
     body = {"enabled": True} if method == "PUT" else None
     assert_problem(alice.call(method, ME + path, json=body), 401, "step_up_required")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda user, passkey_id, by: set_up_totp(user, amr=("pwd",), **by),
+        lambda user, passkey_id, by: remove_totp(user, **by),
+        lambda user, passkey_id, by: begin_registration(user, display_name=None, **by),
+        lambda user, passkey_id, by: rename_passkey(user, passkey_id, name="Mine", **by),
+        lambda user, passkey_id, by: remove_passkey(user, passkey_id, **by),
+        lambda user, passkey_id, by: set_mfa(user, is_enabled=False, **by),
+        lambda user, passkey_id, by: renew_recovery_codes(user, replaces=None, **by),
+    ],
+)
+def test_a_session_that_ended_meanwhile_changes_nothing(
+    app: Flask, alice: Caller, phone: App, change: Callable[[UserRef, UUID, Any], object]
+) -> None:
+    """Another session signs it out after the token check."""
+    passkey_id = passkey_row(app, give_passkey(app, alice.id))["id"]
+    change_session(app, alice.session_id, revoked_at=now())
+    before = actions(app)
+    with app.app_context():
+        user = ref_of(get_user(alice.id))
+        actor = Actor(user=user, session_id=alice.session_id, level=Level.AAL2)
+        with pytest.raises(SessionRevokedError):
+            change(user, passkey_id, {"actor": actor, "request": REQUEST})
+        assert list_factors(alice.id)[-1].name == "Passkey"
+    assert actions(app) == before
 
 
 @pytest.mark.parametrize(("mfa", "turned_on"), [(Mfa.OPTIONAL, False), (Mfa.REQUIRED, True)])
