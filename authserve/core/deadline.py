@@ -7,7 +7,9 @@ block a thread for ever. Here, each operation gets the time that is left until t
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from threading import Thread
 from typing import Any, cast
 
@@ -105,6 +107,20 @@ def make_tls_context() -> TLSContext:
     return context
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvedAddress:
+    """An address of a name, as `socket.getaddrinfo` returns it.
+
+    Args:
+        sockaddr: begins with the address in text, then the port.
+    """
+
+    family: int
+    kind: int
+    protocol: int
+    sockaddr: tuple[Any, ...]
+
+
 def connect(
     host: str, port: int, deadline: Deadline, *, tls: TLSContext | None = None
 ) -> DeadlineSocket:
@@ -116,29 +132,59 @@ def connect(
     Raises:
         OSError: no address answered in time, or the handshake failed.
     """
+    return connect_to_any(resolve(host, port, deadline), deadline, tls=tls, server_name=host)
+
+
+def connect_to_any(
+    addresses: Sequence[ResolvedAddress],
+    deadline: Deadline,
+    *,
+    tls: TLSContext | None,
+    server_name: str,
+) -> DeadlineSocket:
+    """Return a connection to the first address that answers; no name is resolved.
+
+    Args:
+        addresses: from `resolve`, in the order of the attempts.
+        tls: for a connection that is encrypted from the start.
+        server_name: the name that the server's certificate must have.
+
+    Raises:
+        OSError: no address answered in time, or the handshake failed.
+    """
     failure = OSError("the name has no address")
-    for family, kind, protocol, _, address in _resolve(host, port, deadline):
-        connection = DeadlineSocket(family, kind, protocol)
+    for address in addresses:
+        connection = DeadlineSocket(address.family, address.kind, address.protocol)
         connection.deadline = deadline
         try:
             connection.settimeout(min(CONNECT_TIMEOUT_SECS, deadline.remaining_secs()))
-            connection.connect(address)
+            connection.connect(address.sockaddr)
         except OSError as error:
             connection.close()
             failure = error
         else:
-            return connection if tls is None else tls.wrap_socket(connection, server_hostname=host)
+            if tls is None:
+                return connection
+            return tls.wrap_socket(connection, server_hostname=server_name)
     raise failure
 
 
-def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+def resolve(host: str, port: int, deadline: Deadline) -> list[ResolvedAddress]:
     """Return the addresses of a name, from a thread of its own.
 
     The system's resolver cannot be interrupted, so the thread may outlive the deadline.
+
+    Raises:
+        OSError: the name has no address, or the look-up took longer than the time that is left.
+        UnicodeError: the name cannot be encoded.
     """
     answer: Future[list[Any]] = Future()
     Thread(target=_look_up, args=(host, port, answer), daemon=True).start()
-    return answer.result(deadline.remaining_secs())
+    found = answer.result(deadline.remaining_secs())
+    return [
+        ResolvedAddress(family, kind, protocol, sockaddr)
+        for family, kind, protocol, _, sockaddr in found
+    ]
 
 
 def _look_up(host: str, port: int, answer: Future[list[Any]]) -> None:

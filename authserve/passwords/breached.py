@@ -6,25 +6,26 @@ entry of a public list and protects nothing, an exception for interoperability (
 
 The protocol is that of Pwned Passwords (haveibeenpwned.com/API/v3#PwnedPasswords). The request has
 the first five hexadecimal digits of a SHA-1; the answer has the remaining 35 of every digest that
-begins with them. `http.client` is used since it follows no redirect, retries nothing, and takes no
-proxy from the environment.
+begins with them.
 """
 
 import hashlib
 import logging
 import re
-import ssl
 import time
 from collections.abc import Callable
-from contextlib import closing
 from functools import lru_cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import cast
-from urllib.parse import urlsplit
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.container import Slot
-from authserve.core.deadline import Deadline, TLSContext, connect, make_tls_context
+from authserve.core.deadline import TLSContext, make_tls_context
+from authserve.core.outbound import (
+    OutboundClient,
+    OutboundError,
+    OutboundLimits,
+    OutboundRequest,
+)
 from authserve.passwords.policy import normalize_password
 
 TOTAL_TIMEOUT_SECS = 1.0
@@ -37,7 +38,6 @@ HEADERS = {
     "Accept": "text/plain",
     # So that the size of the answer does not reveal the range to an eavesdropper.
     "Add-Padding": "true",
-    "User-Agent": "authserve",
 }
 
 _LINE = re.compile(r"([0-9A-F]{35}):([0-9]{1,12})")
@@ -71,12 +71,12 @@ class RangeService:
         tls: TLSContext | None = None,
         total_timeout_secs: float = TOTAL_TIMEOUT_SECS,
     ) -> None:
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._path = parts.path
-        self._timeout_secs = total_timeout_secs
-        self._tls = (tls or make_tls_context()) if parts.scheme == "https" else None
+        self._url = url
+        self._limits = OutboundLimits(total_secs=total_timeout_secs, max_bytes=MAX_BYTES)
+        if tls is None and url.startswith("https:"):
+            # Here, so that workers that are forked later share its memory.
+            tls = make_tls_context()
+        self._client = OutboundClient(hosts=None, tls=tls)
 
     def find_suffixes(self, prefix: str) -> str:
         """Return the rest of every digest that begins with `prefix`.
@@ -90,47 +90,23 @@ class RangeService:
         Raises:
             RangeServiceError: no valid answer in time.
         """
-        deadline = Deadline(self._timeout_secs)
+        request = OutboundRequest(url=f"{self._url}/{prefix}", headers=HEADERS)
         try:
-            with closing(self._open(deadline)) as connection:
-                return _parse(_read(connection, f"{self._path}/{prefix}"))
-        except TimeoutError as error:
-            raise RangeServiceError(f"it took longer than {self._timeout_secs:g} s") from error
-        except ssl.SSLCertVerificationError as error:
-            raise RangeServiceError("its certificate is not good") from error
-        except (HTTPException, OSError, ValueError, RuntimeError) as error:
-            reason = f"it did not answer as it should ({type(error).__name__})"
-            raise RangeServiceError(reason) from error
-
-    def _open(self, deadline: Deadline) -> HTTPConnection:
-        connection = (
-            HTTPConnection(self._host, self._port)
-            if self._tls is None
-            else HTTPSConnection(self._host, self._port, context=self._tls)
-        )
-        # http.client connects only if there is no socket yet.
-        connection.sock = connect(self._host, self._port, deadline, tls=self._tls)
-        return connection
-
-
-def _read(connection: HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path, headers=HEADERS)
-    with closing(connection.getresponse()) as response:
-        if response.status != 200:
-            raise RangeServiceError(f"it answered {response.status}")
-        if response.length is None and not response.chunked:
+            answer = self._client.send(request, self._limits)
+        except OutboundError as error:
+            raise RangeServiceError(error.reason) from error
+        if answer.status != 200:
+            raise RangeServiceError(f"it answered {answer.status}")
+        if not answer.has_length:
             # If only the connection's end marks the answer's end, a truncated one looks complete.
             raise RangeServiceError("its answer has no length")
-        body = response.read(MAX_BYTES + 1)
-    if len(body) > MAX_BYTES:
-        raise RangeServiceError(f"it answered more than {MAX_BYTES} bytes")
-    if response.length:
-        raise RangeServiceError("its answer broke off")
-    return body
+        return _parse(answer.body)
 
 
 def _parse(body: bytes) -> str:
     suffixes = []
+    if not body.isascii():
+        raise RangeServiceError("its answer is no range")
     for line in body.decode("ascii").upper().splitlines():
         match = _LINE.fullmatch(line)
         if match is None:

@@ -182,6 +182,18 @@ def test_chance_that_can_be_guessed_only_spreads_retries() -> None:
     assert importers("secrets") == {"core/crypto.py", "settings/secret_files.py"}
 
 
+def test_one_module_sends_requests() -> None:
+    """It follows no redirect and checks addresses; `flask health` asks this machine's service."""
+    senders = {
+        str(path.relative_to(PACKAGE))
+        for path in source_files()
+        if path.is_relative_to(PACKAGE)
+        for name, _ in imports(parse(path))
+        if name.startswith(("http.client", "urllib3", "requests"))
+    }
+    assert senders == {"core/outbound.py", "health/cli.py"}
+
+
 def test_digests_and_macs_are_made_in_known_places() -> None:
     """The second names a password in a public list; the codecs verify imported hashes alone.
 
