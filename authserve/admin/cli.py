@@ -15,16 +15,8 @@ from authserve.admin.administration import (
     with_roles,
 )
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.cli import (
-    YES_OPTION,
-    Group,
-    act_on_each,
-    confirm,
-    expand_stdin,
-    print_document,
-    print_result,
-    print_rows,
-)
+from authserve.core.cli import YES_OPTION, Group, act_on_each, confirm, expand_stdin
+from authserve.core.cli_output import print_document, print_result, print_rows
 from authserve.http.schemas import user_document
 from authserve.rbac.assignment import grant_role, revoke_role
 from authserve.users.accounts import User, activate, deactivate, ref_of

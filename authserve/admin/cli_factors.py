@@ -14,7 +14,8 @@ from authserve.admin.cli import (
 from authserve.admin.schemas import UserFactorsSchema, user_factors_document
 from authserve.admin.sign_in_support import UserFactors, factors_of
 from authserve.core.actor import OPERATOR
-from authserve.core.cli import YES_OPTION, confirm, is_json, print_document, print_line
+from authserve.core.cli import YES_OPTION, confirm
+from authserve.core.cli_output import is_json, print_document, print_line
 from authserve.core.clock import now, to_rfc3339
 from authserve.mfa.own_passkeys import PasskeyView
 from authserve.mfa.reset import request_reset

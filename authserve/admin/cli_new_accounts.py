@@ -6,14 +6,8 @@ from authserve.admin.administration import create_user, invite_again, invite_use
 from authserve.admin.cli import document_of, print_change, request_of, users_group
 from authserve.auth.first_administrator import FIRST_LINK_LIFETIME, make_first_link
 from authserve.core.actor import OPERATOR
-from authserve.core.cli import (
-    act_on_each,
-    expand_stdin,
-    print_document,
-    print_hint,
-    print_result,
-    read_line,
-)
+from authserve.core.cli import act_on_each, expand_stdin, read_line
+from authserve.core.cli_output import print_document, print_hint, print_result
 from authserve.core.errors import ValidationFailedError
 from authserve.users.account_input import AccountInput, hash_given_password, parse_account
 from authserve.users.accounts import NewUser, ref_of

@@ -22,7 +22,7 @@ from authserve.admin.sign_in_support import (
 )
 from authserve.auth.policy import SignInFailure
 from authserve.core.actor import OPERATOR
-from authserve.core.cli import is_json, print_document, print_hint, print_line
+from authserve.core.cli_output import is_json, print_document, print_hint, print_line
 from authserve.core.clock import to_rfc3339
 from authserve.mfa.assurance import ProofFailure
 from authserve.users.accounts import User

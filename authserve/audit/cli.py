@@ -14,9 +14,8 @@ from authserve.audit.read import ExportedEvent, export_events
 from authserve.audit.retention import prune_events, rewrap_heads
 from authserve.audit.seal import seal_events
 from authserve.audit.verify import chain_length, verify_trail
-from authserve.core.cli import (
-    Group,
-    TimeParam,
+from authserve.core.cli import Group, TimeParam
+from authserve.core.cli_output import (
     open_output,
     print_hint,
     print_result,

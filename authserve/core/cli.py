@@ -1,33 +1,27 @@
-"""The parts that every `flask` command shares: output, errors, confirmation, standard input.
+"""The parts that every `flask` command shares: its class, errors, confirmation, standard input.
 
-Standard output carries the result alone: text for people, JSON with `--json`. Hints, progress and
-errors go to standard error. A command that fails writes its error there and exits with status 1.
+A command that fails writes its error to standard error and exits with status 1. What it writes
+otherwise goes through `core/cli_output.py`.
 """
 
 import codecs
-import json
 import os
 import sys
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import chain, islice
-from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from authserve.core.cli_output import AS_JSON, print_hint
 from authserve.core.errors import AuthserveError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
 
 T = TypeVar("T")
-
-_AS_JSON = "authserve.cli.as_json"
-"""The key of the `--json` flag in click's `Context.meta`."""
 
 
 class BaseCommand(click.Command):
@@ -72,12 +66,7 @@ class Group(AppGroup):
 
 
 def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    ctx.meta[_AS_JSON] = value
-
-
-def is_json() -> bool:
-    """Return True if the running command has the flag `--json`."""
-    return bool(click.get_current_context().meta.get(_AS_JSON))
+    ctx.meta[AS_JSON] = value
 
 
 def use_utf8() -> None:
@@ -134,150 +123,6 @@ def _drop_unwritable_output() -> None:
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-# Output
-
-
-def print_hint(text: str) -> None:
-    """Write a sentence that is not part of the result to standard error."""
-    click.echo(text, err=True)
-
-
-def print_result(text: str, **document: Any) -> None:
-    """Write a command's result: `text` for people, `document` with `--json`."""
-    if is_json():
-        print_document(document)
-    else:
-        click.echo(text)
-
-
-def print_line(text: str) -> None:
-    """Write a line for people, with control characters from untrusted input escaped."""
-    click.echo(escape_controls(text))
-
-
-def escape_controls(text: str) -> str:
-    """Return the text on one line, with characters that could control a terminal escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def print_document(document: Any, *, is_one_of_many: bool = False) -> None:
-    """Write one object as JSON, on a single line if it is one of many."""
-    indent = None if is_one_of_many else 2
-    click.echo(json.dumps(document, indent=indent, ensure_ascii=False))
-
-
-WIDTH_ROWS = 200
-"""Rows read before the first line of a table is written, to measure its columns (chosen)."""
-
-
-def print_rows(
-    rows: Iterable[Mapping[str, Any]], *, columns: Mapping[str, str], empty: str
-) -> None:
-    """Write a list: a table with a header for people, one JSON object a line with `--json`.
-
-    Rows are written as they come, so a list of any length needs bounded memory.
-
-    Args:
-        rows: documents that JSON can express.
-        columns: maps each header of the table to the key of its column.
-        empty: the hint for people if there are no rows.
-    """
-    if is_json():
-        for row in rows:
-            print_document(row, is_one_of_many=True)
-        return
-    remaining = iter(rows)
-    first = [_cells(row, columns) for row in islice(remaining, WIDTH_ROWS)]
-    if not first:
-        print_hint(empty)
-        return
-    header = list(columns)
-    widths = [max(map(_width, column)) for column in zip(header, *first, strict=True)]
-    for cells in chain([header], first, (_cells(row, columns) for row in remaining)):
-        click.echo(_line(cells, widths))
-
-
-def _cells(row: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
-    return [_cell(row[key]) for key in columns.values()]
-
-
-def _cell(value: Any) -> str:
-    if value is None or value in ("", []):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return escape_controls(text)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (
-        cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)
-    )
-    return "  ".join(padded).rstrip()
-
-
-def _width(text: str) -> int:
-    """Return the terminal columns that a text takes (UAX #11: wide characters take two)."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
-
-
-@contextmanager
-def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar if standard error is a terminal; yield its update function."""
-    is_hidden = not sys.stderr.isatty()
-    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=is_hidden) as bar:
-        yield bar.update
-
-
-@contextmanager
-def open_output(file: Path) -> Iterator[TextIO]:
-    """Open a new file that only its owner can read (0600), or standard output for `-`.
-
-    An existing file is never overwritten. A file that could not be completed is deleted.
-
-    Raises:
-        click.ClickException: the file exists already or cannot be created.
-    """
-    if _is_stdout(file):
-        yield sys.stdout
-        return
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        reason = "exists already" if isinstance(error, FileExistsError) else error.strerror
-        raise click.ClickException(f"{file} cannot be made: {reason}.") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-            yield target
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
-
-
-def print_written(file: Path, what: str, count: int) -> None:
-    """Report the number of things that an export wrote to a file.
-
-    Nothing is reported if the export itself went to standard output.
-
-    Args:
-        what: the plural of what was written, for example `events`.
-    """
-    if _is_stdout(file):
-        return
-    if is_json():
-        print_document({what: count, "file": str(file)})
-    else:
-        print_hint(f"{count} {what} written to {file}.")
-
-
-def _is_stdout(file: Path) -> bool:
-    return str(file) == "-"
 
 
 # Input

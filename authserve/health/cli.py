@@ -12,7 +12,8 @@ import click
 from flask.cli import with_appcontext
 
 from authserve.auth.first_administrator import make_first_link
-from authserve.core.cli import Command, is_json, print_document, print_hint, print_result
+from authserve.core.cli import Command
+from authserve.core.cli_output import is_json, print_document, print_hint, print_result
 from authserve.health.doctor import examine
 from authserve.health.report import EffectiveSetting, Finding, Level, effective_settings
 from authserve.http.openapi_document import OPENAPI

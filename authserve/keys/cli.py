@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from authserve.core.actor import RequestInfo
-from authserve.core.cli import Group, print_result, print_rows
+from authserve.core.cli import Group
+from authserve.core.cli_output import print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import ListedKey, list_keys, rotate

@@ -3,7 +3,8 @@
 import click
 from jinja2 import TemplateError
 
-from authserve.core.cli import Group, print_result
+from authserve.core.cli import Group
+from authserve.core.cli_output import print_result
 from authserve.core.identifiers import canonical_email
 from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER

@@ -5,7 +5,7 @@ It adds its command to the group of `keys`, which is below this package and know
 
 import click
 
-from authserve.core.cli import print_result
+from authserve.core.cli_output import print_result
 from authserve.keys.cli import keys_group
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.rotation import rewrap

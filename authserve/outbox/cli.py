@@ -10,7 +10,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row
 
-from authserve.core.cli import BaseCommand, Group, print_document, print_result, print_rows
+from authserve.core.cli import BaseCommand, Group
+from authserve.core.cli_output import print_document, print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.outbox.inspect import get_message, list_messages, retry
 from authserve.outbox.models import OutboxMessage

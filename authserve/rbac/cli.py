@@ -7,7 +7,8 @@ import click
 from marshmallow import ValidationError
 
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.cli import Group, print_document, print_result, print_rows
+from authserve.core.cli import Group
+from authserve.core.cli_output import print_document, print_result, print_rows
 from authserve.core.errors import ValidationFailedError
 from authserve.http.openapi import flatten
 from authserve.rbac.models import Role

@@ -9,16 +9,8 @@ from uuid import UUID
 import click
 
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.cli import (
-    YES_OPTION,
-    Group,
-    TimeParam,
-    confirm,
-    expand_stdin,
-    print_hint,
-    print_result,
-    print_rows,
-)
+from authserve.core.cli import YES_OPTION, Group, TimeParam, confirm, expand_stdin
+from authserve.core.cli_output import print_hint, print_result, print_rows
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.levels import Level
 from authserve.sessions.listing import page_of_live_sessions

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, TextIO
 import click
 from flask.cli import with_appcontext
 
-from authserve.core.cli import (
-    Command,
+from authserve.core.cli import Command
+from authserve.core.cli_output import (
     open_output,
     print_hint,
     print_result,

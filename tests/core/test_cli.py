@@ -23,11 +23,9 @@ from authserve.core.cli import (
     confirm,
     decode_text,
     expand_stdin,
-    open_output,
-    print_result,
-    print_rows,
     read_line,
 )
+from authserve.core.cli_output import open_output, print_result, print_rows
 from authserve.core.errors import NotFoundError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
 from authserve.database.transactions import transaction
@@ -203,7 +201,7 @@ def test_an_empty_list_is_a_hint() -> None:
 
 
 def test_rows_are_written_while_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("authserve.core.cli.WIDTH_ROWS", 2)
+    monkeypatch.setattr("authserve.core.cli_output.WIDTH_ROWS", 2)
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from (ROWS[0], ROWS[0], ROWS[0])
