@@ -2,7 +2,8 @@
 
 from flask import Response
 
-from authserve.pages.blueprint import blueprint, link_to, page
+from authserve.pages.account_navigation import account_page
+from authserve.pages.blueprint import START, blueprint, link_to
 from authserve.web.browser_session import find_signed_in
 from authserve.web.continuation import to_current_page, write_continuation
 from authserve.web.rendering import see_other
@@ -14,4 +15,4 @@ def show_account() -> Response:
     visitor = find_signed_in()
     if visitor is None:
         return see_other(link_to("pages.show_sign_in", write_continuation(to_current_page()) or ""))
-    return page("account.html", visitor=visitor, account=visitor.account)
+    return account_page("account.html", visitor=visitor, below=START, account=visitor.account)

@@ -65,11 +65,16 @@ class Shown:
         return self.headers["Location"]
 
     def form(self, action: str | None = None) -> dict[str, str]:
-        """Return the fields of the page's form, or of the one that is sent to `action`."""
-        forms = [form for form in self.tree.iter("form") if action in (None, form.get("action"))]
+        """Return the fields of the form in the page's content, or of the one sent to `action`."""
+        forms = [form for form in self._forms(action) if action in (None, form.get("action"))]
         assert len(forms) == 1, [form.attrib for form in forms]
         inputs = [field for field in forms[0].iter("input") if field.get("type") != "checkbox"]
         return {field.attrib["name"]: field.get("value", "") for field in inputs}
+
+    def _forms(self, action: str | None) -> list[Element]:
+        within = self.tree.find(".//main") if action is None else self.tree
+        assert within is not None
+        return list(within.iter("form"))
 
     def fault(self, name: str) -> str:
         """Return the text of a field's fault; the field must refer to it."""
@@ -118,7 +123,7 @@ class Visit:
         """Open a page, send its form with these fields, and follow where that leads."""
         page = self.open(path)
         assert page.status == 200, page.html
-        action = next(form.get("action") for form in page.tree.iter("form"))
+        action = next(form.get("action") for form in page.tree.iterfind(".//main//form"))
         assert action is not None
         return self.follow(self.send(action, {**page.form(action), **fields}))
 

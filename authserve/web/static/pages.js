@@ -62,9 +62,15 @@ function reloadRemembered() {
   }
 }
 
+// On a narrow screen the list of pages scrolls, and the current one may be out of view.
+function showCurrentTab() {
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+}
+
 takeLink();
 addShowButtons();
 sendOnce();
 reloadRemembered();
+showCurrentTab();
 addEventListener("hashchange", takeLink);
 document.querySelector("[data-focus]")?.focus();

@@ -1,0 +1,52 @@
+"""The frame of the account's pages: the list of them that each one shows.
+
+It is small because each page of the account adds one line to it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, url_for
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.pages.blueprint import page
+from authserve.web.languages import mark
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page of the account in the list of them.
+
+    Args:
+        endpoint: of the view that shows it.
+        name: its name there, marked for translation.
+        icon: a macro of `icons.html`.
+    """
+
+    endpoint: str
+    name: str
+    icon: str
+
+
+ENTRIES = (Entry("pages.show_account", mark("Overview"), "home"),)
+"""The pages in the order of the list; each page has its line here."""
+
+
+def account_page(template: str, *, visitor: BrowserSession, below: str, **values: Any) -> Response:
+    """Return a page of the account, in its frame.
+
+    Args:
+        template: extends `account_base.html`.
+        below: the endpoint of the entry that the page belongs to, so that the list marks it.
+        values: see `web.rendering.render`.
+    """
+    navigation = [
+        {
+            "path": url_for(entry.endpoint),
+            "name": entry.name,
+            "icon": entry.icon,
+            "is_current": entry.endpoint == below,
+        }
+        for entry in ENTRIES
+    ]
+    return page(template, visitor=visitor, navigation=navigation, **values)
