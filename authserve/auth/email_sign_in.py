@@ -16,7 +16,7 @@ from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import start_session
+from authserve.auth.start_session import NewCookie, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
@@ -109,6 +109,34 @@ def sign_in_with_email_code(
 ) -> Tokens:
     """Sign a user in with a mailed code, and return the tokens of the new session.
 
+    Args:
+        requester, code, device, request: see `start_session_with_email_code`.
+
+    Raises:
+        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
+        AuthserveError: see `start_session_with_email_code`.
+    """
+    # First, so that no session starts if its tokens could not be signed.
+    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    session, device = start_session_with_email_code(
+        requester, code, device=device, request=request, settings=settings
+    )
+    return issue_tokens(
+        session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
+    )
+
+
+def start_session_with_email_code(
+    requester: SignInRequest,
+    code: str,
+    *,
+    device: Device | None,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None = None,
+) -> tuple[LiveSession, Device]:
+    """Start the session of a user whose mailed code is right.
+
     Wrong codes are counted as wrong passwords are, by the address that was submitted at the
     request, or by a known device alone.
 
@@ -117,17 +145,18 @@ def sign_in_with_email_code(
         code: eight digits.
         device: see `find_requesters_device`.
         request: for the session and the audit events.
+        cookie: see `start_session`.
+
+    Returns:
+        The session, and the device that is known at the next sign-in.
 
     Raises:
         WrongCodeError: the code is wrong, was spent or has expired, or no code opens the
             account.
         MfaEnrollmentRequiredError: the code was right and is spent; a passkey must be set up.
         TooManyAttemptsError: too many wrong codes or passwords were counted.
-        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
     """
-    # First, so that no session starts if its tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
-    attempt = _try(requester, code, device, request)
+    attempt = _try(requester, code, device, request, cookie)
     outcome = _finish(attempt, settings)
     if isinstance(outcome, SignInFailure):
         _record_failure(outcome, attempt)
@@ -135,10 +164,7 @@ def sign_in_with_email_code(
     if isinstance(outcome, SecondStepRequiredError):
         raise outcome
     assert attempt.account is not None
-    known = device or new_device(outcome.user_id, attempt.account.password_version)
-    return issue_tokens(
-        outcome, key=key, fresh=True, settings=settings, now=outcome.auth_time, device=known
-    )
+    return outcome, device or new_device(outcome.user_id, attempt.account.password_version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +176,7 @@ class _Attempt:
         code: the code, if it was right.
         device: the device, if that account knows it.
         keys: the keys that a wrong code is counted by.
+        cookie: of the browser that signs in; None for an API client.
     """
 
     account: Credentials | None
@@ -157,16 +184,28 @@ class _Attempt:
     device: Device | None
     keys: Sequence[ThrottleKey]
     request: RequestInfo
+    cookie: NewCookie | None
 
 
 def _try(
-    requester: SignInRequest, code: str, device: Device | None, request: RequestInfo
+    requester: SignInRequest,
+    code: str,
+    device: Device | None,
+    request: RequestInfo,
+    cookie: NewCookie | None,
 ) -> _Attempt:
     keys = [requester.key, *address_key(request.ip)] if device is None else [device_key(device.id)]
     require_allowed(keys)
     trial = try_code(code, CodePurpose.SIGN_IN, handle=requester.handle)
     account = _find_account(trial.user_id or _NO_USER)
-    return _Attempt(account=account, code=trial.found, device=device, keys=keys, request=request)
+    return _Attempt(
+        account=account,
+        code=trial.found,
+        device=device,
+        keys=keys,
+        request=request,
+        cookie=cookie,
+    )
 
 
 def _finish(
@@ -215,7 +254,12 @@ def _store(
             now=moment,
         )
     session = start_session(
-        account.ref, found=found, request=request, settings=settings, now=moment
+        account.ref,
+        found=found,
+        request=request,
+        settings=settings,
+        now=moment,
+        cookie=attempt.cookie,
     )
     if settings.new_device_mail:
         follow_device(account, is_known_device=device is not None, request=request, now=moment)

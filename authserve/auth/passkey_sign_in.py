@@ -7,9 +7,9 @@ from uuid import UUID
 
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
-from authserve.auth.second_step import read_live_pending
+from authserve.auth.second_step import CompletedSignIn, read_live_pending
 from authserve.auth.seen_devices import follow_device
-from authserve.auth.start_session import issue_sign_in_tokens, start_session
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -34,7 +34,6 @@ from authserve.mfa.pending import Purpose
 from authserve.mfa.recovery_codes import find_code_set
 from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
-from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
 from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, get_credentials
@@ -65,35 +64,58 @@ def sign_in_with_passkey(
 ) -> Tokens:
     """Sign a user in with a passkey, and return the tokens of the new session.
 
+    Args:
+        answer, device, request: see `start_session_with_passkey`.
+
+    Raises:
+        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
+        AuthserveError: see `start_session_with_passkey`.
+    """
+    # First, so that no session starts if its tokens could not be signed.
+    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    completed = start_session_with_passkey(
+        answer, device=device, request=request, settings=settings
+    )
+    return issue_sign_in_tokens(
+        completed.session,
+        key=key,
+        settings=settings,
+        device=completed.device,
+        recovery_codes_left=completed.recovery_codes_left,
+    )
+
+
+def start_session_with_passkey(
+    answer: AssertionAnswer,
+    *,
+    device: Device | None,
+    request: RequestInfo,
+    settings: Settings,
+    cookie: NewCookie | None = None,
+) -> CompletedSignIn:
+    """Start the session of a user whose passkey is right.
+
     No throttle counts it: a signature cannot be guessed, and a stranger must not lock it.
 
     Args:
         answer: the browser's answer to options for a sign-in.
         device: from a valid device token; it stays known if it is the account's own.
         request: for the session and the audit events.
+        cookie: see `start_session`.
 
     Raises:
         UnknownPasskeyError: the service has no passkey with this id.
         InvalidPasskeyError: the answer breaks a rule, or the passkey is suspected to be a clone.
         AccountDisabledError, EmailNotVerifiedError: the passkey was right.
-        SigningKeyUnavailableError: the tokens could not be signed; no session was started.
     """
-    # First, so that no session starts if its tokens could not be signed.
-    key, settings, moment = KEY_STORE.get().signing_key(), SETTINGS.get(), now()
+    moment = now()
     checked = check_assertion(answer, SIGN_IN, account=None, now=moment)
     if isinstance(checked, RefusedPasskey):
         raise _refuse(SignInFailure(checked.failure), checked.user_id, request)
-    outcome = _start(checked, device, request, settings, moment)
+    outcome = _start(checked, device, request, settings, cookie, moment)
     if isinstance(outcome, SignInFailure):
         raise _refuse(outcome, checked.user_id, request)
-    session, known_device, codes_left = outcome
-    return issue_sign_in_tokens(
-        session,
-        key=key,
-        settings=settings,
-        device=known_device,
-        recovery_codes_left=codes_left,
-    )
+    return outcome
 
 
 def _start(
@@ -101,14 +123,10 @@ def _start(
     device: Device | None,
     request: RequestInfo,
     settings: Settings,
+    cookie: NewCookie | None,
     moment: datetime,
-) -> tuple[LiveSession, Device, int] | SignInFailure:
-    """Start a session.
-
-    Returns:
-        The session, the device that is known from now on, and the number of recovery codes that are
-        left; or what prevents it.
-    """
+) -> CompletedSignIn | SignInFailure:
+    """Start a session, or return what prevents it."""
     account = _find_account(proven.user_id)
     failure = _check(account, settings)
     if account is None or failure is not None:
@@ -119,7 +137,12 @@ def _start(
             _record(proven, account, settings, moment)
             cancel_reset(account, actor=VISITOR, request=request)
             session = start_session(
-                account.ref, found=_assess(), request=request, settings=settings, now=moment
+                account.ref,
+                found=_assess(),
+                request=request,
+                settings=settings,
+                now=moment,
+                cookie=cookie,
             )
             if settings.new_device_mail:
                 is_known = known is not None
@@ -129,8 +152,11 @@ def _start(
         return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED
     except _UnspentError:
         return SignInFailure(explain_unspent(proven, request=request, now=moment))
-    device_after = known or new_device(session.user_id, account.password_version)
-    return session, device_after, codes_left
+    return CompletedSignIn(
+        session=session,
+        device=known or new_device(session.user_id, account.password_version),
+        recovery_codes_left=codes_left,
+    )
 
 
 def _record(

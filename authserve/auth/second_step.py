@@ -59,7 +59,7 @@ REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedSignIn:
-    """A sign-in whose second step has succeeded.
+    """A sign-in that has reached two factors.
 
     Args:
         session: the new session.
