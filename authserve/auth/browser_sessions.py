@@ -11,9 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import update
 
-from authserve.auth.login import start_session_with_password
 from authserve.auth.queries import FoundSession, find_session_of_browser
-from authserve.auth.start_session import NewCookie
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.core.errors import SessionRevokedError
@@ -30,7 +28,6 @@ from authserve.sessions.policy import (
 from authserve.sessions.revoke import end_session
 from authserve.sessions.statements import TABLE, is_live
 from authserve.settings.model import SETTINGS
-from authserve.tokens.device import Device
 
 SECRET_BYTES = 32
 """Length of a cookie's secret: 256 bits; ASVS 7.2.3 requires at least 128."""
@@ -73,54 +70,6 @@ class BrowserSession:
     actor: Actor
     account: Account
     is_enough: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BrowserSignIn:
-    """A new session of a browser.
-
-    Args:
-        user_id: the user's.
-        device: the device that is known at the next sign-in.
-    """
-
-    cookie: BrowserCookie
-    user_id: UUID
-    device: Device
-
-
-def sign_in_browser(
-    *,
-    identifier: str,
-    password: str,
-    is_remembered: bool,
-    device: Device | None,
-    former: BrowserSession | None,
-    request: RequestInfo,
-) -> BrowserSignIn:
-    """Sign a browser in with a password; end the session that it had.
-
-    Args:
-        identifier, password, device: see `login.start_session_with_password`.
-        is_remembered: True if the user asked to be kept signed in.
-        former: the session that the browser's present cookie holds, of any user. A browser holds
-            one session, so that lists show none that its user cannot reach.
-
-    Raises:
-        AuthserveError: see `login.start_session_with_password`.
-    """
-    secret = random_bytes(SECRET_BYTES)
-    session, device = start_session_with_password(
-        identifier=identifier,
-        password=password,
-        device=device,
-        request=request,
-        settings=SETTINGS.get(),
-        cookie=NewCookie(secret, is_remembered),
-    )
-    if former is not None:
-        _end(former, RevokeReason.REPLACED, request)
-    return BrowserSignIn(BrowserCookie(session.id, secret), session.user_id, device)
 
 
 def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSession | DeadCookie:
@@ -190,11 +139,14 @@ def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie:
 
 
 def sign_browser_out(session: BrowserSession, *, request: RequestInfo) -> None:
-    """End the session of a browser; a session that has ended meanwhile stays so."""
-    _end(session, RevokeReason.LOGOUT, request)
+    """Sign a browser out; a session that has ended meanwhile stays so."""
+    end_browser_session(session, RevokeReason.LOGOUT, request=request)
 
 
-def _end(session: BrowserSession, reason: RevokeReason, request: RequestInfo) -> None:
+def end_browser_session(
+    session: BrowserSession, reason: RevokeReason, *, request: RequestInfo
+) -> None:
+    """End the session of a browser; one that a simultaneous call has ended stays so."""
     try:
         end_session(
             session.actor.signed_in_user,
@@ -204,5 +156,4 @@ def _end(session: BrowserSession, reason: RevokeReason, request: RequestInfo) ->
             request=request,
         )
     except SessionNotFoundError:
-        # A simultaneous sign-out or a limit ended it first.
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from authserve.auth.browser_sessions import sign_in_browser
+from authserve.auth.browser_sign_in import Browser, sign_in_browser
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.schemas import LoginSchema
@@ -24,7 +24,6 @@ from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
 from authserve.settings.model import SETTINGS, Registration
-from authserve.tokens.device import Device
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.web.browser_session import (
     device_tokens,
@@ -128,14 +127,14 @@ def _with_device(values: dict[str, Any]) -> dict[str, Any]:
 
 @limited(SIGN_IN, PASSWORDS)
 def _start_session(values: dict[str, Any]) -> Response:
-    device: Device | None = values["device"]
+    browser = Browser(
+        former=find_visitor(), is_remembered=values["remember"], request=current_request_info()
+    )
     done = sign_in_browser(
+        browser,
         identifier=values["identifier"],
         password=values["password"],
-        is_remembered=values["remember"],
-        device=device,
-        former=find_visitor(),
-        request=current_request_info(),
+        device=values["device"],
     )
     response = go_on(values["continue_"])
     set_session(response, done.cookie, is_remembered=values["remember"])

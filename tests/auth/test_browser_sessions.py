@@ -11,13 +11,12 @@ from flask import Flask
 from authserve.auth.browser_sessions import (
     BrowserCookie,
     BrowserSession,
-    BrowserSignIn,
     DeadCookie,
     find_browser_session,
     rotate_cookie,
     sign_browser_out,
-    sign_in_browser,
 )
+from authserve.auth.browser_sign_in import Browser, BrowserSignIn, sign_in_browser
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
@@ -46,14 +45,8 @@ def sign_in(
 ) -> BrowserSignIn:
     """Sign a browser in."""
     with app.app_context():
-        return sign_in_browser(
-            identifier=name,
-            password=password,
-            is_remembered=is_remembered,
-            device=None,
-            former=former,
-            request=REQUEST,
-        )
+        browser = Browser(former=former, is_remembered=is_remembered, request=REQUEST)
+        return sign_in_browser(browser, identifier=name, password=password, device=None)
 
 
 def find(app: Flask, cookie: BrowserCookie) -> BrowserSession | DeadCookie:

@@ -86,7 +86,7 @@ def test_a_rate_limit_is_explained(
 def test_too_many_sign_ins_at_once_are_explained(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(**_values: object) -> None:
+    def refuse(*_args: object, **_values: object) -> None:
         raise HasherBusyError(retry_after_secs=3)
 
     monkeypatch.setattr("authserve.pages.sign_in.sign_in_browser", refuse)
