@@ -1,4 +1,4 @@
-"""Names of browsers, found in the `User-Agent` header."""
+"""Names of browsers and operating systems, found in the `User-Agent` header."""
 
 import re
 
@@ -12,12 +12,34 @@ _BROWSERS = (
 )
 """Patterns by name. The order matters: a browser's User-Agent can match later patterns too."""
 
+_SYSTEMS = (
+    ("iPhone", ("iPhone",)),
+    ("iPad", ("iPad",)),
+    ("Android", ("Android",)),
+    ("Windows", ("Windows NT",)),
+    ("ChromeOS", ("; CrOS ",)),
+    ("macOS", ("Macintosh",)),
+    ("Linux", ("Linux", "X11")),
+)
+"""Substrings by name, in this order: Android's User-Agent has "Linux" too. An iPad that asks for
+desktop sites calls itself a Macintosh."""
+
+HANDHELDS = frozenset({"iPhone", "iPad", "Android"})
+"""The systems of phones and tablets."""
+
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 def find_browser(user_agent: str | None) -> str | None:
     """Return the name of a well-known browser, for display; None for any other client."""
     names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
+    return next(names, None)
+
+
+def find_system(user_agent: str | None) -> str | None:
+    """Return the name of a well-known operating system, for display; None for any other."""
+    text = user_agent or ""
+    names = (name for name, parts in _SYSTEMS if any(part in text for part in parts))
     return next(names, None)
 
 
