@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import Response
@@ -14,7 +15,9 @@ from jinja2 import (
     StrictUndefined,
     select_autoescape,
 )
+from markupsafe import Markup
 
+from authserve.core.clock import to_rfc3339
 from authserve.core.container import Slot
 from authserve.settings.branding import OVERRIDES
 from authserve.settings.model import Settings, brand_name
@@ -76,6 +79,7 @@ def make_templates(settings: Settings, packages: Sequence[str]) -> Environment:
         auto_reload=False,
     )
     add_texts(environment)
+    environment.filters["time"] = show_time
     environment.globals["brand"] = Brand(
         name=brand_name(settings),
         has_own_logo=settings.brand_logo is not None,
@@ -89,6 +93,15 @@ def make_templates(settings: Settings, packages: Sequence[str]) -> Environment:
         for name in OVERRIDES:
             environment.get_template(name)
     return environment
+
+
+def show_time(moment: datetime) -> Markup:
+    """Return the element of a time: `2026-11-27 09:57 UTC`.
+
+    The script shows it in the reader's language and time zone (`showLocalTimes`).
+    """
+    element = Markup('<time datetime="{}">{:%Y-%m-%d %H:%M} UTC</time>')
+    return element.format(to_rfc3339(moment), moment)
 
 
 def render(

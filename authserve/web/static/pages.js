@@ -67,10 +67,19 @@ function showCurrentTab() {
   document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
+// Times are UTC in the page; they are shown in the reader's language and time zone.
+function showLocalTimes() {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    time.textContent = format.format(new Date(time.dateTime));
+  }
+}
+
 takeLink();
 addShowButtons();
 sendOnce();
 reloadRemembered();
 showCurrentTab();
+showLocalTimes();
 addEventListener("hashchange", takeLink);
 document.querySelector("[data-focus]")?.focus();
