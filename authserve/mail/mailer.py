@@ -21,8 +21,9 @@ from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.identifiers import is_plain_address
 from authserve.core.ids import new_id
+from authserve.mail.branding import make_mail_colors, read_logo
 from authserve.mail.errors import TransportError
-from authserve.mail.message import OutgoingMail, read_sender, write_mail
+from authserve.mail.message import InlinePNG, OutgoingMail, read_sender, write_mail
 from authserve.mail.policy import (
     LINK_KINDS,
     SAMPLE_VALUES,
@@ -56,9 +57,18 @@ class Mailer:
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._sender = read_sender(settings.mail_from)
-        self._brand = brand_name(settings)
-        self._host = urlsplit(settings.public_url).hostname or "localhost"
         self._public_url = settings.public_url
+        self._logo = read_logo(settings.brand_logo)
+        self._common: Mapping[str, object] = {
+            "brand": brand_name(settings),
+            "service": urlsplit(settings.public_url).hostname or "localhost",
+            "public_url": settings.public_url,
+            "support_url": settings.brand_support_url,
+            "colors": make_mail_colors(settings.brand_color),
+            "logo": self._logo,
+            "language": "en",
+            "direction": "ltr",
+        }
         self._transport = transport
         self._templates = _environment(settings.mail_templates)
         self.breaker = Breaker("smtp", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
@@ -169,17 +179,19 @@ class Mailer:
         values: Values,
     ) -> OutgoingMail:
         check_values(kind, values)
+        logo_id = f"logo.{message_id}@{self._sender.domain}"
         known = {
+            **self._common,
             **values,
             "name": name,
             "link": link,
             "lifetime_minutes": None if lifetime is None else lifetime // timedelta(minutes=1),
-            "brand": self._brand,
-            "service": self._host,
-            "public_url": self._public_url,
+            "logo_url": f"cid:{logo_id}",
         }
         subject = self._render(f"{kind}.subject.txt", known)
         known["subject"] = subject.strip()
+        html = self._render(f"{kind}.html", known)
+        images = [InlinePNG(logo_id, self._logo.content)] if self._logo is not None else []
         return write_mail(
             sender=self._sender,
             recipient=to,
@@ -187,10 +199,12 @@ class Mailer:
             sent_at=now(),
             subject=subject,
             text=self._render(f"{kind}.txt", known),
-            html=self._render(f"{kind}.html", known),
+            html=html,
+            # A deployment's own template may show no logo.
+            images=[image for image in images if image.content_id in html],
         )
 
-    def _render(self, name: str, values: Mapping[str, str | int | None]) -> str:
+    def _render(self, name: str, values: Mapping[str, object]) -> str:
         return self._templates.get_template(name).render(values)
 
 

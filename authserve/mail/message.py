@@ -7,8 +7,8 @@ written here, from ASCII that is safe by construction, and is not parsed again.
 
 import quopri
 import re
-from base64 import b64encode
-from collections.abc import Iterator
+from base64 import b64encode, encodebytes
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -41,6 +41,19 @@ class Sender:
     def domain(self) -> str:
         """The part of the address after the `@`."""
         return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class InlinePNG:
+    """A PNG inside a mail; the HTML shows it by the URL `cid:` and the content id (RFC 2392).
+
+    Args:
+        content_id: unique in the world, such as `logo.<message id>`; without angle brackets.
+        content: the file.
+    """
+
+    content_id: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,7 @@ def write_mail(
     subject: str,
     text: str,
     html: str,
+    images: Sequence[InlinePNG] = (),
 ) -> OutgoingMail:
     """Write a mail in text and HTML.
 
@@ -95,6 +109,7 @@ def write_mail(
             `core.identifiers.is_plain_address`, since it is written as it is.
         subject: line breaks become spaces, control characters are removed.
         text, html: any characters.
+        images: those that the HTML shows; a mail program lists others as attachments.
     """
     plain_subject = _one_line(subject)
     full_id = f"{message_id}@{sender.domain}"
@@ -112,8 +127,10 @@ def write_mail(
         "Content-Type: multipart/alternative;",
         f' boundary="{boundary}"',
         "",
-        *_part(boundary, "plain", text),
-        *_part(boundary, "html", html),
+        f"--{boundary}",
+        *_words("plain", text),
+        f"--{boundary}",
+        *_html(html, images, boundary=f"=_related_{message_id.hex}"),
         f"--{boundary}--",
         "",
     ]
@@ -159,10 +176,35 @@ def _mailbox(sender: Sender) -> str:
     return f"{name}\r\n <{sender.address}>" if name else sender.address
 
 
-def _part(boundary: str, subtype: str, words: str) -> Iterator[str]:
+def _html(html: str, images: Sequence[InlinePNG], *, boundary: str) -> Iterator[str]:
+    """Yield the HTML, together with its images if there are any (RFC 2387)."""
+    if not images:
+        yield from _words("html", html)
+        return
+    yield 'Content-Type: multipart/related; type="text/html";'
+    yield f' boundary="{boundary}"'
+    yield ""
     yield f"--{boundary}"
+    yield from _words("html", html)
+    for image in images:
+        yield f"--{boundary}"
+        yield from _image(image)
+    yield f"--{boundary}--"
+
+
+def _words(subtype: str, words: str) -> Iterator[str]:
     yield f'Content-Type: text/{subtype}; charset="utf-8"'
     yield "Content-Transfer-Encoding: quoted-printable"
     yield ""
     plain_ends = words.replace("\r\n", "\n").replace("\r", "\n")
     yield from quopri.encodestring(plain_ends.encode()).decode("ascii").split("\n")
+
+
+def _image(image: InlinePNG) -> Iterator[str]:
+    yield "Content-Type: image/png"
+    yield "Content-Transfer-Encoding: base64"
+    yield f"Content-ID: <{image.content_id}>"
+    # With a disposition of its own kind, mail programs do not list it as an attachment.
+    yield "Content-Disposition: inline"
+    yield ""
+    yield from encodebytes(image.content).decode("ascii").splitlines()

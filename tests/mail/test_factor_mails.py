@@ -83,7 +83,7 @@ def test_a_code_is_in_the_body_alone(tmp_path: Path, kind: MailKind) -> None:
     """A subject would show it on a locked screen; spaces in it would be copied."""
     letter = build(tmp_path, kind)
     assert "\r\n    01234567\r\n" in letter.text
-    assert ">01234567</p>" in letter.html
+    assert ">01234567</td>" in letter.html
     assert "01234567" not in letter.subject
     assert "within 10 minutes" in letter.text
     assert "No one of Example Cloud will ever ask you for this code." in letter.text
