@@ -12,9 +12,8 @@ from typing import Any, TypeVar, cast
 from flask import Response, after_this_request
 
 from authserve.core.crypto import KEYRING
-from authserve.http.authentication import current_actor
 from authserve.http.openapi import Blueprint, limited_by
-from authserve.http.request_info import client_address
+from authserve.http.request_info import client_address, request_state
 from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CountedBy, Limit, network_of
@@ -121,7 +120,7 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
         case CountedBy.EMAIL:
             return str(arguments[0]["email"])
         case CountedBy.USER:
-            return str(current_actor().signed_in_user.id)
+            return _user_id()
         case CountedBy.DEVICE_OR_ADDRESS:
             # A decorator above has verified that the device is the account's own.
             device = arguments[0].get("device")
@@ -129,6 +128,18 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
         case CountedBy.DEVICE_OR_EMAIL:
             device = arguments[0].get("device")
             return str(arguments[0]["email"]) if device is None else str(device.id)
+
+
+def _user_id() -> str:
+    """Return the id of the caller, whom an access token or a browser's cookie has identified.
+
+    Raises:
+        LookupError: neither has; the view requires no sign-in.
+    """
+    user_id = request_state().user_id
+    if user_id is None:
+        raise LookupError("no user is signed in")
+    return user_id
 
 
 def _client_network() -> str | None:

@@ -25,7 +25,7 @@ class RequestState:
     Attributes:
         correlation_id: in the log, the response and the audit trail.
         started_at: by `perf_counter`, in seconds.
-        user_id: the caller's, once an access token was verified.
+        user_id: the caller's, once an access token or a browser's cookie was verified.
         authentication: see `authentication.authenticate`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         json_body: the parsed body; None without one.
