@@ -14,7 +14,6 @@ from sqlalchemy import update
 from authserve.auth.queries import FoundSession, find_session_of_browser
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.crypto import digest, is_digest, random_bytes
-from authserve.core.errors import SessionRevokedError
 from authserve.database.transactions import execute, transaction
 from authserve.http.authentication import Account
 from authserve.mfa.assurance import is_mfa_required
@@ -64,12 +63,20 @@ class BrowserSession:
 
     Args:
         is_enough: False if the session is below the level that its account needs by now.
+        is_remembered: True if the cookie outlives the browser's windows.
+        auth_time: the time of the last sign-in or step-up.
     """
 
     cookie: BrowserCookie
     actor: Actor
     account: Account
     is_enough: bool
+    is_remembered: bool
+    auth_time: datetime
+
+    def is_fresh(self, now: datetime, ttl: timedelta) -> bool:
+        """Return True if its user gave a proof within `ttl` (ASVS 7.5.1)."""
+        return now < self.auth_time + ttl
 
 
 def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSession | DeadCookie:
@@ -86,7 +93,14 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         return DeadCookie.ENDED
     _touch(found, now)
     need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), now))
-    return BrowserSession(cookie, found.actor, found.account, found.actor.level >= need)
+    return BrowserSession(
+        cookie=cookie,
+        actor=found.actor,
+        account=found.account,
+        is_enough=found.actor.level >= need,
+        is_remembered=found.row.is_remembered,
+        auth_time=found.row.auth_time,
+    )
 
 
 def _is_secret_of(found: FoundSession, secret: bytes, now: datetime) -> bool:
@@ -114,13 +128,14 @@ def _touch(found: FoundSession, now: datetime) -> None:
         execute(update(TABLE).where(is_due, is_live(now)).values(values))
 
 
-def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie:
+def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie | None:
     """Give a browser's session a new secret, in the open transaction, and return its cookie.
 
     Called when the session gains rights or its user gave a proof (ASVS 7.2.4).
 
-    Raises:
-        SessionRevokedError: the session has ended, or a simultaneous call has rotated it.
+    Returns:
+        None if nothing was rotated: another tab has done so, and the browser has that cookie; or
+        the session has ended.
     """
     secret = random_bytes(SECRET_BYTES)
     is_current = TABLE.c.cookie_digest == digest(cookie.secret)
@@ -133,9 +148,8 @@ def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie:
             cookie_rotated_at=now,
         )
     )
-    if execute(statement).rowcount != 1:
-        raise SessionRevokedError
-    return BrowserCookie(cookie.session_id, secret)
+    is_rotated = execute(statement).rowcount == 1
+    return BrowserCookie(cookie.session_id, secret) if is_rotated else None
 
 
 def sign_browser_out(session: BrowserSession, *, request: RequestInfo) -> None:
