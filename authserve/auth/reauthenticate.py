@@ -1,7 +1,13 @@
-"""The use case that freshens a session, and steps it up to a higher level."""
+"""The use cases that freshen a session, and step it up to a higher level."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
+from authserve.auth.browser_sessions import BrowserCookie, BrowserSession, rotate_cookie
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
@@ -38,10 +44,12 @@ from authserve.mfa.proving import (
 from authserve.mfa.throttle import Prover
 from authserve.sessions.renew import renew_authentication
 from authserve.settings.model import SETTINGS
-from authserve.tokens.access import AccessToken, issue_access_token
+from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
 from authserve.users.accounts import lock_user
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.passwords import confirm_password
+
+ResultT = TypeVar("ResultT")
 
 REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
     ProofFailure.WRONG_CODE: InvalidCodeError,
@@ -86,7 +94,67 @@ def reauthenticate(
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see
             `users.passwords.confirm_password`, and `mfa.throttle` of the second proof.
     """
-    key, user = KEY_STORE.get().signing_key(), actor.signed_in_user
+    key = KEY_STORE.get().signing_key()
+    session = _renew(
+        password=password,
+        given=given,
+        actor=actor,
+        request=request,
+        finish=partial(_read_session, actor.current_session_id),
+    )
+    return issue_access_token(
+        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
+    )
+
+
+def _read_session(session_id: UUID, now: datetime) -> LiveSession:
+    return get_live_session(session_id, now=now).as_live()
+
+
+def reauthenticate_browser(
+    *, password: str | None, given: GivenProof | None, session: BrowserSession, request: RequestInfo
+) -> BrowserCookie | None:
+    """Verify who the user of a browser is once more, as `reauthenticate` does.
+
+    Args:
+        password, given, request: see `reauthenticate`.
+        session: of any level.
+
+    Returns:
+        The session's new cookie; see `rotate_cookie`.
+
+    Raises:
+        AuthserveError: see `reauthenticate`; no token is signed here.
+    """
+    return _renew(
+        password=password,
+        given=given,
+        actor=session.actor,
+        request=request,
+        finish=partial(_rotate, session.cookie),
+    )
+
+
+def _rotate(cookie: BrowserCookie, now: datetime) -> BrowserCookie | None:
+    return rotate_cookie(cookie, now=now)
+
+
+def _renew(
+    *,
+    password: str | None,
+    given: GivenProof | None,
+    actor: Actor,
+    request: RequestInfo,
+    finish: Callable[[datetime], ResultT],
+) -> ResultT:
+    """Verify and spend the proofs, renew the session, and return what `finish` returns.
+
+    Args:
+        password, given, actor, request: see `reauthenticate`.
+        finish: called with the present time in the same transaction, so that no proof is spent if
+            it fails.
+    """
+    user = actor.signed_in_user
     if password is not None:
         confirm_password(user, password, actor=actor, request=request)
     account = get_credentials(user.id)
@@ -111,36 +179,74 @@ def reauthenticate(
                 request=request,
                 now=moment,
             )
-            # Inside, so that no proof is spent if it fails.
-            session = get_live_session(session_id, now=moment).as_live()
+            return finish(moment)
     except UnspentError as error:
         assert proven is not None
         raise REFUSALS[explain_unspent(proven, now=moment)] from error
     except StepUpRequiredError as error:
         needed = get_live_session(session_id, now=moment).actor.level
         raise MfaRequiredError(_sufficient(find_factors(user.id), needed)) from error
-    return issue_access_token(
-        session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaysToReauthenticate:
+    """The proofs with which a signed-in user can freshen a session.
+
+    Args:
+        has_password: True if the account has a password.
+        is_password_enough: True if it suffices alone.
+        methods: those that suffice with the password, a passkey also alone, in the order in which
+            clients offer them.
+    """
+
+    has_password: bool
+    is_password_enough: bool
+    methods: tuple[SecondStep, ...]
+
+
+def find_ways_to_reauthenticate(actor: Actor) -> WaysToReauthenticate:
+    """Return the proofs that `reauthenticate` accepts of a signed-in user.
+
+    Raises:
+        UserNotFoundError: the account is gone.
+    """
+    account = get_credentials(actor.signed_in_user.id)
+    needed, factors = _needed(account, actor), find_factors(account.ref.id)
+    has_password = account.password_hash is not None
+    methods = _sufficient(factors, needed)
+    return WaysToReauthenticate(
+        has_password=has_password,
+        is_password_enough=has_password
+        and (needed == Level.AAL1 or _is_without_factor(Level.AAL1, actor, factors)),
+        methods=tuple(method for method in methods if has_password or method is SecondStep.PASSKEY),
     )
+
+
+def _needed(account: Credentials, actor: Actor) -> Level:
+    """Return the level that proofs must reach: the session's, and what the account needs."""
+    is_required = is_mfa_required(SETTINGS.get(), now())
+    return max(need_of(mfa_enabled=account.mfa_enabled, is_required=is_required), actor.level)
+
+
+def _is_without_factor(level: Level, actor: Actor, factors: Factors) -> bool:
+    """Return True if the level of the session is enough, because the account has no factor.
+
+    Such a session can do nothing but set one up.
+    """
+    return level == actor.level and not factors.is_any
 
 
 def _require_enough(proofs: set[Proof], account: Credentials, actor: Actor) -> Level:
     """Return the level that the proofs reach, before a second one is compared.
 
-    An account that needs two factors and has none gets by with its password at `AAL1`: such a
-    session can do nothing but set one up.
-
     Raises:
-        MfaRequiredError: they do not reach the level of the session, or what the account needs.
+        MfaRequiredError: they do not reach what `_needed` returns.
     """
-    level = worth(proofs) or Level.AAL1
-    is_required = is_mfa_required(SETTINGS.get(), now())
-    need = need_of(mfa_enabled=account.mfa_enabled, is_required=is_required)
-    needed = max(need, actor.level)
+    level, needed = worth(proofs) or Level.AAL1, _needed(account, actor)
     if level >= needed:
         return level
     factors = find_factors(account.ref.id)
-    if level == actor.level and not factors.is_any:
+    if _is_without_factor(level, actor, factors):
         return level
     raise MfaRequiredError(_sufficient(factors, needed))
 
