@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.web.browser_session import form_token, is_form_token
+from authserve.web.browser_session import form_token
 from authserve.web.continuation import (
     FIELD,
     Continuation,
@@ -19,7 +19,6 @@ from authserve.web.continuation import (
     to_return,
     write_continuation,
 )
-from authserve.web.origin import ForeignFormError
 from authserve.web.rendering import render, see_other
 
 blueprint = Blueprint("pages", __name__)
@@ -65,16 +64,6 @@ def go_on(token: str) -> Response:
 def _page_of(found: Continuation) -> str:
     path = None if found.is_expired else page_path(found)
     return path or url_for(START)
-
-
-def require_form_token(session: BrowserSession, token: str) -> None:
-    """Refuse a form of a signed-in browser without the token of its session.
-
-    Raises:
-        ForeignFormError: the token is missing or another session's.
-    """
-    if not is_form_token(session, token):
-        raise ForeignFormError
 
 
 def page(template: str, *, visitor: BrowserSession | None = None, **values: Any) -> Response:

@@ -10,8 +10,8 @@ from authserve.pages.blueprint import (
     page,
     query_continuation,
     query_target,
-    require_form_token,
 )
+from authserve.web.access import require_form_token
 from authserve.web.browser_session import find_visitor, remove_session
 from authserve.web.continuation import read_continuation
 from authserve.web.forms import SignedInForm, Submission, read_form

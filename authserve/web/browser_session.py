@@ -122,6 +122,14 @@ def set_session(response: Response, cookie: BrowserCookie, *, is_remembered: boo
     request_state().browser = BrowserState()
 
 
+def renew_session(
+    response: Response, session: BrowserSession, cookie: BrowserCookie | None
+) -> None:
+    """Give the browser the new cookie of its session; None leaves the one that it has."""
+    if cookie is not None:
+        set_session(response, cookie, is_remembered=session.is_remembered)
+
+
 def remove_session(response: Response) -> None:
     """Make the browser forget the cookie of its session."""
     _set(response, SESSION_COOKIE, "", max_age=0)

@@ -57,11 +57,13 @@ class Continuation:
     Args:
         target: for a page its endpoint and arguments as a query; else the address.
         is_expired: True if the token's lifetime has passed.
+        session_id: of the browser's session that it is bound to; None if it is bound to none.
     """
 
     kind: TargetKind
     target: str
     is_expired: bool = False
+    session_id: UUID | None = None
 
     @property
     def host(self) -> str | None:
@@ -78,12 +80,18 @@ def to_return(address: str) -> Continuation | None:
     return Continuation(TargetKind.RETURN, address)
 
 
-def to_current_page() -> Continuation:
-    """Return the continuation to the page that was asked for, with its query."""
+def to_current_page(endpoint: str, *, session_id: UUID | None = None) -> Continuation:
+    """Return the continuation to the page that was asked for, with its query.
+
+    Args:
+        endpoint: the view that shows it, perhaps to a form that another view has answered.
+        session_id: see `Continuation`.
+    """
     arguments = {**request.args.to_dict(), **(request.view_args or {})}
     # A token within a token would grow with each round.
     arguments.pop(FIELD, None)
-    return Continuation(TargetKind.PAGE, f"{request.endpoint}?{urlencode(arguments)}")
+    target = f"{endpoint}?{urlencode(arguments)}"
+    return Continuation(TargetKind.PAGE, target, session_id=session_id)
 
 
 def write_continuation(continuation: Continuation) -> str | None:
@@ -95,6 +103,8 @@ def write_continuation(continuation: Continuation) -> str | None:
         "target": continuation.target,
         "begun": int(moment.timestamp()),
     }
+    if continuation.session_id is not None:
+        claims["sid"] = str(continuation.session_id)
     token = sign(
         CONTINUE,
         claims,
@@ -118,10 +128,11 @@ def read_continuation(token: str) -> Continuation | None:
             now=_BEGINNING_OF_TIME,
         )
         kind, target = TargetKind(claims["kind"]), str(claims["target"])
+        session_id = UUID(claims["sid"]) if "sid" in claims else None
     except (UnauthenticatedError, ValueError):
         return None
     is_expired = claims["exp"] <= now().timestamp() - LEEWAY_SECS
-    found = Continuation(kind, target, is_expired)
+    found = Continuation(kind, target, is_expired, session_id)
     return found if _is_allowed(found) else None
 
 

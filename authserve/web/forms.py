@@ -21,7 +21,17 @@ from authserve.web.languages import in_words, mark, translate
 
 UNPROCESSABLE = 422
 
-SECRET_FIELDS = frozenset({"password", "new_password", "current_password"})
+SECRET_FIELDS = frozenset(
+    {
+        "password",
+        "new_password",
+        "current_password",
+        "code",
+        "email_code",
+        "recovery_code",
+        "credential",
+    }
+)
 """Fields whose values no page shows again."""
 
 _API_TEXTS = {

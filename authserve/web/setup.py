@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 
 from flask import Blueprint, Flask, Response, request
 
+from authserve.core.errors import SessionRevokedError, TokenExpiredError
 from authserve.http.errors import ERROR_PAGE
 from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
 from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.settings.model import SETTINGS
+from authserve.web.access import lead_out
 from authserve.web.assets import ASSETS, read_assets
 from authserve.web.assets import blueprint as assets_blueprint
 from authserve.web.browser_session import ignore_cookies, remove_dead_session
@@ -46,6 +48,8 @@ def guard_pages(blueprint: Blueprint, *, secret_links: Collection[str]) -> None:
 
     blueprint.before_request(check)
     blueprint.after_request(remove_dead_session)
+    for ended in (SessionRevokedError, TokenExpiredError):
+        blueprint.register_error_handler(ended, lead_out)
 
 
 def _check_form(*, is_secret_link: bool) -> None:

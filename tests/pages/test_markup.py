@@ -7,12 +7,15 @@ from xml.etree.ElementTree import Element
 import pytest
 from flask import Flask
 
+from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.settings.model import EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD
+from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.rows import change_session, change_user
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -55,6 +58,25 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "account", visit.sign_in("dora-s@example.com")
     yield "sign-out", visit.open("/sign-out")
     yield "verify, signed in", visit.open("/verify-email")
+    yield "confirm", visit.open("/account/confirm")
+    yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
+    yield from show_second_proofs(app, visit)
+
+
+def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the step-up of a browser's session of two factors."""
+    with app.app_context():
+        user_id = get_user_by_reference("dora-s@example.com").id
+    give_totp(app, user_id)
+    give_recovery_codes(app, user_id)
+    change_session(app, visit.session_id, aal=Level.AAL2)
+    yield "confirm with a code", visit.open("/account/confirm")
+    yield "a code without digits", visit.fill("/account/confirm", password=PASSWORD, code="x")
+    path = "/account/confirm?method=recovery-code"
+    yield "confirm with a recovery code", visit.open(path)
+    yield "a wrong recovery code", visit.fill(path, password=PASSWORD, recovery_code="x")
+    change_user(app, user_id, password_hash=None)
+    yield "nothing to confirm with", visit.open("/account/confirm")
 
 
 def ids_of(tree: Element) -> list[str]:
@@ -81,7 +103,7 @@ def check(name: str, shown: Shown, *, is_link: bool) -> None:
     assert len(ids) == len(set(ids)), name
     labels = {label.get("for") for label in tree.iter("label")}
     for field in tree.iter("input"):
-        if field.get("type") not in ("hidden", "checkbox"):
+        if field.get("type") not in ("hidden", "checkbox") and "hidden" not in field.attrib:
             assert field.get("id") in labels, (name, field.attrib)
         for described in field.get("aria-describedby", "").split():
             assert described in ids, (name, described)

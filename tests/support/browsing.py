@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+from uuid import UUID
 from xml.etree.ElementTree import Element
 
 import html5lib
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.web.browser_session import read_cookie
 from tests.support.clients import PASSWORD
 
 ORIGIN = "http://localhost:8000"
@@ -140,6 +142,13 @@ class Visit:
         """Return the value of a cookie."""
         found = self.client.get_cookie(name)
         return None if found is None else found.value
+
+    @property
+    def session_id(self) -> UUID:
+        """The id of the session that the cookie names."""
+        found = read_cookie(self.cookie() or "")
+        assert found is not None
+        return found.session_id
 
 
 def find_unsafe_markup(html: str) -> list[str]:

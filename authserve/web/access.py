@@ -1,0 +1,133 @@
+"""Access to the pages of signed-in people: a live session, a recent proof, and the form's token.
+
+Each function either lets the request through or ends it with the answer that leads the person on.
+A form that is refused so comes back empty, since values travel in no URL.
+"""
+
+from typing import NoReturn
+from urllib.parse import urlencode
+
+from flask import Response, abort, current_app, request
+from marshmallow import Schema
+from werkzeug.exceptions import HTTPException
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.core.clock import now
+from authserve.settings.model import SETTINGS
+from authserve.web.browser_session import find_signed_in, is_form_token
+from authserve.web.continuation import (
+    FIELD,
+    Continuation,
+    TargetKind,
+    read_continuation,
+    to_current_page,
+    write_continuation,
+)
+from authserve.web.forms import Submission, read_form
+from authserve.web.origin import ForeignFormError
+from authserve.web.rendering import see_other
+
+SIGN_IN_PATH = "/sign-in"
+"""The page on which a person signs in; its view is in `pages`, above this package."""
+
+CONFIRM_PATH = "/account/confirm"
+"""The page on which a signed-in person gives a proof again; its view is in `pages` too."""
+
+
+def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
+    """Return the session of the browser, or lead the person to the form to sign in, and back.
+
+    Args:
+        back_to: the endpoint of the page to come back to. None for the page that was asked for, or
+            that shows the form that was sent.
+    """
+    session = find_signed_in()
+    if session is None:
+        lead_to_sign_in(_way_back(back_to))
+    return session
+
+
+def require_fresh(session: BrowserSession, *, back_to: str | None = None) -> None:
+    """Lead the person to give a proof again, and back, unless they gave one within `FRESH_TTL`.
+
+    The way back is bound to the session, so that no other person's link chooses it.
+
+    Args:
+        session: from `require_signed_in`.
+        back_to: see `require_signed_in`.
+    """
+    if session.is_fresh(now(), SETTINGS.get().fresh_ttl):
+        return
+    target = _way_back(back_to, session=session)
+    abort(see_other(_link(CONFIRM_PATH, target)))
+
+
+def find_bound(token: str, session: BrowserSession) -> str:
+    """Return the token of a target if it is bound to a session, else empty text."""
+    found = read_continuation(token)
+    is_bound = found is not None and found.session_id == session.cookie.session_id
+    return token if is_bound else ""
+
+
+def read_signed_in_form(schema: Schema, session: BrowserSession) -> Submission:
+    """Return the form in the body; see `read_form`.
+
+    Args:
+        schema: of a subclass of `SignedInForm`.
+        session: from `require_signed_in`.
+
+    Raises:
+        ForeignFormError: the form has not the token of the session.
+    """
+    submission = read_form(schema)
+    require_form_token(session, submission.given.get("token", ""))
+    return submission
+
+
+def require_form_token(session: BrowserSession, token: str) -> None:
+    """Refuse a form of a signed-in browser without the token of its session.
+
+    Raises:
+        ForeignFormError: the token is missing or another session's.
+    """
+    if not is_form_token(session, token):
+        raise ForeignFormError
+
+
+def lead_to_sign_in(target: Continuation | None) -> NoReturn:
+    """End the request with the redirect to the form to sign in.
+
+    Args:
+        target: where the person goes from there; None for the start.
+    """
+    abort(see_other(_link(SIGN_IN_PATH, target)))
+
+
+def lead_out(_error: Exception) -> Response:
+    """Return the redirect of a person whose session ended while their form was acted on."""
+    return see_other(_link(SIGN_IN_PATH, _way_back(None)))
+
+
+def _link(path: str, target: Continuation | None) -> str:
+    token = write_continuation(target) if target is not None else None
+    return f"{path}?{urlencode({FIELD: token})}" if token else path
+
+
+def _way_back(back_to: str | None, *, session: BrowserSession | None = None) -> Continuation | None:
+    """Return the target of a person who comes back, or None if no page shows the form."""
+    session_id = session.cookie.session_id if session is not None else None
+    if back_to is not None:
+        return Continuation(TargetKind.PAGE, back_to, session_id=session_id)
+    endpoint = _endpoint_of_page()
+    return to_current_page(endpoint, session_id=session_id) if endpoint is not None else None
+
+
+def _endpoint_of_page() -> str | None:
+    """Return the endpoint that answers a GET of the request's path, or None without one."""
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    try:
+        endpoint, _arguments = adapter.match(method="GET")
+    except HTTPException:
+        return None
+    return str(endpoint)
