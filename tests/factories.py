@@ -9,6 +9,7 @@ from authserve.mfa.assurance import Enough
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import LiveSession
 from authserve.users.accounts import NewUser, add_user, ref_of
+from authserve.users.credentials import get_credentials
 from authserve.users.passwords import record_login
 
 REQUEST = RequestInfo(ip="192.0.2.1", user_agent="curl/8.5", correlation_id="test-1")
@@ -31,4 +32,11 @@ def make_session(user: UserRef, *, level: Level = Level.AAL1) -> LiveSession:
             user.id, verified_version=0, is_known_device=False, level=level, now=now()
         )
         found = Enough(level, amr_of(["pwd"], level))
-        return start_session(user, found=found, request=REQUEST, settings=SETTINGS.get(), now=now())
+        return start_session(
+            get_credentials(user.id),
+            found=found,
+            is_known_device=False,
+            request=REQUEST,
+            settings=SETTINGS.get(),
+            now=now(),
+        )

@@ -15,7 +15,6 @@ from authserve.auth.errors import WrongCodeError
 from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
-from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import NewCookie, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
@@ -253,17 +252,15 @@ def _store(
             settings=settings,
             now=moment,
         )
-    session = start_session(
-        account.ref,
+    return start_session(
+        account,
         found=found,
+        is_known_device=device is not None,
         request=request,
         settings=settings,
         now=moment,
         cookie=attempt.cookie,
     )
-    if settings.new_device_mail:
-        follow_device(account, is_known_device=device is not None, request=request, now=moment)
-    return session
 
 
 def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:

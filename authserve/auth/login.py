@@ -8,7 +8,6 @@ from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.first_step import assess_first_step, begin_second_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
-from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
@@ -254,17 +253,15 @@ def _record(
                 settings=settings,
                 now=moment,
             )
-        session = start_session(
-            account.ref,
+        return start_session(
+            account,
             found=found,
+            is_known_device=is_known,
             request=request,
             settings=settings,
             now=moment,
             cookie=attempt.cookie,
         )
-        if settings.new_device_mail:
-            follow_device(account, is_known_device=is_known, request=request, now=moment)
-    return session
 
 
 def _explain_changed(

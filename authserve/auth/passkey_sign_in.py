@@ -8,7 +8,6 @@ from uuid import UUID
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
 from authserve.auth.second_step import CompletedSignIn, read_live_pending
-from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
@@ -137,16 +136,14 @@ def _start(
             _record(proven, account, settings, moment)
             cancel_reset(account, actor=VISITOR, request=request)
             session = start_session(
-                account.ref,
+                account,
                 found=_assess(),
+                is_known_device=known is not None,
                 request=request,
                 settings=settings,
                 now=moment,
                 cookie=cookie,
             )
-            if settings.new_device_mail:
-                is_known = known is not None
-                follow_device(account, is_known_device=is_known, request=request, now=moment)
             codes_left = find_code_set(session.user_id).left
     except _AccountChangedError:
         return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED

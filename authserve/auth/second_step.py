@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.errors import ReusedCodeError, WrongCodeError
-from authserve.auth.seen_devices import follow_device
 from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
@@ -230,15 +229,12 @@ def start_after(
 ) -> LiveSession:
     """Start the session of a completed sign-in, in the open transaction."""
     account = pending.account
-    session = start_session(
-        account.ref,
+    return start_session(
+        account,
         found=found,
+        is_known_device=pending.device_id is not None,
         request=request,
         settings=settings,
         now=moment,
         cookie=cookie,
     )
-    if settings.new_device_mail:
-        is_known = pending.device_id is not None
-        follow_device(account, is_known_device=is_known, request=request, now=moment)
-    return session

@@ -57,41 +57,55 @@ def find_device_network(ip: str | None) -> str:
     return str(ip_network((ip, prefix), strict=False))
 
 
-def follow_device(
-    credentials: Credentials, *, is_known_device: bool, request: RequestInfo, now: datetime
-) -> None:
+def recognize_device(
+    account: Credentials,
+    *,
+    is_known_device: bool,
+    sends_mail: bool,
+    request: RequestInfo,
+    now: datetime,
+) -> bool:
     """Record the device of a sign-in, in the open transaction; enqueue a mail if it is new.
 
     The transaction holds the lock on the user's row, so of two simultaneous sign-ins the second
     sees the mail of the first.
 
     Args:
-        credentials: as read before the sign-in.
+        account: as read before the sign-in.
         is_known_device: True if the sign-in carried a valid device token of the account.
+        sends_mail: False if the operator wants no such mails (`NEW_DEVICE_MAIL`).
         now: the time of the sign-in.
+
+    Returns:
+        True unless the device is new to the account (`_is_news`).
     """
-    is_new = _record_device(credentials.ref.id, request, now=now)
-    if is_new and not is_known_device and _is_worth_a_mail(credentials, request, now):
+    is_recorded = not _record_device(account.ref.id, request, now=now)
+    if is_known_device or is_recorded or not _is_news(account, request, now):
+        return True
+    if sends_mail and not _has_recent_mail(account.ref.id, now):
         notify(
             MailKind.NEW_DEVICE_SIGN_IN,
-            credentials.email,
-            credentials.ref.id,
+            account.email,
+            account.ref.id,
             values=describe_request(request, now),
         )
+    return False
 
 
-def _is_worth_a_mail(credentials: Credentials, request: RequestInfo, now: datetime) -> bool:
-    """Return False for a first sign-in, without other recorded devices, or after a recent mail.
+def _is_news(account: Credentials, request: RequestInfo, now: datetime) -> bool:
+    """Return False for a first sign-in, and without other recorded devices.
 
     If the account has a recent sign-in but no other device, devices were not recorded then: by an
-    older release, or with `NEW_DEVICE_MAIL=off`.
+    older release, which recorded none with `NEW_DEVICE_MAIL=off`.
     """
-    before, user_id = credentials.last_login_at, credentials.ref.id
+    before = account.last_login_at
     if before is None:
         return False
-    if before > now - DEVICE_MEMORY and not _has_other_devices(user_id, request):
-        return False
-    return not is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now - MAIL_INTERVAL)
+    return before <= now - DEVICE_MEMORY or _has_other_devices(account.ref.id, request)
+
+
+def _has_recent_mail(user_id: UUID, now: datetime) -> bool:
+    return is_owed_since(MailKind.NEW_DEVICE_SIGN_IN, user_id, since=now - MAIL_INTERVAL)
 
 
 def _record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> bool:

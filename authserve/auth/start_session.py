@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from authserve.auth.queries import insert_session
-from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.auth.seen_devices import recognize_device
+from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import AuditAction
@@ -20,6 +21,7 @@ from authserve.settings.model import Mfa, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device
 from authserve.tokens.refresh import Tokens, issue_tokens
+from authserve.users.credentials import Credentials
 
 LOW_CODES = 3
 """Number of recovery codes from which on each sign-in tells how many are left (design)."""
@@ -42,9 +44,10 @@ class NewCookie:
 
 
 def start_session(
-    user: UserRef,
+    account: Credentials,
     *,
     found: Enough,
+    is_known_device: bool,
     request: RequestInfo,
     settings: Settings,
     now: datetime,
@@ -52,17 +55,27 @@ def start_session(
 ) -> LiveSession:
     """Start a session in the open transaction, which must hold the lock on the user's row.
 
-    If the user has more than `MAX_SESSIONS_PER_USER` live sessions then, the oldest are ended.
+    If the user has more than `MAX_SESSIONS_PER_USER` live sessions then, the oldest are ended. A
+    device that is new to the account may cause a mail.
 
     Args:
-        user: the owner of the session; active, and so until the transaction ends.
+        account: the owner of the session, as read before the sign-in; active, and so until the
+            transaction ends.
         found: the assessment of the proofs that the user gave; nothing else opens a session.
+        is_known_device: True if the sign-in carried a valid device token of the account.
         request: for the session's row and the audit events.
-        settings: for the session's limits.
+        settings: for the session's limits, and the mail.
         now: the time of the authentication.
         cookie: makes it a browser's session; None makes it an API client's.
     """
-    terms = _terms(cookie, settings, now)
+    user, terms = account.ref, _terms(cookie, settings, now)
+    is_known = recognize_device(
+        account,
+        is_known_device=is_known_device,
+        sends_mail=settings.new_device_mail,
+        request=request,
+        now=now,
+    )
     session, may_be_too_many = insert_session(
         new_id(),
         user.id,
@@ -78,6 +91,7 @@ def start_session(
     details = {
         "session_id": str(session.id),
         "kind": terms.kind,
+        "known_device": is_known,
         "amr": list(session.amr),
         "acr": session.level.acr,
     }

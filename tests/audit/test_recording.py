@@ -106,6 +106,7 @@ def test_a_sign_in(app: Flask, alice: UserRef) -> None:
         session_id=session_id,
         amr=["pwd"],
         acr="aal1",
+        known_device=True,
         kind="api",
     )
     assert len(events) == 1

@@ -1,4 +1,4 @@
-"""The mail after a sign-in from a new device, and what it costs a sign-in."""
+"""Sign-ins from devices that are new to an account: the event, the mail, and the cost."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +19,7 @@ from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.observing import observed
+from tests.support.rows import audit_trail
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 NEWER_FIREFOX = FIREFOX.replace("145", "146")
@@ -56,6 +57,11 @@ def count_mails(app: Flask) -> int:
         return len(read_all(select(OutboxMessage.id).where(wanted)))
 
 
+def known_devices(app: Flask) -> list[bool]:
+    """What the event of each sign-in says, oldest first."""
+    return [event["details"]["known_device"] for event in audit_trail(app, "session.started")]
+
+
 def count_devices(app: Flask) -> int:
     with app.app_context():
         return len(read_all(select(SeenDevice.digest)))
@@ -72,6 +78,7 @@ def test_the_owner_is_notified_of_a_new_device_and_network(
     assert count_mails(app) == 0
     signed_in(app, ip=CAFE, agent=CHROME)
     assert count_mails(app) == 1
+    assert known_devices(app) == [True, True, False]
     work(app)
     letter = mailbox.to("alice@example.com")[-1]
     assert letter.subject == "New sign-in to your account"
@@ -85,6 +92,7 @@ def test_one_mail_a_day(app: Flask, clock: time_machine.Traveller) -> None:
     signed_in(app, ip=CAFE)
     signed_in(app, agent=CHROME)
     assert count_mails(app) == 1
+    assert known_devices(app) == [True, False, False]
     clock.shift(timedelta(days=1))
     signed_in(app, ip=CAFE, agent=CHROME)
     assert count_mails(app) == 2
@@ -100,6 +108,7 @@ def test_a_device_token_causes_no_mail_and_makes_its_network_known(
     assert count_mails(app) == 0
     signed_in(app, ip="203.0.113.9", device_token="x" + token)
     assert count_mails(app) == 1
+    assert known_devices(app) == [True, True, True, False]
 
 
 @both_databases
@@ -141,14 +150,16 @@ def test_where_devices_were_not_recorded_the_next_sign_in_is_no_news(app: Flask)
     assert count_mails(app) == 0
     signed_in(app)
     assert count_mails(app) == 1
+    assert known_devices(app) == [True, True, False]
 
 
-def test_off_nothing_is_recorded(make_app: Callable[..., Flask]) -> None:
+def test_off_there_is_no_mail_but_the_event_says_it(make_app: Callable[..., Flask]) -> None:
     app = make_app(new_device_mail=False)
     register(app.test_client(), "alice")
     signed_in(app)
     signed_in(app, ip=CAFE)
-    assert (count_devices(app), count_mails(app)) == (0, 0)
+    assert (count_devices(app), count_mails(app)) == (2, 0)
+    assert known_devices(app) == [True, False]
 
 
 @both_databases
@@ -172,16 +183,13 @@ def test_twenty_new_devices_at_once_cause_one_mail(app: Flask) -> None:
 
 
 @both_databases
-def test_a_known_device_costs_one_statement(app: Flask, make_app: Callable[..., Flask]) -> None:
+def test_a_known_device_costs_one_statement(app: Flask) -> None:
     register(app.test_client(), "alice")
-    without = make_app(new_device_mail=False)
-    for each in (app, without):
-        signed_in(each)
-    _, bare = observed(without, lambda: sign_in(without))
-    _, recording = observed(app, lambda: sign_in(app))
-    assert len(recording) == len(bare) + 1
-    (upsert,) = [statement for statement in recording if "seen_devices" in statement]
+    signed_in(app)
+    _, statements = observed(app, lambda: sign_in(app))
+    (upsert,) = [statement for statement in statements if "seen_devices" in statement]
     assert upsert.startswith("INSERT")
+    assert not [statement for statement in statements if "outbox_messages" in statement]
 
 
 def test_an_account_that_never_signed_in_gets_none(app: Flask) -> None:

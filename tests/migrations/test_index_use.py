@@ -14,7 +14,7 @@ from sqlalchemy import insert, text
 
 from authserve.audit.read import EventFilters, find_events, find_own_events
 from authserve.audit.retention import prune_events
-from authserve.auth.seen_devices import follow_device, purge_forgotten_devices
+from authserve.auth.seen_devices import purge_forgotten_devices, recognize_device
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
@@ -92,7 +92,13 @@ def follow_new_device(user: UserRef) -> None:
     """Sign in from a second device."""
     other = RequestInfo(ip="203.0.113.1", user_agent="other/1.0")
     with transaction():
-        follow_device(get_credentials(user.id), is_known_device=False, request=other, now=now())
+        recognize_device(
+            get_credentials(user.id),
+            is_known_device=False,
+            sends_mail=True,
+            request=other,
+            now=now(),
+        )
 
 
 def write_email_code(user: UserRef) -> None:

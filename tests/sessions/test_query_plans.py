@@ -16,6 +16,7 @@ from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
 from authserve.sessions.revoke import PURGE_DELAY, end_sessions, purge_dead_sessions
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import ref_of
+from authserve.users.credentials import get_credentials
 from authserve.users.lookup import get_user_by_reference
 from tests.factories import PASSWORD, make_session, make_user
 from tests.support.databases import executed
@@ -28,7 +29,12 @@ def sign_in() -> None:
     user = ref_of(get_user_by_reference("alice"))
     with transaction():
         start_session(
-            user, found=PASSWORD, request=RequestInfo(), settings=SETTINGS.get(), now=now()
+            get_credentials(user.id),
+            found=PASSWORD,
+            is_known_device=False,
+            request=RequestInfo(),
+            settings=SETTINGS.get(),
+            now=now(),
         )
 
 

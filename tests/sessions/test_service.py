@@ -47,6 +47,7 @@ from authserve.sessions.revoke import (
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims
+from authserve.users.credentials import get_credentials
 from tests.factories import PASSWORD, REQUEST, make_session
 from tests.support.crowd import all_at_once, served
 from tests.support.marks import both_databases, on_sqlite
@@ -118,6 +119,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
     assert event["details"] == {
         "session_id": str(issued.id),
         "kind": "api",
+        "known_device": True,
         "amr": ["pwd"],
         "acr": "aal1",
     }
@@ -126,7 +128,14 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
 @on_sqlite
 def test_a_sign_in_needs_the_lock_on_its_user(user: UserRef) -> None:
     with pytest.raises(RuntimeError, match="no transaction"):
-        start_session(user, found=PASSWORD, request=REQUEST, settings=SETTINGS.get(), now=now())
+        start_session(
+            get_credentials(user.id),
+            found=PASSWORD,
+            is_known_device=False,
+            request=REQUEST,
+            settings=SETTINGS.get(),
+            now=now(),
+        )
 
 
 def test_the_oldest_session_makes_room_for_a_fifty_first(
