@@ -1,6 +1,7 @@
 """Queries that read sessions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,28 +17,50 @@ from authserve.sessions.policy import require_live
 from authserve.sessions.statements import TABLE, is_live
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """A session as its user sees it.
+
+    Args:
+        kind: see `policy.SessionKind`.
+        expires_at, idle_expires_at: its two limits, of which the earlier one counts.
+        amr: the authentication methods (RFC 8176).
+        aal: its level (`core.levels.Level`).
+    """
+
+    id: UUID
+    kind: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    idle_expires_at: datetime
+    ip: str | None
+    user_agent: str | None
+    amr: list[str]
+    aal: int
+
+
+_VIEW = select(*(TABLE.c[column.name] for column in fields(SessionView)))
+
+
 def find_live_sessions(
     user_id: UUID, *, limit: int, before: UUID | None = None
-) -> Sequence[Row[Any]]:
+) -> list[SessionView]:
     """Return the live sessions of a user, newest first.
 
     Args:
         user_id: the user.
         limit: greatest number of sessions.
         before: only sessions older than this id, for the next page.
-
-    Returns:
-        The columns of `Session`.
     """
     statement = (
-        select(Session.__table__)
-        .where(Session.user_id == user_id, is_live(now()))
-        .order_by(Session.id.desc())
+        _VIEW.where(TABLE.c.user_id == user_id, is_live(now()))
+        .order_by(TABLE.c.id.desc())
         .limit(limit)
     )
     if before is not None:
-        statement = statement.where(Session.id < before)
-    return read_all(statement)
+        statement = statement.where(TABLE.c.id < before)
+    return [SessionView(**row._mapping) for row in read_all(statement)]
 
 
 def page_of_live_sessions(
