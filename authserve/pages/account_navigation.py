@@ -28,7 +28,10 @@ class Entry:
     icon: str
 
 
-ENTRIES = (Entry("pages.show_account", mark("Overview"), "home"),)
+ENTRIES = (
+    Entry("pages.show_account", mark("Overview"), "home"),
+    Entry("pages.show_sessions", mark("Sessions"), "laptop"),
+)
 """The pages in the order of the list; each page has its line here."""
 
 

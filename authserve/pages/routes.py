@@ -1,10 +1,26 @@
 """The blueprint with all pages. It is small because importing its modules adds their views."""
 
-from authserve.pages import account, account_confirm, links, sign_in, sign_out, sign_up
+from authserve.pages import (
+    account,
+    account_confirm,
+    account_sessions,
+    links,
+    sign_in,
+    sign_out,
+    sign_up,
+)
 from authserve.pages.blueprint import blueprint
 from authserve.web.setup import guard_pages
 
-MODULES = (sign_in, sign_up, links, sign_out, account, account_confirm)
+MODULES = (
+    sign_in,
+    sign_up,
+    links,
+    sign_out,
+    account,
+    account_confirm,
+    account_sessions,
+)
 
 START_PATH = "/account"
 """The path to which browsers are sent that ask for `/`."""

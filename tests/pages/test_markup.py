@@ -58,9 +58,23 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "account", visit.sign_in("dora-s@example.com")
     yield "sign-out", visit.open("/sign-out")
     yield "verify, signed in", visit.open("/verify-email")
+    yield from show_sessions(app, visit)
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
+
+
+def show_sessions(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the list of sessions, with others and after they ended."""
+    other = Visit(app)
+    other.sign_in("dora-s@example.com")
+    yield "sessions", visit.open("/account/sessions")
+    path = f"/account/sessions/{other.session_id}/end"
+    fields = visit.open("/account/sessions").form(path)
+    yield "a session ended", visit.follow(visit.send(path, fields))
+    path = "/account/sessions/end-others"
+    yield "all others ended", visit.follow(visit.send(path, fields))
+    yield "end all", visit.open("/account/sessions/end-all")
 
 
 def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:

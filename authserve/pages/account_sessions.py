@@ -1,0 +1,158 @@
+"""The sessions of the account: where its user is signed in, and how that ends."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from flask import Response, url_for
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.auth.logout import logout_everywhere
+from authserve.http.request_info import current_request_info
+from authserve.pages.account_navigation import account_page
+from authserve.pages.blueprint import blueprint, link_to
+from authserve.sessions.errors import SessionNotFoundError
+from authserve.sessions.listing import SessionView, find_live_sessions
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason, SessionKind
+from authserve.sessions.revoke import end_session, end_sessions
+from authserve.web.access import read_signed_in_form, require_signed_in
+from authserve.web.browser_session import remove_session
+from authserve.web.devices import find_icon, name_device
+from authserve.web.forms import SignedInForm
+from authserve.web.languages import mark, translate
+from authserve.web.notices import FIELD as NOTICE
+from authserve.web.notices import open_notice, seal_notice
+from authserve.web.rendering import see_other
+
+LIST = "pages.show_sessions"
+
+FORM = SignedInForm()
+
+_PROOFS = {
+    "pwd": mark("password"),
+    "otp": mark("app code"),
+    "rcv": mark("recovery code"),
+    "pop": mark("passkey"),
+    "email": mark("mailed code"),
+}
+"""The names of proofs (`core.levels.Proof`), by their value in `amr`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSession:
+    """A session as the page shows it.
+
+    Args:
+        device: browser and system in words.
+        icon: a macro of `icons.html`.
+        proofs: the proofs that its user gave, in words.
+        is_current: True for the session of this browser, which has no button.
+        is_of_program: True if an API client holds it, not a browser's cookie.
+    """
+
+    id: UUID
+    device: str
+    icon: str
+    ip: str | None
+    proofs: str
+    created_at: datetime
+    last_used_at: datetime
+    is_current: bool
+    is_of_program: bool
+
+
+def list_sessions(session: BrowserSession) -> list[ListedSession]:
+    """Return the live sessions of a browser's user: its own first, then by their last use."""
+    found = find_live_sessions(session.account.id, limit=MAX_SESSIONS_PER_USER)
+    current_id = session.cookie.session_id
+    by_use = sorted(found, key=_last_use, reverse=True)
+    own = [view for view in by_use if view.id == current_id]
+    others = [view for view in by_use if view.id != current_id]
+    return [_describe(view, is_current=view.id == current_id) for view in own + others]
+
+
+def _last_use(view: SessionView) -> datetime:
+    return view.last_used_at
+
+
+def _describe(view: SessionView, *, is_current: bool) -> ListedSession:
+    names = (translate(_PROOFS[value]) for value in view.amr if value in _PROOFS)
+    return ListedSession(
+        id=view.id,
+        device=name_device(view.user_agent),
+        icon=find_icon(view.user_agent),
+        ip=view.ip,
+        proofs=", ".join(names),
+        created_at=view.created_at,
+        last_used_at=view.last_used_at,
+        is_current=is_current,
+        is_of_program=view.kind != SessionKind.BROWSER,
+    )
+
+
+@blueprint.get("/account/sessions")
+def show_sessions() -> Response:
+    """Show where the user is signed in."""
+    session = require_signed_in()
+    done = open_notice("sessions")
+    return account_page(
+        "account_sessions.html",
+        visitor=session,
+        below=LIST,
+        sessions=list_sessions(session),
+        ended=done["ended"] if done is not None else None,
+    )
+
+
+@blueprint.post("/account/sessions/<uuid:session_id>/end")
+def end_one_session(session_id: UUID) -> Response:
+    """End one session; one that has ended already, or is another user's, leads to the list too."""
+    session = require_signed_in(back_to=LIST)
+    read_signed_in_form(FORM, session)
+    try:
+        end_session(
+            session.actor.signed_in_user,
+            session_id,
+            RevokeReason.ENDED_BY_USER,
+            actor=session.actor,
+            request=current_request_info(),
+        )
+    except SessionNotFoundError:
+        return see_other(url_for(LIST))
+    return _lead_back(ended="one")
+
+
+@blueprint.post("/account/sessions/end-others")
+def end_other_sessions() -> Response:
+    """End every session but this browser's."""
+    session = require_signed_in(back_to=LIST)
+    read_signed_in_form(FORM, session)
+    end_sessions(
+        session.actor.signed_in_user,
+        RevokeReason.ENDED_BY_USER,
+        actor=session.actor,
+        request=current_request_info(),
+        keep=session.cookie.session_id,
+    )
+    return _lead_back(ended="others")
+
+
+def _lead_back(*, ended: str) -> Response:
+    return see_other(link_to(LIST, "", **{NOTICE: seal_notice("sessions", ended=ended)}))
+
+
+@blueprint.get("/account/sessions/end-all")
+def show_end_all() -> Response:
+    """Ask whether to end every session, this browser's included."""
+    return account_page("account_sessions_end_all.html", visitor=require_signed_in(), below=LIST)
+
+
+@blueprint.post("/account/sessions/end-all")
+def end_all_sessions() -> Response:
+    """End every session, this browser's included."""
+    session = require_signed_in()
+    read_signed_in_form(FORM, session)
+    logout_everywhere(actor=session.actor, request=current_request_info())
+    response = see_other(url_for("pages.show_signed_out"))
+    remove_session(response)
+    return response
