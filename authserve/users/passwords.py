@@ -1,6 +1,7 @@
 """Passwords of accounts: record a login, count wrong ones, confirm, change and replace them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -242,8 +243,44 @@ def change_password(
     """Replace the password of a user who knows the current one; their other sessions end.
 
     Raises:
+        AuthserveError: see `check_new_password`, and `set_new_password`.
+    """
+    new = check_new_password(
+        user,
+        current_password=current_password,
+        new_password=new_password,
+        actor=actor,
+        request=request,
+    )
+    with transaction():
+        set_new_password(user, new, actor=actor, request=request)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPasswordHash:
+    """The hash of a new password, which replaces a verified one.
+
+    Args:
+        replaced_version: of the verified password.
+    """
+
+    password_hash: str = field(repr=False)
+    replaced_version: int
+
+
+def check_new_password(
+    user: UserRef,
+    *,
+    current_password: str,
+    new_password: str,
+    actor: Actor,
+    request: RequestInfo,
+) -> NewPasswordHash:
+    """Verify the current password of a user, and hash the new one, outside of transactions.
+
+    Raises:
         ValidationFailedError: the new password is not acceptable.
-        WrongPasswordError: the current password is wrong, or was replaced meanwhile.
+        WrongPasswordError: the current password is wrong.
         TooManyAttemptsError, HasherBusyError, UserNotFoundError: see `confirm_password`.
     """
     context = get_credentials(user.id).names
@@ -252,23 +289,41 @@ def change_password(
     new_hash = PASSWORD_HASHER.get().hash(
         new_password, is_known_caller=True, network=hashing_network(request)
     )
-    with transaction():
-        result = execute(
-            update(User)
-            .where(User.id == user.id, User.is_active, User.password_version == version)
-            .values(
-                password_hash=new_hash,
-                password_version=version + 1,
-                failed_sign_ins=0,
-                failed_second_factors=0,
-                activated_at=_first_activation(),
-                updated_at=now(),
-            )
-            .execution_options(synchronize_session=False)
+    return NewPasswordHash(new_hash, version)
+
+
+def set_new_password(
+    user: UserRef, new: NewPasswordHash, *, actor: Actor, request: RequestInfo
+) -> int:
+    """Replace the password of a user, in the open transaction; their other sessions end.
+
+    Args:
+        new: from `check_new_password`.
+
+    Returns:
+        The new password's version.
+
+    Raises:
+        WrongPasswordError: the password was replaced meanwhile, or the account deactivated.
+    """
+    version = new.replaced_version + 1
+    result = execute(
+        update(User)
+        .where(User.id == user.id, User.is_active, User.password_version == new.replaced_version)
+        .values(
+            password_hash=new.password_hash,
+            password_version=version,
+            failed_sign_ins=0,
+            failed_second_factors=0,
+            activated_at=_first_activation(),
+            updated_at=now(),
         )
-        if result.rowcount != 1:
-            raise WrongPasswordError
-        emit(AuditAction.USER_PASSWORD_CHANGED, actor=actor, subject=user, request=request)
+        .execution_options(synchronize_session=False)
+    )
+    if result.rowcount != 1:
+        raise WrongPasswordError
+    emit(AuditAction.USER_PASSWORD_CHANGED, actor=actor, subject=user, request=request)
+    return version
 
 
 def _first_activation() -> ColumnElement[datetime]:
