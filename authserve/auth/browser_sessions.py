@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from authserve.auth.queries import FoundSession, find_session_of_browser
 from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.database.transactions import execute, transaction
 from authserve.http.authentication import Account
@@ -27,6 +28,8 @@ from authserve.sessions.policy import (
 from authserve.sessions.revoke import end_session
 from authserve.sessions.statements import TABLE, is_live
 from authserve.settings.model import SETTINGS
+from authserve.tokens.device import Device, new_device
+from authserve.users.passwords import check_new_password, set_new_password
 
 SECRET_BYTES = 32
 """Length of a cookie's secret: 256 bits; ASVS 7.2.3 requires at least 128."""
@@ -150,6 +153,43 @@ def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie | No
     )
     is_rotated = execute(statement).rowcount == 1
     return BrowserCookie(cookie.session_id, secret) if is_rotated else None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPassword:
+    """The results of a new password for the browser that set it.
+
+    Args:
+        cookie: see `rotate_cookie`.
+        device: known at the next sign-in; a new password makes former devices unknown.
+    """
+
+    cookie: BrowserCookie | None
+    device: Device
+
+
+def change_password_in_browser(
+    session: BrowserSession, *, current_password: str, new_password: str, request: RequestInfo
+) -> ChangedPassword:
+    """Replace the password of a browser's user as `users.passwords.change_password` does.
+
+    Every other session ends, and this one gets a new secret.
+
+    Raises:
+        AuthserveError: see `change_password`.
+    """
+    user = session.actor.signed_in_user
+    new = check_new_password(
+        user,
+        current_password=current_password,
+        new_password=new_password,
+        actor=session.actor,
+        request=request,
+    )
+    with transaction():
+        version = set_new_password(user, new, actor=session.actor, request=request)
+        cookie = rotate_cookie(session.cookie, now=now())
+    return ChangedPassword(cookie, new_device(user.id, version))
 
 
 def sign_browser_out(session: BrowserSession, *, request: RequestInfo) -> None:
