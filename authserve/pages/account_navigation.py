@@ -30,6 +30,8 @@ class Entry:
 
 ENTRIES = (
     Entry("pages.show_account", mark("Overview"), "home"),
+    Entry("pages.show_profile", mark("Profile"), "person"),
+    Entry("pages.show_password", mark("Password"), "lock"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
 )
 """The pages in the order of the list; each page has its line here."""

@@ -3,6 +3,8 @@
 from authserve.pages import (
     account,
     account_confirm,
+    account_password,
+    account_profile,
     account_sessions,
     links,
     sign_in,
@@ -20,6 +22,8 @@ MODULES = (
     account,
     account_confirm,
     account_sessions,
+    account_profile,
+    account_password,
 )
 
 START_PATH = "/account"

@@ -21,11 +21,11 @@ OF_THE_BROWSER = {
     "sign_in_browser",
     "sign_browser_out",
     "reauthenticate_browser",
+    "change_password_in_browser",
     "find_ways_to_reauthenticate",
     "find_own_device",
 }
-"""What a browser needs in place of tokens and refusals: the sign-in, the sign-out and the step-up
-that the API has, too."""
+"""What a browser needs in place of tokens and refusals; the API has each of them, too."""
 
 
 def used_names(path: Path) -> set[str]:

@@ -59,6 +59,7 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "sign-out", visit.open("/sign-out")
     yield "verify, signed in", visit.open("/verify-email")
     yield from show_sessions(app, visit)
+    yield from show_account(visit)
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
@@ -75,6 +76,21 @@ def show_sessions(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
     path = "/account/sessions/end-others"
     yield "all others ended", visit.follow(visit.send(path, fields))
     yield "end all", visit.open("/account/sessions/end-all")
+
+
+def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the pages of the account that have a form."""
+    for path, faulty, good in (
+        ("/account/profile", {"username": "<b>"}, {"display_name": "<b>"}),
+        (
+            "/account/password",
+            {"current_password": "a", "new_password": "a"},
+            {"current_password": PASSWORD, "new_password": PASSWORD},
+        ),
+    ):
+        yield path, visit.open(path)
+        yield f"{path} with faults", visit.fill(path, **faulty)
+        yield f"{path} done", visit.fill(path, **good)
 
 
 def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
