@@ -44,8 +44,9 @@ def parse_optional_line(raw: str) -> str:
     return raw
 
 
-MAX_BRAND_LENGTH = 60
-"""In code points: fits into a mail's subject line beside the other words (chosen)."""
+MAX_BRAND_LENGTH = 40
+"""In code points: fits into the bar of a phone's page, and into a mail's subject line beside the
+other words (design)."""
 
 
 def parse_brand(raw: str) -> str:
@@ -53,7 +54,7 @@ def parse_brand(raw: str) -> str:
     if not raw:
         return ""
     if len(parse_text(raw)) > MAX_BRAND_LENGTH:
-        raise ValidationError(f"must be at most {MAX_BRAND_LENGTH} characters long")
+        raise ValidationError(f"must be at most {MAX_BRAND_LENGTH} characters long, not {len(raw)}")
     return raw.strip()
 
 
