@@ -59,15 +59,18 @@ SLOW_FOLDERS = ("faults", "gunicorn", "hostile", "migrations")
 
 
 class RememberedRule(Rule):
-    """A route that generates its URL builder once a process: half the cost of an application."""
+    """A route that is parsed once a process: two thirds of the cost of an application."""
 
-    builders: ClassVar[dict[tuple[object, ...], Callable[..., tuple[str, str]]]] = {}
+    parsed: ClassVar[dict[tuple[object, ...], dict[str, Any]]] = {}
 
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = (self.rule, self.subdomain, repr(self.defaults), append_unknown)
-        if key not in self.builders:
-            self.builders[key] = super()._compile_builder(append_unknown)
-        return self.builders[key]
+    def compile(self) -> None:
+        """Parse the route, or take the result from an equal route of another application."""
+        key = (self.rule, self.subdomain, self.merge_slashes, repr(self.defaults))
+        if key not in self.parsed:
+            super().compile()
+            names = ("_parts", "_trace", "_converters", "_build", "_build_unknown", "arguments")
+            self.parsed[key] = {name: vars(self)[name] for name in names}
+        vars(self).update(self.parsed[key])
 
 
 Flask.url_rule_class = RememberedRule
