@@ -27,8 +27,9 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The hooks that gunicorn calls in the master."""
     monkeypatch.setenv("SECRET_KEY", "a secret for tests alone, 0123456789")
     monkeypatch.setenv("DATABASE_URL", "sqlite:///unused.db")
-    yield runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))
     gc.unfreeze()
+    yield runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))
+    gc.freeze()
     gc.enable()
 
 
