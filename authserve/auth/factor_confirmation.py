@@ -1,10 +1,13 @@
 """Confirmation of a new factor in a session, which rises to two factors by it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Generic, TypeVar
 from uuid import UUID
 
+from authserve.auth.browser_sessions import BrowserCookie, BrowserSession, rotate_cookie
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
@@ -33,29 +36,30 @@ from authserve.sessions.renew import raise_session
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import AccessToken, issue_access_token
 
+RenewalT = TypeVar("RenewalT")
+
+Renew = Callable[[datetime], RenewalT]
+"""Renews what the caller holds of a session that has just risen, in the open transaction; takes
+the present time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmedFactor:
+class ConfirmedFactor(Generic[RenewalT]):
     """The results of a new factor for its owner.
 
     Args:
         recovery_codes: shown once; None if the account had unused ones.
-        access_token: a fresh one of the risen session; None if the factor did not switch MFA on.
+        renewal: a fresh access token of the risen session, or a browser's new cookie (None if
+            another tab has it); None if the factor did not switch MFA on.
     """
 
     recovery_codes: tuple[str, ...] | None = field(repr=False)
-    access_token: AccessToken | None = field(repr=False)
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The members that an answer has of it."""
-        codes = {} if self.recovery_codes is None else {"recovery_codes": self.recovery_codes}
-        return {**codes, **(self.access_token or {})}
+    renewal: RenewalT | None = field(repr=False)
 
 
 def confirm_totp(
     *, code: str, email_code: str | None, actor: Actor, request: RequestInfo
-) -> ConfirmedFactor:
+) -> ConfirmedFactor[AccessToken]:
     """Confirm the TOTP set-up of the caller's session, which switches MFA on.
 
     Args:
@@ -77,7 +81,40 @@ def confirm_totp(
         SessionRevokedError: the session has ended meanwhile.
         UserNotFoundError: the account is gone or deactivated.
     """
-    key = KEY_STORE.get().signing_key()
+    renew = _token_renewal(actor)
+    return _confirm_totp(code, email_code, renew=renew, actor=actor, request=request)
+
+
+def confirm_totp_in_browser(
+    *, code: str, email_code: str | None, session: BrowserSession, request: RequestInfo
+) -> ConfirmedFactor[BrowserCookie]:
+    """Confirm the TOTP set-up of a browser's session as `confirm_totp` does; rotate its cookie."""
+    renew = partial(_rotate, session.cookie)
+    return _confirm_totp(code, email_code, renew=renew, actor=session.actor, request=request)
+
+
+def _token_renewal(actor: Actor) -> Renew[AccessToken]:
+    """Return the renewal of an API client's session; the key is found before anything is tried."""
+    return partial(_issue_token, actor.current_session_id, KEY_STORE.get().signing_key())
+
+
+def _issue_token(session_id: UUID, key: SigningKey, now: datetime) -> AccessToken:
+    session = get_live_session(session_id, now=now).as_live()
+    return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
+
+
+def _rotate(cookie: BrowserCookie, now: datetime) -> BrowserCookie | None:
+    return rotate_cookie(cookie, now=now)
+
+
+def _confirm_totp(
+    code: str,
+    email_code: str | None,
+    *,
+    renew: Renew[RenewalT | None],
+    actor: Actor,
+    request: RequestInfo,
+) -> ConfirmedFactor[RenewalT]:
     user, session_id, moment = actor.signed_in_user, actor.current_session_id, now()
     checked = check_set_up(user.id, code, bound_to=session_id, now=moment)
     mailbox = check_mailbox_proof(
@@ -87,28 +124,28 @@ def confirm_totp(
         owner = lock_owner(user.id)
         # First, so that the second of two callers with one set-up is told that it is gone.
         confirm_set_up(owner, checked, actor=actor, request=request, now=moment)
-        return complete_confirmation(
+        return _complete(
             owner,
             SecondStep.TOTP,
             mailbox=mailbox,
-            key=key,
+            renew=renew,
             actor=actor,
             request=request,
             now=moment,
         )
 
 
-def complete_confirmation(
+def _complete(
     owner: Owner,
     factor: SecondStep,
     *,
     name: str = "",
     mailbox: FoundCode | None,
-    key: SigningKey,
+    renew: Renew[RenewalT | None],
     actor: Actor,
     request: RequestInfo,
     now: datetime,
-) -> ConfirmedFactor:
+) -> ConfirmedFactor[RenewalT]:
     """Do what follows a factor that a session has just confirmed, in the open transaction.
 
     If it switches MFA on, the session rises and every other one ends.
@@ -118,7 +155,7 @@ def complete_confirmation(
         factor: its kind.
         name: of a passkey, as `plain_name` returned it.
         mailbox: from `check_mailbox_proof`.
-        key: signs the token.
+        renew: called if the session rises.
         actor: the caller, with the session.
         request: for the audit events.
         now: the time of the confirmation.
@@ -134,19 +171,14 @@ def complete_confirmation(
     added = follow_added_factor(
         owner, factor, name=name, keep=session_id, actor=actor, request=request
     )
-    token = None
+    renewal = None
     if added.turned_on:
         # A new passkey signs nothing without attestation, so it is no proof of itself.
         proofs = {Proof.TOTP} if factor is SecondStep.TOTP else set()
         proofs |= {Proof.EMAIL_CODE} if mailbox is not None else set()
         raise_session(owner.ref, session_id, level=Level.AAL2, proofs=proofs, now=now)
-        token = _issue_token(session_id, key=key, now=now)
-    return ConfirmedFactor(recovery_codes=added.recovery_codes, access_token=token)
-
-
-def _issue_token(session_id: UUID, *, key: SigningKey, now: datetime) -> AccessToken:
-    session = get_live_session(session_id, now=now).as_live()
-    return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
+        renewal = renew(now)
+    return ConfirmedFactor(recovery_codes=added.recovery_codes, renewal=renewal)
 
 
 def confirm_passkey(
@@ -156,7 +188,7 @@ def confirm_passkey(
     email_code: str | None,
     actor: Actor,
     request: RequestInfo,
-) -> tuple[PasskeyView, ConfirmedFactor]:
+) -> tuple[PasskeyView, ConfirmedFactor[AccessToken]]:
     """Register a passkey in the caller's session.
 
     A wrong mailed code is found before the challenge is spent, so the same answer can be sent with
@@ -179,7 +211,37 @@ def confirm_passkey(
         SessionRevokedError: the session has ended meanwhile.
         UserNotFoundError: the account is gone or deactivated.
     """
-    key = KEY_STORE.get().signing_key()
+    renew = _token_renewal(actor)
+    return _confirm_passkey(answer, name, email_code, renew=renew, actor=actor, request=request)
+
+
+def confirm_passkey_in_browser(
+    answer: RegistrationAnswer,
+    *,
+    name: str | None,
+    email_code: str | None,
+    session: BrowserSession,
+    request: RequestInfo,
+) -> tuple[PasskeyView, ConfirmedFactor[BrowserCookie]]:
+    """Register a passkey in a browser's session as `confirm_passkey` does.
+
+    If that switches MFA on, the session's cookie is rotated.
+    """
+    renew = partial(_rotate, session.cookie)
+    return _confirm_passkey(
+        answer, name, email_code, renew=renew, actor=session.actor, request=request
+    )
+
+
+def _confirm_passkey(
+    answer: RegistrationAnswer,
+    name: str | None,
+    email_code: str | None,
+    *,
+    renew: Renew[RenewalT | None],
+    actor: Actor,
+    request: RequestInfo,
+) -> tuple[PasskeyView, ConfirmedFactor[RenewalT]]:
     user, session_id, moment = actor.signed_in_user, actor.current_session_id, now()
     mailbox = check_mailbox_proof(
         email_code, user_id=user.id, factors=find_factors(user.id), bound_to=session_id
@@ -191,12 +253,12 @@ def confirm_passkey(
     with transaction():
         owner = lock_owner(user.id)
         passkey = add_passkey(user.id, checked, name=name, now=moment)
-        confirmed = complete_confirmation(
+        confirmed = _complete(
             owner,
             SecondStep.PASSKEY,
             name=plain_name(passkey.name),
             mailbox=mailbox,
-            key=key,
+            renew=renew,
             actor=actor,
             request=request,
             now=moment,

@@ -10,7 +10,12 @@ from authserve.auth.passkey_sign_in import (
     second_step_options,
     sign_in_with_passkey,
 )
-from authserve.auth.schemas import MfaTokenSchema, PasskeySignInSchema, TokensSchema
+from authserve.auth.schemas import (
+    MfaTokenSchema,
+    PasskeySignInSchema,
+    TokensSchema,
+    confirmed_factor_document,
+)
 from authserve.core.clock import now
 from authserve.http.authentication import (
     current_actor,
@@ -97,7 +102,7 @@ def post_own_passkey(body: dict[str, Any]) -> dict[str, Any]:
         actor=current_actor(),
         request=current_request_info(),
     )
-    return {**passkey_document(passkey), **confirmed.document}
+    return {**passkey_document(passkey), **confirmed_factor_document(confirmed)}
 
 
 @blueprint.post("/passkey/options")

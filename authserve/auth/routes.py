@@ -29,6 +29,7 @@ from authserve.auth.schemas import (
     RefreshSchema,
     RegisterSchema,
     TokensSchema,
+    confirmed_factor_document,
 )
 from authserve.core.errors import (
     AuthenticationRequiredError,
@@ -268,4 +269,4 @@ def post_confirmation(body: dict[str, Any]) -> dict[str, Any]:
         actor=current_actor(),
         request=current_request_info(),
     )
-    return confirmed.document
+    return confirmed_factor_document(confirmed)

@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from authserve.auth.factor_confirmation import ConfirmedFactor
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
 from authserve.mfa.assurance import SecondStep
@@ -16,6 +17,7 @@ from authserve.mfa.schemas import (
     SecondProofSchema,
     proofs_in,
 )
+from authserve.tokens.access import AccessToken
 from authserve.verification.schemas import LinkToken
 
 MAX_IDENTIFIER_LENGTH = 320
@@ -229,3 +231,9 @@ class ConfirmedTotpSchema(AccessTokenSchema):
     """A fresh token of the risen session, and the recovery codes if there were none."""
 
     recovery_codes = RecoveryCodeList()
+
+
+def confirmed_factor_document(confirmed: ConfirmedFactor[AccessToken]) -> dict[str, Any]:
+    """Return the members that an answer has of a new factor: its codes and its token, if any."""
+    codes = confirmed.recovery_codes
+    return {**({} if codes is None else {"recovery_codes": codes}), **(confirmed.renewal or {})}
