@@ -165,6 +165,10 @@ class InvalidCodeError(ForbiddenError):
     default_detail = "The code is not right, or not any more."
 
 
+class WrongMailedCodeError(InvalidCodeError):
+    """The mailed one of two codes is wrong, so that a page can name its field."""
+
+
 class CodeReusedError(ForbiddenError):
     """A signed-in user gave a right code of an app, but its time step is spent."""
 

@@ -19,7 +19,7 @@ from authserve.mfa.email_codes import (
     request_enrollment_code,
     spend_enrollment_code,
 )
-from authserve.mfa.errors import InvalidCodeError
+from authserve.mfa.errors import WrongMailedCodeError
 from authserve.mfa.switch import Owner
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import verify_email
@@ -63,7 +63,7 @@ def check_mailbox_proof(
 
     Raises:
         ValidationFailedError: a code is needed, and none was given.
-        InvalidCodeError: the code is wrong, or not valid any more.
+        WrongMailedCodeError: the code is wrong, or not valid any more.
     """
     if not is_mailbox_proof_needed(factors):
         return None
@@ -71,7 +71,7 @@ def check_mailbox_proof(
         raise _missing()
     found = check_enrollment_code(code, user_id=user_id, bound_to=bound_to)
     if found is None:
-        raise InvalidCodeError
+        raise WrongMailedCodeError
     return found
 
 
@@ -88,14 +88,14 @@ def spend_mailbox_proof(
     Raises:
         ValidationFailedError: a code is needed by now, because the account lost its last factor
             after the check.
-        InvalidCodeError: the code was spent meanwhile, or the account has another address now.
+        WrongMailedCodeError: the code was spent meanwhile, or the account has another address now.
     """
     if not is_mailbox_proof_needed(owner.factors):
         return
     if found is None:
         raise _missing()
     if found.email != owner.email or not spend_enrollment_code(found):
-        raise InvalidCodeError
+        raise WrongMailedCodeError
     if not owner.email_verified:
         verify_email(owner.ref, found.email)
         emit(AuditAction.USER_EMAIL_VERIFIED, actor=actor, subject=owner.ref, request=request)
