@@ -204,14 +204,18 @@ class WaysToReauthenticate:
     methods: tuple[SecondStep, ...]
 
 
-def find_ways_to_reauthenticate(actor: Actor) -> WaysToReauthenticate:
+def find_ways_to_reauthenticate(actor: Actor, *, level: Level) -> WaysToReauthenticate:
     """Return the proofs that `reauthenticate` accepts of a signed-in user.
+
+    Args:
+        actor: the user.
+        level: what the session must reach; proofs of less are left out.
 
     Raises:
         UserNotFoundError: the account is gone.
     """
     account = get_credentials(actor.signed_in_user.id)
-    needed, factors = _needed(account, actor), find_factors(account.ref.id)
+    needed, factors = max(level, _needed(account, actor)), find_factors(account.ref.id)
     has_password = account.password_hash is not None
     methods = _sufficient(factors, needed)
     return WaysToReauthenticate(

@@ -11,6 +11,7 @@ from marshmallow import fields
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.reauthenticate import find_ways_to_reauthenticate, reauthenticate_browser
 from authserve.auth.schemas import ReauthenticateSchema
+from authserve.core.levels import Level
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
@@ -30,7 +31,13 @@ from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, REAUTHENTICATE
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
-from authserve.web.access import find_bound, lead_to_sign_in, read_signed_in_form
+from authserve.web.access import (
+    LEVEL_FIELD,
+    find_asked_level,
+    find_bound,
+    lead_to_sign_in,
+    read_signed_in_form,
+)
 from authserve.web.browser_session import find_visitor, renew_session
 from authserve.web.continuation import FIELD, read_continuation
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
@@ -145,7 +152,8 @@ def _show(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    ways = find_ways_to_reauthenticate(session.actor)
+    level = find_asked_level()
+    ways = find_ways_to_reauthenticate(session.actor, level=level)
     usable = [name for name, method in METHODS.items() if method in ways.methods]
     asked = request.args.get("method", "")
     first = "" if ways.is_password_enough or not usable else usable[0]
@@ -160,4 +168,5 @@ def _show(
         ways=ways,
         method=asked if asked in usable else first,
         others=usable,
+        asked_level={} if level is Level.AAL1 else {LEVEL_FIELD: level.acr},
     )

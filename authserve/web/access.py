@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
+from authserve.core.levels import Level
 from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import find_signed_in, is_form_token
 from authserve.web.continuation import (
@@ -26,6 +27,9 @@ from authserve.web.continuation import (
 from authserve.web.forms import Submission, read_form
 from authserve.web.origin import ForeignFormError
 from authserve.web.rendering import see_other
+
+LEVEL_FIELD = "level"
+"""The name of the query parameter with the `acr` of a level."""
 
 SIGN_IN_PATH = "/sign-in"
 """The page on which a person signs in; its view is in `pages`, above this package."""
@@ -47,19 +51,30 @@ def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
     return session
 
 
-def require_fresh(session: BrowserSession, *, back_to: str | None = None) -> None:
+def require_fresh(
+    session: BrowserSession, *, level: Level = Level.AAL1, back_to: str | None = None
+) -> None:
     """Lead the person to give a proof again, and back, unless they gave one within `FRESH_TTL`.
 
     The way back is bound to the session, so that no other person's link chooses it.
 
     Args:
         session: from `require_signed_in`.
+        level: what the session must have reached.
         back_to: see `require_signed_in`.
     """
-    if session.is_fresh(now(), SETTINGS.get().fresh_ttl):
+    is_high = session.actor.level >= level
+    if is_high and session.is_fresh(now(), SETTINGS.get().fresh_ttl):
         return
     target = _way_back(back_to, session=session)
-    abort(see_other(_link(CONFIRM_PATH, target)))
+    asked = {} if level is Level.AAL1 else {LEVEL_FIELD: level.acr}
+    abort(see_other(_link(CONFIRM_PATH, target, **asked)))
+
+
+def find_asked_level() -> Level:
+    """Return the level that `require_fresh` asked for, from the query of the page of proofs."""
+    asked = request.args.get(LEVEL_FIELD)
+    return next((level for level in Level if level.acr == asked), Level.AAL1)
 
 
 def find_bound(token: str, session: BrowserSession) -> str:
@@ -108,9 +123,11 @@ def lead_out(_error: Exception) -> Response:
     return see_other(_link(SIGN_IN_PATH, _way_back(None)))
 
 
-def _link(path: str, target: Continuation | None) -> str:
+def _link(path: str, target: Continuation | None, **query: str) -> str:
     token = write_continuation(target) if target is not None else None
-    return f"{path}?{urlencode({FIELD: token})}" if token else path
+    if token:
+        query[FIELD] = token
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _way_back(back_to: str | None, *, session: BrowserSession | None = None) -> Continuation | None:

@@ -9,7 +9,9 @@ import time_machine
 from flask import Blueprint, Flask, Response
 from sqlalchemy.exc import OperationalError
 
+from authserve.core.clock import now
 from authserve.core.errors import SessionRevokedError
+from authserve.core.levels import Level
 from authserve.pages.blueprint import page
 from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
 from authserve.web.forms import SignedInForm, Submission
@@ -17,7 +19,9 @@ from authserve.web.rendering import see_other
 from authserve.web.setup import guard_pages
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.factors import give_totp
 from tests.support.rows import change_user
+from tests.support.totp import code_at
 
 SAFE, EMPTY = "/test/safe", Submission()
 
@@ -30,7 +34,7 @@ def add_pages(app: Flask) -> None:
     @blueprint.get("/test/<name>")
     def show(name: str) -> Response:
         session = require_signed_in()
-        require_fresh(session)
+        require_fresh(session, level=Level.AAL2 if name == "level" else Level.AAL1)
         return page("sign_out.html", visitor=session, form=EMPTY)
 
     @blueprint.post("/test/<name>")
@@ -115,6 +119,20 @@ def test_a_stale_form_comes_back_empty_after_the_proof(
 ) -> None:
     fields = stale(clock, visit)
     assert confirm(visit, visit.send(sent_to, fields)) == comes_back_to
+
+
+def test_a_level_is_asked_for_and_reached(app: Flask, visit: Visit, alice: Caller) -> None:
+    """The account has factors and does not need them, so its sign-ins are of one."""
+    visit.sign_in()
+    secret = give_totp(app, alice.id)
+    change_user(app, alice.id, mfa_enabled=False)
+    shown = visit.open("/test/level")
+    assert query_of(shown.location)["level"] == ["aal2"]
+    action = "/account/confirm?method=code&level=aal2"
+    page = visit.open(shown.location)
+    fields = {**page.form(action), "password": PASSWORD, "code": code_at(secret, now())}
+    assert visit.send(action, fields).location == "/test/level"
+    assert visit.open("/test/level").status == 200
 
 
 def test_the_way_back_belongs_to_one_session(
