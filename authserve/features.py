@@ -34,8 +34,16 @@ def _add_pages(app: Flask) -> None:
     FEATURE_CHECKS.fill(app, (check_pages,))
 
 
-LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages}
-"""The function that adds each feature of `settings.model.FEATURE_NAMES` to an application."""
+def _add_oidc(app: Flask) -> None:
+    """Add the clients of OAuth and their command."""
+    from authserve.clients.cli import clients_group
+
+    app.cli.add_command(clients_group)
+
+
+LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages, "oidc": _add_oidc}
+"""The function that adds each feature to an application. `FEATURES` takes only those that
+`settings.model.FEATURE_NAMES` names; the others are not finished."""
 
 
 def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:

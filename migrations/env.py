@@ -7,7 +7,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-import authserve.app  # noqa: F401 - brings every table into the metadata
+import authserve.app
+import authserve.clients.models  # noqa: F401 - these two bring every table into the metadata
 from authserve.database.readiness import expected_revision, is_of_newer_release
 from authserve.database.refusals import is_refusal
 from authserve.database.transactions import Base, db

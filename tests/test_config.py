@@ -39,7 +39,7 @@ PRODUCTION = {
     "TRUSTED_PROXIES": "1",
 }
 
-DERIVED_FIELDS = {"instance_path", "password_cost", "sources"}
+DERIVED_FIELDS = {"instance_path", "outbound_hosts", "password_cost", "sources"}
 """Fields that are no variable."""
 
 Load = Callable[..., Settings]

@@ -64,6 +64,12 @@ class AuditAction(StrEnum):
     SESSION_REUSE_DETECTED = "session.reuse_detected"
     FACTOR_FLAGGED = "factor.flagged"
     FACTOR_UNFLAGGED = "factor.unflagged"
+    CLIENT_CREATED = "client.created"
+    CLIENT_CHANGED = "client.changed"
+    CLIENT_DELETED = "client.deleted"
+    CLIENT_REVOKED = "client.revoked"
+    CLIENT_SECRET_CREATED = "client.secret_created"
+    CLIENT_SECRET_REVOKED = "client.secret_revoked"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

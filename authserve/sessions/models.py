@@ -13,14 +13,18 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     String,
+    Text,
     false,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime
-from authserve.sessions.policy import SessionKind
+from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH, SessionKind
+
+_OF_CLIENT, _OF_PARENT = text("client_id IS NOT NULL"), text("parent_id IS NOT NULL")
 
 
 class Session(Base):
@@ -33,6 +37,9 @@ class Session(Base):
     A session of kind `browser` has a cookie instead of tokens: `cookie_digest` is the SHA-256 of
     its secret, and `previous_digest` that of the secret before the last rotation. No token carries
     its family secret.
+
+    A session of kind `app` is what a client may do for its user, `client_id`'s grant. `parent_id`
+    is the browser's session in which the user allowed it. If `is_offline`, it outlives that one.
     """
 
     __tablename__ = "sessions"
@@ -40,6 +47,21 @@ class Session(Base):
         CheckConstraint("aal IN (1, 2, 3)", name="aal"),
         CheckConstraint("kind IN ('api', 'browser', 'app', 'proxy')", name="kind"),
         Index("ix_sessions_user_id_created_at", "user_id", "created_at"),
+        # Partial, so that sessions without a client or a parent pay nothing for them.
+        Index(
+            "ix_sessions_client_id_user_id_created_at",
+            "client_id",
+            "user_id",
+            "created_at",
+            postgresql_where=_OF_CLIENT,
+            sqlite_where=_OF_CLIENT,
+        ),
+        Index(
+            "ix_sessions_parent_id",
+            "parent_id",
+            postgresql_where=_OF_PARENT,
+            sqlite_where=_OF_PARENT,
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -64,3 +86,10 @@ class Session(Base):
     previous_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     cookie_rotated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     is_remembered: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    client_id: Mapped[str | None] = mapped_column(key_string(CLIENT_ID_MAX_LENGTH))
+    parent_id: Mapped[UUID | None]
+    # Names of scopes, in scope form (RFC 6749 §3.3).
+    scope: Mapped[str | None] = mapped_column(Text)
+    # The audience of its access tokens (RFC 8707); None means the issuer.
+    resource: Mapped[str | None] = mapped_column(Text)
+    is_offline: Mapped[bool] = mapped_column(Boolean, server_default=false())

@@ -11,6 +11,9 @@ from authserve.settings.model import Settings
 MAX_SESSIONS_PER_USER = 50
 """Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
 
+CLIENT_ID_MAX_LENGTH = 48
+"""Of the id of a client that holds sessions, in characters (design)."""
+
 
 class SessionKind(StrEnum):
     """The holder of a session: an API client, a cookie, an app, or a proxied application."""
@@ -82,6 +85,7 @@ class RevokeReason(StrEnum):
     MFA_RESET = "mfa_reset"
     ENDED_BY_USER = "ended_by_user"
     ENDED_BY_ADMIN = "ended_by_admin"
+    CLIENT_DELETED = "client_deleted"
 
 
 class SessionState(Enum):

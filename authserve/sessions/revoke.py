@@ -159,6 +159,17 @@ def end_sessions_issued_before(
     return count
 
 
+def end_sessions_of_client(client_id: str, reason: RevokeReason, *, now: datetime) -> int:
+    """End every session of a client, of all users, in the open transaction.
+
+    The caller emits the event: it concerns the client.
+
+    Returns:
+        The number of sessions that had not been ended before.
+    """
+    return execute(revocation(reason, now).where(Session.client_id == client_id)).rowcount
+
+
 PURGE_DELAY = timedelta(hours=1)
 """Time that dead sessions are kept, far longer than any difference between the machines' clocks."""
 

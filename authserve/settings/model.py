@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
+from authserve.core.outbound_hosts import OutboundHosts
 from authserve.settings.return_urls import ReturnURL
 
 AppEnv = Literal["development", "production", "test"]
@@ -184,6 +185,8 @@ class Settings:
     """Threads per worker."""
     drain_seconds: int = 0
     """Seconds that `/readyz` returns 503 before a stopping server closes its listener."""
+    outbound_hosts: OutboundHosts = field(default_factory=OutboundHosts)
+    """Not read from the environment yet: hosts with private addresses that clients may name."""
     password_cost: PasswordCost = PasswordCost()
     """Not read from the environment: only tests make hashing cheaper."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

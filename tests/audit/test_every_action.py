@@ -20,6 +20,7 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.audit.models import AuditEvent
+from authserve.clients.client_secrets import list_secrets
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
@@ -366,6 +367,25 @@ def sign_in_with_wrong_mailed_code(scene: Scene) -> None:
     scene.call("POST /auth/email-code/verify", sign_in_token=token, code="00000000")
 
 
+def create_client(scene: Scene) -> str:
+    """Register a client; returns its id."""
+    client_id = f"app{scene.number}"
+    uri = f"https://{client_id}.example.com/callback"
+    scene.flask("clients", "create", client_id, "--redirect-uri", uri)
+    return client_id
+
+
+def on_client(scene: Scene, command: str, *options: str) -> None:
+    scene.flask("clients", command, create_client(scene), *options)
+
+
+def delete_client_secret(scene: Scene) -> None:
+    client_id = create_client(scene)
+    with scene.app.app_context():
+        (secret,) = list_secrets(client_id)
+    scene.flask("clients", "delete-secret", client_id, str(secret.id))
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -633,6 +653,12 @@ CASES = [
     ),
     Case(A.FACTOR_SWITCHED_OFF, "none", "user", give_hundredth_wrong_code, FAILURE),
     Case(A.RECOVERY_CODES_USED, "none", "user", use_recovery_code),
+    Case(A.CLIENT_CREATED, "none", "none", lambda s: create_client(s)),
+    Case(A.CLIENT_CHANGED, "none", "none", lambda s: on_client(s, "disable")),
+    Case(A.CLIENT_REVOKED, "none", "none", lambda s: on_client(s, "revoke")),
+    Case(A.CLIENT_SECRET_CREATED, "none", "none", lambda s: on_client(s, "rotate-secret")),
+    Case(A.CLIENT_SECRET_REVOKED, "none", "none", delete_client_secret),
+    Case(A.CLIENT_DELETED, "none", "none", lambda s: on_client(s, "delete", "--yes")),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),
@@ -646,8 +672,12 @@ def test_every_action_has_a_case() -> None:
 
 
 def test_every_event_names_actor_action_subject_and_request(
-    app: Flask, clock: time_machine.Traveller, tmp_path: Path, subtests: pytest.Subtests
+    make_app: Callable[..., Flask],
+    clock: time_machine.Traveller,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
 ) -> None:
+    app = make_app(features=("oidc",))
     reached = note_calls_of_emit(app)
     for number, case in enumerate(CASES, start=1):
         scene = Scene(app, clock, tmp_path, number)

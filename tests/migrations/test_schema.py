@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+import authserve.clients.models  # noqa: F401 - so that tables of optional features are there
 from authserve.core.ids import new_id
 from authserve.database.readiness import (
     MIGRATIONS_FOLDER,

@@ -1,0 +1,174 @@
+"""Secrets of clients: two may live at once, so that one can be replaced without an outage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, or_, select, update
+
+from authserve.clients.errors import (
+    ClientSecretNotFoundError,
+    NoSecretsError,
+    TooManySecretsError,
+)
+from authserve.clients.kinds import AuthMethod
+from authserve.clients.models import ClientSecret
+from authserve.clients.registry import lock_client, require_may_grant
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest
+from authserve.core.events import AuditAction
+from authserve.core.ids import new_id
+from authserve.core.key_text import hint_of, is_key_text, new_key_text
+from authserve.database.emit import emit
+from authserve.database.transactions import execute, read_all, table_of, transaction
+
+PREFIX = "as_cs_"
+"""The beginning of every secret, by which scanners of source code know it (design)."""
+
+MAX_LIVE_SECRETS = 2
+"""Limits a client's live secrets: the one in use, and its successor (design)."""
+
+USE_INTERVAL = timedelta(minutes=1)
+"""Least time between two writes of `last_used_at` (design)."""
+
+_SECRETS = table_of(ClientSecret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFacts:
+    """A secret as lists show it.
+
+    Args:
+        hint: its last letters.
+        expires_at: None if it does not expire.
+    """
+
+    id: UUID
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+def add_secret(
+    client_id: str, *, expires_in: timedelta | None, actor: Actor, request: RequestInfo
+) -> tuple[str, SecretFacts]:
+    """Give a client another secret; return it, this once, and what lists will show.
+
+    Args:
+        expires_in: None for a secret that does not expire.
+
+    Raises:
+        ClientNotFoundError: there is no client of this id.
+        NoSecretsError: clients of its kind have none.
+        TooManySecretsError: it has `MAX_LIVE_SECRETS`.
+        InsufficientPermissionsError, StepUpRequiredError: the actor may not use its power.
+    """
+    with transaction():
+        configuration = lock_client(client_id).configuration
+        require_may_grant(actor, configuration)
+        if configuration.auth_method is not AuthMethod.SECRET:
+            raise NoSecretsError
+        moment = now()
+        _drop_expired(client_id, moment)
+        if _count(client_id) >= MAX_LIVE_SECRETS:
+            raise TooManySecretsError
+        secret, facts = _insert(client_id, expires_in, moment)
+        details = {"client_id": client_id, "secret_id": str(facts.id)}
+        emit(AuditAction.CLIENT_SECRET_CREATED, actor=actor, request=request, details=details)
+    return secret, facts
+
+
+def _drop_expired(client_id: str, moment: datetime) -> None:
+    is_expired = _SECRETS.c.expires_at <= moment
+    execute(delete(_SECRETS).where(_SECRETS.c.client_id == client_id, is_expired))
+
+
+def _count(client_id: str) -> int:
+    statement = select(func.count()).where(_SECRETS.c.client_id == client_id)
+    return int(read_all(statement)[0][0])
+
+
+def _insert(
+    client_id: str, expires_in: timedelta | None, moment: datetime
+) -> tuple[str, SecretFacts]:
+    secret = new_key_text(PREFIX)
+    facts = SecretFacts(
+        id=new_id(),
+        hint=hint_of(secret),
+        created_at=moment,
+        expires_at=moment + expires_in if expires_in is not None else None,
+        last_used_at=None,
+    )
+    values = {
+        "id": facts.id,
+        "client_id": client_id,
+        "digest": digest(secret.encode()),
+        "hint": facts.hint,
+        "created_at": facts.created_at,
+        "expires_at": facts.expires_at,
+    }
+    execute(insert(_SECRETS), values)
+    return secret, facts
+
+
+def delete_secret(client_id: str, secret_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
+    """Delete a secret; it is refused from now on.
+
+    Raises:
+        ClientNotFoundError: there is no client of this id.
+        ClientSecretNotFoundError: the client has no such secret.
+    """
+    with transaction():
+        lock_client(client_id)
+        is_it = (_SECRETS.c.id == secret_id) & (_SECRETS.c.client_id == client_id)
+        if execute(delete(_SECRETS).where(is_it)).rowcount != 1:
+            raise ClientSecretNotFoundError
+        details = {"client_id": client_id, "secret_id": str(secret_id)}
+        emit(AuditAction.CLIENT_SECRET_REVOKED, actor=actor, request=request, details=details)
+
+
+def list_secrets(client_id: str) -> Sequence[SecretFacts]:
+    """Return a client's secrets, oldest first, expired ones included."""
+    columns = (
+        _SECRETS.c.id,
+        _SECRETS.c.hint,
+        _SECRETS.c.created_at,
+        _SECRETS.c.expires_at,
+        _SECRETS.c.last_used_at,
+    )
+    statement = select(*columns).where(_SECRETS.c.client_id == client_id)
+    return [SecretFacts(**row._mapping) for row in read_all(statement.order_by(_SECRETS.c.id))]
+
+
+def is_secret_of(client_id: str, secret: str, *, now: datetime) -> bool:
+    """Return True if a secret is a live one of a client; record its use.
+
+    A text of another form costs no query. The digest is compared by SQL: the secret has 256 random
+    bits, so the time of a comparison reveals nothing that helps to guess it.
+    """
+    if not is_key_text(secret, PREFIX):
+        return False
+    is_live = or_(_SECRETS.c.expires_at.is_(None), _SECRETS.c.expires_at > now)
+    rows = read_all(
+        select(_SECRETS.c.id, _SECRETS.c.last_used_at).where(
+            _SECRETS.c.client_id == client_id,
+            _SECRETS.c.digest == digest(secret.encode()),
+            is_live,
+        )
+    )
+    if not rows:
+        return False
+    _touch(rows[0].id, rows[0].last_used_at, now)
+    return True
+
+
+def _touch(secret_id: UUID, last_used_at: datetime | None, now: datetime) -> None:
+    due = now - USE_INTERVAL
+    if last_used_at is not None and last_used_at > due:
+        return
+    is_due = or_(_SECRETS.c.last_used_at.is_(None), _SECRETS.c.last_used_at <= due)
+    with transaction():
+        execute(update(_SECRETS).where(_SECRETS.c.id == secret_id, is_due).values(last_used_at=now))

@@ -1,0 +1,256 @@
+"""The registry of clients: register, find, list, change, delete, and end all sessions of one.
+
+An operator cannot give a client more than the operator may do: permissions are granted by their
+holders alone, and what acts without a user's consent by administrators alone. Otherwise a helper
+could borrow a client's power.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+
+from authserve.clients.claims import rule_document, rule_from_document
+from authserve.clients.configuration import ClientChanges, ClientConfiguration, find_faults
+from authserve.clients.errors import ClientIdTakenError, ClientNotFoundError
+from authserve.clients.kinds import ClientKind
+from authserve.clients.models import Client, ClientSecret, RefusedRedirectURI
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.core.errors import ValidationFailedError
+from authserve.core.events import AuditAction
+from authserve.core.ids import read_id
+from authserve.database.emit import emit
+from authserve.database.transactions import (
+    execute,
+    insert_if_absent,
+    read_all,
+    table_of,
+    transaction,
+)
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.revoke import end_sessions_of_client
+from authserve.settings.model import SETTINGS
+
+CLIENT_ID_PATTERN = r"^[a-z][a-z0-9-]{1,47}$"
+"""Pattern of an id (design)."""
+
+_ID_RULE = "2 to 48 small letters, digits and hyphens, a letter first; no UUID, nor authserve."
+
+RESERVED_IDS = frozenset({"authserve"})
+"""`client_id` of the service's own tokens."""
+
+_CLIENTS, _SECRETS, _REFUSED = map(table_of, (Client, ClientSecret, RefusedRedirectURI))
+
+_FIELDS = tuple(field.name for field in fields(ClientConfiguration))
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """A client that is not deleted.
+
+    Args:
+        tokens_valid_from: tokens issued before are refused; None if all may be good.
+    """
+
+    client_id: str
+    configuration: ClientConfiguration
+    created_at: datetime
+    updated_at: datetime
+    last_used_at: datetime | None
+    tokens_valid_from: datetime | None
+
+
+def is_client_id(text: str) -> bool:
+    """Return True if a client can have this id; other text is not looked up.
+
+    It is never a UUID, so that the subject of a machine's token cannot be a user's (RFC 9700
+    §4.15).
+    """
+    found = re.fullmatch(CLIENT_ID_PATTERN.strip("^$"), text)
+    return found is not None and text not in RESERVED_IDS and read_id(text) is None
+
+
+def register_client(
+    client_id: str,
+    configuration: ClientConfiguration,
+    *,
+    actor: Actor,
+    request: RequestInfo,
+) -> RegisteredClient:
+    """Register a client; one with secrets gets its first by `client_secrets.add_secret`.
+
+    Raises:
+        ValidationFailedError: a value is not acceptable.
+        InsufficientPermissionsError, StepUpRequiredError: see `require_may_grant`.
+        ClientIdTakenError: another client has or had the id.
+    """
+    _require_valid(client_id, configuration)
+    require_may_grant(actor, configuration)
+    moment = now()
+    row = {"client_id": client_id, **_columns(configuration)}
+    with transaction():
+        values = {**row, "created_at": moment, "updated_at": moment}
+        if execute(insert_if_absent(Client), values).rowcount != 1:
+            raise ClientIdTakenError
+        details = {"client_id": client_id, "kind": configuration.kind.value}
+        emit(AuditAction.CLIENT_CREATED, actor=actor, request=request, details=details)
+    return get_client(client_id)
+
+
+def _require_valid(client_id: str, configuration: ClientConfiguration) -> None:
+    faults = find_faults(configuration, settings=SETTINGS.get())
+    if not is_client_id(client_id):
+        faults["client_id"] = [_ID_RULE]
+    if faults:
+        raise ValidationFailedError(faults)
+
+
+def require_may_grant(actor: Actor, configuration: ClientConfiguration) -> None:
+    """Refuse an actor who lacks a permission that a client has, or a right of administrators.
+
+    Raises:
+        InsufficientPermissionsError: the actor lacks it.
+        StepUpRequiredError: a second factor would give it.
+    """
+    if configuration.is_trusted:
+        actor.require_everything()
+    actor.require_permissions(configuration.permissions)
+
+
+def find_client(client_id: str) -> RegisteredClient | None:
+    """Return a client, disabled ones included; None if there is none of this id."""
+    if not is_client_id(client_id):
+        return None
+    rows = read_all(
+        select(_CLIENTS).where(_CLIENTS.c.client_id == client_id, _CLIENTS.c.deleted_at.is_(None))
+    )
+    return _registered(rows[0]) if rows else None
+
+
+def get_client(client_id: str) -> RegisteredClient:
+    """Return a client like `find_client`.
+
+    Raises:
+        ClientNotFoundError: there is none of this id.
+    """
+    found = find_client(client_id)
+    if found is None:
+        raise ClientNotFoundError
+    return found
+
+
+def page_of_clients(*, limit: int, after: str | None = None) -> Sequence[RegisteredClient]:
+    """Return at most `limit` clients, sorted by id, whose ids follow `after`."""
+    statement = select(_CLIENTS).where(_CLIENTS.c.deleted_at.is_(None))
+    if after is not None:
+        statement = statement.where(_CLIENTS.c.client_id > after)
+    return [
+        _registered(row) for row in read_all(statement.order_by(_CLIENTS.c.client_id).limit(limit))
+    ]
+
+
+def change_client(
+    client_id: str, changes: ClientChanges, *, actor: Actor, request: RequestInfo
+) -> RegisteredClient:
+    """Change values of a client; what it may do changes at once.
+
+    Args:
+        changes: the new values.
+
+    Raises:
+        ClientNotFoundError: there is none of this id.
+        ValidationFailedError: a value is not acceptable, alone or beside the others.
+        InsufficientPermissionsError, StepUpRequiredError: see `require_may_grant`; for the client
+            as it was and as it would be. Every actor may disable a client.
+    """
+    with transaction():
+        before = lock_client(client_id).configuration
+        after = replace(before, **changes)
+        _require_valid(client_id, after)
+        if after != replace(before, enabled=False):
+            require_may_grant(actor, before)
+            require_may_grant(actor, after)
+        changed = [name for name in _FIELDS if getattr(before, name) != getattr(after, name)]
+        if changed:
+            _write(client_id, {**_columns(after), "updated_at": now()})
+            details = {"client_id": client_id, "fields": changed}
+            emit(AuditAction.CLIENT_CHANGED, actor=actor, request=request, details=details)
+    return get_client(client_id)
+
+
+def lock_client(client_id: str) -> RegisteredClient:
+    """Return a client, locked against other changes until the open transaction ends.
+
+    Raises:
+        ClientNotFoundError: there is none of this id.
+    """
+    statement = select(_CLIENTS).where(
+        _CLIENTS.c.client_id == client_id, _CLIENTS.c.deleted_at.is_(None)
+    )
+    rows = read_all(statement.with_for_update()) if is_client_id(client_id) else []
+    if not rows:
+        raise ClientNotFoundError
+    return _registered(rows[0])
+
+
+def delete_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None:
+    """Delete a client, its secrets and its sessions; its id is never used again.
+
+    Raises:
+        ClientNotFoundError: there is none of this id.
+    """
+    with transaction():
+        lock_client(client_id)
+        for table in (_SECRETS, _REFUSED):
+            execute(delete(table).where(table.c.client_id == client_id))
+        _write(client_id, {"enabled": False, "deleted_at": now()})
+        end_sessions_of_client(client_id, RevokeReason.CLIENT_DELETED, now=now())
+        details = {"client_id": client_id}
+        emit(AuditAction.CLIENT_DELETED, actor=actor, request=request, details=details)
+
+
+def revoke_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None:
+    """End every session of a client, and refuse all tokens that it has.
+
+    Raises:
+        ClientNotFoundError: there is none of this id.
+    """
+    with transaction():
+        lock_client(client_id)
+        moment = now()
+        _write(client_id, {"tokens_valid_from": moment})
+        count = end_sessions_of_client(client_id, RevokeReason.ENDED_BY_ADMIN, now=moment)
+        details = {"client_id": client_id, "count": count}
+        emit(AuditAction.CLIENT_REVOKED, actor=actor, request=request, details=details)
+
+
+def _write(client_id: str, values: dict[str, Any]) -> None:
+    execute(update(_CLIENTS).where(_CLIENTS.c.client_id == client_id).values(values))
+
+
+def _columns(configuration: ClientConfiguration) -> dict[str, Any]:
+    """Return the columns of a client's values; JSON has lists, no tuples."""
+    values = {name: getattr(configuration, name) for name in _FIELDS}
+    listed = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
+    return {**values, **listed, "claims": list(map(rule_document, configuration.claims))}
+
+
+def _registered(row: Row[Any]) -> RegisteredClient:
+    values = {name: getattr(row, name) for name in _FIELDS}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    values["kind"] = ClientKind(row.kind)
+    values["claims"] = tuple(map(rule_from_document, row.claims))
+    return RegisteredClient(
+        client_id=row.client_id,
+        configuration=ClientConfiguration(**values),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_used_at=row.last_used_at,
+        tokens_valid_from=row.tokens_valid_from,
+    )

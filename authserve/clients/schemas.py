@@ -1,0 +1,162 @@
+"""Schemas of clients: the shape of input, and documents as output."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from authserve.clients.claims import (
+    MAX_MAP_ENTRIES,
+    MAX_VALUE_LENGTH,
+    ClaimPlace,
+    ClaimRule,
+    ClaimSource,
+    rule_from_document,
+)
+from authserve.clients.configuration import (
+    MAX_RESOURCES,
+    MAX_ROLES,
+    MAX_SCOPES,
+    MAX_URIS,
+    ClientConfiguration,
+)
+from authserve.clients.kinds import ClientKind
+from authserve.clients.redirect_uris import MAX_URI_LENGTH
+from authserve.core.identifiers import (
+    InvalidIdentifierError,
+    clean_display_name,
+)
+from authserve.http.fields import StrictBoolean
+from authserve.http.schemas import StrictSchema
+from authserve.rbac.policy import ROLE_NAME_PATTERN
+
+NAME_MAX_LENGTH = 100
+
+_YEAR_SECS = 31_536_000
+
+
+class ClientName(fields.String):
+    """A client's name for people."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            return clean_display_name(text, max_length=NAME_MAX_LENGTH)
+        except InvalidIdentifierError as error:
+            raise ValidationError(str(error)) from error
+
+
+class TextList(fields.List[str]):
+    """A list of texts without repetition, loaded as a tuple.
+
+    Args:
+        max_items: greatest number of texts.
+        text: validators of each text.
+    """
+
+    def __init__(self, *, max_items: int, text: Any, **kwargs: Any) -> None:
+        super().__init__(
+            fields.String(validate=text), validate=validate.Length(max=max_items), **kwargs
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        # A repeated text means nothing, so it is dropped, and the order stays.
+        return tuple(dict.fromkeys(super()._deserialize(value, *args, **kwargs)))
+
+
+def _uris() -> TextList:
+    return TextList(max_items=MAX_URIS, text=validate.Length(min=1, max=MAX_URI_LENGTH))
+
+
+def _seconds(low: int, high: int) -> fields.Integer:
+    return fields.Integer(strict=True, allow_none=True, validate=validate.Range(min=low, max=high))
+
+
+class ClaimSchema(StrictSchema):
+    """A mapped claim, loaded as a `ClaimRule`."""
+
+    name = fields.String(required=True, validate=validate.Length(max=100))
+    source = fields.String(
+        required=True,
+        data_key="from",
+        validate=validate.OneOf([source.value for source in ClaimSource]),
+    )
+    value = fields.String(validate=validate.Length(max=MAX_VALUE_LENGTH))
+    map = fields.List(
+        fields.List(
+            fields.String(validate=validate.Length(max=MAX_VALUE_LENGTH)),
+            validate=validate.Length(equal=2),
+        ),
+        validate=validate.Length(max=MAX_MAP_ENTRIES),
+    )
+    default = fields.String(validate=validate.Length(max=MAX_VALUE_LENGTH))
+    places = fields.List(
+        fields.String(validate=validate.OneOf([place.value for place in ClaimPlace])),
+        data_key="in",
+        load_default=[ClaimPlace.ID_TOKEN.value, ClaimPlace.USERINFO.value],
+        validate=validate.Length(min=1, max=len(ClaimPlace)),
+    )
+
+
+class Claims(fields.List[Any]):
+    """A list of mapped claims, loaded as a tuple of `ClaimRule`."""
+
+    def __init__(self) -> None:
+        super().__init__(fields.Nested(ClaimSchema))
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded: list[Any] = super()._deserialize(value, *args, **kwargs)
+        return tuple(map(_to_rule, loaded))
+
+
+def _to_rule(loaded: dict[str, Any]) -> ClaimRule:
+    names = {"source": "from", "places": "in"}
+    return rule_from_document({names.get(name, name): value for name, value in loaded.items()})
+
+
+class ClientChangesSchema(StrictSchema):
+    """New values of a client; those that are left out stay."""
+
+    name = ClientName(metadata={"example": "Wiki"})
+    first_party = StrictBoolean()
+    enabled = StrictBoolean()
+    redirect_uris = _uris()
+    post_logout_redirect_uris = _uris()
+    backchannel_logout_uri = fields.String(
+        allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH)
+    )
+    home_uri = fields.String(allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH))
+    scopes = TextList(max_items=MAX_SCOPES, text=validate.Length(min=1, max=130))
+    resources = TextList(max_items=MAX_RESOURCES, text=validate.Length(min=1, max=MAX_URI_LENGTH))
+    allowed_roles = TextList(
+        max_items=MAX_ROLES, text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"))
+    )
+    role_prefix = fields.String(validate=validate.Regexp(r"[a-z0-9_.-]{0,64}\Z"))
+    claims = Claims()
+    id_token_claims = fields.String(validate=validate.OneOf(["full", "lean"]))
+    signing_alg = fields.String(validate=validate.OneOf(["ES256", "RS256"]))
+    require_pkce = StrictBoolean()
+    response_mode = fields.String(validate=validate.OneOf(["query", "form_post"]))
+    min_acr = fields.String(allow_none=True, validate=validate.OneOf(["aal2", "phr"]))
+    remote_user = fields.String(validate=validate.OneOf(["id", "username"]))
+    # At most an hour, because other services accept a token that long after its session's end.
+    access_token_ttl = _seconds(60, 3_600)
+    refresh_idle_ttl = _seconds(60, _YEAR_SECS)
+    refresh_ttl = _seconds(60, _YEAR_SECS)
+    # RFC 9700 §4.14 leaves room for a retry; a client with a slow network may need more than ours.
+    refresh_grace = _seconds(0, 60)
+
+
+class NewClientSchema(ClientChangesSchema):
+    """A client to register."""
+
+    client_id = fields.String(required=True, metadata={"example": "wiki"})
+    name = ClientName(required=True, metadata={"example": "Wiki"})
+    kind = fields.String(
+        required=True, validate=validate.OneOf([kind.value for kind in ClientKind])
+    )
+
+
+def to_configuration(loaded: dict[str, Any]) -> ClientConfiguration:
+    """Return the values of a client that `NewClientSchema` has loaded, without the id."""
+    values = {name: value for name, value in loaded.items() if name not in ("client_id", "kind")}
+    return ClientConfiguration(kind=ClientKind(loaded["kind"]), **values)
