@@ -16,6 +16,7 @@ from authserve.http.authentication import (
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
+from authserve.mfa.code_renewal import ANY_CODES, renew_recovery_codes
 from authserve.mfa.errors import (
     FactorNotFoundError,
     MfaOffError,
@@ -33,7 +34,7 @@ from authserve.mfa.schemas import (
     RenewalSchema,
     TotpSetUpSchema,
 )
-from authserve.mfa.switch import level_for_change_by, renew_recovery_codes, set_mfa
+from authserve.mfa.switch import level_for_change_by, set_mfa
 from authserve.mfa.totp_set_up import SetUp, remove_totp, set_up_totp
 from authserve.ratelimit.policy import SET_UP_FACTOR
 from authserve.users.errors import ChangedMeanwhileError, UserNotFoundError
@@ -129,7 +130,7 @@ def post_recovery_codes(body: dict[str, Any]) -> dict[str, Any]:
     actor = current_actor()
     codes = renew_recovery_codes(
         actor.signed_in_user,
-        replaces=body.get("replaces"),
+        replaces=body.get("replaces", ANY_CODES),
         actor=actor,
         request=current_request_info(),
     )

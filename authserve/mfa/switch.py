@@ -24,14 +24,14 @@ from authserve.mfa.errors import (
     NoFactorError,
 )
 from authserve.mfa.factors import find_factors
-from authserve.mfa.recovery_codes import delete_codes, find_code_set, replace_codes
+from authserve.mfa.recovery_codes import delete_codes, replace_codes
 from authserve.sessions.listing import require_live_session
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.accounts import lock_user, ref_of
 from authserve.users.credentials import switch_mfa
-from authserve.users.errors import ChangedMeanwhileError, UserNotFoundError
+from authserve.users.errors import UserNotFoundError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,35 +235,6 @@ def set_mfa(
             reason = RevokeReason.FACTOR_REMOVED
             end_sessions(user, reason, actor=actor, request=request, keep=actor.session_id)
     return None
-
-
-def renew_recovery_codes(
-    user: UserRef, *, replaces: datetime | None, actor: Actor, request: RequestInfo
-) -> tuple[str, ...]:
-    """Make new recovery codes for an account; the former ones are void.
-
-    Args:
-        user: the account.
-        replaces: the `created_at` of the codes that the caller means to replace; None replaces any.
-        actor, request: for the audit event.
-
-    Raises:
-        NoFactorError: it has no usable factor, beside which codes are for nothing.
-        ChangedMeanwhileError: its codes are not those that `replaces` names.
-        SessionRevokedError, StepUpRequiredError: see `require_may_change`.
-        UserNotFoundError: the account is gone or deactivated.
-    """
-    with transaction():
-        owner = lock_owner(user.id)
-        require_may_change(owner, actor)
-        if not owner.factors.is_any_usable:
-            raise NoFactorError
-        if replaces is not None and find_code_set(user.id).created_at != replaces:
-            raise ChangedMeanwhileError("There are newer recovery codes: read when they were made.")
-        codes = replace_codes(user.id, now=now())
-        emit(AuditAction.RECOVERY_CODES_RENEWED, actor=actor, subject=user, request=request)
-        notify(MailKind.RECOVERY_CODES_RENEWED, owner.email, user.id)
-    return codes
 
 
 def _set_on(owner: Owner, *, actor: Actor, request: RequestInfo) -> tuple[str, ...] | None:

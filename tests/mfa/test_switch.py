@@ -15,6 +15,7 @@ from authserve.core.errors import SessionRevokedError
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure, SecondStep
+from authserve.mfa.code_renewal import ANY_CODES, renew_recovery_codes
 from authserve.mfa.factors import list_factors
 from authserve.mfa.own_passkeys import begin_registration, remove_passkey
 from authserve.mfa.own_passkeys import change_passkey as rename_passkey
@@ -23,15 +24,11 @@ from authserve.mfa.recovery_codes import (
     check_recovery_code,
     delete_codes,
 )
-from authserve.mfa.switch import (
-    follow_added_factor,
-    lock_owner,
-    renew_recovery_codes,
-    set_mfa,
-)
+from authserve.mfa.switch import follow_added_factor, lock_owner, set_mfa
 from authserve.mfa.totp_set_up import remove_totp, set_up_totp
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.accounts import ref_of
+from authserve.users.errors import ChangedMeanwhileError
 from authserve.users.lookup import get_user
 from tests.factories import REQUEST, make_session
 from tests.support.audit import all_events
@@ -199,6 +196,19 @@ def test_new_codes_replace_those_that_the_caller_means(alice: Caller, phone: App
     assert_problem(alice.post(CODES, json=seen), 409, "changed_meanwhile")
 
 
+def test_a_caller_who_saw_no_codes_replaces_none(app: Flask, alice: Caller, phone: App) -> None:
+    """The page that makes the first codes, sent twice, must not make a second set."""
+    with app.app_context():
+        user = ref_of(get_user(alice.id))
+        actor = Actor(user=user, session_id=alice.session_id, level=Level.AAL2)
+        by = {"actor": actor, "request": REQUEST}
+        with pytest.raises(ChangedMeanwhileError):
+            renew_recovery_codes(user, replaces=None, **by)
+        with transaction():
+            delete_codes(alice.id)
+        assert len(renew_recovery_codes(user, replaces=None, **by)) == 10
+
+
 def test_codes_need_a_factor(alice: Caller) -> None:
     assert_problem(alice.post(CODES), 409, "no_factor")
 
@@ -224,7 +234,7 @@ def test_with_a_password_alone_nothing_changes(
         lambda user, passkey_id, by: rename_passkey(user, passkey_id, name="Mine", **by),
         lambda user, passkey_id, by: remove_passkey(user, passkey_id, **by),
         lambda user, passkey_id, by: set_mfa(user, is_enabled=False, **by),
-        lambda user, passkey_id, by: renew_recovery_codes(user, replaces=None, **by),
+        lambda user, passkey_id, by: renew_recovery_codes(user, replaces=ANY_CODES, **by),
     ],
 )
 def test_a_session_that_ended_meanwhile_changes_nothing(
