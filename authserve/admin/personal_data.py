@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from authserve.audit.read import find_own_events
+from authserve.audit.own_events import find_own_events
 from authserve.core.clock import now, to_rfc3339
 from authserve.http.schemas import user_document
 from authserve.mail.policy import MailKind

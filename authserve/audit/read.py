@@ -1,12 +1,12 @@
 """Reads of the trail: lists for the API, and the export."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, Row, Select, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.audit.models import AuditDetail, AuditEvent, AuditPseudonym, AuditSeal
@@ -85,44 +85,6 @@ def find_events(
     statement = _select_events().where(*_conditions(filters)).limit(limit)
     in_order = _newest_first_by_time if filters.is_bound_to_time else _newest_first_by_id
     return recorded(read_all(in_order(statement, before)))
-
-
-def find_own_events(
-    user: UserRef, *, limit: int, before: UUID | None = None
-) -> Sequence[RecordedEvent]:
-    """Return at most `limit` events by or about a user, newest first, as that user may see them.
-
-    If another user acted, the event's IP address and user agent are omitted.
-
-    Args:
-        before: return only events with a smaller id, for the next page.
-    """
-    newest = _newest_ids(user.audit_id, limit=limit, before=before)
-    statement = (
-        select(*EVENT_AND_DETAILS)
-        .join_from(newest, AuditEvent, AuditEvent.id == newest.c.id)
-        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
-        .order_by(AuditEvent.id.desc())
-        .limit(limit)
-    )
-    return [_as_seen_by(user, event) for event in recorded(read_all(statement))]
-
-
-def _newest_ids(audit_id: UUID, *, limit: int, before: UUID | None) -> Subquery:
-    """Select the ids of a user's newest events, by one index range for each of two columns."""
-    branches = []
-    for column in (AuditEvent.subject_audit_id, AuditEvent.actor_audit_id):
-        branch = select(AuditEvent.id).where(column == audit_id)
-        if before is not None:
-            branch = branch.where(AuditEvent.id < before)
-        branches.append(select(branch.order_by(AuditEvent.id.desc()).limit(limit).subquery()))
-    return union(*branches).subquery()
-
-
-def _as_seen_by(user: UserRef, event: RecordedEvent) -> RecordedEvent:
-    if event.actor_id in (None, user.id):
-        return event
-    return replace(event, ip=None, user_agent=None)
 
 
 _Events = Select[*tuple[Any, ...]]

@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from authserve.audit.read import (
-    EventFilters,
-    RecordedEvent,
-    find_events,
-    find_own_events,
-    position_of,
-)
+from authserve.audit.own_events import find_own_events
+from authserve.audit.read import EventFilters, RecordedEvent, find_events, position_of
 from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
 from authserve.audit.status import find_shared_address
 from authserve.http.authentication import current_actor, login_required, require_permission

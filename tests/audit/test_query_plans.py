@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from authserve.app import create_app
-from authserve.audit.read import EventFilters, Position, find_events, find_own_events
+from authserve.audit.own_events import find_own_events
+from authserve.audit.read import EventFilters, Position, find_events
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.transactions import db, transaction

@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, text
 
-from authserve.audit.read import EventFilters, find_events, find_own_events
+from authserve.audit.own_events import find_own_events
+from authserve.audit.read import EventFilters, find_events
 from authserve.audit.retention import prune_events
 from authserve.auth.seen_devices import purge_forgotten_devices, recognize_device
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
