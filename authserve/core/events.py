@@ -62,6 +62,7 @@ class AuditAction(StrEnum):
     SESSION_REAUTHENTICATION_FAILED = "session.reauthentication_failed"
     SESSION_REVOKED = "session.revoked"
     SESSION_REUSE_DETECTED = "session.reuse_detected"
+    ACTIVITY_DISOWNED = "activity.disowned"
     FACTOR_FLAGGED = "factor.flagged"
     FACTOR_UNFLAGGED = "factor.unflagged"
     CLIENT_CREATED = "client.created"

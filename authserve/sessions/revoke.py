@@ -36,17 +36,33 @@ def end_session(
     Raises:
         SessionNotFoundError: the user has no such session, or it has ended or expired already.
     """
+    with transaction():
+        if not end_session_if_live(user, session_id, reason, actor=actor, request=request):
+            raise SessionNotFoundError
+
+
+def end_session_if_live(
+    user: UserRef,
+    session_id: UUID,
+    reason: RevokeReason,
+    *,
+    actor: Actor,
+    request: RequestInfo,
+) -> bool:
+    """End one session of a user, in the open transaction.
+
+    Returns:
+        False if the user has no such session, or it has ended or expired already.
+    """
     moment = now()
     statement = revocation(reason, moment).where(
         Session.id == session_id, Session.user_id == user.id, is_live(moment)
     )
-    with transaction():
-        if execute(statement).rowcount != 1:
-            raise SessionNotFoundError
-        details = {"reason": reason, "session_id": str(session_id)}
-        emit(
-            AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details
-        )
+    if execute(statement).rowcount != 1:
+        return False
+    details = {"reason": reason, "session_id": str(session_id)}
+    emit(AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details)
+    return True
 
 
 def end_sessions(

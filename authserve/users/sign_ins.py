@@ -1,4 +1,4 @@
-"""Sign-ins in the row of their account, by proofs other than a password alone."""
+"""Sign-ins in the row of their account: by proofs other than a password alone, and once seen."""
 
 from datetime import datetime
 from uuid import UUID
@@ -140,3 +140,25 @@ def record_email_login(user_id: UUID, *, email: str, level: Level | None, now: d
         "moment": now,
     }
     return execute(_RECORD_EMAIL_LOGIN, parameters).rowcount == 1
+
+
+_MARK_SEEN = (
+    update(TABLE)
+    .where(
+        TABLE.c.id == bindparam("owner_id"),
+        or_(
+            TABLE.c.activity_seen_at.is_(None),
+            TABLE.c.activity_seen_at < bindparam("seen_until", type_=UTCDateTime),
+        ),
+    )
+    .values(activity_seen_at=bindparam("seen_until", type_=UTCDateTime))
+)
+
+
+def mark_activity_seen(user_id: UUID, *, until: datetime) -> bool:
+    """Record that a user has answered for the sign-ins up to a time, in the open transaction.
+
+    Returns:
+        False if the user had answered up to then before, or the account is gone.
+    """
+    return execute(_MARK_SEEN, {"owner_id": user_id, "seen_until": until}).rowcount == 1

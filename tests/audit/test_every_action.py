@@ -20,16 +20,18 @@ from flask import Flask
 from sqlalchemy import update
 
 from authserve.audit.models import AuditEvent
+from authserve.audit.new_sign_ins import answer_new_sign_in
 from authserve.clients.client_secrets import list_secrets
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.database.transactions import transaction
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
+from authserve.users.accounts import ref_of
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, MAX_FAILED_SIGN_INS
-from authserve.users.lookup import get_user_by_reference
+from authserve.users.lookup import get_user, get_user_by_reference
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.support.audit import Recorded, all_events
@@ -386,6 +388,16 @@ def delete_client_secret(scene: Scene) -> None:
     scene.flask("clients", "delete-secret", client_id, str(secret.id))
 
 
+def disown_sign_in(scene: Scene) -> None:
+    user = scene.user
+    scene.call("POST /auth/login", identifier=scene.email, password=PASSWORD)
+    (sign_in_id,) = (each.id for each in scene.events() if each.action == A.SESSION_STARTED)
+    # Only a page asks for the answer, and this application has none.
+    with scene.app.app_context():
+        actor = Actor(user=ref_of(get_user(user.id)), session_id=user.session_id)
+        answer_new_sign_in(sign_in_id, is_own=False, actor=actor, request=scene.origin)
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -640,6 +652,7 @@ CASES = [
     Case(A.SESSION_REUSE_DETECTED, "none", "user", reuse_refresh_token, FAILURE),
     Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_with_broken_passkey, FAILURE),
     Case(A.SESSION_SIGN_IN_FAILED, "none", "none", sign_in_with_wrong_mailed_code, FAILURE),
+    Case(A.ACTIVITY_DISOWNED, "user", "user", disown_sign_in),
     Case(A.FACTOR_FLAGGED, "none", "user", sign_in_with_clone, FAILURE),
     Case(A.FACTOR_UNFLAGGED, "user", "user", accept_clone),
     Case(A.SESSION_SECOND_FACTOR_FAILED, "none", "user", give_wrong_code, FAILURE),
