@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test test-quick lint types contracts pytest test-browser test-container faults fuzz bench bench-scale bench-faults lock sbom format clean
+.PHONY: run test test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -46,6 +46,9 @@ ifneq ($(CHROMIUM),)
 else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
+
+pictures: $(VENV)/browser.stamp  ## pictures of pages and mails, for the documentation and to look at
+	CHROMIUM=$(CHROMIUM) $(BIN)/python -m docs.pictures.make
 
 # What is not installed here (mmdebstrap, buildah, bubblewrap) is skipped, and pytest reports it.
 test-container: $(VENV)/container.stamp  ## the image, built and run, and the files that start it

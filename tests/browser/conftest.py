@@ -61,6 +61,19 @@ class Site(Server):
                 stderr=out,
             )
 
+    def command(self, *arguments: str) -> str:
+        """Run a `flask` command to its end; returns everything that it printed."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=self._folder,
+            env=self.environ,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return ended.stdout
+
     def stop(self) -> int:
         """End both; returns gunicorn's exit status."""
         self.worker.terminate()
