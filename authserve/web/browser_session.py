@@ -1,7 +1,6 @@
 """The browser behind a request: its session and its device tokens, from cookies and back.
 
-`auth.browser_sessions` decides what a cookie holds. Cookies have the prefix `__Host-` on https:
-browsers then accept them from this host alone, and only with Secure and `Path=/` (ASVS 3.3.1).
+`auth.browser_sessions` decides what a cookie holds.
 """
 
 import re
@@ -24,6 +23,7 @@ from authserve.core.crypto import KEYRING
 from authserve.http.request_info import request_state
 from authserve.settings.model import SETTINGS
 from authserve.tokens.device import DEVICE_TOKEN_TTL, Device, issue_device_token, read_device_token
+from authserve.web.cookies import cookie_name, set_cookie
 
 SESSION_COOKIE = "authserve"
 DEVICE_COOKIE = "authserve-device"
@@ -91,7 +91,7 @@ def _state() -> BrowserState:
 
 
 def _read_state() -> BrowserState:
-    cookie = read_cookie(request.cookies.get(_name(SESSION_COOKIE), ""))
+    cookie = read_cookie(request.cookies.get(cookie_name(SESSION_COOKIE), ""))
     if cookie is None:
         return BrowserState()
     found = find_browser_session(cookie, now=now())
@@ -118,7 +118,7 @@ def write_cookie(cookie: BrowserCookie) -> str:
 def set_session(response: Response, cookie: BrowserCookie, *, is_remembered: bool) -> None:
     """Give the browser the cookie of its new session."""
     max_age = int(SETTINGS.get().sso_ttl.total_seconds()) if is_remembered else None
-    _set(response, SESSION_COOKIE, write_cookie(cookie), max_age=max_age)
+    set_cookie(response, cookie_name(SESSION_COOKIE), write_cookie(cookie), max_age=max_age)
     request_state().browser = BrowserState()
 
 
@@ -132,7 +132,7 @@ def renew_session(
 
 def remove_session(response: Response) -> None:
     """Make the browser forget the cookie of its session."""
-    _set(response, SESSION_COOKIE, "", max_age=0)
+    set_cookie(response, cookie_name(SESSION_COOKIE), "", max_age=0)
     request_state().browser = BrowserState()
 
 
@@ -161,7 +161,7 @@ def remember_device(response: Response, device: Device) -> None:
             kept.append(other)
     value = _DEVICE_SEPARATOR.join(kept[:MAX_DEVICES])
     max_age = int(DEVICE_TOKEN_TTL.total_seconds())
-    _set(response, DEVICE_COOKIE, value, max_age=max_age)
+    set_cookie(response, _device_name(), value, max_age=max_age)
 
 
 def form_token(session: BrowserSession) -> str:
@@ -181,27 +181,6 @@ def is_form_token(session: BrowserSession, token: str) -> bool:
     return KEYRING.get().is_mac(FORM_PURPOSE, session.cookie.session_id.bytes, mac)
 
 
-def _is_secure() -> bool:
-    return SETTINGS.get().public_url.startswith("https:")
-
-
-def _name(base: str) -> str:
-    return f"__Host-{base}" if _is_secure() else base
-
-
 def _device_name() -> str:
     # `__Host-Http-` also promises that no script has set it (RFC 6265bis §4.1.3.4).
-    return f"__Host-Http-{DEVICE_COOKIE}" if _is_secure() else DEVICE_COOKIE
-
-
-def _set(response: Response, base: str, value: str, *, max_age: int | None) -> None:
-    """Set a cookie. Lax, so that a link in a mail finds its reader signed in (design)."""
-    response.set_cookie(
-        _device_name() if base == DEVICE_COOKIE else _name(base),
-        value,
-        max_age=max_age,
-        path="/",
-        secure=_is_secure(),
-        httponly=True,
-        samesite="Lax",
-    )
+    return cookie_name(DEVICE_COOKIE, prefix="__Host-Http-")

@@ -1,0 +1,97 @@
+"""Sign-ins in progress: each has a cookie of its own, which its forms name.
+
+The cookie holds the token of the next step, so that the token is in no URL and no page. Two tabs
+hold two cookies, so neither takes the other's place.
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from flask import Response, request
+
+from authserve.core.clock import now
+from authserve.core.crypto import random_bytes
+from authserve.web.cookies import cookie_name, set_cookie
+
+FIELD = "pending"
+"""The name of the query parameter and of the hidden form field that name a flow."""
+
+MAX_FLOWS = 4
+"""Limits the flows of a browser, some 500 bytes each (design). A further one removes the oldest."""
+
+FLOW_TTL = timedelta(minutes=15)
+"""Lifetime of the cookie: that of the longest step (design)."""
+
+_BASE = "authserve-flow-"
+
+_ID_BYTES = 6
+"""Eight characters in base64url. They need not be secret: the cookie is."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{8}")
+_VALUE = re.compile(r"([0-9]{1,12})\.([01])\.([A-Za-z0-9_.-]{1,1500})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """A sign-in in progress.
+
+    Args:
+        id: eight characters, which forms send.
+        begun_at: the time of its first step, in seconds since 1970.
+        is_remembered: True if the person asked to be kept signed in.
+        token: of the next step.
+    """
+
+    id: str
+    begun_at: int
+    is_remembered: bool
+    token: str = field(repr=False)
+
+
+def begin_flow(token: str, *, is_remembered: bool = False) -> Flow:
+    """Return a new flow; `hold_flow` gives it to the browser."""
+    flow_id = urlsafe_b64encode(random_bytes(_ID_BYTES)).decode()
+    begun_at = int(now().timestamp())
+    return Flow(id=flow_id, begun_at=begun_at, is_remembered=is_remembered, token=token)
+
+
+def hold_flow(response: Response, flow: Flow) -> None:
+    """Give the browser the cookie of a flow, and remove those of flows that are too many."""
+    others = sorted(_find_flows(), key=lambda each: each.begun_at)
+    for other in others[: -(MAX_FLOWS - 1)]:
+        drop_flow(response, other.id)
+    value = f"{flow.begun_at}.{int(flow.is_remembered)}.{flow.token}"
+    set_cookie(response, _name(flow.id), value, max_age=int(FLOW_TTL.total_seconds()))
+
+
+def drop_flow(response: Response, flow_id: str) -> None:
+    """Make the browser forget the cookie of a flow that has ended."""
+    set_cookie(response, _name(flow_id), "", max_age=0)
+
+
+def find_flow(flow_id: str) -> Flow | None:
+    """Return the flow that a form or a URL names, or None if the browser does not hold it."""
+    if not _ID.fullmatch(flow_id):
+        return None
+    return _read(flow_id, request.cookies.get(_name(flow_id), ""))
+
+
+def _find_flows() -> list[Flow]:
+    prefix = _name("")
+    held = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
+    return [flow for flow in map(find_flow, held) if flow is not None]
+
+
+def _read(flow_id: str, value: str) -> Flow | None:
+    found = _VALUE.fullmatch(value)
+    if found is None:
+        return None
+    begun_at, remembered, token = found.groups()
+    is_remembered = remembered == "1"
+    return Flow(id=flow_id, begun_at=int(begun_at), is_remembered=is_remembered, token=token)
+
+
+def _name(flow_id: str) -> str:
+    return cookie_name(f"{_BASE}{flow_id}")
