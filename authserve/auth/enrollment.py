@@ -62,6 +62,11 @@ GivenFactor = GivenCode | RegistrationAnswer
 _NO_FACTORS = Factors()
 
 
+def is_code_needed(pending: Pending) -> bool:
+    """Return True if the first factor of a pending sign-in needs a code from the mailbox."""
+    return Proof.EMAIL_CODE not in pending.proofs and is_mailbox_proof_needed(_NO_FACTORS)
+
+
 def registration_of(pending: Pending) -> ChallengeUse:
     """Return the use of a challenge for the first passkey of a pending sign-in's account."""
     return ChallengeUse(ChallengeKind.REGISTER, pending.id)
@@ -167,7 +172,7 @@ def start_session_with_first_factor(
     """
     moment = now()
     pending = read_live_pending(mfa_token, Purpose.ENROLL, request, settings, moment)
-    if email_code is None and _is_code_needed(pending):
+    if email_code is None and is_code_needed(pending):
         raise ValidationFailedError({"email_code": ["Missing data for required field."]})
     prover = Prover(account=pending.account, device_id=pending.device_id, request=request)
     hits = count_second_proof(prover)
@@ -187,10 +192,6 @@ def start_session_with_first_factor(
     return completed, codes
 
 
-def _is_code_needed(pending: Pending) -> bool:
-    return Proof.EMAIL_CODE not in pending.proofs and is_mailbox_proof_needed(_NO_FACTORS)
-
-
 def _check(
     pending: Pending,
     given: GivenFactor,
@@ -200,7 +201,7 @@ def _check(
 ) -> _Confirmed | ProofFailure:
     mailbox = None
     # First, so that a wrong mailed code does not spend a passkey's challenge.
-    if _is_code_needed(pending):
+    if is_code_needed(pending):
         try:
             mailbox = check_mailbox_proof(
                 email_code,
@@ -252,7 +253,7 @@ def _complete(
         require_unchanged(pending, moment)
         owner = lock_owner_without_factor(pending)
         shown_name = _store(owner, confirmed, actor, request, moment)
-        if _is_code_needed(pending):
+        if is_code_needed(pending):
             spend_mailbox_proof(owner, confirmed.mailbox, actor=actor, request=request)
         if not spend_pending(pending, now=moment):
             raise MfaTokenInvalidError

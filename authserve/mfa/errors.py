@@ -53,6 +53,7 @@ class SecondStepRequiredError(MfaRequiredError):
     def __init__(
         self, methods: Sequence[SecondStep], *, mfa_token: str, expires_in_secs: int
     ) -> None:
+        self.mfa_token = mfa_token
         members = {"mfa_token": mfa_token, "expires_in": expires_in_secs}
         super().__init__(methods, members=members)
 

@@ -83,6 +83,7 @@ class Pending:
         purpose: the step that it waits for.
         proofs: those of the first step.
         device_id: of the device that the account knew at the first step.
+        tries_left: the number of second proofs that are still compared for it.
     """
 
     id: UUID
@@ -90,6 +91,7 @@ class Pending:
     purpose: Purpose
     proofs: frozenset[Proof]
     device_id: str | None
+    tries_left: int
 
 
 def begin_pending(
@@ -179,6 +181,7 @@ def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datet
         purpose=Purpose(row.purpose),
         proofs=frozenset(map(Proof, row.proofs)),
         device_id=row.device_id,
+        tries_left=MAX_ATTEMPTS - row.attempts,
     )
 
 
