@@ -20,6 +20,9 @@ SIGN_INS = frozenset(
         "auth.login_user",
         "passkey_sign_in.post_passkey",
         "email_sign_in.post_email_code_verify",
+        "pages.sign_in",
+        "pages.sign_in_with_passkey",
+        "pages.verify_email_code",
     }
 )
 """The endpoints of first steps of a sign-in."""

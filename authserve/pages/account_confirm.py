@@ -22,9 +22,10 @@ from authserve.mfa.errors import (
     InvalidCodeError,
     MfaRequiredError,
 )
-from authserve.mfa.schemas import DigitCode, find_given_proof
+from authserve.mfa.schemas import find_given_proof
 from authserve.mfa.totp import CODE_PATTERN
 from authserve.pages.blueprint import blueprint, go_on, page
+from authserve.pages.factor_fields import TypedCode
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_up import BUSY
 from authserve.passwords.queue import HasherBusyError
@@ -44,21 +45,10 @@ from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
 
 
-class TypedCode(DigitCode):
-    """A code of an authenticator app; apps show it in groups, so spaces are removed."""
-
-    def __init__(self) -> None:
-        super().__init__(CODE_PATTERN, data_key="code")
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, *args, **kwargs)
-        return "".join(text.split())
-
-
 class ConfirmForm(SignedInForm, ReauthenticateSchema):
     """The API's data to reauthenticate."""
 
-    totp_code = TypedCode()
+    totp_code = TypedCode(CODE_PATTERN, data_key="code")
     username = fields.String()
     """The account, for password managers; nothing reads it."""
 

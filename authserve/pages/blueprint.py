@@ -51,14 +51,19 @@ def link_to(endpoint: str, token: str, **values: str) -> str:
     return url_for(endpoint, **arguments)
 
 
-def go_on(token: str) -> Response:
-    """Return the redirect of a signed-in person to the target of a token."""
+def path_on(token: str) -> str:
+    """Return the path on which a signed-in person goes on to the target of a token."""
     found = read_continuation(token)
     if found is None:
-        return see_other(url_for(START))
+        return url_for(START)
     if found.kind is TargetKind.RETURN:
-        return see_other(link_to("pages.leave", token))
-    return see_other(_page_of(found))
+        return link_to("pages.leave", token)
+    return _page_of(found)
+
+
+def go_on(token: str) -> Response:
+    """Return the redirect of a signed-in person to the target of a token."""
+    return see_other(path_on(token))
 
 
 def _page_of(found: Continuation) -> str:

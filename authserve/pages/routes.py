@@ -7,6 +7,8 @@ from authserve.pages import (
     account_profile,
     account_sessions,
     links,
+    second_step,
+    set_up,
     sign_in,
     sign_out,
     sign_up,
@@ -16,6 +18,8 @@ from authserve.web.setup import guard_pages
 
 MODULES = (
     sign_in,
+    second_step,
+    set_up,
     sign_up,
     links,
     sign_out,

@@ -5,13 +5,12 @@ from typing import Any
 
 from flask import Response, request
 
-from authserve.auth.browser_sign_in import Browser, sign_in_browser
+from authserve.auth.browser_sign_in import sign_in_browser
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.schemas import LoginSchema
 from authserve.http.limits import limited
-from authserve.http.request_info import current_request_info
-from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaRequiredError
+from authserve.mfa.errors import SecondStepRequiredError
 from authserve.pages.blueprint import (
     blueprint,
     go_on,
@@ -19,6 +18,12 @@ from authserve.pages.blueprint import (
     page,
     query_continuation,
     query_target,
+)
+from authserve.pages.sign_in_steps import (
+    complete,
+    find_end,
+    lead_to_next_step,
+    this_browser,
 )
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
@@ -29,9 +34,6 @@ from authserve.web.browser_session import (
     device_tokens,
     find_signed_in,
     find_signed_in_if_possible,
-    find_visitor,
-    remember_device,
-    set_session,
 )
 from authserve.web.continuation import Continuation, TargetKind, read_continuation
 from authserve.web.forms import (
@@ -83,18 +85,6 @@ EXPLANATIONS = {
         mark("Your address is not verified yet. Open the link in the mail that we sent you."),
         offers=frozenset({OFFER_RESEND}),
     ),
-    MfaRequiredError: Explanation(
-        mark(
-            "This account signs in with a second factor, which these pages do not ask for yet. "
-            "Sign in through the app that you set it up in."
-        )
-    ),
-    MfaEnrollmentRequiredError: Explanation(
-        mark(
-            "This account needs a second factor first, which these pages do not set up yet. "
-            "Sign in through an app of this service."
-        )
-    ),
 }
 
 
@@ -106,7 +96,9 @@ def show_sign_in() -> Response:
     if visitor is not None and "switch" not in request.args:
         return go_on(token)
     done = open_notice("password-set")
-    return _show(Submission(given={"continue": token}), is_password_set=done is not None)
+    # A sign-in that ended before its second step begins again here.
+    form = Submission(given={"continue": token}, refusal=find_end())
+    return _show(form, is_password_set=done is not None)
 
 
 @blueprint.post("/sign-in")
@@ -127,19 +119,17 @@ def _with_device(values: dict[str, Any]) -> dict[str, Any]:
 
 @limited(SIGN_IN, PASSWORDS)
 def _start_session(values: dict[str, Any]) -> Response:
-    browser = Browser(
-        former=find_visitor(), is_remembered=values["remember"], request=current_request_info()
-    )
-    done = sign_in_browser(
-        browser,
-        identifier=values["identifier"],
-        password=values["password"],
-        device=values["device"],
-    )
-    response = go_on(values["continue_"])
-    set_session(response, done.cookie, is_remembered=values["remember"])
-    remember_device(response, done.device)
-    return response
+    is_remembered, token = values["remember"], values["continue_"]
+    try:
+        done = sign_in_browser(
+            this_browser(is_remembered=is_remembered),
+            identifier=values["identifier"],
+            password=values["password"],
+            device=values["device"],
+        )
+    except SecondStepRequiredError as error:
+        return lead_to_next_step(error, token, is_remembered=is_remembered)
+    return complete(go_on(token), done, is_remembered=is_remembered)
 
 
 def _show(

@@ -37,6 +37,7 @@ SECRET_FIELDS = frozenset(
 _API_TEXTS = {
     "Missing data for required field.": mark("Fill this in."),
     "Not a valid email address.": mark("That is not an email address."),
+    "Not a code of digits.": mark("Type the digits of the code, and nothing else."),
 }
 """Texts for people in place of the API's; the API's others are whole sentences already."""
 
@@ -148,7 +149,7 @@ def submit(
         show: renders the form's page from a submission, with a status and headers.
         explanations: of the refusals that the page itself explains; others get the error page.
     """
-    if submission.faults:
+    if submission.is_refused:
         return show(submission, status=UNPROCESSABLE)
     try:
         return act(submission.values)

@@ -19,6 +19,10 @@ FEATURES = {"admin", "auth", "mfa", "sessions", "users", "verification"}
 
 OF_THE_BROWSER = {
     "sign_in_browser",
+    "verify_second_step_of_browser",
+    "enroll_browser",
+    "find_open_sign_in",
+    "describe_set_up",
     "sign_browser_out",
     "reauthenticate_browser",
     "change_password_in_browser",
@@ -62,7 +66,9 @@ def test_every_module_of_pages_is_loaded() -> None:
         "account_navigation",
         "blueprint",
         "checks",
+        "factor_fields",
         "routes",
+        "sign_in_steps",
     }
     assert names == views
 

@@ -16,6 +16,7 @@ from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.rows import change_session, change_user
+from tests.support.sign_in_steps import show_sign_in_steps
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,6 +64,7 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
+    yield from show_sign_in_steps(app)
 
 
 def show_sessions(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:

@@ -7,7 +7,6 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.mfa.assurance import Factors
 from authserve.passwords.queue import HasherBusyError
 from authserve.settings.model import EmailVerification, Registration
 from tests.support.browsing import Visit
@@ -117,22 +116,6 @@ def test_an_unverified_address_offers_another_mail(make_app: Callable[..., Flask
     assert shown.alert.startswith("Your address is not verified yet.")
     shown = visit.fill("/verify-email/resend", email="alice@example.com")
     assert shown.title.startswith("Look into your mail")
-
-
-@pytest.mark.parametrize("factors", [Factors(has_totp=True), Factors()], ids=["has", "has not"])
-def test_an_account_with_a_second_factor_is_told_and_gets_no_session(
-    app: Flask,
-    visit: Visit,
-    alice: Caller,
-    monkeypatch: pytest.MonkeyPatch,
-    factors: Factors,
-) -> None:
-    change_user(app, alice.id, mfa_enabled=True)
-    monkeypatch.setattr("authserve.auth.first_step.find_factors", lambda _id: factors)
-    shown = visit.sign_in()
-    assert shown.status == 422
-    assert "second factor" in shown.alert
-    assert (visit.cookie(), count_sessions(app, kind="browser")) == (None, 0)
 
 
 def test_a_session_below_its_need_opens_no_page(app: Flask, visit: Visit, alice: Caller) -> None:

@@ -129,6 +129,11 @@ class Visit:
         assert action is not None
         return self.follow(self.send(action, {**page.form(action), **fields}))
 
+    def give(self, shown: Shown, **fields: str) -> Shown:
+        """Send the form of a page that is shown, and follow where that leads."""
+        action = next(form.attrib["action"] for form in shown.tree.iter("form"))
+        return self.follow(self.send(action, {**shown.form(action), **fields}))
+
     def sign_in(self, name: str = "alice", password: str = PASSWORD, **fields: str) -> Shown:
         """Sign in with a password."""
         return self.fill("/sign-in", identifier=name, password=password, **fields)
@@ -142,6 +147,10 @@ class Visit:
         """Return the value of a cookie."""
         found = self.client.get_cookie(name)
         return None if found is None else found.value
+
+    def cookie_names(self) -> list[str]:
+        """Return the names of all cookies."""
+        return sorted(name for _domain, _path, name in self.client._cookies or {})
 
     @property
     def session_id(self) -> UUID:

@@ -55,6 +55,149 @@ function sendOnce() {
   }
 }
 
+// ---- passkeys ----
+//
+// A form with `data-passkey` is filled in by a passkey: "get" uses one, "create" makes one. It
+// starts hidden, and has
+//   data-options      the options, as JSON; the answer goes into its field `credential`
+//   data-renewed-at   the path of new options, which makes the browser offer passkeys by itself in
+//                     fields with autocomplete="webauthn"; data-expires-in: their life in seconds
+//   data-unknown      the id of a passkey that the service does not know, for the browser to forget
+//   [data-failed], [data-taken]   texts inside it that are shown if the passkey was not used, or if
+//                     the device has one already
+//   [data-follows]    a field that is sent only if the checkbox of that id is ticked
+// Elsewhere [data-no-passkeys] is shown until the browser has proven that it knows passkeys.
+
+const canUsePasskeys = globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON !== undefined;
+
+let offer = null; // Aborts the browser's offer.
+let isAsking = false;
+
+function ask(form, more) {
+  const isNew = form.dataset.passkey === "create";
+  const options = JSON.parse(form.dataset.options);
+  const publicKey = isNew
+    ? PublicKeyCredential.parseCreationOptionsFromJSON(options)
+    : PublicKeyCredential.parseRequestOptionsFromJSON(options);
+  return navigator.credentials[form.dataset.passkey]({ publicKey, ...more });
+}
+
+function sendPasskey(form, credential) {
+  form.elements.credential.value = JSON.stringify(credential);
+  for (const field of form.querySelectorAll("[data-follows]")) {
+    field.disabled = !document.getElementById(field.dataset.follows).checked;
+  }
+  form.requestSubmit();
+}
+
+// The offer stays silent: a person who ignores it or presses the button has done nothing wrong.
+async function offerPasskeys(form) {
+  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) {
+    return;
+  }
+  stopOffer();
+  const ended = (offer = new AbortController());
+  try {
+    sendPasskey(form, await ask(form, { mediation: "conditional", signal: ended.signal }));
+  } catch (error) {
+    if (error.name !== "AbortError" && error.name !== "NotAllowedError") {
+      throw error;
+    }
+  }
+}
+
+function stopOffer() {
+  offer?.abort();
+  offer = null;
+}
+
+async function renewOptions(form) {
+  const answer = await fetch(form.dataset.renewedAt);
+  if (answer.ok && !isAsking) {
+    form.dataset.options = JSON.stringify((await answer.json()).public_key);
+    await offerPasskeys(form);
+  }
+}
+
+async function pressPasskey(form) {
+  const texts = form.querySelectorAll("[data-failed], [data-taken]");
+  for (const text of texts) {
+    text.hidden = true;
+  }
+  isAsking = true;
+  // A browser asks for one passkey at a time.
+  stopOffer();
+  try {
+    sendPasskey(form, await ask(form));
+  } catch (error) {
+    const text = form.querySelector(error.name === "InvalidStateError" ? "[data-taken]" : "[data-failed]");
+    text.setAttribute("role", "alert");
+    text.hidden = false;
+    text.focus();
+  } finally {
+    isAsking = false;
+  }
+}
+
+function addPasskeys(form) {
+  const { renewedAt, expiresIn, unknown, options } = form.dataset;
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    if (form.elements.credential.value === "") {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (!isAsking) {
+        pressPasskey(form);
+      }
+    }
+  });
+  // An answer is good once; the page may come back from the browser's memory.
+  addEventListener("pageshow", (event) => {
+    form.elements.credential.value = "";
+    if (event.persisted && renewedAt) {
+      renewOptions(form);
+    }
+  });
+  if (unknown) {
+    const { rpId } = JSON.parse(options);
+    PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId: unknown });
+  }
+  if (renewedAt) {
+    offerPasskeys(form);
+    // At three quarters of their life, so that a slow person still answers in time.
+    setInterval(renewOptions, Number(expiresIn) * 750, form);
+    addEventListener("pagehide", stopOffer);
+  }
+}
+
+function findPasskeyForms() {
+  if (canUsePasskeys) {
+    for (const text of document.querySelectorAll("[data-no-passkeys]")) {
+      text.hidden = true;
+    }
+    document.querySelectorAll("[data-passkey]").forEach(addPasskeys);
+  }
+}
+
+// ---- the rest ----
+
+function addCopyButtons() {
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    button.hidden = navigator.clipboard === undefined;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).innerText);
+      button.textContent = button.dataset.done;
+    });
+  }
+}
+
+function addPrintButtons() {
+  for (const button of document.querySelectorAll("[data-prints]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+  }
+}
+
 // After a sign-out, Back must not show what the browser remembers of a signed-in page.
 function reloadRemembered() {
   if ("signedIn" in document.body.dataset) {
@@ -77,7 +220,10 @@ function showLocalTimes() {
 
 takeLink();
 addShowButtons();
+findPasskeyForms(); // Before sendOnce, which counts what goes out.
 sendOnce();
+addCopyButtons();
+addPrintButtons();
 reloadRemembered();
 showCurrentTab();
 showLocalTimes();
