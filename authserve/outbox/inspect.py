@@ -1,6 +1,6 @@
 """Listing, counting, retrying and deleting messages."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -37,6 +37,25 @@ def is_owed_since(kind: str, user_id: UUID, *, since: datetime) -> bool:
         OutboxMessage.created_at > since,
     )
     return bool(read_all(select(exists().where(*conditions)))[0][0])
+
+
+def find_newest_payload(topic: str, *, since: datetime) -> Mapping[str, Any] | None:
+    """Return the data of the newest message of a topic that was written since a time.
+
+    It does not depend on the message's state, so callers may show it without revealing whether the
+    message was delivered.
+
+    Returns:
+        None if there is no such message.
+    """
+    statement = (
+        select(OutboxMessage.payload)
+        .where(OutboxMessage.topic == topic, OutboxMessage.created_at >= since)
+        .order_by(OutboxMessage.id.desc())
+        .limit(1)
+    )
+    rows = read_all(statement)
+    return cast("Mapping[str, Any]", rows[0].payload) if rows else None
 
 
 def find_oldest_pending() -> datetime | None:

@@ -7,6 +7,7 @@ Rows are always locked in one order: users, messages, tokens. So these use cases
 cannot deadlock.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
@@ -18,7 +19,7 @@ from authserve.database.transactions import transaction
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
-from authserve.outbox.inspect import delete_messages_of
+from authserve.outbox.inspect import delete_messages_of, find_newest_payload
 from authserve.outbox.policy import HORIZON
 from authserve.users.accounts import note_invited
 from authserve.users.admission import require_allowed_domain
@@ -94,8 +95,24 @@ def close_email_change(user_id: UUID) -> bool:
         True if one may have been pending. True also if no link was sent because another account
         has the address: the user sees the effect, so it must not reveal that account.
     """
-    since = now() - LIFETIMES[Purpose.CHANGE_EMAIL] - HORIZON
-    return close_topic(_topic(Purpose.CHANGE_EMAIL, user_id), since=since) > 0
+    topic = _topic(Purpose.CHANGE_EMAIL, user_id)
+    return close_topic(topic, since=_first_live_request()) > 0
+
+
+def find_pending_email_change(user_id: UUID) -> str | None:
+    """Return the address to which a user has asked to change, while the change may be pending.
+
+    It is returned too if no link was sent because another account has the address; see
+    `close_email_change`.
+    """
+    topic = _topic(Purpose.CHANGE_EMAIL, user_id)
+    payload = find_newest_payload(topic, since=_first_live_request())
+    return str(payload["email"]) if payload is not None else None
+
+
+def _first_live_request() -> datetime:
+    """Return the time before which no requested change of address can be pending any more."""
+    return now() - LIFETIMES[Purpose.CHANGE_EMAIL] - HORIZON
 
 
 def invite(user: UserRef, email: str) -> None:
@@ -179,6 +196,7 @@ def drop_pending(user_id: UUID, email: str) -> None:
         drop_topic(_topic(purpose, user_id))
     for purpose in _BY_ADDRESS:
         drop_topic(_topic(purpose, email))
+    close_email_change(user_id)
 
 
 def topics_of(email: str) -> list[str]:
