@@ -3,6 +3,8 @@
 from authserve.pages import (
     account,
     account_confirm,
+    account_data,
+    account_email,
     account_password,
     account_profile,
     account_sessions,
@@ -27,7 +29,9 @@ MODULES = (
     account_confirm,
     account_sessions,
     account_profile,
+    account_email,
     account_password,
+    account_data,
 )
 
 START_PATH = "/account"

@@ -15,6 +15,7 @@ from authserve.web.access import require_form_token
 from authserve.web.browser_session import find_visitor, remove_session
 from authserve.web.continuation import read_continuation
 from authserve.web.forms import SignedInForm, Submission, read_form
+from authserve.web.notices import open_notice
 from authserve.web.origin import ForeignFormError
 from authserve.web.rendering import see_other
 
@@ -53,4 +54,9 @@ def show_signed_out() -> Response:
     token = query_continuation()
     found = read_continuation(token)
     host = found.host if found is not None and not found.is_expired else None
-    return page("signed_out.html", token=token, target=found if host is not None else None)
+    return page(
+        "signed_out.html",
+        token=token,
+        target=found if host is not None else None,
+        is_deleted=open_notice("deleted") is not None,
+    )

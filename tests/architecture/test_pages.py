@@ -27,6 +27,7 @@ OF_THE_BROWSER = {
     "reauthenticate_browser",
     "change_password_in_browser",
     "find_ways_to_reauthenticate",
+    "find_pending_email_change",
     "find_own_device",
 }
 """What a browser needs in place of tokens and refusals; the API has each of them, too."""

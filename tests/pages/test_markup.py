@@ -65,6 +65,7 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
     yield from show_sign_in_steps(app)
+    yield "deleted", delete_account(app)
 
 
 def show_sessions(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
@@ -84,6 +85,7 @@ def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
     """Yield the pages of the account that have a form."""
     for path, faulty, good in (
         ("/account/profile", {"username": "<b>"}, {"display_name": "<b>"}),
+        ("/account/email", {"new_email": "<b>"}, {"new_email": "dora-new@example.com"}),
         (
             "/account/password",
             {"current_password": "a", "new_password": "a"},
@@ -93,6 +95,21 @@ def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
         yield path, visit.open(path)
         yield f"{path} with faults", visit.fill(path, **faulty)
         yield f"{path} done", visit.fill(path, **good)
+    fields = visit.open("/account/email").form("/account/email/withdraw")
+    yield "withdrawn", visit.follow(visit.send("/account/email/withdraw", fields))
+    yield "data", visit.open("/account/data")
+    yield "deletion", visit.open("/account/data/delete")
+    yield "another address", visit.fill("/account/data/delete", confirm="other@example.com")
+
+
+def delete_account(app: Flask) -> Shown:
+    """Delete an account by its page."""
+    visit = Visit(app)
+    visit.fill("/sign-up", email="dora-d@example.com", password=PASSWORD)
+    with app.app_context(), transaction():
+        verify_email(ref_of(get_user_by_reference("dora-d@example.com")), "dora-d@example.com")
+    visit.sign_in("dora-d@example.com")
+    return visit.fill("/account/data/delete", confirm="dora-d@example.com")
 
 
 def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:

@@ -40,7 +40,8 @@ function addShowButtons() {
 }
 
 function sendOnce() {
-  for (const form of document.querySelectorAll("form[method=post]")) {
+  // A download leaves the page as it is, so its button has to work again.
+  for (const form of document.querySelectorAll("form[method=post]:not([data-download])")) {
     const button = form.querySelector("button[type=submit]");
     form.addEventListener("submit", (event) => {
       if (button.getAttribute("aria-disabled") === "true") {

@@ -1,0 +1,116 @@
+"""The address of an account: a change is asked for here, and made by a mailed link."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.http.limits import limited
+from authserve.http.request_info import current_request_info
+from authserve.pages.account_navigation import account_page
+from authserve.pages.blueprint import blueprint, link_to
+from authserve.pages.sign_in import WAIT
+from authserve.ratelimit.errors import RateLimitedError
+from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE
+from authserve.verification.requests import (
+    find_pending_email_change,
+    request_email_change,
+    withdraw_email_change,
+)
+from authserve.verification.schemas import NewEmailSchema
+from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
+from authserve.web.forms import Explanation, Explanations, SignedInForm, Submission, submit
+from authserve.web.notices import FIELD as NOTICE
+from authserve.web.notices import open_notice, seal_notice
+from authserve.web.rendering import see_other
+
+
+class EmailForm(SignedInForm, NewEmailSchema):
+    """The API's data to ask for another address."""
+
+
+FORM, WITHDRAWAL_FORM = EmailForm(), SignedInForm()
+
+EXPLANATIONS: Explanations = {RateLimitedError: Explanation(WAIT)}
+
+REQUESTED, WITHDRAWN = "email-requested", "email-withdrawn"
+
+
+@blueprint.get("/account/email")
+def show_email() -> Response:
+    """Show the form for another address, and the change that is pending."""
+    session = require_signed_in()
+    require_fresh(session)
+    return _show(session, Submission())
+
+
+@blueprint.post("/account/email")
+def change_email() -> Response:
+    """Send a link to another address; nothing changes until it is used."""
+    session = require_signed_in()
+    submission = read_signed_in_form(FORM, session)
+    require_fresh(session)
+    return submit(
+        submission,
+        partial(_request, session=session),
+        show=partial(_show, session),
+        explanations=EXPLANATIONS,
+    )
+
+
+@limited(CHANGE_EMAIL)
+def _request(values: dict[str, Any], *, session: BrowserSession) -> Response:
+    request_email_change(
+        session.actor.signed_in_user,
+        old_email=session.account.email,
+        new_email=values["new_email"],
+        actor=session.actor,
+        request=current_request_info(),
+    )
+    return _done(REQUESTED)
+
+
+@blueprint.post("/account/email/withdraw")
+def withdraw_email() -> Response:
+    """Withdraw the pending change; its link is dead at once."""
+    session = require_signed_in(back_to="pages.show_email")
+    return submit(
+        read_signed_in_form(WITHDRAWAL_FORM, session),
+        partial(_withdraw, session=session),
+        show=partial(_show, session),
+        explanations=EXPLANATIONS,
+    )
+
+
+@limited(CHANGE_PROFILE)
+def _withdraw(_values: dict[str, Any], *, session: BrowserSession) -> Response:
+    user = session.actor.signed_in_user
+    withdraw_email_change(user, actor=session.actor, request=current_request_info())
+    return _done(WITHDRAWN)
+
+
+def _done(notice: str) -> Response:
+    return see_other(link_to("pages.show_email", "", **{NOTICE: seal_notice(notice)}))
+
+
+def _show(
+    session: BrowserSession,
+    form: Submission,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return account_page(
+        "account_email.html",
+        status=status,
+        headers=headers,
+        visitor=session,
+        below="pages.show_profile",
+        form=form,
+        is_refused=form.is_refused,
+        pending=find_pending_email_change(session.account.id),
+        is_requested=open_notice(REQUESTED) is not None,
+        is_withdrawn=open_notice(WITHDRAWN) is not None,
+    )
