@@ -24,14 +24,14 @@ def _add_pages(app: Flask) -> None:
     """Add the pages on which people sign in, and lead browsers to them."""
     from authserve.health.report import FEATURE_CHECKS
     from authserve.http.root import START_PAGE
-    from authserve.pages.checks import check_pages
+    from authserve.pages.checks import check_page_templates, check_pages
     from authserve.pages.routes import START_PATH, blueprint
     from authserve.web.setup import add_web
 
     add_web(app, packages=["authserve.pages"])
     app.register_blueprint(blueprint)
     START_PAGE.fill(app, START_PATH)
-    FEATURE_CHECKS.fill(app, (check_pages,))
+    FEATURE_CHECKS.fill(app, (check_pages, check_page_templates))
 
 
 def _add_oidc(app: Flask) -> None:

@@ -120,10 +120,20 @@ def render(
         headers: further headers.
         values: the template's variables.
     """
-    assets = {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()}
-    html = TEMPLATES.get().get_template(template).render(assets=assets, **values)
+    html = render_part(template, **values)
     page_headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, **(headers or {})}
     return Response(html, status=status, mimetype="text/html", headers=page_headers)
+
+
+def render_part(template: str, **values: Any) -> str:
+    """Return the HTML of a template, with the values that every page has.
+
+    Args:
+        template: the name of its template.
+        values: further variables.
+    """
+    assets = {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()}
+    return TEMPLATES.get().get_template(template).render(assets=assets, **values)
 
 
 def see_other(path: str, *, referrer_policy: str = WITH_ORIGIN) -> Response:

@@ -393,6 +393,53 @@ def test_it_reports_what_pages_do(make_app: MakeApp, color: str, is_moved: bool)
     assert ("BRAND_COLOR is shown darker" in finding["message"]) is is_moved
 
 
+def test_it_reports_that_no_app_can_have_people_led_back(make_app: MakeApp) -> None:
+    def message(**settings: object) -> str:
+        found: str = examine(make_app(features=("pages",), **settings))[1]["pages"]["message"]
+        return found
+
+    assert "RETURN_URLS is empty, so after signing in, people stay on the pages." in message()
+    addresses = parse_return_urls("https://app.example.com")
+    assert "RETURN_URLS" not in message(return_urls=addresses)
+
+
+@pytest.mark.parametrize(
+    ("own", "level", "message"),
+    [
+        ({}, "ok", "PAGES_TEMPLATES adds nothing to pages."),
+        (
+            {"head": '<link rel="preload" href="{{ assets["logo"] }}" as="image">', "footer": ""},
+            "ok",
+            "PAGES_TEMPLATES adds brand_footer.html, brand_head.html to every page.",
+        ),
+        (
+            {"header": '<script src="/own.js"></script><p lang="{{ language }}">{{ brand.name }}'},
+            "ok",
+            "PAGES_TEMPLATES adds brand_header.html to every page.",
+        ),
+        (
+            {"head": "{{ title }}", "footer": "{{ 1 // 0 }}"},
+            "failure",
+            "brand_footer.html: integer division or modulo by zero; brand_head.html: 'title' is",
+        ),
+        ({"head": "<style>"}, "warning", "ignore the inline styles and scripts in brand_head.html"),
+        ({"header": '<p style="color: red">'}, "warning", "in brand_header.html."),
+        ({"footer": "<script>go()</script>"}, "warning", "in brand_footer.html."),
+        ({"footer": '<a href="/" onclick="go()">'}, "warning", "in brand_footer.html."),
+    ],
+)
+def test_it_renders_the_operators_parts_of_pages(
+    make_app: MakeApp, tmp_path: Path, own: dict[str, str], level: str, message: str
+) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, html in own.items():
+        (folder / f"brand_{part}.html").write_text(html)
+    app = make_app(features=("pages",), pages_templates=folder)
+    finding = examine(app)[1]["page templates"]
+    assert (finding["level"], message in finding["message"]) == (level, True), finding
+
+
 def test_it_shows_return_addresses_as_they_are_set(make_app: MakeApp) -> None:
     settings = "https://app.example.com/inside http://localhost:3000"
     app = make_app(return_urls=parse_return_urls(settings), sources={"RETURN_URLS": "environment"})
