@@ -10,6 +10,7 @@ from authserve.auth.passkey_sign_in import (
     second_step_options,
     sign_in_with_passkey,
 )
+from authserve.auth.reauthenticate import reauthentication_options
 from authserve.auth.schemas import (
     MfaTokenSchema,
     PasskeySignInSchema,
@@ -28,7 +29,6 @@ from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptyInputSchema
 from authserve.mfa.challenges import SIGN_IN as SIGN_IN_USE
-from authserve.mfa.challenges import ChallengeKind, ChallengeUse
 from authserve.mfa.errors import (
     InvalidCodeError,
     InvalidPasskeyError,
@@ -146,9 +146,7 @@ def post_second_step_options(body: dict[str, Any]) -> dict[str, Any]:
 @limited(PASSKEY_OPTIONS)
 def post_reauthentication_options(_body: dict[str, Any]) -> dict[str, Any]:
     """Return options to reauthenticate with one of the caller's passkeys."""
-    actor = current_actor()
-    use = ChallengeUse(ChallengeKind.REAUTHENTICATE, actor.current_session_id)
-    return _document(request_options(use, user_id=actor.signed_in_user.id, now=now()))
+    return _document(reauthentication_options(current_actor()))
 
 
 def _document(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from authserve.auth.browser_sessions import BrowserCookie, BrowserSession, rotate_cookie
@@ -32,6 +32,7 @@ from authserve.mfa.errors import (
     WrongPasskeyError,
 )
 from authserve.mfa.factors import find_factors
+from authserve.mfa.passkey_options import request_options
 from authserve.mfa.proving import (
     GivenProof,
     Proven,
@@ -224,6 +225,12 @@ def find_ways_to_reauthenticate(actor: Actor, *, level: Level) -> WaysToReauthen
         and (needed == Level.AAL1 or _is_without_factor(Level.AAL1, actor, factors)),
         methods=tuple(method for method in methods if has_password or method is SecondStep.PASSKEY),
     )
+
+
+def reauthentication_options(actor: Actor) -> dict[str, Any]:
+    """Return the options with which a passkey of the account reauthenticates in this session."""
+    use = ChallengeUse(ChallengeKind.REAUTHENTICATE, actor.current_session_id)
+    return request_options(use, user_id=actor.signed_in_user.id, now=now())
 
 
 def _needed(account: Credentials, actor: Actor) -> Level:
