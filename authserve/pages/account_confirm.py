@@ -9,7 +9,11 @@ from flask import Response, request
 from marshmallow import fields
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.auth.reauthenticate import find_ways_to_reauthenticate, reauthenticate_browser
+from authserve.auth.reauthenticate import (
+    find_ways_to_reauthenticate,
+    reauthenticate_browser,
+    reauthentication_options,
+)
 from authserve.auth.schemas import ReauthenticateSchema
 from authserve.core.levels import Level
 from authserve.http.authentication import on_own_account
@@ -21,11 +25,19 @@ from authserve.mfa.errors import (
     FactorUnavailableError,
     InvalidCodeError,
     MfaRequiredError,
+    WrongPasskeyError,
 )
 from authserve.mfa.schemas import find_given_proof
 from authserve.mfa.totp import CODE_PATTERN
 from authserve.pages.blueprint import blueprint, go_on, page
-from authserve.pages.factor_fields import TypedCode
+from authserve.pages.factor_fields import (
+    PASSKEY_UNUSED,
+    Credential,
+    TypedCode,
+    explain_credential,
+    write_options,
+)
+from authserve.pages.second_step import NAMES, UNAVAILABLE
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_up import BUSY
 from authserve.passwords.queue import HasherBusyError
@@ -46,14 +58,25 @@ from authserve.web.languages import mark
 
 
 class ConfirmForm(SignedInForm, ReauthenticateSchema):
-    """The API's data to reauthenticate."""
+    """The API's data to reauthenticate with the password."""
+
+    class Meta(ReauthenticateSchema.Meta):
+        """marshmallow's options."""
+
+        exclude = ("credential",)
 
     totp_code = TypedCode(CODE_PATTERN, data_key="code")
     username = fields.String()
     """The account, for password managers; nothing reads it."""
 
 
-FORM = ConfirmForm()
+class PasskeyConfirmForm(SignedInForm):
+    """The answer of a passkey, which is enough alone."""
+
+    credential = Credential(required=True)
+
+
+FORM, PASSKEY_FORM = ConfirmForm(), PasskeyConfirmForm()
 
 WRONG_CODE = mark("That code is not right. Codes change every 30 seconds: wait for the next one.")
 
@@ -64,9 +87,8 @@ EXPLANATIONS = {
     CodeReusedError: Explanation(
         mark("That code was used already. Wait for the next one."), at="code"
     ),
-    FactorUnavailableError: Explanation(
-        mark("Codes cannot be checked right now. Confirm in another way, or try again later.")
-    ),
+    WrongPasskeyError: Explanation(PASSKEY_UNUSED),
+    FactorUnavailableError: Explanation(UNAVAILABLE),
     TooManyAttemptsError: Explanation(WAIT),
     RateLimitedError: Explanation(WAIT),
     HasherBusyError: Explanation(BUSY),
@@ -79,9 +101,9 @@ RECOVERY_CODE_EXPLANATIONS = {
     ),
 }
 
-METHODS = {"code": SecondStep.TOTP, "recovery-code": SecondStep.RECOVERY_CODE}
-"""The second proofs, as the query of the page names them; each has a form of its own, because
-browsers fill one field for codes."""
+METHODS = {name: method for method, name in NAMES.items()}
+"""The second proofs by their names in the query of the page; each has a form of its own, because
+browsers fill in one field for codes."""
 
 
 @blueprint.get("/account/confirm")
@@ -96,10 +118,11 @@ def show_confirm() -> Response:
 def confirm() -> Response:
     """Freshen the session, give it a new cookie, and lead on."""
     session = _require_visitor()
-    submission = read_signed_in_form(FORM, session)
-    is_by_recovery_code = _asked_method() is SecondStep.RECOVERY_CODE
+    method = _asked_method()
+    form = PASSKEY_FORM if method is SecondStep.PASSKEY else FORM
+    is_by_recovery_code = method is SecondStep.RECOVERY_CODE
     return submit(
-        submission,
+        explain_credential(read_signed_in_form(form, session)),
         partial(_confirm, session=session),
         show=partial(_show, session),
         explanations=RECOVERY_CODE_EXPLANATIONS if is_by_recovery_code else EXPLANATIONS,
@@ -144,9 +167,10 @@ def _show(
 ) -> Response:
     level = find_asked_level()
     ways = find_ways_to_reauthenticate(session.actor, level=level)
-    usable = [name for name, method in METHODS.items() if method in ways.methods]
-    asked = request.args.get("method", "")
-    first = "" if ways.is_password_enough or not usable else usable[0]
+    method = _asked_method()
+    if method not in ways.methods:
+        method = None if ways.is_password_enough else next(iter(ways.methods), None)
+    is_by_passkey = method is SecondStep.PASSKEY
     return page(
         "account_confirm.html",
         status=status,
@@ -155,8 +179,9 @@ def _show(
         form=form,
         is_refused=form.is_refused,
         token=form.given.get(FIELD, ""),
-        ways=ways,
-        method=asked if asked in usable else first,
-        others=usable,
+        method="" if method is None else NAMES[method],
+        is_password_enough=ways.is_password_enough,
+        others=[NAMES[each] for each in ways.methods if each is not method],
+        options=write_options(reauthentication_options(session.actor)) if is_by_passkey else "",
         asked_level={} if level is Level.AAL1 else {LEVEL_FIELD: level.acr},
     )

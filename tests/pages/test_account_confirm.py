@@ -1,5 +1,6 @@
 """The step-up: giving a proof again."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from authserve.core.levels import Level
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.factors import break_totp, give_recovery_codes, give_totp
+from tests.support.passkeys import give_passkey
 from tests.support.rows import audit_trail, change_session, change_user, live_session_row
 from tests.support.second_steps import wrong_code
 from tests.support.totp import code_at
@@ -79,7 +81,7 @@ def test_a_session_of_two_factors_needs_both(app: Flask, visit: Visit, alice: Ca
     secret = give_totp(app, alice.id)
     raise_visit(app, visit)
     page = visit.open(CONFIRM)
-    action = f"{CONFIRM}?method=code"
+    action = f"{CONFIRM}?method=totp"
     assert set(page.form(action)) == {"token", "username", "password", "code"}
     shown = visit.send(CONFIRM, {**page.form(action), "password": PASSWORD, "code": ""})
     assert (shown.status, shown.alert) == (422, "Confirm with your second factor, too.")
@@ -119,6 +121,64 @@ def test_a_recovery_code_has_its_own_form(app: Flask, visit: Visit, alice: Calle
         "Your account"
     )
     assert audit_trail(app, "session.reauthenticated")[-1]["details"]["amr"] == ["pwd", "rcv"]
+
+
+PASSKEY = f"{CONFIRM}?method=passkey"
+
+
+def test_a_passkey_is_enough_and_a_session_by_one_needs_it(
+    clock: time_machine.Traveller, app: Flask, visit: Visit, alice: Caller, bob: Caller
+) -> None:
+    visit.sign_in()
+    key, other = give_passkey(app, alice.id), give_passkey(app, bob.id)
+    give_totp(app, alice.id)
+    raise_visit(app, visit, Level.PHR)
+    clock.shift(timedelta(minutes=4))
+    shown = visit.open(CONFIRM)
+    assert set(shown.form(PASSKEY)) == {"token", "credential"}
+    assert "method=totp" not in shown.html
+    for answer in ("", "[]", json.dumps(other.get(shown.passkey_options))):
+        shown = visit.give(shown, credential=answer)
+        assert shown.alert == "The passkey was not used. Try again, or choose another way."
+    done = visit.give(shown, credential=json.dumps(key.get(shown.passkey_options)))
+    assert done.title.startswith("Your account")
+    assert live_session_row(app, visit.session_id)["auth_time"] == now()
+    assert audit_trail(app, "session.reauthenticated")[-1]["details"]["amr"] == ["pop"]
+
+
+def test_a_passkey_answers_the_options_of_its_session_alone(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    key, other = give_passkey(app, alice.id), Visit(app)
+    visit.sign_in()
+    other.sign_in()
+    answer = key.get(other.open(PASSKEY).passkey_options)
+    shown = visit.give(visit.open(PASSKEY), credential=json.dumps(answer))
+    assert shown.alert == "The passkey was not used. Try again, or choose another way."
+
+
+def test_a_session_of_one_factor_offers_the_password_first(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    visit.sign_in()
+    give_passkey(app, alice.id)
+    shown = visit.open(CONFIRM)
+    assert "password" in shown.form(CONFIRM)
+    assert f'href="{PASSKEY}"' in shown.html
+    assert f'href="{CONFIRM}"' in visit.open(PASSKEY).html
+    shown = visit.open(f"{CONFIRM}?method=%3Cb%3E")
+    assert "password" in shown.form(CONFIRM)
+
+
+def test_an_account_without_a_password_uses_its_passkey(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    visit.sign_in()
+    key = give_passkey(app, alice.id)
+    change_user(app, alice.id, password_hash=None)
+    shown = visit.open(CONFIRM)
+    done = visit.give(shown, credential=json.dumps(key.get(shown.passkey_options)))
+    assert done.title.startswith("Your account")
 
 
 def test_a_session_below_its_need_is_raised(app: Flask, visit: Visit, alice: Caller) -> None:

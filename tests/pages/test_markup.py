@@ -15,6 +15,7 @@ from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.passkeys import give_passkey
 from tests.support.rows import change_session, change_user
 from tests.support.sign_in_steps import show_sign_in_steps
 
@@ -126,6 +127,9 @@ def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "a wrong recovery code", visit.fill(path, password=PASSWORD, recovery_code="x")
     change_user(app, user_id, password_hash=None)
     yield "nothing to confirm with", visit.open("/account/confirm")
+    give_passkey(app, user_id)
+    yield "confirm with a passkey", visit.open("/account/confirm")
+    yield "no passkey", visit.give(visit.open("/account/confirm"))
 
 
 def ids_of(tree: Element) -> list[str]:

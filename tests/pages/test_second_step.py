@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -36,13 +35,6 @@ def flows_of(visit: Visit) -> list[str]:
 def links_of(shown: Shown) -> list[str]:
     """Return the targets of a page's links."""
     return [link.get("href", "") for link in shown.tree.iter("a")]
-
-
-def options_in(shown: Shown) -> dict[str, Any]:
-    """Return the options of a passkey that a page carries."""
-    (form,) = [each for each in shown.tree.iter("form") if "data-options" in each.attrib]
-    options: dict[str, Any] = json.loads(form.attrib["data-options"])
-    return options
 
 
 def test_the_password_leads_to_the_code_and_the_code_to_the_account(
@@ -240,7 +232,7 @@ def test_a_passkey_completes_it(app: Flask, visit: Visit, alice: Caller, secret:
     assert shown.title.startswith("Use your passkey")
     refused = visit.give(shown, credential="[]")
     assert refused.alert == "The passkey was not used. Try again, or choose another way."
-    done = visit.give(refused, credential=json.dumps(key.get(options_in(refused))))
+    done = visit.give(refused, credential=json.dumps(key.get(refused.passkey_options)))
     assert done.title.startswith("Your account")
     assert audit_trail(app, "session.started")[-1]["details"]["acr"] == "phr"
 
@@ -251,10 +243,12 @@ def test_a_passkey_of_another_account_does_not(
     key = give_passkey(app, alice.id)
     other = give_passkey(app, bob.id)
     shown = visit.sign_in()
-    refused = visit.give(shown, credential=json.dumps(other.get(options_in(shown))))
+    refused = visit.give(shown, credential=json.dumps(other.get(shown.passkey_options)))
     assert refused.alert == "The passkey was not used. Try again, or choose another way."
-    assert options_in(refused)["challenge"] != options_in(shown)["challenge"]
-    assert visit.give(refused, credential=json.dumps(key.get(options_in(refused)))).status == 200
+    assert refused.passkey_options["challenge"] != shown.passkey_options["challenge"]
+    assert (
+        visit.give(refused, credential=json.dumps(key.get(refused.passkey_options))).status == 200
+    )
 
 
 def test_without_any_usable_factor_the_page_tells_the_way_back(

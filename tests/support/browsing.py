@@ -1,5 +1,6 @@
 """A browser without script: it keeps cookies, follows redirects, and sends forms that it shows."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,13 @@ class Shown:
         assert f"{name}-fault" in field.get("aria-describedby", "").split()
         (element,) = [e for e in self.tree.iter() if e.get("id") == f"{name}-fault"]
         return " ".join(" ".join(element.itertext()).split())
+
+    @property
+    def passkey_options(self) -> dict[str, Any]:
+        """The options of a passkey that the page carries for its script."""
+        (form,) = [each for each in self.tree.iter("form") if "data-options" in each.attrib]
+        options: dict[str, Any] = json.loads(form.attrib["data-options"])
+        return options
 
     @property
     def alert(self) -> str:
