@@ -6,7 +6,7 @@ would otherwise import each other.
 
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.web.browser_session import form_token
@@ -69,6 +69,12 @@ def go_on(token: str) -> Response:
 def _page_of(found: Continuation) -> str:
     path = None if found.is_expired else page_path(found)
     return path or url_for(START)
+
+
+def hide_unless(is_on: bool) -> None:
+    """End the request as for a page that does not exist, unless the settings switch it on."""
+    if not is_on:
+        abort(404)
 
 
 def page(template: str, *, visitor: BrowserSession | None = None, **values: Any) -> Response:

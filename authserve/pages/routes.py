@@ -8,7 +8,9 @@ from authserve.pages import (
     account_password,
     account_profile,
     account_sessions,
+    email_code,
     links,
+    passkey_sign_in,
     second_step,
     set_up,
     sign_in,
@@ -20,6 +22,8 @@ from authserve.web.setup import guard_pages
 
 MODULES = (
     sign_in,
+    passkey_sign_in,
+    email_code,
     second_step,
     set_up,
     sign_up,

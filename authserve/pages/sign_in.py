@@ -9,8 +9,11 @@ from authserve.auth.browser_sign_in import sign_in_browser
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.schemas import LoginSchema
+from authserve.core.clock import now
 from authserve.http.limits import limited
+from authserve.mfa.challenges import SIGN_IN as SIGN_IN_USE
 from authserve.mfa.errors import SecondStepRequiredError
+from authserve.mfa.passkey_options import EXPIRES_IN_SECS, request_options
 from authserve.pages.blueprint import (
     blueprint,
     go_on,
@@ -19,16 +22,18 @@ from authserve.pages.blueprint import (
     query_continuation,
     query_target,
 )
+from authserve.pages.factor_fields import write_options
 from authserve.pages.sign_in_steps import (
     complete,
     find_end,
+    first_device,
     lead_to_next_step,
     this_browser,
 )
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
-from authserve.settings.model import SETTINGS, Registration
+from authserve.settings.model import SETTINGS, Registration, Settings
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.web.browser_session import (
     device_tokens,
@@ -98,7 +103,7 @@ def show_sign_in() -> Response:
     done = open_notice("password-set")
     # A sign-in that ended before its second step begins again here.
     form = Submission(given={"continue": token}, refusal=find_end())
-    return _show(form, is_password_set=done is not None)
+    return show_form(form, is_password_set=done is not None)
 
 
 @blueprint.post("/sign-in")
@@ -106,7 +111,7 @@ def sign_in() -> Response:
     """Start a session and lead on."""
     submission = read_form(FORM)
     submission.values = _with_device(submission.values)
-    return submit(submission, _start_session, show=_show, explanations=EXPLANATIONS)
+    return submit(submission, _start_session, show=show_form, explanations=EXPLANATIONS)
 
 
 def _with_device(values: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def _with_device(values: dict[str, Any]) -> dict[str, Any]:
     if not values:
         return values
     found = (find_own_device(t, identifier=values["identifier"]) for t in device_tokens())
-    return {**values, "device": next((device for device in found if device is not None), None)}
+    return {**values, "device": first_device(found)}
 
 
 @limited(SIGN_IN, PASSWORDS)
@@ -132,13 +137,22 @@ def _start_session(values: dict[str, Any]) -> Response:
     return complete(go_on(token), done, is_remembered=is_remembered)
 
 
-def _show(
+def show_form(
     form: Submission,
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     is_password_set: bool = False,
+    unknown_passkey: str = "",
 ) -> Response:
+    """Return the page with the form to sign in, and the other ways.
+
+    Args:
+        form: the form as it was sent, or an empty one.
+        status, headers: of the answer.
+        is_password_set: True after a new password was set.
+        unknown_passkey: the id of a passkey for the browser to forget.
+    """
     settings = SETTINGS.get()
     token = form.given.get("continue", "")
     found = read_continuation(token)
@@ -153,7 +167,21 @@ def _show(
         remembered_days=settings.sso_ttl.days,
         is_open=settings.registration is Registration.OPEN,
         is_password_set=is_password_set,
+        ways=other_ways(settings),
+        options=_passkey_options(settings),
+        options_expire_in=EXPIRES_IN_SECS,
+        unknown_passkey=unknown_passkey,
     )
+
+
+def other_ways(settings: Settings) -> list[str]:
+    """Return the ways to sign in beside a password, in the order in which the page offers them."""
+    ways = {"passkey": bool(settings.passkey_rp_id), "email-code": settings.email_sign_in}
+    return [way for way, is_open in ways.items() if is_open]
+
+
+def _passkey_options(settings: Settings) -> str:
+    return write_options(request_options(SIGN_IN_USE, now=now())) if settings.passkey_rp_id else ""
 
 
 @blueprint.get("/oauth/continue")

@@ -1,5 +1,7 @@
 """From one step of a sign-in to the next, to its end, or back to its start."""
 
+from collections.abc import Iterable
+
 from flask import Response
 from marshmallow import fields
 
@@ -16,6 +18,7 @@ from authserve.mfa.errors import (
 from authserve.mfa.pending import find_device
 from authserve.pages.blueprint import link_to
 from authserve.settings.model import SETTINGS
+from authserve.tokens.device import Device
 from authserve.users.errors import AccountDisabledError
 from authserve.web.browser_session import find_visitor, remember_device, set_session
 from authserve.web.flows import FIELD, Flow, begin_flow, drop_flow, find_flow, hold_flow
@@ -60,6 +63,11 @@ def find_submitted_flow(submission: Submission) -> Flow | None:
         device = find_device(flow.token, settings=SETTINGS.get(), now=now())
         submission.values = {**submission.values, "device": device}
     return flow
+
+
+def first_device(found: Iterable[Device | None]) -> Device | None:
+    """Return the first of the browser's devices that the account knows, or None."""
+    return next((device for device in found if device is not None), None)
 
 
 def tell_tries(form: Submission, left: int) -> None:

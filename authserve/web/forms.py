@@ -17,6 +17,7 @@ from authserve.http.json_body import FORM_TYPE, parse_form, read_body, require_m
 from authserve.http.openapi import flatten
 from authserve.http.request_info import request_state
 from authserve.http.schemas import StrictSchema
+from authserve.settings.model import SETTINGS, brand_name
 from authserve.web.languages import in_words, mark, translate
 
 UNPROCESSABLE = 422
@@ -122,7 +123,7 @@ class Explanation:
     """A page's explanation of one refusal of a use case.
 
     Args:
-        text: may have the place `wait`.
+        text: may have the places `wait` and `brand`.
         at: the field that it belongs to; empty if it concerns the whole form.
         offers: see `Submission`.
     """
@@ -178,7 +179,8 @@ def _find(explanations: Explanations, error: AuthserveError) -> Explanation | No
 
 def _explain(submission: Submission, explanation: Explanation, error: AuthserveError) -> None:
     secs = (error.retry_after_secs or 1) if isinstance(error, RetryableError) else 1
-    text = translate(explanation.text, wait=in_words(timedelta(seconds=secs)))
+    wait, brand = in_words(timedelta(seconds=secs)), brand_name(SETTINGS.get())
+    text = translate(explanation.text, wait=wait, brand=brand)
     if explanation.at:
         submission.faults = {explanation.at: [text]}
     else:

@@ -32,6 +32,10 @@ def parse_strictly(html: str) -> Element:
     return tree
 
 
+def _without_script(forms: list[Element]) -> list[Element]:
+    return [form for form in forms if "data-passkey" not in form.attrib]
+
+
 @dataclass
 class Shown:
     """A page, or the answer that has none."""
@@ -71,13 +75,19 @@ class Shown:
         """Return the fields of the form in the page's content, or of the one sent to `action`."""
         forms = [form for form in self._forms(action) if action in (None, form.get("action"))]
         assert len(forms) == 1, [form.attrib for form in forms]
-        inputs = [field for field in forms[0].iter("input") if field.get("type") != "checkbox"]
+        inputs = [
+            field
+            for field in forms[0].iter("input")
+            if field.get("type") != "checkbox" and "disabled" not in field.attrib
+        ]
         return {field.attrib["name"]: field.get("value", "") for field in inputs}
 
     def _forms(self, action: str | None) -> list[Element]:
         within = self.tree.find(".//main") if action is None else self.tree
         assert within is not None
-        return list(within.iter("form"))
+        forms = list(within.iter("form"))
+        # The form to sign in stands before one that a passkey fills in.
+        return forms if action or len(forms) == 1 else _without_script(forms)
 
     def fault(self, name: str) -> str:
         """Return the text of a field's fault; the field must refer to it."""

@@ -1,15 +1,18 @@
 """Every page of a sign-in after its first form."""
 
+import json
 from collections.abc import Iterator
 from uuid import UUID
 
 from flask import Flask
 
 from authserve.core.clock import now
+from authserve.settings.model import SETTINGS
+from tests.support.authenticator import Authenticator
 from tests.support.browsing import Shown, Visit
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.mail import open_mailbox, work
-from tests.support.passkeys import give_passkey
+from tests.support.passkeys import ORIGIN, give_passkey, passkey_answer
 from tests.support.people import make_user
 from tests.support.totp import code_at
 
@@ -18,8 +21,30 @@ def show_sign_in_steps(app: Flask) -> Iterator[tuple[str, Shown]]:
     """Yield every page, each with a name: empty, with faults, and after success."""
     with app.app_context():
         eve, fay = (make_user(name, email_verified=True).id for name in ("eve", "fay"))
+    yield from _show_mailed_code(app)
+    yield "an unknown passkey", _use_unknown_passkey(app)
     yield from _show_second_steps(app, eve)
     yield from _show_set_up(app, fay)
+
+
+def _show_mailed_code(app: Flask) -> Iterator[tuple[str, Shown]]:
+    visit, path = Visit(app), "/sign-in/email-code"
+    yield "the address for a code", visit.open(path)
+    with app.app_context():
+        if not SETTINGS.get().email_sign_in:
+            return
+    yield "no address for a code", visit.fill(path, email="x")
+    shown = visit.fill(path, email="eve@example.com")
+    yield "a mailed code", shown
+    yield "no mailed code", visit.give(shown)
+    yield "a wrong mailed code", visit.give(shown, code="00000000")
+
+
+def _use_unknown_passkey(app: Flask) -> Shown:
+    visit, key = Visit(app), Authenticator(ORIGIN)
+    key.create({"rp": {"id": "localhost"}, "challenge": "AAAA", "user": {"id": "AAAA"}})
+    answer = passkey_answer(app.test_client(), key)
+    return visit.send("/sign-in/passkey", {"credential": json.dumps(answer)})
 
 
 def _show_second_steps(app: Flask, user_id: UUID) -> Iterator[tuple[str, Shown]]:

@@ -67,7 +67,8 @@ function sendOnce() {
 //   [data-failed], [data-taken]   texts inside it that are shown if the passkey was not used, or if
 //                     the device has one already
 //   [data-follows]    a field that is sent only if the checkbox of that id is ticked
-// Elsewhere [data-no-passkeys] is shown until the browser has proven that it knows passkeys.
+// Elsewhere [data-no-passkeys] is hidden, and [data-with-passkeys] shown, in a browser that knows
+// passkeys.
 
 const canUsePasskeys = globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON !== undefined;
 
@@ -175,6 +176,9 @@ function findPasskeyForms() {
   if (canUsePasskeys) {
     for (const text of document.querySelectorAll("[data-no-passkeys]")) {
       text.hidden = true;
+    }
+    for (const section of document.querySelectorAll("[data-with-passkeys]")) {
+      section.hidden = false;
     }
     document.querySelectorAll("[data-passkey]").forEach(addPasskeys);
   }
