@@ -17,6 +17,7 @@ import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from authserve.settings.model import Settings
+from tests.browser.people import Person
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.mail import Letter
@@ -229,3 +230,26 @@ def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def make_person(site_with_pages: Site, chromium: Browser) -> Iterator[Callable[..., Person]]:
+    """Make people, each with a profile of their own; options are those of `new_context`."""
+    people: list[Person] = []
+
+    def make(**options: object) -> Person:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(20_000)
+        people.append(Person(site_with_pages, context.new_page()))
+        return people[-1]
+
+    yield make
+    for person in people:
+        person.page.context.close()
+        assert person.complaints == []
+
+
+@pytest.fixture
+def ada(make_person: Callable[..., Person]) -> Person:
+    """A person with an account."""
+    return make_person()

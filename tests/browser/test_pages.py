@@ -1,13 +1,12 @@
 """The pages in a real browser: by keyboard alone, without script, in light and dark, and small."""
 
-from collections.abc import Callable, Iterator
-from uuid import uuid4
+from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import APP, Site
+from tests.browser.conftest import APP
+from tests.browser.people import Person, check_page
 from tests.support.clients import PASSWORD
 
 NEW_PASSWORD = "another horse, another staple"
@@ -25,78 +24,6 @@ PATHS = (
 )
 
 
-expect.set_options(timeout=20_000)
-
-
-class Person:
-    """A person with an account and a browser of their own, which notes complaints."""
-
-    def __init__(self, site: Site, page: Page) -> None:
-        self.site, self.page = site, page
-        self.email = f"user-{uuid4().hex[:8]}@example.com"
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        body = {"email": self.email, "password": PASSWORD}
-        answer = site.client().post("/api/v1/auth/register", json=body)
-        assert answer.status_code == 201, answer.text
-
-    def _note(self, kind: str, text: str) -> None:
-        # The browser itself writes a line for each page with a status from 400 on.
-        if kind in ("error", "warning") and "responded with a status of" not in text:
-            self.complaints.append(text)
-
-    def open(self, path: str) -> None:
-        """Open a page."""
-        self.page.goto(self.site.url + path)
-
-    def type(self, *texts: str) -> None:
-        """Type into the fields in their order, from the one with the focus, and press Enter."""
-        self._wait_for_focus()
-        for number, text in enumerate(texts):
-            if number:
-                self.page.keyboard.press("Tab")
-            self.page.keyboard.insert_text(text)
-        self.page.keyboard.press("Enter")
-
-    def _wait_for_focus(self) -> None:
-        """Wait until a field has the focus: a busy browser gives it some time after the load."""
-        expect(self.page.locator("input:focus")).to_have_count(1)
-
-    def sign_in(self, password: str = PASSWORD, path: str = "/sign-in") -> None:
-        """Sign in by keyboard alone."""
-        self.open(path)
-        self._wait_for_focus()
-        self.page.keyboard.insert_text(self.email)
-        # Over the link for forgotten passwords.
-        self.page.keyboard.press("Tab")
-        self.page.keyboard.press("Tab")
-        self.type(password)
-
-
-@pytest.fixture
-def make_person(site_with_pages: Site, chromium: Browser) -> Iterator[Callable[..., Person]]:
-    """Make people, each with a profile of their own; options are those of `new_context`."""
-    people: list[Person] = []
-
-    def make(**options: object) -> Person:
-        context = chromium.new_context(**options)
-        context.set_default_timeout(20_000)
-        people.append(Person(site_with_pages, context.new_page()))
-        return people[-1]
-
-    yield make
-    for person in people:
-        person.page.context.close()
-        assert person.complaints == []
-
-
-@pytest.fixture
-def ada(make_person: Callable[..., Person]) -> Person:
-    """A person with an account."""
-    return make_person()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_barrier(make_person: Callable[..., Person], scheme: str) -> None:
     ada = make_person(color_scheme=scheme, viewport={"width": 390, "height": 844})
@@ -111,15 +38,6 @@ def test_no_page_has_a_barrier(make_person: Callable[..., Person], scheme: str) 
     check_page(ada.page)
     ada.open("/sign-out")
     check_page(ada.page)
-
-
-def check_page(page: Page) -> None:
-    """Check that a page has no barrier that axe finds, and fits every window."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, (page.url, found.generate_report())
-    for width in (320, 1280, 390):
-        page.set_viewport_size({"width": width, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
 
 
 def test_a_person_signs_in_and_out_by_keyboard(ada: Person) -> None:
