@@ -13,9 +13,10 @@ from werkzeug.exceptions import HTTPException
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
+from authserve.core.errors import StepUpRequiredError
 from authserve.core.levels import Level
 from authserve.settings.model import SETTINGS
-from authserve.web.browser_session import find_signed_in, is_form_token
+from authserve.web.browser_session import find_signed_in, find_visitor, is_form_token
 from authserve.web.continuation import (
     FIELD,
     Continuation,
@@ -66,9 +67,7 @@ def require_fresh(
     is_high = session.actor.level >= level
     if is_high and session.is_fresh(now(), SETTINGS.get().fresh_ttl):
         return
-    target = _way_back(back_to, session=session)
-    asked = {} if level is Level.AAL1 else {LEVEL_FIELD: level.acr}
-    abort(see_other(_link(CONFIRM_PATH, target, **asked)))
+    abort(see_other(_confirm_link(_way_back(back_to, session=session), level)))
 
 
 def find_asked_level() -> Level:
@@ -121,6 +120,18 @@ def lead_to_sign_in(target: Continuation | None) -> NoReturn:
 def lead_out(_error: Exception) -> Response:
     """Return the redirect of a person whose session ended while their form was acted on."""
     return see_other(_link(SIGN_IN_PATH, _way_back(None)))
+
+
+def lead_to_proof(error: Exception) -> Response:
+    """Return the redirect of a person whose session lacks a proof, as the use case found."""
+    level = Level.AAL2 if isinstance(error, StepUpRequiredError) else Level.AAL1
+    target = _way_back(None, session=find_visitor())
+    return see_other(_confirm_link(target, level))
+
+
+def _confirm_link(target: Continuation | None, level: Level) -> str:
+    asked = {} if level is Level.AAL1 else {LEVEL_FIELD: level.acr}
+    return _link(CONFIRM_PATH, target, **asked)
 
 
 def _link(path: str, target: Continuation | None, **query: str) -> str:

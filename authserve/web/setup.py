@@ -4,13 +4,18 @@ from collections.abc import Collection, Sequence
 
 from flask import Blueprint, Flask, Response, request
 
-from authserve.core.errors import SessionRevokedError, TokenExpiredError
+from authserve.core.errors import (
+    ReauthenticationRequiredError,
+    SessionRevokedError,
+    StepUpRequiredError,
+    TokenExpiredError,
+)
 from authserve.http.errors import ERROR_PAGE
 from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
 from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.settings.model import SETTINGS
-from authserve.web.access import lead_out
+from authserve.web.access import lead_out, lead_to_proof
 from authserve.web.assets import ASSETS, read_assets
 from authserve.web.assets import blueprint as assets_blueprint
 from authserve.web.browser_session import ignore_cookies, remove_dead_session
@@ -50,6 +55,8 @@ def guard_pages(blueprint: Blueprint, *, secret_links: Collection[str]) -> None:
     blueprint.after_request(remove_dead_session)
     for ended in (SessionRevokedError, TokenExpiredError):
         blueprint.register_error_handler(ended, lead_out)
+    for unproven in (StepUpRequiredError, ReauthenticationRequiredError):
+        blueprint.register_error_handler(unproven, lead_to_proof)
 
 
 def _check_form(*, is_secret_link: bool) -> None:
