@@ -68,6 +68,7 @@ class BrowserSession:
         is_enough: False if the session is below the level that its account needs by now.
         is_remembered: True if the cookie outlives the browser's windows.
         auth_time: the time of the last sign-in or step-up.
+        amr: the authentication methods (RFC 8176).
     """
 
     cookie: BrowserCookie
@@ -76,6 +77,7 @@ class BrowserSession:
     is_enough: bool
     is_remembered: bool
     auth_time: datetime
+    amr: tuple[str, ...]
 
     def is_fresh(self, now: datetime, ttl: timedelta) -> bool:
         """Return True if its user gave a proof within `ttl` (ASVS 7.5.1)."""
@@ -103,6 +105,7 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         is_enough=found.actor.level >= need,
         is_remembered=found.row.is_remembered,
         auth_time=found.row.auth_time,
+        amr=tuple(found.row.amr),
     )
 
 

@@ -196,8 +196,15 @@ def begin_registration(
         require_may_add(owner)
         is_code_required = request_mailbox_proof(owner, bound_to=session_id, request=request)
     shown = PasskeyOwner(id=user.id, email=owner.email, display_name=display_name)
-    use = ChallengeUse(ChallengeKind.REGISTER, session_id)
-    return creation_options(shown, use, now=now()), is_code_required
+    return make_registration_options(shown, session_id=session_id), is_code_required
+
+
+def make_registration_options(owner: PasskeyOwner, *, session_id: UUID) -> dict[str, Any]:
+    """Return options to make a passkey in a session; nothing is checked, stored or mailed.
+
+    For a page that shows its form again, or whose account needs no mailed code.
+    """
+    return creation_options(owner, ChallengeUse(ChallengeKind.REGISTER, session_id), now=now())
 
 
 def change_passkey(
