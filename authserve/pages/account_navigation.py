@@ -32,6 +32,7 @@ ENTRIES = (
     Entry("pages.show_account", mark("Overview"), "home"),
     Entry("pages.show_profile", mark("Profile"), "person"),
     Entry("pages.show_password", mark("Password"), "lock"),
+    Entry("pages.show_methods", mark("Sign-in methods"), "shield"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
     Entry("pages.show_data", mark("Your data"), "download"),
 )

@@ -2,11 +2,16 @@
 
 from authserve.pages import (
     account,
+    account_app,
     account_confirm,
     account_data,
     account_email,
+    account_methods,
+    account_new_passkey,
+    account_passkeys,
     account_password,
     account_profile,
+    account_recovery_codes,
     account_sessions,
     email_code,
     links,
@@ -36,6 +41,11 @@ MODULES = (
     account_email,
     account_password,
     account_data,
+    account_methods,
+    account_app,
+    account_new_passkey,
+    account_passkeys,
+    account_recovery_codes,
 )
 
 START_PATH = "/account"

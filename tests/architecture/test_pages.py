@@ -31,6 +31,14 @@ OF_THE_BROWSER = {
     "find_ways_to_reauthenticate",
     "find_pending_email_change",
     "find_own_device",
+    "confirm_totp_in_browser",
+    "confirm_passkey_in_browser",
+    "make_registration_options",
+    "is_mailbox_proof_needed",
+    "is_mfa_required",
+    "find_factors",
+    "get_passkey",
+    "get_credentials",
 }
 """What a browser needs in place of tokens and refusals; the API has each of them, too."""
 
@@ -67,6 +75,8 @@ def test_every_module_of_pages_is_loaded() -> None:
     views = {path.stem for path in PAGES.glob("*.py")} - {
         "__init__",
         "account_navigation",
+        "factor_changes",
+        "passkey_providers",
         "blueprint",
         "checks",
         "factor_fields",

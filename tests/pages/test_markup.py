@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from flask import Flask
 
+from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.settings.model import EmailVerification, Registration
@@ -15,7 +16,7 @@ from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
-from tests.support.passkeys import give_passkey
+from tests.support.passkeys import change_passkey, give_passkey, passkey_row
 from tests.support.rows import change_session, change_user
 from tests.support.sign_in_steps import show_sign_in_steps
 
@@ -62,6 +63,7 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "verify, signed in", visit.open("/verify-email")
     yield from show_sessions(app, visit)
     yield from show_account(visit)
+    yield from show_methods(app)
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
@@ -103,13 +105,53 @@ def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "another address", visit.fill("/account/data/delete", confirm="other@example.com")
 
 
+def show_methods(app: Flask) -> Iterator[tuple[str, Shown]]:
+    """Yield the sign-in methods of an account without factors, and of one with all of them."""
+    visit, path = sign_up(app, "dora-m"), "/account/sign-in-methods"
+    yield "methods, none", visit.open(path)
+    for page in ("totp", "passkeys/add", "recovery-codes"):
+        yield f"{page}, the first", visit.open(f"{path}/{page}")
+    begun = visit.give(visit.open(f"{path}/totp"))
+    yield "an app begun", begun
+    yield "an app with faults", visit.give(begun, code="1", email_code="1")
+    begun = visit.give(visit.open(f"{path}/passkeys/add"))
+    yield "a passkey begun", begun
+    yield "a passkey with faults", visit.give(begun, credential="x", email_code="1")
+    with app.app_context():
+        user_id = get_user_by_reference("dora-m@example.com").id
+    give_totp(app, user_id)
+    give_recovery_codes(app, user_id)
+    flagged = give_passkey(app, user_id, name="<b>")
+    change_passkey(app, flagged, flagged_at=now())
+    other = passkey_row(app, give_passkey(app, user_id))["id"]
+    change_session(app, visit.session_id, aal=Level.AAL2)
+    yield "methods, all", visit.open(path)
+    for page in ("totp", "totp/remove", "passkeys/add", "recovery-codes"):
+        yield f"{page}, all", visit.open(f"{path}/{page}")
+    for passkey in (other, passkey_row(app, flagged)["id"]):
+        yield "a passkey", visit.open(f"{path}/passkeys/{passkey}")
+        yield "its removal", visit.open(f"{path}/passkeys/{passkey}/remove")
+    renamed = visit.open(f"{path}/passkeys/{other}")
+    yield "a long name", visit.give(renamed, name="x" * 65)
+    yield "a new name", visit.give(renamed, name="Phone")
+    codes = visit.open(f"{path}/recovery-codes")
+    yield "new codes", visit.give(codes)
+    yield "the same codes again", visit.give(codes)
+
+
+def sign_up(app: Flask, name: str) -> Visit:
+    """Return a browser in which a person with a verified address has signed in."""
+    visit, email = Visit(app), f"{name}@example.com"
+    visit.fill("/sign-up", email=email, password=PASSWORD)
+    with app.app_context(), transaction():
+        verify_email(ref_of(get_user_by_reference(email)), email)
+    visit.sign_in(email)
+    return visit
+
+
 def delete_account(app: Flask) -> Shown:
     """Delete an account by its page."""
-    visit = Visit(app)
-    visit.fill("/sign-up", email="dora-d@example.com", password=PASSWORD)
-    with app.app_context(), transaction():
-        verify_email(ref_of(get_user_by_reference("dora-d@example.com")), "dora-d@example.com")
-    visit.sign_in("dora-d@example.com")
+    visit = sign_up(app, "dora-d")
     return visit.fill("/account/data/delete", confirm="dora-d@example.com")
 
 

@@ -149,7 +149,7 @@ class Visit:
 
     def give(self, shown: Shown, **fields: str) -> Shown:
         """Send the form of a page that is shown, and follow where that leads."""
-        action = next(form.attrib["action"] for form in shown.tree.iter("form"))
+        action = next(form.attrib["action"] for form in shown.tree.iterfind(".//main//form"))
         return self.follow(self.send(action, {**shown.form(action), **fields}))
 
     def sign_in(self, name: str = "alice", password: str = PASSWORD, **fields: str) -> Shown:

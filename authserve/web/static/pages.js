@@ -144,6 +144,7 @@ async function pressPasskey(form) {
 function addPasskeys(form) {
   const { renewedAt, expiresIn, unknown, options } = form.dataset;
   form.hidden = false;
+  form.querySelector("[autofocus]")?.focus(); // A hidden field has got no focus.
   form.addEventListener("submit", (event) => {
     if (form.elements.credential.value === "") {
       event.preventDefault();
