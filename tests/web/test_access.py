@@ -128,7 +128,7 @@ def test_a_level_is_asked_for_and_reached(app: Flask, visit: Visit, alice: Calle
     change_user(app, alice.id, mfa_enabled=False)
     shown = visit.open("/test/level")
     assert query_of(shown.location)["level"] == ["aal2"]
-    action = "/account/confirm?method=code&level=aal2"
+    action = "/account/confirm?method=totp&level=aal2"
     page = visit.open(shown.location)
     fields = {**page.form(action), "password": PASSWORD, "code": code_at(secret, now())}
     assert visit.send(action, fields).location == "/test/level"
