@@ -17,12 +17,16 @@ from authserve.auth.browser_sessions import (
 )
 from authserve.auth.browser_sign_in import Browser, BrowserSignIn, sign_in_browser
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.reauthenticate import reauthenticate_browser
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.database.transactions import transaction
+from authserve.mfa.errors import CodeReusedError
+from authserve.mfa.proving import GivenCode
 from tests.factories import REQUEST
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import all_at_once
+from tests.support.factors import give_totp
 from tests.support.marks import both_databases
 from tests.support.rows import (
     audit_trail,
@@ -31,6 +35,7 @@ from tests.support.rows import (
     count_sessions,
     live_session_row,
 )
+from tests.support.totp import code_at
 
 
 def sign_in(
@@ -173,6 +178,43 @@ def test_of_simultaneous_rotations_one_succeeds(app: Flask, alice: Caller) -> No
     rotated = [result for result in results if result is not None]
     assert len(rotated) == 1
     find_live(app, rotated[0])
+
+
+def step_up(app: Flask, session: BrowserSession, code: str | None = None) -> BrowserCookie | None:
+    """Give the password again, perhaps with a code."""
+    with app.app_context():
+        return reauthenticate_browser(
+            password=PASSWORD,
+            given=None if code is None else GivenCode(code),
+            session=session,
+            request=REQUEST,
+        )
+
+
+@both_databases
+def test_of_simultaneous_step_ups_all_succeed_and_one_rotates(app: Flask, alice: Caller) -> None:
+    session = find_live(app, sign_in(app).cookie)
+    results = all_at_once([lambda: step_up(app, session)] * 3)
+    rotated = [result for result in results if result is not None]
+    assert len(rotated) == 1
+    for cookie in (rotated[0], session.cookie):
+        find_live(app, cookie)
+    assert len(audit_trail(app, "session.reauthenticated")) == 3
+
+
+@both_databases
+def test_a_refused_step_up_rotates_nothing(
+    clock: time_machine.Traveller, app: Flask, alice: Caller
+) -> None:
+    session = find_live(app, sign_in(app).cookie)
+    code = code_at(give_totp(app, alice.id), now())
+    rotated = step_up(app, session, code)
+    assert rotated is not None
+    clock.shift(11)
+    again = find_live(app, rotated)
+    with pytest.raises(CodeReusedError):
+        step_up(app, again, code)
+    find_live(app, rotated)
 
 
 @pytest.mark.parametrize("name", ["alice", "bob"])

@@ -11,6 +11,7 @@ from flask import Flask
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once
+from tests.support.marks import both_databases
 from tests.support.rows import audit_trail
 
 DATA, EXPORT, DELETE = "/account/data", "/account/data/export", "/account/data/delete"
@@ -86,6 +87,7 @@ def test_the_last_administrator_stays(visit: Visit, admin: Caller) -> None:
     assert visit.open("/account").status == 200
 
 
+@both_databases
 def test_of_two_presses_one_deletes(app: Flask, visit: Visit, alice: Caller) -> None:
     visit.sign_in()
     fields = {**visit.open(DELETE).form(DELETE), "confirm": OWN}
