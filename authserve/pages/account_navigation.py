@@ -6,10 +6,10 @@ It is small because each page of the account adds one line to it.
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.pages.blueprint import page
+from authserve.pages.blueprint import link_to, page
 from authserve.web.languages import mark
 
 
@@ -49,7 +49,7 @@ def account_page(template: str, *, visitor: BrowserSession, below: str, **values
     """
     navigation = [
         {
-            "path": url_for(entry.endpoint),
+            "path": link_to(entry.endpoint, ""),
             "name": entry.name,
             "icon": entry.icon,
             "is_current": entry.endpoint == below,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from flask import Response, url_for
+from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.logout import logout_everywhere
@@ -118,7 +118,7 @@ def end_one_session(session_id: UUID) -> Response:
             request=current_request_info(),
         )
     except SessionNotFoundError:
-        return see_other(url_for(LIST))
+        return see_other(link_to(LIST, ""))
     return _lead_back(ended="one")
 
 
@@ -153,6 +153,6 @@ def end_all_sessions() -> Response:
     session = require_signed_in()
     read_signed_in_form(FORM, session)
     logout_everywhere(actor=session.actor, request=current_request_info())
-    response = see_other(url_for("pages.show_signed_out"))
+    response = see_other(link_to("pages.show_signed_out", ""))
     remove_session(response)
     return response

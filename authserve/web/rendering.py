@@ -100,8 +100,8 @@ def show_time(moment: datetime) -> Markup:
 
     The script shows it in the reader's language and time zone (`showLocalTimes`).
     """
-    element = Markup('<time datetime="{}">{:%Y-%m-%d %H:%M} UTC</time>')
-    return element.format(to_rfc3339(moment), moment)
+    shown = f"{moment:%Y-%m-%d %H:%M} UTC"
+    return Markup('<time datetime="%s">%s</time>') % (to_rfc3339(moment), shown)
 
 
 def render(
