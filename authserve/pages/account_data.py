@@ -20,7 +20,12 @@ from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import EXPORT
 from authserve.users.accounts import delete_user
 from authserve.users.errors import LastAdminError, UserNotFoundError
-from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
+from authserve.web.access import (
+    read_button,
+    read_signed_in_form,
+    require_fresh,
+    require_signed_in,
+)
 from authserve.web.browser_session import remove_session
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
@@ -38,7 +43,7 @@ class DeletionForm(SignedInForm):
     confirm = EmailAddress(required=True)
 
 
-EXPORT_FORM, DELETION_FORM = SignedInForm(), DeletionForm()
+FORM = DeletionForm()
 
 EXPLANATIONS = {
     RateLimitedError: Explanation(WAIT),
@@ -63,10 +68,10 @@ def show_data() -> Response:
 def export_data() -> Response:
     """Send all data that is held on the person, as a file."""
     session = require_signed_in(back_to="pages.show_data")
-    submission = read_signed_in_form(EXPORT_FORM, session)
+    read_button(session)
     require_fresh(session, back_to="pages.show_data")
     return submit(
-        submission,
+        Submission(),
         partial(_export, session=session),
         show=partial(_show, "account_data.html", session),
         explanations=EXPLANATIONS,
@@ -97,7 +102,7 @@ def show_deletion() -> Response:
 def delete_account() -> Response:
     """Delete the account; the person is signed out."""
     session = require_signed_in()
-    submission = read_signed_in_form(DELETION_FORM, session)
+    submission = read_signed_in_form(FORM, session)
     require_fresh(session)
     return submit(
         submission,

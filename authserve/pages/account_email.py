@@ -20,7 +20,12 @@ from authserve.verification.requests import (
     withdraw_email_change,
 )
 from authserve.verification.schemas import NewEmailSchema
-from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
+from authserve.web.access import (
+    read_button,
+    read_signed_in_form,
+    require_fresh,
+    require_signed_in,
+)
 from authserve.web.forms import Explanation, Explanations, SignedInForm, Submission, submit
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
@@ -31,7 +36,7 @@ class EmailForm(SignedInForm, NewEmailSchema):
     """The API's data to ask for another address."""
 
 
-FORM, WITHDRAWAL_FORM = EmailForm(), SignedInForm()
+FORM = EmailForm()
 
 EXPLANATIONS: Explanations = {RateLimitedError: Explanation(WAIT)}
 
@@ -76,8 +81,9 @@ def _request(values: dict[str, Any], *, session: BrowserSession) -> Response:
 def withdraw_email() -> Response:
     """Withdraw the pending change; its link is dead at once."""
     session = require_signed_in(back_to="pages.show_email")
+    read_button(session)
     return submit(
-        read_signed_in_form(WITHDRAWAL_FORM, session),
+        Submission(),
         partial(_withdraw, session=session),
         show=partial(_show, session),
         explanations=EXPLANATIONS,

@@ -15,18 +15,15 @@ from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.listing import SessionView, find_live_sessions
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason, SessionKind
 from authserve.sessions.revoke import end_session, end_sessions
-from authserve.web.access import read_signed_in_form, require_signed_in
+from authserve.web.access import read_button, require_signed_in
 from authserve.web.browser_session import remove_session
 from authserve.web.devices import find_icon, name_device
-from authserve.web.forms import SignedInForm
 from authserve.web.languages import mark, translate
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
 
 LIST = "pages.show_sessions"
-
-FORM = SignedInForm()
 
 _PROOFS = {
     "pwd": mark("password"),
@@ -108,7 +105,7 @@ def show_sessions() -> Response:
 def end_one_session(session_id: UUID) -> Response:
     """End one session; one that has ended already, or is another user's, leads to the list too."""
     session = require_signed_in(back_to=LIST)
-    read_signed_in_form(FORM, session)
+    read_button(session)
     try:
         end_session(
             session.actor.signed_in_user,
@@ -126,7 +123,7 @@ def end_one_session(session_id: UUID) -> Response:
 def end_other_sessions() -> Response:
     """End every session but this browser's."""
     session = require_signed_in(back_to=LIST)
-    read_signed_in_form(FORM, session)
+    read_button(session)
     end_sessions(
         session.actor.signed_in_user,
         RevokeReason.ENDED_BY_USER,
@@ -151,7 +148,7 @@ def show_end_all() -> Response:
 def end_all_sessions() -> Response:
     """End every session, this browser's included."""
     session = require_signed_in()
-    read_signed_in_form(FORM, session)
+    read_button(session)
     logout_everywhere(actor=session.actor, request=current_request_info())
     response = see_other(link_to("pages.show_signed_out", ""))
     remove_session(response)

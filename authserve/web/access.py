@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
-from authserve.core.errors import StepUpRequiredError
+from authserve.core.errors import StepUpRequiredError, ValidationFailedError
 from authserve.core.levels import Level
 from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import find_signed_in, find_visitor, is_form_token
@@ -25,7 +25,7 @@ from authserve.web.continuation import (
     to_current_page,
     write_continuation,
 )
-from authserve.web.forms import Submission, read_form
+from authserve.web.forms import SignedInForm, Submission, read_form
 from authserve.web.origin import ForeignFormError
 from authserve.web.rendering import see_other
 
@@ -96,6 +96,24 @@ def read_signed_in_form(schema: Schema, session: BrowserSession) -> Submission:
     submission = read_form(schema)
     require_form_token(session, submission.given.get("token", ""))
     return submission
+
+
+_BUTTON = SignedInForm()
+
+
+def read_button(session: BrowserSession) -> None:
+    """Check a form that has nothing but a button; it has no page that could show a fault.
+
+    Args:
+        session: from `require_signed_in`.
+
+    Raises:
+        ForeignFormError: see `read_signed_in_form`.
+        ValidationFailedError: the form has fields that no page of ours sends.
+    """
+    submission = read_signed_in_form(_BUTTON, session)
+    if submission.faults:
+        raise ValidationFailedError(submission.faults)
 
 
 def require_form_token(session: BrowserSession, token: str) -> None:
