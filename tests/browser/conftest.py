@@ -48,7 +48,8 @@ class Site(Server):
         self.worker = self._spawn("flask", "worker")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # The port is known only now.
+        # The port is known only now. Browsers allow no passkeys at an address.
+        self.url = self.url.replace("127.0.0.1", "localhost")
         self.environ["PUBLIC_URL"] = self.url
         return super()._start()
 

@@ -70,7 +70,7 @@ def test_it_has_names_for_everything(site, open_page, path: str) -> None:
     expect(page.locator("form")).to_be_visible()
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_have_count(1)
-    assert page.title() == f"{heading.text_content()} – 127.0.0.1"
+    assert page.title() == f"{heading.text_content()} – localhost"
     assert page.locator("html").get_attribute("lang") == "en"
     expect(page.get_by_role("main")).to_have_count(1)
     expect(page.get_by_role("button")).not_to_have_accessible_name("")

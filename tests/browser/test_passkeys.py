@@ -1,113 +1,27 @@
 """Passkeys of a real browser, whose virtual authenticators DevTools makes (CDP, WebAuthn)."""
 
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import Page
 
 import config
+from tests.browser.authenticator import TIMEOUT_MS, Browser
 from tests.browser.conftest import Site, User
-from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.tokens import claims_of
 
 API = "/api/v1"
-
-TIMEOUT_MS = 20_000
-"""Limit of a ceremony, which the browser itself never ends without an authenticator."""
-
-CREATE = """async ([options, limit]) => {
-  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
-  const signal = AbortSignal.timeout(limit);
-  return (await navigator.credentials.create({publicKey, signal})).toJSON();
-}"""
-
-GET = """async ([options, limit, mediation]) => {
-  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
-  const signal = AbortSignal.timeout(limit);
-  return (await navigator.credentials.get({publicKey, signal, mediation})).toJSON();
-}"""
 
 NAME_OF_ERROR = """async ([options, limit]) => {
   const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
   const signal = AbortSignal.timeout(limit);
   return navigator.credentials.create({publicKey, signal}).then(() => "", (error) => error.name);
 }"""
-
-
-class LocalSite(Site):
-    """A site at localhost: browsers allow no passkeys at an address."""
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self.url = self.url.replace("127.0.0.1", "localhost")
-        return super()._start()
-
-
-@pytest.fixture(scope="module")
-def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The service, all of it, with the settings of a developer's machine."""
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copy(sqlite_template, folder / "test.db")
-    site = LocalSite(make_settings(f"sqlite:///{folder / 'test.db'}", folder), folder / "server")
-    try:
-        site.wait_until_healthy()
-        yield site
-    finally:
-        assert site.stop() == 0, site.output()
-
-
-class Browser:
-    """A page of the site, and an authenticator that DevTools has plugged in."""
-
-    def __init__(self, page: Page, **options: Any) -> None:
-        self.page = page
-        self.devtools: CDPSession = page.context.new_cdp_session(page)
-        self.devtools.send("WebAuthn.enable", {"enableUI": False})
-        added = self.devtools.send(
-            "WebAuthn.addVirtualAuthenticator",
-            {
-                "options": {
-                    "protocol": "ctap2",
-                    "transport": "internal",
-                    "hasResidentKey": True,
-                    "hasUserVerification": True,
-                    "isUserVerified": True,
-                    "automaticPresenceSimulation": True,
-                    **options,
-                }
-            },
-        )
-        self.authenticator_id = added["authenticatorId"]
-
-    def create(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Make a passkey."""
-        made: dict[str, Any] = self.page.evaluate(CREATE, [options, TIMEOUT_MS])
-        return made
-
-    def get(self, options: dict[str, Any], mediation: str = "optional") -> dict[str, Any]:
-        """Use a passkey."""
-        used: dict[str, Any] = self.page.evaluate(GET, [options, TIMEOUT_MS, mediation])
-        return used
-
-    def credentials(self) -> list[dict[str, Any]]:
-        """Return the passkeys of the authenticator, with their private keys."""
-        found = self.devtools.send("WebAuthn.getCredentials", self._me())
-        credentials: list[dict[str, Any]] = found["credentials"]
-        return credentials
-
-    def put(self, credential: dict[str, Any]) -> None:
-        """Add a passkey to the authenticator."""
-        self.devtools.send("WebAuthn.addCredential", {**self._me(), "credential": credential})
-
-    def _me(self) -> dict[str, str]:
-        return {"authenticatorId": self.authenticator_id}
 
 
 @pytest.fixture
