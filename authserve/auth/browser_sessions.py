@@ -69,6 +69,8 @@ class BrowserSession:
         is_remembered: True if the cookie outlives the browser's windows.
         auth_time: the time of the last sign-in or step-up.
         amr: the authentication methods (RFC 8176).
+        has_password: True if the account has a password.
+        activity_seen_at: see `users.models.User`.
     """
 
     cookie: BrowserCookie
@@ -78,6 +80,8 @@ class BrowserSession:
     is_remembered: bool
     auth_time: datetime
     amr: tuple[str, ...]
+    has_password: bool
+    activity_seen_at: datetime | None
 
     def is_fresh(self, now: datetime, ttl: timedelta) -> bool:
         """Return True if its user gave a proof within `ttl` (ASVS 7.5.1)."""
@@ -106,6 +110,8 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         is_remembered=found.row.is_remembered,
         auth_time=found.row.auth_time,
         amr=tuple(found.row.amr),
+        has_password=found.row.has_password,
+        activity_seen_at=found.row.activity_seen_at,
     )
 
 

@@ -106,6 +106,8 @@ _COOKIE_CHECK = PreparedStatement(
         _SESSIONS.c.cookie_rotated_at,
         _SESSIONS.c.is_remembered,
         _SESSIONS.c.last_used_at,
+        _USERS.c.activity_seen_at,
+        _USERS.c.password_hash.is_not(None).label("has_password"),
     ).where(_SESSIONS.c.kind == bindparam("kind", type_=String)),
     name="cookie_check",
 )
@@ -175,7 +177,7 @@ def find_session(session_id: UUID) -> FoundSession | None:
 
 
 def find_session_of_browser(session_id: UUID) -> FoundSession | None:
-    """Return a browser's session like `find_session`; its row has the cookie's columns as well."""
+    """Return a browser's session like `find_session`; its row has further columns."""
     rows = read_all(_COOKIE_CHECK, {"session_id": session_id, "kind": SessionKind.BROWSER.value})
     return _found(rows) if rows else None
 

@@ -1,14 +1,73 @@
-"""The account: who is signed in here, and the way out. Further pages of it follow."""
+"""The overview of the account: how and where its user signs in, and what happened lately."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from flask import Response
 
+from authserve.audit.new_sign_ins import find_new_sign_in
+from authserve.audit.own_events import find_activity
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.core.clock import now
+from authserve.mfa.factors import find_factors
+from authserve.mfa.recovery_codes import CODES
+from authserve.pages.account_activity import describe_event
 from authserve.pages.account_navigation import account_page
+from authserve.pages.account_sessions import list_sessions
 from authserve.pages.blueprint import START, blueprint
+from authserve.settings.model import SETTINGS, Mfa
 from authserve.web.access import require_signed_in
+from authserve.web.devices import name_device
+from authserve.web.notices import open_notice
+
+RECENT_EVENTS, RECENT_SESSIONS = 5, 4
+"""Rows of the lists (chosen); a link leads to the whole list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A sign-in from a new device, of which the page asks whose it was.
+
+    Args:
+        id: of its event.
+        device: browser and system, in words.
+    """
+
+    id: UUID
+    device: str
+    ip: str | None
+    occurred_at: datetime
 
 
 @blueprint.get("/account")
 def show_account() -> Response:
-    """Show the account."""
-    session = require_signed_in()
-    return account_page("account.html", visitor=session, below=START, account=session.account)
+    """Show the overview; lead a person who is not signed in to the form, and back."""
+    session, settings = require_signed_in(), SETTINGS.get()
+    events = find_activity(session.actor.signed_in_user, limit=RECENT_EVENTS)
+    return account_page(
+        "account.html",
+        visitor=session,
+        below=START,
+        account=session.account,
+        is_answered=open_notice("sign-in-seen") is not None,
+        question=_find_question(session),
+        factors=find_factors(session.account.id),
+        may_add=settings.mfa is not Mfa.OFF or session.account.mfa_enabled,
+        has_passkeys=bool(settings.passkey_rp_id),
+        all_codes=CODES,
+        sessions=list_sessions(session)[:RECENT_SESSIONS],
+        events=[describe_event(event) for event in events],
+    )
+
+
+def _find_question(session: BrowserSession) -> Question | None:
+    found = find_new_sign_in(
+        session.actor.signed_in_user,
+        seen_at=session.activity_seen_at,
+        asking_id=session.cookie.session_id,
+        now=now(),
+    )
+    if found is None:
+        return None
+    return Question(found.id, name_device(found.user_agent), found.ip, found.occurred_at)

@@ -34,6 +34,7 @@ ENTRIES = (
     Entry("pages.show_password", mark("Password"), "lock"),
     Entry("pages.show_methods", mark("Sign-in methods"), "shield"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
+    Entry("pages.show_activity", mark("Activity"), "clock"),
     Entry("pages.show_data", mark("Your data"), "download"),
 )
 """The pages in the order of the list; each page has its line here."""

@@ -104,6 +104,7 @@ def _show(
         form=form,
         is_refused=form.is_refused,
         is_done=is_done,
+        is_after_stranger=open_notice("stranger") is not None,
         min_length=SETTINGS.get().password_min_length,
         long_length=LONG_LENGTH,
     )

@@ -98,6 +98,7 @@ def show_sessions() -> Response:
         below=LIST,
         sessions=list_sessions(session),
         ended=done["ended"] if done is not None else None,
+        is_after_stranger=open_notice("stranger") is not None,
     )
 
 

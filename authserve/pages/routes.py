@@ -2,6 +2,7 @@
 
 from authserve.pages import (
     account,
+    account_activity,
     account_app,
     account_confirm,
     account_data,
@@ -35,6 +36,7 @@ MODULES = (
     links,
     sign_out,
     account,
+    account_activity,
     account_confirm,
     account_sessions,
     account_profile,

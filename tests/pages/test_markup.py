@@ -14,7 +14,7 @@ from authserve.settings.model import EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
-from tests.support.clients import PASSWORD
+from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.passkeys import change_passkey, give_passkey, passkey_row
 from tests.support.rows import change_session, change_user
@@ -61,6 +61,7 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield "account", visit.sign_in("dora-s@example.com")
     yield "sign-out", visit.open("/sign-out")
     yield "verify, signed in", visit.open("/verify-email")
+    yield from show_activity(app, visit)
     yield from show_sessions(app, visit)
     yield from show_account(visit)
     yield from show_methods(app)
@@ -69,6 +70,20 @@ def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
     yield from show_second_proofs(app, visit)
     yield from show_sign_in_steps(app)
     yield "deleted", delete_account(app)
+
+
+def show_activity(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the overview with a question, what follows each answer, and the events."""
+    path = "/account/activity/answer"
+    for number, answer in enumerate(("mine", "stranger")):
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = f"203.0.{number}.1"
+        login(client, "dora-s@example.com")
+        shown = visit.open("/account")
+        yield f"a question before {answer}", shown
+        yield answer, visit.follow(visit.send(path, {**shown.form(path), "answer": answer}))
+    yield "an answer without input", visit.send(path, {**shown.form(path), "answer": ""})
+    yield "activity", visit.open("/account/activity")
 
 
 def show_sessions(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
