@@ -20,7 +20,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
-from authserve.core.key_text import hint_of, is_key_text, new_key_text
+from authserve.core.key_text import hint_of, new_key_text
 from authserve.database.emit import emit
 from authserve.database.transactions import execute, read_all, table_of, transaction
 
@@ -143,29 +143,12 @@ def list_secrets(client_id: str) -> Sequence[SecretFacts]:
     return [SecretFacts(**row._mapping) for row in read_all(statement.order_by(_SECRETS.c.id))]
 
 
-def is_secret_of(client_id: str, secret: str, *, now: datetime) -> bool:
-    """Return True if a secret is a live one of a client; record its use.
+def touch_secret(secret_id: UUID, *, last_used_at: datetime | None, now: datetime) -> None:
+    """Record the use of a secret, at most once per `USE_INTERVAL`.
 
-    A text of another form costs no query. The digest is compared by SQL: the secret has 256 random
-    bits, so the time of a comparison reveals nothing that helps to guess it.
+    Args:
+        last_used_at: as it was read.
     """
-    if not is_key_text(secret, PREFIX):
-        return False
-    is_live = or_(_SECRETS.c.expires_at.is_(None), _SECRETS.c.expires_at > now)
-    rows = read_all(
-        select(_SECRETS.c.id, _SECRETS.c.last_used_at).where(
-            _SECRETS.c.client_id == client_id,
-            _SECRETS.c.digest == digest(secret.encode()),
-            is_live,
-        )
-    )
-    if not rows:
-        return False
-    _touch(rows[0].id, rows[0].last_used_at, now)
-    return True
-
-
-def _touch(secret_id: UUID, last_used_at: datetime | None, now: datetime) -> None:
     due = now - USE_INTERVAL
     if last_used_at is not None and last_used_at > due:
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Label, Row, delete, select, update
 
 from authserve.clients.claims import rule_document, rule_from_document
 from authserve.clients.configuration import ClientChanges, ClientConfiguration, find_faults
@@ -126,9 +126,11 @@ def find_client(client_id: str) -> RegisteredClient | None:
     if not is_client_id(client_id):
         return None
     rows = read_all(
-        select(_CLIENTS).where(_CLIENTS.c.client_id == client_id, _CLIENTS.c.deleted_at.is_(None))
+        select(*client_columns()).where(
+            _CLIENTS.c.client_id == client_id, _CLIENTS.c.deleted_at.is_(None)
+        )
     )
-    return _registered(rows[0]) if rows else None
+    return client_of(rows[0]) if rows else None
 
 
 def get_client(client_id: str) -> RegisteredClient:
@@ -145,11 +147,11 @@ def get_client(client_id: str) -> RegisteredClient:
 
 def page_of_clients(*, limit: int, after: str | None = None) -> Sequence[RegisteredClient]:
     """Return at most `limit` clients, sorted by id, whose ids follow `after`."""
-    statement = select(_CLIENTS).where(_CLIENTS.c.deleted_at.is_(None))
+    statement = select(*client_columns()).where(_CLIENTS.c.deleted_at.is_(None))
     if after is not None:
         statement = statement.where(_CLIENTS.c.client_id > after)
     return [
-        _registered(row) for row in read_all(statement.order_by(_CLIENTS.c.client_id).limit(limit))
+        client_of(row) for row in read_all(statement.order_by(_CLIENTS.c.client_id).limit(limit))
     ]
 
 
@@ -188,13 +190,13 @@ def lock_client(client_id: str) -> RegisteredClient:
     Raises:
         ClientNotFoundError: there is none of this id.
     """
-    statement = select(_CLIENTS).where(
+    statement = select(*client_columns()).where(
         _CLIENTS.c.client_id == client_id, _CLIENTS.c.deleted_at.is_(None)
     )
     rows = read_all(statement.with_for_update()) if is_client_id(client_id) else []
     if not rows:
         raise ClientNotFoundError
-    return _registered(rows[0])
+    return client_of(rows[0])
 
 
 def delete_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None:
@@ -239,18 +241,24 @@ def _columns(configuration: ClientConfiguration) -> dict[str, Any]:
     return {**values, **listed, "claims": list(map(rule_document, configuration.claims))}
 
 
-def _registered(row: Row[Any]) -> RegisteredClient:
-    values = {name: getattr(row, name) for name in _FIELDS}
+def client_columns() -> list[Label[Any]]:
+    """Return the columns that `client_of` reads, for statements of `oidc` that join them."""
+    return [column.label(f"client_{column.name}") for column in _CLIENTS.c]
+
+
+def client_of(row: Row[Any]) -> RegisteredClient:
+    """Return the client of a row that has `client_columns`."""
+    values = {name: getattr(row, f"client_{name}") for name in _FIELDS}
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)
-    values["kind"] = ClientKind(row.kind)
-    values["claims"] = tuple(map(rule_from_document, row.claims))
+    values["kind"] = ClientKind(row.client_kind)
+    values["claims"] = tuple(map(rule_from_document, row.client_claims))
     return RegisteredClient(
-        client_id=row.client_id,
+        client_id=row.client_client_id,
         configuration=ClientConfiguration(**values),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        last_used_at=row.last_used_at,
-        tokens_valid_from=row.tokens_valid_from,
+        created_at=row.client_created_at,
+        updated_at=row.client_updated_at,
+        last_used_at=row.client_last_used_at,
+        tokens_valid_from=row.client_tokens_valid_from,
     )

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from authserve.clients.client_secrets import is_secret_of
+from authserve.clients.authentication import ClientCredentials, find_authenticated_client
 from authserve.core.clock import now
 
 CALLBACK = "https://wiki.example.com/callback"
@@ -20,6 +21,11 @@ CREATE = ("create", "wiki", "--redirect-uri", CALLBACK, "--scope", "openid")
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with clients."""
     return make_app(features=("oidc",))
+
+
+def is_secret_of(client_id: str, secret: str, *, now: datetime) -> bool:
+    credentials = ClientCredentials(client_id=client_id, secret=secret)
+    return find_authenticated_client(credentials, now=now) is not None
 
 
 def run(runner: FlaskCliRunner, *args: str) -> Any:

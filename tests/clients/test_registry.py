@@ -1,19 +1,19 @@
 """The registry of clients, and their secrets."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 import time_machine
 from flask import Flask
 
+from authserve.clients.authentication import ClientCredentials, find_authenticated_client
 from authserve.clients.client_secrets import (
     MAX_LIVE_SECRETS,
+    PREFIX,
     add_secret,
     delete_secret,
-    is_secret_of,
     list_secrets,
 )
 from authserve.clients.configuration import ClientConfiguration
@@ -41,6 +41,7 @@ from authserve.core.errors import (
     StepUpRequiredError,
     ValidationFailedError,
 )
+from authserve.core.key_text import new_key_text
 from tests.support.clients import Caller
 from tests.support.crowd import all_at_once
 from tests.support.marks import both_databases
@@ -56,6 +57,11 @@ HELPER = Actor(permissions=frozenset({"clients:write", "users:read"}))
 """Not an administrator."""
 
 SLEEPING = Actor(is_sleeping_admin=True)
+
+
+def is_secret_of(client_id: str, secret: str, *, now: datetime) -> bool:
+    credentials = ClientCredentials(client_id=client_id, secret=secret)
+    return find_authenticated_client(credentials, now=now) is not None
 
 
 def register(client_id: str, client: ClientConfiguration = WEB, actor: Actor = OPERATOR) -> None:
@@ -235,9 +241,28 @@ class TestSecrets:
             clock.shift(30)
         assert moments[0] == moments[1] != moments[2]
 
-    def test_a_text_of_another_form_costs_no_query(self, lose_database: Callable[[], None]) -> None:
-        lose_database()
-        assert not is_secret_of("wiki", "as_cs_" + "x" * 49, now=now())
+    def test_a_disabled_client_proves_nothing(self) -> None:
+        register("wiki")
+        secret = give_secret("wiki")
+        change_client("wiki", {"enabled": False}, actor=OPERATOR, request=REQUEST)
+        assert not is_secret_of("wiki", secret, now=now())
+
+    def test_an_app_without_secrets_is_known_by_its_id_alone(self) -> None:
+        register("spa", replace(WEB, kind=ClientKind.SPA))
+        for client_id, secret, is_known in (
+            ("spa", None, True),
+            ("spa", new_key_text(PREFIX), False),
+            ("other", None, False),
+            ("", None, False),
+        ):
+            given = ClientCredentials(client_id=client_id, secret=secret)
+            assert (find_authenticated_client(given, now=now()) is not None) == is_known
+
+    def test_a_client_with_secrets_must_present_one(self) -> None:
+        register("wiki")
+        for secret in (None, "", "as_cs_", new_key_text(PREFIX)):
+            given = ClientCredentials(client_id="wiki", secret=secret)
+            assert find_authenticated_client(given, now=now()) is None
 
     def test_an_app_that_can_keep_none_has_none(self) -> None:
         register("spa", replace(WEB, kind=ClientKind.SPA))

@@ -1,0 +1,97 @@
+"""Authentication of a client: by its secret, or by its id alone if it can keep none."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import LargeBinary, Row, String, and_, bindparam, or_, select
+
+from authserve.clients.client_secrets import PREFIX, touch_secret
+from authserve.clients.kinds import AuthMethod
+from authserve.clients.models import Client, ClientSecret
+from authserve.clients.registry import RegisteredClient, client_columns, client_of, is_client_id
+from authserve.core.crypto import digest
+from authserve.core.key_text import is_key_text
+from authserve.database.transactions import UTCDateTime, read_all, table_of
+
+_CLIENTS, _SECRETS = table_of(Client), table_of(ClientSecret)
+
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+IS_PRESENTED_SECRET = and_(
+    _SECRETS.c.client_id == _CLIENTS.c.client_id,
+    _SECRETS.c.digest == bindparam("secret_digest", type_=LargeBinary),
+    or_(_SECRETS.c.expires_at.is_(None), _SECRETS.c.expires_at > _MOMENT),
+)
+"""The SQL condition that joins the live secret that a client presents, with `SECRET_COLUMNS`."""
+
+SECRET_COLUMNS = (
+    _SECRETS.c.id.label("secret_id"),
+    _SECRETS.c.last_used_at.label("secret_used_at"),
+)
+
+_FIND = (
+    select(*client_columns(), *SECRET_COLUMNS)
+    .join_from(_CLIENTS, _SECRETS, IS_PRESENTED_SECRET, isouter=True)
+    .where(
+        _CLIENTS.c.client_id == bindparam("presented_id", type_=String),
+        _CLIENTS.c.deleted_at.is_(None),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """What a client presents.
+
+    Args:
+        secret: None if it presents none.
+    """
+
+    client_id: str
+    secret: str | None = field(repr=False)
+
+    @property
+    def secret_digest(self) -> bytes:
+        """The digest by which the secret is found; empty for a text that is no secret."""
+        secret = self.secret
+        is_secret = secret is not None and is_key_text(secret, PREFIX)
+        return digest((secret or "").encode()) if is_secret else b""
+
+
+def find_authenticated_client(
+    credentials: ClientCredentials, *, now: datetime
+) -> RegisteredClient | None:
+    """Return the client that credentials prove, or None; record the use of its secret.
+
+    Returns:
+        None if the client is unknown or disabled, or its secret is missing, wrong or expired, or
+        it has none but presents one.
+    """
+    if not is_client_id(credentials.client_id):
+        return None
+    parameters = {
+        "presented_id": credentials.client_id,
+        "secret_digest": credentials.secret_digest,
+        "moment": now,
+    }
+    rows = read_all(_FIND, parameters)
+    return authenticated_client(rows[0], credentials, now=now) if rows else None
+
+
+def authenticated_client(
+    row: Row[Any], credentials: ClientCredentials, *, now: datetime
+) -> RegisteredClient | None:
+    """Return the client of a row, or None if the credentials do not prove it.
+
+    Args:
+        row: with `client_columns` and `SECRET_COLUMNS`.
+    """
+    client, secret_id = client_of(row), row.secret_id
+    is_secret_needed = client.configuration.auth_method is AuthMethod.SECRET
+    is_proven = secret_id is not None if is_secret_needed else credentials.secret is None
+    if not client.configuration.enabled or not is_proven:
+        return None
+    if secret_id is not None:
+        touch_secret(secret_id, last_used_at=row.secret_used_at, now=now)
+    return client
