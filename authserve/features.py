@@ -35,10 +35,16 @@ def _add_pages(app: Flask) -> None:
 
 
 def _add_oidc(app: Flask) -> None:
-    """Add the clients of OAuth and their command."""
+    """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
+    from authserve.oidc.routes import blueprint
+    from authserve.sessions.revoke import end_online_sessions
 
+    app.register_blueprint(blueprint)
     app.cli.add_command(clients_group)
+    subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
+    # First, so that the event of each parent is recorded after those of the sessions below it.
+    SUBSCRIPTIONS.fill(app, (subscription, *SUBSCRIPTIONS.of(app)))
 
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages, "oidc": _add_oidc}

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import authserve.app
-import authserve.clients.models  # noqa: F401 - these two bring every table into the metadata
+import authserve.clients.models
+import authserve.oidc.models  # noqa: F401 - these bring every table into the metadata
 from authserve.database.readiness import expected_revision, is_of_newer_release
 from authserve.database.refusals import is_refusal
 from authserve.database.transactions import Base, db

@@ -100,7 +100,13 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         return DeadCookie.OTHER_SECRET
     if check_session(found.row, now) is not SessionState.LIVE:
         return DeadCookie.ENDED
-    _touch(found, now)
+    record_use(
+        found.row.session_id,
+        last_used_at=found.row.last_used_at,
+        expires_at=found.row.expires_at,
+        is_remembered=found.row.is_remembered,
+        now=now,
+    )
     need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), now))
     return BrowserSession(
         cookie=cookie,
@@ -123,19 +129,29 @@ def _is_secret_of(found: FoundSession, secret: bytes, now: datetime) -> bool:
     return is_recent and is_digest(row.previous_digest, secret)
 
 
-def _touch(found: FoundSession, now: datetime) -> None:
-    """Move `last_used_at` and the idle limit if the last move is long enough ago.
+def record_use(
+    session_id: UUID,
+    *,
+    last_used_at: datetime,
+    expires_at: datetime,
+    is_remembered: bool,
+    now: datetime,
+) -> None:
+    """Move `last_used_at` and the idle limit of a browser's session if the last move is old.
 
-    Of simultaneous page views, one writes; the others find the condition false.
+    Of simultaneous uses, one writes; the others find the condition false.
+
+    Args:
+        last_used_at, expires_at, is_remembered: of its row.
     """
-    row, idle_ttl = found.row, SETTINGS.get().sso_idle_ttl
+    idle_ttl = SETTINGS.get().sso_idle_ttl
     due = now - min(TOUCH_INTERVAL, idle_ttl / 10)
-    if row.last_used_at > due:
+    if last_used_at > due:
         return
-    is_due = (TABLE.c.id == row.session_id) & (TABLE.c.last_used_at <= due)
+    is_due = (TABLE.c.id == session_id) & (TABLE.c.last_used_at <= due)
     values = {"last_used_at": now}
-    if not row.is_remembered:
-        values["idle_expires_at"] = min(now + idle_ttl, row.expires_at)
+    if not is_remembered:
+        values["idle_expires_at"] = min(now + idle_ttl, expires_at)
     with transaction():
         execute(update(TABLE).where(is_due, is_live(now)).values(values))
 

@@ -6,7 +6,7 @@ AUTOCOMMIT: one round trip, no BEGIN, no ROLLBACK.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -36,24 +36,26 @@ from authserve.database.server_clock import server_now, shared_time
 from authserve.database.transactions import (
     PreparedStatement,
     UTCDateTime,
+    execute,
     execute_prepared,
     read_all,
     table_of,
     write_repeatably,
 )
 from authserve.http.authentication import Account
-from authserve.mfa.assurance import Enough, is_mfa_required, need_of
+from authserve.mfa.assurance import Enough, need_of
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, effective_roles, from_scopes
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
     CLOCK_TOLERANCE,
+    MAX_SESSIONS_PER_APP,
     MAX_SESSIONS_PER_USER,
+    AppTerms,
     SessionKind,
     SessionTerms,
 )
-from authserve.sessions.statements import is_live
-from authserve.settings.model import Settings
+from authserve.sessions.statements import is_live, is_own_of
 from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims
 from authserve.users.models import User
@@ -62,8 +64,14 @@ _SESSIONS, _USERS = table_of(Session), table_of(User)
 _ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
 
 
-def _session_check(*columns: Any) -> Select[Any]:
-    """Return the SELECT of a session with its user and roles, one row for each role."""
+def session_check(*columns: Any) -> Select[Any]:
+    """Return the SELECT of a session with its user and roles, one row for each role.
+
+    `oidc` joins the session's client to it, so that each of its calls needs one statement.
+
+    Args:
+        columns: further columns.
+    """
     return (
         select(
             _SESSIONS.c.id.label("session_id"),
@@ -97,10 +105,10 @@ def _session_check(*columns: Any) -> Select[Any]:
     )
 
 
-_TOKEN_CHECK = PreparedStatement(_session_check(), name="token_check")
+_TOKEN_CHECK = PreparedStatement(session_check(), name="token_check")
 
 _COOKIE_CHECK = PreparedStatement(
-    _session_check(
+    session_check(
         _SESSIONS.c.cookie_digest,
         _SESSIONS.c.previous_digest,
         _SESSIONS.c.cookie_rotated_at,
@@ -173,16 +181,17 @@ def find_session(session_id: UUID) -> FoundSession | None:
     The statement returns one row for each role.
     """
     rows = read_all(_TOKEN_CHECK, {"session_id": session_id})
-    return _found(rows) if rows else None
+    return found_session(rows) if rows else None
 
 
 def find_session_of_browser(session_id: UUID) -> FoundSession | None:
     """Return a browser's session like `find_session`; its row has further columns."""
     rows = read_all(_COOKIE_CHECK, {"session_id": session_id, "kind": SessionKind.BROWSER.value})
-    return _found(rows) if rows else None
+    return found_session(rows) if rows else None
 
 
-def _found(rows: Sequence[Row[Any]]) -> FoundSession:
+def found_session(rows: Sequence[Row[Any]]) -> FoundSession:
+    """Return the session of the rows of a statement that `session_check` began; at least one."""
     first, level = rows[0], Level(rows[0].aal)
     held = {row.role_name: row for row in rows if row.role_name is not None}
     with_mfa = {name for name, row in held.items() if row.requires_mfa}
@@ -232,7 +241,7 @@ _OF_OWNER = (
 )
 """The user's part of an access token."""
 
-_LIVE = select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
+_LIVE = select(_SESSIONS.c.id).where(is_own_of(bindparam("owner_id")), is_live(_MOMENT))
 
 _START = PreparedStatement(
     insert(_SESSIONS).returning(
@@ -302,6 +311,87 @@ def insert_session(
     return session, row.may_be_too_many
 
 
+_PARENT = _SESSIONS.alias("parent")
+
+_APP_COLUMNS = (
+    *("id", "user_id", "kind", "generation", "family_digest", "created_at", "last_used_at"),
+    *("idle_expires_at", "expires_at", "ip", "user_agent", "client_id", "parent_id", "scope"),
+    *("resource", "is_offline"),
+)
+
+_COPIED_COLUMNS = ("amr", "aal", "auth_time")
+"""What a session of an app takes over from the browser's, so that it is never above that."""
+
+_START_APP = (
+    insert(_SESSIONS)
+    .from_select(
+        [*_APP_COLUMNS, *_COPIED_COLUMNS],
+        select(
+            *(bindparam(f"new_{name}", type_=_SESSIONS.c[name].type) for name in _APP_COLUMNS),
+            *(_PARENT.c[name] for name in _COPIED_COLUMNS),
+        ).where(
+            _PARENT.c.id == bindparam("new_parent_id"),
+            _PARENT.c.user_id == bindparam("new_user_id"),
+            _PARENT.c.revoked_at.is_(None),
+        ),
+        include_defaults=False,
+    )
+    .returning(
+        exists(
+            select(_SESSIONS.c.id)
+            .where(
+                _SESSIONS.c.client_id == bindparam("held_by"),
+                _SESSIONS.c.user_id == bindparam("owner_id"),
+                is_live(_MOMENT),
+            )
+            .offset(MAX_SESSIONS_PER_APP - 1)
+        ).label("may_be_too_many")
+    )
+)
+
+
+def insert_app_session(
+    session_id: UUID,
+    user_id: UUID,
+    *,
+    family_secret: bytes,
+    terms: AppTerms,
+    request: RequestInfo,
+    now: datetime,
+) -> bool | None:
+    """Insert a session of an app in the open transaction.
+
+    Args:
+        terms: name the browser's session, which the caller has locked and found live.
+
+    Returns:
+        True if the app may hold more than `MAX_SESSIONS_PER_APP` of this user now; None if the
+        browser's session is none of the user's, and nothing was inserted.
+    """
+    values = {
+        "id": session_id,
+        "user_id": user_id,
+        "kind": SessionKind.APP.value,
+        "generation": 0,
+        "family_digest": digest(family_secret),
+        "created_at": now,
+        "last_used_at": now,
+        "idle_expires_at": terms.idle_expires_at,
+        "expires_at": terms.expires_at,
+        "ip": request.ip,
+        "user_agent": request.user_agent,
+        "client_id": terms.client_id,
+        "parent_id": terms.parent_id,
+        "scope": " ".join(terms.scopes),
+        "resource": terms.resource,
+        "is_offline": terms.is_offline,
+    }
+    parameters = {f"new_{name}": value for name, value in values.items()}
+    held = {"held_by": terms.client_id, "owner_id": user_id, "moment": now}
+    rows = execute(_START_APP, {**parameters, **held}).all()
+    return rows[0].may_be_too_many if rows else None
+
+
 def _roles(row: Row[Any], level: Level) -> tuple[str, ...]:
     """Return the effective roles of a row that has the columns of `_OF_OWNER`."""
     always, with_mfa = (row.roles or "").split(), (row.roles_with_mfa or "").split()
@@ -366,12 +456,23 @@ all function calls of a refresh (measured)."""
 
 
 def rotate_session(
-    claims: RefreshClaims, *, settings: Settings, now: datetime
+    claims: RefreshClaims,
+    *,
+    grace: timedelta,
+    idle_ttl: timedelta,
+    is_mfa_required: bool,
+    now: datetime,
 ) -> LiveSession | None:
     """Advance the session of a refresh token by one generation, and commit.
 
     One conditional UPDATE decides, so exactly one of several simultaneous callers advances the
     session. A concurrent revocation locks the same row, so the second sees the first.
+
+    Args:
+        grace: see `sessions.policy.check_refresh`.
+        idle_ttl: the time without a refresh after which the session ends.
+        is_mfa_required: True if the settings ask every account for two factors.
+        now: the time of the refresh.
 
     Returns:
         The session; None if the token does not rotate it, so nothing changed.
@@ -385,10 +486,10 @@ def rotate_session(
         "presented_generation": claims.generation,
         "presented_digest": digest(claims.family_secret),
         "moment": now,
-        "grace_start": now - settings.refresh_reuse_grace,
+        "grace_start": now - grace,
         "clock_limit": now + CLOCK_TOLERANCE,
-        "idle_limit": now + settings.refresh_idle_ttl,
-        "is_mfa_required": is_mfa_required(settings, now),
+        "idle_limit": now + idle_ttl,
+        "is_mfa_required": is_mfa_required,
     }
     # If the UPDATE runs twice, the second run is one generation behind, and within the grace.
     rows = write_repeatably(_ROTATION, parameters)

@@ -62,7 +62,13 @@ def continue_session(
         StepUpRequiredError: the session is below the level that its account needs; nothing was
             spent or ended.
     """
-    session = rotate_session(claims, settings=settings, now=now)
+    session = rotate_session(
+        claims,
+        grace=settings.refresh_reuse_grace,
+        idle_ttl=settings.refresh_idle_ttl,
+        is_mfa_required=is_mfa_required(settings, now),
+        now=now,
+    )
     if session is not None:
         return session
     require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=now)

@@ -3,20 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
-from authserve.auth.queries import insert_session
+from authserve.auth.queries import insert_app_session, insert_session
 from authserve.auth.seen_devices import recognize_device
-from authserve.core.actor import Actor, RequestInfo
+from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes
+from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.keys.store import SigningKey
 from authserve.mfa.assurance import Enough
-from authserve.sessions.policy import SessionTerms, api_terms, browser_terms
-from authserve.sessions.revoke import end_oldest_sessions
+from authserve.sessions.policy import (
+    AppTerms,
+    SessionKind,
+    SessionTerms,
+    api_terms,
+    browser_terms,
+)
+from authserve.sessions.renew import touch_browser_session
+from authserve.sessions.revoke import end_oldest_sessions, end_oldest_sessions_of_app
 from authserve.settings.model import Mfa, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device
@@ -97,6 +106,49 @@ def start_session(
     }
     emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
     return session
+
+
+def start_app_session(
+    user: UserRef,
+    *,
+    terms: AppTerms,
+    request: RequestInfo,
+    now: datetime,
+) -> tuple[UUID, bytes]:
+    """Start a session of an app in the open transaction, which must hold the user's row's lock.
+
+    The app's session gets the level and the time of authentication of the browser's, whose row
+    stays locked until the transaction ends: a simultaneous sign-out waits, and then ends both.
+
+    Args:
+        user: active, and so until the transaction ends.
+        terms: name the app and the browser's session.
+        request: for the session's row and the audit event.
+
+    Returns:
+        The session's id, and the secret that its refresh tokens carry.
+
+    Raises:
+        SessionRevokedError: the browser's session has ended, or is another user's.
+    """
+    if not touch_browser_session(terms.parent_id, now=now):
+        raise SessionRevokedError
+    session_id, family_secret = new_id(), random_bytes(FAMILY_SECRET_BYTES)
+    may_be_too_many = insert_app_session(
+        session_id, user.id, family_secret=family_secret, terms=terms, request=request, now=now
+    )
+    if may_be_too_many is None:
+        raise SessionRevokedError
+    if may_be_too_many:
+        end_oldest_sessions_of_app(user, terms.client_id, now=now)
+    details = {
+        "session_id": str(session_id),
+        "kind": SessionKind.APP.value,
+        "client_id": terms.client_id,
+    }
+    actor = Actor(user=user, session_id=terms.parent_id)
+    emit(AuditAction.OAUTH_AUTHORIZED, actor=actor, subject=user, request=request, details=details)
+    return session_id, family_secret
 
 
 def _terms(cookie: NewCookie | None, settings: Settings, now: datetime) -> SessionTerms:

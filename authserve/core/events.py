@@ -71,6 +71,8 @@ class AuditAction(StrEnum):
     CLIENT_REVOKED = "client.revoked"
     CLIENT_SECRET_CREATED = "client.secret_created"
     CLIENT_SECRET_REVOKED = "client.secret_revoked"
+    OAUTH_AUTHORIZED = "oauth.authorized"
+    OAUTH_CODE_REUSED = "oauth.code_reused"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

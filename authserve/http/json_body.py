@@ -27,8 +27,8 @@ MAX_INTEGER = 2**63 - 1
 """Largest signed 64-bit integer; no call needs more, and databases fail above it (ASVS 1.4.2)."""
 
 MAX_FORM_FIELDS = 10
-"""Limits the fields of a form: the one call that accepts a form has one field, and RFC 7662 §2.1
-names a second."""
+"""Limits the fields of a form under `/api/`: the one call there that accepts a form has one field,
+and RFC 7662 §2.1 names a second."""
 
 _MAX_INTEGER_LENGTH = len(str(-MAX_INTEGER))
 
@@ -95,8 +95,11 @@ def require_media_type(request: Request, *accepted: str) -> None:
         raise UnsupportedMediaTypeError("Send the body uncompressed.")
 
 
-def parse_form(raw: bytes) -> dict[str, str]:
-    """Return the fields of a form, for the one call that accepts one (RFC 7662 §2.1).
+def parse_form(raw: bytes, *, max_fields: int = MAX_FORM_FIELDS) -> dict[str, str]:
+    """Return the fields of a form.
+
+    Args:
+        max_fields: greatest number of fields.
 
     Raises:
         MalformedRequestError: not a form in UTF-8, a duplicate field, or text that `check_text`
@@ -108,7 +111,7 @@ def parse_form(raw: bytes) -> dict[str, str]:
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=MAX_FORM_FIELDS,
+            max_num_fields=max_fields,
         )
     except ValueError as error:
         raise MalformedRequestError("The body is not a form.") from error

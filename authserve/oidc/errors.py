@@ -72,3 +72,28 @@ class AuthorizationError(Exception):
         self.code = code
         self.description = description
         self.target = target
+
+
+class OAuthError(Exception):
+    """A refusal of a call of a program, in the form of RFC 6749 §5.2.
+
+    Args:
+        description: a sentence for developers; it holds nothing of the request.
+    """
+
+    def __init__(self, code: OAuthCode, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+def invalid_client() -> OAuthError:
+    """Return the one refusal of a client: unknown, disabled, or not proven."""
+    return OAuthError(OAuthCode.INVALID_CLIENT, "The client is unknown, or was not authenticated.")
+
+
+def invalid_grant() -> OAuthError:
+    """Return the one refusal of a code or refresh token."""
+    return OAuthError(
+        OAuthCode.INVALID_GRANT, "The code or refresh token is not valid, or not valid any more."
+    )

@@ -4,12 +4,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
+from uuid import UUID
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.settings.model import Settings
 
 MAX_SESSIONS_PER_USER = 50
-"""Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2)."""
+"""Greatest number of live sessions of one user; one more sign-in ends the oldest (ASVS 7.1.2).
+Those of apps are counted by themselves."""
+
+MAX_SESSIONS_PER_APP = 20
+"""Greatest number of live sessions that one app holds of one user; the oldest ends (design)."""
 
 CLIENT_ID_MAX_LENGTH = 48
 """Of the id of a client that holds sessions, in characters (design)."""
@@ -68,6 +73,26 @@ def browser_terms(
         cookie_digest=cookie_digest,
         is_remembered=is_remembered,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppTerms:
+    """The holder and the limits of a new session of an app.
+
+    Args:
+        parent_id: the browser's session in which its user allowed it.
+        scopes: what the app may do.
+        resource: the audience of its access tokens; None means the issuer.
+        is_offline: True if it outlives the browser's session.
+    """
+
+    client_id: str
+    parent_id: UUID
+    scopes: tuple[str, ...]
+    resource: str | None
+    is_offline: bool
+    expires_at: datetime
+    idle_expires_at: datetime
 
 
 class RevokeReason(StrEnum):

@@ -26,6 +26,7 @@ from authserve.sessions.policy import (
     REFUSALS,
     RefreshVerdict,
     RevokeReason,
+    SessionKind,
     SessionState,
     check_refresh,
     check_session,
@@ -165,6 +166,18 @@ def renew_authentication(
             request=request,
             details=details,
         )
+
+
+def touch_browser_session(session_id: UUID, *, now: datetime) -> bool:
+    """Record the use of a live session of a browser by an app, in the open transaction.
+
+    Its row stays locked, so that a simultaneous sign-out waits for the transaction.
+
+    Returns:
+        False if the session has ended or expired.
+    """
+    is_it = (TABLE.c.id == session_id) & (TABLE.c.kind == SessionKind.BROWSER) & is_live(now)
+    return execute(update(TABLE).where(is_it).values(last_used_at=now)).rowcount == 1
 
 
 _FIND_LEVEL = select(TABLE.c.aal, TABLE.c.amr).with_for_update()

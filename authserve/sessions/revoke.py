@@ -19,8 +19,12 @@ from authserve.database.transactions import (
 )
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.models import Session
-from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason
-from authserve.sessions.statements import TABLE, is_live, revocation
+from authserve.sessions.policy import (
+    MAX_SESSIONS_PER_APP,
+    MAX_SESSIONS_PER_USER,
+    RevokeReason,
+)
+from authserve.sessions.statements import TABLE, is_live, is_own_of, revocation
 
 
 def end_session(
@@ -73,7 +77,7 @@ def end_sessions(
     request: RequestInfo,
     keep: UUID | None = None,
 ) -> int:
-    """End every session of a user except `keep`.
+    """End every session of a user except `keep` and those of apps that hang under it.
 
     Expired sessions are ended too, because another machine's clock may be behind this one's.
 
@@ -83,7 +87,8 @@ def end_sessions(
     with transaction():
         statement = revocation(reason, now()).where(Session.user_id == user.id)
         if keep is not None:
-            statement = statement.where(Session.id != keep)
+            is_below = or_(TABLE.c.parent_id.is_(None), TABLE.c.parent_id != keep)
+            statement = statement.where(TABLE.c.id != keep, is_below)
         count = execute(statement).rowcount
         if count:
             details = {"reason": reason, "count": count}
@@ -99,12 +104,56 @@ def end_sessions(
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
+_END_OLDEST_OF_APP = revocation(RevokeReason.EVICTED, _MOMENT).where(
+    TABLE.c.id.in_(
+        select(TABLE.c.id)
+        .where(
+            TABLE.c.client_id == bindparam("held_by"),
+            TABLE.c.user_id == bindparam("owner_id"),
+            is_live(_MOMENT),
+        )
+        .order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc())
+        .offset(MAX_SESSIONS_PER_APP)
+    )
+)
+
+
+def end_oldest_sessions_of_app(user: UserRef, client_id: str, *, now: datetime) -> None:
+    """End a user's oldest sessions of an app over `MAX_SESSIONS_PER_APP`, in the open transaction.
+
+    An app that never signs its users out would otherwise fill the table, so it is no event.
+    """
+    execute(_END_OLDEST_OF_APP, {"held_by": client_id, "owner_id": user.id, "moment": now})
+
+
+def end_online_sessions(event: DomainEvent) -> None:
+    """Handle the end of one session: end the sessions of apps that hang under it, but offline ones.
+
+    The parent has ended before, in a statement of its own: in one UPDATE, PostgreSQL would miss a
+    session that is inserted meanwhile (tried).
+    """
+    parent_id = event.details.get("session_id")
+    if parent_id is None or event.subject is None:
+        return
+    reason = RevokeReason(event.details["reason"])
+    is_online = (TABLE.c.parent_id == UUID(parent_id)) & ~TABLE.c.is_offline
+    count = execute(revocation(reason, now()).where(is_online)).rowcount
+    if count:
+        emit(
+            AuditAction.SESSION_REVOKED,
+            actor=event.actor,
+            subject=event.subject,
+            request=event.request,
+            details={"reason": reason, "parent_id": parent_id, "count": count},
+        )
+
+
 _END_OLDEST = (
     revocation(RevokeReason.EVICTED, _MOMENT)
     .where(
         TABLE.c.id.in_(
             select(TABLE.c.id)
-            .where(TABLE.c.user_id == bindparam("owner_id"), is_live(_MOMENT))
+            .where(is_own_of(bindparam("owner_id")), is_live(_MOMENT))
             .order_by(TABLE.c.created_at.desc(), TABLE.c.id.desc())
             .offset(MAX_SESSIONS_PER_USER)
         )

@@ -1,6 +1,7 @@
 """SQL of sessions that several use cases share."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Update, update
 
@@ -18,6 +19,11 @@ def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
         & (TABLE.c.expires_at > moment)
         & (TABLE.c.idle_expires_at > moment)
     )
+
+
+def is_own_of(owner_id: BindParameter[Any]) -> ColumnElement[bool]:
+    """Return the SQL condition that a session is the user's own, not an app's."""
+    return (TABLE.c.user_id == owner_id) & TABLE.c.client_id.is_(None)
 
 
 def revocation(reason: RevokeReason, moment: datetime | BindParameter[datetime]) -> Update:

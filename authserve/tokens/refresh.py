@@ -1,5 +1,6 @@
 """Refresh tokens: each names a session's generation and carries the session's family secret."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NotRequired
@@ -98,7 +99,15 @@ def read_refresh_token(token: str, *, public_url: str, now: datetime) -> Refresh
         InvalidTokenError: it is not valid, or of another kind.
         TokenExpiredError: it has expired.
     """
-    claims = verify(REFRESH, token, public_url=public_url, now=now)
+    return read_claims(verify(REFRESH, token, public_url=public_url, now=now))
+
+
+def read_claims(claims: Mapping[str, Any]) -> RefreshClaims:
+    """Return the content of a verified refresh token, of this kind or an app's.
+
+    Raises:
+        InvalidTokenError: a value has another form.
+    """
     return RefreshClaims(
         session_id=UUID(claims["sid"]),
         user_id=UUID(claims["sub"]),

@@ -21,8 +21,9 @@ from sqlalchemy import update
 
 from authserve.audit.models import AuditEvent
 from authserve.audit.new_sign_ins import answer_new_sign_in
-from authserve.clients.client_secrets import list_secrets
-from authserve.core.actor import Actor, RequestInfo
+from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
+from authserve.clients.registry import change_client
+from authserve.core.actor import OPERATOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.database.transactions import transaction
@@ -34,13 +35,14 @@ from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, MAX_FAILED_SI
 from authserve.users.lookup import get_user, get_user_by_reference
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
+from tests.oidc.conftest import VERIFIER, App
 from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.mail import open_mailbox, work
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
-from tests.support.rows import change_user
+from tests.support.rows import change_session, change_user
 from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -93,6 +95,16 @@ class Scene:
             method=method,
             json=body or None,
             headers=headers,
+            environ_base={"REMOTE_ADDR": f"192.0.2.{self.number}"},
+        )
+
+    def send_form(self, path: str, **fields: str) -> None:
+        """Cause the event by a form that an app sends."""
+        self._begin(RequestInfo(f"192.0.2.{self.number}", AGENT, f"cause-{self.number}"))
+        self.app.test_client().post(
+            path,
+            data=fields,
+            headers={"User-Agent": AGENT, "X-Correlation-ID": f"cause-{self.number}"},
             environ_base={"REMOTE_ADDR": f"192.0.2.{self.number}"},
         )
 
@@ -398,6 +410,46 @@ def disown_sign_in(scene: Scene) -> None:
         answer_new_sign_in(sign_in_id, is_own=False, actor=actor, request=scene.origin)
 
 
+def make_code(scene: Scene) -> dict[str, str]:
+    """Let the user, whose session becomes a browser's, allow an app; returns what the app sends."""
+    client_id = create_client(scene)
+    change_session(scene.app, scene.user.session_id, kind="browser")
+    with scene.app.app_context():
+        change_client(
+            client_id,
+            {"scopes": ("openid",), "first_party": True},
+            actor=OPERATOR,
+            request=RequestInfo(),
+        )
+        (secret,) = list_secrets(client_id)
+        delete_secret(client_id, secret.id, actor=OPERATOR, request=RequestInfo())
+        text, _ = add_secret(client_id, expires_in=None, actor=OPERATOR, request=RequestInfo())
+    app = App(scene.app, client_id, scene.user.id, scene.user.session_id, text)
+    return {
+        "grant_type": "authorization_code",
+        "client_id": client_id,
+        "client_secret": text,
+        "code": app.make_code("openid"),
+        "code_verifier": VERIFIER,
+    }
+
+
+def redeem(scene: Scene) -> None:
+    scene.send_form("/oauth/token", **make_code(scene))
+
+
+def sign_out_with_an_app(scene: Scene) -> None:
+    scene.send_form("/oauth/token", **make_code(scene))
+    scene.call("POST /auth/logout", scene.user)
+
+
+def redeem_again_later(scene: Scene) -> None:
+    form = make_code(scene)
+    scene.send_form("/oauth/token", **form)
+    scene.clock.shift(11)
+    scene.send_form("/oauth/token", **form)
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -643,6 +695,7 @@ CASES = [
         ),
     ),
     Case(A.SESSION_REVOKED, "user", "user", sign_in_once_too_often),
+    Case(A.SESSION_REVOKED, "user", "user", sign_out_with_an_app),
     Case(
         A.SESSION_REVOKED,
         "none",
@@ -672,6 +725,8 @@ CASES = [
     Case(A.CLIENT_SECRET_CREATED, "none", "none", lambda s: on_client(s, "rotate-secret")),
     Case(A.CLIENT_SECRET_REVOKED, "none", "none", delete_client_secret),
     Case(A.CLIENT_DELETED, "none", "none", lambda s: on_client(s, "delete", "--yes")),
+    Case(A.OAUTH_AUTHORIZED, "user", "user", redeem),
+    Case(A.OAUTH_CODE_REUSED, "none", "user", redeem_again_later, FAILURE),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),
@@ -700,8 +755,12 @@ def test_every_event_names_actor_action_subject_and_request(
             origin = erased(scene.origin) if is_erased else scene.origin
             actor, subject = scene.id_of(case.actor), scene.id_of(case.subject)
             found = [event for event in scene.events() if event.action == case.action]
-            # A failure may begin the blocks of two counters; each is an event of its own.
-            assert len(found) == 1 or case.action is A.SESSION_SIGN_IN_THROTTLED
+            # A failure may begin the blocks of two counters, and a browser's session may end with
+            # those of apps; each is an event of its own.
+            assert len(found) == 1 or case.action in (
+                A.SESSION_SIGN_IN_THROTTLED,
+                A.SESSION_REVOKED,
+            )
             assert {facts(event) for event in found} == {(case.outcome, actor, subject, origin)}
     assert reached == calls_of_emit()
 

@@ -23,7 +23,8 @@ from sqlalchemy import (
     text,
 )
 
-import authserve.clients.models  # noqa: F401 - so that tables of optional features are there
+import authserve.clients.models
+import authserve.oidc.models  # noqa: F401 - so that tables of optional features are there
 from authserve.core.ids import new_id
 from authserve.database.readiness import (
     MIGRATIONS_FOLDER,

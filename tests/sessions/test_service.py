@@ -114,6 +114,11 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
         "previous_digest": None,
         "cookie_rotated_at": None,
         "is_remembered": False,
+        "client_id": None,
+        "parent_id": None,
+        "scope": None,
+        "resource": None,
+        "is_offline": False,
     }
     (event,) = audit_trail(app, "session.started")
     assert event["details"] == {

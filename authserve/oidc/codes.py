@@ -1,0 +1,249 @@
+"""Authorization codes: issued to a browser, redeemed once by the app."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from authserve.auth.start_session import start_app_session
+from authserve.clients.configuration import OFFLINE_SCOPE
+from authserve.clients.registry import RegisteredClient
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import digest, is_equal, random_bytes
+from authserve.core.errors import SessionRevokedError
+from authserve.core.events import AuditAction, Outcome
+from authserve.database.emit import emit
+from authserve.database.transactions import delete_in_slices, execute, table_of, transaction
+from authserve.keys.store import KEY_STORE
+from authserve.mfa.assurance import is_mfa_required
+from authserve.oidc.authorize_request import AuthorizeRequest
+from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
+from authserve.oidc.grants import narrow_scopes, require_usable
+from authserve.oidc.models import AuthorizationCode
+from authserve.oidc.queries import FoundCode, find_grant, lock_user_of_code
+from authserve.oidc.tokens import Issue, TokenAnswer, issue_tokens
+from authserve.sessions.policy import AppTerms, RevokeReason
+from authserve.sessions.revoke import end_session_if_live
+from authserve.settings.model import SETTINGS, Settings
+
+CODE_BYTES = 32
+"""256 bits; RFC 6749 §10.10 demands at most one chance in 2^128 of a guess."""
+
+CODE_TTL = timedelta(seconds=60)
+"""Lifetime of a code (ASVS 10.4.3 allows ten minutes; an app redeems it at once)."""
+
+REPLAY_GRACE = timedelta(seconds=10)
+"""Time after the first use in which a second one ends nothing: apps repeat a call whose answer was
+lost, and some send it twice (design; a deviation from ASVS 10.4.2)."""
+
+KEPT = timedelta(days=1)
+"""Time that a dead code is kept, to recognize a later use (design)."""
+
+_CODES = table_of(AuthorizationCode)
+
+
+def issue_code(
+    request: AuthorizeRequest,
+    *,
+    scopes: tuple[str, ...],
+    user_id: UUID,
+    parent_id: UUID,
+    now: datetime,
+) -> str:
+    """Store a code in the open transaction, and return its text.
+
+    Args:
+        request: decided with a grant.
+        scopes: those granted.
+        parent_id: the browser's session.
+    """
+    code = random_bytes(CODE_BYTES).hex()
+    values = {
+        "digest": digest(code.encode()),
+        "client_id": request.client_id,
+        "user_id": user_id,
+        "parent_id": parent_id,
+        "redirect_uri": request.target.redirect_uri,
+        "code_challenge": request.code_challenge,
+        "scope": " ".join(scopes),
+        "resource": request.resource,
+        "nonce": request.nonce,
+        "created_at": now,
+        "expires_at": now + CODE_TTL,
+    }
+    execute(insert(_CODES), values)
+    return code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedCode:
+    """What an app presents for a code.
+
+    Args:
+        verifier: of PKCE.
+        redirect_uri: may be left out with PKCE (OAuth 2.1 §4.1.3).
+        resource: the audience asked for; None for that of the request.
+    """
+
+    code: str = field(repr=False)
+    verifier: str | None = field(repr=False)
+    redirect_uri: str | None
+    resource: str | None
+
+
+def redeem_code(
+    presented: PresentedCode, *, client: RegisteredClient, request: RequestInfo
+) -> TokenAnswer:
+    """Exchange a code for the first tokens of a grant.
+
+    A second use is refused. From `REPLAY_GRACE` after the first on it also ends the session that
+    the first made, if all else is right: a stranger with a spent code, but without the verifier,
+    ends nothing.
+
+    Args:
+        client: authenticated.
+
+    Raises:
+        OAuthError: `invalid_grant`, or `invalid_target` for another resource.
+        SigningKeyUnavailableError: no token could be signed; nothing was spent.
+    """
+    settings, moment = SETTINGS.get(), now()
+    key = KEY_STORE.get().signing_key()
+    with transaction(durable=True):
+        code = lock_user_of_code(presented.code, client.client_id, now=moment)
+        if code is None or not _is_proven(code, presented) or code.expires_at <= moment:
+            raise invalid_grant()
+        audience = choose_audience(code.resource, presented.resource, settings)
+        is_replay = code.used_at is not None
+        if is_replay:
+            _end_after_replay(code, client, request)
+        else:
+            issue = _start(code, presented, client, audience, request, settings, moment)
+    if is_replay:
+        raise invalid_grant()
+    return issue_tokens(issue, key=key, settings=settings, now=moment)
+
+
+def _is_proven(code: FoundCode, presented: PresentedCode) -> bool:
+    """Return True if the app is the one that began: by PKCE, and by the address of its request."""
+    if code.code_challenge is None:
+        # A verifier without a challenge means that a challenge was stripped (RFC 9700 §2.1.1).
+        return presented.verifier is None and presented.redirect_uri == code.redirect_uri
+    if presented.redirect_uri not in (None, code.redirect_uri) or presented.verifier is None:
+        return False
+    return is_equal(make_challenge(presented.verifier).encode(), code.code_challenge.encode())
+
+
+def make_challenge(verifier: str) -> str:
+    """Return the challenge of a verifier by S256 (RFC 7636 §4.2)."""
+    return urlsafe_b64encode(digest(verifier.encode())).decode().rstrip("=")
+
+
+def choose_audience(granted: str | None, asked: str | None, settings: Settings) -> str:
+    """Return the one audience of an access token (RFC 8707 §2.2).
+
+    Raises:
+        OAuthError: `invalid_target`, if the app asks for another than the grant's or the issuer.
+    """
+    issuer = settings.public_url
+    if asked is not None and asked not in (granted or issuer, issuer):
+        raise OAuthError(OAuthCode.INVALID_TARGET, "The resource is not that of the grant.")
+    return asked or granted or issuer
+
+
+def _start(
+    code: FoundCode,
+    presented: PresentedCode,
+    client: RegisteredClient,
+    audience: str,
+    request: RequestInfo,
+    settings: Settings,
+    moment: datetime,
+) -> Issue:
+    """Spend the code and start the session, in the open transaction; a refusal undoes both.
+
+    Raises:
+        OAuthError: `invalid_grant`: user, browser's session, roles or level are not what they were.
+    """
+    if not code.is_user_active:
+        raise invalid_grant()
+    terms = _terms(code, client, moment)
+    try:
+        session_id, family_secret = start_app_session(
+            code.user, terms=terms, request=request, now=moment
+        )
+    except SessionRevokedError as error:
+        raise invalid_grant() from error
+    if not _spend(presented.code, session_id, code.shared_now):
+        raise invalid_grant()
+    grant = find_grant(session_id, now=moment)
+    if grant is None:
+        raise invalid_grant()
+    require_usable(grant, is_mfa_required=is_mfa_required(settings, moment), now=moment)
+    return Issue(
+        grant=grant,
+        scopes=narrow_scopes(grant),
+        family_secret=family_secret,
+        generation=0,
+        ends_at=terms.idle_expires_at,
+        audience=audience,
+        nonce=code.nonce,
+        is_new=True,
+    )
+
+
+def _terms(code: FoundCode, client: RegisteredClient, moment: datetime) -> AppTerms:
+    lifetimes, is_offline = client.configuration.lifetimes, OFFLINE_SCOPE in code.scopes
+    absolute = lifetimes.absolute_offline if is_offline else lifetimes.absolute
+    expires_at = moment + absolute
+    return AppTerms(
+        client_id=client.client_id,
+        parent_id=code.parent_id,
+        scopes=code.scopes,
+        resource=code.resource,
+        is_offline=is_offline,
+        expires_at=expires_at,
+        idle_expires_at=min(moment + lifetimes.idle, expires_at),
+    )
+
+
+def _spend(code: str, session_id: UUID, moment: datetime) -> bool:
+    """Mark a code as used; exactly one of several simultaneous callers gets True."""
+    is_unused = (_CODES.c.digest == digest(code.encode())) & _CODES.c.used_at.is_(None)
+    values = {"used_at": moment, "session_id": session_id}
+    return execute(update(_CODES).where(is_unused).values(values)).rowcount == 1
+
+
+def _end_after_replay(code: FoundCode, client: RegisteredClient, request: RequestInfo) -> None:
+    """End the session that a code made, if the second use comes late (RFC 9700 §4.2.4)."""
+    if code.used_at is None or code.session_id is None:
+        return
+    if code.shared_now - code.used_at <= REPLAY_GRACE:
+        return
+    details = {"client_id": client.client_id, "session_id": str(code.session_id)}
+    emit(
+        AuditAction.OAUTH_CODE_REUSED,
+        outcome=Outcome.FAILURE,
+        actor=VISITOR,
+        subject=code.user,
+        request=request,
+        details=details,
+    )
+    end_session_if_live(
+        code.user,
+        code.session_id,
+        RevokeReason.REUSE_DETECTED,
+        actor=VISITOR,
+        request=request,
+    )
+
+
+def purge_dead_codes() -> Iterator[int]:
+    """Delete the codes that expired more than `KEPT` ago, slice by slice; yield their numbers."""
+    key: InstrumentedAttribute[bytes] = AuthorizationCode.digest
+    yield from delete_in_slices(AuthorizationCode, key, _CODES.c.expires_at < now() - KEPT)

@@ -1,0 +1,46 @@
+"""The document that tells apps how to use this provider (OpenID Connect Discovery, RFC 8414)."""
+
+from typing import Any
+
+from authserve.clients.configuration import ACCOUNT_SCOPE, IDENTITY_SCOPES
+from authserve.core.levels import Level
+from authserve.settings.model import Settings
+
+MAX_AGE_SECS = 300
+"""Time for which apps may cache the document, as that of the keys (design)."""
+
+_CLAIMS = (
+    *("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"),
+    *("name", "preferred_username", "locale", "updated_at", "email", "email_verified", "groups"),
+)
+
+
+def make_discovery(settings: Settings) -> dict[str, Any]:
+    """Return the provider's metadata, which follows from the settings alone."""
+    issuer = settings.public_url
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/oauth/token",
+        "userinfo_endpoint": f"{issuer}/oauth/userinfo",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            "client_secret_post",
+            "none",
+        ],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "scopes_supported": [*IDENTITY_SCOPES, ACCOUNT_SCOPE],
+        "claims_supported": list(_CLAIMS),
+        "acr_values_supported": [level.acr for level in Level],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }

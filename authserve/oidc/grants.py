@@ -1,0 +1,50 @@
+"""What holds for every use of a grant: it is never wider than client and user may be now.
+
+It is small because redemption, refresh and userinfo share it.
+"""
+
+from datetime import datetime
+
+from authserve.core.levels import Level
+from authserve.oidc.errors import invalid_grant
+from authserve.oidc.policy import SignedInUser, find_granted_scopes
+from authserve.oidc.queries import FoundGrant
+
+
+def is_usable(grant: FoundGrant, *, is_mfa_required: bool, now: datetime) -> bool:
+    """Return True if its client is enabled, it is live, and its user may use the app."""
+    client, actor = grant.client.configuration, grant.found.actor
+    is_open = not client.allowed_roles or bool(set(client.allowed_roles).intersection(actor.roles))
+    return (
+        client.enabled
+        and is_open
+        and grant.is_live(now)
+        and grant.has_level(is_mfa_required=is_mfa_required)
+    )
+
+
+def require_usable(grant: FoundGrant, *, is_mfa_required: bool, now: datetime) -> None:
+    """Refuse a grant that an app may not use (any more).
+
+    Raises:
+        OAuthError: `invalid_grant`; also if no scope is left.
+    """
+    is_good = is_usable(grant, is_mfa_required=is_mfa_required, now=now)
+    if not is_good or not narrow_scopes(grant):
+        raise invalid_grant()
+
+
+def narrow_scopes(grant: FoundGrant) -> tuple[str, ...]:
+    """Return the granted scopes that client and user still have, in their order."""
+    actor, row = grant.found.actor, grant.row
+    user = SignedInUser(
+        id=row.id,
+        level=Level(row.aal),
+        reachable_level=Level(row.aal),
+        auth_time=row.auth_time,
+        roles=frozenset(actor.roles),
+        sleeping_roles=frozenset(),
+        permissions=actor.permissions,
+        holds_everything=actor.holds_everything,
+    )
+    return find_granted_scopes(grant.scopes, client=grant.client.configuration, user=user)

@@ -1,0 +1,36 @@
+"""The table of authorization codes."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH
+
+
+class AuthorizationCode(Base):
+    """A code, by the SHA-256 of its text; good once, and for a minute.
+
+    A used row stays for a day, with the session that it made, so that a later use is recognized.
+    `parent_id` is the browser's session in which its user allowed it.
+    """
+
+    __tablename__ = "authorization_codes"
+    __table_args__ = (Index("ix_authorization_codes_user_id", "user_id"),)
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    client_id: Mapped[str] = mapped_column(key_string(CLIENT_ID_MAX_LENGTH))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    parent_id: Mapped[UUID]
+    redirect_uri: Mapped[str] = mapped_column(Text)
+    # None where the client does without PKCE.
+    code_challenge: Mapped[str | None] = mapped_column(String(43))
+    scope: Mapped[str] = mapped_column(Text)
+    resource: Mapped[str | None] = mapped_column(Text)
+    nonce: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    session_id: Mapped[UUID | None]

@@ -1,0 +1,216 @@
+"""The statement behind every token of an app: its session, user, roles, client and parent session.
+
+It is one SELECT that also finds the secret that the client presents, so a call of userinfo needs
+this statement alone, and a refresh one more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, and_, bindparam, select
+
+from authserve.auth.queries import FoundSession, found_session, session_check
+from authserve.clients.authentication import (
+    IS_PRESENTED_SECRET,
+    SECRET_COLUMNS,
+    ClientCredentials,
+    authenticated_client,
+)
+from authserve.clients.models import Client, ClientSecret
+from authserve.clients.registry import RegisteredClient, client_columns, client_of
+from authserve.core.actor import UserRef
+from authserve.core.crypto import digest
+from authserve.core.levels import Level
+from authserve.database.server_clock import server_now
+from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
+from authserve.oidc.models import AuthorizationCode
+from authserve.sessions.models import Session
+from authserve.sessions.policy import SessionState, check_session
+from authserve.users.models import User
+
+_CLIENTS, _SECRETS, _SESSIONS, _USERS = map(table_of, (Client, ClientSecret, Session, User))
+_CODES = table_of(AuthorizationCode)
+_PARENT = _SESSIONS.alias("parent")
+
+_MOMENT = bindparam("moment", type_=UTCDateTime)
+
+_GRANT = (
+    session_check(
+        _SESSIONS.c.scope,
+        _SESSIONS.c.resource,
+        _SESSIONS.c.is_offline,
+        _USERS.c.locale,
+        _PARENT.c.id.label("parent_id"),
+        _PARENT.c.last_used_at.label("parent_last_used_at"),
+        _PARENT.c.is_remembered.label("parent_is_remembered"),
+        _PARENT.c.revoked_at.label("parent_revoked_at"),
+        _PARENT.c.expires_at.label("parent_expires_at"),
+        _PARENT.c.idle_expires_at.label("parent_idle_expires_at"),
+        *client_columns(),
+        *SECRET_COLUMNS,
+    )
+    .join(_CLIENTS, _CLIENTS.c.client_id == _SESSIONS.c.client_id)
+    .outerjoin(_SECRETS, IS_PRESENTED_SECRET)
+    .outerjoin(_PARENT, _PARENT.c.id == _SESSIONS.c.parent_id)
+    .where(_CLIENTS.c.deleted_at.is_(None))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _ParentTimes:
+    revoked_at: datetime | None
+    expires_at: datetime
+    idle_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundGrant:
+    """The session of an app as it was read, perhaps not live.
+
+    Args:
+        found: the session with its user and roles.
+        client: its client, perhaps disabled.
+        scopes: what the user granted.
+        resource: the audience of its access tokens; None means the issuer.
+    """
+
+    found: FoundSession
+    client: RegisteredClient
+    scopes: tuple[str, ...]
+    resource: str | None
+
+    @property
+    def row(self) -> Row[Any]:
+        """The columns of the session, the account and the client."""
+        return self.found.row
+
+    def is_live(self, now: datetime) -> bool:
+        """Return True if the session is live, and the browser's too if it needs that one."""
+        row = self.row
+        if not row.is_active or check_session(row, now) is not SessionState.LIVE:
+            return False
+        return row.is_offline or _is_parent_live(row, now)
+
+    def has_level(self, *, is_mfa_required: bool) -> bool:
+        """Return True if the session has the level that its account and its client need."""
+        level = Level(self.row.aal)
+        need = self.found.need(is_mfa_required=is_mfa_required)
+        return level >= max(need, self.client.configuration.min_level)
+
+
+def _is_parent_live(row: Row[Any], now: datetime) -> bool:
+    if row.parent_expires_at is None:
+        return False
+    times = _ParentTimes(row.parent_revoked_at, row.parent_expires_at, row.parent_idle_expires_at)
+    return check_session(times, now) is SessionState.LIVE
+
+
+def find_grant(session_id: UUID, *, now: datetime) -> FoundGrant | None:
+    """Return the session of an app, or None if it does not exist."""
+    rows = _read_grant(session_id, b"", now)
+    return _grant_of(rows) if rows else None
+
+
+def find_grant_of(
+    session_id: UUID, credentials: ClientCredentials, *, now: datetime
+) -> tuple[FoundGrant, RegisteredClient | None] | None:
+    """Return a session of the client that presents credentials, and that client if they prove it.
+
+    Returns:
+        None if the client has no such session; the credentials were not verified then.
+    """
+    rows = _read_grant(session_id, credentials.secret_digest, now)
+    if not rows or rows[0].client_client_id != credentials.client_id:
+        return None
+    return _grant_of(rows), authenticated_client(rows[0], credentials, now=now)
+
+
+def _read_grant(session_id: UUID, secret_digest: bytes, now: datetime) -> Sequence[Row[Any]]:
+    parameters = {"session_id": session_id, "secret_digest": secret_digest, "moment": now}
+    return read_all(_GRANT, parameters)
+
+
+def _grant_of(rows: Sequence[Row[Any]]) -> FoundGrant:
+    return FoundGrant(
+        found=found_session(rows),
+        client=client_of(rows[0]),
+        scopes=tuple((rows[0].scope or "").split()),
+        resource=rows[0].resource,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundCode:
+    """A code of a client, perhaps used or expired, with its user's row locked.
+
+    Args:
+        used_at, shared_now: by the clock that all machines share.
+        session_id: of the session that its use made.
+    """
+
+    user: UserRef
+    is_user_active: bool
+    parent_id: UUID
+    redirect_uri: str
+    code_challenge: str | None
+    scopes: tuple[str, ...]
+    resource: str | None
+    nonce: str | None
+    expires_at: datetime
+    used_at: datetime | None
+    session_id: UUID | None
+    shared_now: datetime
+
+
+_CODE = (
+    select(
+        *(column for column in _CODES.c if column.name not in ("digest", "user_id", "scope")),
+        _CODES.c.scope.label("code_scope"),
+        _USERS.c.id.label("user_id"),
+        _USERS.c.audit_id,
+        _USERS.c.is_active,
+        server_now(_MOMENT).label("shared_now"),
+    )
+    .join_from(_CODES, _USERS, _USERS.c.id == _CODES.c.user_id)
+    .where(
+        and_(
+            _CODES.c.digest == bindparam("presented_digest"),
+            _CODES.c.client_id == bindparam("presented_id"),
+        )
+    )
+    .with_for_update(of=_USERS)
+)
+
+
+def lock_user_of_code(code: str, client_id: str, *, now: datetime) -> FoundCode | None:
+    """Return a client's code with its user, locked until the open transaction ends; or None.
+
+    Every change that ends sessions locks the user's row first, so it comes before this transaction
+    or after it.
+    """
+    parameters = {
+        "presented_digest": digest(code.encode()),
+        "presented_id": client_id,
+        "moment": now,
+    }
+    rows = execute(_CODE, parameters).all()
+    if not rows:
+        return None
+    row = rows[0]
+    return FoundCode(
+        user=UserRef(row.user_id, row.audit_id),
+        is_user_active=row.is_active,
+        parent_id=row.parent_id,
+        redirect_uri=row.redirect_uri,
+        code_challenge=row.code_challenge,
+        scopes=tuple(row.code_scope.split()),
+        resource=row.resource,
+        nonce=row.nonce,
+        expires_at=row.expires_at,
+        used_at=row.used_at,
+        session_id=row.session_id,
+        shared_now=row.shared_now,
+    )

@@ -1,0 +1,243 @@
+"""Tokens of apps: access tokens and ID tokens that others verify, and refresh tokens."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NotRequired, TypedDict
+from uuid import UUID
+
+from jwt import PyJWT
+from jwt.exceptions import PyJWTError
+from jwt.utils import base64url_encode
+
+from authserve.clients.claims import ClaimPlace
+from authserve.core.crypto import digest
+from authserve.core.errors import InvalidTokenError
+from authserve.core.levels import Level
+from authserve.keys.rotation import ALGORITHM
+from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.oidc.claims import make_claims
+from authserve.oidc.queries import FoundGrant
+from authserve.settings.model import Settings
+from authserve.tokens.refresh import RefreshClaims, read_claims
+from authserve.tokens.signing import (
+    TokenKind,
+    decode,
+    require_claims,
+    require_form,
+    require_unexpired,
+    sign,
+    timed_claims,
+    verify,
+)
+
+ACCESS = TokenKind(
+    name="access",
+    header_type="at+jwt",  # RFC 9068 §2.1
+    claims=("client_id", "scope", "sid", "auth_time", "acr", "amr", "fresh"),
+)
+"""Distinct from the service's own by its audience and its client; no other token has both."""
+
+REFRESH = TokenKind(
+    name="client-refresh", header_type="crt+jwt", claims=("sid", "gen", "fam", "cid")
+)
+"""Their purpose key is not that of the service's own refresh tokens, so neither passes for the
+other."""
+
+ID_TOKEN_TTL = timedelta(minutes=10)
+"""Lifetime of an ID token, which an app reads once (design)."""
+
+_jwt = PyJWT()
+
+
+class TokenAnswer(TypedDict):
+    """An answer of the token endpoint (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+    refresh_token: NotRequired[str]
+    id_token: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """What the tokens of one answer are issued from.
+
+    Args:
+        grant: live.
+        scopes: of the access token.
+        family_secret: of the grant's refresh tokens.
+        generation: of the next refresh token.
+        ends_at: the grant's nearer limit; no token outlives it.
+        nonce: of the request; None after a refresh.
+        is_new: True at the code, when the user has just come by.
+        audience: of the access token.
+    """
+
+    grant: FoundGrant
+    scopes: tuple[str, ...]
+    family_secret: bytes = field(repr=False)
+    generation: int
+    ends_at: datetime
+    audience: str
+    nonce: str | None = None
+    is_new: bool = False
+
+
+def issue_tokens(
+    issue: Issue, *, key: SigningKey, settings: Settings, now: datetime
+) -> TokenAnswer:
+    """Return the answer with the tokens of a grant.
+
+    Args:
+        key: read before anything was spent.
+        settings: for the issuer and lifetimes.
+        now: the time of issue.
+    """
+    access_token, expires_in = _issue_access_token(issue, key, settings, now)
+    answer: TokenAnswer = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": expires_in,
+        "scope": " ".join(issue.scopes),
+        "refresh_token": _issue_refresh_token(issue, settings, now),
+    }
+    if "openid" in issue.scopes:
+        answer["id_token"] = _issue_id_token(issue, access_token, key, settings, now)
+    return answer
+
+
+def _authentication_claims(issue: Issue) -> dict[str, Any]:
+    row = issue.grant.row
+    return {
+        "sid": str(row.session_id),
+        "auth_time": int(row.auth_time.timestamp()),
+        "amr": list(row.amr),
+        "acr": Level(row.aal).acr,
+    }
+
+
+def _issue_access_token(
+    issue: Issue, key: SigningKey, settings: Settings, now: datetime
+) -> tuple[str, int]:
+    client, row = issue.grant.client, issue.grant.row
+    fresh_until = row.auth_time + settings.fresh_ttl
+    times = timed_claims(now, min(now + client.configuration.access_ttl, issue.ends_at))
+    claims = {
+        **make_claims(issue.grant, issue.scopes, ClaimPlace.ACCESS_TOKEN),
+        **times,
+        **_authentication_claims(issue),
+        "iss": settings.public_url,
+        "aud": issue.audience,
+        "sub": str(row.id),
+        "client_id": client.client_id,
+        "scope": " ".join(issue.scopes),
+        "type": ACCESS.name,
+        "fresh": int(fresh_until.timestamp()) if issue.is_new else False,
+    }
+    return _sign(claims, key, ACCESS.header_type), times["exp"] - times["iat"]
+
+
+def _issue_id_token(
+    issue: Issue, access_token: str, key: SigningKey, settings: Settings, now: datetime
+) -> str:
+    row = issue.grant.row
+    claims = {
+        **make_claims(issue.grant, issue.scopes, ClaimPlace.ID_TOKEN),
+        **_authentication_claims(issue),
+        "iss": settings.public_url,
+        "sub": str(row.id),
+        "aud": issue.grant.client.client_id,
+        "iat": int(now.timestamp()),
+        "exp": int((now + ID_TOKEN_TTL).timestamp()),
+        "at_hash": _half_hash(access_token),
+    }
+    if issue.nonce is not None:
+        claims["nonce"] = issue.nonce
+    return _sign(claims, key, "JWT")
+
+
+def _half_hash(token: str) -> str:
+    """Return the left half of a token's SHA-256 (OpenID Connect Core §3.1.3.6)."""
+    return urlsafe_b64encode(digest(token.encode("ascii"))[:16]).decode().rstrip("=")
+
+
+def _sign(claims: Mapping[str, Any], key: SigningKey, header_type: str) -> str:
+    kid, private_key = key
+    headers = {"kid": kid, "typ": header_type}
+    return _jwt.encode(dict(claims), private_key, ALGORITHM, headers=headers)
+
+
+def _issue_refresh_token(issue: Issue, settings: Settings, now: datetime) -> str:
+    claims = {
+        "sub": str(issue.grant.row.id),
+        "sid": str(issue.grant.row.session_id),
+        "gen": issue.generation,
+        "fam": base64url_encode(issue.family_secret).decode(),
+        "cid": issue.grant.client.client_id,
+    }
+    return sign(
+        REFRESH,
+        claims,
+        public_url=settings.public_url,
+        issued_at=now,
+        expires_at=issue.ends_at,
+    )
+
+
+def read_refresh_token(token: str, *, public_url: str, now: datetime) -> tuple[RefreshClaims, str]:
+    """Verify an app's refresh token; return its content and the client that it belongs to.
+
+    Raises:
+        InvalidTokenError: it is not valid, or of another kind.
+        TokenExpiredError: it has expired.
+    """
+    claims = verify(REFRESH, token, public_url=public_url, now=now)
+    return read_claims(claims), str(claims["cid"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessClaims:
+    """The content of an app's access token that calls of this service need."""
+
+    session_id: UUID
+    user_id: UUID
+    client_id: str
+    scopes: tuple[str, ...]
+
+
+def read_access_token(
+    token: str, *, audience: str, settings: Settings, now: datetime
+) -> AccessClaims:
+    """Verify an app's access token for one audience.
+
+    Raises:
+        InvalidTokenError: no key of the service signed it, or it is of another kind or audience.
+        TokenExpiredError: it has expired.
+    """
+    kid = require_form(token, ALGORITHM, ACCESS.header_type)
+    key = KEY_STORE.get().find_public_key(kid) if kid else None
+    if key is None:
+        raise InvalidTokenError
+    try:
+        claims = decode(
+            ACCESS,
+            token,
+            key,
+            algorithm=ALGORITHM,
+            issuer=settings.public_url,
+            audience=audience,
+        )
+    except PyJWTError as error:
+        raise InvalidTokenError from error
+    require_claims(ACCESS, claims)
+    require_unexpired(claims, now)
+    return AccessClaims(
+        session_id=UUID(claims["sid"]),
+        user_id=UUID(claims["sub"]),
+        client_id=str(claims["client_id"]),
+        scopes=tuple(str(claims["scope"]).split()),
+    )
