@@ -32,7 +32,8 @@ def open_browser() -> Iterator[Browser]:
 def run(template: Path, folder: Path, **environ: str) -> Iterator[Site]:
     """Run the service with pages, on a database of its own."""
     folder.mkdir()
-    with running_site(template, folder, FEATURES="pages", **environ) as site:
+    settings = {"FEATURES": "pages", "EMAIL_SIGN_IN": "on", **environ}
+    with running_site(template, folder, **settings) as site:
         yield site
 
 

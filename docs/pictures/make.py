@@ -35,8 +35,7 @@ def main() -> None:
         template = folder / "template.db"
         migrate(f"sqlite:///{template}", folder)
         write_mails(browser, HERE / "mails")
-        # The default brand, which is what `make run` shows.
-        with run(template, folder / "first-minute", BRAND_NAME="localhost") as site:
+        with run(template, folder / "first-minute", EMAIL_SIGN_IN="off") as site:
             write_first_minute(browser, site, HERE)
         with run(template, folder / "pages", BRAND_NAME=BRAND) as site:
             write_pages(browser, site, PAGES_FOLDER)
