@@ -31,6 +31,7 @@ from authserve.settings.model import EmailVerification
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user_by_reference
 from tests.support.authenticator import Faults
+from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller, login, register, register_caller
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
@@ -215,6 +216,17 @@ def test_second_factors_are_counted_by_method_and_outcome(
         ("passkey", "passkey_refused"): 1,
     }
     assert outcomes(read, SIGN_INS_TOTAL)["mfa_required"] == 4
+
+
+def test_sign_ins_by_pages_are_counted_as_those_by_the_api(make_app: Callable[..., Flask]) -> None:
+    app = make_app(metrics_token=METRICS_TOKEN, features=("pages",))
+    give_totp(app, register_caller(app, "alice").id)
+    visit = Visit(app)
+    visit.sign_in()
+    for _ in range(6):
+        visit.sign_in("bob", "wrong password 12")
+    found = outcomes(lambda: scrape(app.test_client()), SIGN_INS_TOTAL)
+    assert found == {"success": 1, "mfa_required": 1, "unknown_identifier": 5, "throttled": 1}
 
 
 def test_a_right_password_of_an_account_that_may_not_is_counted(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -12,7 +13,9 @@ from authserve.core.clock import now
 from authserve.settings.return_urls import parse_return_urls
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
+from tests.support.crowd import all_at_once
 from tests.support.factors import break_totp, give_recovery_codes, give_totp
+from tests.support.marks import both_databases
 from tests.support.passkeys import change_passkey, give_passkey
 from tests.support.rows import audit_trail, change_user, count_sessions
 from tests.support.second_steps import wrong_code
@@ -257,3 +260,19 @@ def test_without_any_usable_factor_the_page_tells_the_way_back(
     change_passkey(app, give_passkey(app, alice.id), flagged_at=now())
     change_user(app, alice.id, mfa_enabled=True)
     assert visit.sign_in().title.startswith("How to get back in")
+
+
+@both_databases
+def test_two_second_steps_of_one_sign_in_start_one_session(
+    app: Flask, visit: Visit, alice: Caller, secret: bytes
+) -> None:
+    fields = {**visit.sign_in().form(), "code": code_at(secret, now())}
+    (name,) = flows_of(visit)
+    tabs = [Visit(app) for _ in range(4)]
+    for tab in tabs:
+        tab.client.set_cookie(name, visit.cookie(name) or "")
+    sends = [partial(tab.send, "/sign-in/second-step/totp", fields) for tab in tabs]
+    answers = all_at_once(sends)
+    assert {answer.status for answer in answers} <= {303, 422}
+    assert [answer.location for answer in answers if answer.status == 303].count("/account") == 1
+    assert count_sessions(app, kind="browser") == 1
