@@ -140,15 +140,13 @@ KNOWN = {
         "authserve/web/rendering.py",
     },
     # A record of `logging` becoming a line, not a format string; a job's name for its trouble; the
-    # remedy of an error; sentences of a closed table, filled with values of the sign-in status; a
-    # constant element, which escapes the time in it.
+    # remedy of an error; sentences of a closed table, filled with values of the sign-in status.
     unsafe_formats: {
         "authserve/admin/cli_sign_in.py",
         "authserve/core/logs.py",
         "authserve/keys/statements.py",
         "authserve/mfa/totp.py",
         "authserve/outbox/worker.py",
-        "authserve/web/rendering.py",
     },
 }
 """Places without a danger; each was reviewed."""
