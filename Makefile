@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format clean
+.PHONY: run test test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -75,6 +75,21 @@ bench: $(VENV)/test.stamp  ## ratios against floors, on SQLite and PostgreSQL; t
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Other names of functions than these take no text for people.
+KEYWORDS := _ gettext ngettext:1,2 mark translate translate_plural:1,2
+LANGUAGES := $(notdir $(wildcard authserve/locale/*))
+
+messages: $(VENV)/test.stamp  ## collect the texts for the catalogs, and compile what translators wrote
+	$(BIN)/pybabel --quiet extract --mapping-file pyproject.toml --no-default-keywords $(KEYWORDS:%=-k %) \
+		--omit-header --sort-output --add-location=file --no-wrap --output-file messages.pot .
+	for language in $(LANGUAGES); do \
+		$(BIN)/pybabel --quiet update --locale $$language --output-dir authserve/locale --domain authserve \
+			--input-file messages.pot --ignore-obsolete --no-fuzzy-matching --no-wrap \
+			--ignore-pot-creation-date || exit 1; \
+	done
+	rm messages.pot
+	$(BIN)/pybabel --quiet compile --directory authserve/locale --domain authserve
 
 lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \

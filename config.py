@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from marshmallow import ValidationError
 
 from authserve.core.cpu_quota import count_usable_cores
+from authserve.core.languages import LANGUAGE_NAMES
 from authserve.settings.branding import (
     logo_file,
     override_folder,
@@ -33,6 +34,7 @@ from authserve.settings.factors import (
     parse_totp_issuer,
     parse_utc_time,
 )
+from authserve.settings.languages import choose_default_language, parse_languages
 from authserve.settings.model import (
     AppEnv,
     EmailVerification,
@@ -95,6 +97,8 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "BRAND_TERMS_URL": parse_page_link,
     "BRAND_PRIVACY_URL": parse_page_link,
     "BRAND_SUPPORT_URL": parse_page_link,
+    "LANGUAGES": parse_languages,
+    "DEFAULT_LANGUAGE": choice(LANGUAGE_NAMES),
     "REGISTRATION": choice(Registration),
     "REGISTRATION_DOMAINS": parse_domains,
     "USERNAME_HOLD": days(0, 36_500),
@@ -201,6 +205,7 @@ def load_settings(
     faults = [*env_faults, *unreadable.values(), *unparsable.values()]
     faults += _fit_into_session(values, raw)
     faults += find_factor_faults(values)
+    faults += choose_default_language(values, raw)
     if values.get("app_env") == "production":
         faults += find_production_faults(values, given)
     if faults:

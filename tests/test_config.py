@@ -155,6 +155,9 @@ ACCEPTED = [
     ("BRAND_TERMS_URL", "https://example.com/terms", "https://example.com/terms"),
     ("BRAND_PRIVACY_URL", "", ""),
     ("BRAND_SUPPORT_URL", "mailto:help@example.com", "mailto:help@example.com"),
+    ("LANGUAGES", "de", ("de",)),
+    ("LANGUAGES", "ES, en", ("es", "en")),
+    ("DEFAULT_LANGUAGE", "DE", "de"),
     ("REGISTRATION", "Closed", Registration.CLOSED),
     ("REGISTRATION_DOMAINS", "", ()),
     (
@@ -323,6 +326,8 @@ REFUSED = {
     "BRAND_TERMS_URL": ["http://example.com", "javascript:alert(1)", "https://a b", "/terms"],
     "BRAND_PRIVACY_URL": ["privacy.example.com"],
     "BRAND_SUPPORT_URL": ["help@example.com", "mailto:help"],
+    "LANGUAGES": ["fr", "de,de", ",", "qps"],
+    "DEFAULT_LANGUAGE": ["fr", "qps", "de,en"],
     "REGISTRATION": ["true", "invite"],
     "REGISTRATION_DOMAINS": ["*.example.com", "@example.com", "a@example.com", "localhost", "a\nb"],
     "USERNAME_HOLD": ["-1", "1 year", "36501"],

@@ -108,6 +108,10 @@ class Settings:
     brand_privacy_url: str = ""
     brand_support_url: str = ""
     """This and the two above: https or mailto; empty means no link."""
+    languages: tuple[str, ...] = ("en", "de", "es")
+    """The languages of pages and mails, tags of `LANGUAGE_NAMES`, in the order of the switch."""
+    default_language: str = "en"
+    """The language for readers of whom none of `languages` is known to suit."""
     registration: Registration = Registration.OPEN
     registration_domains: tuple[str, ...] = ()
     """Domains of the addresses that users may choose, in IDNA's ASCII; empty means all."""
