@@ -28,6 +28,7 @@ class RequestState:
         user_id: the caller's, once an access token or a browser's cookie was verified.
         authentication: see `authentication.authenticate`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
+        language: of the page; None before a text asks for it.
         json_body: the parsed body; None without one.
         refusal_code: of the problem that was answered.
         outcome: how the call succeeded, if it can succeed in several ways.
@@ -38,6 +39,7 @@ class RequestState:
     user_id: str | None = None
     authentication: Any = None
     browser: Any = None
+    language: str | None = None
     json_body: dict[str, Any] | None = None
     refusal_code: str | None = None
     outcome: str | None = None

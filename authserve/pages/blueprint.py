@@ -6,7 +6,7 @@ would otherwise import each other.
 
 from typing import Any
 
-from flask import Blueprint, Response, abort, request, url_for
+from flask import Blueprint, Response, abort, has_request_context, request, url_for
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.web.browser_session import form_token
@@ -19,9 +19,20 @@ from authserve.web.continuation import (
     to_return,
     write_continuation,
 )
+from authserve.web.languages import FIELD as LANGUAGE
+from authserve.web.languages import query_language
 from authserve.web.rendering import render, see_other
 
 blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.url_defaults
+def keep_query_language(_endpoint: str, values: dict[str, Any]) -> None:
+    """Keep the language that the current query asks for in the paths of other pages."""
+    language = query_language() if has_request_context() else None
+    if language is not None:
+        values.setdefault(LANGUAGE, language)
+
 
 START = "pages.show_account"
 """The page that a person reaches who has no other target."""

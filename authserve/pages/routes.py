@@ -15,6 +15,7 @@ from authserve.pages import (
     account_recovery_codes,
     account_sessions,
     email_code,
+    language,
     links,
     passkey_sign_in,
     second_step,
@@ -48,6 +49,7 @@ MODULES = (
     account_new_passkey,
     account_passkeys,
     account_recovery_codes,
+    language,
 )
 
 START_PATH = "/account"

@@ -69,9 +69,19 @@ def find_signed_in_if_possible() -> BrowserSession | None:
 
     So the form to sign in is shown during an outage too, and its answer explains the outage.
     """
+    session = find_visitor_if_possible()
+    return session if session is not None and session.is_enough else None
+
+
+def find_visitor_if_possible() -> BrowserSession | None:
+    """Return `find_visitor()`, or None for the rest of the request if the database cannot answer.
+
+    So an outage is waited for once a page.
+    """
     try:
-        return find_signed_in()
+        return find_visitor()
     except (DBAPIError, PoolTimeoutError):
+        ignore_cookies()
         return None
 
 

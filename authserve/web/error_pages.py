@@ -64,6 +64,8 @@ def show_error(status: int, code: str, headers: Mapping[str, str]) -> Response |
         "error.html",
         status=status,
         headers=headers,
+        # The switch needs the session, which a page of a failure must not ask the database for.
+        has_switch=False,
         title=title,
         advice=advice,
         details=_details(code),

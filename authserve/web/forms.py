@@ -39,6 +39,7 @@ _API_TEXTS = {
     "Missing data for required field.": mark("Fill this in."),
     "Not a valid email address.": mark("That is not an email address."),
     "Not a code of digits.": mark("Type the digits of the code, and nothing else."),
+    "Unknown field.": mark("This form has no such field. Reload the page and try again."),
 }
 """Texts for people in place of the API's; the API's others are whole sentences already."""
 

@@ -1,31 +1,99 @@
-"""The language of texts for people.
+"""The language of a page, and its texts.
 
-Every text passes through `translate`, in Python and in templates, so that catalogs can be added.
-English is the only language so far. A text is one whole sentence with named places (`%(name)s`), so
-that a translation can put the words in its own order.
+Every text passes through `translate`, in Python and in templates. A text is one whole sentence with
+named places (`%(name)s`) and without HTML, so that a translation can put the words in its own
+order. `docs/pages.md` tells how the language is chosen.
 """
 
 from datetime import timedelta
-from gettext import NullTranslations
+from urllib.parse import urlencode, urlsplit
 
+from flask import Response, has_request_context, request
 from jinja2 import Environment
 
-_CATALOG = NullTranslations()
+from authserve.core.languages import (
+    SOURCE_LANGUAGE,
+    find_language,
+    get_catalog,
+    read_accepted,
+)
+from authserve.core.pseudo_languages import PSEUDO_LANGUAGES
+from authserve.http.request_info import request_state
+from authserve.settings.model import SETTINGS
+from authserve.web.cookies import set_cookie
 
-DEFAULT_LANGUAGE = "en"
+FIELD = "lang"
+"""The name of the query parameter that shows one page in another language."""
+
+COOKIE = "authserve-lang"
+
+COOKIE_TTL = timedelta(days=365)
+"""Time for which a browser keeps the language (design)."""
 
 _MINUTE_SECS = 60
 
 
+def page_language() -> str:
+    """Return the language of the current request's page; it stays the same for the request."""
+    if not has_request_context():
+        return SOURCE_LANGUAGE
+    state = request_state()
+    if state.language is None:
+        state.language = _choose()
+    return state.language
+
+
+def _choose() -> str:
+    """Choose by the query, the cookie and what the browser accepts, in this order (design)."""
+    accepted = read_accepted(request.headers.get("Accept-Language", ""))
+    wishes = [request.args.get(FIELD, ""), request.cookies.get(COOKIE, ""), *accepted]
+    return find_language(wishes, _available()) or SETTINGS.get().default_language
+
+
+def _available() -> tuple[str, ...]:
+    settings = SETTINGS.get()
+    return settings.languages if settings.is_production else settings.languages + PSEUDO_LANGUAGES
+
+
+def is_offered(language: str) -> bool:
+    """Return True if pages can be shown in a language."""
+    return language in _available()
+
+
+def query_language() -> str | None:
+    """Return the language that the query asks for, or None without a known one."""
+    return find_language([request.args.get(FIELD, "")], _available())
+
+
+def keep_language(path: str) -> str:
+    """Return a path of this service with the language that the current query asks for, if any.
+
+    A form that is shown under `?lang=` is so sent under it too.
+    """
+    language = query_language()
+    if language is None:
+        return path
+    return f"{path}{'&' if urlsplit(path).query else '?'}{urlencode({FIELD: language})}"
+
+
+def remember_language(response: Response, language: str) -> None:
+    """Make the browser keep a language.
+
+    Args:
+        language: one that is offered.
+    """
+    set_cookie(response, COOKIE, language, max_age=int(COOKIE_TTL.total_seconds()))
+
+
 def translate(text: str, **values: object) -> str:
     """Return a text in the language of the page, with its places filled."""
-    translated = _CATALOG.gettext(text)
+    translated = get_catalog(page_language()).gettext(text)
     return translated % values if values else translated
 
 
 def translate_plural(one: str, several: str, count: int) -> str:
     """Return the form of a text that fits `count`, which fills the place of that name."""
-    return _CATALOG.ngettext(one, several, count) % {"count": count}
+    return get_catalog(page_language()).ngettext(one, several, count) % {"count": count}
 
 
 def mark(text: str) -> str:
@@ -36,9 +104,19 @@ def mark(text: str) -> str:
 def add_texts(environment: Environment) -> None:
     """Make `_()` and `ngettext()` of templates translate; they escape the values of places."""
     environment.add_extension("jinja2.ext.i18n")
-    environment.install_gettext_translations(  # type: ignore[attr-defined]
-        _CATALOG, newstyle=True
+    # A text in a template may be wrapped; its line breaks and indents are no part of it.
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        _gettext, _ngettext, newstyle=True
     )
+
+
+def _gettext(text: str) -> str:
+    return get_catalog(page_language()).gettext(text)
+
+
+def _ngettext(one: str, several: str, count: int) -> str:
+    return get_catalog(page_language()).ngettext(one, several, count)
 
 
 def in_words(wait: timedelta) -> str:

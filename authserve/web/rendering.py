@@ -19,10 +19,12 @@ from markupsafe import Markup
 
 from authserve.core.clock import to_rfc3339
 from authserve.core.container import Slot
+from authserve.core.languages import text_direction
 from authserve.settings.branding import OVERRIDES
 from authserve.settings.model import Settings, brand_name
 from authserve.web.assets import ASSETS
-from authserve.web.languages import DEFAULT_LANGUAGE, add_texts
+from authserve.web.language_switch import find_switch
+from authserve.web.languages import add_texts, keep_language, page_language
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -87,7 +89,8 @@ def make_templates(settings: Settings, packages: Sequence[str]) -> Environment:
         privacy_url=settings.brand_privacy_url,
         support_url=settings.brand_support_url,
     )
-    environment.globals["language"] = DEFAULT_LANGUAGE
+    environment.filters["strong"] = Markup("<strong>{}</strong>").format
+    environment.globals["keep_language"] = keep_language
     if settings.pages_templates is not None:
         # Compiled at the start, so that a fault in one stops it; ours compile at their first use.
         for name in OVERRIDES:
@@ -110,17 +113,20 @@ def render(
     status: int = 200,
     referrer_policy: str = WITH_ORIGIN,
     headers: Mapping[str, str] | None = None,
+    has_switch: bool = True,
     **values: Any,
 ) -> Response:
-    """Return a page.
+    """Return a page in the language of the request.
 
     Args:
         template: the name of its template.
         referrer_policy: `WITH_ORIGIN` or `WITHOUT_REFERRER`.
         headers: further headers.
+        has_switch: True if the page offers the other languages.
         values: the template's variables.
     """
-    html = render_part(template, **values)
+    switch = find_switch() if has_switch else None
+    html = render_part(template, switch=switch, **values)
     page_headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, **(headers or {})}
     return Response(html, status=status, mimetype="text/html", headers=page_headers)
 
@@ -132,8 +138,13 @@ def render_part(template: str, **values: Any) -> str:
         template: the name of its template.
         values: further variables.
     """
-    assets = {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()}
-    return TEMPLATES.get().get_template(template).render(assets=assets, **values)
+    language = page_language()
+    common = {
+        "assets": {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()},
+        "language": language,
+        "direction": text_direction(language),
+    }
+    return TEMPLATES.get().get_template(template).render(common, **values)
 
 
 def see_other(path: str, *, referrer_policy: str = WITH_ORIGIN) -> Response:

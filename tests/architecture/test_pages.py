@@ -134,6 +134,15 @@ def test_every_text_can_be_translated(path: Path) -> None:
     assert re.findall(r"[A-Za-z]{2,}", left) == []
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_form_keeps_the_language_of_its_page(path: Path) -> None:
+    actions = re.findall(r'action="(?!\{\{ (?:keep_language|link_to|url_for)\()[^"]*', path.read_text(encoding="utf-8"))
+    is_switch = path.name == "language_switch.html"
+    assert actions == (['action="/language'] if is_switch else []), (
+        'Write action="{{ keep_language(…) }}".'
+    )
+
+
 def test_every_template_compiles(tmp_path: Path) -> None:
     settings = make_settings("sqlite://", tmp_path)
     environment = make_templates(settings, ["authserve.pages", "authserve.web"])

@@ -36,9 +36,10 @@ LINKS = (
 )
 
 
-def show_everything(app: Flask) -> Iterator[tuple[str, Shown]]:
+def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Shown]]:
     """Yield every page, each with a name: empty, with faults, and after success."""
     visit = Visit(app)
+    visit.client.set_cookie("authserve-lang", language)
     for path in (*FORMS, *LINKS, "/signed-out", "/nowhere"):
         yield path, visit.open(path)
     for path in (*FORMS, *LINKS):

@@ -97,7 +97,7 @@ def test_a_domain_that_is_not_listed_is_named(make_app: Callable[..., Flask]) ->
 def test_closed_registration_shows_words_and_no_form(make_app: Callable[..., Flask]) -> None:
     app = make_app(features=("pages",), registration=Registration.CLOSED)
     visit = Visit(app)
-    assert list(visit.open("/sign-up").tree.iter("form")) == []
+    assert visit.open("/sign-up").forms == []
     shown = visit.send("/sign-up", {"email": "alice@example.com", "password": PASSWORD})
     assert (shown.status, "by invitation only" in shown.text) == (422, True)
 

@@ -71,6 +71,11 @@ class Shown:
         """Where the answer sends the browser."""
         return self.headers["Location"]
 
+    @property
+    def forms(self) -> list[Element]:
+        """The forms in the page's content."""
+        return self._forms(None)
+
     def form(self, action: str | None = None) -> dict[str, str]:
         """Return the fields of the form in the page's content, or of the one sent to `action`."""
         forms = [form for form in self._forms(action) if action in (None, form.get("action"))]
