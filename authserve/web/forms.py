@@ -18,7 +18,8 @@ from authserve.http.openapi import flatten
 from authserve.http.request_info import request_state
 from authserve.http.schemas import StrictSchema
 from authserve.settings.model import SETTINGS, brand_name
-from authserve.web.languages import in_words, mark, translate
+from authserve.web.api_texts import in_page_words
+from authserve.web.languages import in_words, translate
 
 UNPROCESSABLE = 422
 
@@ -34,14 +35,6 @@ SECRET_FIELDS = frozenset(
     }
 )
 """Fields whose values no page shows again."""
-
-_API_TEXTS = {
-    "Missing data for required field.": mark("Fill this in."),
-    "Not a valid email address.": mark("That is not an email address."),
-    "Not a code of digits.": mark("Type the digits of the code, and nothing else."),
-    "Unknown field.": mark("This form has no such field. Reload the page and try again."),
-}
-"""Texts for people in place of the API's; the API's others are whole sentences already."""
 
 
 class PageForm(StrictSchema):
@@ -109,14 +102,6 @@ def read_form(schema: Schema) -> Submission:
     except ValidationError as error:
         submission.faults = in_page_words(flatten(error.messages_dict))
     return submission
-
-
-def in_page_words(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return the API's messages by field in the words of pages."""
-    return {
-        name: [translate(_API_TEXTS.get(message, message)) for message in messages]
-        for name, messages in errors.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)

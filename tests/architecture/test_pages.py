@@ -136,7 +136,10 @@ def test_every_text_can_be_translated(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_every_form_keeps_the_language_of_its_page(path: Path) -> None:
-    actions = re.findall(r'action="(?!\{\{ (?:keep_language|link_to|url_for)\()[^"]*', path.read_text(encoding="utf-8"))
+    actions = re.findall(
+        r'action="(?!\{\{ (?:keep_language|link_to|url_for)\()[^"]*',
+        path.read_text(encoding="utf-8"),
+    )
     is_switch = path.name == "language_switch.html"
     assert actions == (['action="/language'] if is_switch else []), (
         'Write action="{{ keep_language(…) }}".'
