@@ -38,6 +38,7 @@ from authserve.pages.factor_changes import (
     find_consequence,
     lead_to_methods,
     read_change,
+    read_pressed_change,
     require_may_change,
     show_added,
 )
@@ -61,7 +62,7 @@ class AppForm(SignedInForm):
             raise ValidationError("Missing data for required field.", "code")
 
 
-FORM, REMOVAL = AppForm(), SignedInForm()
+FORM = AppForm()
 
 BEGIN_AGAIN = "begin-again"
 
@@ -167,7 +168,7 @@ def show_app_removal() -> Response:
 @blueprint.post("/account/sign-in-methods/totp/remove")
 def remove_app() -> Response:
     """Remove the app; every other session ends."""
-    session, submission = read_change(REMOVAL)
+    session, submission = read_pressed_change()
     return submit(
         submission,
         partial(_remove, session=session),

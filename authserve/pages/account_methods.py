@@ -23,7 +23,7 @@ from authserve.pages.factor_changes import (
     LIST,
     NOTICE_KIND,
     lead_to_methods,
-    read_change,
+    read_pressed_change,
     show_codes,
 )
 from authserve.pages.passkey_providers import find_provider
@@ -60,7 +60,7 @@ def show_methods() -> Response:
 @blueprint.post("/account/sign-in-methods/second-factor")
 def switch_second_factor() -> Response:
     """Switch the second factor on or off; every other session ends."""
-    session, submission = read_change(FORM, back_to=LIST)
+    session, submission = read_pressed_change(FORM, back_to=LIST)
     return submit(
         submission,
         partial(_switch, session=session),

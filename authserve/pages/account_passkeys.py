@@ -31,6 +31,7 @@ from authserve.pages.factor_changes import (
     find_consequence,
     lead_to_methods,
     read_change,
+    read_pressed_change,
     require_may_change,
 )
 from authserve.pages.passkey_providers import find_provider
@@ -51,7 +52,7 @@ class PasskeyForm(SignedInForm):
             raise ValidationError("Missing data for required field.", "name")
 
 
-CHANGES, REMOVAL = PasskeyForm(), SignedInForm()
+FORM = PasskeyForm()
 
 REMOVAL_EXPLANATIONS = {
     **EXPLANATIONS,
@@ -70,7 +71,7 @@ def show_passkey(passkey_id: UUID) -> Response:
 @blueprint.post("/account/sign-in-methods/passkeys/<uuid:passkey_id>")
 def change_own_passkey(passkey_id: UUID) -> Response:
     """Rename a passkey, or accept one that is suspected to be a clone."""
-    session, submission = read_change(CHANGES)
+    session, submission = read_change(FORM)
     return submit(
         submission,
         partial(_change, session=session, passkey_id=passkey_id),
@@ -124,7 +125,7 @@ def show_passkey_removal(passkey_id: UUID) -> Response:
 @blueprint.post("/account/sign-in-methods/passkeys/<uuid:passkey_id>/remove")
 def remove_own_passkey(passkey_id: UUID) -> Response:
     """Remove a passkey; every other session ends."""
-    session, submission = read_change(REMOVAL)
+    session, submission = read_pressed_change()
     return submit(
         submission,
         partial(_remove, session=session, passkey_id=passkey_id),

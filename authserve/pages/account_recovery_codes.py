@@ -19,7 +19,7 @@ from authserve.pages.blueprint import blueprint
 from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
-    read_change,
+    read_pressed_change,
     require_may_change,
     show_codes,
 )
@@ -59,7 +59,7 @@ def renew_own_recovery_codes() -> Response:
     The form names the codes that it replaces, so neither a reload nor a second press makes others
     and voids those that the person has just saved.
     """
-    session, submission = read_change(FORM)
+    session, submission = read_pressed_change(FORM)
     return submit(
         submission,
         partial(_renew, session=session),

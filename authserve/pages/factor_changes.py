@@ -20,9 +20,14 @@ from authserve.pages.blueprint import link_to
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.settings.model import SETTINGS
-from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
+from authserve.web.access import (
+    read_signed_in_form,
+    require_fresh,
+    require_no_fault,
+    require_signed_in,
+)
 from authserve.web.browser_session import renew_session
-from authserve.web.forms import Explanation, Explanations, Submission
+from authserve.web.forms import Explanation, Explanations, SignedInForm, Submission
 from authserve.web.languages import mark
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import seal_notice
@@ -32,6 +37,8 @@ LIST = "pages.show_methods"
 """The page of all sign-in methods."""
 
 NOTICE_KIND = "sign-in-methods"
+
+BUTTON = SignedInForm()
 
 EXPLANATIONS: Explanations = {
     MfaOffError: Explanation(mark("New second factors are switched off here.")),
@@ -68,6 +75,23 @@ def read_change(schema: Schema, *, back_to: str | None = None) -> tuple[BrowserS
     session = require_signed_in(back_to=back_to)
     submission = read_signed_in_form(schema, session)
     require_fresh(session, level=level_for_change_by(session.actor), back_to=back_to)
+    return session, submission
+
+
+def read_pressed_change(
+    schema: Schema = BUTTON, *, back_to: str | None = None
+) -> tuple[BrowserSession, Submission]:
+    """Return session and form of a change that is a button alone; see `read_change`.
+
+    Args:
+        schema: of its hidden fields, if it has any.
+        back_to: see `web.access.require_signed_in`.
+
+    Raises:
+        ValidationFailedError: see `web.access.require_no_fault`.
+    """
+    session, submission = read_change(schema, back_to=back_to)
+    require_no_fault(submission)
     return session, submission
 
 

@@ -111,7 +111,15 @@ def read_button(session: BrowserSession) -> None:
         ForeignFormError: see `read_signed_in_form`.
         ValidationFailedError: the form has fields that no page of ours sends.
     """
-    submission = read_signed_in_form(_BUTTON, session)
+    require_no_fault(read_signed_in_form(_BUTTON, session))
+
+
+def require_no_fault(submission: Submission) -> None:
+    """Refuse a form whose page cannot show a fault, as one of hidden fields.
+
+    Raises:
+        ValidationFailedError: the fields are not those that a page of ours sends.
+    """
     if submission.faults:
         raise ValidationFailedError(submission.faults)
 

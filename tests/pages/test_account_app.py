@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -16,7 +17,7 @@ from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import all_at_once
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.mail import Mailbox, open_mailbox
-from tests.support.passkeys import give_passkey
+from tests.support.passkeys import give_passkey, passkey_row
 from tests.support.rows import (
     audit_trail,
     change_session,
@@ -180,6 +181,24 @@ def test_a_required_factor_is_not_removed(app: Flask, visit: Visit, alice: Calle
         "This service requires a second factor. Add another one first.",
     )
     assert audit_trail(app, "factor.removed") == []
+
+
+def test_of_the_two_last_factors_at_once_one_stays_where_one_is_required(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    sign_in_with_app(app, visit, alice)
+    passkey = passkey_row(app, give_passkey(app, alice.id))["id"]
+    SETTINGS.fill(app, replace(SETTINGS.of(app), mfa=Mfa.REQUIRED))
+    fields, cookie = visit.open(REMOVE).form(REMOVE), visit.cookie() or ""
+
+    def remove(path: str) -> Shown:
+        tab = Visit(app)
+        tab.client.set_cookie("authserve", cookie)
+        return tab.send(path, fields)
+
+    calls = [partial(remove, path) for path in (REMOVE, f"{METHODS}/passkeys/{passkey}/remove")]
+    assert sorted(shown.status for shown in all_at_once(calls)) == [303, 422]
+    assert len(audit_trail(app, "factor.removed")) == 1
 
 
 def test_where_second_factors_are_off_none_is_added(make_app: Callable[..., Flask]) -> None:

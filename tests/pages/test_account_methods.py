@@ -138,34 +138,8 @@ def test_codes_are_renewed_for_the_set_that_was_shown(
     app: Flask, protected: Visit, replaces: str
 ) -> None:
     fields = {**protected.open(CODES).form(CODES), "replaces": replaces}
-    assert protected.send(CODES, fields).status in (409, 422)
+    assert protected.send(CODES, fields).status == (409 if replaces.endswith("Z") else 422)
     assert audit_trail(app, "recovery_codes.renewed") == []
-
-
-ROUTES = (
-    METHODS,
-    SWITCH,
-    CODES,
-    f"{METHODS}/totp",
-    f"{METHODS}/totp/remove",
-    f"{METHODS}/passkeys/add",
-    f"{METHODS}/passkeys/019a0000-0000-7000-8000-000000000000",
-    f"{METHODS}/passkeys/019a0000-0000-7000-8000-000000000000/remove",
-)
-
-
-@pytest.mark.parametrize("path", ROUTES)
-def test_each_needs_a_sign_in_and_each_form_its_token(
-    app: Flask, protected: Visit, path: str
-) -> None:
-    anonymous = Visit(app)
-    if path != SWITCH:
-        assert anonymous.open(path).location.startswith("/sign-in?")
-    if path != METHODS:
-        assert anonymous.send(path, {}).location.startswith("/sign-in")
-        assert protected.send(path, {"token": "00" * 32}).status == 403
-        assert protected.send(path, {}).status == 403
-        assert protected.send(path, {}, headers={"Origin": "https://evil.example"}).status == 403
 
 
 def test_stale_changes_lead_to_a_proof(

@@ -83,22 +83,3 @@ def test_all_end_after_a_question(app: Flask, visit: Visit, phone: UUID) -> None
     assert shown.title.startswith("You are signed out")
     assert (count_sessions(app, revoked_at=None), visit.cookie()) == (0, None)
     assert end_of(app, phone) == "logout_all"
-
-
-@pytest.mark.parametrize("path", ["/{}/end", "/end-others", "/end-all"])
-def test_they_need_a_sign_in_and_the_token_of_the_session(
-    app: Flask, visit: Visit, phone: UUID, path: str
-) -> None:
-    target = SESSIONS + path.format(phone)
-    anonymous = Visit(app).send(target, {})
-    assert (anonymous.status, anonymous.location.partition("?")[0]) == (303, "/sign-in")
-    assert visit.send(target, {"token": "00" * 32}).status == 403
-    assert (
-        visit.send(
-            target,
-            {"token": visit.open(SESSIONS).form(f"{SESSIONS}/end-others")["token"]},
-            headers={},
-        ).status
-        == 403
-    )
-    assert count_sessions(app, revoked_at=None) == 3
