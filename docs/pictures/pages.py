@@ -92,6 +92,7 @@ def make_person(app: Flask, site: Site) -> bytes:
     """
     person = {"email": EMAIL, "username": "ada", "display_name": "Ada Lovelace"}
     api = site.client()
+    api.headers["User-Agent"] = AGENTS[0]
     api.post("/api/v1/auth/register", json={**person, "password": PASSWORD})
     for agent in AGENTS[1:]:
         credentials = {"identifier": EMAIL, "password": PASSWORD}
