@@ -6,7 +6,7 @@ from flask import Flask
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller
-from tests.support.rows import count_sessions
+from tests.support.rows import change_user, count_sessions
 
 CHANGE = "/account/password"
 NEW = "another horse, another staple"
@@ -75,6 +75,17 @@ def test_a_fault_is_named_at_its_field_and_changes_nothing(
     assert NEW not in shown.html
     assert visit.cookie() == before
     assert visit.open("/account").status == 200
+
+
+def test_an_account_without_a_password_is_told_the_way(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    visit.sign_in()
+    change_user(app, alice.id, password_hash=None)
+    shown = visit.open(CHANGE)
+    assert "This account has no password" in shown.text
+    assert 'href="/forgot-password"' in shown.html
+    assert CHANGE not in [form.get("action") for form in shown.tree.iter("form")]
 
 
 def test_password_managers_find_the_account(visit: Visit, alice: Caller) -> None:

@@ -185,6 +185,7 @@ def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "a wrong recovery code", visit.fill(path, password=PASSWORD, recovery_code="x")
     change_user(app, user_id, password_hash=None)
     yield "nothing to confirm with", visit.open("/account/confirm")
+    yield "no password", visit.open("/account/password")
     give_passkey(app, user_id)
     yield "confirm with a passkey", visit.open("/account/confirm")
     yield "no passkey", visit.give(visit.open("/account/confirm"))
