@@ -4,19 +4,20 @@ The account's page asks about one sign-in after the other, the oldest first. An 
 sign-ins up to the one that it names, so the account needs to keep no more than one time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import ColumnElement, Row, Select, String, Subquery, and_, bindparam, false, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.errors import NotFoundError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import read_all, transaction
+from authserve.database.transactions import UTCDateTime, read_all, transaction
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session_if_live
 from authserve.users.sign_ins import mark_activity_seen
@@ -24,7 +25,7 @@ from authserve.users.sign_ins import mark_activity_seen
 QUESTION_AGE = timedelta(days=30)
 """Age from which on a sign-in is not asked about (chosen: as long as a session lives at most)."""
 
-NEWEST_EVENTS = 1_000
+NEWEST_EVENTS = 500
 """Events of a user that are searched for such a sign-in, so that the page's cost is bounded, also
 for an account that programs sign in to (chosen)."""
 
@@ -55,23 +56,12 @@ def find_new_sign_in(
         asking_id: the session that asks; its user knows of it.
         now: the current time.
     """
-    oldest = max(now - QUESTION_AGE, seen_at or now - QUESTION_AGE)
-    newest = (
-        select(AuditEvent.id)
-        .where(AuditEvent.subject_audit_id == user.audit_id)
-        .order_by(AuditEvent.id.desc())
-        .limit(NEWEST_EVENTS)
-        .subquery()
-    )
-    return _read_one(
-        _NEW_SIGN_INS.join(newest, newest.c.id == AuditEvent.id)
-        .where(
-            AuditEvent.occurred_at > oldest,
-            AuditDetail.details["session_id"].as_string() != str(asking_id),
-        )
-        .order_by(AuditEvent.id)
-        .limit(1)
-    )
+    parameters = {
+        "audit_id": user.audit_id,
+        "asking_id": str(asking_id),
+        "oldest": max(now - QUESTION_AGE, seen_at or now - QUESTION_AGE),
+    }
+    return _as_sign_in(read_all(_FIND, parameters))
 
 
 def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: RequestInfo) -> None:
@@ -89,9 +79,8 @@ def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: R
         NotFoundError: the user has no such sign-in.
     """
     user = actor.signed_in_user
-    found = _read_one(
-        _NEW_SIGN_INS.where(AuditEvent.id == event_id, AuditEvent.subject_audit_id == user.audit_id)
-    )
+    parameters = {"audit_id": user.audit_id, "event_id": event_id}
+    found = _as_sign_in(read_all(_GET, parameters))
     if found is None:
         raise NotFoundError
     with transaction():
@@ -112,26 +101,50 @@ def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: R
             )
 
 
-_NEW_SIGN_INS = (
+_OWN_EVENTS = (
     select(
         AuditEvent.id,
         AuditEvent.occurred_at,
+        AuditEvent.action,
         AuditDetail.ip,
         AuditDetail.user_agent,
         AuditDetail.details,
     )
-    .join_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
-    .where(
-        AuditEvent.action == AuditAction.SESSION_STARTED,
-        AuditDetail.details["known_device"].as_boolean() == false(),
-    )
+    .outerjoin_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
+    .where(AuditEvent.subject_audit_id == bindparam("audit_id"))
 )
 
 
-def _read_one(
-    statement: Select[Any],
-) -> NewSignIn | None:
-    rows = read_all(statement)
+def _is_new_sign_in(event: Subquery) -> ColumnElement[bool]:
+    is_known = event.c.details["known_device"].as_boolean()
+    return and_(event.c.action == AuditAction.SESSION_STARTED, is_known == false())
+
+
+def _find_oldest() -> Select[Any]:
+    # Within the limit, so that the newest details alone are read and searched.
+    newest = _OWN_EVENTS.order_by(AuditEvent.id.desc()).limit(NEWEST_EVENTS).subquery()
+    return (
+        select(newest)
+        .where(
+            _is_new_sign_in(newest),
+            newest.c.occurred_at > bindparam("oldest", type_=UTCDateTime),
+            newest.c.details["session_id"].as_string() != bindparam("asking_id", type_=String),
+        )
+        .order_by(newest.c.id)
+        .limit(1)
+    )
+
+
+def _get_one() -> Select[Any]:
+    event = _OWN_EVENTS.where(AuditEvent.id == bindparam("event_id")).subquery()
+    return select(event).where(_is_new_sign_in(event))
+
+
+_FIND, _GET = _find_oldest(), _get_one()
+"""Built once, since building a statement takes longer than running it (measured)."""
+
+
+def _as_sign_in(rows: Sequence[Row[Any]]) -> NewSignIn | None:
     if not rows:
         return None
     row = rows[0]

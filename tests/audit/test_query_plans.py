@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from authserve.app import create_app
+from authserve.audit.new_sign_ins import find_new_sign_in
 from authserve.audit.own_events import find_own_events
 from authserve.audit.read import EventFilters, Position, find_events
 from authserve.core.clock import now
@@ -107,6 +108,17 @@ def test_own_events_are_two_ranges_of_two_indexes(before: UUID | None) -> None:
     for column in ("actor", "subject"):
         assert f"ix_audit_events_{column}_audit_id_id" in plan, plan
     assert not re.search(r"Seq Scan on audit_events|SCAN audit_events", plan), plan
+
+
+def test_new_sign_ins_are_searched_in_one_range_and_among_its_details_alone() -> None:
+    with executed(db.engine) as sent:
+        find_new_sign_in(ALICE, seen_at=None, asking_id=UUID(int=1), now=now())
+    plan = explain(*sent[0])
+    assert index_of(plan) == "ix_audit_events_subject_audit_id_id"
+    # Each event's details are looked up: nothing reads those of other users.
+    assert re.search(
+        r"Index Cond: \(event_id = |audit_details USING INDEX \S+ \(event_id=\?\)", plan
+    )
 
 
 def test_a_rare_action_is_looked_up_at_any_time() -> None:
