@@ -65,6 +65,8 @@ TEXTS: Mapping[str, str] = {
     A.CLIENT_REVOKED: mark("The access of an app was ended"),
     A.CLIENT_SECRET_CREATED: mark("A secret of an app was made"),
     A.CLIENT_SECRET_REVOKED: mark("A secret of an app was deleted"),
+    A.OAUTH_AUTHORIZED: mark("You signed in to an app"),
+    A.OAUTH_CODE_REUSED: mark("A session was ended, since a code of its app was used again"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),
     A.AUDIT_VERIFIED: mark("The audit trail was verified"),
 }
@@ -131,6 +133,7 @@ _ICONS = {
     "recovery_codes": "shield",
     "role": "shield",
     "client": "code",
+    "oauth": "code",
     "key": "lock",
 }
 """Macros of `icons.html`, by the subject of an action."""
