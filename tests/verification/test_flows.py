@@ -30,6 +30,8 @@ from tests.support.marks import both_databases
 from tests.support.messages import change_messages, links, live_links, messages, states
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
+from tests.support.second_steps import second_step
+from tests.support.totp import add_app
 from tests.verification.conftest import NEW_EMAIL, NEW_PASSWORD, Desk
 
 NO_JUDGE = "invalid_or_expired_token"
@@ -134,6 +136,14 @@ class TestResetting:
             refresh = {"refresh_token": caller.tokens["refresh_token"]}
             answer = desk.client.post("/api/v1/auth/refresh", json=refresh)
             assert_problem(answer, 401, "session_revoked")
+
+    def test_it_leaves_the_second_factor(self, desk: Desk) -> None:
+        phone = add_app(desk.app, desk.alice, mailbox=desk.mailbox)
+        desk.follow(RESET, desk.ask(RESET))
+        first = login(desk.client, "alice", NEW_PASSWORD)
+        token = assert_problem(first, 403, "mfa_required")["mfa_token"]
+        code = phone.recovery_codes[0]
+        assert second_step(desk.client, token, recovery_code=code).status_code == 200
 
     @both_databases
     def test_it_ends_every_older_link_and_the_pending_change(self, desk: Desk) -> None:
