@@ -99,7 +99,7 @@ def test_two_tabs_keep_their_targets(ada: Person) -> None:
     expect(ada.page.get_by_text(f"{APP}/inside/first")).to_be_visible()
     other.get_by_label("Email address or username").fill(ada.email)
     other.get_by_label("Password", exact=True).fill(PASSWORD)
-    other.get_by_role("button", name="Sign in").click()
+    other.get_by_role("button", name="Sign in", exact=True).click()
     expect(other.get_by_text(f"{APP}/inside/other")).to_be_visible()
 
 
@@ -140,7 +140,7 @@ def test_a_password_can_be_shown_and_goes_out_hidden(ada: Person) -> None:
         "document.querySelector('form').addEventListener('submit', event => {"
         " event.preventDefault(); document.title = document.getElementById('password').type; })"
     )
-    ada.page.get_by_role("button", name="Sign in").click()
+    ada.page.get_by_role("button", name="Sign in", exact=True).click()
     expect(ada.page).to_have_title("password")
 
 
