@@ -39,7 +39,7 @@ from authserve.pages.factor_changes import (
     lead_to_methods,
     read_change,
     read_pressed_change,
-    require_may_change,
+    require_session_for_change,
     show_added,
 )
 from authserve.pages.factor_fields import TypedCode
@@ -90,7 +90,7 @@ REMOVAL_EXPLANATIONS = {
 @blueprint.get("/account/sign-in-methods/totp")
 def show_app() -> Response:
     """Show the button that begins a set-up."""
-    return _show(require_may_change(), Submission())
+    return _show(require_session_for_change(), Submission())
 
 
 @blueprint.post("/account/sign-in-methods/totp")
@@ -162,7 +162,7 @@ def _describe(secret: str, session: BrowserSession) -> SetUp:
 @blueprint.get("/account/sign-in-methods/totp/remove")
 def show_app_removal() -> Response:
     """Ask whether to remove the app, and say what follows."""
-    return _show_removal(require_may_change(), Submission())
+    return _show_removal(require_session_for_change(), Submission())
 
 
 @blueprint.post("/account/sign-in-methods/totp/remove")

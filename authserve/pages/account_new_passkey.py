@@ -38,7 +38,7 @@ from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
     read_change,
-    require_may_change,
+    require_session_for_change,
     show_added,
 )
 from authserve.pages.factor_fields import (
@@ -88,7 +88,7 @@ def show_new_passkey() -> Response:
     """Show the form, or the button that asks for the mailed code of a first factor."""
     _require_passkeys()
     given = {"name": name_device(current_request_info().user_agent)}
-    return _show_new(require_may_change(), Submission(given=given))
+    return _show_new(require_session_for_change(), Submission(given=given))
 
 
 @blueprint.post("/account/sign-in-methods/passkeys/add")

@@ -32,7 +32,7 @@ from authserve.pages.factor_changes import (
     lead_to_methods,
     read_change,
     read_pressed_change,
-    require_may_change,
+    require_session_for_change,
 )
 from authserve.pages.passkey_providers import find_provider
 from authserve.users.errors import UserNotFoundError
@@ -65,7 +65,7 @@ REMOVAL_EXPLANATIONS = {
 @blueprint.get("/account/sign-in-methods/passkeys/<uuid:passkey_id>")
 def show_passkey(passkey_id: UUID) -> Response:
     """Show a passkey, with the form that renames it."""
-    return _show(require_may_change(), passkey_id, Submission())
+    return _show(require_session_for_change(), passkey_id, Submission())
 
 
 @blueprint.post("/account/sign-in-methods/passkeys/<uuid:passkey_id>")
@@ -119,7 +119,7 @@ def _show(
 @blueprint.get("/account/sign-in-methods/passkeys/<uuid:passkey_id>/remove")
 def show_passkey_removal(passkey_id: UUID) -> Response:
     """Ask whether to remove a passkey, and say what follows."""
-    return _show_removal(require_may_change(), passkey_id, Submission())
+    return _show_removal(require_session_for_change(), passkey_id, Submission())
 
 
 @blueprint.post("/account/sign-in-methods/passkeys/<uuid:passkey_id>/remove")

@@ -20,7 +20,7 @@ from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
     read_pressed_change,
-    require_may_change,
+    require_session_for_change,
     show_codes,
 )
 from authserve.users.errors import ChangedMeanwhileError, UserNotFoundError
@@ -49,7 +49,7 @@ RENEWAL_EXPLANATIONS = {
 @blueprint.get("/account/sign-in-methods/recovery-codes")
 def show_recovery_codes() -> Response:
     """Show how many codes are left, and the button that makes new ones."""
-    return _show(require_may_change(), Submission())
+    return _show(require_session_for_change(), Submission())
 
 
 @blueprint.post("/account/sign-in-methods/recovery-codes")

@@ -54,14 +54,13 @@ EXPLANATIONS: Explanations = {
 """Refusals of every change of factors."""
 
 
-def require_may_change(*, back_to: str | None = None) -> BrowserSession:
+def require_session_for_change() -> BrowserSession:
     """Return the session of the browser if its user gave a recent proof of the level for a change.
 
-    Args:
-        back_to: see `web.access.require_signed_in`.
+    Otherwise lead the person to the proof, and back.
     """
-    session = require_signed_in(back_to=back_to)
-    require_fresh(session, level=level_for_change_by(session.actor), back_to=back_to)
+    session = require_signed_in()
+    require_fresh(session, level=level_for_change_by(session.actor))
     return session
 
 

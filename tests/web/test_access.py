@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response
 from sqlalchemy.exc import OperationalError
 
 from authserve.core.clock import now
-from authserve.core.errors import SessionRevokedError
+from authserve.core.errors import SessionRevokedError, StepUpRequiredError
 from authserve.core.levels import Level
 from authserve.pages.blueprint import page
 from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
@@ -44,6 +44,8 @@ def add_pages(app: Flask) -> None:
         require_fresh(session)
         if name == "ended":
             raise SessionRevokedError
+        if name == "unproven":
+            raise StepUpRequiredError
         return see_other("/test/done")
 
     @blueprint.post("/test/<name>/open")
@@ -177,6 +179,13 @@ def test_a_session_that_ends_meanwhile_leads_to_the_sign_in(visit: Visit, alice:
     fields = visit.open(SAFE).form()
     shown = visit.send("/test/ended", fields)
     assert (shown.status, urlsplit(shown.location).path) == (303, "/sign-in")
+
+
+def test_a_proof_that_the_use_case_misses_is_asked_for(visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    shown = visit.send("/test/unproven", visit.open(SAFE).form())
+    assert (shown.status, urlsplit(shown.location).path) == (303, "/account/confirm")
+    assert query_of(shown.location)["level"] == ["aal2"]
 
 
 def test_a_deactivated_account_is_signed_out_by_its_next_request(
