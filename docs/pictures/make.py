@@ -1,12 +1,15 @@
 """Pictures of the running service: the first minute, every mail, and every page.
 
     make pictures
+    make pictures PICTURES_LANGUAGE=de
 
 The first two are part of the documentation and are written into this folder. Those of the pages are
 for a person who changes their looks, and go to `build/pictures`, which git ignores: every page, at
-both widths, in both themes, as a visitor and as a signed-in person see it.
+both widths, in both themes, as a visitor and as a signed-in person see it, in the language that the
+environment names.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -38,7 +41,8 @@ def main() -> None:
         with run(template, folder / "first-minute", EMAIL_SIGN_IN="off") as site:
             write_first_minute(browser, site, HERE)
         with run(template, folder / "pages", BRAND_NAME=BRAND) as site:
-            write_pages(browser, site, PAGES_FOLDER)
+            language = os.environ.get("PICTURES_LANGUAGE", "en")
+            write_pages(browser, site, language, PAGES_FOLDER / language)
 
 
 def write_mails(browser: Browser, folder: Path) -> None:

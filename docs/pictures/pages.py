@@ -63,14 +63,14 @@ class Album:
                 self.add(page, widths=(width,))
 
 
-def write_pages(browser: Browser, site: Site, folder: Path) -> None:
+def write_pages(browser: Browser, site: Site, language: str, folder: Path) -> None:
     """Write every page as a visitor, a person signing in, and a signed-in person see it."""
     app = create_app(
         make_settings(site.environ["DATABASE_URL"], folder.parent, features=("pages",))
     )
     paths = find_paths(app)
     album = Album(site, folder / "visitor")
-    page = browser.new_page(user_agent=AGENTS[0])
+    page = browser.new_page(user_agent=AGENTS[0], locale=language)
     album.add_paths(page, paths)
     write_mistakes(page, site, album)
     secret = make_person(app, site)
