@@ -7,7 +7,7 @@ from datetime import timedelta
 from playwright.sync_api import expect
 
 from authserve.core.clock import now
-from tests.browser.people import Person
+from tests.browser.people import Person, check_page
 from tests.support.clients import PASSWORD
 from tests.support.server import Server
 
@@ -77,3 +77,28 @@ def test_a_person_changes_address_and_password_by_keyboard(ada: Person) -> None:
     expect(heading).to_have_text("Your account is deleted")
     ada.page.go_back()
     expect(heading).to_have_text("Sign in")
+
+
+def test_a_stranger_is_signed_out_by_keyboard(ada: Person) -> None:
+    heading = ada.page.get_by_role("heading", level=1)
+    ada.sign_in()
+    expect(heading).to_have_text("Your account")
+    body = {"identifier": ada.email, "password": PASSWORD}
+    tokens = ada.site.client().post("/api/v1/auth/login", json=body).json()
+
+    ada.page.reload()
+    check_page(ada.page)
+    # The second button of its form: the script sends what was pressed, and once.
+    ada.page.get_by_role("button", name="It was not me").focus()
+    ada.page.keyboard.press("Enter")
+    expect(heading).to_have_text("Password")
+    expect(ada.page.get_by_role("status")).to_contain_text("That session is signed out.")
+    token = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert ada.site.client().get("/api/v1/users/me", headers=token).status_code == 401
+
+    ada.page.get_by_label("Present password", exact=True).focus()
+    ada.page.keyboard.insert_text(PASSWORD)
+    type_into(ada, "New password", NEW_PASSWORD)
+    expect(heading).to_have_text("Sessions")
+    follow_link(ada, "Overview")
+    expect(ada.page.get_by_role("button", name="It was not me")).to_have_count(0)
