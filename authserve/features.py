@@ -28,7 +28,8 @@ def _add_pages(app: Flask) -> None:
     from authserve.pages.routes import START_PATH, blueprint
     from authserve.web.setup import add_web
 
-    add_web(app, packages=["authserve.pages"])
+    has_apps = "oidc" in SETTINGS.of(app).features
+    add_web(app, packages=["authserve.pages", *(["authserve.oidc"] if has_apps else [])])
     app.register_blueprint(blueprint)
     START_PAGE.fill(app, START_PATH)
     FEATURE_CHECKS.fill(app, (check_pages, check_page_templates))
@@ -37,10 +38,12 @@ def _add_pages(app: Flask) -> None:
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
+    from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.routes import blueprint
     from authserve.sessions.revoke import end_online_sessions
 
     app.register_blueprint(blueprint)
+    app.register_blueprint(authorize_blueprint)
     app.cli.add_command(clients_group)
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.

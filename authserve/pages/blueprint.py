@@ -67,7 +67,7 @@ def path_on(token: str) -> str:
     found = read_continuation(token)
     if found is None:
         return url_for(START)
-    if found.kind is TargetKind.RETURN:
+    if found.kind is not TargetKind.PAGE:
         return link_to("pages.leave", token)
     return _page_of(found)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -40,7 +41,13 @@ from authserve.web.browser_session import (
     find_signed_in,
     find_signed_in_if_possible,
 )
-from authserve.web.continuation import Continuation, TargetKind, read_continuation
+from authserve.web.continuation import (
+    FIELD,
+    RESUME_PATH,
+    Continuation,
+    TargetKind,
+    read_continuation,
+)
 from authserve.web.forms import (
     Checkbox,
     Explanation,
@@ -102,7 +109,9 @@ def show_sign_in() -> Response:
         return go_on(token)
     done = open_notice("password-set")
     # A sign-in that ended before its second step begins again here.
-    form = Submission(given={"continue": token}, refusal=find_end())
+    found = read_continuation(token)
+    hint = found.login_hint if found is not None else ""
+    form = Submission(given={"continue": token, "identifier": hint}, refusal=find_end())
     return show_form(form, is_password_set=done is not None)
 
 
@@ -193,12 +202,15 @@ def leave() -> Response:
     """
     token = query_continuation()
     found = read_continuation(token)
-    if found is None or found.kind is not TargetKind.RETURN:
+    if found is None or found.kind is TargetKind.PAGE:
         return go_on("")
     if find_signed_in() is None:
         return see_other(link_to("pages.show_sign_in", token))
-    return page("leave.html", referrer_policy=WITHOUT_REFERRER, target=_usable(found))
+    address = None if found.is_expired else _address_of(found, token)
+    return page("leave.html", referrer_policy=WITHOUT_REFERRER, address=address, host=found.host)
 
 
-def _usable(found: Continuation) -> Continuation | None:
-    return None if found.is_expired else found
+def _address_of(found: Continuation, token: str) -> str:
+    """Return where the browser leaves to; an app's request is decided first."""
+    is_address = found.kind is TargetKind.RETURN
+    return found.target if is_address else f"{RESUME_PATH}?{urlencode({FIELD: token})}"

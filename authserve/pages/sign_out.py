@@ -13,7 +13,7 @@ from authserve.pages.blueprint import (
 )
 from authserve.web.access import require_form_token
 from authserve.web.browser_session import find_visitor, remove_session
-from authserve.web.continuation import read_continuation
+from authserve.web.continuation import Continuation, TargetKind, read_continuation
 from authserve.web.forms import SignedInForm, Submission, read_form
 from authserve.web.notices import open_notice
 from authserve.web.origin import ForeignFormError
@@ -53,10 +53,14 @@ def show_signed_out() -> Response:
         return see_other(link_to("pages.show_sign_out", ""))
     token = query_continuation()
     found = read_continuation(token)
-    host = found.host if found is not None and not found.is_expired else None
     return page(
         "signed_out.html",
         token=token,
-        target=found if host is not None else None,
+        target=found if found is not None and _leads_back(found) else None,
         is_deleted=open_notice("deleted") is not None,
     )
+
+
+def _leads_back(found: Continuation) -> bool:
+    """Return True if a target is an address that a person who signed out may go back to."""
+    return found.kind is TargetKind.RETURN and not found.is_expired

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 from flask import request, url_for
@@ -19,7 +19,7 @@ from werkzeug.routing import BuildError
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
 from authserve.settings.model import SETTINGS
-from authserve.settings.return_urls import is_return_url_allowed, read_return_url
+from authserve.settings.return_urls import is_return_url_allowed
 from authserve.tokens.signing import LEEWAY_SECS, TokenKind, sign, verify
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,14 @@ CONTINUE = TokenKind(
 CONTINUE_TTL = timedelta(hours=24)
 """Lifetime of a token (design: a person may come back to a tab the next day)."""
 
+AUTHORIZE_TTL = timedelta(hours=1)
+"""Lifetime of the token of an app's request: the app has forgotten it by then (design)."""
+
 MAX_TOKEN_LENGTH = 3_000
 """Limits a token, in characters, so that it fits into a request line (design; ASVS 4.2.5)."""
+
+RESUME_PATH = "/oauth/resume"
+"""The path at which an app's request goes on; its view is in `oidc`, above this package."""
 
 FIELD = "continue"
 """The name of the query parameter and of the hidden form field."""
@@ -48,6 +54,7 @@ class TargetKind(StrEnum):
 
     PAGE = "page"
     RETURN = "return"
+    AUTHORIZE = "authorize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +62,43 @@ class Continuation:
     """A verified target.
 
     Args:
-        target: for a page its endpoint and arguments as a query; else the address.
+        target: for a page its endpoint and arguments as a query; for an app's request its query;
+            else the address.
         is_expired: True if the token's lifetime has passed.
         session_id: of the browser's session that it is bound to; None if it is bound to none.
+        begun: when the person set out; None means now.
     """
 
     kind: TargetKind
     target: str
     is_expired: bool = False
     session_id: UUID | None = None
+    begun: datetime | None = None
 
     @property
     def host(self) -> str | None:
-        """The host of an address, to show it to the person; None for a page."""
-        found = read_return_url(self.target) if self.kind is TargetKind.RETURN else None
-        return found.host if found is not None else None
+        """The host of an address, to show it to the person; None for a page or an installed app."""
+        if self.kind is TargetKind.PAGE:
+            return None
+        is_address = self.kind is TargetKind.RETURN
+        address = self.target if is_address else self.find_parameter("redirect_uri")
+        return urlsplit(address).hostname
+
+    @property
+    def login_hint(self) -> str:
+        """The identifier that an app expects to sign in; empty text without one."""
+        return self.find_parameter("login_hint") if self.kind is TargetKind.AUTHORIZE else ""
+
+    def find_parameter(self, name: str) -> str:
+        """Return a parameter of the query in `target`; empty text without one."""
+        return dict(parse_qsl(self.target)).get(name, "")
+
+
+TTLS = {
+    TargetKind.PAGE: CONTINUE_TTL,
+    TargetKind.RETURN: CONTINUE_TTL,
+    TargetKind.AUTHORIZE: AUTHORIZE_TTL,
+}
 
 
 def to_return(address: str) -> Continuation | None:
@@ -97,11 +126,12 @@ def to_current_page(endpoint: str, *, session_id: UUID | None = None) -> Continu
 def write_continuation(continuation: Continuation) -> str | None:
     """Return the token of a continuation, or None if it would be too long."""
     moment = now()
+    begun = continuation.begun or moment
     claims = {
         "sub": _NIL_SUBJECT,
         "kind": continuation.kind,
         "target": continuation.target,
-        "begun": int(moment.timestamp()),
+        "begun": int(begun.timestamp()),
     }
     if continuation.session_id is not None:
         claims["sid"] = str(continuation.session_id)
@@ -110,7 +140,7 @@ def write_continuation(continuation: Continuation) -> str | None:
         claims,
         public_url=SETTINGS.get().public_url,
         issued_at=moment,
-        expires_at=moment + CONTINUE_TTL,
+        expires_at=begun + TTLS[continuation.kind],
     )
     return token if len(token) <= MAX_TOKEN_LENGTH else None
 
@@ -132,13 +162,17 @@ def read_continuation(token: str) -> Continuation | None:
     except (UnauthenticatedError, ValueError):
         return None
     is_expired = claims["exp"] <= now().timestamp() - LEEWAY_SECS
-    found = Continuation(kind, target, is_expired, session_id)
+    begun = datetime.fromtimestamp(claims["begun"], UTC)
+    found = Continuation(kind, target, is_expired, session_id, begun)
     return found if _is_allowed(found) else None
 
 
 def _is_allowed(found: Continuation) -> bool:
     if found.kind is TargetKind.RETURN:
         return is_return_url_allowed(found.target, SETTINGS.get().return_urls)
+    if found.kind is TargetKind.AUTHORIZE:
+        # `oidc` verifies the request anew; without it, no token has this kind.
+        return True
     return page_path(found) is not None
 
 

@@ -235,3 +235,4 @@ showCurrentTab();
 showLocalTimes();
 addEventListener("hashchange", takeLink);
 document.querySelector("[data-focus]")?.focus();
+document.querySelector("[data-sends-itself]")?.requestSubmit();

@@ -1,0 +1,118 @@
+"""The use case behind authorize: who asks, the decision, and the code."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.clients.configuration import ClientConfiguration
+from authserve.clients.registry import RegisteredClient, find_client
+from authserve.core.clock import now
+from authserve.core.levels import Level
+from authserve.database.transactions import transaction
+from authserve.mfa.factors import find_factors
+from authserve.oidc.authorize_request import AuthorizeRequest, parse_parameters, read_request
+from authserve.oidc.codes import issue_code
+from authserve.oidc.errors import AuthorizationError, OAuthCode, UntrustedRequestError
+from authserve.oidc.policy import Decision, Grant, Refuse, SignedInUser, decide
+from authserve.settings.model import SETTINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """An answered request.
+
+    Args:
+        decision: everything but a refusal, which is raised.
+        code: with a grant.
+    """
+
+    request: AuthorizeRequest
+    client: RegisteredClient
+    decision: Decision
+    code: str | None = None
+
+
+def authorize(query: str, *, begun: datetime, visitor: BrowserSession | None) -> Authorization:
+    """Decide an app's request; issue a code if it is granted.
+
+    Args:
+        query: as the browser sent it.
+        begun: when the request arrived first.
+        visitor: signed in at the level that the account needs; else None.
+
+    Raises:
+        UntrustedRequestError: there is no place that an answer could safely go to.
+        AuthorizationError: a refusal for the app.
+    """
+    parameters = parse_parameters(query)
+    client = find_client(parameters.get("client_id", ""))
+    if client is None or not client.configuration.enabled:
+        raise UntrustedRequestError("The client_id is missing, unknown or disabled.")
+    configuration, moment = client.configuration, now()
+    request = read_request(
+        parameters,
+        client_id=client.client_id,
+        client=configuration,
+        issuer=SETTINGS.get().public_url,
+        begun=begun,
+    )
+    user = _user_of(visitor, request, configuration) if visitor is not None else None
+    decision = decide(request, client=configuration, user=user, now=moment)
+    if isinstance(decision, Refuse):
+        raise _refusal(decision.code, request)
+    code = None
+    if isinstance(decision, Grant) and visitor is not None:
+        code = _issue(request, decision, visitor, moment)
+    return Authorization(request=request, client=client, decision=decision, code=code)
+
+
+def _user_of(
+    visitor: BrowserSession, request: AuthorizeRequest, client: ClientConfiguration
+) -> SignedInUser:
+    actor, account = visitor.actor, visitor.account
+    is_level_asked = bool(request.levels or client.min_acr or client.allowed_roles)
+    return SignedInUser(
+        id=account.id,
+        level=actor.level,
+        # Most requests ask for no level, so most need no statement for the factors.
+        reachable_level=_find_reachable(visitor) if is_level_asked else actor.level,
+        auth_time=visitor.auth_time,
+        roles=frozenset(actor.roles),
+        sleeping_roles=frozenset(account.roles) - frozenset(actor.roles),
+        permissions=actor.permissions,
+        holds_everything=actor.holds_everything,
+    )
+
+
+def _find_reachable(visitor: BrowserSession) -> Level:
+    """Return the highest level that the user's factors reach, after a password."""
+    factors = find_factors(visitor.account.id)
+    if factors.usable_passkeys:
+        return Level.PHR
+    return Level.AAL2 if factors.has_totp else visitor.actor.level
+
+
+def _issue(
+    request: AuthorizeRequest, decision: Grant, visitor: BrowserSession, moment: datetime
+) -> str:
+    with transaction():
+        return issue_code(
+            request,
+            scopes=decision.scopes,
+            user_id=visitor.account.id,
+            parent_id=visitor.cookie.session_id,
+            now=moment,
+        )
+
+
+_DESCRIPTIONS = {
+    OAuthCode.LOGIN_REQUIRED: "The user has to sign in.",
+    OAuthCode.CONSENT_REQUIRED: "The user has to allow this.",
+    OAuthCode.INTERACTION_REQUIRED: "The user has to see which app asks.",
+    OAuthCode.ACCESS_DENIED: "The app is not open to this user.",
+    OAuthCode.UNMET_AUTHENTICATION_REQUIREMENTS: "The user has to sign in with another factor.",
+}
+
+
+def _refusal(code: OAuthCode, request: AuthorizeRequest) -> AuthorizationError:
+    return AuthorizationError(code, _DESCRIPTIONS[code], target=request.target)
