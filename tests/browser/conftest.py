@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from tests.browser.people import Person
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.mail import Letter
+from tests.support.processes import Process
 from tests.support.server import DEADLINE_SECS, Client, Server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -45,36 +44,19 @@ class Site(Server):
     def __init__(self, settings: Settings, folder: Path, **environ: str) -> None:
         self.mails = folder.with_name("mails")
         super().__init__(settings, folder, {"MAIL_URL": self.mails.as_uri(), **environ})
-        self.worker = self._spawn("flask", "worker")
+        self.worker = self._spawn("flask", "worker", out="worker", err="worker")
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Process:
         # The port is known only now. Browsers allow no passkeys at an address.
         self.url = self.url.replace("127.0.0.1", "localhost")
         self.environ["PUBLIC_URL"] = self.url
         return super()._start()
 
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self._folder / "worker").open("ab") as out:
-            return subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=self._folder,
-                env=self.environ,
-                stdout=out,
-                stderr=out,
-            )
-
     def command(self, *arguments: str) -> str:
         """Run a `flask` command to its end; returns everything that it printed."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=self._folder,
-            env=self.environ,
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        return ended.stdout
+        ended = self.run(*arguments)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout + ended.stderr
 
     def stop(self) -> int:
         """End both; returns gunicorn's exit status."""

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import make_settings
 from tests.support.crowd import persistently
 from tests.support.faults import rounds
+from tests.support.processes import Process
 from tests.support.server import Server
 from tests.support.traffic import TRUSTING
 from tests.support.usage import Person, assert_unavailable, newcomer
@@ -120,7 +121,7 @@ def register_until_refused(person: Person, acknowledged: list[str]) -> str:
 class SilentServer(Server):
     """A server whose log cannot be written."""
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self) -> Process:
         (self._folder / "stdout").symlink_to("/dev/full")
         return super()._start()
 

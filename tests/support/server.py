@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ import requests
 
 import config
 from authserve.settings.model import Settings
+from tests.support import processes
+from tests.support.processes import Process
 from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300
@@ -75,6 +76,7 @@ class Server:
         root: Path = config.ROOT,
     ) -> None:
         self._folder = folder
+        self._root = root
         self._clients: list[Client] = []
         # Bound but never listening, it keeps the port from programs that ask for any free one,
         # while gunicorn, which also sets SO_REUSEADDR, can have it.
@@ -111,15 +113,18 @@ class Server:
             (folder / name).write_text(content)
         self.process = self._start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with (self._folder / "stdout").open("ab") as out, (self._folder / "stderr").open("ab") as e:
-            return subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
-                cwd=self._folder,
-                env=self.environ,
-                stdout=out,
-                stderr=e,
-            )
+    def _start(self) -> Process:
+        return self._spawn("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app")
+
+    def _spawn(self, *command: str, out: str = "stdout", err: str = "stderr") -> Process:
+        return processes.start(
+            *command,
+            folder=self._folder,
+            environ=self.environ,
+            out=self._folder / out,
+            err=self._folder / err,
+            root=self._root,
+        )
 
     def wait_until_healthy(self) -> None:
         """Wait until it answers and all of its workers have started."""
@@ -148,15 +153,13 @@ class Server:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a `flask` command, such as `keys rotate`, in a process beside the server's."""
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *command],
-            cwd=self._folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECS,
-            check=False,
-        )
+        outputs = (self._folder / "command.out", self._folder / "command.err")
+        for path in outputs:
+            path.unlink(missing_ok=True)
+        process = self._spawn("flask", *command, out=outputs[0].name, err=outputs[1].name)
+        status = process.wait(DEADLINE_SECS)
+        stdout, stderr = (path.read_text() for path in outputs)
+        return subprocess.CompletedProcess(command, status, stdout, stderr)
 
     def output(self) -> str:
         """Return its output: standard output, then standard error."""

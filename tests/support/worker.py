@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import config
 from authserve.settings.model import Settings
+from tests.support import processes
 from tests.support.secrecy import SECRETS
 
 DEADLINE_SECS = 300
@@ -50,14 +49,15 @@ class WorkerProcess:
             "SECRET_KEY": settings.secret_key,
             **environ,
         }
-        with (folder / "stderr").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "flask", "worker"],
-                cwd=folder,
-                env=variables,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
+        self.process = processes.start(
+            "flask",
+            "worker",
+            folder=folder,
+            environ=variables,
+            out=Path(os.devnull),
+            err=folder / "stderr",
+            root=root,
+        )
 
     def kill(self) -> None:
         """Kill it, as a power cut does."""

@@ -1,0 +1,128 @@
+"""`python -m` without the second that loading the service takes.
+
+Each process is real, with a folder, an environment and output of its own, and shares code alone
+with others. Tests of the loading itself, and of another release, start a new interpreter.
+"""
+
+import atexit
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+import config
+
+POLL_SECS = 0.01
+
+
+class Process(Protocol):
+    """The part of `subprocess.Popen` that tests of servers use."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+class Parent:
+    """The process that has loaded the service and forks (`tests/support/preloaded.py`)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.preloaded"],
+            cwd=config.ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(config.ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        atexit.register(self._process.communicate)
+
+    def ask(self, action: str, *arguments: Any) -> Any:
+        """Send a request and return its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps([action, *arguments]).encode() + b"\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
+
+
+the_parent = cache(Parent)
+
+
+class ForkedProcess:
+    """A process of that parent, used like a `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        if self.returncode is None:
+            self.returncode = the_parent().ask("poll", self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and return the exit status."""
+        give_up = time.monotonic() + (timeout or float("inf"))
+        while (status := self.poll()) is None:
+            if time.monotonic() > give_up:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            time.sleep(POLL_SECS)
+        return status
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+def start(
+    *command: str,
+    folder: Path,
+    environ: Mapping[str, str],
+    out: Path,
+    err: Path,
+    root: Path = config.ROOT,
+) -> Process:
+    """Start `python -m` with a command, and append its output to two files.
+
+    Args:
+        command: a module and its arguments.
+        folder: where it runs.
+        environ: all of its variables.
+        root: where the code is; that of another release is loaded anew.
+    """
+    if root != config.ROOT:
+        with out.open("ab") as stdout, err.open("ab") as stderr:
+            arguments = [sys.executable, "-m", *command]
+            return subprocess.Popen(
+                arguments, cwd=folder, env=environ, stdout=stdout, stderr=stderr
+            )
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    outputs = (str(out), str(err))
+    return ForkedProcess(
+        the_parent().ask("start", command, str(folder), dict(environ), outputs, limits)
+    )
