@@ -3,8 +3,8 @@
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psycopg2
@@ -17,7 +17,7 @@ from authserve.database.readiness import expected_revision
 from authserve.database.transactions import db
 from tests.conftest import make_settings
 from tests.migrations.test_starters import look_at
-from tests.support.crowd import DEADLINE_SECS
+from tests.support import processes
 from tests.support.faults import rounds
 from tests.support.marks import both_databases, on_postgresql
 
@@ -30,20 +30,8 @@ ROUNDS = rounds(0, at_most=16)
 
 @pytest.fixture
 def flask(project: Path, environ: dict[str, str]) -> Flask:
-    """Run a `flask` command in a process of its own."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=project,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECS,
-            check=False,
-        )
-
-    return run
+    """Run a module in a process of its own."""
+    return partial(processes.run, folder=project, environ=environ)
 
 
 def reference(request: pytest.FixtureRequest, url: str, folder: Path) -> str:

@@ -1,15 +1,13 @@
 """`flask db upgrade` as a platform runs it: a process of its own, often several at once."""
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,10 @@ from sqlalchemy import create_engine, make_url, text
 from authserve.database.engine import engine_options
 from authserve.database.readiness import expected_revision
 from authserve.database.transactions import Base
+from tests.support import processes
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.marks import both_databases
+from tests.support.processes import Process
 from tests.support.schema import VERSION_TABLE, describe_tables
 
 pytestmark = both_databases
@@ -48,45 +48,37 @@ class End:
 
 
 @dataclass
-class Starters:
-    """Several processes that run one `flask` command on one database."""
+class Starter:
+    """A process that runs `flask db upgrade`."""
 
-    process: subprocess.Popen[str]
-    folder: Path
-    pids: list[int]
+    process: Process
+    out: Path
+    err: Path
 
-    def finish(self) -> list[End]:
-        """Wait for all of them."""
-        out, err = self.process.communicate(timeout=DEADLINE_SECS)
-        assert err == ""
-        return [self._end(number, int(status)) for number, status in enumerate(out.split())]
-
-    def _end(self, number: int, status: int) -> End:
-        out = (self.folder / f"{number}.out").read_text()
-        lines = (self.folder / f"{number}.err").read_text().splitlines()
-        return End(status, out, [json.loads(line)["event"] for line in lines])
+    def finish(self) -> End:
+        """Wait for its end."""
+        status = self.process.wait(DEADLINE_SECS)
+        events = [json.loads(line)["event"] for line in self.err.read_text().splitlines()]
+        return End(status, self.out.read_text(), events)
 
 
 @pytest.fixture
-def upgraders(project: Path, environ: dict[str, str]) -> Iterator[Starters]:
-    """Processes that begin with `flask db upgrade` together."""
-    module = [sys.executable, "-m", "tests.support.starters"]
-    process = subprocess.Popen(
-        [*module, str(STARTERS + 1), str(project), "db", "upgrade"],
-        cwd=project,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    pids = [int(pid) for pid in process.stdout.readline().split()]
-    yield Starters(process, project, pids)
-    with suppress(ProcessLookupError):
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-    process.kill()
-    process.communicate()
+def start(project: Path, environ: dict[str, str]) -> Iterator[Callable[[], Starter]]:
+    """Start `flask db upgrade` in a process of its own."""
+    numbers = count()
+    starters: list[Starter] = []
+
+    def start() -> Starter:
+        out, err = (project / f"{next(numbers)}.{suffix}" for suffix in ("out", "err"))
+        process = processes.start(
+            "flask", "db", "upgrade", folder=project, environ=environ, out=out, err=err
+        )
+        starters.append(Starter(process, out, err))
+        return starters[-1]
+
+    yield start
+    for starter in starters:
+        starter.process.kill()
 
 
 def wait_for(pid: int, has_arrived: HasArrived) -> None:
@@ -153,15 +145,15 @@ def look_at(url: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def test_starters_at_once_make_one_schema(
-    empty_database_url: str, environ: dict[str, str], project: Path, request: pytest.FixtureRequest
+    empty_database_url: str, start: Callable[[], Starter]
 ) -> None:
     with migration_under_way(empty_database_url) as has_arrived:
-        upgraders: Starters = request.getfixturevalue("upgraders")
-        for pid in upgraders.pids:
-            wait_for(pid, has_arrived)
-        assert all(psutil.pid_exists(pid) for pid in upgraders.pids), "all of them wait"
-        os.kill(upgraders.pids[-1], signal.SIGKILL)
-    *ends, killed = upgraders.finish()
+        starters = [start() for _ in range(STARTERS + 1)]
+        for starter in starters:
+            wait_for(starter.process.pid, has_arrived)
+        assert all(starter.process.poll() is None for starter in starters), "all of them wait"
+        starters[-1].process.kill()
+    *ends, killed = (starter.finish() for starter in starters)
 
     assert killed.status == -signal.SIGKILL
     assert [(end.status, end.out) for end in ends] == [(0, "")] * STARTERS
@@ -172,10 +164,6 @@ def test_starters_at_once_make_one_schema(
     assert set(tables) == set(Base.metadata.tables)
     assert revisions == [expected_revision()]
 
-    command = [sys.executable, "-m", "flask", "db", "upgrade"]
-    second = subprocess.run(
-        command, cwd=project, env=environ, capture_output=True, text=True, check=True
-    )
-    assert "Running upgrade" not in second.stderr
-    assert second.stdout == ""
+    second = start().finish()
+    assert (second.status, second.out, second.steps) == (0, "", [])
     assert look_at(empty_database_url) == (tables, revisions)

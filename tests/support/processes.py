@@ -15,12 +15,16 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, Protocol
 
 import config
 
 POLL_SECS = 0.01
+
+DEADLINE_SECS = 300
+"""Seconds after which a test gives up on a command; none takes nearly as long."""
 
 
 class Process(Protocol):
@@ -126,3 +130,14 @@ def start(
     return ForkedProcess(
         the_parent().ask("start", command, str(folder), dict(environ), outputs, limits)
     )
+
+
+def run(
+    *command: str, folder: Path, environ: Mapping[str, str], root: Path = config.ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` with a command to its end; the arguments are those of `start`."""
+    with TemporaryDirectory() as outputs:
+        out, err = Path(outputs, "out"), Path(outputs, "err")
+        process = start(*command, folder=folder, environ=environ, out=out, err=err, root=root)
+        status = process.wait(DEADLINE_SECS)
+        return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())

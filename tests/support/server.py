@@ -153,13 +153,9 @@ class Server:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a `flask` command, such as `keys rotate`, in a process beside the server's."""
-        outputs = (self._folder / "command.out", self._folder / "command.err")
-        for path in outputs:
-            path.unlink(missing_ok=True)
-        process = self._spawn("flask", *command, out=outputs[0].name, err=outputs[1].name)
-        status = process.wait(DEADLINE_SECS)
-        stdout, stderr = (path.read_text() for path in outputs)
-        return subprocess.CompletedProcess(command, status, stdout, stderr)
+        return processes.run(
+            "flask", *command, folder=self._folder, environ=self.environ, root=self._root
+        )
 
     def output(self) -> str:
         """Return its output: standard output, then standard error."""
