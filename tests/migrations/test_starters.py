@@ -27,7 +27,7 @@ from tests.support.schema import VERSION_TABLE, describe_tables
 
 pytestmark = both_databases
 
-STARTERS = 5
+STARTERS = 3
 
 HasArrived = Callable[[int], bool]
 """True once the process with this id has reached the lock."""

@@ -100,7 +100,7 @@ class UnexpectedAnswerError(Exception):
 
 
 @contextmanager
-def traffic_to(url: Callable[[], str], *, visitors: int = 4) -> Iterator[Traffic]:
+def traffic_to(url: Callable[[], str], *, visitors: int = 2) -> Iterator[Traffic]:
     """Run visitors, each with one account after the other, while the block runs.
 
     Args:
