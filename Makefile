@@ -8,6 +8,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
+# Images of containers often set it. Each process of a run would compile what it loads anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
