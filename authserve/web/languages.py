@@ -30,7 +30,7 @@ COOKIE = "authserve-lang"
 COOKIE_TTL = timedelta(days=365)
 """Time for which a browser keeps the language (design)."""
 
-_MINUTE_SECS = 60
+_MINUTE_SECS, _HOUR_SECS = 60, 3_600
 
 
 def page_language() -> str:
@@ -124,5 +124,8 @@ def in_words(wait: timedelta) -> str:
     seconds = max(1, -int(-wait.total_seconds() // 1))
     if seconds < 2 * _MINUTE_SECS:
         return translate_plural("%(count)d second", "%(count)d seconds", seconds)
-    minutes = -(-seconds // _MINUTE_SECS)
-    return translate_plural("%(count)d minute", "%(count)d minutes", minutes)
+    if seconds < 2 * _HOUR_SECS:
+        minutes = -(-seconds // _MINUTE_SECS)
+        return translate_plural("%(count)d minute", "%(count)d minutes", minutes)
+    hours = -(-seconds // _HOUR_SECS)
+    return translate_plural("%(count)d hour", "%(count)d hours", hours)
