@@ -11,7 +11,7 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
-from authserve.mfa.errors import NoFactorError
+from authserve.mfa.errors import MfaRequiredByPolicyError, NoFactorError
 from authserve.mfa.factors import find_mfa_state
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, find_passkeys
 from authserve.mfa.recovery_codes import CODES
@@ -46,6 +46,9 @@ FORM = SwitchForm()
 
 SWITCH_EXPLANATIONS = {
     **EXPLANATIONS,
+    MfaRequiredByPolicyError: Explanation(
+        mark("This service requires a second factor, so it stays on.")
+    ),
     NoFactorError: Explanation(mark("Add an authenticator app or a passkey first.")),
 }
 
