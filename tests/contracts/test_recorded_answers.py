@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,7 @@ def _time(text: str) -> str:
     return "<past>" if seconds < 0 else f"<now + {seconds:.0f} s>" if seconds else "<now>"
 
 
+@cache
 def read_record() -> dict[str, Answers]:
     """Return the recorded answers of every operation."""
     found: dict[str, Answers] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
@@ -201,6 +202,7 @@ def record(name: str, answers: Answers) -> None:
     recorded = {**read_record(), name: answers}
     known = {each: recorded[each] for each in SCENARIOS if each in recorded}
     RECORD.write_text(written(known) + "\n")
+    read_record.cache_clear()
 
 
 LINE = 240
