@@ -13,6 +13,7 @@ from authserve.core.clock import now
 from authserve.core.errors import SessionRevokedError, StepUpRequiredError
 from authserve.core.levels import Level
 from authserve.pages.blueprint import page
+from authserve.rbac.policy import Permission
 from authserve.web.access import read_signed_in_form, require_fresh, require_signed_in
 from authserve.web.forms import SignedInForm, Submission
 from authserve.web.rendering import see_other
@@ -47,6 +48,12 @@ def add_pages(app: Flask) -> None:
         if name == "unproven":
             raise StepUpRequiredError
         return see_other("/test/done")
+
+    @blueprint.route("/test/users", methods=["GET", "POST"])
+    def list_users() -> Response:
+        session = require_signed_in()
+        session.actor.require_permissions(frozenset({Permission.USERS_READ}))
+        return page("sign_out.html", visitor=session, form=EMPTY)
 
     @blueprint.post("/test/<name>/open")
     def act(name: str) -> Response:
@@ -196,6 +203,19 @@ def test_a_deactivated_account_is_signed_out_by_its_next_request(
     change_user(app, alice.id, is_active=False)
     shown = visit.send(SAFE, fields)
     assert (urlsplit(shown.location).path, visit.cookie()) == ("/sign-in", None)
+
+
+def test_a_role_that_is_taken_away_meanwhile_is_missed_by_the_form(
+    app: Flask, visit: Visit, admin: Caller
+) -> None:
+    visit.sign_in("admin")
+    fields = visit.open("/test/users").form()
+    other = register_caller(app, "root", roles=("admin",))
+    taken = other.put(f"/api/v1/users/{admin.id}/roles", json={"roles": []})
+    assert taken.status_code == 200
+    shown = visit.send("/test/users", fields)
+    assert (shown.status, shown.title.partition(" –")[0]) == (403, "You may not open this page")
+    assert visit.open("/account").status == 200
 
 
 def test_without_the_database_a_form_is_refused_and_the_cookie_stays(
