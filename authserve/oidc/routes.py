@@ -1,4 +1,4 @@
-"""The calls of apps: tokens, userinfo and discovery. They answer errors of OAuth's form."""
+"""The calls of apps: tokens, revocation, userinfo and discovery, with errors of OAuth's form."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
 from authserve.oidc.forms import read_credentials, read_oauth_form
 from authserve.oidc.refresh import refresh_grant
+from authserve.oidc.revoke import revoke_token
 from authserve.oidc.tokens import TokenAnswer
 from authserve.oidc.userinfo import find_userinfo
 from authserve.settings.model import SETTINGS
@@ -70,6 +71,18 @@ def exchange() -> Response:
         raise OAuthError(OAuthCode.INVALID_REQUEST, "The request has no grant_type.")
     answer = GRANTS.get(grant_type, _refuse_grant_type)
     return _answer(dict(answer(fields)))
+
+
+@blueprint.post("/oauth/revoke")
+def revoke() -> Response:
+    """End the grant of a token of the client's own; succeed for every other token too."""
+    fields = read_oauth_form(request)
+    revoke_token(
+        _require(fields, "token"),
+        credentials=read_credentials(request, fields),
+        request=current_request_info(),
+    )
+    return _answer({})
 
 
 def _redeem(fields: Mapping[str, str]) -> TokenAnswer:
