@@ -84,7 +84,8 @@ def add_commands(app: Flask) -> None:
     transport = make_transport(settings.mail_url, helo=helo_name(settings))
     MAILER.fill(app, Mailer(settings, transport))
     MESSAGE_HANDLERS.fill(app, {**verification_worker.HANDLERS, **mfa_worker.HANDLERS})
-    PURGE_TASKS.fill(app, PURGES)
+    of_features = PURGE_TASKS.of(app) if PURGE_TASKS.is_filled(app) else ()
+    PURGE_TASKS.fill(app, (*PURGES, *of_features))
     SCHEDULED_JOBS.fill(app, (HEARTBEAT, *audit_worker.JOBS, *mfa_worker.JOBS))
     for command in COMMANDS:
         app.cli.add_command(command)

@@ -39,12 +39,15 @@ def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
+    from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.routes import blueprint
+    from authserve.outbox.worker import PURGE_TASKS
     from authserve.sessions.revoke import end_online_sessions
 
     app.register_blueprint(blueprint)
     app.register_blueprint(authorize_blueprint)
     app.cli.add_command(clients_group)
+    PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.
     SUBSCRIPTIONS.fill(app, (subscription, *SUBSCRIPTIONS.of(app)))

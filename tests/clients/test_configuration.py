@@ -57,7 +57,7 @@ ACCEPTED: list[tuple[ClientConfiguration, dict[str, Any]]] = [
     (WEB, {"backchannel_logout_uri": "http://app.internal/logout"}),
     (WEB, {"backchannel_logout_uri": "http://10.1.2.3:8080/logout"}),
     (WEB, {"resources": ("https://api.example.com/v1",)}),
-    (WEB, {"require_pkce": False, "response_mode": "form_post", "signing_alg": "RS256"}),
+    (WEB, {"require_pkce": False, "response_mode": "form_post"}),
     (WEB, {"refresh_idle_ttl": 600, "refresh_ttl": 600}),
     (WEB, {"claims": (const("preferred_username"), const("https://example.com/x"))}),
     (
@@ -99,6 +99,7 @@ REFUSED: list[tuple[str, ClientConfiguration, dict[str, Any]]] = [
     ("resources", WEB, {"resources": (f"{ISSUER}/",)}),
     ("resources", WEB, {"resources": ("authserve",)}),
     ("resources", WEB, {"resources": ("https://api.example.com/#",)}),
+    ("signing_alg", WEB, {"signing_alg": "RS256"}),
     ("require_pkce", SPA, {"require_pkce": False}),
     ("require_pkce", NATIVE, {"require_pkce": False}),
     ("response_mode", SPA, {"response_mode": "form_post"}),

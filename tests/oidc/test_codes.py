@@ -13,7 +13,8 @@ from authserve.clients.registry import change_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.key_text import new_key_text
-from authserve.oidc.codes import CODE_TTL, REPLAY_GRACE
+from authserve.oidc.codes import CODE_TTL, KEPT, REPLAY_GRACE, purge_dead_codes
+from authserve.outbox.worker import PURGE_TASKS
 from tests.oidc.conftest import API, CALLBACK, VERIFIER, App, MakeApp, claims_of
 from tests.support.clients import Caller
 from tests.support.crowd import all_at_once
@@ -240,3 +241,16 @@ def test_the_21st_session_of_an_app_ends_its_oldest(wiki: App, make_client: Make
     assert claims_of(other["access_token"])["client_id"] == "other"
     # The user's own sessions are counted by themselves.
     assert live_session_row(wiki.app, wiki.browser_id)["revoked_at"] is None
+
+
+def test_the_worker_deletes_codes_a_day_after_their_end(
+    clock: time_machine.Traveller, wiki: App
+) -> None:
+    code = wiki.make_code()
+    wiki.redeem(code)
+    clock.shift(CODE_TTL + KEPT - timedelta(seconds=1))
+    (purge,) = [it for it in PURGE_TASKS.of(wiki.app) if it is purge_dead_codes]
+    with wiki.app.app_context():
+        assert sum(purge()) == 0
+        clock.shift(2)
+        assert sum(purge()) == 1
