@@ -10,13 +10,14 @@ from authserve.audit.new_sign_ins import find_new_sign_in
 from authserve.audit.own_events import find_activity
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
+from authserve.core.levels import Level
 from authserve.mfa.factors import find_factors
 from authserve.mfa.recovery_codes import CODES
 from authserve.pages.account_activity import describe_event
 from authserve.pages.account_navigation import account_page
 from authserve.pages.account_sessions import list_sessions
 from authserve.pages.blueprint import START, blueprint
-from authserve.settings.model import SETTINGS, Mfa
+from authserve.settings.model import SETTINGS, Mfa, Settings
 from authserve.web.access import require_signed_in
 from authserve.web.devices import name_device
 from authserve.web.notices import open_notice
@@ -52,6 +53,7 @@ def show_account() -> Response:
         account=session.account,
         is_answered=open_notice("sign-in-seen") is not None,
         question=_find_question(session),
+        enroll_by=_find_deadline(session, settings),
         factors=find_factors(session.account.id),
         may_add=settings.mfa is not Mfa.OFF or session.account.mfa_enabled,
         has_passkeys=bool(settings.passkey_rp_id),
@@ -59,6 +61,15 @@ def show_account() -> Response:
         sessions=list_sessions(session)[:RECENT_SESSIONS],
         events=[describe_event(event) for event in events],
     )
+
+
+def _find_deadline(session: BrowserSession, settings: Settings) -> datetime | None:
+    """Return when the account's session of one factor is enough no more, or None.
+
+    The API tells it with the tokens of each sign-in. From that time on no such session opens pages.
+    """
+    is_asked = settings.mfa is Mfa.REQUIRED and session.actor.level < Level.AAL2
+    return settings.mfa_enroll_by if is_asked else None
 
 
 def _find_question(session: BrowserSession) -> Question | None:

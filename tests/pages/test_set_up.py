@@ -9,7 +9,7 @@ import time_machine
 from flask import Flask
 
 from authserve.core.clock import now
-from authserve.settings.model import EmailVerification
+from authserve.settings.model import EmailVerification, Mfa
 from tests.support.authenticator import Authenticator
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller, register_caller
@@ -145,3 +145,19 @@ def test_other_input_shows_the_methods_again(
 def test_a_page_without_a_flow_starts_again(visit: Visit) -> None:
     for shown in (visit.open(SET_UP), visit.send(SET_UP, {"method": "totp"})):
         assert visit.follow(shown).alert == "This sign-in is not open any more. Start again."
+
+
+def test_until_the_date_the_account_opens_and_tells_it(
+    clock: time_machine.Traveller, make_app: Callable[..., Flask]
+) -> None:
+    enroll_by = now() + timedelta(days=7)
+    app = make_app(features=("pages",), mfa=Mfa.REQUIRED, mfa_enroll_by=enroll_by)
+    register_caller(app, "alice")
+    visit = Visit(app)
+    shown = visit.sign_in()
+    wanted = (
+        f"From {enroll_by:%Y-%m-%d %H:%M} UTC on, this account opens only with a second factor."
+    )
+    assert wanted in shown.text
+    clock.shift(timedelta(days=7))
+    assert visit.sign_in().title.startswith("Add a second step")
