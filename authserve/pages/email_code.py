@@ -19,6 +19,7 @@ from authserve.http.limits import limited, noting_limits
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaTokenInvalidError
 from authserve.mfa.schemas import EMAIL_CODE_PATTERN
+from authserve.mfa.sign_in_codes import SignInRequest
 from authserve.pages.blueprint import (
     blueprint,
     go_on,
@@ -133,12 +134,9 @@ def verify_email_code() -> Response:
     hide_unless(SETTINGS.get().email_sign_in)
     submission = read_form(CODE_FORM)
     flow = find_flow(submission.given.get(FIELD, ""))
-    try:
-        requester = find_requester(flow.token if flow is not None else "")
-    except WrongCodeError:
-        # The browser holds no such flow, or it is another step's, or too old.
+    requester = _find_requester(flow) if flow is not None else None
+    if flow is None or requester is None:
         return lead_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
-    assert flow is not None
     if submission.values:
         found = (find_requesters_device(token, requester) for token in device_tokens())
         device = first_device(found)
@@ -149,6 +147,14 @@ def verify_email_code() -> Response:
         show=partial(_show_code, flow),
         explanations=EXPLANATIONS,
     )
+
+
+def _find_requester(flow: Flow) -> SignInRequest | None:
+    """Return the request of a flow's token; None if that is another step's, or too old."""
+    try:
+        return find_requester(flow.token)
+    except WrongCodeError:
+        return None
 
 
 @limited(SIGN_IN)

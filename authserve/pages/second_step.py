@@ -123,12 +123,8 @@ def show_second_step_by(name: str) -> Response:
 @blueprint.get("/sign-in/second-step/help")
 def show_second_step_help() -> Response:
     """Show how a person gets back in who has no second factor at hand."""
-    return page(
-        "second_step_help.html",
-        token=query_continuation(),
-        pending=request.args.get(FIELD, ""),
-        flow=find_flow(request.args.get(FIELD, "")),
-    )
+    flow = find_flow(request.args.get(FIELD, ""))
+    return page("second_step_help.html", token=query_continuation(), flow=flow)
 
 
 @blueprint.post("/sign-in/second-step/totp")
@@ -207,7 +203,7 @@ def _show(
         return lead_to_start(error, token)
     shown = method if method in opened.methods else next(iter(opened.methods), None)
     if shown is None:
-        return page("second_step_help.html", token=token, pending=flow.id, flow=None)
+        return page("second_step_help.html", token=token, flow=None)
     if TELL_TRIES in form.offers:
         tell_tries(form, opened.tries_left)
     return page(

@@ -94,7 +94,7 @@ def complete(response: Response, done: BrowserSignIn, *, is_remembered: bool) ->
 
 
 def complete_flow(response: Response, done: BrowserSignIn, flow: Flow) -> Response:
-    """Do the same at the end of a flow, whose cookie goes."""
+    """Complete a sign-in at the end of a flow, whose cookie goes."""
     drop_flow(response, flow.id)
     return complete(response, done, is_remembered=flow.is_remembered)
 

@@ -68,7 +68,7 @@ class Submission:
         values: by field, in the form that use cases take; empty if there are faults.
         faults: texts by field.
         refusal: the text of a refusal of the whole form.
-        offers: names of ways on that the page shows beside the refusal.
+        offers: names of what the page adds to the refusal, such as a way on.
     """
 
     given: dict[str, str] = field(default_factory=dict)
