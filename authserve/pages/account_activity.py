@@ -51,6 +51,7 @@ class ListedEvent:
         icon: a macro of `icons.html`.
         is_failure: True for what was tried in vain.
         origin: who or what caused it, in words; may be empty.
+        ip: the address that it came from; None if the user may not see one.
         reference: the correlation id, which an operator finds the request by.
     """
 
@@ -58,6 +59,7 @@ class ListedEvent:
     icon: str
     is_failure: bool
     origin: str
+    ip: str | None
     occurred_at: datetime
     reference: str | None
 
@@ -69,6 +71,7 @@ def describe_event(event: ActivityEvent) -> ListedEvent:
         icon=find_event_icon(event),
         is_failure=event.outcome == Outcome.FAILURE,
         origin=_describe_origin(event),
+        ip=event.ip,
         occurred_at=event.occurred_at,
         reference=event.correlation_id,
     )
@@ -80,7 +83,7 @@ def _describe_origin(event: ActivityEvent) -> str:
     if event.ip is None:
         # Commands name themselves as the user agent; the worker and erased events have none.
         return translate(mark("By the operator of this service")) if event.user_agent else ""
-    return f"{name_device(event.user_agent)} · {event.ip}"
+    return name_device(event.user_agent)
 
 
 @blueprint.get("/account/activity")

