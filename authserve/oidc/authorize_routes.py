@@ -15,6 +15,7 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.http.json_body import FORM_TYPE
+from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
 from authserve.http.request_info import request_state
 from authserve.oidc.authorize import Authorization, authorize
@@ -36,6 +37,7 @@ from authserve.oidc.policy import (
     SignIn,
     StepUp,
 )
+from authserve.ratelimit.policy import AUTHORIZE
 from authserve.settings.model import SETTINGS
 from authserve.web.access import CONFIRM_PATH, LEVEL_FIELD, SIGN_IN_PATH
 from authserve.web.browser_session import find_signed_in, remove_dead_session
@@ -78,8 +80,10 @@ _FORM_POST_POLICY = CONTENT_SECURITY_POLICY.replace("form-action 'self'; ", "")
 
 @blueprint.before_request
 def check() -> Response | None:
-    """Refuse a request that waited too long, and give the browser one name in development."""
+    """Refuse a request that is late or over the limit; give browsers one name in development."""
     refuse_late()
+    if SETTINGS.get().ratelimit_enabled:
+        count_call([AUTHORIZE], ())
     return None if request.method == "POST" else redirect_to_public_name()
 
 

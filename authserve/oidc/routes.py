@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from authserve.clients.authentication import find_authenticated_client
+from authserve.clients.authentication import ClientCredentials, find_authenticated_client
 from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from authserve.core.errors import (
@@ -21,6 +21,7 @@ from authserve.core.errors import (
 from authserve.database.refusals import is_refusal
 from authserve.http.authentication import bearer_token
 from authserve.http.errors import refusal_headers
+from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
 from authserve.oidc.codes import PresentedCode, redeem_code
 from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
@@ -30,6 +31,12 @@ from authserve.oidc.refresh import refresh_grant
 from authserve.oidc.revoke import revoke_token
 from authserve.oidc.tokens import TokenAnswer
 from authserve.oidc.userinfo import find_userinfo
+from authserve.ratelimit.policy import (
+    CLIENT_FAILURES,
+    PUBLIC_TOKENS,
+    REFUSED_TOKENS,
+    Limit,
+)
 from authserve.settings.model import SETTINGS
 
 blueprint = Blueprint("oidc", __name__)
@@ -79,14 +86,14 @@ def revoke() -> Response:
     fields = read_oauth_form(request)
     revoke_token(
         _require(fields, "token"),
-        credentials=read_credentials(request, fields),
+        credentials=_read_credentials(fields),
         request=current_request_info(),
     )
     return _answer({})
 
 
 def _redeem(fields: Mapping[str, str]) -> TokenAnswer:
-    client = find_authenticated_client(read_credentials(request, fields), now=now())
+    client = find_authenticated_client(_read_credentials(fields), now=now())
     if client is None:
         raise invalid_client()
     if client.configuration.kind is ClientKind.MACHINE:
@@ -103,7 +110,7 @@ def _redeem(fields: Mapping[str, str]) -> TokenAnswer:
 def _refresh(fields: Mapping[str, str]) -> TokenAnswer:
     return refresh_grant(
         _require(fields, "refresh_token"),
-        credentials=read_credentials(request, fields),
+        credentials=_read_credentials(fields),
         scope=fields.get("scope"),
         resource=fields.get("resource"),
         request=current_request_info(),
@@ -155,9 +162,40 @@ def _answer(
     )
 
 
+def _read_credentials(fields: Mapping[str, str]) -> ClientCredentials:
+    """Return what the client presents; count the calls of those that present no secret."""
+    credentials = read_credentials(request, fields)
+    if credentials.secret is None:
+        _count(PUBLIC_TOKENS)
+    return credentials
+
+
+def _count(limit: Limit) -> None:
+    """Count a call.
+
+    Raises:
+        RateLimitedError: it exceeds the limit.
+    """
+    if SETTINGS.get().ratelimit_enabled:
+        count_call([limit], ())
+
+
+_COUNTED_REFUSALS = {
+    OAuthCode.INVALID_CLIENT: CLIENT_FAILURES,
+    OAuthCode.INVALID_TOKEN: REFUSED_TOKENS,
+}
+"""Limits by refusals alone: calls that succeed are not counted."""
+
+
 @blueprint.errorhandler(OAuthError)
 def refuse(error: OAuthError) -> Response:
     """Return a refusal in the form of RFC 6749 §5.2."""
+    limit = _COUNTED_REFUSALS.get(error.code)
+    try:
+        if limit is not None:
+            _count(limit)
+    except RetryableError as exceeded:
+        return refuse_for_now(exceeded)
     headers = {}
     if error.code is OAuthCode.INVALID_CLIENT:
         headers["WWW-Authenticate"] = 'Basic realm="OAuth"'
