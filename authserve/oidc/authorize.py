@@ -5,6 +5,7 @@ from datetime import datetime
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.clients.configuration import ClientConfiguration
+from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.clients.registry import RegisteredClient, find_client
 from authserve.core.clock import now
 from authserve.core.levels import Level
@@ -49,13 +50,18 @@ def authorize(query: str, *, begun: datetime, visitor: BrowserSession | None) ->
     if client is None or not client.configuration.enabled:
         raise UntrustedRequestError("The client_id is missing, unknown or disabled.")
     configuration, moment = client.configuration, now()
-    request = read_request(
-        parameters,
-        client_id=client.client_id,
-        client=configuration,
-        issuer=SETTINGS.get().public_url,
-        begun=begun,
-    )
+    try:
+        request = read_request(
+            parameters,
+            client_id=client.client_id,
+            client=configuration,
+            issuer=SETTINGS.get().public_url,
+            begun=begun,
+        )
+    except UntrustedRequestError as error:
+        if error.received is not None:
+            note_refused_redirect(client.client_id, error.received, now=moment)
+        raise
     user = _user_of(visitor, request, configuration) if visitor is not None else None
     decision = decide(request, client=configuration, user=user, now=moment)
     if isinstance(decision, Refuse):

@@ -10,6 +10,7 @@ import time_machine
 from flask import Flask
 
 from authserve.clients.kinds import ClientKind
+from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.codes import make_challenge
@@ -145,6 +146,13 @@ class TestUntrusted:
         assert changes.get("redirect_uri") is None or str(changes["redirect_uri"]) in shown.text
         assert shown.headers["X-Correlation-ID"] in shown.text
         assert find_unsafe_markup(shown.html) == []
+
+    def test_its_address_is_kept_for_the_operator(self, visit: Visit, wiki: App) -> None:
+        ask(visit, redirect_uri="https://evil.example/")
+        ask(visit, redirect_uri=CALLBACK)
+        with wiki.app.app_context():
+            found = [refused.value for refused in list_refused_redirects("wiki")]
+        assert found == ["https://evil.example/"]
 
     def test_a_disabled_client_is_unknown(self, visit: Visit, make_client: MakeApp) -> None:
         make_client(enabled=False)
