@@ -32,12 +32,14 @@ def register(
     password: str,
     username: str | None = None,
     display_name: str | None = None,
+    locale: str | None = None,
     request: RequestInfo,
 ) -> tuple[User, tuple[str, ...]] | None:
     """Open an account for a visitor.
 
     Args:
         email, username: in canonical form.
+        locale: the language of the visitor's mails, if it is known.
 
     Returns:
         The account and the names of its roles; None if addresses must be verified. Then answer,
@@ -65,7 +67,11 @@ def register(
         raise EmailTakenError if email in taken else UsernameTakenError
     password_hash = PASSWORD_HASHER.get().hash(password, network=hashing_network(request))
     new = NewUser(
-        email=email, username=username, display_name=display_name, password_hash=password_hash
+        email=email,
+        username=username,
+        display_name=display_name,
+        locale=locale,
+        password_hash=password_hash,
     )
     if not is_silent:
         return _open_named_account(new, request), (USER_ROLE,)

@@ -115,6 +115,7 @@ def register_user(body: dict[str, Any]) -> Response:
         password=body["password"],
         username=body.get("username"),
         display_name=body.get("display_name"),
+        locale=body.get("locale"),
         request=current_request_info(),
     )
     if registered is None:

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from authserve.auth.factor_confirmation import ConfirmedFactor
-from authserve.http.fields import DisplayName, EmailAddress, Password, Username
+from authserve.http.fields import DisplayName, EmailAddress, Locale, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
 from authserve.mfa.assurance import SecondStep
 from authserve.mfa.schemas import (
@@ -34,6 +34,7 @@ class RegisterSchema(StrictSchema):
     password = Password(required=True)
     username = Username()
     display_name = DisplayName()
+    locale = Locale()
 
 
 class FirstAdministratorSchema(StrictSchema):

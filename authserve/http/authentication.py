@@ -53,6 +53,7 @@ class Account:
     email_verified: bool
     username: str | None
     display_name: str | None
+    locale: str | None
     is_active: bool
     roles: tuple[str, ...]
     mfa_enabled: bool

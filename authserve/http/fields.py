@@ -17,6 +17,7 @@ from authserve.core.identifiers import (
     clean_display_name,
 )
 from authserve.core.ids import read_id
+from authserve.core.languages import LANGUAGE_NAMES
 from authserve.passwords.policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from authserve.passwords.policy import normalize_password
 
@@ -89,6 +90,14 @@ class Password(fields.String):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return normalize_password(super()._deserialize(value, *args, **kwargs))
+
+
+class Locale(fields.String):
+    """A language of mails and pages, one of the closed list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"example": "de"})
+        super().__init__(validate=validate.OneOf(list(LANGUAGE_NAMES)), **kwargs)
 
 
 class StrictBoolean(fields.Boolean):

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from time import perf_counter
 from typing import Any, cast
 
-from flask import Flask, g, request
+from flask import Flask, g, has_request_context, request
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
 from authserve.ratelimit.policy import network_of
@@ -54,6 +54,11 @@ def begin_request(correlation_id: str) -> RequestState:
 def request_state() -> RequestState:
     """Return the state of the current request."""
     return cast(RequestState, g.request_state)
+
+
+def find_request_state() -> RequestState | None:
+    """Return the state of the current request, or None outside of one, as in commands."""
+    return g.get("request_state") if has_request_context() else None
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

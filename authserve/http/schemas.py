@@ -77,6 +77,11 @@ class UserSchema(Schema):
     display_name = fields.String(
         required=True, allow_none=True, metadata={"example": "Alice Liddell"}
     )
+    locale = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"example": "de", "description": "The language of mails and pages."},
+    )
     is_active = fields.Boolean(required=True)
     roles = fields.List(fields.String(), required=True, metadata={"example": ["user"]})
     mfa_enabled = fields.Boolean(required=True)
@@ -99,6 +104,7 @@ def user_document(user: Any, roles: Iterable[str]) -> dict[str, Any]:
         "email_verified": user.email_verified,
         "username": user.username,
         "display_name": user.display_name,
+        "locale": user.locale,
         "is_active": user.is_active,
         "roles": list(roles),
         "mfa_enabled": user.mfa_enabled,

@@ -1,4 +1,4 @@
-"""The profile: the names of an account."""
+"""The profile: the names of an account, and its language."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
+from authserve.core.languages import LANGUAGE_NAMES
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
@@ -15,12 +16,13 @@ from authserve.pages.blueprint import blueprint, link_to
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_PROFILE
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import update_profile
 from authserve.users.errors import UsernameTakenError, UserNotFoundError
 from authserve.users.schemas import ProfileSchema
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
-from authserve.web.languages import mark
+from authserve.web.languages import mark, remember_language
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
@@ -32,7 +34,7 @@ class ProfileForm(SignedInForm, ProfileSchema):
 
 FORM = ProfileForm()
 
-FIELDS = ("display_name", "username")
+FIELDS = ("display_name", "username", "locale")
 
 EXPLANATIONS = {
     UsernameTakenError: Explanation(
@@ -44,7 +46,7 @@ EXPLANATIONS = {
 
 @blueprint.get("/account/profile")
 def show_profile() -> Response:
-    """Show the names of the account in a form."""
+    """Show the names and the language of the account in a form."""
     session = require_signed_in()
     given = {name: getattr(session.account, name) or "" for name in FIELDS}
     return _show(session, Submission(given=given), is_done=open_notice("profile") is not None)
@@ -52,7 +54,7 @@ def show_profile() -> Response:
 
 @blueprint.post("/account/profile")
 def change_profile() -> Response:
-    """Change the names of the account."""
+    """Change the names and the language of the account."""
     session = require_signed_in()
     submission = read_signed_in_form(FORM, session)
     # An empty field removes the name; a field that was not sent leaves it.
@@ -75,7 +77,10 @@ def _change(values: dict[str, Any], *, session: BrowserSession, sent: list[str])
         actor=session.actor,
         request=current_request_info(),
     )
-    return see_other(link_to("pages.show_profile", "", **{NOTICE: seal_notice("profile")}))
+    response = see_other(link_to("pages.show_profile", "", **{NOTICE: seal_notice("profile")}))
+    if values.get("locale"):
+        remember_language(response, values["locale"])
+    return response
 
 
 def _show(
@@ -95,4 +100,5 @@ def _show(
         form=form,
         is_refused=form.is_refused,
         is_done=is_done,
+        languages={tag: LANGUAGE_NAMES[tag] for tag in SETTINGS.get().languages},
     )

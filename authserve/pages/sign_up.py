@@ -28,14 +28,19 @@ from authserve.verification.policy import Purpose
 from authserve.verification.requests import request_by_address, request_password_reset
 from authserve.verification.schemas import AddressSchema
 from authserve.web.forms import Explanation, PageForm, Submission, read_form, submit
-from authserve.web.languages import mark
+from authserve.web.languages import mark, storable_language
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
 
 
 class SignUpForm(PageForm, RegisterSchema):
-    """The API's data to open an account."""
+    """The API's data to open an account; the language is the page's."""
+
+    class Meta(RegisterSchema.Meta):
+        """marshmallow's options."""
+
+        exclude = ("locale",)
 
 
 class AddressForm(PageForm, AddressSchema):
@@ -85,6 +90,7 @@ def _open_account(values: dict[str, Any]) -> Response:
         password=values["password"],
         username=values.get("username"),
         display_name=values.get("display_name"),
+        locale=storable_language(),
         request=current_request_info(),
     )
     notice = seal_notice("sign-up", email=values["email"])

@@ -124,7 +124,7 @@ def import_command(
     Rows that cannot be imported are reported; the exit status is then 1.
 
     \b
-    Fields: id, source_id, email, username, display_name, password_hash, email_verified,
+    Fields: id, source_id, email, username, display_name, locale, password_hash, email_verified,
     is_active, created_at, last_login_at, roles. CSV columns of these names map themselves.
 
     \b

@@ -57,6 +57,7 @@ def _document(user: User, roles: tuple[str, ...]) -> dict[str, Any]:
         "email": user.email,
         "username": user.username,
         "display_name": user.display_name,
+        "locale": user.locale,
         "password_hash": user.password_hash,
         "email_verified": user.email_verified,
         "is_active": user.is_active,

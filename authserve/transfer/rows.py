@@ -15,7 +15,7 @@ from uuid import UUID
 from marshmallow import ValidationError, fields, validate
 
 from authserve.core.identifiers import InvalidIdentifierError, canonical_username
-from authserve.http.fields import DisplayName, EmailAddress, Username
+from authserve.http.fields import DisplayName, EmailAddress, Locale, Username
 from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
 from authserve.mfa.records import NO_FACTORS, FactorRecords
@@ -31,6 +31,7 @@ FIELDS = (
     "email",
     "username",
     "display_name",
+    "locale",
     "password_hash",
     "email_verified",
     "is_active",
@@ -178,6 +179,7 @@ class ImportRowSchema(StrictSchema):
     email = EmailAddress(required=True)
     username = Username()
     display_name = DisplayName()
+    locale = Locale()
     password_hash = fields.String()
     email_verified = TruthOfDatabase(load_default=False)
     is_active = TruthOfDatabase(load_default=True)
@@ -266,6 +268,7 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         id=loaded.get("id"),
         username=loaded.get("username"),
         display_name=loaded.get("display_name"),
+        locale=loaded.get("locale"),
         password_hash=_load_hash(loaded.get("password_hash"), options, without),
         email_verified=loaded["email_verified"],
         is_active=loaded["is_active"],

@@ -38,6 +38,7 @@ class NewUser:
 
     Args:
         password_hash: None if the owner has yet to set a password.
+        locale: the language of the owner's mails, one of `LANGUAGE_NAMES`; None if it is unknown.
     """
 
     email: str
@@ -45,6 +46,7 @@ class NewUser:
     display_name: str | None = None
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
+    locale: str | None = None
 
 
 class ProfileChanges(TypedDict, total=False):
@@ -53,10 +55,12 @@ class ProfileChanges(TypedDict, total=False):
     Args:
         username: in canonical form.
         display_name: without control characters.
+        locale: one of `LANGUAGE_NAMES`.
     """
 
     username: str | None
     display_name: str | None
+    locale: str | None
 
 
 def add_user(new: NewUser) -> User:
@@ -73,6 +77,7 @@ def add_user(new: NewUser) -> User:
         email=new.email,
         email_verified=new.email_verified,
         username=new.username,
+        locale=new.locale,
         password_hash=new.password_hash,
         activated_at=None if new.password_hash is None else moment,
         created_at=moment,
@@ -99,7 +104,7 @@ def lock_accounts() -> None:
 def update_profile(
     user: UserRef, changes: ProfileChanges, *, actor: Actor, request: RequestInfo
 ) -> User:
-    """Change a username or display name.
+    """Change a username, a display name or the language of mails and pages.
 
     Raises:
         UsernameTakenError: another account has the username, or it is held for one.
@@ -115,9 +120,11 @@ def update_profile(
         display_name = changes.get("display_name", found.display_name)
         changed = ["display_name"] if display_name != found.display_name else []
         changed += ["username"] if username != old_username else []
+        locale = changes.get("locale", found.locale)
+        changed += ["locale"] if locale != found.locale else []
         if not changed:
             return found
-        found.username = username
+        found.username, found.locale = username, locale
         _set_display_name(found, display_name)
         mark_changed(found)
         _flush(session)

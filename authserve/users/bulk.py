@@ -33,6 +33,7 @@ class ImportedUser:
     id: UUID | None = None
     username: str | None = None
     display_name: str | None = None
+    locale: str | None = None
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
     is_active: bool = True
@@ -83,6 +84,7 @@ def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
         "username": user.username,
         "display_name": name,
         "name_key": None if name is None else search_key(name),
+        "locale": user.locale,
         "password_hash": user.password_hash,
         "activated_at": None if user.password_hash is None else user.created_at or moment,
         "is_active": user.is_active,

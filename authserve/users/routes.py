@@ -52,7 +52,7 @@ def get_me() -> Response:
 @limited(CHANGE_PROFILE)
 @on_own_account(UserNotFoundError)
 def patch_me(body: ProfileChanges) -> Response:
-    """Change the caller's username or display name."""
+    """Change the caller's username, display name or language."""
     caller = current_authentication()
     user = update_profile(
         caller.actor.signed_in_user, body, actor=caller.actor, request=current_request_info()

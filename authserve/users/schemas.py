@@ -1,6 +1,6 @@
 """Schemas of a profile and of a password change."""
 
-from authserve.http.fields import DisplayName, Password, Username
+from authserve.http.fields import DisplayName, Locale, Password, Username
 from authserve.http.schemas import StrictSchema
 
 
@@ -9,6 +9,7 @@ class ProfileSchema(StrictSchema):
 
     username = Username(allow_none=True)
     display_name = DisplayName(allow_none=True)
+    locale = Locale(allow_none=True)
 
 
 class PasswordChangeSchema(StrictSchema):

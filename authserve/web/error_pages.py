@@ -7,7 +7,7 @@ from flask import Response, request
 
 from authserve.http.request_info import accepts_html, request_state
 from authserve.settings.model import SETTINGS
-from authserve.web.languages import mark, translate
+from authserve.web.languages import mark, settle_without_database, translate
 from authserve.web.origin import ForeignFormError, public_origin, read_form_origin
 from authserve.web.rendering import render
 
@@ -59,6 +59,7 @@ def show_error(status: int, code: str, headers: Mapping[str, str]) -> Response |
     """
     if request.path.startswith(PROGRAM_PATHS) or not accepts_html():
         return None
+    settle_without_database()
     title, advice = _words(status, code)
     return render(
         "error.html",

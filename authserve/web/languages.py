@@ -8,18 +8,20 @@ order. `docs/pages.md` tells how the language is chosen.
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
-from flask import Response, has_request_context, request
+from flask import Response, request
 from jinja2 import Environment
 
 from authserve.core.languages import (
+    LANGUAGE_NAMES,
     SOURCE_LANGUAGE,
     find_language,
     get_catalog,
     read_accepted,
 )
 from authserve.core.pseudo_languages import PSEUDO_LANGUAGES
-from authserve.http.request_info import request_state
+from authserve.http.request_info import find_request_state, request_state
 from authserve.settings.model import SETTINGS
+from authserve.web.browser_session import find_visitor_if_possible
 from authserve.web.cookies import set_cookie
 
 FIELD = "lang"
@@ -35,19 +37,42 @@ _MINUTE_SECS, _HOUR_SECS = 60, 3_600
 
 def page_language() -> str:
     """Return the language of the current request's page; it stays the same for the request."""
-    if not has_request_context():
+    state = find_request_state()
+    if state is None:
         return SOURCE_LANGUAGE
-    state = request_state()
     if state.language is None:
-        state.language = _choose()
+        visitor = find_visitor_if_possible()
+        state.language = _choose(visitor.account.locale if visitor is not None else None)
     return state.language
 
 
-def _choose() -> str:
-    """Choose by the query, the cookie and what the browser accepts, in this order (design)."""
+def settle_without_database() -> None:
+    """Choose the language of the current request's page, by the session only if it was read.
+
+    A page of a failure must not ask the database.
+    """
+    state = request_state()
+    if state.language is None:
+        session = state.browser.session if state.browser is not None else None
+        state.language = _choose(session.account.locale if session is not None else None)
+
+
+def _choose(locale: str | None) -> str:
+    """Choose by query, account, cookie and what the browser accepts, in this order (design).
+
+    Args:
+        locale: the signed-in person's own choice.
+    """
     accepted = read_accepted(request.headers.get("Accept-Language", ""))
-    wishes = [request.args.get(FIELD, ""), request.cookies.get(COOKIE, ""), *accepted]
+    cookie = request.cookies.get(COOKIE, "")
+    wishes = [request.args.get(FIELD, ""), locale or "", cookie, *accepted]
     return find_language(wishes, _available()) or SETTINGS.get().default_language
+
+
+def storable_language() -> str | None:
+    """Return the page's language for an account; None for one that exists for tests alone."""
+    language = page_language()
+    return language if language in LANGUAGE_NAMES else None
 
 
 def _available() -> tuple[str, ...]:

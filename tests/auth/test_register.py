@@ -43,6 +43,7 @@ def test_it_answers_with_the_account_in_stored_form(
             "username": "Alice",
             "password": PASSWORD,
             "display_name": " Alice Liddell ",
+            "locale": "de",
         },
     )
     assert response.status_code == 201
@@ -53,6 +54,7 @@ def test_it_answers_with_the_account_in_stored_form(
         "email_verified": False,
         "username": "alice",
         "display_name": "Alice Liddell",
+        "locale": "de",
         "is_active": True,
         "roles": ["user"],
         "mfa_enabled": False,

@@ -20,6 +20,7 @@ class Account:
     email_verified: bool = True
     username: str | None = "alice"
     display_name: str | None = "Alice 🐇"
+    locale: str | None = "de"
     is_active: bool = True
     mfa_enabled: bool = False
     created_at: datetime = datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -52,6 +53,7 @@ def test_a_document_has_the_fields_of_the_contract_and_no_more() -> None:
         "email_verified": True,
         "username": "alice",
         "display_name": "Alice 🐇",
+        "locale": "de",
         "is_active": True,
         "roles": ["admin", "user"],
         "mfa_enabled": False,

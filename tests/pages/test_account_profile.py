@@ -53,7 +53,7 @@ def test_a_fault_keeps_the_rest(
     assert shown.form(PROFILE)["display_name"] == "Ada"
 
 
-@pytest.mark.parametrize("field", ["surprise", "locale", "email", "is_active"])
+@pytest.mark.parametrize("field", ["surprise", "activity_seen_at", "email", "is_active"])
 def test_an_unknown_field_is_refused(visit: Visit, alice: Caller, field: str) -> None:
     visit.sign_in()
     assert visit.fill(PROFILE, **{field: "x"}).status == 422

@@ -8,10 +8,12 @@ import pytest
 from flask import Flask
 
 from authserve.core.pseudo_languages import PseudoTranslations
+from authserve.users.lookup import get_user_by_reference
 from tests.pages.test_markup import show_everything
 from tests.support.browsing import Shown, Visit
 from tests.support.catalogs import texts_of_code
 from tests.support.clients import PASSWORD, Caller
+from tests.support.rows import audit_trail
 
 TITLES = {"en": "Sign in", "de": "Anmelden", "es": "Iniciar sesión"}
 
@@ -196,3 +198,50 @@ def test_pseudo_languages_do_not_exist_in_production(make_app: Callable[..., Fla
     assert shown.tree.attrib == {"lang": "qps-plocm", "dir": "rtl"}
     shown = Visit(make_app(features=("pages",), app_env="production")).open("/sign-in?lang=qps")
     assert shown.tree.attrib == {"lang": "en", "dir": "ltr"}
+
+
+def test_the_language_of_the_account_comes_before_the_cookie(
+    app: Flask, visit: Visit, alice: Caller
+) -> None:
+    page = visit.sign_in()
+    choose(visit, page, "es")
+    visit.client.set_cookie("authserve-lang", "de")
+    assert visit.open("/account").tree.attrib["lang"] == "es"
+    assert visit.open("/forgot-password").tree.attrib["lang"] == "es"
+    assert visit.open("/account?lang=en").tree.attrib["lang"] == "en"
+    assert alice.get("/api/v1/users/me").json["locale"] == "es"
+    (event,) = audit_trail(app, "user.profile_changed")
+    assert event["details"] == {"fields": ["locale"]}
+
+
+def test_a_pseudo_language_stays_in_the_browser(visit: Visit, alice: Caller) -> None:
+    answer = choose(visit, visit.sign_in(), "qps")
+    assert visit.follow(answer).tree.attrib["lang"] == "qps"
+    assert alice.get("/api/v1/users/me").json["locale"] is None
+
+
+def test_the_profile_has_the_language_and_tells_the_browser(visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    page = visit.open("/account/profile")
+    sent = {"token": page.form("/account/profile")["token"], "locale": "de"}
+    answer = visit.send("/account/profile", sent)
+    assert visit.cookie("authserve-lang") == "de"
+    shown = visit.follow(answer)
+    assert shown.tree.attrib["lang"] == "de"
+    (chosen,) = [o.text for o in shown.tree.iter("option") if o.get("selected") is not None]
+    assert chosen == "Deutsch"
+    visit.send("/account/profile", {**sent, "locale": ""})
+    assert alice.get("/api/v1/users/me").json["locale"] is None
+    assert visit.send("/account/profile", {**sent, "locale": "fr"}).status == 422
+
+
+@pytest.mark.parametrize(("language", "stored"), [("de", "de"), ("qps", None)])
+def test_sign_up_stores_the_language_of_its_page(
+    app: Flask, visit: Visit, language: str, stored: str | None
+) -> None:
+    visit.client.set_cookie("authserve-lang", language)
+    fields = {"email": "dora@example.com", "password": PASSWORD}
+    assert visit.send("/sign-up", {**fields, "locale": "es"}).status == 422
+    visit.send("/sign-up", fields)
+    with app.app_context():
+        assert get_user_by_reference("dora@example.com").locale == stored

@@ -62,12 +62,13 @@ def test_it_exports_what_it_imports(make_app: Callable[..., Flask], tmp_path: Pa
     # Names of deleted accounts would be held.
     app = make_app(username_hold=timedelta(0))
     runner = app.test_cli_runner(capture="fd")
-    register_caller(app, "alice")
+    register_caller(app, "alice").patch("/api/v1/users/me", json={"locale": "de"})
     register_caller(app, "admin", roles=("admin",))
     file = tmp_path / "out.ndjson"
     assert run(runner, "export", file).exit_code == 0
     assert file.stat().st_mode & 0o777 == 0o600
     exported = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["locale"] for row in exported] == ["de", None]
     assert run(runner, "export", file).exit_code == 1
 
     with app.app_context():

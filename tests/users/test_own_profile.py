@@ -38,6 +38,7 @@ def test_it_shows_the_account_and_no_secret(
         "email_verified": False,
         "username": "alice",
         "display_name": None,
+        "locale": None,
         "is_active": True,
         "roles": ["user"],
         "mfa_enabled": False,
@@ -52,11 +53,12 @@ def test_it_shows_the_roles_of_this_moment(app: Flask, admin: Caller) -> None:
 
 
 def test_a_change_is_shown_in_stored_form(alice: Caller) -> None:
-    body = {"username": "Liddell", "display_name": "  Zoe\u0301 "}
+    body = {"username": "Liddell", "display_name": "  Zoe\u0301 ", "locale": "de"}
     changed = alice.patch(ME, json=body)
     assert changed.status_code == 200
     shown = changed.get_json()
     assert (shown["username"], shown["display_name"]) == ("liddell", "Zoé")
+    assert shown["locale"] == "de"
     assert alice.get(ME).get_json() == shown
     assert shown["updated_at"] > shown["created_at"]
 
@@ -81,6 +83,7 @@ def test_a_username_of_another_user_is_refused(alice: Caller, bob: Caller) -> No
 UNACCEPTABLE: dict[str, list[Any]] = {
     # The Kelvin sign would lower-case into a plain "k".
     "username": ["", "a", "a" * 33, "a b", "a@b", ".dot", "émile", "\u212aelvin", 7, ["abc"]],
+    "locale": ["fr", "DE", "de-AT", "qps", "", 7],
     "display_name": ["", "  ", "a" * 101, "line\nbreak", "\u202eevil", 7, {"a": 1}],
 }
 
