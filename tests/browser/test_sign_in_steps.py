@@ -52,10 +52,18 @@ def site_with_pages(
         yield site
 
 
+@pytest.fixture
+def ada(make_person: Callable[..., Person]) -> Person:
+    """A person with an account; colours change at once, so that no check meets them half-way."""
+    return make_person(reduced_motion="reduce")
+
+
 def expect_heading(page: Page, text: str) -> None:
-    """Wait for the page with this heading, and check it."""
+    """Wait for the page with this heading, and check it in both themes."""
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
-    check_page(page)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        check_page(page)
 
 
 def press(page: Page, role: str, name: str) -> None:
