@@ -150,6 +150,21 @@ def test_a_cancelled_question_says_what_to_do_and_a_cancelled_offer_nothing(ada:
     expect(ada.page.get_by_role("heading", level=1)).to_have_text("Add a second step")
 
 
+def test_options_are_renewed_at_three_quarters_of_their_life(ada: Person) -> None:
+    ada.page.clock.install()
+    ada.open("/sign-in")
+    form = ada.page.locator("[data-passkey]")
+    expect(form).to_be_visible()
+    before = form.get_attribute("data-options")
+    asked: list[str] = []
+    ada.page.on("request", lambda request: asked.append(request.url))
+    ada.page.clock.fast_forward(224_000)
+    assert asked == []
+    ada.page.clock.fast_forward(1_000)
+    expect(form).not_to_have_attribute("data-options", before or "")
+    assert asked == [f"{ada.site.url}/sign-in/passkey-options"]
+
+
 def test_without_script_codes_work_and_passkeys_say_why_not(
     make_person: Callable[..., Person],
 ) -> None:
