@@ -47,7 +47,7 @@ def test_an_account_with_a_password_is_shown_what_it_can_add(visit: Visit, alice
 def test_methods_are_shown_with_what_is_left(app: Flask, protected: Visit, alice: Caller) -> None:
     give_passkey(app, alice.id, name="<b>Phone</b>")
     shown = protected.open(METHODS)
-    assert "3 of 10 are left." in shown.text
+    assert "3 of 10 left." in shown.text
     assert "<b>Phone</b> Passkey Chrome on Mac · on one device Added" in shown.text
     assert "Set up 20" in shown.text
     change_user(app, alice.id, password_hash=None)
@@ -103,7 +103,7 @@ def test_new_codes_are_shown_once(app: Flask, protected: Visit) -> None:
     codes = codes_in(shown)
     assert (shown.status, len(set(codes))) == (200, 10)
     assert codes[0] not in protected.open(METHODS).html
-    assert "10 of 10 are left." in protected.open(METHODS).text
+    assert "10 of 10 left." in protected.open(METHODS).text
 
 
 def test_a_reload_renews_nothing(app: Flask, protected: Visit) -> None:
