@@ -5,7 +5,7 @@ It is small because `languages`, which it needs, knows no page.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from flask import current_app, request
@@ -32,7 +32,7 @@ class LanguageSwitch:
 
     names: Mapping[str, str]
     back: str
-    token: str
+    token: str = field(repr=False)
 
 
 def find_switch() -> LanguageSwitch | None:
