@@ -38,6 +38,9 @@ def _add_pages(app: Flask) -> None:
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
+
+    # This module adds its command to `clients_group`.
+    from authserve.oidc import cli  # noqa: F401
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.routes import blueprint

@@ -27,12 +27,14 @@ from authserve.core.levels import Level
 from authserve.database.server_clock import server_now
 from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
 from authserve.oidc.models import AuthorizationCode
+from authserve.rbac.models import Role, UserRole
+from authserve.rbac.policy import effective_roles, from_scopes
 from authserve.sessions.models import Session
 from authserve.sessions.policy import SessionState, check_session
 from authserve.users.models import User
 
 _CLIENTS, _SECRETS, _SESSIONS, _USERS = map(table_of, (Client, ClientSecret, Session, User))
-_CODES = table_of(AuthorizationCode)
+_CODES, _ROLES, _USER_ROLES = map(table_of, (AuthorizationCode, Role, UserRole))
 _PARENT = _SESSIONS.alias("parent")
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
@@ -213,4 +215,34 @@ def lock_user_of_code(code: str, client_id: str, *, now: datetime) -> FoundCode 
         used_at=row.used_at,
         session_id=row.session_id,
         shared_now=row.shared_now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRoles:
+    """The roles of a user that have effect at a level, and what they hold.
+
+    Args:
+        sleeping: names of the user's other roles.
+    """
+
+    names: tuple[str, ...]
+    sleeping: frozenset[str]
+    permissions: frozenset[str]
+
+
+def find_held_roles(user_id: UUID, level: Level) -> HeldRoles:
+    """Return the roles that a session of a user would have at a level."""
+    rows = read_all(
+        select(_ROLES.c.name, _ROLES.c.permissions, _ROLES.c.requires_mfa)
+        .join_from(_USER_ROLES, _ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
+        .where(_USER_ROLES.c.user_id == user_id)
+    )
+    held = {row.name: row for row in rows}
+    with_mfa = {name for name, row in held.items() if row.requires_mfa}
+    names = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
+    return HeldRoles(
+        names=names,
+        sleeping=frozenset(held) - frozenset(names),
+        permissions=from_scopes(held[name].permissions for name in names),
     )

@@ -1,7 +1,7 @@
 """Every `flask` command of ours explains itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
@@ -12,6 +12,12 @@ from authserve.core.cli import BaseCommand, Command
 
 FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 """Commands of Flask and its extensions."""
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with the commands of every feature."""
+    return make_app(features=("oidc",))
 
 
 @pytest.fixture

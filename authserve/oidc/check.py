@@ -1,0 +1,163 @@
+"""Why a user can or cannot sign in to an app: the decision of authorize, made for an operator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from authserve.clients.kinds import ClientKind
+from authserve.clients.redirect_uris import host_of
+from authserve.clients.refused_redirects import list_refused_redirects
+from authserve.clients.registry import RegisteredClient
+from authserve.core.levels import Level
+from authserve.mfa.assurance import is_mfa_required, need_of
+from authserve.mfa.factors import find_factors
+from authserve.oidc.authorize_request import AuthorizeRequest
+from authserve.oidc.errors import ReturnTarget
+from authserve.oidc.policy import (
+    AskConsent,
+    Decision,
+    Grant,
+    LevelMissing,
+    NotOpen,
+    Refuse,
+    SignedInUser,
+    decide,
+)
+from authserve.oidc.queries import find_held_roles
+from authserve.rbac.policy import ADMIN_ROLE
+from authserve.settings.model import SETTINGS
+from authserve.users.accounts import User
+
+
+class Obstacle(StrEnum):
+    """The reasons for which a user cannot sign in to an app."""
+
+    CLIENT_DISABLED = "client_disabled"
+    CLIENT_IS_MACHINE = "client_is_machine"
+    USER_DEACTIVATED = "user_deactivated"
+    ROLE_MISSING = "role_missing"
+    ROLE_SLEEPING = "role_sleeping"
+    LEVEL_MISSING = "level_missing"
+    SCOPE_MISSING = "scope_missing"
+    CONSENT_NEEDED = "consent_needed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInCheck:
+    """The result of a check.
+
+    Args:
+        obstacle: None if the user can sign in.
+        scopes: what the app would get.
+        missing_scopes: permissions of the client that no effective role of the user holds.
+        refused_redirect_uris: what requests named that is not registered, newest first.
+        addable: those of them at the scheme and host of a registered one.
+    """
+
+    obstacle: Obstacle | None
+    scopes: Sequence[str] = ()
+    missing_scopes: Sequence[str] = ()
+    refused_redirect_uris: Sequence[str] = ()
+    addable: Sequence[str] = ()
+
+
+def check_sign_in(user: User, client: RegisteredClient, *, now: datetime) -> SignInCheck:
+    """Return whether a user who has just signed in gets into an app, and why not.
+
+    The session is assumed at the level that the account needs, as after a plain sign-in.
+    """
+    configuration = client.configuration
+    refused = [found.value for found in list_refused_redirects(client.client_id)]
+    places = {_place_of(uri) for uri in configuration.redirect_uris}
+    addable = [uri for uri in refused if host_of(uri) is not None and _place_of(uri) in places]
+    obstacle, scopes, missing = _decide(user, client, now)
+    return SignInCheck(
+        obstacle=obstacle,
+        scopes=scopes,
+        missing_scopes=missing,
+        refused_redirect_uris=refused,
+        addable=addable,
+    )
+
+
+def _place_of(uri: str) -> tuple[str, str | None]:
+    return urlsplit(uri).scheme, host_of(uri)
+
+
+def _decide(
+    user: User, client: RegisteredClient, now: datetime
+) -> tuple[Obstacle | None, Sequence[str], Sequence[str]]:
+    configuration = client.configuration
+    if configuration.kind is ClientKind.MACHINE:
+        return Obstacle.CLIENT_IS_MACHINE, (), ()
+    if not configuration.enabled:
+        return Obstacle.CLIENT_DISABLED, (), ()
+    if not user.is_active:
+        return Obstacle.USER_DEACTIVATED, (), ()
+    signed_in = _signed_in(user, now)
+    decision = decide(_request_of(client, now), client=configuration, user=signed_in, now=now)
+    missing = [
+        scope
+        for scope in sorted(configuration.permissions)
+        if not signed_in.holds_everything and scope not in signed_in.permissions
+    ]
+    scopes = decision.scopes if isinstance(decision, Grant | AskConsent) else ()
+    return _obstacle_of(decision), scopes, missing
+
+
+def _signed_in(user: User, now: datetime) -> SignedInUser:
+    is_required = is_mfa_required(SETTINGS.get(), now)
+    level = need_of(mfa_enabled=user.mfa_enabled, is_required=is_required)
+    factors, roles = find_factors(user.id), find_held_roles(user.id, level)
+    highest = Level.PHR if factors.usable_passkeys else Level.AAL2 if factors.has_totp else level
+    return SignedInUser(
+        id=user.id,
+        level=level,
+        reachable_level=max(level, highest),
+        auth_time=now,
+        roles=frozenset(roles.names),
+        sleeping_roles=roles.sleeping,
+        permissions=roles.permissions,
+        holds_everything=ADMIN_ROLE in roles.names,
+    )
+
+
+def _request_of(client: RegisteredClient, now: datetime) -> AuthorizeRequest:
+    """Return a request for all that a client may ask for, at its first address."""
+    configuration = client.configuration
+    return AuthorizeRequest(
+        client_id=client.client_id,
+        target=ReturnTarget(
+            redirect_uri=configuration.redirect_uris[0],
+            state=None,
+            response_mode=configuration.response_mode,
+        ),
+        scopes=configuration.scopes,
+        dropped_scopes=(),
+        nonce=None,
+        code_challenge=None,
+        prompts=frozenset(),
+        max_age_secs=None,
+        login_hint=None,
+        id_token_hint=None,
+        levels=(),
+        resource=None,
+        begun=now,
+    )
+
+
+def _obstacle_of(decision: Decision) -> Obstacle | None:
+    match decision:
+        case NotOpen(can_step_up):
+            return Obstacle.ROLE_SLEEPING if can_step_up else Obstacle.ROLE_MISSING
+        case LevelMissing():
+            return Obstacle.LEVEL_MISSING
+        case Refuse():
+            return Obstacle.SCOPE_MISSING
+        case AskConsent():
+            return Obstacle.CONSENT_NEEDED
+        case _:
+            # A step-up that the user can do is no obstacle.
+            return None
