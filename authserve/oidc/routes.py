@@ -27,6 +27,7 @@ from authserve.oidc.codes import PresentedCode, redeem_code
 from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
 from authserve.oidc.forms import read_credentials, read_oauth_form
+from authserve.oidc.machines import issue_machine_token
 from authserve.oidc.refresh import refresh_grant
 from authserve.oidc.revoke import revoke_token
 from authserve.oidc.tokens import TokenAnswer
@@ -71,7 +72,7 @@ def discover() -> Response:
 
 @blueprint.post("/oauth/token")
 def exchange() -> Response:
-    """Exchange a code or a refresh token for tokens."""
+    """Exchange a code, a refresh token or a machine's own credentials for tokens."""
     fields = read_oauth_form(request)
     grant_type = fields.get("grant_type")
     if grant_type is None:
@@ -117,6 +118,13 @@ def _refresh(fields: Mapping[str, str]) -> TokenAnswer:
     )
 
 
+def _issue_to_machine(fields: Mapping[str, str]) -> TokenAnswer:
+    client = find_authenticated_client(_read_credentials(fields), now=now())
+    if client is None:
+        raise invalid_client()
+    return issue_machine_token(client, scope=fields.get("scope"), resource=fields.get("resource"))
+
+
 def _refuse_grant_type(_fields: Mapping[str, str]) -> TokenAnswer:
     known = ", ".join(GRANTS)
     raise OAuthError(OAuthCode.UNSUPPORTED_GRANT_TYPE, f"The grant types are: {known}.")
@@ -125,6 +133,7 @@ def _refuse_grant_type(_fields: Mapping[str, str]) -> TokenAnswer:
 GRANTS: Mapping[str, Callable[[Mapping[str, str]], TokenAnswer]] = {
     "authorization_code": _redeem,
     "refresh_token": _refresh,
+    "client_credentials": _issue_to_machine,
 }
 """The use of each `grant_type`."""
 

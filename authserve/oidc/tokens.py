@@ -138,7 +138,7 @@ def _issue_access_token(
         "type": ACCESS.name,
         "fresh": int(fresh_until.timestamp()) if issue.is_new else False,
     }
-    return _sign(claims, key, ACCESS.header_type), times["exp"] - times["iat"]
+    return sign_for_others(claims, key, ACCESS.header_type), times["exp"] - times["iat"]
 
 
 def _issue_id_token(
@@ -157,7 +157,7 @@ def _issue_id_token(
     }
     if issue.nonce is not None:
         claims["nonce"] = issue.nonce
-    return _sign(claims, key, "JWT")
+    return sign_for_others(claims, key, "JWT")
 
 
 def _half_hash(token: str) -> str:
@@ -165,7 +165,8 @@ def _half_hash(token: str) -> str:
     return urlsafe_b64encode(digest(token.encode("ascii"))[:16]).decode().rstrip("=")
 
 
-def _sign(claims: Mapping[str, Any], key: SigningKey, header_type: str) -> str:
+def sign_for_others(claims: Mapping[str, Any], key: SigningKey, header_type: str) -> str:
+    """Return a token that services and apps verify with the public keys."""
     kid, private_key = key
     headers = {"kid": kid, "typ": header_type}
     return _jwt.encode(dict(claims), private_key, ALGORITHM, headers=headers)

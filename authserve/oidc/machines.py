@@ -1,0 +1,67 @@
+"""Tokens of machines: a service calls another in its own name (RFC 6749 §4.4)."""
+
+from authserve.clients.configuration import ClientConfiguration
+from authserve.clients.kinds import ClientKind
+from authserve.clients.registry import RegisteredClient
+from authserve.core.clock import now
+from authserve.keys.store import KEY_STORE
+from authserve.oidc.errors import OAuthCode, OAuthError
+from authserve.oidc.tokens import ACCESS, TokenAnswer, sign_for_others
+from authserve.settings.model import SETTINGS
+from authserve.tokens.signing import timed_claims
+
+
+def issue_machine_token(
+    client: RegisteredClient, *, scope: str | None, resource: str | None
+) -> TokenAnswer:
+    """Return an access token of a machine; it has no session and no refresh token.
+
+    Args:
+        client: authenticated.
+        scope: what is asked for; None for all that the client has.
+        resource: the audience (RFC 8707); None for the client's only one.
+
+    Raises:
+        OAuthError: `unauthorized_client` for another kind of client; `invalid_scope` if it has not
+            all that it asks for, since no user could be told what is left out; `invalid_target`.
+        SigningKeyUnavailableError: no token can be signed.
+    """
+    configuration = client.configuration
+    if configuration.kind is not ClientKind.MACHINE:
+        raise OAuthError(OAuthCode.UNAUTHORIZED_CLIENT, "This client acts for its users alone.")
+    scopes = _choose_scopes(configuration, scope)
+    audience = _choose_audience(configuration, resource)
+    moment = now()
+    times = timed_claims(moment, moment + configuration.access_ttl)
+    claims = {
+        **times,
+        "iss": SETTINGS.get().public_url,
+        "aud": audience,
+        # Never a user's: the id of a client is no UUID (RFC 9700 §4.15).
+        "sub": client.client_id,
+        "client_id": client.client_id,
+        "scope": " ".join(scopes),
+        "type": ACCESS.name,
+    }
+    token = sign_for_others(claims, KEY_STORE.get().signing_key(), ACCESS.header_type)
+    return {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": times["exp"] - times["iat"],
+        "scope": claims["scope"],
+    }
+
+
+def _choose_scopes(client: ClientConfiguration, asked: str | None) -> tuple[str, ...]:
+    wanted = client.scopes if asked is None else tuple(dict.fromkeys(asked.split(" ")))
+    if not wanted or not set(wanted) <= set(client.scopes):
+        raise OAuthError(OAuthCode.INVALID_SCOPE, "The client has not all of these scopes.")
+    return wanted
+
+
+def _choose_audience(client: ClientConfiguration, asked: str | None) -> str:
+    if asked is None and len(client.resources) == 1:
+        return client.resources[0]
+    if asked is None or asked not in client.resources:
+        raise OAuthError(OAuthCode.INVALID_TARGET, "Name one resource of this client.")
+    return asked
