@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, or_, select, update
@@ -140,7 +141,8 @@ def list_secrets(client_id: str) -> Sequence[SecretFacts]:
         _SECRETS.c.last_used_at,
     )
     statement = select(*columns).where(_SECRETS.c.client_id == client_id)
-    return [SecretFacts(**row._mapping) for row in read_all(statement.order_by(_SECRETS.c.id))]
+    rows = sorted(read_all(statement), key=attrgetter("id"))
+    return [SecretFacts(**row._mapping) for row in rows]
 
 
 def touch_secret(secret_id: UUID, *, last_used_at: datetime | None, now: datetime) -> None:

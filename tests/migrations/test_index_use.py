@@ -16,9 +16,10 @@ from authserve.audit.own_events import find_own_events
 from authserve.audit.read import EventFilters, find_events
 from authserve.audit.retention import prune_events
 from authserve.auth.seen_devices import purge_forgotten_devices, recognize_device
+from authserve.clients.client_secrets import list_secrets
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
-from authserve.core.events import AuditAction
+from authserve.core.events import AuditAction, DomainEvent, Outcome
 from authserve.core.ids import new_id
 from authserve.database.transactions import Base, db, read_all, transaction
 from authserve.mfa.challenges import purge_spent_challenges
@@ -28,12 +29,15 @@ from authserve.mfa.own_passkeys import find_passkeys
 from authserve.mfa.pending import purge_dead_pending
 from authserve.mfa.reset import perform_due_resets, request_reset
 from authserve.mfa.totp_set_up import purge_dead_set_ups
+from authserve.oidc.models import AuthorizationCode  # noqa: F401 - so that its table is there
 from authserve.outbox.delivery import claim, is_newest_of_topic
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import count_finished_messages, find_messages_to
 from authserve.ratelimit.throttle import purge_dead_counters
 from authserve.rbac.assignment import holders_of
 from authserve.sessions.listing import find_all_sessions
+from authserve.sessions.policy import RevokeReason
+from authserve.sessions.revoke import end_online_sessions, end_sessions_of_client
 from authserve.users.accounts import activate, deactivate
 from authserve.users.credentials import get_credentials
 from authserve.users.lists import UserFilters, search_users
@@ -56,6 +60,8 @@ UNUSED = {
     # For statements of the release before; a later migration drops them.
     "ix_users_name_key",
     "ix_users_is_active_id",
+    # For the foreign key alone, when a user is deleted.
+    "ix_authorization_codes_user_id",
 }
 """Indexes that serve no statement of this release."""
 
@@ -152,6 +158,27 @@ def reset_factors(user: UserRef) -> None:
     request_reset(user.id, actor=OPERATOR, request=RequestInfo())
 
 
+def end_sessions_of_app(_: UserRef) -> None:
+    """End every session that an app holds."""
+    with transaction():
+        end_sessions_of_client("wiki", RevokeReason.CLIENT_DELETED, now=now())
+
+
+def end_sessions_below(user: UserRef) -> None:
+    """End what hangs under a browser's session, as its end does."""
+    details = {"session_id": str(new_id()), "reason": RevokeReason.LOGOUT}
+    event = DomainEvent(
+        action=AuditAction.SESSION_REVOKED,
+        outcome=Outcome.SUCCESS,
+        actor=VISITOR,
+        request=RequestInfo(),
+        subject=user,
+        details=details,
+    )
+    with transaction():
+        end_online_sessions(event)
+
+
 USES: dict[str, Callable[[UserRef], object]] = {
     "ix_audit_batches_pruned_at_newest_at": lambda _: list(prune_events()),
     "ix_audit_events_action_id": list_events(action=AuditAction.USER_DELETED),
@@ -159,6 +186,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_audit_events_correlation_id_id": list_events(correlation_id="x"),
     "ix_audit_events_occurred_at": list_events(before=LONG_AGO),
     "ix_audit_events_subject_audit_id_id": lambda user: find_own_events(user, limit=50),
+    "ix_client_secrets_client_id": lambda _: list_secrets("wiki"),
     "ix_email_codes_email": write_email_code,
     "ix_email_codes_expires_at": lambda _: list(purge_dead_codes()),
     "ix_email_codes_user_id": end_email_codes,
@@ -178,6 +206,8 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_released_usernames_user_id": lambda user: require_may_rename(user.id),
     "ix_seen_devices_last_seen_at": lambda _: list(purge_forgotten_devices()),
     "ix_seen_devices_user_id": follow_new_device,
+    "ix_sessions_client_id_user_id_created_at": end_sessions_of_app,
+    "ix_sessions_parent_id": end_sessions_below,
     "ix_sessions_user_id_created_at": lambda user: find_all_sessions(user.id, limit=50),
     "ix_spent_challenges_expires_at": lambda _: list(purge_spent_challenges()),
     "ix_totp_factors_expires_at": lambda _: list(purge_dead_set_ups()),
