@@ -107,6 +107,11 @@ def test_a_get_sets_no_cookie_and_changes_nothing(app: Flask, visit: Visit, alic
     assert count_sessions(app, kind="browser", revoked_at=None) == 1
 
 
+def test_every_page_without_a_proof_exists(app: Flask) -> None:
+    rules = paths_of(app, "GET").keys() | paths_of(app, "POST").keys()
+    assert ALWAYS_OPEN - rules == set()
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_changes_access_needs_a_recent_proof(
     clock: time_machine.Traveller, app: Flask, visit: Visit, alice: Caller, method: str
