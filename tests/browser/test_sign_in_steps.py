@@ -181,3 +181,28 @@ def test_without_script_codes_work_and_passkeys_say_why_not(
     ada.type(code_at(secret, datetime.now(UTC)), code)
     expect(ada.page.get_by_role("heading", level=1)).to_have_text("Save your recovery codes")
     expect(ada.page.get_by_role("button", name="Copy")).to_have_count(0)
+
+
+def test_long_texts_from_right_to_left_fit_a_small_window(
+    make_person: Callable[..., Person],
+) -> None:
+    ada = make_person(viewport={"width": 320, "height": 800})
+    query = "?lang=qps-plocm"
+    ada.open(f"/sign-in/second-step/help{query}")
+    expect_fit(ada.page)
+    ada.sign_in(path=f"/sign-in{query}")
+    ada.page.wait_for_url("**/sign-in/set-up**")
+    expect_fit(ada.page)
+    ada.page.locator("[href*='method=passkey']").click()
+    ada.page.wait_for_url("**method=passkey**")
+    expect_fit(ada.page)
+    ada.page.go_back()
+    ada.page.locator(".ways button").click()
+    expect(ada.page.locator(".qr")).to_be_visible()
+    expect_fit(ada.page)
+
+
+def expect_fit(page: Page) -> None:
+    """Check that the page is from right to left and no wider than the window."""
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
