@@ -11,6 +11,7 @@ import time_machine
 from authserve.clients.registry import change_client, delete_client, revoke_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
+from authserve.users.accounts import deactivate as deactivate_user
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_codes import INVALID, change, error
 from tests.support.clients import Caller, sign_in
@@ -256,6 +257,22 @@ def test_no_grant_outlives_a_sign_out_that_races_its_code(wiki: App, alice: Call
         change_session(wiki.app, alice.session_id, revoked_at=None)
         redeem = partial(wiki.redeem, wiki.make_code("openid"))
         redeemed, _ = all_at_once([redeem, partial(end_browser, wiki, alice)])
+        if redeemed.status_code == 200:
+            assert not is_alive(wiki, redeemed.get_json())
+
+
+@both_databases
+def test_no_grant_outlives_a_deactivation_that_races_its_code(wiki: App, alice: Caller) -> None:
+    def switch_off() -> None:
+        with wiki.app.app_context():
+            deactivate_user(alice.id, actor=OPERATOR, request=RequestInfo())
+
+    for _ in range(10):
+        change_user(wiki.app, alice.id, is_active=True)
+        change_session(wiki.app, alice.session_id, revoked_at=None)
+        redeem = partial(wiki.redeem, wiki.make_code("openid", OFFLINE))
+        redeemed, _ = all_at_once([redeem, switch_off])
+        change_user(wiki.app, alice.id, is_active=True)
         if redeemed.status_code == 200:
             assert not is_alive(wiki, redeemed.get_json())
 
