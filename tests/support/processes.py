@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import config
 
 POLL_SECS = 0.01
+"""Seconds between two looks at a process that a test waits for (chosen, not measured)."""
 
 DEADLINE_SECS = 300
 """Seconds after which a test gives up on a command; none takes nearly as long."""
