@@ -45,7 +45,7 @@ test-quick: lint types contracts  ## the checks, and the first test of each fast
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.
 test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser
 ifneq ($(CHROMIUM),)
-	CHROMIUM=$(CHROMIUM) $(BIN)/pytest tests/browser
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest -n 2 --dist loadfile tests/browser
 else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
