@@ -6,6 +6,7 @@ standard library's gettext. The texts in the code are English, so English has no
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
@@ -24,6 +25,9 @@ RIGHT_TO_LEFT = frozenset({"qps-plocm"})
 CATALOG = "authserve"
 LOCALE_FOLDER = Path(__file__).parents[1] / "locale"
 """The catalogs: `<language>/LC_MESSAGES/authserve.po` for translators, `.mo` for gettext."""
+
+accepted_languages_var: ContextVar[str] = ContextVar("accepted_languages", default="")
+"""The languages that the client of the current request accepts, as in `Accept-Language`."""
 
 _RANGE = re.compile(
     r"\s*([a-z]{1,8}(?:-[a-z0-9]{1,8})*)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
@@ -84,3 +88,8 @@ def read_accepted(header: str) -> list[str]:
     weighted = [(match[1], float(match[2] or 1)) for match in found]
     wanted = sorted(weighted, key=lambda entry: -entry[1])
     return [tag for tag, quality in wanted if quality > 0]
+
+
+def request_locale() -> str | None:
+    """Return the language of the current request, or None if it has none that is known."""
+    return find_language(read_accepted(accepted_languages_var.get()), tuple(LANGUAGE_NAMES))

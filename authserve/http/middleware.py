@@ -20,6 +20,7 @@ from authserve.core.errors import (
     UnavailableError,
     ValidationFailedError,
 )
+from authserve.core.languages import accepted_languages_var
 from authserve.core.logs import correlation_id_var
 from authserve.http.json_body import check_text, read_object
 from authserve.http.openapi import API_PREFIX, facts_of
@@ -104,6 +105,7 @@ def _begin() -> None:
     environ = request.environ
     state = begin_request(accepted_correlation_id(environ))
     correlation_id_var.set(state.correlation_id)
+    accepted_languages_var.set(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
     if environ["PATH_INFO"].startswith(API_PREFIX):
         refuse_late()
     _refuse_unreadable(environ)
@@ -208,6 +210,7 @@ def _finish(response: Response) -> Response:
 def _end(_error: BaseException | None) -> None:
     # The thread's next log line may belong to no request.
     correlation_id_var.set(None)
+    accepted_languages_var.set("")
 
 
 def _log(response: Response, state: RequestState, method: str) -> None:

@@ -1,6 +1,6 @@
 """Building mails from templates, and passing them to the transport."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.identifiers import is_plain_address
 from authserve.core.ids import new_id
+from authserve.core.languages import find_language, get_catalog, text_direction
 from authserve.mail.branding import make_mail_colors, read_logo
 from authserve.mail.errors import TransportError
 from authserve.mail.message import InlinePNG, OutgoingMail, read_sender, write_mail
@@ -66,11 +67,11 @@ class Mailer:
             "support_url": settings.brand_support_url,
             "colors": make_mail_colors(settings.brand_color),
             "logo": self._logo,
-            "language": "en",
-            "direction": "ltr",
         }
         self._transport = transport
-        self._templates = _environment(settings.mail_templates)
+        self._own_folder = settings.mail_templates
+        self._languages = settings.languages
+        self._default_language = settings.default_language
         self.breaker = Breaker("smtp", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
 
     @property
@@ -92,6 +93,7 @@ class Mailer:
         *,
         to: str,
         message_id: UUID,
+        locales: Iterable[str | None] = (),
         name: str = "",
         link: str | None = None,
         lifetime: timedelta | None = None,
@@ -103,6 +105,8 @@ class Mailer:
             kind: selects the templates.
             to: the stored address, in canonical form.
             message_id: the same for every try, so that a repeated mail can be recognised.
+            locales: the languages that the reader may want, the best first; the first that is
+                offered is taken, else `DEFAULT_LANGUAGE`.
             name: the recipient's name, made safe for a mail by `policy.plain_name`.
             link: the one-time link, for the kinds that carry one (`policy.LINK_KINDS`).
             lifetime: how long the link lasts.
@@ -118,6 +122,7 @@ class Mailer:
             kind,
             to=to,
             message_id=message_id,
+            language=self._choose_language(locales),
             name=name,
             link=link,
             lifetime=lifetime,
@@ -133,6 +138,10 @@ class Mailer:
         except TransportError as error:
             raise DeliveryError(error.reason, is_permanent=error.is_permanent) from error
 
+    def _choose_language(self, locales: Iterable[str | None]) -> str:
+        wanted = [locale for locale in locales if locale]
+        return find_language(wanted, self._languages) or self._default_language
+
     def send_sample(self, kind: MailKind, *, to: str) -> None:
         """Send one example mail at once, ignoring the breaker.
 
@@ -145,22 +154,32 @@ class Mailer:
             TransportError: it was not sent.
             jinja2.TemplateError: a template is faulty.
         """
-        self._transport.send(self._build_sample(kind, to=to))
+        mail = self._build_sample(kind, to=to, language=self._default_language)
+        self._transport.send(mail)
 
     def find_template_faults(self) -> Iterator[str]:
-        """Render every kind of mail as an example; yield kind and error of each that fails."""
+        """Render every mail as an example in every language; yield kind and error of each fault."""
         for kind in MailKind:
-            try:
-                self._build_sample(kind, to="alice@example.com")
-            except (TemplateError, ArithmeticError, TypeError, ValueError, OSError) as error:
-                yield f"{kind}: {error or type(error).__name__}"
+            faults = (self._find_fault(kind, language) for language in self._languages)
+            # A template without texts of ours has the same fault in every language.
+            fault = next((fault for fault in faults if fault is not None), None)
+            if fault is not None:
+                yield f"{kind}: {fault}"
 
-    def _build_sample(self, kind: MailKind, *, to: str) -> OutgoingMail:
+    def _find_fault(self, kind: MailKind, language: str) -> str | None:
+        try:
+            self._build_sample(kind, to="alice@example.com", language=language)
+        except (TemplateError, ArithmeticError, TypeError, ValueError, OSError) as error:
+            return str(error) or type(error).__name__
+        return None
+
+    def _build_sample(self, kind: MailKind, *, to: str, language: str) -> OutgoingMail:
         link = f"{self._public_url}/reset-password#{'x' * 64}"
         return self._build(
             kind,
             to=to,
             message_id=new_id(),
+            language=language,
             name=SAMPLE_NAME,
             link=link if kind in LINK_KINDS else None,
             lifetime=SAMPLE_LIFETIME if kind in LINK_KINDS else None,
@@ -173,6 +192,7 @@ class Mailer:
         *,
         to: str,
         message_id: UUID,
+        language: str,
         name: str,
         link: str | None,
         lifetime: timedelta | None,
@@ -183,14 +203,16 @@ class Mailer:
         known = {
             **self._common,
             **values,
+            "language": language,
+            "direction": text_direction(language),
             "name": name,
             "link": link,
             "lifetime_minutes": None if lifetime is None else lifetime // timedelta(minutes=1),
             "logo_url": f"cid:{logo_id}",
         }
-        subject = self._render(f"{kind}.subject.txt", known)
+        subject = self._render(kind, "subject.txt", known)
         known["subject"] = subject.strip()
-        html = self._render(f"{kind}.html", known)
+        html = self._render(kind, "html", known)
         images = [InlinePNG(logo_id, self._logo.content)] if self._logo is not None else []
         return write_mail(
             sender=self._sender,
@@ -198,26 +220,36 @@ class Mailer:
             message_id=message_id,
             sent_at=now(),
             subject=subject,
-            text=self._render(f"{kind}.txt", known),
+            text=self._render(kind, "txt", known),
             html=html,
             # A deployment's own template may show no logo.
             images=[image for image in images if image.content_id in html],
         )
 
-    def _render(self, name: str, values: Mapping[str, object]) -> str:
-        return self._templates.get_template(name).render(values)
+    def _render(self, kind: MailKind, part: str, values: Mapping[str, object]) -> str:
+        """Render a part of a mail; a deployment may have a template for a language."""
+        language = str(values["language"])
+        templates = _environment(self._own_folder, language)
+        names = [f"{kind}.{language}.{part}", f"{kind}.{part}"]
+        return templates.select_template(names).render(values)
 
 
 @cache
-def _environment(own_folder: Path | None) -> Environment:
+def _environment(own_folder: Path | None, language: str) -> Environment:
     """Return an environment that prefers the deployment's templates to ours and escapes HTML."""
     folders = [folder for folder in (own_folder, OWN_TEMPLATES) if folder is not None]
-    return Environment(
+    environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        get_catalog(language), newstyle=True
+    )
+    return environment
 
 
 MAILER = Slot[Mailer]("mailer")

@@ -132,6 +132,7 @@ def _send(kind: MailKind, message: ClaimedMessage, user: User, **values: str | i
         kind,
         to=user.email,
         message_id=message.id,
+        locales=(user.locale, message.payload.get("locale")),
         name=plain_name(user.display_name),
         values={**message.payload["values"], **values},
     )

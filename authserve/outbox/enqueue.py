@@ -9,6 +9,7 @@ from sqlalchemy import insert, update
 
 from authserve.core.clock import now
 from authserve.core.ids import new_id
+from authserve.core.languages import request_locale
 from authserve.core.logs import correlation_id_var
 from authserve.database.transactions import require_transaction
 from authserve.outbox.delivery import finish_where
@@ -25,7 +26,8 @@ def enqueue(
 ) -> UUID:
     """Enqueue a message, in the open transaction: it is sent if and only if that commits.
 
-    The message carries the correlation id of the current request, if there is one.
+    The message carries the correlation id and, as `locale` in its payload, the language of the
+    current request, if there is one.
 
     Args:
         kind: selects the handler that builds and delivers it.
@@ -46,7 +48,7 @@ def enqueue(
             "kind": kind,
             "topic": topic,
             "user_id": user_id,
-            "payload": dict(payload),
+            "payload": {**payload, "locale": request_locale()},
             "state": MessageState.PENDING,
             "attempts": 0,
             "created_at": moment,

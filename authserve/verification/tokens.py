@@ -62,23 +62,28 @@ def read_token(token: str) -> UUID | None:
     return UUID(bytes=token_id) if is_ours else None
 
 
-def make_link(purpose: Purpose, token_id: UUID) -> str:
+def make_link(purpose: Purpose, token_id: UUID, *, locale: str | None = None) -> str:
     """Return the link to mail, with the token in the fragment, which browsers do not send.
 
     The link leads to the configured front end or to `PUBLIC_URL`, never to the host that a request
     named.
+
+    Args:
+        locale: the reader's own choice of a language, which a page of the service is shown in.
     """
-    return _template(SETTINGS.get(), purpose).replace("{token}", make_token(token_id))
+    template = _template(SETTINGS.get(), purpose, locale)
+    return template.replace("{token}", make_token(token_id))
 
 
-def _template(settings: Settings, purpose: Purpose) -> str:
+def _template(settings: Settings, purpose: Purpose, locale: str | None) -> str:
     own = {
         Purpose.VERIFY_EMAIL: settings.verify_url,
         Purpose.RESET_PASSWORD: settings.reset_url,
         Purpose.CHANGE_EMAIL: settings.email_change_url,
         Purpose.INVITATION: settings.invite_url,
     }
-    return own[purpose] or f"{settings.public_url}{PAGES[purpose]}#{{token}}"
+    query = f"?lang={locale}" if locale else ""
+    return own[purpose] or f"{settings.public_url}{PAGES[purpose]}{query}#{{token}}"
 
 
 def ensure_token(

@@ -36,8 +36,9 @@ def deliver_link(message: ClaimedMessage) -> None:
         kind,
         to=address,
         message_id=message.id,
+        locales=(user.locale, message.payload.get("locale")),
         name=plain_name(user.display_name),
-        link=make_link(purpose, message.id),
+        link=make_link(purpose, message.id, locale=user.locale),
         lifetime=LIFETIMES[purpose],
     )
 
@@ -84,6 +85,7 @@ def deliver_notice(message: ClaimedMessage) -> None:
         MailKind(message.kind),
         to=address,
         message_id=message.id,
+        locales=(user.locale, message.payload.get("locale")),
         name=plain_name(user.display_name),
         values=message.payload.get("values"),
     )

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from authserve.core.languages import (
     LANGUAGE_NAMES,
     SOURCE_LANGUAGE,
+    accepted_languages_var,
     find_language,
     get_catalog,
     read_accepted,
@@ -55,6 +56,14 @@ def settle_without_database() -> None:
     if state.language is None:
         session = state.browser.session if state.browser is not None else None
         state.language = _choose(session.account.locale if session is not None else None)
+
+
+def note_language_for_mails() -> None:
+    """Make the page's language that of the mails which the request leads to.
+
+    The session is not read for it: mails prefer their reader's own `locale` anyway.
+    """
+    accepted_languages_var.set(_choose(None))
 
 
 def _choose(locale: str | None) -> str:

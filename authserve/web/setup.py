@@ -20,6 +20,7 @@ from authserve.web.assets import ASSETS, read_assets
 from authserve.web.assets import blueprint as assets_blueprint
 from authserve.web.browser_session import ignore_cookies, remove_dead_session
 from authserve.web.error_pages import show_error
+from authserve.web.languages import note_language_for_mails
 from authserve.web.origin import read_form_origin, redirect_to_public_name, require_own_form
 from authserve.web.rendering import TEMPLATES, make_templates
 
@@ -48,6 +49,7 @@ def guard_pages(blueprint: Blueprint, *, secret_links: Collection[str]) -> None:
         refuse_late()
         if request.method == "POST":
             _check_form(is_secret_link=request.endpoint in secret_links)
+            note_language_for_mails()
             return None
         return redirect_to_public_name()
 

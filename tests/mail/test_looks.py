@@ -138,10 +138,10 @@ class TestLogo:
 
 def test_the_frame_follows_the_language(tmp_path: Path) -> None:
     mailer = Mailer(make_settings("sqlite://", tmp_path), Mailbox())
-    values = {**mailer._common, "language": "he", "direction": "rtl", "logo": None}
+    values = {**mailer._common, "language": "qps-plocm", "direction": "rtl", "logo": None}
     known = {**values, "subject": "x", "name": "", "link": None, "logo_url": ""}
-    html = mailer._render("password_changed.html", known)
+    html = mailer._render(MailKind.PASSWORD_CHANGED, "html", known)
     tree = parse_strictly(html)
-    assert tree.attrib == {"lang": "he", "dir": "rtl"}
+    assert tree.attrib == {"lang": "qps-plocm", "dir": "rtl"}
     (card,) = styled(tree, "card")
     assert "text-align: right" in card

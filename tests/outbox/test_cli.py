@@ -59,7 +59,7 @@ def test_it_shows_a_message_as_json(runner: FlaskCliRunner, message_id: UUID) ->
         "kind": KIND,
         "state": "pending",
         "user_id": None,
-        "payload": {"email": "alice@example.com"},
+        "payload": {"email": "alice@example.com", "locale": None},
         "attempts": 0,
         "last_error": None,
         "created_at": shown["created_at"],

@@ -60,7 +60,7 @@ class TestOwing:
             raise ZeroDivisionError
         assert messages(app) == []
         owe("b")
-        assert [row["payload"] for row in messages(app)] == [{"name": "b"}]
+        assert [row["payload"] for row in messages(app)] == [{"name": "b", "locale": None}]
 
     def test_it_cannot_be_enqueued_outside_of_a_transaction(self) -> None:
         with pytest.raises(RuntimeError):
