@@ -454,6 +454,7 @@ WAYS = [
             "email": f"{world.name}-new@example.com",
             "username": f"{world.name}-new",
             "display_name": "New",
+            "locale": "de",
             "password": PASSWORD,
         },
     ),
@@ -597,7 +598,7 @@ WAYS = [
         "PATCH /users/me",
         OWN,
         AuditAction.USER_PROFILE_CHANGED,
-        body=lambda world: {"username": f"{world.name}-new", "display_name": "New"},
+        body=lambda world: {"username": f"{world.name}-new", "display_name": "New", "locale": "de"},
     ),
     way("DELETE /users/me", OWN_FRESH, AuditAction.USER_DELETED),
     way(
