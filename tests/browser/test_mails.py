@@ -15,12 +15,13 @@ from tests.support.mail import Mailbox
 
 @pytest.fixture(scope="module")
 def letters() -> dict[MailKind, str]:
-    """The HTML of every kind of mail, for a brand and a host that are long words."""
+    """The HTML of every kind of mail in German, for a brand and a host that are long words."""
     box = Mailbox()
     settings = make_settings(
         "sqlite://",
         Path(),
         public_url=f"https://{'authentication' * 4}.example",
+        default_language="de",
         brand_name="Donaudampfschifffahrtsgesellschaft1829",
         brand_color="#ffe45c",
         brand_support_url="https://example.com/help",
