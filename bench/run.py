@@ -9,6 +9,7 @@ from compileall import compile_dir
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
+from authserve.settings.model import FEATURE_NAMES
 from bench.factors import measure_factors
 from bench.filling import PASSWORD, fill
 from bench.gates import (
@@ -28,6 +29,7 @@ from bench.gates import (
 )
 from bench.load import build_request, measure_ceiling
 from bench.page import Measured, write
+from bench.pages import measure_pages
 from bench.server import (
     AUTHSERVE,
     FLOOR,
@@ -46,6 +48,7 @@ GATES = {
     "G8": measure_refreshes,
     "G4": measure_passwords,
     "factors": measure_factors,
+    "pages": measure_pages,
     "G6": measure_storms,
     "G10": measure_start,
 }
@@ -77,7 +80,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement (2)")
     parser.add_argument("--databases", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--only", nargs="+", choices=GATES, default=list(GATES))
-    parser.add_argument("--all-on", action="store_true", help="with metrics switched on")
+    parser.add_argument("--all-on", action="store_true", help="with all that is optional")
     parser.add_argument("--write", action="store_true", help="put the table into the documentation")
     return parser.parse_args()
 
@@ -94,6 +97,7 @@ def prepared(kind: str, options: argparse.Namespace) -> Iterator[Bench]:
         folder = stack.enter_context(temporary_folder())
         environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
         if options.all_on:
+            environ["FEATURES"] = ",".join(FEATURE_NAMES)
             environ["METRICS_TOKEN"] = "a-token-of-this-measurement-alone-0123456789"
         # As in a deployed service: with compiling, a start takes a third longer and leaves freed
         # memory that the workers copy, 17 MB in all.
