@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from authserve.auth.current_session import get_live_session
-from authserve.auth.queries import rotate_session
+from authserve.auth.session_writes import rotate_session
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import StepUpRequiredError

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from authserve.auth.queries import insert_app_session, insert_session
 from authserve.auth.seen_devices import recognize_device
+from authserve.auth.session_writes import insert_app_session, insert_session
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes

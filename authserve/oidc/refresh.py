@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from authserve.auth.browser_sessions import record_use
-from authserve.auth.queries import rotate_session
+from authserve.auth.session_writes import rotate_session
 from authserve.clients.authentication import ClientCredentials, find_authenticated_client
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
