@@ -166,7 +166,7 @@ _APP_COLUMNS = (
 )
 
 _COPIED_COLUMNS = ("amr", "aal", "auth_time")
-"""What a session of an app takes over from the browser's, so that it is never above that."""
+"""Columns that an app's session takes from the browser's, so that it is never above that."""
 
 _START_APP = (
     insert(_SESSIONS)

@@ -42,7 +42,7 @@ _FIND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCredentials:
-    """What a client presents.
+    """The id and the secret that a client presents.
 
     Args:
         secret: None if it presents none.

@@ -42,7 +42,7 @@ RemoteUser = Literal["id", "username"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfiguration:
-    """What an operator chooses for a client.
+    """The choices of an operator for a client.
 
     Args:
         name: for people.
@@ -92,7 +92,7 @@ class ClientConfiguration:
 
     @property
     def auth_method(self) -> AuthMethod:
-        """How it proves who it is."""
+        """The way in which it proves its identity."""
         return auth_method_of(self.kind)
 
     @property

@@ -1,4 +1,4 @@
-"""Why a user can or cannot sign in to an app: the decision of authorize, made for an operator."""
+"""The decision of authorize, made for an operator: why a user can or cannot use an app."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

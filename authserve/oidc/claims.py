@@ -1,4 +1,4 @@
-"""What an app is told about its user: the claims of scopes, and those that its client maps."""
+"""Claims about a user for an app: those of scopes, and those that its client maps."""
 
 from collections.abc import Collection
 from typing import Any

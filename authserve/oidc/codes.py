@@ -82,7 +82,7 @@ def issue_code(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedCode:
-    """What an app presents for a code.
+    """The fields that an app presents for a code.
 
     Args:
         verifier: of PKCE.

@@ -1,4 +1,4 @@
-"""What holds for every use of a grant: it is never wider than client and user may be now.
+"""Rules of every use of a grant: it is never wider than client and user may be now.
 
 It is small because redemption, refresh and userinfo share it.
 """

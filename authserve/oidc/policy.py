@@ -42,7 +42,7 @@ class SignedInUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """What a user has allowed a client."""
+    """The scopes that a user has allowed a client."""
 
     scopes: frozenset[str]
 

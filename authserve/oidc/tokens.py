@@ -64,7 +64,7 @@ class TokenAnswer(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
-    """What the tokens of one answer are issued from.
+    """The facts that the tokens of one answer are issued from.
 
     Args:
         grant: live.

@@ -1,4 +1,4 @@
-"""What the pages share that change an account's factors."""
+"""The parts that pages share which change an account's factors."""
 
 from collections.abc import Sequence
 from enum import StrEnum

@@ -31,7 +31,7 @@ def send(folder: Path, kind: MailKind, *locales: str | None, **settings: object)
 
 
 def left_of(text: str) -> str:
-    """What a mail's text has beside texts of a catalog."""
+    """The parts of a mail's text beside texts of a catalog."""
     while _PSEUDO.search(text):
         text = _PSEUDO.sub("", text)
     return " ".join(re.findall(r"[^\W\d_]{2,}", _DATA.sub("", text)))
