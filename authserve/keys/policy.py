@@ -59,6 +59,20 @@ def is_over(key: KeyTimes, now: datetime) -> bool:
     return key.retire_at is not None and now >= key.retire_at
 
 
+def is_ended_by_emergency(key: KeyTimes, keys: Iterable[KeyTimes]) -> bool:
+    """Return True if an emergency retired a key, so that even its old signatures prove nothing.
+
+    An emergency retires keys at the time from which its new key signs; every other retirement is
+    later than that time (`retirement`).
+
+    Args:
+        key: the key in question.
+        keys: all keys, retired ones included.
+    """
+    later = (other for other in keys if other.serial > key.serial)
+    return any(other.active_from == key.retire_at for other in later)
+
+
 def usable_keys(keys: Iterable[KeyT], now: datetime) -> list[KeyT]:
     """Return the keys of the JWKS: those that verify tokens now, and the next one."""
     return [key for key in keys if not is_over(key, now)]

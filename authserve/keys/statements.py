@@ -14,7 +14,7 @@ from authserve.core.crypto import KEYRING, UndecryptableError
 from authserve.database.transactions import read_all, table_of
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.models import SigningKey
-from authserve.keys.policy import ROTATION_PERIOD, find_signing_key
+from authserve.keys.policy import ROTATION_PERIOD, find_signing_key, is_ended_by_emergency
 
 SEAL_PURPOSE = "signing-key"
 
@@ -61,6 +61,16 @@ def read_keys(*, with_retired: bool = False) -> list[LoadedKey]:
         )
         for row in read_all(statement)
     ]
+
+
+def find_trusted_key(kid: str) -> ec.EllipticCurvePublicKey | None:
+    """Return the public key of this `kid`, of any age; None if unknown or ended by an emergency.
+
+    For tokens whose expiry does not matter; `KeyStore.find_public_key` is for all others.
+    """
+    keys = read_keys(with_retired=True)
+    found = next((key for key in keys if key.kid == kid), None)
+    return None if found is None or is_ended_by_emergency(found, keys) else found.public_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from authserve.mfa.factors import find_factors
 from authserve.oidc.authorize_request import AuthorizeRequest, parse_parameters, read_request
 from authserve.oidc.codes import issue_code
 from authserve.oidc.errors import AuthorizationError, OAuthCode, UntrustedRequestError
+from authserve.oidc.hints import Hint, read_hint
 from authserve.oidc.policy import Decision, Grant, Refuse, SignedInUser, decide
 from authserve.settings.model import SETTINGS
 
@@ -63,13 +64,25 @@ def authorize(query: str, *, begun: datetime, visitor: BrowserSession | None) ->
             note_refused_redirect(client.client_id, error.received, now=moment)
         raise
     user = _user_of(visitor, request, configuration) if visitor is not None else None
-    decision = decide(request, client=configuration, user=user, now=moment)
+    hint = _read_hint(request) if user is not None else None
+    decision = decide(
+        request,
+        client=configuration,
+        user=user,
+        hinted_user=hint.user_id if hint is not None else None,
+        now=moment,
+    )
     if isinstance(decision, Refuse):
         raise _refusal(decision.code, request)
     code = None
     if isinstance(decision, Grant) and visitor is not None:
         code = _issue(request, decision, visitor, moment)
     return Authorization(request=request, client=client, decision=decision, code=code)
+
+
+def _read_hint(request: AuthorizeRequest) -> Hint | None:
+    token = request.id_token_hint
+    return read_hint(token, issuer=SETTINGS.get().public_url) if token is not None else None
 
 
 def _user_of(

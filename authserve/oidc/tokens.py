@@ -18,6 +18,7 @@ from authserve.core.levels import Level
 from authserve.keys.rotation import ALGORITHM
 from authserve.keys.store import KEY_STORE, SigningKey
 from authserve.oidc.claims import make_claims
+from authserve.oidc.hints import ID_TOKEN_TYPE
 from authserve.oidc.queries import FoundGrant
 from authserve.settings.model import Settings
 from authserve.tokens.refresh import RefreshClaims, read_claims
@@ -157,7 +158,7 @@ def _issue_id_token(
     }
     if issue.nonce is not None:
         claims["nonce"] = issue.nonce
-    return sign_for_others(claims, key, "JWT")
+    return sign_for_others(claims, key, ID_TOKEN_TYPE)
 
 
 def _half_hash(token: str) -> str:

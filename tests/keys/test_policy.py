@@ -14,6 +14,7 @@ from authserve.keys.policy import (
     RotationCause,
     find_signing_key,
     first_signature,
+    is_ended_by_emergency,
     is_key_needed,
     is_over,
     key_state,
@@ -133,3 +134,15 @@ def test_a_key_stays_until_the_last_token_that_it_signed_has_expired_everywhere(
     ttl = timedelta(minutes=10)
     last_signature = NOW + CACHE_TTL
     assert retirement(NOW, ttl) >= last_signature + ttl + LEEWAY
+
+
+@pytest.mark.parametrize(
+    ("retire", "expected"),
+    [(None, False), (-HOUR, True), (-HOUR + TICK, False), (HOUR, False)],
+)
+def test_an_emergency_retires_a_key_when_its_own_key_begins(
+    retire: timedelta | None, expected: bool
+) -> None:
+    found, earlier, later = key(2, -2 * HOUR, retire), key(1, retire or -HOUR), key(3, -HOUR)
+    assert is_ended_by_emergency(found, [earlier, found, later]) is expected
+    assert not is_ended_by_emergency(found, [earlier, found])
