@@ -43,12 +43,14 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc import cli  # noqa: F401
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
+    from authserve.oidc.logout_routes import blueprint as logout_blueprint
     from authserve.oidc.routes import blueprint
     from authserve.outbox.worker import PURGE_TASKS
     from authserve.sessions.revoke import end_online_sessions
 
     app.register_blueprint(blueprint)
     app.register_blueprint(authorize_blueprint)
+    app.register_blueprint(logout_blueprint)
     app.cli.add_command(clients_group)
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)

@@ -78,14 +78,14 @@ class AuthorizeRequest:
         return is_silent(self.target.redirect_uri)
 
 
-def parse_parameters(query: str) -> dict[str, str]:
+def parse_parameters(query: str, *, max_bytes: int = MAX_QUERY_BYTES) -> dict[str, str]:
     """Return the parameters of a query.
 
     Raises:
         UntrustedRequestError: it is too long, not UTF-8, or has a parameter twice (RFC 6749 §3.1).
     """
-    if len(query) > MAX_QUERY_BYTES:
-        raise UntrustedRequestError(f"The request is longer than {MAX_QUERY_BYTES} bytes.")
+    if len(query) > max_bytes:
+        raise UntrustedRequestError(f"The request is longer than {max_bytes} bytes.")
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS

@@ -53,8 +53,9 @@ from authserve.web.languages import mark, translate
 from authserve.web.origin import redirect_to_public_name
 from authserve.web.rendering import (
     CONTENT_SECURITY_POLICY,
-    PAGE_HEADERS,
     WITHOUT_REFERRER,
+    add_query,
+    leave_to,
     render,
     see_other,
 )
@@ -199,16 +200,7 @@ def _send(target: ReturnTarget, fields: Mapping[str, str]) -> Response:
     all_fields = {**fields, **state, "iss": SETTINGS.get().public_url}
     if target.response_mode == "form_post":
         return _send_form(target.redirect_uri, all_fields)
-    headers = {
-        **PAGE_HEADERS,
-        "Referrer-Policy": WITHOUT_REFERRER,
-        "Location": _with_query(target.redirect_uri, all_fields),
-    }
-    return Response(status=HTTPStatus.SEE_OTHER, headers=headers, mimetype="text/html")
-
-
-def _with_query(uri: str, fields: Mapping[str, str]) -> str:
-    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(fields)}"
+    return leave_to(target.redirect_uri, all_fields)
 
 
 def _send_form(uri: str, fields: Mapping[str, str]) -> Response:
@@ -271,7 +263,7 @@ def _show_refusal(
         title=translate(mark("%(app)s is not open to you"), app=app),
         advice=translate(advice),
         confirm=confirm,
-        back=_with_query(target.redirect_uri, fields),
+        back=add_query(target.redirect_uri, fields),
         app=app,
         account=account.username or account.email,
     )

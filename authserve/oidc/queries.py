@@ -144,6 +144,32 @@ def _grant_of(rows: Sequence[Row[Any]]) -> FoundGrant:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class HintedSession:
+    """The session of an app that a hint names, live or ended.
+
+    Args:
+        parent_id: of the browser's session, which may be purged.
+    """
+
+    user: UserRef
+    parent_id: UUID
+
+
+def find_hinted_session(session_id: UUID, user_id: UUID) -> HintedSession | None:
+    """Return a user's session of an app, or None if it does not exist (any more)."""
+    rows = read_all(
+        select(_SESSIONS.c.parent_id, _USERS.c.id, _USERS.c.audit_id)
+        .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
+        .where(
+            _SESSIONS.c.id == session_id,
+            _SESSIONS.c.user_id == user_id,
+            _SESSIONS.c.parent_id.is_not(None),
+        )
+    )
+    return HintedSession(UserRef(rows[0].id, rows[0].audit_id), rows[0].parent_id) if rows else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundCode:
     """A code of a client, perhaps used or expired, with its user's row locked.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -18,9 +17,7 @@ from authserve.mfa.passkey_options import EXPIRES_IN_SECS, request_options
 from authserve.pages.blueprint import (
     blueprint,
     go_on,
-    link_to,
     page,
-    query_continuation,
     query_target,
 )
 from authserve.pages.factor_fields import write_options
@@ -36,18 +33,8 @@ from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
 from authserve.settings.model import SETTINGS, Registration, Settings
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
-from authserve.web.browser_session import (
-    device_tokens,
-    find_signed_in,
-    find_signed_in_if_possible,
-)
-from authserve.web.continuation import (
-    FIELD,
-    RESUME_PATH,
-    Continuation,
-    TargetKind,
-    read_continuation,
-)
+from authserve.web.browser_session import device_tokens, find_signed_in_if_possible
+from authserve.web.continuation import read_continuation
 from authserve.web.forms import (
     Checkbox,
     Explanation,
@@ -58,7 +45,6 @@ from authserve.web.forms import (
 )
 from authserve.web.languages import mark
 from authserve.web.notices import open_notice
-from authserve.web.rendering import WITHOUT_REFERRER, see_other
 
 
 class SignInForm(PageForm, LoginSchema):
@@ -191,26 +177,3 @@ def other_ways(settings: Settings) -> list[str]:
 
 def _passkey_options(settings: Settings) -> str:
     return write_options(request_options(SIGN_IN_USE, now=now())) if settings.passkey_rp_id else ""
-
-
-@blueprint.get("/oauth/continue")
-def leave() -> Response:
-    """Show the page between this service and an app.
-
-    A redirect after a form would be refused: `form-action 'self'` holds for its redirects too
-    (CSP 3, §4.2.2), so the browser leaves by itself from a page of ours.
-    """
-    token = query_continuation()
-    found = read_continuation(token)
-    if found is None or found.kind is TargetKind.PAGE:
-        return go_on("")
-    if find_signed_in() is None:
-        return see_other(link_to("pages.show_sign_in", token))
-    address = None if found.is_expired else _address_of(found, token)
-    return page("leave.html", referrer_policy=WITHOUT_REFERRER, address=address, host=found.host)
-
-
-def _address_of(found: Continuation, token: str) -> str:
-    """Return where the browser leaves to; an app's request is decided first."""
-    is_address = found.kind is TargetKind.RETURN
-    return found.target if is_address else f"{RESUME_PATH}?{urlencode({FIELD: token})}"

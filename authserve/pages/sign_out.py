@@ -27,7 +27,7 @@ def show_sign_out() -> Response:
     """Ask whether to sign out; a GET changes nothing, since links and pictures cause one too."""
     token, visitor = query_target(), find_visitor()
     if visitor is None:
-        return see_other(link_to("pages.show_signed_out", token))
+        return see_other(_path_after(token))
     return page("sign_out.html", visitor=visitor, form=Submission(given={"continue": token}))
 
 
@@ -41,9 +41,16 @@ def sign_out() -> Response:
     if visitor is not None:
         require_form_token(visitor, submission.given.get("token", ""))
         sign_browser_out(visitor, request=current_request_info())
-    response = see_other(link_to("pages.show_signed_out", token))
+    response = see_other(_path_after(token))
     remove_session(response)
     return response
+
+
+def _path_after(token: str) -> str:
+    """Return the path of a signed-out person: back to the app that asked for it, or the page."""
+    found = read_continuation(token)
+    is_asked = found is not None and found.kind is TargetKind.LOGOUT
+    return link_to("pages.leave" if is_asked else "pages.show_signed_out", token)
 
 
 @blueprint.get("/signed-out")

@@ -221,6 +221,9 @@ limits of the API's call that does the same; this one is not among `LIMITS`, whi
 AUTHORIZE = Limit("authorize", 60, _MINUTE, CountedBy.ADDRESS)
 """Chosen: a person comes back several times in one sign-in; an office shares an address."""
 
+LOGOUT = Limit("logout", 30, _MINUTE, CountedBy.ADDRESS)
+"""Chosen: a person signs out of a few apps in a row; an office shares an address."""
+
 PUBLIC_TOKENS = Limit("public_tokens", 120, _MINUTE, CountedBy.ADDRESS)
 """Calls of clients without a secret, which anyone can send (chosen). Calls of an authenticated
 client have no limit; only its refusals are counted."""
@@ -229,5 +232,5 @@ CLIENT_FAILURES = Limit("client_failures", 30, _MINUTE, CountedBy.ADDRESS)
 """Failed authentications of clients (chosen). No secret of 256 bits is guessed; it bounds load."""
 
 REFUSED_TOKENS = Limit("refused_tokens", 300, _MINUTE, CountedBy.ADDRESS)
-"""Tokens that userinfo refuses (chosen: an app's server asks for many users). Like the three above,
+"""Tokens that userinfo refuses (chosen: an app's server asks for many users). Like the four above,
 it is not among `LIMITS`, whose calls exist with every setting."""

@@ -35,6 +35,12 @@ LEVEL_FIELD = "level"
 SIGN_IN_PATH = "/sign-in"
 """The page on which a person signs in; its view is in `pages`, above this package."""
 
+SIGN_OUT_PATH = "/sign-out"
+"""The page that asks a person whether to sign out; its view is in `pages` too."""
+
+SIGNED_OUT_PATH = "/signed-out"
+"""The page after that; its view is in `pages` too."""
+
 CONFIRM_PATH = "/account/confirm"
 """The page on which a signed-in person gives a proof again; its view is in `pages` too."""
 

@@ -40,6 +40,9 @@ MAX_TOKEN_LENGTH = 3_000
 RESUME_PATH = "/oauth/resume"
 """The path at which an app's request goes on; its view is in `oidc`, above this package."""
 
+LOGOUT_PATH = "/oauth/logout"
+"""The path at which an app asks to sign a person out, and from which they go back to it."""
+
 FIELD = "continue"
 """The name of the query parameter and of the hidden form field."""
 
@@ -55,6 +58,7 @@ class TargetKind(StrEnum):
     PAGE = "page"
     RETURN = "return"
     AUTHORIZE = "authorize"
+    LOGOUT = "logout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Continuation:
     """A verified target.
 
     Args:
-        target: for a page its endpoint and arguments as a query; for an app's request its query;
-            else the address.
+        target: for a page its endpoint and arguments as a query; for an app's request, to sign in
+            or out, its query; else the address.
         is_expired: True if the token's lifetime has passed.
         session_id: of the browser's session that it is bound to; None if it is bound to none.
         begun: when the person set out; None means now.
@@ -80,8 +84,8 @@ class Continuation:
         """The host of an address, to show it to the person; None for a page or an installed app."""
         if self.kind is TargetKind.PAGE:
             return None
-        is_address = self.kind is TargetKind.RETURN
-        address = self.target if is_address else self.find_parameter("redirect_uri")
+        name = _ADDRESS_PARAMETERS.get(self.kind)
+        address = self.find_parameter(name) if name is not None else self.target
         return urlsplit(address).hostname
 
     @property
@@ -94,10 +98,17 @@ class Continuation:
         return dict(parse_qsl(self.target)).get(name, "")
 
 
+_ADDRESS_PARAMETERS = {
+    TargetKind.AUTHORIZE: "redirect_uri",
+    TargetKind.LOGOUT: "post_logout_redirect_uri",
+}
+"""The parameter of an app's request that names the address to return to."""
+
 TTLS = {
     TargetKind.PAGE: CONTINUE_TTL,
     TargetKind.RETURN: CONTINUE_TTL,
     TargetKind.AUTHORIZE: AUTHORIZE_TTL,
+    TargetKind.LOGOUT: AUTHORIZE_TTL,
 }
 
 
@@ -170,8 +181,8 @@ def read_continuation(token: str) -> Continuation | None:
 def _is_allowed(found: Continuation) -> bool:
     if found.kind is TargetKind.RETURN:
         return is_return_url_allowed(found.target, SETTINGS.get().return_urls)
-    if found.kind is TargetKind.AUTHORIZE:
-        # `oidc` verifies the request anew; without it, no token has this kind.
+    if found.kind in _ADDRESS_PARAMETERS:
+        # `oidc` verifies the request anew; without it, no token has these kinds.
         return True
     return page_path(found) is not None
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response
 from jinja2 import (
@@ -158,5 +160,24 @@ def see_other(path: str, *, referrer_policy: str = WITH_ORIGIN) -> Response:
     """
     if not path.startswith("/") or path.startswith(("//", "/\\")):
         raise ValueError("not a path of this service")
-    headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, "Location": path}
-    return Response(status=303, headers=headers, mimetype="text/html")
+    return _redirect(path, referrer_policy)
+
+
+def leave_to(address: str, fields: Mapping[str, str]) -> Response:
+    """Return the redirect to an app; only a GET may lead to it, since `form-action` is `'self'`.
+
+    Args:
+        address: registered by the app.
+        fields: the parameters to add to its query.
+    """
+    return _redirect(add_query(address, fields), WITHOUT_REFERRER)
+
+
+def add_query(address: str, fields: Mapping[str, str]) -> str:
+    """Return an address with parameters after those of its own query."""
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(fields)}" if fields else address
+
+
+def _redirect(location: str, referrer_policy: str) -> Response:
+    headers = {**PAGE_HEADERS, "Referrer-Policy": referrer_policy, "Location": location}
+    return Response(status=HTTPStatus.SEE_OTHER, headers=headers, mimetype="text/html")

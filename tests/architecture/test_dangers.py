@@ -133,7 +133,6 @@ KNOWN = {
     # calls `see_other`, which takes paths of this service alone.
     redirects: {
         "authserve/http/root.py",
-        "authserve/oidc/authorize_routes.py",
         "authserve/pages/blueprint.py",
         "authserve/verification/routes.py",
         "authserve/web/continuation.py",

@@ -10,6 +10,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.ratelimit.policy import (
     AUTHORIZE,
     CLIENT_FAILURES,
+    LOGOUT,
     PUBLIC_TOKENS,
     REFUSED_TOKENS,
     Limit,
@@ -39,6 +40,12 @@ def exceed(limit: Limit, call: Callable[[], Any]) -> Any:
 def test_a_strangers_authorize_is_limited(app: Flask) -> None:
     visit = Visit(app)
     refused = exceed(AUTHORIZE, lambda: visit.open("/oauth/authorize").response)
+    assert (refused.status_code, refused.mimetype) == (429, "text/html")
+
+
+def test_a_strangers_logout_is_limited(app: Flask) -> None:
+    visit = Visit(app)
+    refused = exceed(LOGOUT, lambda: visit.open("/oauth/logout").response)
     assert (refused.status_code, refused.mimetype) == (429, "text/html")
 
 
