@@ -66,7 +66,7 @@ def find_authenticated_client(
 
     Returns:
         None if the client is unknown or disabled, or its secret is missing, wrong or expired, or
-        it has none but presents one.
+        it has none but presents one, or it is a proxy, which makes no calls.
     """
     if not is_client_id(credentials.client_id):
         return None
@@ -88,8 +88,11 @@ def authenticated_client(
         row: with `client_columns` and `SECRET_COLUMNS`.
     """
     client, secret_id = client_of(row), row.secret_id
-    is_secret_needed = client.configuration.auth_method is AuthMethod.SECRET
-    is_proven = secret_id is not None if is_secret_needed else credentials.secret is None
+    is_proven = {
+        AuthMethod.SECRET: secret_id is not None,
+        AuthMethod.NONE: credentials.secret is None,
+        AuthMethod.INTERNAL: False,
+    }[client.configuration.auth_method]
     if not client.configuration.enabled or not is_proven:
         return None
     if secret_id is not None:

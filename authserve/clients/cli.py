@@ -82,6 +82,7 @@ def _show(client_id: str) -> dict[str, Any]:
 @click.option("--name", help="For people; the id if not given.")
 @click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), default="web")
 @click.option("--redirect-uri", "redirect_uris", multiple=True)
+@click.option("--origin", "origins", multiple=True, help="Of an application behind a proxy.")
 @click.option("--scope", "scopes", multiple=True, help="Such as openid, profile or users:read.")
 @values_option
 def create(
@@ -89,6 +90,7 @@ def create(
     name: str | None,
     kind: str,
     redirect_uris: tuple[str, ...],
+    origins: tuple[str, ...],
     scopes: tuple[str, ...],
     values: dict[str, Any],
 ) -> None:
@@ -98,9 +100,14 @@ def create(
     Examples:
       flask clients create wiki --redirect-uri https://wiki.example.com/callback --scope openid
       flask clients create report --kind machine --scope users:read
+      flask clients create files --kind proxy --origin https://files.example.com
     """
     given: dict[str, Any] = {"client_id": client_id, "name": name or client_id, "kind": kind}
-    lists = {"redirect_uris": list(redirect_uris), "scopes": list(scopes)}
+    lists = {
+        "redirect_uris": list(redirect_uris),
+        "origins": list(origins),
+        "scopes": list(scopes),
+    }
     given |= {key: value for key, value in lists.items() if value}
     configuration = to_configuration(_load(NewClientSchema(), {**given, **values}))
     register_client(client_id, configuration, actor=OPERATOR, request=_request("create"))

@@ -14,6 +14,7 @@ from authserve.clients.kinds import (
     GrantLifetimes,
     auth_method_of,
 )
+from authserve.clients.origins import callback_of, find_origin_fault
 from authserve.clients.redirect_uris import find_redirect_fault, host_of, is_https
 from authserve.core.levels import Level
 from authserve.rbac.policy import is_known_permission
@@ -27,6 +28,9 @@ ACCOUNT_SCOPE = "account"
 """The scope that opens four calls on the user's own account (design)."""
 
 OFFLINE_SCOPE = "offline_access"
+
+PROXY_SCOPES = ("openid", "profile", "email", "groups")
+"""The scopes of every proxied application: the headers that it gets carry what they stand for."""
 
 MAX_URIS = 50
 MAX_SCOPES = 100
@@ -51,6 +55,7 @@ class ClientConfiguration:
         redirect_uris, post_logout_redirect_uris: addresses to which its users return.
         backchannel_logout_uri: the address that learns of ended sessions.
         home_uri: the app's own page, for a link.
+        origins: of a proxied application; no other client has them.
         scopes: all that it may ask for.
         resources: audiences that it may ask for (RFC 8707).
         allowed_roles: a user needs one of these; empty means every user.
@@ -74,6 +79,7 @@ class ClientConfiguration:
     post_logout_redirect_uris: tuple[str, ...] = ()
     backchannel_logout_uri: str | None = None
     home_uri: str | None = None
+    origins: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     allowed_roles: tuple[str, ...] = ()
@@ -89,6 +95,11 @@ class ClientConfiguration:
     refresh_idle_ttl: int | None = None
     refresh_ttl: int | None = None
     refresh_grace: int | None = None
+
+    @property
+    def return_uris(self) -> tuple[str, ...]:
+        """The addresses to which its users return with a code."""
+        return (*self.redirect_uris, *map(callback_of, self.origins))
 
     @property
     def auth_method(self) -> AuthMethod:
@@ -144,6 +155,7 @@ class ClientChanges(TypedDict, total=False):
     post_logout_redirect_uris: tuple[str, ...]
     backchannel_logout_uri: str | None
     home_uri: str | None
+    origins: tuple[str, ...]
     scopes: tuple[str, ...]
     resources: tuple[str, ...]
     allowed_roles: tuple[str, ...]
@@ -182,7 +194,8 @@ def _iterate_faults(client: ClientConfiguration, settings: Settings) -> Iterator
     yield from _find_scope_faults(client)
     yield from (("resources", fault) for fault in _find_resource_faults(client, settings))
     yield from (("claims", fault) for fault in find_claim_faults(client.claims))
-    if client.auth_method is AuthMethod.NONE and not client.require_pkce:
+    yield from _find_proxy_faults(client, settings)
+    if client.auth_method is not AuthMethod.SECRET and not client.require_pkce:
         yield "require_pkce", "Only a client with a secret can do without PKCE."
     if client.kind is not ClientKind.WEB and client.response_mode == "form_post":
         yield "response_mode", "Only a web client can receive a form."
@@ -194,7 +207,8 @@ def _iterate_faults(client: ClientConfiguration, settings: Settings) -> Iterator
 
 
 def _find_uri_faults(client: ClientConfiguration, settings: Settings) -> Iterator[tuple[str, str]]:
-    if client.kind is not ClientKind.MACHINE and not client.redirect_uris:
+    has_uris = client.kind not in (ClientKind.MACHINE, ClientKind.PROXY)
+    if has_uris and not client.redirect_uris:
         yield "redirect_uris", "Give at least one."
     for field in ("redirect_uris", "post_logout_redirect_uris"):
         for uri in getattr(client, field):
@@ -207,6 +221,23 @@ def _find_uri_faults(client: ClientConfiguration, settings: Settings) -> Iterato
         fault = _find_backchannel_fault(client, client.backchannel_logout_uri, settings)
         if fault is not None:
             yield "backchannel_logout_uri", fault
+
+
+def _find_proxy_faults(
+    client: ClientConfiguration, settings: Settings
+) -> Iterator[tuple[str, str]]:
+    if client.kind is not ClientKind.PROXY:
+        if client.origins:
+            yield "origins", "Only a proxy has origins."
+        return
+    if not client.origins:
+        yield "origins", "Give at least one."
+    for origin in client.origins:
+        fault = find_origin_fault(origin, settings=settings)
+        if fault is not None:
+            yield "origins", fault
+    if client.resources or client.claims:
+        yield "kind", "A proxy gets no tokens, so it has neither resources nor claims."
 
 
 def _is_web(uri: str, settings: Settings) -> bool:
@@ -225,6 +256,8 @@ def _find_backchannel_fault(
     """
     if client.kind is ClientKind.MACHINE:
         return "A machine has no users to sign out."
+    if client.kind is ClientKind.PROXY:
+        return "This service itself ends the sessions of a proxy."
     host, hosts = host_of(uri), settings.outbound_hosts
     if host is None or read_return_url(uri.replace("http://", "https://", 1)) is None:
         return "Not an https URI."
@@ -237,6 +270,10 @@ def _find_backchannel_fault(
 
 
 def _find_scope_faults(client: ClientConfiguration) -> Iterator[tuple[str, str]]:
+    if client.kind is ClientKind.PROXY:
+        if set(client.scopes) != set(PROXY_SCOPES):
+            yield "scopes", f"A proxy has exactly {', '.join(PROXY_SCOPES)}."
+        return
     allowed = () if client.kind is ClientKind.MACHINE else (*IDENTITY_SCOPES, ACCOUNT_SCOPE)
     for scope in client.scopes:
         if scope not in allowed and not is_known_permission(scope):

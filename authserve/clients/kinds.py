@@ -6,19 +6,28 @@ from enum import StrEnum
 
 
 class ClientKind(StrEnum):
-    """An app with a server, an app in a browser, an installed app, or a service without users."""
+    """The kinds of programs that sign users in through this service, or act without users.
+
+    They are an app with a server, an app in a browser, an installed app, a service without users,
+    and an application that a reverse proxy guards.
+    """
 
     WEB = "web"
     SPA = "spa"
     NATIVE = "native"
     MACHINE = "machine"
+    PROXY = "proxy"
 
 
 class AuthMethod(StrEnum):
-    """The way in which a client proves who it is at the token endpoint."""
+    """The way in which a client proves who it is at the token endpoint.
+
+    For `INTERNAL` there is no way: this service itself redeems the codes of proxied applications.
+    """
 
     SECRET = "secret"
     NONE = "none"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,10 @@ LIFETIMES = {
         idle=timedelta(hours=8), absolute=timedelta(days=1), absolute_offline=timedelta(days=1)
     ),
     ClientKind.NATIVE: GrantLifetimes(idle=_FORTNIGHT, absolute=_MONTH, absolute_offline=_QUARTER),
+    # Never offline: an application behind a proxy gets no request while its user is away.
+    ClientKind.PROXY: GrantLifetimes(
+        idle=timedelta(hours=12), absolute=_FORTNIGHT, absolute_offline=_FORTNIGHT
+    ),
 }
 """By kind (chosen); a machine has no grant, since its tokens are of no user."""
 
@@ -58,5 +71,7 @@ def auth_method_of(kind: ClientKind) -> AuthMethod:
     A program that people install, or that runs in their browser, cannot keep a secret (OAuth 2.1
     §2.1).
     """
+    if kind is ClientKind.PROXY:
+        return AuthMethod.INTERNAL
     is_confidential = kind in (ClientKind.WEB, ClientKind.MACHINE)
     return AuthMethod.SECRET if is_confidential else AuthMethod.NONE

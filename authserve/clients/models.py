@@ -22,6 +22,9 @@ from authserve.core.key_text import HINT_LENGTH
 from authserve.database.transactions import Base, UTCDateTime, key_string
 from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH
 
+ORIGIN_MAX_LENGTH = 267
+"""Of an origin, in characters: `https://`, a host name of 253 (RFC 1035 §3.1), and a port."""
+
 
 class Client(Base):
     """A registered client; `configuration.ClientConfiguration` explains the columns.
@@ -44,6 +47,8 @@ class Client(Base):
     post_logout_redirect_uris: Mapped[list[str]] = mapped_column(JSON)
     backchannel_logout_uri: Mapped[str | None] = mapped_column(Text)
     home_uri: Mapped[str | None] = mapped_column(Text)
+    # None in rows that a release without proxies wrote.
+    origins: Mapped[list[str] | None] = mapped_column(JSON)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     resources: Mapped[list[str]] = mapped_column(JSON)
     allowed_roles: Mapped[list[str]] = mapped_column(JSON)
@@ -66,6 +71,18 @@ class Client(Base):
     # Tokens that were issued before are refused.
     tokens_valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class ClientOrigin(Base):
+    """The origin of a proxied application; `clients.origins` lists it too."""
+
+    __tablename__ = "client_origins"
+    __table_args__ = (Index("ix_client_origins_client_id", "client_id"),)
+
+    origin: Mapped[str] = mapped_column(key_string(ORIGIN_MAX_LENGTH), primary_key=True)
+    client_id: Mapped[str] = mapped_column(
+        key_string(CLIENT_ID_MAX_LENGTH), ForeignKey("clients.client_id", ondelete="CASCADE")
+    )
 
 
 class ClientSecret(Base):

@@ -37,7 +37,8 @@ def find_redirect_fault(uri: str, *, kind: ClientKind, is_production: bool) -> s
         return None
     if not is_production and uri.startswith("http://"):
         uri = uri.replace("http://", "https://", 1)
-    return None if kind is not ClientKind.MACHINE and is_https(uri) else _RULES[kind]
+    has_uris = kind not in (ClientKind.MACHINE, ClientKind.PROXY)
+    return None if has_uris and is_https(uri) else _RULES[kind]
 
 
 def _is_loopback(uri: str) -> bool:
@@ -64,6 +65,7 @@ _RULES = {
         "segments."
     ),
     ClientKind.MACHINE: "A machine has no redirect URI.",
+    ClientKind.PROXY: "A proxy has origins instead.",
 }
 
 

@@ -18,6 +18,7 @@ from authserve.clients.configuration import ClientChanges, ClientConfiguration, 
 from authserve.clients.errors import ClientIdTakenError, ClientNotFoundError
 from authserve.clients.kinds import ClientKind
 from authserve.clients.models import Client, ClientSecret, RefusedRedirectURI
+from authserve.clients.origins import claim_origins
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
@@ -84,7 +85,7 @@ def register_client(
     """Register a client; one with secrets gets its first by `client_secrets.add_secret`.
 
     Raises:
-        ValidationFailedError: a value is not acceptable.
+        ValidationFailedError: a value is not acceptable, or another client has an origin.
         InsufficientPermissionsError, StepUpRequiredError: see `require_may_grant`.
         ClientIdTakenError: another client has or had the id.
     """
@@ -96,6 +97,7 @@ def register_client(
         values = {**row, "created_at": moment, "updated_at": moment}
         if execute(insert_if_absent(Client), values).rowcount != 1:
             raise ClientIdTakenError
+        claim_origins(client_id, configuration.origins)
         details = {"client_id": client_id, "kind": configuration.kind.value}
         emit(AuditAction.CLIENT_CREATED, actor=actor, request=request, details=details)
     return get_client(client_id)
@@ -179,6 +181,8 @@ def change_client(
         changed = [name for name in _FIELDS if getattr(before, name) != getattr(after, name)]
         if changed:
             _write(client_id, {**_columns(after), "updated_at": now()})
+            if after.origins != before.origins:
+                claim_origins(client_id, after.origins)
             details = {"client_id": client_id, "fields": changed}
             emit(AuditAction.CLIENT_CHANGED, actor=actor, request=request, details=details)
     return get_client(client_id)
@@ -209,6 +213,7 @@ def delete_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None
         lock_client(client_id)
         for table in (_SECRETS, _REFUSED):
             execute(delete(table).where(table.c.client_id == client_id))
+        claim_origins(client_id, ())
         _write(client_id, {"enabled": False, "deleted_at": now()})
         end_sessions_of_client(client_id, RevokeReason.CLIENT_DELETED, now=now())
         details = {"client_id": client_id}
@@ -253,6 +258,7 @@ def client_of(row: Row[Any]) -> RegisteredClient:
         if isinstance(value, list):
             values[name] = tuple(value)
     values["kind"] = ClientKind(row.client_kind)
+    values["origins"] = values["origins"] or ()
     values["claims"] = tuple(map(rule_from_document, row.client_claims))
     return RegisteredClient(
         client_id=row.client_client_id,

@@ -17,6 +17,7 @@ from authserve.clients.configuration import (
     MAX_ROLES,
     MAX_SCOPES,
     MAX_URIS,
+    PROXY_SCOPES,
     ClientConfiguration,
 )
 from authserve.clients.kinds import ClientKind
@@ -125,6 +126,7 @@ class ClientChangesSchema(StrictSchema):
         allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH)
     )
     home_uri = fields.String(allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH))
+    origins = _uris()
     scopes = TextList(max_items=MAX_SCOPES, text=validate.Length(min=1, max=130))
     resources = TextList(max_items=MAX_RESOURCES, text=validate.Length(min=1, max=MAX_URI_LENGTH))
     allowed_roles = TextList(
@@ -159,4 +161,7 @@ class NewClientSchema(ClientChangesSchema):
 def to_configuration(loaded: dict[str, Any]) -> ClientConfiguration:
     """Return the values of a client that `NewClientSchema` has loaded, without the id."""
     values = {name: value for name, value in loaded.items() if name not in ("client_id", "kind")}
-    return ClientConfiguration(kind=ClientKind(loaded["kind"]), **values)
+    kind = ClientKind(loaded["kind"])
+    if kind is ClientKind.PROXY:
+        values.setdefault("scopes", PROXY_SCOPES)
+    return ClientConfiguration(kind=kind, **values)

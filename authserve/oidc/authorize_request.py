@@ -157,7 +157,7 @@ def _read_target(parameters: Mapping[str, str], client: ClientConfiguration) -> 
         raise UntrustedRequestError("The request has no redirect_uri.")
     if client.kind is ClientKind.MACHINE:
         raise UntrustedRequestError("This client signs no users in.")
-    if not is_registered(uri, client.redirect_uris, kind=client.kind):
+    if not is_registered(uri, client.return_uris, kind=client.kind):
         description = "The redirect_uri is not registered for this client."
         raise UntrustedRequestError(description, received=uri)
     state = parameters.get("state")

@@ -70,7 +70,7 @@ def check_sign_in(user: User, client: RegisteredClient, *, now: datetime) -> Sig
     """
     configuration = client.configuration
     refused = [found.value for found in list_refused_redirects(client.client_id)]
-    places = {_place_of(uri) for uri in configuration.redirect_uris}
+    places = {_place_of(uri) for uri in configuration.return_uris}
     addable = [uri for uri in refused if host_of(uri) is not None and _place_of(uri) in places]
     obstacle, scopes, missing = _decide(user, client, now)
     return SignInCheck(
@@ -130,7 +130,7 @@ def _request_of(client: RegisteredClient, now: datetime) -> AuthorizeRequest:
     return AuthorizeRequest(
         client_id=client.client_id,
         target=ReturnTarget(
-            redirect_uri=configuration.redirect_uris[0],
+            redirect_uri=configuration.return_uris[0],
             state=None,
             response_mode=configuration.response_mode,
         ),

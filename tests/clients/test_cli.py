@@ -56,6 +56,13 @@ def test_a_client_is_created_with_a_secret_that_is_shown_once(
         assert is_secret_of("wiki", secret, now=now())
 
 
+def test_a_proxy_has_origins_and_fixed_scopes(runner: FlaskCliRunner) -> None:
+    made = run(runner, "create", "files", "--kind", "proxy", "--origin", "https://f.example.com")
+    assert (made["auth_method"], made["origins"]) == ("internal", ["https://f.example.com"])
+    assert made["scopes"] == ["openid", "profile", "email", "groups"]
+    assert "client_secret" not in made
+
+
 def test_an_installed_app_has_no_secret(runner: FlaskCliRunner) -> None:
     uri = "com.example.app:/callback"
     made = run(runner, "create", "app", "--kind", "native", "--redirect-uri", uri)

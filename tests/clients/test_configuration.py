@@ -10,7 +10,7 @@ import pytest
 
 from authserve.clients.claims import ClaimPlace, ClaimRule, ClaimSource, rule_document
 from authserve.clients.claims import rule_from_document as rule_of
-from authserve.clients.configuration import ClientConfiguration, find_faults
+from authserve.clients.configuration import PROXY_SCOPES, ClientConfiguration, find_faults
 from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.core.levels import Level
 from authserve.core.outbound_hosts import OutboundHosts
@@ -22,6 +22,9 @@ CALLBACK = "https://app.example.com/callback"
 WEB = ClientConfiguration(name="App", kind=ClientKind.WEB, redirect_uris=(CALLBACK,))
 SPA = replace(WEB, kind=ClientKind.SPA)
 NATIVE = replace(WEB, kind=ClientKind.NATIVE)
+PROXY = ClientConfiguration(
+    name="Files", kind=ClientKind.PROXY, origins=("https://files.example.com",), scopes=PROXY_SCOPES
+)
 MACHINE = ClientConfiguration(name="Job", kind=ClientKind.MACHINE)
 
 ISSUER = "https://id.example.com"
@@ -48,6 +51,9 @@ ACCEPTED: list[tuple[ClientConfiguration, dict[str, Any]]] = [
     (WEB, {}),
     (SPA, {}),
     (NATIVE, {"redirect_uris": ("com.example.app:/callback",)}),
+    (PROXY, {}),
+    (PROXY, {"origins": ("https://files.example.com:8443", "https://[2001:db8::1]")}),
+    (PROXY, {"remote_user": "username", "min_acr": "aal2", "refresh_idle_ttl": 600}),
     (MACHINE, {"scopes": ("users:read", "shop:sell"), "resources": (f"{ISSUER}/api/v1",)}),
     (WEB, {"scopes": ("openid", "profile", "email", "groups", "offline_access", "account")}),
     (WEB, {"scopes": ("openid", "users:read", "shop:sell")}),
@@ -77,6 +83,20 @@ ACCEPTED: list[tuple[ClientConfiguration, dict[str, Any]]] = [
 
 REFUSED: list[tuple[str, ClientConfiguration, dict[str, Any]]] = [
     ("redirect_uris", WEB, {"redirect_uris": ()}),
+    ("origins", WEB, {"origins": ("https://files.example.com",)}),
+    ("origins", PROXY, {"origins": ()}),
+    ("origins", PROXY, {"origins": ("http://files.example.com",)}),
+    ("origins", PROXY, {"origins": ("https://files.example.com/",)}),
+    ("origins", PROXY, {"origins": ("https://Files.example.com",)}),
+    ("origins", PROXY, {"origins": ("https://files.example.com:443",)}),
+    ("origins", PROXY, {"origins": ("https://*.example.com",)}),
+    ("origins", PROXY, {"origins": (ISSUER,)}),
+    ("redirect_uris", PROXY, {"redirect_uris": (CALLBACK,)}),
+    ("scopes", PROXY, {"scopes": ("openid",)}),
+    ("scopes", PROXY, {"scopes": (*PROXY_SCOPES, "users:read")}),
+    ("kind", PROXY, {"resources": ("https://api.example.com",)}),
+    ("require_pkce", PROXY, {"require_pkce": False}),
+    ("backchannel_logout_uri", PROXY, {"backchannel_logout_uri": CALLBACK}),
     ("redirect_uris", WEB, {"redirect_uris": (CALLBACK, "http://app.example.com/")}),
     ("redirect_uris", SPA, {"redirect_uris": ("http://127.0.0.1/",)}),
     ("redirect_uris", MACHINE, {"redirect_uris": (CALLBACK,)}),
@@ -129,8 +149,11 @@ def test_it_is_refused(
 
 
 def test_what_follows_from_the_kind() -> None:
-    methods = [client.auth_method for client in (WEB, SPA, NATIVE, MACHINE)]
-    assert methods == [AuthMethod.SECRET, AuthMethod.NONE, AuthMethod.NONE, AuthMethod.SECRET]
+    methods = [client.auth_method for client in (WEB, SPA, NATIVE, MACHINE, PROXY)]
+    secret, none, internal = AuthMethod
+    assert methods == [secret, none, none, secret, internal]
+    assert PROXY.return_uris == ("https://files.example.com/.authserve/callback",)
+    assert PROXY.lifetimes.idle == timedelta(hours=12)
     assert SPA.lifetimes.absolute_offline == timedelta(days=1)
     assert NATIVE.lifetimes.absolute_offline == timedelta(days=90)
     own = replace(WEB, refresh_ttl=60, refresh_idle_ttl=30, access_token_ttl=120)

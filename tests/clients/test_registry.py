@@ -15,7 +15,7 @@ from authserve.clients.client_secrets import (
     delete_secret,
     list_secrets,
 )
-from authserve.clients.configuration import ClientConfiguration
+from authserve.clients.configuration import PROXY_SCOPES, ClientConfiguration
 from authserve.clients.errors import (
     ClientIdTakenError,
     ClientNotFoundError,
@@ -24,6 +24,7 @@ from authserve.clients.errors import (
     TooManySecretsError,
 )
 from authserve.clients.kinds import ClientKind
+from authserve.clients.origins import list_origins
 from authserve.clients.registry import (
     change_client,
     delete_client,
@@ -48,6 +49,10 @@ from tests.support.rows import audit_trail, change_session, live_session_row
 
 WEB = ClientConfiguration(
     name="Wiki", kind=ClientKind.WEB, redirect_uris=("https://wiki.example.com/callback",)
+)
+
+FILES = ClientConfiguration(
+    name="Files", kind=ClientKind.PROXY, origins=("https://files.example.com",), scopes=PROXY_SCOPES
 )
 
 REQUEST = RequestInfo()
@@ -270,3 +275,30 @@ class TestSecrets:
         register("spa", replace(WEB, kind=ClientKind.SPA))
         with pytest.raises(NoSecretsError):
             give_secret("spa")
+
+
+@both_databases
+def test_an_origin_belongs_to_one_client() -> None:
+    register("files", FILES)
+    with pytest.raises(ValidationFailedError):
+        register("copy", FILES)
+    assert find_client("copy") is None
+    origins = ("https://files.example.com", "https://f.example.com")
+    other = replace(FILES, origins=("https://other.example.com",))
+    register("other", other)
+    with pytest.raises(ValidationFailedError):
+        change_client("other", {"origins": origins}, actor=OPERATOR, request=REQUEST)
+    assert get_client("other").configuration == other
+    change_client("files", {"origins": origins[1:]}, actor=OPERATOR, request=REQUEST)
+    changed = change_client("other", {"origins": origins[:1]}, actor=OPERATOR, request=REQUEST)
+    assert changed.configuration.origins == origins[:1]
+    delete_client("files", actor=OPERATOR, request=REQUEST)
+    assert list_origins() == ["https://files.example.com"]
+
+
+def test_a_proxy_makes_no_calls() -> None:
+    register("files", FILES)
+    credentials = ClientCredentials(client_id="files", secret=None)
+    assert find_authenticated_client(credentials, now=now()) is None
+    with pytest.raises(NoSecretsError):
+        give_secret("files")

@@ -17,6 +17,7 @@ from authserve.audit.read import EventFilters, find_events
 from authserve.audit.retention import prune_events
 from authserve.auth.seen_devices import purge_forgotten_devices, recognize_device
 from authserve.clients.client_secrets import list_secrets
+from authserve.clients.origins import claim_origins
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, DomainEvent, Outcome
@@ -127,6 +128,12 @@ def end_email_codes(user: UserRef) -> None:
         end_codes(EmailCode.user_id == user.id)
 
 
+def give_up_origins() -> None:
+    """Delete the origins of a client."""
+    with transaction():
+        claim_origins("files", ())
+
+
 def list_users(**filters: Any) -> Callable[[UserRef], object]:
     """Return a use case that lists users."""
     return lambda _: search_users(UserFilters(**filters), limit=50)
@@ -186,6 +193,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_audit_events_correlation_id_id": list_events(correlation_id="x"),
     "ix_audit_events_occurred_at": list_events(before=LONG_AGO),
     "ix_audit_events_subject_audit_id_id": lambda user: find_own_events(user, limit=50),
+    "ix_client_origins_client_id": lambda _: give_up_origins(),
     "ix_client_secrets_client_id": lambda _: list_secrets("wiki"),
     "ix_email_codes_email": write_email_code,
     "ix_email_codes_expires_at": lambda _: list(purge_dead_codes()),
