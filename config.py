@@ -74,6 +74,7 @@ from authserve.settings.urls import (
     parse_mail_url,
     parse_origin,
     parse_origins,
+    parse_outbound_hosts,
     parse_range_url,
 )
 
@@ -138,6 +139,7 @@ SETTINGS: Mapping[str, Parser[Any]] = {
     "DATABASE_POOL_SIZE": whole(1, 100),
     "HASH_NICENESS": whole(0, 19),
     "AUDIT_RETENTION": days(1, 36_500),
+    "OUTBOUND_HOSTS": parse_outbound_hosts,
     "CORS_ORIGINS": parse_origins,
     "METRICS_TOKEN": parse_bearer_token,
     "LOG_LEVEL": choice(get_args(LogLevel)),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from dotenv import dotenv_values
 
 import config
 from authserve.core.cpu_quota import count_usable_cores
+from authserve.core.outbound_hosts import OutboundHosts
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
 from authserve.settings.return_urls import ReturnURL
@@ -39,7 +41,7 @@ PRODUCTION = {
     "TRUSTED_PROXIES": "1",
 }
 
-DERIVED_FIELDS = {"instance_path", "outbound_hosts", "password_cost", "sources"}
+DERIVED_FIELDS = {"instance_path", "password_cost", "sources"}
 """Fields that are no variable."""
 
 Load = Callable[..., Settings]
@@ -244,6 +246,15 @@ ACCEPTED = [
     ("AUDIT_RETENTION", "400 days", timedelta(days=400)),
     ("AUDIT_RETENTION", "1 day", timedelta(days=1)),
     ("AUDIT_RETENTION", "36500", timedelta(days=36_500)),
+    ("OUTBOUND_HOSTS", "", OutboundHosts()),
+    (
+        "OUTBOUND_HOSTS",
+        "Wiki.internal. my_app, xn--bcher-kva.example 10.0.0.0/8 [fd00::1] 169.254.169.254",
+        OutboundHosts(
+            names=frozenset({"wiki.internal", "my_app", "xn--bcher-kva.example"}),
+            networks=tuple(map(ip_network, ("10.0.0.0/8", "fd00::1", "169.254.169.254"))),
+        ),
+    ),
     ("CORS_ORIGINS", "", ()),
     ("CORS_ORIGINS", "https://app.example.com", ("https://app.example.com",)),
     (
@@ -489,6 +500,18 @@ REFUSED = {
     "DATABASE_POOL_SIZE": ["0", "101"],
     "HASH_NICENESS": ["-1", "20"],
     "AUDIT_RETENTION": ["0", "36501 days", "1 year", "days", "400  days", "400 days\n", "4e2"],
+    "OUTBOUND_HOSTS": [
+        "*",
+        "*.internal",
+        "https://wiki.internal",
+        "wiki.internal:8080",
+        "wiki.internal/path",
+        "bücher.example",
+        "127.1",
+        "10.0.0.1/8",
+        "fe80::1%eth0",
+        "-wiki",
+    ],
     "CORS_ORIGINS": [
         "*",
         "null",
@@ -650,6 +673,8 @@ def test_no_message_repeats_a_value(
 ) -> None:
     if name in {"JWT_AUDIENCE", "BRAND_NAME", "MAIL_HELO", "TOTP_ISSUER"}:
         text += "\n"
+    if name == "OUTBOUND_HOSTS":
+        text += ":80"
     if name == "FLASK_SECURITY_SALT":
         text += "\x07"
     assert LEAK not in "".join(faults_of(**{name: text}))

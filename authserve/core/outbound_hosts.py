@@ -45,6 +45,9 @@ class OutboundHosts:
     names: frozenset[str] = frozenset()
     networks: tuple[IPNetwork, ...] = ()
 
+    def __str__(self) -> str:
+        return " ".join([*sorted(self.names), *map(str, self.networks)])
+
     def lists(self, host: str) -> bool:
         """Return True if a URL's host is a listed name or an address of a listed network."""
         name = canonical_host(host)
@@ -72,6 +75,9 @@ class OutboundHosts:
 
     def _networks_of(self, address: IPAddress) -> Iterable[IPNetwork]:
         return (network for network in self.networks if address in network)
+
+
+NO_HOSTS = OutboundHosts()
 
 
 def canonical_host(host: str) -> str:

@@ -73,6 +73,20 @@ def check_origins(settings: Settings) -> Finding:
     return Finding(name, Level.OK, f"The pages of {len(allowed)} origins may call.")
 
 
+def check_outbound_hosts(settings: Settings) -> Finding:
+    """Warn of networks in `OUTBOUND_HOSTS` that are wider than an organisation's own."""
+    name, hosts = "outbound hosts", settings.outbound_hosts
+    wide = [str(network) for network in hosts.networks if not network.is_private]
+    if wide:
+        message = (
+            f"OUTBOUND_HOSTS has networks that are not private: {', '.join(wide)}. By https, "
+            "public addresses may be called anyway. List the hosts that need http."
+        )
+        return Finding(name, Level.WARNING, message)
+    message = str(hosts) or "no host"
+    return Finding(name, Level.OK, f"Beside public addresses, apps may be called at: {message}.")
+
+
 def _origin_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()

@@ -37,6 +37,7 @@ from authserve.health.deployment_checks import (
     check_mail,
     check_mail_templates,
     check_origins,
+    check_outbound_hosts,
     check_secret,
 )
 from authserve.health.factor_checks import (
@@ -56,6 +57,7 @@ def examine() -> Iterator[Finding]:
     yield check_secret(settings)
     yield from check_addresses(settings)
     yield check_origins(settings)
+    yield check_outbound_hosts(settings)
     yield check_passkey_settings(settings)
     yield check_limits(settings)
     yield check_gunicorn()

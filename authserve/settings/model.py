@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
-from authserve.core.outbound_hosts import OutboundHosts
+from authserve.core.outbound_hosts import NO_HOSTS, OutboundHosts
 from authserve.settings.return_urls import ReturnURL
 
 AppEnv = Literal["development", "production", "test"]
@@ -175,6 +175,8 @@ class Settings:
     """Connections per worker."""
     hash_niceness: int = 15
     audit_retention: timedelta = timedelta(days=400)
+    outbound_hosts: OutboundHosts = NO_HOSTS
+    """Hosts that may have private addresses or be called by http, if a client's URL names them."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API: scheme, host and port, as browsers send them."""
     metrics_token: str = field(default="", repr=False)
@@ -189,8 +191,6 @@ class Settings:
     """Threads per worker."""
     drain_seconds: int = 0
     """Seconds that `/readyz` returns 503 before a stopping server closes its listener."""
-    outbound_hosts: OutboundHosts = field(default_factory=OutboundHosts)
-    """Not read from the environment yet: hosts with private addresses that clients may name."""
     password_cost: PasswordCost = PasswordCost()
     """Not read from the environment: only tests make hashing cheaper."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError
 
+from authserve.core.outbound_hosts import OutboundHosts, canonical_host, parse_network
 from authserve.settings.parsers import parse_text
 
 _MAX_PORT = 65_535
@@ -210,6 +211,31 @@ def parse_limit_storage_url(raw: str) -> str:
             "percent-encoded"
         )
     return raw
+
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*"
+    r"(?![0-9]+\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
+"""A name of the DNS or of a container, in IDNA's ASCII. Its last label is no number, because
+resolvers read `127.1` as an address."""
+
+
+def parse_outbound_hosts(raw: str) -> OutboundHosts:
+    """Parse host names and networks separated by commas or spaces; empty text means none."""
+    names, networks = set(), []
+    for part in filter(None, re.split(r"[, ]+", raw)):
+        network, name = parse_network(part), canonical_host(part)
+        if network is not None and "%" not in part:
+            networks.append(network)
+        elif _HOST_NAME.fullmatch(name):
+            names.add(name)
+        else:
+            raise ValidationError(
+                "must list host names and networks, without scheme, port and pattern: "
+                "wiki.internal 10.0.0.0/8 fd00::/8"
+            )
+    return OutboundHosts(names=frozenset(names), networks=tuple(networks))
 
 
 _REDIS_DATABASE = re.compile(r"/[0-9]{1,4}")

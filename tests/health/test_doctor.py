@@ -26,6 +26,7 @@ from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from authserve.settings.return_urls import parse_return_urls
+from authserve.settings.urls import parse_outbound_hosts
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import both_databases, on_postgresql
@@ -175,6 +176,19 @@ def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
     finding = find(reset_url=url, invite_url=url, cors_origins=("https://b.example.com",))
     assert finding["level"] == "warning"
     assert finding["message"].startswith("RESET_URL, INVITE_URL: ")
+
+
+def test_it_warns_of_wide_networks_that_apps_may_name(make_app: MakeApp) -> None:
+    def find(text: str) -> dict[str, Any]:
+        return examine(make_app(outbound_hosts=parse_outbound_hosts(text)))[1]["outbound hosts"]
+
+    assert find("")["level"] == "ok"
+    finding = find("wiki.internal 10.0.0.0/8 169.254.169.254 fd00::/8")
+    assert finding["level"] == "ok"
+    assert "wiki.internal 10.0.0.0/8 169.254.169.254/32 fd00::/8" in finding["message"]
+    finding = find("10.0.0.0/8 8.0.0.0/6 ::/0")
+    assert finding["level"] == "warning"
+    assert "8.0.0.0/6, ::/0" in finding["message"]
 
 
 def test_it_asks_the_service_of_breached_passwords(make_app: MakeApp) -> None:
