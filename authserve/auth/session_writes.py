@@ -45,7 +45,6 @@ from authserve.sessions.policy import (
     MAX_SESSIONS_PER_APP,
     MAX_SESSIONS_PER_USER,
     AppTerms,
-    SessionKind,
     SessionTerms,
 )
 from authserve.sessions.statements import is_live, is_own_of
@@ -162,7 +161,7 @@ _PARENT = _SESSIONS.alias("parent")
 _APP_COLUMNS = (
     *("id", "user_id", "kind", "generation", "family_digest", "created_at", "last_used_at"),
     *("idle_expires_at", "expires_at", "ip", "user_agent", "client_id", "parent_id", "scope"),
-    *("resource", "is_offline"),
+    *("resource", "is_offline", "cookie_digest"),
 )
 
 _COPIED_COLUMNS = ("amr", "aal", "auth_time")
@@ -217,7 +216,7 @@ def insert_app_session(
     values = {
         "id": session_id,
         "user_id": user_id,
-        "kind": SessionKind.APP.value,
+        "kind": terms.kind.value,
         "generation": 0,
         "family_digest": digest(family_secret),
         "created_at": now,
@@ -231,6 +230,7 @@ def insert_app_session(
         "scope": " ".join(terms.scopes),
         "resource": terms.resource,
         "is_offline": terms.is_offline,
+        "cookie_digest": terms.cookie_digest,
     }
     parameters = {f"new_{name}": value for name, value in values.items()}
     held = {"held_by": terms.client_id, "owner_id": user_id, "moment": now}

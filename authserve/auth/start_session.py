@@ -19,7 +19,6 @@ from authserve.keys.store import SigningKey
 from authserve.mfa.assurance import Enough
 from authserve.sessions.policy import (
     AppTerms,
-    SessionKind,
     SessionTerms,
     api_terms,
     browser_terms,
@@ -143,7 +142,7 @@ def start_app_session(
         end_oldest_sessions_of_app(user, terms.client_id, now=now)
     details = {
         "session_id": str(session_id),
-        "kind": SessionKind.APP.value,
+        "kind": terms.kind.value,
         "client_id": terms.client_id,
     }
     actor = Actor(user=user, session_id=terms.parent_id)

@@ -114,6 +114,41 @@ def redeem_code(
     """
     settings, moment = SETTINGS.get(), now()
     key = KEY_STORE.get().signing_key()
+    issue = _redeem(presented, client, None, request, moment)
+    return issue_tokens(issue, key=key, settings=settings, now=moment)
+
+
+def redeem_for_cookie(
+    presented: PresentedCode,
+    *,
+    client: RegisteredClient,
+    cookie_digest: bytes,
+    request: RequestInfo,
+) -> UUID:
+    """Exchange a code for a session of a proxied application, and return the session's id.
+
+    Everything else is as in `redeem_code`.
+
+    Args:
+        client: of kind `proxy`; this service itself presents the code.
+        cookie_digest: of the secret that the cookie will carry.
+
+    Raises:
+        OAuthError: `invalid_grant`.
+    """
+    issue = _redeem(presented, client, cookie_digest, request, now())
+    session_id: UUID = issue.grant.row.session_id
+    return session_id
+
+
+def _redeem(
+    presented: PresentedCode,
+    client: RegisteredClient,
+    cookie_digest: bytes | None,
+    request: RequestInfo,
+    moment: datetime,
+) -> Issue:
+    settings = SETTINGS.get()
     with transaction(durable=True):
         code = lock_user_of_code(presented.code, client.client_id, now=moment)
         if code is None or not _is_proven(code, presented) or code.expires_at <= moment:
@@ -123,10 +158,11 @@ def redeem_code(
         if is_replay:
             _end_after_replay(code, client, request)
         else:
-            issue = _start(code, presented, client, audience, request, settings, moment)
+            terms = _terms(code, client, cookie_digest, moment)
+            issue = _start(code, presented, terms, audience, request, settings, moment)
     if is_replay:
         raise invalid_grant()
-    return issue_tokens(issue, key=key, settings=settings, now=moment)
+    return issue
 
 
 def _is_proven(code: FoundCode, presented: PresentedCode) -> bool:
@@ -159,7 +195,7 @@ def choose_audience(granted: str | None, asked: str | None, settings: Settings) 
 def _start(
     code: FoundCode,
     presented: PresentedCode,
-    client: RegisteredClient,
+    terms: AppTerms,
     audience: str,
     request: RequestInfo,
     settings: Settings,
@@ -172,7 +208,6 @@ def _start(
     """
     if not code.is_user_active:
         raise invalid_grant()
-    terms = _terms(code, client, moment)
     try:
         session_id, family_secret = start_app_session(
             code.user, terms=terms, request=request, now=moment
@@ -197,7 +232,9 @@ def _start(
     )
 
 
-def _terms(code: FoundCode, client: RegisteredClient, moment: datetime) -> AppTerms:
+def _terms(
+    code: FoundCode, client: RegisteredClient, cookie_digest: bytes | None, moment: datetime
+) -> AppTerms:
     lifetimes, is_offline = client.configuration.lifetimes, OFFLINE_SCOPE in code.scopes
     absolute = lifetimes.absolute_offline if is_offline else lifetimes.absolute
     expires_at = moment + absolute
@@ -209,6 +246,7 @@ def _terms(code: FoundCode, client: RegisteredClient, moment: datetime) -> AppTe
         is_offline=is_offline,
         expires_at=expires_at,
         idle_expires_at=min(moment + lifetimes.idle, expires_at),
+        cookie_digest=cookie_digest,
     )
 
 

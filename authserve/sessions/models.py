@@ -40,6 +40,8 @@ class Session(Base):
 
     A session of kind `app` is what a client may do for its user, `client_id`'s grant. `parent_id`
     is the browser's session in which the user allowed it. If `is_offline`, it outlives that one.
+    One of kind `proxy` is the same for an application behind a reverse proxy, but it has a cookie
+    of its own instead of tokens.
     """
 
     __tablename__ = "sessions"

@@ -77,13 +77,14 @@ def browser_terms(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppTerms:
-    """The holder and the limits of a new session of an app.
+    """The holder and the limits of a new session of an app or a proxied application.
 
     Args:
         parent_id: the browser's session in which its user allowed it.
         scopes: what the app may do.
         resource: the audience of its access tokens; None means the issuer.
         is_offline: True if it outlives the browser's session.
+        cookie_digest: of the secret of a proxied application's cookie; None for an app.
     """
 
     client_id: str
@@ -93,6 +94,12 @@ class AppTerms:
     is_offline: bool
     expires_at: datetime
     idle_expires_at: datetime
+    cookie_digest: bytes | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> SessionKind:
+        """The holder: an app has tokens, a proxied application has a cookie."""
+        return SessionKind.APP if self.cookie_digest is None else SessionKind.PROXY
 
 
 class RevokeReason(StrEnum):

@@ -8,12 +8,20 @@ import pytest
 import time_machine
 
 from authserve.clients.client_secrets import PREFIX
+from authserve.clients.configuration import PROXY_SCOPES
 from authserve.clients.kinds import ClientKind
-from authserve.clients.registry import change_client
+from authserve.clients.registry import change_client, get_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.key_text import new_key_text
-from authserve.oidc.codes import CODE_TTL, KEPT, REPLAY_GRACE, purge_dead_codes
+from authserve.oidc.codes import (
+    CODE_TTL,
+    KEPT,
+    REPLAY_GRACE,
+    PresentedCode,
+    purge_dead_codes,
+    redeem_for_cookie,
+)
 from authserve.outbox.worker import PURGE_TASKS
 from tests.oidc.conftest import API, CALLBACK, VERIFIER, App, MakeApp, claims_of
 from tests.support.clients import Caller
@@ -33,6 +41,8 @@ ISSUER = "http://localhost:8000"
 def error(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.get_json()["error"]
 
+
+FILES = {"origins": ("https://files.example.com",), "scopes": PROXY_SCOPES, "resources": ()}
 
 INVALID = (400, "invalid_grant")
 
@@ -63,6 +73,24 @@ def test_a_code_becomes_tokens_of_a_grant(wiki: App, alice: Caller) -> None:
         "kind": "app",
         "client_id": "wiki",
     }
+
+
+@both_databases
+def test_a_code_of_a_proxy_becomes_a_session_with_a_cookie(make_client: MakeApp) -> None:
+    files = make_client("files", kind=ClientKind.PROXY, redirect_uris=(), **FILES)
+    presented = PresentedCode(
+        code=files.make_code("openid"), verifier=VERIFIER, redirect_uri=CALLBACK, resource=None
+    )
+    with files.app.app_context():
+        client = get_client("files")
+        session_id = redeem_for_cookie(
+            presented, client=client, cookie_digest=bytes(32), request=RequestInfo()
+        )
+    row = live_session_row(files.app, session_id)
+    assert (row["kind"], row["cookie_digest"]) == ("proxy", bytes(32))
+    assert row["parent_id"] == files.browser_id
+    assert row["idle_expires_at"] - row["created_at"] == timedelta(hours=12)
+    assert error(files.redeem(files.make_code("openid"))) == (401, "invalid_client")
 
 
 @both_databases
