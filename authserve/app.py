@@ -24,7 +24,7 @@ from authserve.features import add_features, optional_blueprints
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
 from authserve.http import docs, root
-from authserve.http.authentication import AUTHENTICATOR
+from authserve.http.callers import AUTHENTICATORS
 from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
 from authserve.http.json_body import MAX_BODY_BYTES
@@ -203,4 +203,4 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
                 breached_passwords.breaker,
             ),
         )
-    AUTHENTICATOR.fill(app, authenticate_access_token)
+    AUTHENTICATORS.fill(app, (authenticate_access_token,))

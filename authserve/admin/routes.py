@@ -38,6 +38,7 @@ from authserve.http.authentication import (
     current_actor,
     fresh_login_required,
     fresh_login_required_where,
+    fresh_token_required,
     on_own_account,
     require_permission,
 )
@@ -177,7 +178,7 @@ def patch_user(body: AccountChanges, user_id: UUID) -> Response:
 
 @blueprint.delete("/<uuid:user_id>")
 @require_permission(Permission.USERS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(204)
 @blueprint.refuses(UserNotFoundError, LastAdminError, OwnAccountError)
 def delete_user(user_id: UUID) -> None:
@@ -198,7 +199,7 @@ def post_invitation(user_id: UUID) -> dict[str, Any]:
 
 @blueprint.put("/<uuid:user_id>/roles")
 @require_permission(Permission.ROLES_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(RolesSchema)
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UserNotFoundError, RoleNotFoundError, LastAdminError, ChangedMeanwhileError)
@@ -247,7 +248,7 @@ def read_sign_in_status(user_id: UUID) -> dict[str, Any]:
 
 @blueprint.post("/<uuid:user_id>/password-reset")
 @require_permission(Permission.USERS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(202, EmptySchema)
 @blueprint.refuses(UserNotFoundError, InsufficientPermissionsError)
 @limited(ADMIN_MAIL)
@@ -268,7 +269,7 @@ def read_factors(user_id: UUID) -> dict[str, Any]:
 
 @blueprint.post("/<uuid:user_id>/mfa-reset")
 @require_permission(Permission.USERS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(202, MfaResetSchema)
 @blueprint.refuses(UserNotFoundError, InsufficientPermissionsError, OwnAccountError)
 @limited(ADMIN_MAIL)

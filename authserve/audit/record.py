@@ -41,6 +41,7 @@ def record(event: DomainEvent) -> None:
             "outcome": event.outcome,
             "actor_audit_id": event.actor.user.audit_id if event.actor.user else None,
             "subject_audit_id": event.subject.audit_id if event.subject else None,
+            "actor_client_id": event.actor.client_id,
             "correlation_id": event.request.correlation_id,
             "details_digest": details_digest(salt, details),
         },

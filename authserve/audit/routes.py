@@ -8,8 +8,13 @@ from authserve.audit.own_events import find_own_events
 from authserve.audit.read import EventFilters, RecordedEvent, find_events, position_of
 from authserve.audit.schemas import AuditEventPageSchema, ClientAddressSchema, EventQuerySchema
 from authserve.audit.status import find_shared_address
-from authserve.http.authentication import current_actor, login_required, require_permission
-from authserve.http.openapi import Blueprint
+from authserve.http.authentication import (
+    current_actor,
+    login_required,
+    require_permission,
+)
+from authserve.http.callers import ACCOUNT_SCOPE
+from authserve.http.openapi import Blueprint, open_to_scope
 from authserve.http.pagination import MomentPageQuerySchema, make_page
 from authserve.http.request_info import find_address
 from authserve.rbac.policy import Permission
@@ -41,6 +46,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/users/me/events")
 @login_required
+@open_to_scope(ACCOUNT_SCOPE)
 @blueprint.arguments(MomentPageQuerySchema, location="query")
 @blueprint.response(200, AuditEventPageSchema)
 def list_own_events(query: dict[str, Any]) -> dict[str, Any]:

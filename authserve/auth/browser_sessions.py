@@ -16,7 +16,7 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.database.transactions import execute, transaction
-from authserve.http.authentication import Account
+from authserve.http.callers import Account
 from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.policy import (

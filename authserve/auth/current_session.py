@@ -7,7 +7,7 @@ from uuid import UUID
 from authserve.auth.queries import FoundSession, find_session
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, UnauthenticatedError
-from authserve.http.authentication import Authentication
+from authserve.http.callers import Authentication
 from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.policy import require_live
 from authserve.settings.model import SETTINGS
@@ -41,7 +41,7 @@ def authenticate_access_token(token: str) -> Authentication:
     if str(found.row.id) != claims["sub"]:
         raise InvalidTokenError
     need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), moment))
-    return Authentication(found.actor, found.account, claims, need)
+    return Authentication(actor=found.actor, found_account=found.account, claims=claims, need=need)
 
 
 def introspect(token: str) -> dict[str, Any]:

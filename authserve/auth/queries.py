@@ -24,7 +24,7 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
-from authserve.http.authentication import Account
+from authserve.http.callers import Account
 from authserve.mfa.assurance import need_of
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import ADMIN_ROLE, effective_roles, from_scopes

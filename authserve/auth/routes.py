@@ -43,9 +43,9 @@ from authserve.http.authentication import (
     current_actor,
     login_at_any_level_required,
     on_own_account,
-    one_token,
     require_permission,
 )
+from authserve.http.callers import one_token
 from authserve.http.limits import limited
 from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by

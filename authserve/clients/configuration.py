@@ -17,15 +17,13 @@ from authserve.clients.kinds import (
 from authserve.clients.origins import callback_of, find_origin_fault
 from authserve.clients.redirect_uris import find_redirect_fault, host_of, is_https
 from authserve.core.levels import Level
+from authserve.http.callers import ACCOUNT_SCOPE as ACCOUNT_SCOPE
 from authserve.rbac.policy import is_known_permission
 from authserve.settings.model import Settings
 from authserve.settings.return_urls import read_return_url
 
 IDENTITY_SCOPES = ("openid", "profile", "email", "groups", "offline_access")
 """Scopes of OpenID Connect Core §5.4 and §11, and `groups`."""
-
-ACCOUNT_SCOPE = "account"
-"""The scope that opens four calls on the user's own account (design)."""
 
 OFFLINE_SCOPE = "offline_access"
 

@@ -24,10 +24,11 @@ class UserRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """The actor of a call: a signed-in user, an unidentified visitor, or the operator.
+    """The actor of a call: a user, a machine, an unidentified visitor, or the operator.
 
     Args:
-        user: None for a visitor and for the command line.
+        user: None for a machine, a visitor and the command line.
+        client_id: of a machine that acts in its own name; None for all others.
         session_id: the session that the access token belongs to.
         level: the level of that session.
         roles: names of the user's roles that have effect in that session.
@@ -40,6 +41,7 @@ class Actor:
     """
 
     user: UserRef | None = None
+    client_id: str | None = None
     session_id: UUID | None = None
     level: Level = Level.AAL1
     roles: tuple[str, ...] = ()

@@ -155,6 +155,17 @@ class InsufficientPermissionsError(ForbiddenError):
     default_detail = "You do not have the permission that this needs."
 
 
+class InsufficientScopeError(ForbiddenError):
+    """A call that is not open to an app, a machine or an API key with these scopes.
+
+    `challenge` is that of RFC 6750 §3.1.
+    """
+
+    code = "insufficient_scope"
+    default_detail = "No scope of this token or key opens the call."
+    challenge = 'error="insufficient_scope"'
+
+
 class NotFoundError(AuthserveError):
     """A resource that does not exist, or whose existence the caller may not learn."""
 

@@ -1,35 +1,35 @@
-"""Authentication by bearer token, and the decorators that require it."""
+"""The decorators of views that require an authenticated caller.
+
+`callers.py` finds the caller. A call with a permission is open to every kind of caller that has it;
+any other is open to signed-in users alone, unless `open_to_scope` names a scope for it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar, cast
-from uuid import UUID
-
-from flask import request
 
 from authserve.core.actor import VISITOR, Actor
 from authserve.core.clock import now
-from authserve.core.container import Slot
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
     InsufficientPermissionsError,
+    InsufficientScopeError,
     InvalidTokenError,
-    MalformedRequestError,
     ReauthenticationRequiredError,
     SessionRevokedError,
     StepUpRequiredError,
     TokenExpiredError,
 )
 from authserve.core.levels import Level, level_named
+from authserve.http.callers import Authentication, CallerKind, bearer_token, identify_caller
 from authserve.http.openapi import (
     ACCESS_TOKEN,
     NO_TOKEN,
     Blueprint,
     Requirement,
+    facts_of,
     refusals_of,
     secured_by,
 )
@@ -38,127 +38,54 @@ from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
-MAX_TOKEN_LENGTH = 7_168
-"""Limits a token, in characters; longer ones are refused before any work. A token that names 50
-roles of 64 letters has 5,122 (measured), and servers accept 8 KiB for the whole header
-(ASVS 4.2.5)."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """The caller's account, as the token check read it, with the names of all its roles."""
-
-    id: UUID
-    email: str
-    email_verified: bool
-    username: str | None
-    display_name: str | None
-    locale: str | None
-    is_active: bool
-    roles: tuple[str, ...]
-    mfa_enabled: bool
-    created_at: datetime
-    updated_at: datetime
-    last_login_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """The caller that a valid access token identifies.
+def authenticate(*, scope: str | None = None) -> Authentication:
+    """Verify the access token of a user, and that its session has the level its account needs.
 
     Args:
-        actor: the caller, with the current permissions.
-        account: the caller's account.
-        claims: the token's own claims.
-        need: the least level that a session of this account needs.
-    """
-
-    actor: Actor
-    account: Account
-    claims: Mapping[str, Any]
-    need: Level
-
-
-Authenticator = Callable[[str], Authentication]
-
-AUTHENTICATOR = Slot[Authenticator]("authenticator")
-
-
-def bearer_token() -> str | None:
-    """Return the token of the `Authorization` header, or None without the header.
-
-    Raises:
-        AuthenticationRequiredError: the scheme is not Bearer.
-        InvalidTokenError: not exactly one token after the scheme, or one over `MAX_TOKEN_LENGTH`.
-    """
-    header: str | None = request.environ.get("HTTP_AUTHORIZATION")
-    if header is None:
-        return None
-    scheme, _, token = header.strip().partition(" ")
-    if scheme.lower() != "bearer":  # Case-insensitive: RFC 9110 §11.1.
-        raise AuthenticationRequiredError
-    token = token.strip()
-    if not token or " " in token or len(token) > MAX_TOKEN_LENGTH:
-        raise InvalidTokenError
-    return token
-
-
-def one_token(in_body: str | None) -> str:
-    """Return the token of a call that accepts it in the body or as bearer.
-
-    Raises:
-        AuthenticationRequiredError: there is no token.
-        MalformedRequestError: there are two, and it is unclear which one is meant.
-    """
-    token = bearer_token()
-    if token is not None and in_body is not None:
-        raise MalformedRequestError("Send the token in the body or as bearer, not both.")
-    if token is None and in_body is None:
-        raise AuthenticationRequiredError
-    return token or in_body or ""
-
-
-def authenticate() -> Authentication:
-    """Verify the caller's access token, and that its session has the level its account needs.
+        scope: one that opens the call to apps and API keys; None for a call that none opens.
 
     Raises:
         UnauthenticatedError: there is no token, or it is not valid (any more).
+        InsufficientScopeError: the caller is no signed-in user, and does not have the scope.
         StepUpRequiredError: the session has not proven the second factor that the account needs.
     """
-    found = authenticate_at_any_level()
-    if found.actor.level < found.need:
-        raise StepUpRequiredError(level=found.need)
+    found = authenticate_at_any_level(scope=scope)
+    _require_level(found)
     return found
 
 
-def authenticate_at_any_level() -> Authentication:
-    """Verify the caller's access token; further calls in the same request return the same result.
+def _require_level(found: Authentication) -> None:
+    if found.actor.level < found.need:
+        raise StepUpRequiredError(level=found.need)
+
+
+def authenticate_at_any_level(*, scope: str | None = None) -> Authentication:
+    """Verify the access token of a user.
+
+    Args:
+        scope: see `authenticate`.
 
     Raises:
-        UnauthenticatedError: there is no token, or it is not valid (any more).
+        UnauthenticatedError, InsufficientScopeError: see `authenticate`.
     """
-    state = request_state()
-    authentication: Authentication | None = state.authentication
-    if authentication is None:
-        token = bearer_token()
-        if token is None:
-            raise AuthenticationRequiredError
-        authenticator = AUTHENTICATOR.get()
-        state.authentication = authentication = authenticator(token)
-        state.user_id = authentication.claims["sub"]
-    return authentication
+    found = identify_caller()
+    if found.kind is not CallerKind.USER and (scope is None or scope not in found.scopes):
+        raise InsufficientScopeError
+    return found
 
 
 def optional_actor() -> Actor:
-    """Return the caller if the request has an access token, else a visitor.
+    """Return the user if the request has an access token, else a visitor.
 
-    An invalid token is refused. Views that call this have the decorator `login_optional`.
+    An invalid token is refused, and so is one of an app or a machine. Views that call this have the
+    decorator `login_optional`.
     """
     return VISITOR if bearer_token() is None else authenticate().actor
 
 
 def current_authentication() -> Authentication:
-    """Return the result of `login_required`."""
+    """Return the caller of a view that has one of the decorators below."""
     return cast(Authentication, request_state().authentication)
 
 
@@ -168,29 +95,29 @@ def current_actor() -> Actor:
 
 
 def login_required(view: ViewT) -> ViewT:
-    """Require a valid access token."""
+    """Require a valid access token of a user, or of a caller with the view's scope."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         with _asking_for_freshness(view):
-            authenticate()
+            authenticate(scope=facts_of(view).scope)
         return view(*args, **kwargs)
 
-    return cast(ViewT, _documented(guarded, AuthenticationRequiredError, StepUpRequiredError))
+    return cast(ViewT, _documented(guarded, *_LOGIN_ERRORS, StepUpRequiredError))
 
 
 def login_at_any_level_required(view: ViewT) -> ViewT:
-    """Require a valid access token, even of a session below the level that its account needs.
+    """Require a token like `login_required`, even of a session below what its account needs.
 
     Such a user must be able to sign out, to step up and to set up a factor.
     """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        authenticate_at_any_level()
+        authenticate_at_any_level(scope=facts_of(view).scope)
         return view(*args, **kwargs)
 
-    return cast(ViewT, _documented(guarded, AuthenticationRequiredError))
+    return cast(ViewT, _documented(guarded, *_LOGIN_ERRORS))
 
 
 @contextmanager
@@ -209,8 +136,8 @@ def _asking_for_freshness(view: Any) -> Iterator[None]:
 
 def login_optional(view: ViewT) -> ViewT:
     """Document that a view needs no access token; `optional_actor` refuses an invalid one."""
-    requirements, errors = (NO_TOKEN, ACCESS_TOKEN), (AuthenticationRequiredError,)
-    return cast(ViewT, _documented(view, *errors, StepUpRequiredError, requirements=requirements))
+    errors = (*_LOGIN_ERRORS, StepUpRequiredError)
+    return cast(ViewT, _documented(view, *errors, requirements=(NO_TOKEN, ACCESS_TOKEN)))
 
 
 def require_fresh() -> None:
@@ -222,13 +149,19 @@ def require_fresh() -> None:
     Raises:
         ReauthenticationRequiredError: this time is over, the token was refreshed, or its session
             rose after it.
+        InsufficientScopeError: the caller has an API key, which stands for no recent proof.
     """
+    if identify_caller().kind is CallerKind.API_KEY:
+        raise InsufficientScopeError
     if not _is_fresh():
         raise reauthentication_required()
 
 
 def _is_fresh() -> bool:
-    caller = authenticate_at_any_level()
+    """Return True if the token is fresh, or the caller is a machine, which cannot prove itself."""
+    caller = identify_caller()
+    if caller.kind is CallerKind.MACHINE:
+        return True
     claims = caller.claims
     if level_named(claims.get("acr"), claims["amr"]) < caller.actor.level:
         return False
@@ -236,42 +169,64 @@ def _is_fresh() -> bool:
 
 
 def fresh_login_required(view: ViewT) -> ViewT:
-    """Require a fresh access token: the caller gave the password within the last minutes."""
+    """Require a fresh access token of a user, who gave the password within the last minutes."""
+    return login_required(fresh_token_required(view))
+
+
+def fresh_token_required(view: ViewT) -> ViewT:
+    """Require a fresh access token of a user's session; put it below `require_permission`."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        with _asking_for_freshness(guarded):
-            authenticate()
         require_fresh()
         return view(*args, **kwargs)
 
-    return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
+    return cast(ViewT, _documented(guarded, *_FRESH_ERRORS))
 
 
 def fresh_login_at_level_required(
     level_of: Callable[[Actor], Level],
 ) -> Callable[[ViewT], ViewT]:
-    """Require a fresh access token of a session with the level that `level_of` returns.
+    """Require a fresh access token of a user's session with the level that `level_of` returns.
 
     The level that the account needs is not required; `login_required` above it does that.
     """
 
     def decorator(view: ViewT) -> ViewT:
+        return login_at_any_level_required(fresh_token_at_level_required(level_of)(view))
+
+    return decorator
+
+
+def fresh_token_at_level_required(
+    level_of: Callable[[Actor], Level],
+) -> Callable[[ViewT], ViewT]:
+    """Require what `fresh_login_at_level_required` does, below `require_permission`.
+
+    A machine has no level, as it has no session.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            actor = authenticate_at_any_level().actor
-            needed = level_of(actor)
-            if actor.level < needed:
-                error = StepUpRequiredError(level=needed)
-                if not _is_fresh():
-                    error.allow_age(max_age_secs=_max_age_secs())
-                raise error
+            caller = identify_caller()
+            if caller.kind in (CallerKind.USER, CallerKind.APP):
+                _require_at_least(level_of(caller.actor), caller.actor)
             require_fresh()
             return view(*args, **kwargs)
 
         return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
 
     return decorator
+
+
+def _require_at_least(needed: Level, actor: Actor) -> None:
+    if actor.level >= needed:
+        return
+    error = StepUpRequiredError(level=needed)
+    if not _is_fresh():
+        error.allow_age(max_age_secs=_max_age_secs())
+    raise error
 
 
 def fresh_login_required_where(
@@ -295,7 +250,8 @@ def fresh_login_required_where(
     return decorator
 
 
-_FRESH_ERRORS = (AuthenticationRequiredError, ReauthenticationRequiredError)
+_LOGIN_ERRORS = (AuthenticationRequiredError, InsufficientScopeError)
+_FRESH_ERRORS = (*_LOGIN_ERRORS, ReauthenticationRequiredError)
 
 
 def reauthentication_required() -> ReauthenticationRequiredError:
@@ -330,7 +286,7 @@ def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
-    """Require that the caller has `permission` now.
+    """Require that the caller, of whatever kind, has `permission` now.
 
     A caller who lacks it is told so before a second factor or a fresh token is asked for.
     """
@@ -340,8 +296,9 @@ def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with _asking_for_freshness(view):
-                authenticate_at_any_level().actor.require_permissions(wanted)
-                authenticate()
+                caller = identify_caller()
+                caller.actor.require_permissions(wanted)
+                _require_level(caller)
             return view(*args, **kwargs)
 
         errors = (AuthenticationRequiredError, InsufficientPermissionsError, StepUpRequiredError)

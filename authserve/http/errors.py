@@ -19,6 +19,7 @@ from authserve.core.errors import (
     ConflictError,
     ForbiddenError,
     InsufficientPermissionsError,
+    InsufficientScopeError,
     InvalidTokenForUseError,
     MalformedRequestError,
     NotFoundError,
@@ -144,7 +145,7 @@ def refuse(error: AuthserveError) -> Response:
 
 def refusal_headers(error: AuthserveError) -> dict[str, str]:
     """Return the headers that an error's response needs besides its body."""
-    if isinstance(error, UnauthenticatedError):
+    if isinstance(error, UnauthenticatedError | InsufficientScopeError):
         return {"WWW-Authenticate": f"Bearer {error.challenge}".rstrip()}
     if isinstance(error, RetryableError):
         seconds = error.retry_after_secs

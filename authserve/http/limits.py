@@ -120,7 +120,7 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
         case CountedBy.EMAIL:
             return str(arguments[0]["email"])
         case CountedBy.USER:
-            return _user_id()
+            return _caller_id()
         case CountedBy.DEVICE_OR_ADDRESS:
             # A decorator above has verified that the device is the account's own.
             device = arguments[0].get("device")
@@ -130,16 +130,17 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
             return str(arguments[0]["email"]) if device is None else str(device.id)
 
 
-def _user_id() -> str:
-    """Return the id of the caller, whom an access token or a browser's cookie has identified.
+def _caller_id() -> str:
+    """Return the id of the user or machine that a token or a browser's cookie has identified.
 
     Raises:
         LookupError: neither has; the view requires no sign-in.
     """
-    user_id = request_state().user_id
-    if user_id is None:
-        raise LookupError("no user is signed in")
-    return user_id
+    state = request_state()
+    caller_id = state.user_id or state.client_id
+    if caller_id is None:
+        raise LookupError("no caller is identified")
+    return caller_id
 
 
 def _client_network() -> str | None:

@@ -222,6 +222,8 @@ def _log(response: Response, state: RequestState, method: str) -> None:
         "duration_ms": round((time.perf_counter() - state.started_at) * 1000, 2),
         "user_id": state.user_id,
     }
+    if state.client_id is not None:
+        line["client_id"] = state.client_id
     if state.refusal_code is not None:
         line["code"] = state.refusal_code
     if state.outcome is not None:

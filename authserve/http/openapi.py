@@ -39,6 +39,7 @@ class CallFacts:
         security: the kinds of token that it accepts; one of them is enough.
         locations: where it has arguments: `json`, `query`.
         accepts_form: True if it accepts its body as a form, too.
+        scope: the scope that opens it to apps and API keys without a permission; None if none does.
     """
 
     refusals: tuple[type[AuthserveError], ...] = ()
@@ -46,6 +47,7 @@ class CallFacts:
     security: tuple[Requirement, ...] = ()
     locations: tuple[str, ...] = ()
     accepts_form: bool = False
+    scope: str | None = None
 
 
 _NO_FACTS = CallFacts()
@@ -137,6 +139,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Let a view accept its body as a form, too; put it next to the view itself."""
         _declare(view).accepts_form = True
         return view
+
+
+def open_to_scope(scope: str) -> Callable[[ViewT], ViewT]:
+    """Open a view to apps and API keys with a scope; put it below `login_required`."""
+
+    def decorator(view: ViewT) -> ViewT:
+        _declare(view).scope = scope
+        return view
+
+    return decorator
 
 
 def secured_by(*alternatives: Requirement) -> Callable[[ViewT], ViewT]:

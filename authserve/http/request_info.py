@@ -26,7 +26,8 @@ class RequestState:
         correlation_id: in the log, the response and the audit trail.
         started_at: by `perf_counter`, in seconds.
         user_id: the caller's, once an access token or a browser's cookie was verified.
-        authentication: see `authentication.authenticate`.
+        client_id: of the machine that calls.
+        authentication: see `callers.identify_caller`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         language: of the page; None before a text asks for it.
         json_body: the parsed body; None without one.
@@ -37,6 +38,7 @@ class RequestState:
     correlation_id: str
     started_at: float = field(default_factory=perf_counter)
     user_id: str | None = None
+    client_id: str | None = None
     authentication: Any = None
     browser: Any = None
     language: str | None = None

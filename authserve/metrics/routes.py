@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from authserve.core.container import Slot
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
-from authserve.http.authentication import bearer_token
+from authserve.http.callers import bearer_token
 from authserve.http.request_info import request_state
 from authserve.metrics.counting import METRICS, Metrics
 from authserve.metrics.scraping import Source, expose

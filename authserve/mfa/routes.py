@@ -5,7 +5,6 @@ from typing import Any
 
 from authserve.core.clock import now
 from authserve.http.authentication import (
-    Authentication,
     current_actor,
     current_authentication,
     fresh_login_at_level_required,
@@ -13,6 +12,7 @@ from authserve.http.authentication import (
     login_required,
     on_own_account,
 )
+from authserve.http.callers import Authentication
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info

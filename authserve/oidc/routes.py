@@ -19,7 +19,7 @@ from authserve.core.errors import (
     UnavailableError,
 )
 from authserve.database.refusals import is_refusal
-from authserve.http.authentication import bearer_token
+from authserve.http.callers import bearer_token
 from authserve.http.errors import refusal_headers
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state

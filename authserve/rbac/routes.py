@@ -6,8 +6,8 @@ from authserve.core.actor import Actor
 from authserve.core.levels import Level
 from authserve.http.authentication import (
     current_actor,
-    fresh_login_at_level_required,
-    fresh_login_required,
+    fresh_token_at_level_required,
+    fresh_token_required,
     require_permission,
 )
 from authserve.http.openapi import Blueprint
@@ -56,7 +56,7 @@ def list_roles(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("")
 @require_permission(Permission.ROLES_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(NewRoleSchema)
 @blueprint.response(201, RoleSchema)
 @blueprint.refuses(RoleExistsError)
@@ -84,7 +84,7 @@ def read_role(name: str) -> dict[str, Any]:
 
 @blueprint.put("/<name>")
 @require_permission(Permission.ROLES_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(RoleBodySchema)
 @blueprint.response(200, RoleSchema)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError)
@@ -107,7 +107,7 @@ def _level_for_switch(_actor: Actor) -> Level:
 
 @blueprint.patch("/<name>")
 @require_permission(Permission.ROLES_WRITE)
-@fresh_login_at_level_required(_level_for_switch)
+@fresh_token_at_level_required(_level_for_switch)
 @blueprint.arguments(RoleMfaSchema)
 @blueprint.response(200, RoleSchema)
 @blueprint.refuses(RoleNotFoundError)
@@ -124,7 +124,7 @@ def patch_role(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 @blueprint.delete("/<name>")
 @require_permission(Permission.ROLES_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(204)
 @blueprint.refuses(RoleNotFoundError, BuiltInRoleError, RoleInUseError)
 def remove_role(name: str) -> None:

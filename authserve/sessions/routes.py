@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from authserve.http.authentication import current_actor, login_required
-from authserve.http.openapi import Blueprint
+from authserve.http.callers import ACCOUNT_SCOPE
+from authserve.http.openapi import Blueprint, open_to_scope
 from authserve.http.pagination import PageQuerySchema
 from authserve.http.request_info import current_request_info
 from authserve.sessions.errors import SessionNotFoundError
@@ -23,6 +24,7 @@ blueprint = Blueprint(
 
 @blueprint.get("")
 @login_required
+@open_to_scope(ACCOUNT_SCOPE)
 @blueprint.arguments(PageQuerySchema, location="query")
 @blueprint.response(200, SessionPageSchema)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from authserve.http.authentication import (
     login_required,
     on_own_account,
 )
+from authserve.http.callers import ACCOUNT_SCOPE
 from authserve.http.limits import limited
-from authserve.http.openapi import Blueprint
+from authserve.http.openapi import Blueprint, open_to_scope
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import UserSchema, json_response, user_document
 from authserve.passwords.queue import HasherBusyError
@@ -37,6 +38,7 @@ blueprint = Blueprint(
 @blueprint.get("/me")
 @blueprint.response(200, UserSchema)
 @login_at_any_level_required
+@open_to_scope(ACCOUNT_SCOPE)
 def get_me() -> Response:
     """Show the caller's account."""
     # The token check has read the account, so this most frequent call costs one statement.
@@ -46,6 +48,7 @@ def get_me() -> Response:
 
 @blueprint.patch("/me")
 @login_required
+@open_to_scope(ACCOUNT_SCOPE)
 @blueprint.arguments(ProfileSchema)
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UsernameTakenError)

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import SUBSCRIPTIONS
-from authserve.http.authentication import AUTHENTICATOR
+from authserve.http.callers import AUTHENTICATORS
 from authserve.users.accounts import deactivate, delete_user
 from tests.support.clients import PASSWORD, Caller
 from tests.support.marks import both_databases
@@ -34,14 +34,14 @@ CALLS: dict[str, Callable[[Caller], TestResponse]] = {
 def test_deletion_after_the_token_check_is_answered_like_an_ended_session(
     app: Flask, alice: Caller, call: str
 ) -> None:
-    authenticate = AUTHENTICATOR.of(app)
+    (authenticate,) = AUTHENTICATORS.of(app)
 
     def authenticate_and_delete(token: str) -> Any:
         found = authenticate(token)
         delete_user(found.actor.signed_in_user, actor=VISITOR, request=RequestInfo())
         return found
 
-    AUTHENTICATOR.fill(app, authenticate_and_delete)
+    AUTHENTICATORS.fill(app, (authenticate_and_delete,))
     response = CALLS[call](alice)
     assert_problem(response, 401, "session_revoked")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")

@@ -8,14 +8,12 @@ from flask.testing import FlaskClient
 
 from authserve.admin.schemas import MAX_ROLES
 from authserve.http.authentication import (
-    AUTHENTICATOR,
-    MAX_TOKEN_LENGTH,
-    Authentication,
     current_actor,
     fresh_login_required,
     login_required,
     require_permission,
 )
+from authserve.http.callers import AUTHENTICATORS, MAX_TOKEN_LENGTH, Authentication
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
@@ -105,13 +103,13 @@ def test_a_token_has_one_spelling(alice: Caller) -> None:
 def test_a_token_over_the_limit_is_refused_before_any_work(app: Flask, client: FlaskClient) -> None:
     """7,168 characters are the most (`docs/security-design.md`)."""
     verified: list[int] = []
-    authenticate = AUTHENTICATOR.of(app)
+    (authenticate,) = AUTHENTICATORS.of(app)
 
     def note(token: str) -> Authentication:
         verified.append(len(token))
         return authenticate(token)
 
-    AUTHENTICATOR.fill(app, note)
+    AUTHENTICATORS.fill(app, (note,))
     for length in (7_168, 7_169):
         assert_refused(get(client, "Bearer " + "x" * length), "invalid_token", INVALID)
     assert verified == [7_168]
@@ -213,13 +211,13 @@ class TestFreshness:
 
 def test_a_call_with_several_guards_checks_the_token_once(app: Flask) -> None:
     checks: list[str] = []
-    authenticate = AUTHENTICATOR.of(app)
+    (authenticate,) = AUTHENTICATORS.of(app)
 
     def count(token: str) -> Any:
         checks.append(token)
         return authenticate(token)
 
-    AUTHENTICATOR.fill(app, count)
+    AUTHENTICATORS.fill(app, (count,))
     view = login_required(fresh_login_required(require_permission("users:read")(dict)))
     add_probe(app, view)
     admin = register_caller(app, "admin", roles=["admin"])
