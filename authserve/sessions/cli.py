@@ -131,7 +131,13 @@ def revoke(users: tuple[str, ...], issued_before: datetime | None, yes: bool) ->
     owners = [ref_of(user) for user in found] if users else [None]
     request = RequestInfo(user_agent="flask sessions revoke")
     count = sum(
-        end_sessions_issued_before(limit, user=owner, actor=OPERATOR, request=request)
+        end_sessions_issued_before(
+            limit,
+            user=owner,
+            is_everything=issued_before is None,
+            actor=OPERATOR,
+            request=request,
+        )
         for owner in owners
     )
     print_result(f"{count} sessions ended.", ended=count)

@@ -21,6 +21,7 @@ from authserve.core.levels import Level, Proof, amr_of
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
 from authserve.database.transactions import UTCDateTime, execute, read_all, transaction
+from authserve.sessions.ending import end_where
 from authserve.sessions.errors import TokenReusedError
 from authserve.sessions.policy import (
     REFUSALS,
@@ -31,7 +32,7 @@ from authserve.sessions.policy import (
     check_refresh,
     check_session,
 )
-from authserve.sessions.statements import TABLE, is_live, revocation
+from authserve.sessions.statements import TABLE, is_live
 from authserve.tokens.refresh import RefreshClaims
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
@@ -108,7 +109,7 @@ def _find_refusal(
     )
     if not verdict.is_reuse:
         return None
-    execute(revocation(RevokeReason.REUSE_DETECTED, now).where(TABLE.c.id == row.id))
+    end_where(TABLE.c.id == row.id, RevokeReason.REUSE_DETECTED, now=now)
     _report_reuse(row, claims.generation, verdict, request)
     return TokenReusedError()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import and_, bindparam, delete, or_, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
@@ -17,6 +17,7 @@ from authserve.database.transactions import (
     read_all,
     transaction,
 )
+from authserve.sessions.ending import end_all_where, end_where
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
@@ -59,10 +60,8 @@ def end_session_if_live(
         False if the user has no such session, or it has ended or expired already.
     """
     moment = now()
-    statement = revocation(reason, moment).where(
-        Session.id == session_id, Session.user_id == user.id, is_live(moment)
-    )
-    if execute(statement).rowcount != 1:
+    is_it = (TABLE.c.id == session_id) & (TABLE.c.user_id == user.id) & is_live(moment)
+    if end_where(is_it, reason, now=moment) != 1:
         return False
     details = {"reason": reason, "session_id": str(session_id)}
     emit(AuditAction.SESSION_REVOKED, actor=actor, subject=user, request=request, details=details)
@@ -85,11 +84,11 @@ def end_sessions(
         The number of sessions that had not been ended before.
     """
     with transaction():
-        statement = revocation(reason, now()).where(Session.user_id == user.id)
+        is_it = TABLE.c.user_id == user.id
         if keep is not None:
-            is_below = or_(TABLE.c.parent_id.is_(None), TABLE.c.parent_id != keep)
-            statement = statement.where(TABLE.c.id != keep, is_below)
-        count = execute(statement).rowcount
+            is_not_below = or_(TABLE.c.parent_id.is_(None), TABLE.c.parent_id != keep)
+            is_it = and_(is_it, TABLE.c.id != keep, is_not_below)
+        count = end_all_where(is_it, reason, now=now(), is_everything=keep is None)
         if count:
             details = {"reason": reason, "count": count}
             emit(
@@ -137,7 +136,7 @@ def end_online_sessions(event: DomainEvent) -> None:
         return
     reason = RevokeReason(event.details["reason"])
     is_online = (TABLE.c.parent_id == UUID(parent_id)) & ~TABLE.c.is_offline
-    count = execute(revocation(reason, now()).where(is_online)).rowcount
+    count = end_where(is_online, reason, now=now())
     if count:
         emit(
             AuditAction.SESSION_REVOKED,
@@ -197,21 +196,29 @@ def end_other_sessions(event: DomainEvent) -> None:
 
 
 def end_sessions_issued_before(
-    moment: datetime, *, user: UserRef | None = None, actor: Actor, request: RequestInfo
+    moment: datetime,
+    *,
+    user: UserRef | None = None,
+    is_everything: bool = False,
+    actor: Actor,
+    request: RequestInfo,
 ) -> int:
     """End all sessions that began before `moment`, of one user or of all users.
 
     Use it after restoring a backup, in which ended sessions may be live again.
 
+    Args:
+        is_everything: True if no session of these users began later.
+
     Returns:
         The number of sessions that had not been ended before.
     """
     reason = RevokeReason.ENDED_BY_ADMIN
-    statement = revocation(reason, now()).where(Session.created_at < moment)
+    is_it = TABLE.c.created_at < moment
     if user is not None:
-        statement = statement.where(Session.user_id == user.id)
+        is_it = and_(is_it, TABLE.c.user_id == user.id)
     with transaction():
-        count = execute(statement).rowcount
+        count = end_all_where(is_it, reason, now=now(), is_everything=is_everything)
         if count:
             details = {"reason": reason, "count": count, "issued_before": to_rfc3339(moment)}
             emit(
@@ -227,7 +234,7 @@ def end_sessions_issued_before(
 def end_sessions_of_client(client_id: str, reason: RevokeReason, *, now: datetime) -> int:
     """End every session of a client, of all users, in the open transaction.
 
-    The caller emits the event: it concerns the client.
+    The caller emits the event: it concerns the client, which gets no logout tokens.
 
     Returns:
         The number of sessions that had not been ended before.
