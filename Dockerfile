@@ -28,10 +28,13 @@ COPY --from=build /build/sbom.cdx.json ./
 COPY .flaskenv LICENSE Procfile config.py gunicorn.conf.py wsgi.py ./
 COPY migrations migrations
 COPY authserve authserve
-# The root file system can be read-only, so bytecode is compiled now. /data, for a SQLite database
-# and a secret key of the service's own making, is writable for group 0, because some platforms
-# choose the user and keep that group.
+# The root file system can be read-only, so bytecode and templates are compiled now. /data, for a
+# SQLite database and a secret key of the service's own making, is writable for group 0, because
+# some platforms choose the user and keep that group.
 RUN python -m compileall -q . \
+    && APP_ENV=development SECRET_KEY=for-this-step-alone-0123456789abcdef FEATURES=pages \
+        DATABASE_URL=postgresql:// python -c \
+        "from wsgi import app; from authserve.web.rendering import load_templates; load_templates(app)" \
     && install -d -o 10001 -g 0 -m 0770 /data \
     && ln -s /data instance
 USER 10001:0
