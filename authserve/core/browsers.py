@@ -1,6 +1,7 @@
 """Names of browsers and operating systems, found in the `User-Agent` header."""
 
 import re
+from functools import lru_cache
 
 _BROWSERS = (
     ("Edge", re.compile(r"\bEdgA?(?:iOS)?/")),
@@ -27,15 +28,20 @@ desktop sites calls itself a Macintosh."""
 HANDHELDS = frozenset({"iPhone", "iPad", "Android"})
 """The systems of phones and tablets."""
 
+REMEMBERED_NAMES = 256
+"""User-Agents of which a process remembers the names (chosen): a page shows few, and often."""
+
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
+@lru_cache(REMEMBERED_NAMES)
 def find_browser(user_agent: str | None) -> str | None:
     """Return the name of a well-known browser, for display; None for any other client."""
     names = (name for name, pattern in _BROWSERS if pattern.search(user_agent or ""))
     return next(names, None)
 
 
+@lru_cache(REMEMBERED_NAMES)
 def find_system(user_agent: str | None) -> str | None:
     """Return the name of a well-known operating system, for display; None for any other."""
     text = user_agent or ""

@@ -58,7 +58,7 @@ def show_account() -> Response:
         may_add=settings.mfa is not Mfa.OFF or session.account.mfa_enabled,
         has_passkeys=bool(settings.passkey_rp_id),
         all_codes=CODES,
-        sessions=list_sessions(session)[:RECENT_SESSIONS],
+        sessions=list_sessions(session, limit=RECENT_SESSIONS),
         events=[describe_event(event) for event in events],
     )
 

@@ -58,14 +58,20 @@ class ListedSession:
     is_of_program: bool
 
 
-def list_sessions(session: BrowserSession) -> list[ListedSession]:
-    """Return the live sessions of a browser's user: its own first, then by their last use."""
+def list_sessions(
+    session: BrowserSession, *, limit: int = MAX_SESSIONS_PER_USER
+) -> list[ListedSession]:
+    """Return the live sessions of a browser's user: its own first, then by their last use.
+
+    Args:
+        limit: greatest number of sessions.
+    """
     found = find_live_sessions(session.account.id, limit=MAX_SESSIONS_PER_USER)
     current_id = session.cookie.session_id
     by_use = sorted(found, key=_last_use, reverse=True)
     own = [view for view in by_use if view.id == current_id]
     others = [view for view in by_use if view.id != current_id]
-    return [_describe(view, is_current=view.id == current_id) for view in own + others]
+    return [_describe(view, is_current=view.id == current_id) for view in (own + others)[:limit]]
 
 
 def _last_use(view: SessionView) -> datetime:

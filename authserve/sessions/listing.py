@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Integer, Row, Select, bindparam, func, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import is_digest
@@ -40,7 +40,18 @@ class SessionView:
     aal: int
 
 
-_VIEW = select(*(TABLE.c[column.name] for column in fields(SessionView)))
+def _newest_live(*, has_before: bool) -> Select[*tuple[Any, ...]]:
+    statement = select(*(TABLE.c[column.name] for column in fields(SessionView))).where(
+        TABLE.c.user_id == bindparam("owner_id"), is_live(bindparam("now"))
+    )
+    if has_before:
+        statement = statement.where(TABLE.c.id < bindparam("before"))
+    return statement.order_by(TABLE.c.id.desc()).limit(bindparam("row_limit", type_=Integer))
+
+
+_FIRST, _NEXT = (_newest_live(has_before=has_before) for has_before in (False, True))
+"""Statements of the first page and of those after it, built once, since building one takes longer
+than running it (measured)."""
 
 
 def find_live_sessions(
@@ -53,14 +64,12 @@ def find_live_sessions(
         limit: greatest number of sessions.
         before: only sessions older than this id, for the next page.
     """
-    statement = (
-        _VIEW.where(TABLE.c.user_id == user_id, is_live(now()))
-        .order_by(TABLE.c.id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        statement = statement.where(TABLE.c.id < before)
-    return [SessionView(**row._mapping) for row in read_all(statement)]
+    parameters: dict[str, Any] = {"owner_id": user_id, "now": now(), "row_limit": limit}
+    if before is None:
+        rows = read_all(_FIRST, parameters)
+    else:
+        rows = read_all(_NEXT, {**parameters, "before": before})
+    return [SessionView(**row._mapping) for row in rows]
 
 
 def page_of_live_sessions(
