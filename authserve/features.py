@@ -65,11 +65,18 @@ LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages, "oidc": _
 
 def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:
     """Return the blueprints of the API's calls that exist only with these settings."""
-    return _email_sign_in_blueprints() if settings.email_sign_in else ()
+    by_mail = _email_sign_in_blueprints() if settings.email_sign_in else ()
+    return (*by_mail, *(_client_blueprints() if "oidc" in settings.features else ()))
 
 
 def _email_sign_in_blueprints() -> tuple[Blueprint, ...]:
     from authserve.auth.email_code_routes import blueprint
+
+    return (blueprint,)
+
+
+def _client_blueprints() -> tuple[Blueprint, ...]:
+    from authserve.clients.routes import blueprint
 
     return (blueprint,)
 

@@ -100,12 +100,12 @@ def find_claim_faults(rules: tuple[ClaimRule, ...]) -> Iterator[str]:
     names = [rule.name for rule in rules]
     if len(set(names)) != len(names):
         yield "A claim is mapped twice."
-    for rule in rules:
+    for number, rule in enumerate(rules, start=1):
         if _NAME.fullmatch(rule.name) is None or rule.name in PROTOCOL_CLAIMS:
-            yield f"{rule.name[:100]!r} is not a name that a claim can have."
+            yield f"Claim {number} has a name that no claim can have."
         elif (rule.source is ClaimSource.CONST) != (rule.value is not None):
-            yield f"{rule.name}: a constant has a value, and no other source has one."
+            yield f"Claim {number}: a constant has a value, and no other source has one."
         elif (rule.role_values or rule.default) and rule.source is not ClaimSource.ROLES:
-            yield f"{rule.name}: only roles can be mapped to values."
+            yield f"Claim {number}: only roles can be mapped to values."
         elif not rule.places:
-            yield f"{rule.name}: it must appear somewhere."
+            yield f"Claim {number}: it must appear somewhere."

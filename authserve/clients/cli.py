@@ -9,17 +9,21 @@ from uuid import UUID
 import click
 from marshmallow import Schema, ValidationError
 
-from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
+from authserve.clients.client_secrets import (
+    add_secret,
+    delete_secret,
+    list_secrets,
+    register_with_secret,
+)
 from authserve.clients.configuration import ClientChanges
 from authserve.clients.documents import client_document, secret_document
-from authserve.clients.kinds import AuthMethod, ClientKind
+from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import (
     RegisteredClient,
     change_client,
     delete_client,
     get_client,
     page_of_clients,
-    register_client,
     revoke_client,
 )
 from authserve.clients.schemas import ClientChangesSchema, NewClientSchema, to_configuration
@@ -110,15 +114,11 @@ def create(
     }
     given |= {key: value for key, value in lists.items() if value}
     configuration = to_configuration(_load(NewClientSchema(), {**given, **values}))
-    register_client(client_id, configuration, actor=OPERATOR, request=_request("create"))
-    has_secret = configuration.auth_method is AuthMethod.SECRET
-    new_secret = _add_secret(client_id, "create") if has_secret else {}
-    print_document({**_show(client_id), **new_secret})
-
-
-def _add_secret(client_id: str, command: str) -> dict[str, str]:
-    secret, _ = add_secret(client_id, expires_in=None, actor=OPERATOR, request=_request(command))
-    return {"client_secret": secret}
+    made = register_with_secret(
+        client_id, configuration, actor=OPERATOR, request=_request("create")
+    )
+    new_secret = {"client_secret": made.secret} if made.secret is not None else {}
+    print_document({**client_document(made.client, made.secrets), **new_secret})
 
 
 @clients_group.command("list")

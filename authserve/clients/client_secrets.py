@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
+from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.errors import (
     ClientSecretNotFoundError,
     NoSecretsError,
@@ -15,7 +16,12 @@ from authserve.clients.errors import (
 )
 from authserve.clients.kinds import AuthMethod
 from authserve.clients.models import ClientSecret
-from authserve.clients.registry import lock_client, require_may_grant
+from authserve.clients.registry import (
+    RegisteredClient,
+    lock_client,
+    register_client,
+    require_may_grant,
+)
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
@@ -51,6 +57,41 @@ class SecretFacts:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewClient:
+    """A client that was just registered.
+
+    Args:
+        secret: shown this once; None if its kind has none.
+        secrets: as lists show them.
+    """
+
+    client: RegisteredClient
+    secret: str | None
+    secrets: Sequence[SecretFacts]
+
+
+def register_with_secret(
+    client_id: str,
+    configuration: ClientConfiguration,
+    *,
+    actor: Actor,
+    request: RequestInfo,
+) -> NewClient:
+    """Register a client together with its first secret, if its kind has secrets.
+
+    Raises:
+        ValidationFailedError, InsufficientPermissionsError, StepUpRequiredError,
+            ClientIdTakenError: see `registry.register_client`.
+    """
+    with transaction():
+        client = register_client(client_id, configuration, actor=actor, request=request)
+        if configuration.auth_method is not AuthMethod.SECRET:
+            return NewClient(client=client, secret=None, secrets=())
+        secret, facts = add_secret(client_id, expires_in=None, actor=actor, request=request)
+    return NewClient(client=client, secret=secret, secrets=(facts,))
 
 
 def add_secret(
@@ -133,6 +174,11 @@ def delete_secret(client_id: str, secret_id: UUID, *, actor: Actor, request: Req
 
 def list_secrets(client_id: str) -> Sequence[SecretFacts]:
     """Return a client's secrets, oldest first, expired ones included."""
+    return list_secrets_of([client_id])[client_id]
+
+
+def list_secrets_of(client_ids: Sequence[str]) -> dict[str, list[SecretFacts]]:
+    """Return the secrets of several clients like `list_secrets`, read in one statement."""
     columns = (
         _SECRETS.c.id,
         _SECRETS.c.hint,
@@ -140,9 +186,12 @@ def list_secrets(client_id: str) -> Sequence[SecretFacts]:
         _SECRETS.c.expires_at,
         _SECRETS.c.last_used_at,
     )
-    statement = select(*columns).where(_SECRETS.c.client_id == client_id)
-    rows = sorted(read_all(statement), key=attrgetter("id"))
-    return [SecretFacts(**row._mapping) for row in rows]
+    statement = select(_SECRETS.c.client_id, *columns).where(_SECRETS.c.client_id.in_(client_ids))
+    found: dict[str, list[SecretFacts]] = {client_id: [] for client_id in client_ids}
+    for row in sorted(read_all(statement), key=attrgetter("id")):
+        facts = {column.name: row._mapping[column.name] for column in columns}
+        found[row.client_id].append(SecretFacts(**facts))
+    return found
 
 
 def touch_secret(secret_id: UUID, *, last_used_at: datetime | None, now: datetime) -> None:

@@ -273,10 +273,11 @@ def _find_scope_faults(client: ClientConfiguration) -> Iterator[tuple[str, str]]
             yield "scopes", f"A proxy has exactly {', '.join(PROXY_SCOPES)}."
         return
     allowed = () if client.kind is ClientKind.MACHINE else (*IDENTITY_SCOPES, ACCOUNT_SCOPE)
-    for scope in client.scopes:
+    for number, scope in enumerate(client.scopes, start=1):
         if scope not in allowed and not is_known_permission(scope):
             names = ", ".join((*allowed, "or a permission"))
-            yield "scopes", f"{scope[:100]!r} is not a scope of this kind of client: {names}."
+            # No answer repeats a caller's text, so the place in the list names it.
+            yield "scopes", f"Number {number} is not a scope of this kind of client: {names}."
     if client.kind is ClientKind.SPA and OFFLINE_SCOPE in client.scopes:
         yield "scopes", "A client in a browser cannot go on while its user is away."
 

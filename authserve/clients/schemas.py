@@ -22,6 +22,7 @@ from authserve.clients.configuration import (
 )
 from authserve.clients.kinds import ClientKind
 from authserve.clients.redirect_uris import MAX_URI_LENGTH
+from authserve.clients.registry import CLIENT_ID_PATTERN
 from authserve.core.identifiers import (
     InvalidIdentifierError,
     clean_display_name,
@@ -33,6 +34,9 @@ from authserve.rbac.policy import ROLE_NAME_PATTERN
 NAME_MAX_LENGTH = 100
 
 _YEAR_SECS = 31_536_000
+
+SECRET_MAX_SECS = 10 * _YEAR_SECS
+"""Limits the lifetime of a secret that expires, in seconds (chosen)."""
 
 
 class ClientName(fields.String):
@@ -55,17 +59,24 @@ class TextList(fields.List[str]):
     """
 
     def __init__(self, *, max_items: int, text: Any, **kwargs: Any) -> None:
-        super().__init__(
-            fields.String(validate=text), validate=validate.Length(max=max_items), **kwargs
-        )
+        self._require_length = validate.Length(max=max_items)
+        super().__init__(fields.String(validate=text), validate=self._require_length, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded: Any = super()._deserialize(value, *args, **kwargs)
+        self._require_length(loaded)
         # A repeated text means nothing, so it is dropped, and the order stays.
-        return tuple(dict.fromkeys(super()._deserialize(value, *args, **kwargs)))
+        return tuple(dict.fromkeys(loaded))
 
 
-def _uris() -> TextList:
-    return TextList(max_items=MAX_URIS, text=validate.Length(min=1, max=MAX_URI_LENGTH))
+def _uris(*example: str, max_items: int = MAX_URIS) -> TextList:
+    length = validate.Length(min=1, max=MAX_URI_LENGTH)
+    return TextList(max_items=max_items, text=length, metadata={"example": list(example)})
+
+
+def _uri(example: str) -> fields.String:
+    length = validate.Length(min=1, max=MAX_URI_LENGTH)
+    return fields.String(allow_none=True, validate=length, metadata={"example": example})
 
 
 def _seconds(low: int, high: int) -> fields.Integer:
@@ -75,7 +86,9 @@ def _seconds(low: int, high: int) -> fields.Integer:
 class ClaimSchema(StrictSchema):
     """A mapped claim, loaded as a `ClaimRule`."""
 
-    name = fields.String(required=True, validate=validate.Length(max=100))
+    name = fields.String(
+        required=True, validate=validate.Length(max=100), metadata={"example": "role"}
+    )
     source = fields.String(
         required=True,
         data_key="from",
@@ -98,11 +111,20 @@ class ClaimSchema(StrictSchema):
     )
 
 
+_EXAMPLE_CLAIM = {
+    "name": "role",
+    "from": "roles",
+    "map": [["admin", "Admin"]],
+    "default": "Viewer",
+    "in": ["id_token", "userinfo"],
+}
+
+
 class Claims(fields.List[Any]):
     """A list of mapped claims, loaded as a tuple of `ClaimRule`."""
 
     def __init__(self) -> None:
-        super().__init__(fields.Nested(ClaimSchema))
+        super().__init__(fields.Nested(ClaimSchema), metadata={"example": [_EXAMPLE_CLAIM]})
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         loaded: list[Any] = super()._deserialize(value, *args, **kwargs)
@@ -120,19 +142,27 @@ class ClientChangesSchema(StrictSchema):
     name = ClientName(metadata={"example": "Wiki"})
     first_party = StrictBoolean()
     enabled = StrictBoolean()
-    redirect_uris = _uris()
-    post_logout_redirect_uris = _uris()
-    backchannel_logout_uri = fields.String(
-        allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH)
+    redirect_uris = _uris("https://wiki.example.com/callback")
+    post_logout_redirect_uris = _uris("https://wiki.example.com/")
+    backchannel_logout_uri = _uri("https://wiki.example.com/backchannel-logout")
+    home_uri = _uri("https://wiki.example.com/")
+    scopes = TextList(
+        max_items=MAX_SCOPES,
+        text=validate.Length(min=1, max=130),
+        metadata={"example": ["openid", "profile", "email"]},
     )
-    home_uri = fields.String(allow_none=True, validate=validate.Length(min=1, max=MAX_URI_LENGTH))
+    # Only a proxied application has them.
     origins = _uris()
-    scopes = TextList(max_items=MAX_SCOPES, text=validate.Length(min=1, max=130))
-    resources = TextList(max_items=MAX_RESOURCES, text=validate.Length(min=1, max=MAX_URI_LENGTH))
+    resources = _uris("https://api.example.com", max_items=MAX_RESOURCES)
     allowed_roles = TextList(
-        max_items=MAX_ROLES, text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"))
+        max_items=MAX_ROLES,
+        text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z")),
+        metadata={"example": ["user"]},
     )
-    role_prefix = fields.String(validate=validate.Regexp(r"[a-z0-9_.-]{0,64}\Z"))
+    role_prefix = fields.String(
+        validate=validate.Regexp(r"[a-z0-9_.-]{0,64}\Z"),
+        metadata={"pattern": "^[a-z0-9_.-]{0,64}$", "example": "wiki-"},
+    )
     claims = Claims()
     id_token_claims = fields.String(validate=validate.OneOf(["full", "lean"]))
     signing_alg = fields.String(validate=validate.OneOf(["ES256", "RS256"]))
@@ -151,10 +181,24 @@ class ClientChangesSchema(StrictSchema):
 class NewClientSchema(ClientChangesSchema):
     """A client to register."""
 
-    client_id = fields.String(required=True, metadata={"example": "wiki"})
+    client_id = fields.String(
+        required=True, metadata={"pattern": CLIENT_ID_PATTERN, "example": "wiki"}
+    )
     name = ClientName(required=True, metadata={"example": "Wiki"})
     kind = fields.String(
         required=True, validate=validate.OneOf([kind.value for kind in ClientKind])
+    )
+
+
+class SecretRequestSchema(StrictSchema):
+    """The lifetime of a new secret; without one, it does not expire."""
+
+    is_body_optional = True
+
+    expires_in = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=60, max=SECRET_MAX_SECS),
+        metadata={"description": "In seconds.", "example": 7_776_000},
     )
 
 

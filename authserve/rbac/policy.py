@@ -25,6 +25,8 @@ class Permission(StrEnum):
     SESSIONS_WRITE = "sessions:write"
     AUDIT_READ = "audit:read"
     TOKENS_INTROSPECT = "tokens:introspect"
+    CLIENTS_READ = "clients:read"
+    CLIENTS_WRITE = "clients:write"
 
 
 def to_scope(permissions: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from base64 import b32decode
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
@@ -811,6 +812,87 @@ def roles_remove_role(scene: Scene) -> Iterator[Answer]:
     scene.admin.put(roles, json={"roles": ["user", "support"]})
     yield "role in use", scene.send(scene.admin)
     scene.admin.put(roles, json={"roles": ["user"]})
+    yield "success", scene.send(scene.admin)
+
+
+NEW_CLIENT = {
+    "client_id": "wiki",
+    "name": "Wiki",
+    "kind": "web",
+    "redirect_uris": ["https://wiki.example.com/callback"],
+    "scopes": ["openid", "users:read"],
+}
+
+
+def make_client(scene: Scene) -> dict[str, Any]:
+    """Register a client; returns it with its secret."""
+    response = scene.admin.post(f"{API}/clients", json=NEW_CLIENT)
+    assert response.status_code == 201
+    made: dict[str, Any] = response.get_json()
+    return made
+
+
+@scenario
+def clients_list_clients(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def clients_post_client(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin, NEW_CLIENT)
+    yield "known client", scene.send(scene.admin, NEW_CLIENT)
+    machine = {"client_id": "report", "name": "Report", "kind": "machine"}
+    yield "machine with address", scene.send(scene.admin, {**NEW_CLIENT, **machine})
+    native = {"client_id": "app", "kind": "native", "redirect_uris": ["com.example.app:/back"]}
+    yield "without secret", scene.send(scene.admin, {**NEW_CLIENT, **native})
+
+
+@scenario
+def clients_read_client(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    yield "success", scene.send(scene.admin)
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
+
+
+@scenario
+def clients_patch_client(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    yield "success", scene.send(scene.admin, {"name": "Docs"})
+    yield "unknown client", scene.send(scene.admin, {"name": "Docs"}, client_id="nothing")
+    yield "no address", scene.send(scene.admin, {"redirect_uris": []})
+
+
+@scenario
+def clients_remove_client(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def clients_post_secret(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    native = {"client_id": "app", "kind": "native", "redirect_uris": ["com.example.app:/back"]}
+    scene.admin.post(f"{API}/clients", json={**NEW_CLIENT, **native})
+    yield "success", scene.send(scene.admin, {"expires_in": 3600})
+    yield "a third one", scene.send(scene.admin)
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
+    yield "kind without secrets", scene.send(scene.admin, client_id="app")
+
+
+@scenario
+def clients_remove_secret(scene: Scene) -> Iterator[Answer]:
+    secret_id = make_client(scene)["secrets"][0]["id"]
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
+    yield "unknown secret", scene.send(scene.admin)
+    yield "success", scene.send(scene.admin, secret_id=secret_id)
+
+
+@scenario
+def clients_revoke(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
     yield "success", scene.send(scene.admin)
 
 

@@ -24,6 +24,9 @@ API = "/api/v1"
 
 UNKNOWN_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 
+TEXT_PARAMETERS = {"name": "support", "client_id": "wiki"}
+"""The parameters of paths that are no UUIDs, with their values by default."""
+
 Answer = tuple[str, TestResponse]
 """The scenario's name of an answer, and the answer."""
 
@@ -77,7 +80,7 @@ class Scene:
     def _default(self, parameter: str) -> str:
         if parameter == "user_id":
             return str(self.alice.id)
-        return UNKNOWN_ID if parameter in ("session_id", "passkey_id") else "support"
+        return TEXT_PARAMETERS.get(parameter, UNKNOWN_ID)
 
     def link(self, address: str) -> str:
         """Return the token of the newest link that was mailed to an address."""
@@ -145,7 +148,8 @@ def shared_refusals(scene: Scene) -> Iterator[Answer]:
         yield "unknown user", scene.send(scene.admin, scene.example, user_id=UNKNOWN_ID)
     if scene.refuses("not_found") and "name" not in path_parameters(scene.operation):
         for name in path_parameters(scene.operation):
-            yield f"malformed {name}", scene.send(scene.admin, scene.example, **{name: "x"})
+            value = "%2F" if name in TEXT_PARAMETERS else "x"
+            yield f"malformed {name}", scene.send(scene.admin, scene.example, **{name: value})
 
 
 def _refused_bodies(scene: Scene) -> Iterator[Answer]:

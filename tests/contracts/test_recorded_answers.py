@@ -31,6 +31,7 @@ from tests.contracts.scene import (
     without_database,
 )
 from tests.support.headers import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
+from tests.support.operations import API_FEATURES
 
 RECORD = Path(__file__).parent / "answers.json"
 
@@ -58,14 +59,14 @@ UNRECORDED_OF = {
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application that limits calls, since the limits have headers."""
-    return make_app(ratelimit_enabled=True)
+    return make_app(ratelimit_enabled=True, features=API_FEATURES)
 
 
 @pytest.fixture(scope="module")
 def operations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The document's operations by their id, with their method and path."""
     folder = tmp_path_factory.mktemp("document")
-    app = create_app(make_settings(f"sqlite:///{folder}/empty.db", folder))
+    app = create_app(make_settings(f"sqlite:///{folder}/empty.db", folder, features=API_FEATURES))
     with app.app_context():
         document = json.loads(OPENAPI.get().text)
     return {
@@ -146,7 +147,7 @@ EVERYWHERE = SECURITY_HEADERS | {
 }
 
 OPAQUE = {"challenge", "next_cursor", "kid", "x", "y", "version", "user_agent"}
-OPAQUE |= {"secret", "uri", "qr_svg", "codes", "recovery_codes"}
+OPAQUE |= {"client_secret", "hint", "secret", "uri", "qr_svg", "codes", "recovery_codes"}
 """Members whose text is random without a form of its own, or names a version."""
 
 

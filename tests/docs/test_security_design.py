@@ -24,12 +24,19 @@ from authserve.web import browser_session, notices
 from authserve.web.continuation import CONTINUE
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import raise_caller
+from tests.support.operations import API_FEATURES
 
 PAGE = (config.ROOT / "docs" / "security-design.md").read_text(encoding="utf-8")
 
 CALL = re.compile(r"(GET|POST|PUT|PATCH|DELETE) `(/[^`]+)`")
 
 UNKNOWN_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
 
 
 def section(title: str) -> str:
@@ -103,7 +110,7 @@ def test_a_session_opens_what_needs_no_permission(app: Flask) -> None:
 
 
 def test_some_of_it_wants_a_fresh_one(make_app: Callable[..., Flask]) -> None:
-    alice = register_caller(make_app(fresh_ttl=timedelta(0)), "alice")
+    alice = register_caller(make_app(fresh_ttl=timedelta(0), features=API_FEATURES), "alice")
     for call in rules()["the same, fresh"]:
         assert answer(alice, call, is_anonymous=True) == (401, "authentication_required"), call
         assert answer(alice, call) == (401, "reauthentication_required"), call

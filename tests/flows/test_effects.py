@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.clients.client_secrets import NewClient
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.levels import Level
@@ -26,6 +27,8 @@ from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.oauth_clients import give_client
+from tests.support.operations import API_FEATURES
 from tests.support.passkeys import (
     ORIGIN,
     change_passkey,
@@ -89,6 +92,9 @@ class Check(Enum):
     HOLDS_ROLE = auto()
     """The caller holds every permission of the roles that are granted or changed."""
 
+    HOLDS_SCOPES = auto()
+    """The caller holds every permission among the client's scopes, before and after."""
+
 
 Checks = frozenset[Check | Permission]
 
@@ -109,6 +115,9 @@ BY_PROVEN_LINK = BY_LINK | {Check.PASSWORD}
 ON_USER = checks(Check.SESSION, Check.HOLDS_TARGET, Permission.USERS_WRITE)
 ON_OTHER_FRESH = ON_USER | {Check.OTHER, Check.FRESH}
 ON_ROLE = checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.ROLES_WRITE)
+
+WRITES_CLIENTS = checks(Check.SESSION, Check.FRESH, Permission.CLIENTS_WRITE)
+ON_CLIENT = WRITES_CLIENTS | {Check.HOLDS_SCOPES}
 
 EXPORT = "everything held on a user is read"
 
@@ -165,6 +174,13 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.ROLE_CREATED: (ON_ROLE,),
     AuditAction.ROLE_CHANGED: (ON_ROLE,),
     AuditAction.ROLE_DELETED: (ON_ROLE,),
+    AuditAction.CLIENT_CREATED: (ON_CLIENT,),
+    AuditAction.CLIENT_CHANGED: (ON_CLIENT,),
+    AuditAction.CLIENT_SECRET_CREATED: (ON_CLIENT,),
+    # These take power away, so they need less.
+    AuditAction.CLIENT_DELETED: (WRITES_CLIENTS,),
+    AuditAction.CLIENT_REVOKED: (WRITES_CLIENTS,),
+    AuditAction.CLIENT_SECRET_REVOKED: (WRITES_CLIENTS,),
     EXPORT: (OWN_FRESH,),
 }
 
@@ -187,6 +203,7 @@ class World:
     caller: Caller = field(init=False)
     target: Caller = field(init=False)
     key: Authenticator | None = None
+    client: NewClient | None = None
 
     def __post_init__(self) -> None:
         self.caller = register_caller(self.app, self.name, roles=("admin",))
@@ -203,6 +220,39 @@ class World:
         body = {"name": self.role, "permissions": ["users:read"]}
         assert self.caller.post(f"{API}/roles", json=body).status_code == 201
         return {"permissions": ["audit:read"], "description": "Other."}
+
+    def make_client(self) -> dict[str, Any]:
+        """Register a client with the power to read accounts; returns no body."""
+        self.client = give_client(self.app, self.name, scopes=("openid", "users:read"))
+        return {}
+
+    def describe_client(self) -> dict[str, Any]:
+        """Return every value that a client can have."""
+        return {
+            "name": "Wiki",
+            "first_party": True,
+            "enabled": True,
+            "redirect_uris": ["https://wiki.example.com/other"],
+            "post_logout_redirect_uris": ["https://wiki.example.com/"],
+            "backchannel_logout_uri": "https://wiki.example.com/logout",
+            "home_uri": "https://wiki.example.com/",
+            "origins": [],
+            "scopes": ["openid", "users:read"],
+            "resources": ["https://api.example.com"],
+            "allowed_roles": ["user"],
+            "role_prefix": "wiki-",
+            "claims": [{"name": "role", "from": "roles", "in": ["userinfo"]}],
+            "id_token_claims": "lean",
+            "signing_alg": "ES256",
+            "require_pkce": False,
+            "response_mode": "form_post",
+            "min_acr": "aal2",
+            "remote_user": "username",
+            "access_token_ttl": 300,
+            "refresh_idle_ttl": 3600,
+            "refresh_ttl": 7200,
+            "refresh_grace": 0,
+        }
 
     def second_session(self) -> str:
         """Sign the caller in once more; returns the id of that session."""
@@ -425,6 +475,9 @@ class Way:
         session_id = world.second_session() if "{session_id}" in path else ""
         passkey_id = world.passkey_id() if "{passkey_id}" in path else ""
         names = {"user_id": user_id, "session_id": session_id, "passkey_id": passkey_id}
+        if world.client is not None:
+            names["client_id"] = world.client.client.client_id
+            names["secret_id"] = world.client.secrets[0].id
         return API + path.format(**names, name=world.role)
 
     def prepare(self, world: World) -> dict[str, Any] | None:
@@ -800,6 +853,47 @@ WAYS = [
         AuditAction.ROLE_DELETED,
         body=lambda world: world.make_role() and {},
     ),
+    way(
+        "POST /clients",
+        ON_CLIENT,
+        AuditAction.CLIENT_CREATED,
+        AuditAction.CLIENT_SECRET_CREATED,
+        body=lambda world: {
+            **world.describe_client(),
+            "client_id": f"{world.name}-new",
+            "kind": "web",
+        },
+    ),
+    way(
+        "PATCH /clients/{client_id}",
+        ON_CLIENT,
+        AuditAction.CLIENT_CHANGED,
+        body=lambda world: {**world.make_client(), **world.describe_client()},
+    ),
+    way(
+        "DELETE /clients/{client_id}",
+        WRITES_CLIENTS,
+        AuditAction.CLIENT_DELETED,
+        body=World.make_client,
+    ),
+    way(
+        "POST /clients/{client_id}/secrets",
+        ON_CLIENT,
+        AuditAction.CLIENT_SECRET_CREATED,
+        body=lambda world: {**world.make_client(), "expires_in": 3600},
+    ),
+    way(
+        "DELETE /clients/{client_id}/secrets/{secret_id}",
+        WRITES_CLIENTS,
+        AuditAction.CLIENT_SECRET_REVOKED,
+        body=World.make_client,
+    ),
+    way(
+        "POST /clients/{client_id}/revoke",
+        WRITES_CLIENTS,
+        AuditAction.CLIENT_REVOKED,
+        body=World.make_client,
+    ),
 ]
 
 READS = {
@@ -807,6 +901,8 @@ READS = {
     # account, a permission: see `tests/docs/test_security_design.py`.
     "GET /audit-events",
     "GET /client-address",
+    "GET /clients",
+    "GET /clients/{client_id}",
     "GET /roles",
     "GET /roles/{name}",
     "GET /users",
@@ -844,6 +940,12 @@ class People:
             self.lesser[wanted] = caller = register_caller(self.app, name, roles=(name,))
             raise_caller(self.app, caller)
         return self.lesser[wanted]
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
 
 
 @pytest.fixture
@@ -965,6 +1067,10 @@ class Attempt:
         held = (Permission.ROLES_WRITE, Permission.USERS_WRITE)
         return self.perform(self.people.with_permissions(held))
 
+    def without_permissions_of_client(self) -> TestResponse:
+        """Make the call as a caller who may write clients, and holds nothing that they may do."""
+        return self.perform(self.people.with_permissions([Permission.CLIENTS_WRITE]))
+
 
 REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.SESSION: ("invalid_token", Attempt.without_session),
@@ -979,6 +1085,7 @@ REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.LINK: ("invalid_or_expired_token", Attempt.with_other_link),
     Check.OTHER: ("own_account", Attempt.on_own_account),
     Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),
+    Check.HOLDS_SCOPES: ("insufficient_permissions", Attempt.without_permissions_of_client),
     Check.HOLDS_ROLE: ("insufficient_permissions", Attempt.without_permissions_of_role),
 }
 

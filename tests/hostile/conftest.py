@@ -1,7 +1,7 @@
 """Fixtures of tests that send hostile requests."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from authserve.database.transactions import Base, read_all
 from authserve.ratelimit.models import RateCounter
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import raise_caller
-from tests.support.operations import Operation, read_operations
+from tests.support.oauth_clients import give_client
+from tests.support.operations import API_FEATURES, Operation, read_operations
 from tests.support.problems import INTERNALS
 
 MARK = "h0st1le"
@@ -34,6 +35,7 @@ class Range:
         self.admin: Caller = register_caller(app, "admin", roles=["admin"])
         raise_caller(app, self.admin)
         self.victim: Caller = register_caller(app, "victim")
+        self.secret = give_client(app, "victim").secrets[0]
         self._client = app.test_client(use_cookies=False)
         self._capfd = capfd
         self.sent = 0
@@ -44,6 +46,7 @@ class Range:
         """The operation's path, with things that are there in it, or with `parameters`."""
         found = {"user_id": str(self.victim.id), "name": "user"}
         found["session_id"] = str(self.admin.session_id)
+        found["client_id"], found["secret_id"] = "victim", str(self.secret.id)
         # One of another account.
         found["passkey_id"] = found["session_id"]
         return operation.path.format(**found | parameters)
@@ -102,6 +105,12 @@ def assert_refused(response: TestResponse, statuses: Iterable[int], case: Any) -
     text = json.dumps(problem).lower()
     assert MARK not in text, case
     assert not [word for word in INTERNALS if word in text], case
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
 
 
 @pytest.fixture

@@ -63,6 +63,16 @@ WRONG_TYPES = {
         "an empty object": "{}",
         "an object of wrong members": f'{{"id": 1, "{MARK}": {{}}, "response": [[]]}}',
     },
+    "integer": {
+        "a string": '"1"',
+        "a fraction": "1.5",
+        "true": "true",
+        "null": "null",
+        "below every bound": "-1",
+        "above every bound": "99999999999999999999",
+        "an array": "[1]",
+        "an object": "{}",
+    },
     "array": {
         "a string": f'"{MARK}"',
         "a number": "1",

@@ -14,7 +14,7 @@ from authserve.database.transactions import db
 from tests.conftest import PostgreSQL
 from tests.support.clients import Caller
 from tests.support.marks import both_databases, on_postgresql
-from tests.support.operations import read_operations
+from tests.support.operations import API_FEATURES, read_operations
 from tests.support.problems import assert_problem
 
 pytestmark = both_databases
@@ -25,7 +25,7 @@ Break = Callable[[], None]
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with ordinary limits, which count in the database as well."""
-    return make_app(ratelimit_enabled=True)
+    return make_app(ratelimit_enabled=True, features=API_FEATURES)
 
 
 @pytest.fixture

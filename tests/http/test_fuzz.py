@@ -1,5 +1,7 @@
 """The OpenAPI document, checked by Schemathesis."""
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,6 +17,8 @@ from tests.support.fuzzing import (
     operations,
     read_schema,
 )
+from tests.support.oauth_clients import give_client
+from tests.support.operations import API_FEATURES
 from tests.support.passkeys import give_passkey, passkey_row
 
 EXAMPLES = 2
@@ -28,6 +32,12 @@ bounded = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
 
 
 @pytest.fixture
@@ -90,6 +100,10 @@ def test_callers_get_only_what_the_document_says(
         path = {"session_id": str(caller.session_id), "name": "user"}
         if "{passkey_id}" in operation.path:
             path["passkey_id"] = str(passkey_row(app, give_passkey(app, caller.id))["id"])
+        if "{client_id}" in operation.path:
+            given = give_client(app, f"client{number}")
+            path["client_id"] = given.client.client_id
+            path["secret_id"] = str(given.secrets[0].id)
         if "{user_id}" in operation.path:
             path["user_id"] = str(register_caller(app, f"user{number}").id)
         headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from authserve.core.errors import AuthserveError
 from authserve.http.openapi import flatten
 from authserve.http.openapi_document import OPENAPI, example_of
+from tests.support.operations import API_FEATURES
 
 DOCUMENT = "urn:document"
 
@@ -63,6 +64,12 @@ STRICT = {
 
 
 @pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
+
+
+@pytest.fixture
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI document."""
     with app.app_context():
@@ -98,8 +105,8 @@ def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any
 
 def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestResponse:
     """Call an operation."""
-    path = operation["path"].replace("{name}", "user")
-    for parameter in ("user_id", "session_id", "passkey_id"):
+    path = operation["path"].replace("{name}", "user").replace("{client_id}", "wiki")
+    for parameter in ("user_id", "session_id", "passkey_id", "secret_id"):
         path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
     return client.open(path, method=operation["method"].upper(), **kwargs)
 
@@ -211,6 +218,7 @@ def test_headers_of_a_limit_count_from_zero_and_a_pause_from_one(
 
 WITH_OPTIONAL_FIELDS = {
     "AddedPasskey",  # Tokens, if the call raised the session; codes, if it made them.
+    "Claim",  # What the source of the claim has.
     "ConfirmedTotp",
     "Introspection",  # RFC 7662 §2.2: an inactive token has `active` alone.
     "JWK",  # RFC 7517 §4: each kind of key has members of its own.

@@ -16,7 +16,7 @@ from authserve.settings.model import Mfa
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.factors import raise_caller
 from tests.support.marks import both_databases
-from tests.support.operations import Operation, read_operations
+from tests.support.operations import API_FEATURES, Operation, read_operations
 from tests.support.problems import assert_problem
 from tests.support.rows import change_role, change_session, change_user, live_session_row
 from tests.support.tokens import claims_of
@@ -49,6 +49,12 @@ ANY_LEVEL = {
 }
 """The only calls that a session below its account's need may make: a longer list would be a way
 around the second factor."""
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call of the API."""
+    return make_app(features=API_FEATURES)
 
 
 def switch_mfa_on(app: Flask, caller: Caller) -> None:

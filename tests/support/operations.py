@@ -9,6 +9,9 @@ from flask import Flask
 
 from authserve.http.openapi_document import OPENAPI
 
+API_FEATURES = ("oidc",)
+"""The features that add calls to the API, for tests of all of its calls."""
+
 
 @dataclass(frozen=True)
 class Operation:
