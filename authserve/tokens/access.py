@@ -12,23 +12,14 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask_jwt_extended import JWTManager, create_access_token
-from jwt.exceptions import PyJWTError
 
 from authserve.core.clock import now
-from authserve.core.crypto import digest
 from authserve.core.errors import InvalidTokenError
 from authserve.core.levels import Level
-from authserve.keys.rotation import ALGORITHM
-from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.keys.store import SigningKey
 from authserve.settings.model import SETTINGS, Settings
-from authserve.tokens.signing import (
-    TokenKind,
-    decode,
-    require_claims,
-    require_form,
-    require_unexpired,
-    timed_claims,
-)
+from authserve.tokens.signing import TokenKind, timed_claims
+from authserve.tokens.verified import VerifiedTokens
 
 ACCESS = TokenKind(
     name="access",
@@ -37,7 +28,7 @@ ACCESS = TokenKind(
 )
 
 CLIENT_ID = "authserve"
-"""The claim that RFC 9068 requires; until machine clients exist, it is the same in all tokens."""
+"""The claim that RFC 9068 requires, in tokens of the service itself; no client can have the id."""
 
 
 class TokenManager(JWTManager):
@@ -141,26 +132,17 @@ def issue_access_token(
     }
 
 
-MAX_VERIFIED = 1_024
-"""Limits the tokens whose claims a process keeps, some 2 KB each. Verifying takes longer than all
-that a token check does besides but its statement (measured)."""
+def _check(claims: Mapping[str, Any]) -> None:
+    is_fresh_known = claims["fresh"] is False or type(claims["fresh"]) is int
+    if claims["client_id"] != CLIENT_ID or not is_fresh_known:
+        raise InvalidTokenError
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    kid: str
-    claims: Mapping[str, Any]
-
-
-_verified: dict[bytes, _Verified] = {}
-"""The tokens verified last, by a digest: the process keeps no token that could leak."""
+_VERIFIED = VerifiedTokens(ACCESS, _check)
 
 
 def decode_access_token(token: str, *, allow_expired: bool = False) -> Mapping[str, Any]:
-    """Verify an access token and return its claims.
-
-    A token that this process has verified lately is not verified again, but its key must still be
-    in use, and its expiry is checked each time.
+    """Verify an access token and return its claims; see `VerifiedTokens.read`.
 
     Args:
         allow_expired: accept an expired token that is valid otherwise, as logout does.
@@ -170,48 +152,10 @@ def decode_access_token(token: str, *, allow_expired: bool = False) -> Mapping[s
         TokenExpiredError: its signature is valid, but it has expired.
     """
     settings = SETTINGS.get()
-    place = _place_of(token, settings)
-    found = _verified.get(place)
-    if found is None:
-        found = _verify(token, settings)
-        _remember(place, found)
-    if KEY_STORE.get().find_public_key(found.kid) is None:
-        raise InvalidTokenError
-    if not allow_expired:
-        require_unexpired(found.claims, now())
-    return found.claims
-
-
-def _place_of(token: str, settings: Settings) -> bytes:
-    accepted = f"{settings.public_url} {settings.jwt_audience} {token}"
-    return digest(accepted.encode("utf-8", "surrogatepass"))
-
-
-def _remember(place: bytes, verified: _Verified) -> None:
-    _verified[place] = verified
-    while len(_verified) > MAX_VERIFIED:
-        # Another thread may have removed the oldest one first.
-        _verified.pop(next(iter(_verified.copy())), None)
-
-
-def _verify(token: str, settings: Settings) -> _Verified:
-    kid = require_form(token, ALGORITHM, ACCESS.header_type)
-    key = KEY_STORE.get().find_public_key(kid) if kid else None
-    if kid is None or key is None:
-        raise InvalidTokenError
-    try:
-        claims = decode(
-            ACCESS,
-            token,
-            key,
-            algorithm=ALGORITHM,
-            issuer=settings.public_url,
-            audience=settings.jwt_audience,
-        )
-    except PyJWTError as error:
-        raise InvalidTokenError from error
-    is_fresh_known = claims["fresh"] is False or type(claims["fresh"]) is int
-    if claims["client_id"] != CLIENT_ID or not is_fresh_known:
-        raise InvalidTokenError
-    require_claims(ACCESS, claims)
-    return _Verified(kid, claims)
+    return _VERIFIED.read(
+        token,
+        issuer=settings.public_url,
+        audience=settings.jwt_audience,
+        now=now(),
+        allow_expired=allow_expired,
+    )

@@ -31,7 +31,6 @@ LEEWAY_SECS = 30
 COMMON_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "type")
 
 _TIMES = ("iat", "nbf", "exp")
-_IDS = ("sub", "sid")
 
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that `datetime` can represent."""
@@ -59,11 +58,13 @@ class TokenKind:
         name: its `type` claim, the last part of its audience, and the first part of `purpose`.
         header_type: its `typ` header (RFC 8725 §3.11).
         claims: required claims in addition to `COMMON_CLAIMS`.
+        ids: those claims that are ids of rows.
     """
 
     name: str
     header_type: str
     claims: tuple[str, ...]
+    ids: tuple[str, ...] = ("sub", "sid")
 
     @property
     def purpose(self) -> str:
@@ -189,7 +190,7 @@ def require_claims(kind: TokenKind, claims: Mapping[str, Any]) -> None:
         # Not `isinstance`: in Python a bool is an int.
         if type(claims[name]) is not int or claims[name] > _LAST_SECOND:
             raise InvalidTokenError
-    for name in _IDS:
+    for name in kind.ids:
         if name in claims and not _is_uuid(claims[name]):
             raise InvalidTokenError
 
@@ -233,6 +234,22 @@ def require_form(token: str, algorithm: str, header_type: str) -> str | None:
     if found is None or found[:2] != (algorithm, header_type):
         raise InvalidTokenError
     return found[2]
+
+
+def claimed_audience(token: str) -> str | None:
+    """Return the `aud` of a token whose signature is not verified; None if it is no text.
+
+    It serves to find the reader of a token, which verifies it.
+
+    Args:
+        token: accepted by `require_form`.
+    """
+    try:
+        claims = json.loads(base64url_decode(token.split(".")[1]))
+    except (ValueError, RecursionError):
+        return None
+    audience = claims.get("aud") if isinstance(claims, dict) else None
+    return audience if isinstance(audience, str) else None
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,8 @@ from flask.testing import FlaskCliRunner
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.tokens import access
-from authserve.tokens.access import MAX_VERIFIED, decode_access_token
+from authserve.tokens.access import decode_access_token
+from authserve.tokens.verified import MAX_VERIFIED
 from tests.support.clients import Caller
 
 ME = "/api/v1/users/me"
@@ -24,8 +25,8 @@ def token(alice: Caller) -> str:
 
 
 def test_it_is_known_by_its_digest_alone(token: str) -> None:
-    assert any(access._verified)
-    assert token not in repr(access._verified)
+    assert any(access._VERIFIED._verified)
+    assert token not in repr(access._VERIFIED._verified)
 
 
 def test_a_key_that_was_retired_refuses_it(
@@ -61,7 +62,8 @@ def test_what_differs_in_one_letter_is_another_token(app: Flask, token: str) -> 
 
 def test_a_process_keeps_no_more_than_it_may(app: Flask, token: str) -> None:
     with app.app_context():
-        verified = access._verify(token, access.SETTINGS.get())
+        decode_access_token(token)
+        (verified, *_) = access._VERIFIED._verified.values()
         for number in range(MAX_VERIFIED + 10):
-            access._remember(number.to_bytes(32), verified)
-    assert len(access._verified) == MAX_VERIFIED
+            access._VERIFIED._remember(number.to_bytes(32), verified)
+    assert len(access._VERIFIED._verified) == MAX_VERIFIED
