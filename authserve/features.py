@@ -15,6 +15,7 @@ from flask import Flask
 
 from authserve import __version__
 from authserve.core.events import SUBSCRIPTIONS, AuditAction
+from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS, Settings
@@ -41,6 +42,7 @@ def _add_oidc(app: Flask) -> None:
 
     # This module adds its command to `clients_group`.
     from authserve.oidc import cli  # noqa: F401
+    from authserve.oidc.api_callers import authenticate_client_token
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
@@ -52,6 +54,7 @@ def _add_oidc(app: Flask) -> None:
     app.register_blueprint(authorize_blueprint)
     app.register_blueprint(logout_blueprint)
     app.cli.add_command(clients_group)
+    AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, Row, String, and_, bindparam, or_, select
+from sqlalchemy import LargeBinary, Row, String, and_, bindparam, exists, or_, select
 
 from authserve.clients.client_secrets import PREFIX, touch_secret
-from authserve.clients.kinds import AuthMethod
+from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of, is_client_id
 from authserve.core.crypto import digest
@@ -37,6 +37,18 @@ _FIND = (
         _CLIENTS.c.client_id == bindparam("presented_id", type_=String),
         _CLIENTS.c.deleted_at.is_(None),
     )
+)
+
+
+_FIND_MACHINE = select(*client_columns()).where(
+    _CLIENTS.c.client_id == bindparam("presented_id", type_=String),
+    _CLIENTS.c.kind == ClientKind.MACHINE.value,
+    _CLIENTS.c.enabled,
+    _CLIENTS.c.deleted_at.is_(None),
+    exists().where(
+        _SECRETS.c.client_id == _CLIENTS.c.client_id,
+        or_(_SECRETS.c.expires_at.is_(None), _SECRETS.c.expires_at > _MOMENT),
+    ),
 )
 
 
@@ -98,3 +110,15 @@ def authenticated_client(
     if secret_id is not None:
         touch_secret(secret_id, last_used_at=row.secret_used_at, now=now)
     return client
+
+
+def find_machine(client_id: str, *, now: datetime) -> RegisteredClient | None:
+    """Return a machine that could authenticate now, for a check of a token that it has.
+
+    Returns:
+        None if it is unknown or disabled, or none of its secrets is live.
+    """
+    if not is_client_id(client_id):
+        return None
+    rows = read_all(_FIND_MACHINE, {"presented_id": client_id, "moment": now})
+    return client_of(rows[0]) if rows else None

@@ -1,12 +1,15 @@
 """Tokens of machines: a service calls another in its own name (RFC 6749 §4.4)."""
 
+from datetime import datetime, timedelta
+
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import RegisteredClient
 from authserve.core.clock import now
 from authserve.keys.store import KEY_STORE
+from authserve.oidc.access_tokens import ACCESS
 from authserve.oidc.errors import OAuthCode, OAuthError
-from authserve.oidc.tokens import ACCESS, TokenAnswer, sign_for_others
+from authserve.oidc.tokens import TokenAnswer, sign_for_others
 from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import timed_claims
 
@@ -32,7 +35,7 @@ def issue_machine_token(
     scopes = _choose_scopes(configuration, scope)
     audience = _choose_audience(configuration, resource)
     moment = now()
-    times = timed_claims(moment, moment + configuration.access_ttl)
+    times = timed_claims(_issue_time(client, moment), moment + configuration.access_ttl)
     claims = {
         **times,
         "iss": SETTINGS.get().public_url,
@@ -50,6 +53,15 @@ def issue_machine_token(
         "expires_in": times["exp"] - times["iat"],
         "scope": claims["scope"],
     }
+
+
+def _issue_time(client: RegisteredClient, now: datetime) -> datetime:
+    """Return the time of issue, in whole seconds never before the client's tokens were revoked.
+
+    A token that is issued within the same second would be refused otherwise.
+    """
+    valid_from = client.tokens_valid_from
+    return now if valid_from is None else max(now, valid_from + timedelta(seconds=1))
 
 
 def _choose_scopes(client: ClientConfiguration, asked: str | None) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from authserve.clients.authentication import ClientCredentials, find_authenticated_client
-from authserve.clients.registry import RegisteredClient
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
-from authserve.core.errors import InvalidTokenError, UnauthenticatedError
+from authserve.core.errors import UnauthenticatedError
 from authserve.database.transactions import transaction
+from authserve.oidc.access_tokens import read_access_token_for_any
 from authserve.oidc.errors import invalid_client
 from authserve.oidc.queries import find_grant
-from authserve.oidc.tokens import read_access_token, read_refresh_token
+from authserve.oidc.tokens import read_refresh_token
 from authserve.sessions.listing import is_of_family
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session_if_live
@@ -34,7 +34,7 @@ def revoke_token(token: str, *, credentials: ClientCredentials, request: Request
     client = find_authenticated_client(credentials, now=moment)
     if client is None:
         raise invalid_client()
-    session_id = _find_session(token, client, SETTINGS.get(), moment)
+    session_id = _find_session(token, SETTINGS.get(), moment)
     grant = find_grant(session_id, now=moment) if session_id is not None else None
     if grant is None or grant.client.client_id != client.client_id:
         return
@@ -49,27 +49,18 @@ def revoke_token(token: str, *, credentials: ClientCredentials, request: Request
         )
 
 
-def _find_session(
-    token: str, client: RegisteredClient, settings: Settings, now: datetime
-) -> UUID | None:
+def _find_session(token: str, settings: Settings, now: datetime) -> UUID | None:
     """Return the session that a valid token names, or None."""
     try:
         claims, _client_id = read_refresh_token(token, public_url=settings.public_url, now=now)
     except UnauthenticatedError:
-        return _find_session_of_access(token, client, settings, now)
+        return _find_session_of_access(token, settings, now)
     is_own = is_of_family(claims.session_id, claims.family_secret)
     return claims.session_id if is_own else None
 
 
-def _find_session_of_access(
-    token: str, client: RegisteredClient, settings: Settings, now: datetime
-) -> UUID | None:
-    for audience in (settings.public_url, *client.configuration.resources):
-        try:
-            claims = read_access_token(token, audience=audience, settings=settings, now=now)
-        except InvalidTokenError:
-            continue
-        except UnauthenticatedError:
-            return None
-        return claims.session_id
-    return None
+def _find_session_of_access(token: str, settings: Settings, now: datetime) -> UUID | None:
+    try:
+        return read_access_token_for_any(token, settings=settings, now=now).session_id
+    except UnauthenticatedError:
+        return None

@@ -5,18 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
-from uuid import UUID
 
 from jwt import PyJWT
-from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_encode
 
 from authserve.clients.claims import ClaimPlace
 from authserve.core.crypto import digest
-from authserve.core.errors import InvalidTokenError
 from authserve.core.levels import Level
 from authserve.keys.rotation import ALGORITHM
-from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.keys.store import SigningKey
+from authserve.oidc.access_tokens import ACCESS
 from authserve.oidc.claims import make_claims
 from authserve.oidc.hints import ID_TOKEN_TYPE
 from authserve.oidc.queries import FoundGrant
@@ -24,21 +22,10 @@ from authserve.settings.model import Settings
 from authserve.tokens.refresh import RefreshClaims, read_claims
 from authserve.tokens.signing import (
     TokenKind,
-    decode,
-    require_claims,
-    require_form,
-    require_unexpired,
     sign,
     timed_claims,
     verify,
 )
-
-ACCESS = TokenKind(
-    name="access",
-    header_type="at+jwt",  # RFC 9068 §2.1
-    claims=("client_id", "scope", "sid", "auth_time", "acr", "amr", "fresh"),
-)
-"""Distinct from the service's own by its audience and its client; no other token has both."""
 
 REFRESH = TokenKind(
     name="client-refresh", header_type="crt+jwt", claims=("sid", "gen", "fam", "cid")
@@ -199,47 +186,3 @@ def read_refresh_token(token: str, *, public_url: str, now: datetime) -> tuple[R
     """
     claims = verify(REFRESH, token, public_url=public_url, now=now)
     return read_claims(claims), str(claims["cid"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessClaims:
-    """The content of an app's access token that calls of this service need."""
-
-    session_id: UUID
-    user_id: UUID
-    client_id: str
-    scopes: tuple[str, ...]
-
-
-def read_access_token(
-    token: str, *, audience: str, settings: Settings, now: datetime
-) -> AccessClaims:
-    """Verify an app's access token for one audience.
-
-    Raises:
-        InvalidTokenError: no key of the service signed it, or it is of another kind or audience.
-        TokenExpiredError: it has expired.
-    """
-    kid = require_form(token, ALGORITHM, ACCESS.header_type)
-    key = KEY_STORE.get().find_public_key(kid) if kid else None
-    if key is None:
-        raise InvalidTokenError
-    try:
-        claims = decode(
-            ACCESS,
-            token,
-            key,
-            algorithm=ALGORITHM,
-            issuer=settings.public_url,
-            audience=audience,
-        )
-    except PyJWTError as error:
-        raise InvalidTokenError from error
-    require_claims(ACCESS, claims)
-    require_unexpired(claims, now)
-    return AccessClaims(
-        session_id=UUID(claims["sid"]),
-        user_id=UUID(claims["sub"]),
-        client_id=str(claims["client_id"]),
-        scopes=tuple(str(claims["scope"]).split()),
-    )

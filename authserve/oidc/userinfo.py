@@ -6,11 +6,11 @@ from authserve.clients.claims import ClaimPlace
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
 from authserve.mfa.assurance import is_mfa_required
+from authserve.oidc.access_tokens import read_access_token
 from authserve.oidc.claims import make_claims
 from authserve.oidc.errors import OAuthCode, OAuthError
 from authserve.oidc.grants import is_usable, narrow_scopes
 from authserve.oidc.queries import find_grant
-from authserve.oidc.tokens import read_access_token
 from authserve.settings.model import SETTINGS
 
 
@@ -28,7 +28,7 @@ def find_userinfo(token: str) -> dict[str, Any]:
         )
     except UnauthenticatedError as error:
         raise _invalid_token() from error
-    grant = find_grant(claims.session_id, now=moment)
+    grant = find_grant(claims.session_id, now=moment) if claims.session_id is not None else None
     if grant is None or not grant.is_live(moment) or grant.row.id != claims.user_id:
         raise _invalid_token()
     is_required = is_mfa_required(settings, moment)

@@ -197,6 +197,11 @@ class Settings:
     """The source of each variable's value, for `flask doctor`."""
 
     @property
+    def api_audience(self) -> str:
+        """The `aud` of OAuth access tokens for the service's own API (RFC 8707)."""
+        return f"{self.public_url}/api/v1"
+
+    @property
     def is_production(self) -> bool:
         """True if unsafe settings prevent the start."""
         return self.app_env == "production"

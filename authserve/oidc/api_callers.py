@@ -1,0 +1,107 @@
+"""The tokens of apps and machines at the API of this service, which is a resource like others.
+
+A call sends one statement, as with a user's own token: the row of the session or of the machine
+decides at once, and the token is never worth more than that row.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from authserve.clients.authentication import find_machine
+from authserve.core.actor import Actor
+from authserve.core.clock import now
+from authserve.core.errors import InvalidTokenError, SessionRevokedError, StepUpRequiredError
+from authserve.http.callers import Authentication, CallerKind
+from authserve.mfa.assurance import is_mfa_required
+from authserve.oidc.access_tokens import AccessClaims, read_access_token
+from authserve.oidc.grants import is_usable, narrow_scopes
+from authserve.oidc.queries import FoundGrant, find_grant
+from authserve.settings.model import SETTINGS, Settings
+
+
+def authenticate_client_token(token: str) -> Authentication:
+    """Return the app or machine that an OAuth access token for this service's API identifies.
+
+    Raises:
+        InvalidTokenError, TokenExpiredError: the token is not valid here, or it has expired.
+        SessionRevokedError: the app's session has ended or may not be used any more, or the machine
+            was disabled, revoked, deleted, or has no secret left.
+        StepUpRequiredError: the app's session is below what its account or its client needs.
+    """
+    settings, moment = SETTINGS.get(), now()
+    claims = read_access_token(token, audience=settings.api_audience, settings=settings, now=moment)
+    if claims.session_id is None:
+        return _authenticate_machine(claims, moment)
+    grant = find_grant(claims.session_id, now=moment)
+    if grant is None:
+        raise SessionRevokedError
+    return _authenticate_app(claims, grant, settings, moment)
+
+
+def _authenticate_app(
+    claims: AccessClaims, grant: FoundGrant, settings: Settings, now: datetime
+) -> Authentication:
+    if grant.row.id != claims.user_id or grant.client.client_id != claims.client_id:
+        raise InvalidTokenError
+    scopes = find_usable_scopes(claims, grant, settings, now)
+    permissions = frozenset(scope for scope in scopes if ":" in scope)
+    # An administrator's app has the scopes that were granted, and never everything.
+    actor = replace(
+        grant.found.actor,
+        permissions=permissions,
+        holds_everything=False,
+        sleeping_permissions=frozenset(),
+        is_sleeping_admin=False,
+    )
+    return Authentication(
+        actor=actor,
+        found_account=grant.found.account,
+        kind=CallerKind.APP,
+        claims=claims.all,
+        scopes=scopes - permissions,
+    )
+
+
+def find_usable_scopes(
+    claims: AccessClaims, grant: FoundGrant, settings: Settings, now: datetime
+) -> frozenset[str]:
+    """Return the scopes of an app's token that its client and its user still have.
+
+    Raises:
+        SessionRevokedError: the grant may not be used any more.
+        StepUpRequiredError: its session is below what its account or its client needs.
+    """
+    is_required = is_mfa_required(settings, now)
+    if not grant.is_live(now):
+        raise SessionRevokedError
+    if not grant.has_level(is_mfa_required=is_required):
+        need = grant.found.need(is_mfa_required=is_required)
+        raise StepUpRequiredError(level=max(need, grant.client.configuration.min_level))
+    if not is_usable(grant, is_mfa_required=is_required, now=now):
+        raise SessionRevokedError
+    return frozenset(claims.scopes).intersection(narrow_scopes(grant))
+
+
+def _authenticate_machine(claims: AccessClaims, now: datetime) -> Authentication:
+    scopes = find_machine_scopes(claims, now)
+    return Authentication(
+        actor=Actor(client_id=claims.client_id, permissions=scopes),
+        found_account=None,
+        kind=CallerKind.MACHINE,
+        claims=claims.all,
+    )
+
+
+def find_machine_scopes(claims: AccessClaims, now: datetime) -> frozenset[str]:
+    """Return the scopes of a machine's token that the machine still has.
+
+    Raises:
+        SessionRevokedError: it was disabled, revoked or deleted, or has no secret left.
+    """
+    client = find_machine(claims.client_id, now=now)
+    if client is None:
+        raise SessionRevokedError
+    valid_from = client.tokens_valid_from
+    if valid_from is not None and claims.issued_at < valid_from.timestamp():
+        raise SessionRevokedError
+    return frozenset(claims.scopes).intersection(client.configuration.scopes)
