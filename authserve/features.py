@@ -39,6 +39,8 @@ def _add_pages(app: Flask) -> None:
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
+    from authserve.clients.spa_origins import SPAOrigins
+    from authserve.http.cors import install_cors_of_paths
 
     # This module adds its command to `clients_group`.
     from authserve.oidc import cli  # noqa: F401
@@ -46,7 +48,7 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
-    from authserve.oidc.routes import blueprint
+    from authserve.oidc.routes import CORS_PATHS, blueprint
     from authserve.outbox.worker import PURGE_TASKS
     from authserve.sessions.revoke import end_online_sessions
 
@@ -55,6 +57,7 @@ def _add_oidc(app: Flask) -> None:
     app.register_blueprint(logout_blueprint)
     app.cli.add_command(clients_group)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
+    install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.

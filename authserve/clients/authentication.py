@@ -1,20 +1,29 @@
 """Authentication of a client: by its secret, or by its id alone if it can keep none."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import LargeBinary, Row, String, and_, bindparam, exists, or_, select
+from sqlalchemy import LargeBinary, Row, String, and_, bindparam, exists, or_, select, update
 
-from authserve.clients.client_secrets import PREFIX, touch_secret
+from authserve.clients.client_secrets import PREFIX
 from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of, is_client_id
 from authserve.core.crypto import digest
 from authserve.core.key_text import is_key_text
-from authserve.database.transactions import UTCDateTime, read_all, table_of
+from authserve.database.transactions import (
+    UTCDateTime,
+    execute,
+    read_all,
+    table_of,
+    transaction,
+)
 
 _CLIENTS, _SECRETS = table_of(Client), table_of(ClientSecret)
+
+USE_INTERVAL = timedelta(minutes=1)
+"""Least time between two writes of a `last_used_at` (design)."""
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
@@ -74,7 +83,7 @@ class ClientCredentials:
 def find_authenticated_client(
     credentials: ClientCredentials, *, now: datetime
 ) -> RegisteredClient | None:
-    """Return the client that credentials prove, or None; record the use of its secret.
+    """Return the client that credentials prove, or None; record its use.
 
     Returns:
         None if the client is unknown or disabled, or its secret is missing, wrong or expired, or
@@ -107,8 +116,7 @@ def authenticated_client(
     }[client.configuration.auth_method]
     if not client.configuration.enabled or not is_proven:
         return None
-    if secret_id is not None:
-        touch_secret(secret_id, last_used_at=row.secret_used_at, now=now)
+    _record_use(row, now)
     return client
 
 
@@ -122,3 +130,23 @@ def find_machine(client_id: str, *, now: datetime) -> RegisteredClient | None:
         return None
     rows = read_all(_FIND_MACHINE, {"presented_id": client_id, "moment": now})
     return client_of(rows[0]) if rows else None
+
+
+def _record_use(row: Row[Any], now: datetime) -> None:
+    """Record the use of a client and of its secret, each at most once per `USE_INTERVAL`."""
+    due = now - USE_INTERVAL
+    uses = [
+        (_CLIENTS, _CLIENTS.c.client_id == row.client_client_id, row.client_last_used_at),
+        (_SECRETS, _SECRETS.c.id == row.secret_id, row.secret_used_at),
+    ]
+    if row.secret_id is None:
+        uses.pop()
+    overdue = [(table, is_it) for table, is_it, at in uses if at is None or at <= due]
+    if not overdue:
+        return
+    with transaction():
+        for table, is_it in overdue:
+            used_at = table.c.last_used_at
+            # Another call may have written it since it was read.
+            is_due = or_(used_at.is_(None), used_at <= due)
+            execute(update(table).where(is_it, is_due).values(last_used_at=now))

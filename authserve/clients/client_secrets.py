@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, select
 
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.errors import (
@@ -36,9 +36,6 @@ PREFIX = "as_cs_"
 
 MAX_LIVE_SECRETS = 2
 """Limits a client's live secrets: the one in use, and its successor (design)."""
-
-USE_INTERVAL = timedelta(minutes=1)
-"""Least time between two writes of `last_used_at` (design)."""
 
 _SECRETS = table_of(ClientSecret)
 
@@ -192,17 +189,3 @@ def list_secrets_of(client_ids: Sequence[str]) -> dict[str, list[SecretFacts]]:
         facts = {column.name: row._mapping[column.name] for column in columns}
         found[row.client_id].append(SecretFacts(**facts))
     return found
-
-
-def touch_secret(secret_id: UUID, *, last_used_at: datetime | None, now: datetime) -> None:
-    """Record the use of a secret, at most once per `USE_INTERVAL`.
-
-    Args:
-        last_used_at: as it was read.
-    """
-    due = now - USE_INTERVAL
-    if last_used_at is not None and last_used_at > due:
-        return
-    is_due = or_(_SECRETS.c.last_used_at.is_(None), _SECRETS.c.last_used_at <= due)
-    with transaction():
-        execute(update(_SECRETS).where(_SECRETS.c.id == secret_id, is_due).values(last_used_at=now))

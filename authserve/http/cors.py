@@ -6,7 +6,7 @@ by itself, so there are no credentials to allow. A page that is not listed can s
 HTML form can send; the API refuses that for its content type (ASVS 3.5.1, 3.5.2).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from flask import Flask, Response, request
@@ -55,6 +55,28 @@ def install_cors(app: Flask, *, origins: Collection[str]) -> None:
     allowed = frozenset(origins)
     app.before_request(partial(_answer_preflight, allowed))
     app.after_request(partial(_name_origin, allowed))
+
+
+def install_cors_of_paths(
+    app: Flask, *, paths: Collection[str], find_origins: Callable[[], Collection[str]]
+) -> None:
+    """Allow pages of some origins to call some paths of `app` and to read their responses.
+
+    Args:
+        find_origins: returns the origins in force; called only for requests of pages.
+    """
+
+    def is_call_of_page() -> bool:
+        return request.path in paths and "Origin" in request.headers
+
+    def answer_preflight() -> Response | None:
+        return _answer_preflight(frozenset(find_origins())) if is_call_of_page() else None
+
+    def name_origin(response: Response) -> Response:
+        return _name_origin(frozenset(find_origins()), response) if is_call_of_page() else response
+
+    app.before_request(answer_preflight)
+    app.after_request(name_origin)
 
 
 def _answer_preflight(allowed: frozenset[str]) -> Response | None:

@@ -117,6 +117,9 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
     match by:
         case CountedBy.ADDRESS:
             return _client_network()
+        case CountedBy.CLIENT_AND_ADDRESS:
+            client_id, network = arguments[0]["client_id"], _client_network()
+            return None if client_id is None or network is None else f"{client_id} {network}"
         case CountedBy.EMAIL:
             return str(arguments[0]["email"])
         case CountedBy.USER:

@@ -27,6 +27,7 @@ class RequestState:
         started_at: by `perf_counter`, in seconds.
         user_id: the caller's, once an access token or a browser's cookie was verified.
         client_id: of the machine that calls.
+        presented_client_id: the client that a call of OAuth names, perhaps without proof.
         authentication: see `callers.identify_caller`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         language: of the page; None before a text asks for it.
@@ -39,6 +40,7 @@ class RequestState:
     started_at: float = field(default_factory=perf_counter)
     user_id: str | None = None
     client_id: str | None = None
+    presented_client_id: str | None = None
     authentication: Any = None
     browser: Any = None
     language: str | None = None

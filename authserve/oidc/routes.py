@@ -34,6 +34,7 @@ from authserve.oidc.tokens import TokenAnswer
 from authserve.oidc.userinfo import find_userinfo
 from authserve.ratelimit.policy import (
     CLIENT_FAILURES,
+    FAILURES_OF_CLIENT,
     PUBLIC_TOKENS,
     REFUSED_TOKENS,
     Limit,
@@ -41,6 +42,12 @@ from authserve.ratelimit.policy import (
 from authserve.settings.model import SETTINGS
 
 blueprint = Blueprint("oidc", __name__)
+
+CORS_PATHS = frozenset(
+    {"/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/.well-known/jwks.json"}
+)
+"""The paths that pages of apps in browsers may call (OAuth 2.0 for Browser-Based Apps §6.3), and
+the keys with which they verify ID tokens."""
 
 _BEARER_CODES = (
     OAuthCode.INVALID_TOKEN,
@@ -174,24 +181,25 @@ def _answer(
 def _read_credentials(fields: Mapping[str, str]) -> ClientCredentials:
     """Return what the client presents; count the calls of those that present no secret."""
     credentials = read_credentials(request, fields)
+    request_state().presented_client_id = credentials.client_id
     if credentials.secret is None:
         _count(PUBLIC_TOKENS)
     return credentials
 
 
-def _count(limit: Limit) -> None:
-    """Count a call.
+def _count(*limits: Limit) -> None:
+    """Count a call, also by the client that it names.
 
     Raises:
-        RateLimitedError: it exceeds the limit.
+        RateLimitedError: it exceeds a limit.
     """
     if SETTINGS.get().ratelimit_enabled:
-        count_call([limit], ())
+        count_call(limits, ({"client_id": request_state().presented_client_id},))
 
 
 _COUNTED_REFUSALS = {
-    OAuthCode.INVALID_CLIENT: CLIENT_FAILURES,
-    OAuthCode.INVALID_TOKEN: REFUSED_TOKENS,
+    OAuthCode.INVALID_CLIENT: (CLIENT_FAILURES, FAILURES_OF_CLIENT),
+    OAuthCode.INVALID_TOKEN: (REFUSED_TOKENS,),
 }
 """Limits by refusals alone: calls that succeed are not counted."""
 
@@ -199,10 +207,8 @@ _COUNTED_REFUSALS = {
 @blueprint.errorhandler(OAuthError)
 def refuse(error: OAuthError) -> Response:
     """Return a refusal in the form of RFC 6749 §5.2."""
-    limit = _COUNTED_REFUSALS.get(error.code)
     try:
-        if limit is not None:
-            _count(limit)
+        _count(*_COUNTED_REFUSALS.get(error.code, ()))
     except RetryableError as exceeded:
         return refuse_for_now(exceeded)
     headers = {}

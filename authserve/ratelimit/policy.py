@@ -94,6 +94,7 @@ class CountedBy(StrEnum):
 
     ADDRESS = "client address"
     EMAIL = "submitted email address"
+    CLIENT_AND_ADDRESS = "OAuth client and client address"
     USER = "user"
     DEVICE_OR_ADDRESS = "known device or client address"
     DEVICE_OR_EMAIL = "known device or submitted email address"
@@ -231,6 +232,10 @@ client have no limit; only its refusals are counted."""
 CLIENT_FAILURES = Limit("client_failures", 30, _MINUTE, CountedBy.ADDRESS)
 """Failed authentications of clients (chosen). No secret of 256 bits is guessed; it bounds load."""
 
+FAILURES_OF_CLIENT = Limit("failures_of_client", 10, _MINUTE, CountedBy.CLIENT_AND_ADDRESS)
+"""The same for one client (chosen): an app with a wrong secret leaves other apps at its address
+their own failures."""
+
 REFUSED_TOKENS = Limit("refused_tokens", 300, _MINUTE, CountedBy.ADDRESS)
-"""Tokens that userinfo refuses (chosen: an app's server asks for many users). Like the four above,
-it is not among `LIMITS`, whose calls exist with every setting."""
+"""Tokens that userinfo refuses (chosen: an app's server asks for many users). Like those
+above from `AUTHORIZE` on, it is not among `LIMITS`, whose calls exist with every setting."""

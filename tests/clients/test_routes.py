@@ -1,12 +1,15 @@
 """`/api/v1/clients`."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 
 from authserve.clients.authentication import ClientCredentials, find_authenticated_client
+from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from tests.support.clients import Caller, register_caller
 from tests.support.oauth_clients import CALLBACK, give_client
@@ -89,6 +92,25 @@ def test_a_helper_cannot_borrow_a_clients_power(
     assert helper.patch(f"{CLIENTS}/wiki", json={"enabled": False}).status_code == 200
     assert_problem(helper.patch(f"{CLIENTS}/wiki", json={"enabled": True}), *forbidden)
     assert helper.post(f"{CLIENTS}/wiki/revoke").status_code == 204
+
+
+def test_a_clients_use_is_recorded_once_a_minute(
+    clock: time_machine.Traveller, app: Flask, admin: Caller
+) -> None:
+    made = give_client(app, kind=ClientKind.MACHINE, redirect_uris=(), scopes=("users:read",))
+    presented = ClientCredentials(client_id="wiki", secret=made.secret)
+
+    def use(after: timedelta) -> datetime:
+        clock.shift(after)
+        with app.app_context():
+            find_authenticated_client(presented, now=now())
+        shown = admin.get(f"{CLIENTS}/wiki").get_json()
+        assert shown["last_used_at"] == shown["secrets"][0]["last_used_at"]
+        return datetime.fromisoformat(shown["last_used_at"])
+
+    first = use(timedelta(0))
+    assert use(timedelta(seconds=59)) == first
+    assert use(timedelta(seconds=1)) > first
 
 
 def test_without_the_feature_there_are_no_such_calls(make_app: Callable[..., Flask]) -> None:

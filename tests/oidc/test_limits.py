@@ -1,6 +1,7 @@
 """Limits of OAuth's calls."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.ratelimit.policy import (
     AUTHORIZE,
     CLIENT_FAILURES,
+    FAILURES_OF_CLIENT,
     LOGOUT,
     PUBLIC_TOKENS,
     REFUSED_TOKENS,
@@ -50,10 +52,16 @@ def test_a_strangers_logout_is_limited(app: Flask) -> None:
 
 
 def test_failed_authentications_are_counted_and_others_are_not(wiki: App) -> None:
-    wrong = exceed(CLIENT_FAILURES, lambda: wiki.redeem("x", client_secret="x"))
+    wrong = exceed(FAILURES_OF_CLIENT, lambda: wiki.redeem("x", client_secret="x"))
     assert error(wrong) == LIMITED
     # Of an authenticated client, no call is refused.
     assert error(wiki.redeem("x")) == (400, "invalid_grant")
+
+
+def test_failed_authentications_of_many_clients_are_counted_together(wiki: App) -> None:
+    names = (f"app{number}" for number in count())
+    wrong = exceed(CLIENT_FAILURES, lambda: wiki.redeem("x", client_id=next(names)))
+    assert error(wrong) == LIMITED
 
 
 def test_calls_of_an_app_without_a_secret_are_limited(make_client: MakeApp) -> None:
