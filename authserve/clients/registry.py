@@ -6,7 +6,7 @@ could borrow a client's power.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -133,6 +133,22 @@ def find_client(client_id: str) -> RegisteredClient | None:
         )
     )
     return client_of(rows[0]) if rows else None
+
+
+def find_clients(client_ids: Collection[str]) -> list[RegisteredClient]:
+    """Return those of some clients that are not deleted, disabled ones included."""
+    if not client_ids:
+        return []
+    statement = select(*client_columns()).where(
+        _CLIENTS.c.client_id.in_(client_ids), _CLIENTS.c.deleted_at.is_(None)
+    )
+    return list(map(client_of, read_all(statement)))
+
+
+def find_names(client_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of those of some clients that are not deleted, by their ids."""
+    found = find_clients(client_ids)
+    return {client.client_id: client.configuration.name for client in found}
 
 
 def get_client(client_id: str) -> RegisteredClient:

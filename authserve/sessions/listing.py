@@ -26,6 +26,10 @@ class SessionView:
         expires_at, idle_expires_at: its two limits, of which the earlier one counts.
         amr: the authentication methods (RFC 8176).
         aal: its level (`core.levels.Level`).
+        client_id: the app that holds it; None for the user's own.
+        parent_id: the browser's session in which the user allowed the app.
+        scope: what the app may do, in scope form.
+        is_offline: True if it outlives the browser's session.
     """
 
     id: UUID
@@ -38,10 +42,23 @@ class SessionView:
     user_agent: str | None
     amr: list[str]
     aal: int
+    client_id: str | None
+    parent_id: UUID | None
+    scope: str | None
+    is_offline: bool
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The names in `scope`."""
+        return tuple((self.scope or "").split())
+
+
+VIEW = select(*(TABLE.c[column.name] for column in fields(SessionView)))
+"""SELECT of the columns of `SessionView`, without conditions."""
 
 
 def _newest_live(*, has_before: bool) -> Select[*tuple[Any, ...]]:
-    statement = select(*(TABLE.c[column.name] for column in fields(SessionView))).where(
+    statement = VIEW.where(
         TABLE.c.user_id == bindparam("owner_id"), is_live(bindparam("now"))
     )
     if has_before:

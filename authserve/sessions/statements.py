@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Update, update
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, update
 
 from authserve.database.transactions import table_of
 from authserve.sessions.models import Session
@@ -12,13 +12,15 @@ from authserve.sessions.policy import RevokeReason
 TABLE = table_of(Session)
 
 
-def is_live(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Return the SQL condition that `check_session` finds a session live."""
-    return (
-        TABLE.c.revoked_at.is_(None)
-        & (TABLE.c.expires_at > moment)
-        & (TABLE.c.idle_expires_at > moment)
-    )
+def is_live(
+    moment: datetime | BindParameter[datetime], *, of: FromClause = TABLE
+) -> ColumnElement[bool]:
+    """Return the SQL condition that `check_session` finds a session live.
+
+    Args:
+        of: the table, or an alias of it.
+    """
+    return of.c.revoked_at.is_(None) & (of.c.expires_at > moment) & (of.c.idle_expires_at > moment)
 
 
 def is_own_of(owner_id: BindParameter[Any]) -> ColumnElement[bool]:
