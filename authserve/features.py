@@ -39,6 +39,7 @@ def _add_pages(app: Flask) -> None:
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
     from authserve.clients.cli import clients_group
+    from authserve.clients.registry import find_names
     from authserve.clients.spa_origins import SPAOrigins
     from authserve.http.cors import install_cors_of_paths
 
@@ -50,14 +51,21 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
     from authserve.oidc.routes import CORS_PATHS, blueprint
     from authserve.outbox.worker import PURGE_TASKS
+    from authserve.sessions.client_names import CLIENT_NAMES
     from authserve.sessions.revoke import end_online_sessions
 
     app.register_blueprint(blueprint)
     app.register_blueprint(authorize_blueprint)
     app.register_blueprint(logout_blueprint)
+    if "pages" in SETTINGS.of(app).features:
+        # Imported here, because they belong to both features.
+        from authserve.pages.app_routes import app_blueprint
+
+        app.register_blueprint(app_blueprint)
     app.cli.add_command(clients_group)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
+    CLIENT_NAMES.fill(app, find_names)
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.
@@ -83,8 +91,9 @@ def _email_sign_in_blueprints() -> tuple[Blueprint, ...]:
 
 def _client_blueprints() -> tuple[Blueprint, ...]:
     from authserve.clients.routes import blueprint
+    from authserve.oidc.app_routes import blueprint as apps_blueprint
 
-    return (blueprint,)
+    return (blueprint, apps_blueprint)
 
 
 def add_features(app: Flask) -> None:

@@ -72,7 +72,10 @@ class AuditAction(StrEnum):
     CLIENT_SECRET_CREATED = "client.secret_created"
     CLIENT_SECRET_REVOKED = "client.secret_revoked"
     OAUTH_AUTHORIZED = "oauth.authorized"
+    OAUTH_DENIED = "oauth.denied"
     OAUTH_CODE_REUSED = "oauth.code_reused"
+    CONSENT_GRANTED = "consent.granted"
+    CONSENT_REVOKED = "consent.revoked"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

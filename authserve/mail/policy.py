@@ -30,6 +30,7 @@ class MailKind(StrEnum):
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
     SECOND_FACTOR_FAILING = "second_factor_failing"
     PASSKEY_FLAGGED = "passkey_flagged"
+    APP_AUTHORIZED = "app_authorized"
     SIGN_IN_CODE = "sign_in_code"
     SIGN_IN_CODE_REFUSED = "sign_in_code_refused"
     ENROLLMENT_CODE = "enrollment_code"
@@ -76,6 +77,8 @@ SAMPLE_VALUES: Mapping[MailKind, Values] = {
     # The state is `blocked` at the throttle's first block, `switched_off` once TOTP codes are.
     MailKind.SECOND_FACTOR_FAILING: {"state": "blocked"},
     MailKind.PASSKEY_FLAGGED: {"factor_name": "Phone"},
+    # The name that the operator gave the app.
+    MailKind.APP_AUTHORIZED: {"app": "Larkspur Wiki"},
     MailKind.SIGN_IN_CODE: {**_REQUEST, "code": "01234567", "minutes": 10},
     # The reason is `unverified`, or `second_factor` for an account that needs one.
     MailKind.SIGN_IN_CODE_REFUSED: {**_REQUEST, "reason": "unverified"},

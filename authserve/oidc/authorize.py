@@ -1,6 +1,6 @@
-"""The use case behind authorize: who asks, the decision, and the code."""
+"""The use cases behind authorize: who asks, the decision, and the code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from authserve.auth.browser_sessions import BrowserSession
@@ -13,10 +13,12 @@ from authserve.database.transactions import transaction
 from authserve.mfa.factors import find_factors
 from authserve.oidc.authorize_request import AuthorizeRequest, parse_parameters, read_request
 from authserve.oidc.codes import issue_code
+from authserve.oidc.consents import find_consent
 from authserve.oidc.errors import AuthorizationError, OAuthCode, UntrustedRequestError
 from authserve.oidc.hints import Hint, read_hint
-from authserve.oidc.policy import Decision, Grant, Refuse, SignedInUser, decide
+from authserve.oidc.policy import Consent, Decision, Grant, Refuse, SignedInUser, decide
 from authserve.settings.model import SETTINGS
+from authserve.web.continuation import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +36,58 @@ class Authorization:
     code: str | None = None
 
 
-def authorize(query: str, *, begun: datetime, visitor: BrowserSession | None) -> Authorization:
+def authorize(
+    query: str,
+    *,
+    begun: datetime,
+    visitor: BrowserSession | None,
+    answer: Answer | None = None,
+) -> Authorization:
     """Decide an app's request; issue a code if it is granted.
 
     Args:
         query: as the browser sent it.
         begun: when the request arrived first.
         visitor: signed in at the level that the account needs; else None.
+        answer: what the visitor has just answered to this request.
 
     Raises:
         UntrustedRequestError: there is no place that an answer could safely go to.
         AuthorizationError: a refusal for the app.
     """
-    parameters = parse_parameters(query)
-    client = find_client(parameters.get("client_id", ""))
-    if client is None or not client.configuration.enabled:
-        raise UntrustedRequestError("The client_id is missing, unknown or disabled.")
-    configuration, moment = client.configuration, now()
-    try:
-        request = read_request(
-            parameters,
-            client_id=client.client_id,
-            client=configuration,
-            issuer=SETTINGS.get().public_url,
-            begun=begun,
+    moment = now()
+    found = _decide(query, begun, visitor, answer, moment)
+    if isinstance(found.decision, Grant) and visitor is not None:
+        code = _issue(found.request, found.decision, visitor, moment)
+        return replace(found, code=code)
+    return found
+
+
+def review(query: str, *, begun: datetime, visitor: BrowserSession) -> Authorization:
+    """Decide an app's request for the page that asks the person, without a code.
+
+    Args:
+        query, begun, visitor: see `authorize`.
+
+    Raises:
+        UntrustedRequestError, AuthorizationError: see `authorize`.
+    """
+    return _decide(query, begun, visitor, None, now())
+
+
+def _decide(
+    query: str,
+    begun: datetime,
+    visitor: BrowserSession | None,
+    answer: Answer | None,
+    moment: datetime,
+) -> Authorization:
+    client, request = _read(query, begun, moment)
+    configuration = client.configuration
+    if answer is Answer.DENIED:
+        raise AuthorizationError(
+            OAuthCode.ACCESS_DENIED, "The user has refused.", target=request.target
         )
-    except UntrustedRequestError as error:
-        if error.received is not None:
-            note_refused_redirect(client.client_id, error.received, now=moment)
-        raise
     user = _user_of(visitor, request, configuration) if visitor is not None else None
     hint = _read_hint(request) if user is not None else None
     decision = decide(
@@ -70,14 +95,41 @@ def authorize(query: str, *, begun: datetime, visitor: BrowserSession | None) ->
         client=configuration,
         user=user,
         hinted_user=hint.user_id if hint is not None else None,
+        consent=_find_consent(client, user),
+        is_confirmed=answer is Answer.ALLOWED,
         now=moment,
     )
     if isinstance(decision, Refuse):
         raise _refusal(decision.code, request)
-    code = None
-    if isinstance(decision, Grant) and visitor is not None:
-        code = _issue(request, decision, visitor, moment)
-    return Authorization(request=request, client=client, decision=decision, code=code)
+    return Authorization(request=request, client=client, decision=decision)
+
+
+def _read(
+    query: str, begun: datetime, moment: datetime
+) -> tuple[RegisteredClient, AuthorizeRequest]:
+    parameters = parse_parameters(query)
+    client = find_client(parameters.get("client_id", ""))
+    if client is None or not client.configuration.enabled:
+        raise UntrustedRequestError("The client_id is missing, unknown or disabled.")
+    try:
+        request = read_request(
+            parameters,
+            client_id=client.client_id,
+            client=client.configuration,
+            issuer=SETTINGS.get().public_url,
+            begun=begun,
+        )
+    except UntrustedRequestError as error:
+        if error.received is not None:
+            note_refused_redirect(client.client_id, error.received, now=moment)
+        raise
+    return client, request
+
+
+def _find_consent(client: RegisteredClient, user: SignedInUser | None) -> Consent | None:
+    if user is None or client.configuration.first_party:
+        return None
+    return find_consent(user.id, client.client_id)
 
 
 def _read_hint(request: AuthorizeRequest) -> Hint | None:

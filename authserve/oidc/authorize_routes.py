@@ -39,11 +39,12 @@ from authserve.oidc.policy import (
 )
 from authserve.ratelimit.policy import AUTHORIZE
 from authserve.settings.model import SETTINGS
-from authserve.web.access import CONFIRM_PATH, LEVEL_FIELD, SIGN_IN_PATH
+from authserve.web.access import CONFIRM_PATH, CONSENT_PATH, LEVEL_FIELD, SIGN_IN_PATH
 from authserve.web.browser_session import find_signed_in, remove_dead_session
 from authserve.web.continuation import (
     FIELD,
     RESUME_PATH,
+    Answer,
     Continuation,
     TargetKind,
     read_continuation,
@@ -120,13 +121,14 @@ def resume() -> Response:
     if found.is_expired:
         title, advice = map(translate, _TOO_OLD)
         return _show_fault(title, advice, details=[])
-    return _answer(found.target, begun=found.begun)
+    return _answer(found.target, begun=found.begun, answered=found)
 
 
-def _answer(query: str, *, begun: datetime) -> Response:
+def _answer(query: str, *, begun: datetime, answered: Continuation | None = None) -> Response:
     visitor = find_signed_in()
+    answer = _answer_of(visitor, answered)
     try:
-        done = authorize(query, begun=begun, visitor=visitor)
+        done = authorize(query, begun=begun, visitor=visitor, answer=answer)
         if isinstance(done.decision, Grant):
             return _send(done.request.target, {"code": done.code or ""})
         target = Continuation(TargetKind.AUTHORIZE, query, begun=done.request.begun)
@@ -135,6 +137,14 @@ def _answer(query: str, *, begun: datetime) -> Response:
         return _show_untrusted(error)
     except AuthorizationError as error:
         return _refuse(error)
+
+
+def _answer_of(visitor: BrowserSession | None, answered: Continuation | None) -> Answer | None:
+    """Return the person's answer, if it was given in this browser's session."""
+    if visitor is None or answered is None:
+        return None
+    is_own = answered.session_id == visitor.cookie.session_id
+    return answered.answer if is_own else None
 
 
 def _lead(
@@ -157,10 +167,7 @@ def _lead(
         case LevelMissing() if visitor is not None:
             return _show_level_missing(done, visitor)
         case AskConsent():
-            # Until there is a page that asks, only the operator's own web apps get codes.
-            code = OAuthCode.CONSENT_REQUIRED
-            description = "This app needs its user's consent, which is not asked for yet."
-            raise AuthorizationError(code, description, target=done.request.target)
+            return _step(CONSENT_PATH, target, {})
     raise LookupError("a decision without an answer")
 
 

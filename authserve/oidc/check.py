@@ -1,7 +1,7 @@
 """The decision of authorize, made for an operator: why a user can or cannot use an app."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from authserve.core.levels import Level
 from authserve.mfa.assurance import is_mfa_required, need_of
 from authserve.mfa.factors import find_factors
 from authserve.oidc.authorize_request import AuthorizeRequest
+from authserve.oidc.consents import find_consent
 from authserve.oidc.errors import ReturnTarget
 from authserve.oidc.policy import (
     AskConsent,
@@ -41,7 +42,6 @@ class Obstacle(StrEnum):
     ROLE_SLEEPING = "role_sleeping"
     LEVEL_MISSING = "level_missing"
     SCOPE_MISSING = "scope_missing"
-    CONSENT_NEEDED = "consent_needed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class SignInCheck:
 
     Args:
         obstacle: None if the user can sign in.
+        needs_consent: True if the user is asked to allow the app first.
         scopes: what the app would get.
         missing_scopes: permissions of the client that no effective role of the user holds.
         refused_redirect_uris: what requests named that is not registered, newest first.
@@ -57,6 +58,7 @@ class SignInCheck:
     """
 
     obstacle: Obstacle | None
+    needs_consent: bool = False
     scopes: Sequence[str] = ()
     missing_scopes: Sequence[str] = ()
     refused_redirect_uris: Sequence[str] = ()
@@ -72,39 +74,36 @@ def check_sign_in(user: User, client: RegisteredClient, *, now: datetime) -> Sig
     refused = [found.value for found in list_refused_redirects(client.client_id)]
     places = {_place_of(uri) for uri in configuration.return_uris}
     addable = [uri for uri in refused if host_of(uri) is not None and _place_of(uri) in places]
-    obstacle, scopes, missing = _decide(user, client, now)
-    return SignInCheck(
-        obstacle=obstacle,
-        scopes=scopes,
-        missing_scopes=missing,
-        refused_redirect_uris=refused,
-        addable=addable,
-    )
+    found = _decide(user, client, now)
+    return replace(found, refused_redirect_uris=refused, addable=addable)
 
 
 def _place_of(uri: str) -> tuple[str, str | None]:
     return urlsplit(uri).scheme, host_of(uri)
 
 
-def _decide(
-    user: User, client: RegisteredClient, now: datetime
-) -> tuple[Obstacle | None, Sequence[str], Sequence[str]]:
+def _decide(user: User, client: RegisteredClient, now: datetime) -> SignInCheck:
     configuration = client.configuration
     if configuration.kind is ClientKind.MACHINE:
-        return Obstacle.CLIENT_IS_MACHINE, (), ()
+        return SignInCheck(obstacle=Obstacle.CLIENT_IS_MACHINE)
     if not configuration.enabled:
-        return Obstacle.CLIENT_DISABLED, (), ()
+        return SignInCheck(obstacle=Obstacle.CLIENT_DISABLED)
     if not user.is_active:
-        return Obstacle.USER_DEACTIVATED, (), ()
-    signed_in = _signed_in(user, now)
-    decision = decide(_request_of(client, now), client=configuration, user=signed_in, now=now)
+        return SignInCheck(obstacle=Obstacle.USER_DEACTIVATED)
+    signed_in, consent = _signed_in(user, now), find_consent(user.id, client.client_id)
+    request = _request_of(client, now)
+    decision = decide(request, client=configuration, user=signed_in, consent=consent, now=now)
     missing = [
         scope
         for scope in sorted(configuration.permissions)
         if not signed_in.holds_everything and scope not in signed_in.permissions
     ]
-    scopes = decision.scopes if isinstance(decision, Grant | AskConsent) else ()
-    return _obstacle_of(decision), scopes, missing
+    return SignInCheck(
+        obstacle=_obstacle_of(decision),
+        needs_consent=isinstance(decision, AskConsent),
+        scopes=decision.scopes if isinstance(decision, Grant | AskConsent) else (),
+        missing_scopes=missing,
+    )
 
 
 def _signed_in(user: User, now: datetime) -> SignedInUser:
@@ -156,8 +155,6 @@ def _obstacle_of(decision: Decision) -> Obstacle | None:
             return Obstacle.LEVEL_MISSING
         case Refuse():
             return Obstacle.SCOPE_MISSING
-        case AskConsent():
-            return Obstacle.CONSENT_NEEDED
         case _:
-            # A step-up that the user can do is no obstacle.
+            # A step-up that the user can do is no obstacle, nor is a consent.
             return None

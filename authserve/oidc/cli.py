@@ -20,7 +20,6 @@ OBSTACLES = {
     Obstacle.ROLE_SLEEPING: "a role opens the app only after a second factor, which is asked for.",
     Obstacle.LEVEL_MISSING: "the app needs {level}, which the user's factors do not reach.",
     Obstacle.SCOPE_MISSING: "the app's scopes are permissions that no role of the user holds.",
-    Obstacle.CONSENT_NEEDED: "the app needs the user's consent, which is not asked for yet.",
 }
 """The end of the sentence about each obstacle; names in braces are filled in."""
 
@@ -52,6 +51,8 @@ def describe_check(user: str, client: RegisteredClient, result: SignInCheck) -> 
     configuration = client.configuration
     if result.obstacle is None:
         yield f"{user} can sign in to {configuration.name}, with {' '.join(result.scopes)}."
+        if result.needs_consent:
+            yield "The user is asked to allow the app first."
     else:
         words = OBSTACLES[result.obstacle]
         names = {

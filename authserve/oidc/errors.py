@@ -1,7 +1,12 @@
-"""Errors of OAuth's form: a code of the specifications, and a sentence for developers."""
+"""Errors of OAuth's form: a code of the specifications, and a sentence for developers.
+
+`AppNotFoundError` alone has the form of the service's own API.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from authserve.core.errors import NotFoundError
 
 
 class OAuthCode(StrEnum):
@@ -85,6 +90,13 @@ class OAuthError(Exception):
         super().__init__(description)
         self.code = code
         self.description = description
+
+
+class AppNotFoundError(NotFoundError):
+    """The user has neither allowed the app nor is signed in to it."""
+
+    code = "app_not_found"
+    default_detail = "You have given no access to such an app."
 
 
 def invalid_client() -> OAuthError:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from authserve.core.levels import Level
 from authserve.oidc.errors import invalid_grant
-from authserve.oidc.policy import SignedInUser, find_granted_scopes
+from authserve.oidc.policy import SignedInUser, find_consented_scopes, find_granted_scopes
 from authserve.oidc.queries import FoundGrant
 
 
@@ -35,7 +35,7 @@ def require_usable(grant: FoundGrant, *, is_mfa_required: bool, now: datetime) -
 
 
 def narrow_scopes(grant: FoundGrant) -> tuple[str, ...]:
-    """Return the granted scopes that client and user still have, in their order."""
+    """Return the granted scopes that client, consent and user still have, in their order."""
     actor, row = grant.found.actor, grant.row
     user = SignedInUser(
         id=row.id,
@@ -47,4 +47,6 @@ def narrow_scopes(grant: FoundGrant) -> tuple[str, ...]:
         permissions=actor.permissions,
         holds_everything=actor.holds_everything,
     )
-    return find_granted_scopes(grant.scopes, client=grant.client.configuration, user=user)
+    client = grant.client.configuration
+    consented = find_consented_scopes(grant.scopes, client=client, consent=grant.consent)
+    return find_granted_scopes(consented, client=client, user=user)

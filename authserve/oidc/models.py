@@ -1,4 +1,4 @@
-"""The table of authorization codes."""
+"""The tables of authorization codes and of consents."""
 
 from datetime import datetime
 from uuid import UUID
@@ -34,3 +34,21 @@ class AuthorizationCode(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     session_id: Mapped[UUID | None]
+
+
+class UserConsent(Base):
+    """What a user has allowed an app so far; a further consent adds to it, a withdrawal deletes it.
+
+    The operator's own apps need none.
+    """
+
+    __tablename__ = "consents"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    client_id: Mapped[str] = mapped_column(key_string(CLIENT_ID_MAX_LENGTH), primary_key=True)
+    # Names of scopes, in scope form (RFC 6749 §3.3).
+    scope: Mapped[str] = mapped_column(Text)
+    # The time of the first consent since the last withdrawal.
+    granted_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -114,7 +114,7 @@ def decide(
         user: None if the browser is not signed in, or below what its account needs.
         hinted_user: the subject of the request's `id_token_hint`; None without a valid one.
         consent: what the user has allowed the client so far.
-        is_confirmed: True if the user has just pressed the button of the page that asks.
+        is_confirmed: True if the user has just allowed this request on the page that asks.
     """
     is_silent = Prompt.NONE in request.prompts
     if user is None or (hinted_user is not None and hinted_user != user.id):
@@ -211,6 +211,16 @@ def find_granted_scopes(
     )
 
 
+def find_consented_scopes(
+    scopes: tuple[str, ...], *, client: ClientConfiguration, consent: Consent | None
+) -> tuple[str, ...]:
+    """Return the scopes that a user allows a client; the operator's own apps need no consent."""
+    if client.first_party:
+        return scopes
+    allowed = consent.scopes if consent is not None else frozenset()
+    return tuple(scope for scope in scopes if scope in allowed)
+
+
 def _decide_consent(
     request: AuthorizeRequest,
     client: ClientConfiguration,
@@ -219,14 +229,15 @@ def _decide_consent(
     *,
     is_confirmed: bool,
 ) -> Decision:
-    """Return the last part of the decision; only the page that asks can have been confirmed.
+    """Return the last part of the decision.
 
     Another program may take an answer to a loopback port or a private scheme, so a person has to
-    see such a request each time (RFC 8252 §8.6).
+    see such a request each time (RFC 8252 §8.6). A request that was seen still needs the consent,
+    which may have been withdrawn since.
     """
-    is_allowed = client.first_party or (consent is not None and consent.scopes.issuperset(scopes))
+    is_allowed = find_consented_scopes(scopes, client=client, consent=consent) == scopes
     is_asked = Prompt.CONSENT in request.prompts and not client.first_party
-    if is_confirmed or (is_allowed and not is_asked and request.is_silent_safe):
+    if is_allowed and (is_confirmed or (not is_asked and request.is_silent_safe)):
         return Grant(scopes)
     if Prompt.NONE not in request.prompts:
         return AskConsent(scopes)

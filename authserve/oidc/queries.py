@@ -26,7 +26,8 @@ from authserve.core.crypto import digest
 from authserve.core.levels import Level
 from authserve.database.server_clock import server_now
 from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
-from authserve.oidc.models import AuthorizationCode
+from authserve.oidc.models import AuthorizationCode, UserConsent
+from authserve.oidc.policy import Consent
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import effective_roles, from_scopes
 from authserve.sessions.models import Session
@@ -35,6 +36,7 @@ from authserve.users.models import User
 
 _CLIENTS, _SECRETS, _SESSIONS, _USERS = map(table_of, (Client, ClientSecret, Session, User))
 _CODES, _ROLES, _USER_ROLES = map(table_of, (AuthorizationCode, Role, UserRole))
+_CONSENTS = table_of(UserConsent)
 _PARENT = _SESSIONS.alias("parent")
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
@@ -51,12 +53,18 @@ _GRANT = (
         _PARENT.c.revoked_at.label("parent_revoked_at"),
         _PARENT.c.expires_at.label("parent_expires_at"),
         _PARENT.c.idle_expires_at.label("parent_idle_expires_at"),
+        _CONSENTS.c.scope.label("consented"),
         *client_columns(),
         *SECRET_COLUMNS,
     )
     .join(_CLIENTS, _CLIENTS.c.client_id == _SESSIONS.c.client_id)
     .outerjoin(_SECRETS, IS_PRESENTED_SECRET)
     .outerjoin(_PARENT, _PARENT.c.id == _SESSIONS.c.parent_id)
+    .outerjoin(
+        _CONSENTS,
+        (_CONSENTS.c.user_id == _SESSIONS.c.user_id)
+        & (_CONSENTS.c.client_id == _SESSIONS.c.client_id),
+    )
     .where(_CLIENTS.c.deleted_at.is_(None))
 )
 
@@ -76,12 +84,14 @@ class FoundGrant:
         found: the session with its user and roles.
         client: its client, perhaps disabled.
         scopes: what the user granted.
+        consent: what the user allows the client now; None without one.
         resource: the audience of its access tokens; None means the issuer.
     """
 
     found: FoundSession
     client: RegisteredClient
     scopes: tuple[str, ...]
+    consent: Consent | None
     resource: str | None
 
     @property
@@ -140,6 +150,7 @@ def _grant_of(rows: Sequence[Row[Any]]) -> FoundGrant:
         found=found_session(rows),
         client=client_of(rows[0]),
         scopes=tuple((rows[0].scope or "").split()),
+        consent=to_consent(rows[0].consented),
         resource=rows[0].resource,
     )
 
@@ -168,6 +179,11 @@ def find_hinted_session(session_id: UUID, user_id: UUID) -> HintedSession | None
         )
     )
     return HintedSession(UserRef(rows[0].id, rows[0].audit_id), rows[0].parent_id) if rows else None
+
+
+def to_consent(scope: str | None) -> Consent | None:
+    """Return the consent that a column holds, in scope form; None without one."""
+    return None if scope is None else Consent(scopes=frozenset(scope.split()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The blueprint of all pages, and what every page is given.
+"""The blueprints of all pages, and what every page is given.
 
 The modules of the pages add their views to it; `routes.py` imports them. It is small because they
 would otherwise import each other.
@@ -25,8 +25,12 @@ from authserve.web.rendering import render, see_other
 
 blueprint = Blueprint("pages", __name__)
 
+app_blueprint = Blueprint("app_pages", __name__)
+"""The blueprint of the pages about apps, which exist only with the identity provider."""
+
 
 @blueprint.url_defaults
+@app_blueprint.url_defaults
 def keep_query_language(_endpoint: str, values: dict[str, Any]) -> None:
     """Keep the language that the current query asks for in the paths of other pages."""
     language = query_language() if has_request_context() else None

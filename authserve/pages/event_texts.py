@@ -66,7 +66,10 @@ TEXTS: Mapping[str, str] = {
     A.CLIENT_SECRET_CREATED: mark("A secret of an app was made"),
     A.CLIENT_SECRET_REVOKED: mark("A secret of an app was deleted"),
     A.OAUTH_AUTHORIZED: mark("You signed in to an app"),
+    A.OAUTH_DENIED: mark("You refused an app"),
     A.OAUTH_CODE_REUSED: mark("A session was ended, since a code of its app was used again"),
+    A.CONSENT_GRANTED: mark("You allowed an app to use your account"),
+    A.CONSENT_REVOKED: mark("You ended the access of an app"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),
     A.AUDIT_VERIFIED: mark("The audit trail was verified"),
 }
@@ -134,6 +137,7 @@ _ICONS = {
     "role": "shield",
     "client": "code",
     "oauth": "code",
+    "consent": "code",
     "key": "lock",
 }
 """Macros of `icons.html`, by the subject of an action."""

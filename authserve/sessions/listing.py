@@ -58,9 +58,7 @@ VIEW = select(*(TABLE.c[column.name] for column in fields(SessionView)))
 
 
 def _newest_live(*, has_before: bool) -> Select[*tuple[Any, ...]]:
-    statement = VIEW.where(
-        TABLE.c.user_id == bindparam("owner_id"), is_live(bindparam("now"))
-    )
+    statement = VIEW.where(TABLE.c.user_id == bindparam("owner_id"), is_live(bindparam("now")))
     if has_before:
         statement = statement.where(TABLE.c.id < bindparam("before"))
     return statement.order_by(TABLE.c.id.desc()).limit(bindparam("row_limit", type_=Integer))

@@ -44,6 +44,9 @@ SIGNED_OUT_PATH = "/signed-out"
 CONFIRM_PATH = "/account/confirm"
 """The page on which a signed-in person gives a proof again; its view is in `pages` too."""
 
+CONSENT_PATH = "/consent"
+"""The page on which a person allows or refuses an app's request; its view is in `pages` too."""
+
 
 def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
     """Return the session of the browser, or lead the person to the form to sign in, and back.

@@ -6,6 +6,7 @@ it is used, so a changed setting holds at once.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -34,6 +35,9 @@ CONTINUE_TTL = timedelta(hours=24)
 AUTHORIZE_TTL = timedelta(hours=1)
 """Lifetime of the token of an app's request: the app has forgotten it by then (design)."""
 
+ANSWER_TTL = timedelta(minutes=5)
+"""Time in which an answer to an app's request counts (chosen: the browser goes on at once)."""
+
 MAX_TOKEN_LENGTH = 3_000
 """Limits a token, in characters, so that it fits into a request line (design; ASVS 4.2.5)."""
 
@@ -61,6 +65,13 @@ class TargetKind(StrEnum):
     LOGOUT = "logout"
 
 
+class Answer(StrEnum):
+    """A person's answer to an app's request."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
 @dataclass(frozen=True, slots=True)
 class Continuation:
     """A verified target.
@@ -71,6 +82,7 @@ class Continuation:
         is_expired: True if the token's lifetime has passed.
         session_id: of the browser's session that it is bound to; None if it is bound to none.
         begun: when the person set out; None means now.
+        answer: to an app's request, given within `ANSWER_TTL`; None means that it is not answered.
     """
 
     kind: TargetKind
@@ -78,6 +90,7 @@ class Continuation:
     is_expired: bool = False
     session_id: UUID | None = None
     begun: datetime | None = None
+    answer: Answer | None = None
 
     @property
     def host(self) -> str | None:
@@ -146,6 +159,8 @@ def write_continuation(continuation: Continuation) -> str | None:
     }
     if continuation.session_id is not None:
         claims["sid"] = str(continuation.session_id)
+    if continuation.answer is not None:
+        claims["answer"] = continuation.answer
     token = sign(
         CONTINUE,
         claims,
@@ -174,8 +189,14 @@ def read_continuation(token: str) -> Continuation | None:
         return None
     is_expired = claims["exp"] <= now().timestamp() - LEEWAY_SECS
     begun = datetime.fromtimestamp(claims["begun"], UTC)
-    found = Continuation(kind, target, is_expired, session_id, begun)
+    answer = _find_answer(claims)
+    found = Continuation(kind, target, is_expired, session_id, begun, answer)
     return found if _is_allowed(found) else None
+
+
+def _find_answer(claims: Mapping[str, Any]) -> Answer | None:
+    is_recent = now().timestamp() - claims["iat"] <= ANSWER_TTL.total_seconds()
+    return Answer(claims["answer"]) if "answer" in claims and is_recent else None
 
 
 def _is_allowed(found: Continuation) -> bool:

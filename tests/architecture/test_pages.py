@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from authserve.pages.app_routes import MODULES as APP_MODULES
 from authserve.pages.routes import MODULES
 from authserve.web.rendering import make_templates
 from tests.architecture.sources import PACKAGE, parse
@@ -14,7 +15,7 @@ from tests.conftest import make_settings
 
 PAGES, WEB = PACKAGE / "pages", PACKAGE / "web"
 
-FEATURES = {"admin", "audit", "auth", "mfa", "sessions", "users", "verification"}
+FEATURES = {"admin", "audit", "auth", "mfa", "oidc", "sessions", "users", "verification"}
 """Packages with use cases."""
 
 OF_THE_BROWSER = {
@@ -44,6 +45,10 @@ OF_THE_BROWSER = {
 
 
 OF_PAGES_ALONE = {
+    # A program consents to nothing.
+    "review",
+    "give_consent",
+    "refuse_consent",
     # No program is asked whose a sign-in was.
     "find_new_sign_in",
     "answer_new_sign_in",
@@ -82,10 +87,11 @@ def test_pages_call_what_the_api_calls() -> None:
 
 
 def test_every_module_of_pages_is_loaded() -> None:
-    names = {module.__name__.rpartition(".")[2] for module in MODULES}
+    names = {module.__name__.rpartition(".")[2] for module in (*MODULES, *APP_MODULES)}
     views = {path.stem for path in PAGES.glob("*.py")} - {
         "__init__",
         "account_navigation",
+        "app_routes",
         "factor_changes",
         "passkey_providers",
         "blueprint",
@@ -93,6 +99,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "checks",
         "factor_fields",
         "routes",
+        "scope_texts",
         "sign_in_steps",
     }
     assert names == views
@@ -110,12 +117,12 @@ def routes_of(path: Path) -> Iterator[ast.expr]:
 
 
 def test_every_form_is_checked_for_its_origin() -> None:
-    """A hook of the blueprint of pages checks every request to it."""
+    """A hook of each blueprint of pages checks every request to it."""
     for path in (*PAGES.glob("*.py"), *WEB.glob("*.py")):
         for owner in routes_of(path):
             assert path.parent == PAGES, path
             assert isinstance(owner, ast.Name), path
-            assert owner.id == "blueprint", path
+            assert owner.id in ("blueprint", "app_blueprint"), path
     assert sum(len(list(routes_of(path))) for path in PAGES.glob("*.py")) >= 10
 
 

@@ -22,11 +22,12 @@ from sqlalchemy import update
 from authserve.audit.models import AuditEvent
 from authserve.audit.new_sign_ins import answer_new_sign_in
 from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
-from authserve.clients.registry import change_client
+from authserve.clients.registry import RegisteredClient, change_client
 from authserve.core.actor import OPERATOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.database.transactions import transaction
+from authserve.oidc.consents import give_consent, refuse_consent
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
@@ -443,6 +444,55 @@ def sign_out_with_an_app(scene: Scene) -> None:
     scene.call("POST /auth/logout", scene.user)
 
 
+def strange_app(scene: Scene) -> RegisteredClient:
+    """An app that is not the operator's."""
+    client_id = create_client(scene)
+    with scene.app.app_context():
+        return change_client(
+            client_id, {"first_party": False}, actor=OPERATOR, request=RequestInfo()
+        )
+
+
+def allow(scene: Scene, client: RegisteredClient) -> None:
+    """Let the user allow an app; the page needs a browser, which this application has not."""
+    user = scene.user
+    with scene.app.app_context():
+        actor = Actor(user=ref_of(get_user(user.id)), session_id=user.session_id)
+        give_consent(
+            ["openid"],
+            client=client,
+            session_id=user.session_id,
+            actor=actor,
+            request=scene.origin,
+        )
+
+
+def allow_app(scene: Scene) -> None:
+    client = strange_app(scene)
+    scene.call("GET /users/me", scene.user)
+    allow(scene, client)
+
+
+def refuse_app(scene: Scene) -> None:
+    client, user = strange_app(scene), scene.user
+    scene.call("GET /users/me", user)
+    with scene.app.app_context():
+        actor = Actor(user=ref_of(get_user(user.id)), session_id=user.session_id)
+        refuse_consent(client=client, actor=actor, request=scene.origin)
+
+
+def withdraw_consent(scene: Scene) -> None:
+    client = strange_app(scene)
+    allow(scene, client)
+    scene.call(f"DELETE /users/me/apps/{client.client_id}", scene.user)
+
+
+def withdraw_signed_in_app(scene: Scene) -> None:
+    form = make_code(scene)
+    scene.send_form("/oauth/token", **form)
+    scene.call(f"DELETE /users/me/apps/{form['client_id']}", scene.user)
+
+
 def redeem_again_later(scene: Scene) -> None:
     form = make_code(scene)
     scene.send_form("/oauth/token", **form)
@@ -727,6 +777,10 @@ CASES = [
     Case(A.CLIENT_DELETED, "none", "none", lambda s: on_client(s, "delete", "--yes")),
     Case(A.OAUTH_AUTHORIZED, "user", "user", redeem),
     Case(A.OAUTH_CODE_REUSED, "none", "user", redeem_again_later, FAILURE),
+    Case(A.OAUTH_DENIED, "user", "user", refuse_app, FAILURE),
+    Case(A.CONSENT_GRANTED, "user", "user", allow_app),
+    Case(A.CONSENT_REVOKED, "user", "user", withdraw_consent),
+    Case(A.SESSION_REVOKED, "user", "user", withdraw_signed_in_app),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),

@@ -9,7 +9,6 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.clients.kinds import ClientKind
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
@@ -201,11 +200,6 @@ class TestRefusals:
     def test_without_a_state_none_is_sent(self, visit: Visit, wiki: App) -> None:
         assert "state" not in answer_of(ask(visit, state=None, prompt="none"))
 
-    def test_a_strangers_app_has_no_consent_yet(self, visit: Visit, make_client: MakeApp) -> None:
-        make_client(first_party=False)
-        visit.sign_in()
-        assert answer_of(ask(visit))["error"] == "consent_required"
-
     def test_no_other_site_may_read_the_answer(self, visit: Visit, wiki: App) -> None:
         shown = visit.open(
             f"/oauth/authorize?{query()}", headers={"Origin": "https://wiki.example.com"}
@@ -328,17 +322,6 @@ def test_an_answer_by_form_sends_itself(visit: Visit, make_client: MakeApp) -> N
     assert wiki.redeem(fields["code"]).status_code == 200
     refused = ask(visit, scope="phone")
     assert refused.form(CALLBACK)["error"] == "invalid_scope"
-
-
-def test_an_installed_app_is_shown_each_time(visit: Visit, make_client: MakeApp) -> None:
-    """Until there is a page that asks, it gets no code."""
-    address = "http://127.0.0.1/callback"
-    make_client(kind=ClientKind.NATIVE, redirect_uris=(address,), scopes=("openid",))
-    visit.sign_in()
-    at_port = "http://127.0.0.1:50123/callback"
-    assert answer_of(ask(visit, redirect_uri=at_port), at_port)["error"] == "consent_required"
-    silent = ask(visit, redirect_uri=at_port, prompt="none")
-    assert answer_of(silent, at_port)["error"] == "interaction_required"
 
 
 def test_a_query_of_the_address_stays(visit: Visit, make_client: MakeApp) -> None:

@@ -44,7 +44,6 @@ def test_a_user_who_can_sign_in(runner: FlaskCliRunner, wiki: App) -> None:
         ({"allowed_roles": ("staff", "boss")}, Obstacle.ROLE_MISSING, "the roles staff, boss"),
         ({"min_acr": "phr"}, Obstacle.LEVEL_MISSING, "the app needs phr"),
         ({"scopes": ("users:read",)}, Obstacle.SCOPE_MISSING, "no role of the user holds"),
-        ({"first_party": False}, Obstacle.CONSENT_NEEDED, "consent"),
         (
             {"kind": ClientKind.MACHINE, "redirect_uris": (), "scopes": ("users:read",)},
             Obstacle.CLIENT_IS_MACHINE,
@@ -64,6 +63,13 @@ def test_an_obstacle_has_words(
     first = check(runner).splitlines()[0]
     assert first.startswith("alice cannot sign in to Wiki: ")
     assert words in first
+
+
+def test_a_user_who_is_asked_first(runner: FlaskCliRunner, make_client: MakeApp) -> None:
+    make_client(first_party=False)
+    document = found(runner)
+    assert (document["can_sign_in"], document["needs_consent"]) == (True, True)
+    assert check(runner).splitlines()[1] == "The user is asked to allow the app first."
 
 
 def test_a_deactivated_user(runner: FlaskCliRunner, wiki: App, alice: Caller) -> None:

@@ -70,6 +70,7 @@ GRANTED = Grant(REQUEST.scopes)
 
 STRANGERS = {"first_party": False}
 ALLOWED = Consent(scopes=frozenset({"openid", "profile", "offline_access"}))
+GIVEN = {"consent": ALLOWED}
 LESS = Consent(scopes=frozenset({"openid"}))
 
 LOOPBACK = replace(REQUEST.target, redirect_uri="http://127.0.0.1:8000/callback")
@@ -215,12 +216,12 @@ CASES: list[tuple[str, Values, Values, Values | None, Values, Decision]] = [
     # Whether the user allowed it.
     ("no consent", {}, STRANGERS, {}, {}, AskConsent(REQUEST.scopes)),
     ("no consent, silent", SILENT, STRANGERS, {}, {}, Refuse(R.CONSENT_REQUIRED)),
-    ("consent", {}, STRANGERS, {}, {"consent": ALLOWED}, GRANTED),
+    ("consent", {}, STRANGERS, {}, GIVEN, GRANTED),
     ("consent, silent", SILENT, STRANGERS, {}, {"consent": ALLOWED}, GRANTED),
     ("consent to less", {}, STRANGERS, {}, {"consent": LESS}, AskConsent(REQUEST.scopes)),
-    ("consent just given", {}, STRANGERS, {}, {"is_confirmed": True}, GRANTED),
+    ("consent withdrawn", {}, STRANGERS, {}, {"is_confirmed": True}, AskConsent(REQUEST.scopes)),
     ("asked again", CONSENT, STRANGERS, {}, {"consent": ALLOWED}, AskConsent(REQUEST.scopes)),
-    ("asked again, given", CONSENT, STRANGERS, {}, {"is_confirmed": True}, GRANTED),
+    ("asked again, given", CONSENT, STRANGERS, {}, {"is_confirmed": True, **GIVEN}, GRANTED),
     ("asked again, by the operator's own app", CONSENT, {}, {}, {}, GRANTED),
     # Who may take the answer.
     ("a loopback port", {"target": LOOPBACK}, {}, {}, {}, AskConsent(REQUEST.scopes)),

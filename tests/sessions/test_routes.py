@@ -34,6 +34,10 @@ def test_it_shows_what_the_contract_names(clock: Clock, app: Flask, alice: Calle
                 "amr": ["pwd"],
                 "acr": "aal1",
                 "current": True,
+                "client": None,
+                "parent_id": None,
+                "scope": None,
+                "is_offline": False,
             }
         ],
         "next_cursor": None,

@@ -61,7 +61,9 @@ def _join(quoted: str) -> str:
 def texts_of_code() -> set[tuple[str, ...]]:
     """Return every text that modules and templates translate, with its plural if it has one."""
     modules = (text for path in PACKAGE.rglob("*.py") for text in _texts_of_module(path))
-    templates = (text for path in PACKAGE.rglob("templates/*") for text in _texts_of_template(path))
+    templates = (
+        text for path in PACKAGE.glob("*/templates/*") for text in _texts_of_template(path)
+    )
     return {*modules, *templates}
 
 
