@@ -39,6 +39,26 @@ _SESSIONS, _USERS = table_of(Session), table_of(User)
 _ROLES, _USER_ROLES = table_of(Role), table_of(UserRole)
 
 
+OWNER_COLUMNS = (
+    _USERS.c.id,
+    _USERS.c.audit_id,
+    _USERS.c.email,
+    _USERS.c.email_verified,
+    _USERS.c.username,
+    _USERS.c.display_name,
+    _USERS.c.locale,
+    _USERS.c.is_active,
+    _USERS.c.mfa_enabled,
+    _USERS.c.created_at,
+    _USERS.c.updated_at,
+    _USERS.c.last_login_at,
+    _ROLES.c.name.label("role_name"),
+    _ROLES.c.permissions,
+    _ROLES.c.requires_mfa,
+)
+"""The columns that `account_of` and `find_actor` read, of a user and one of the user's roles."""
+
+
 def session_check(*columns: Any) -> Select[Any]:
     """Return the SELECT of a session with its user and roles, one row for each role.
 
@@ -57,21 +77,7 @@ def session_check(*columns: Any) -> Select[Any]:
             _SESSIONS.c.amr,
             _SESSIONS.c.aal,
             _SESSIONS.c.auth_time,
-            _USERS.c.id,
-            _USERS.c.audit_id,
-            _USERS.c.email,
-            _USERS.c.email_verified,
-            _USERS.c.username,
-            _USERS.c.display_name,
-            _USERS.c.locale,
-            _USERS.c.is_active,
-            _USERS.c.mfa_enabled,
-            _USERS.c.created_at,
-            _USERS.c.updated_at,
-            _USERS.c.last_login_at,
-            _ROLES.c.name.label("role_name"),
-            _ROLES.c.permissions,
-            _ROLES.c.requires_mfa,
+            *OWNER_COLUMNS,
             *columns,
         )
         .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
@@ -118,21 +124,7 @@ class FoundSession:
     @property
     def account(self) -> Account:
         """The account, for views."""
-        row = self.row
-        return Account(
-            id=row.id,
-            email=row.email,
-            email_verified=row.email_verified,
-            username=row.username,
-            display_name=row.display_name,
-            locale=row.locale,
-            is_active=row.is_active,
-            roles=self.roles,
-            mfa_enabled=row.mfa_enabled,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            last_login_at=row.last_login_at,
-        )
+        return account_of(self.row, self.roles)
 
     def as_live(self, *, family_secret: bytes | None = None, is_retry: bool = False) -> LiveSession:
         """Return the session for tokens; the caller has checked that it is live."""
@@ -169,14 +161,27 @@ def find_session_of_browser(session_id: UUID) -> FoundSession | None:
 
 def found_session(rows: Sequence[Row[Any]]) -> FoundSession:
     """Return the session of the rows of a statement that `session_check` began; at least one."""
-    first, level = rows[0], Level(rows[0].aal)
+    first = rows[0]
+    actor = find_actor(rows, level=Level(first.aal), session_id=first.session_id)
+    return FoundSession(first, actor, names_of_roles(rows))
+
+
+def find_actor(rows: Sequence[Row[Any]], *, level: Level, session_id: UUID | None = None) -> Actor:
+    """Return the user of rows with `OWNER_COLUMNS`, one for each role, as a level lets them act.
+
+    Args:
+        rows: at least one.
+        level: of the session, or of the API key.
+        session_id: None for an API key.
+    """
+    first = rows[0]
     held = {row.role_name: row for row in rows if row.role_name is not None}
     with_mfa = {name for name, row in held.items() if row.requires_mfa}
     roles = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
     sleeping = held.keys() - set(roles)
-    actor = Actor(
+    return Actor(
         user=UserRef(first.id, first.audit_id),
-        session_id=first.session_id,
+        session_id=session_id,
         level=level,
         roles=roles,
         permissions=from_scopes(held[name].permissions for name in roles),
@@ -184,4 +189,30 @@ def found_session(rows: Sequence[Row[Any]]) -> FoundSession:
         sleeping_permissions=from_scopes(held[name].permissions for name in sleeping),
         is_sleeping_admin=ADMIN_ROLE in sleeping,
     )
-    return FoundSession(first, actor, tuple(sorted(held)))
+
+
+def names_of_roles(rows: Sequence[Row[Any]]) -> tuple[str, ...]:
+    """Return the names of all roles of the user of rows with `OWNER_COLUMNS`, sorted."""
+    return tuple(sorted({row.role_name for row in rows if row.role_name is not None}))
+
+
+def account_of(row: Row[Any], roles: tuple[str, ...]) -> Account:
+    """Return the account of a row with `OWNER_COLUMNS`, for views.
+
+    Args:
+        roles: names of all the user's roles.
+    """
+    return Account(
+        id=row.id,
+        email=row.email,
+        email_verified=row.email_verified,
+        username=row.username,
+        display_name=row.display_name,
+        locale=row.locale,
+        is_active=row.is_active,
+        roles=roles,
+        mfa_enabled=row.mfa_enabled,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_login_at=row.last_login_at,
+    )

@@ -32,7 +32,7 @@ def test_only_the_token_check_gives_an_actor_rights() -> None:
 
 
 def test_the_roles_of_an_actor_and_of_a_token_are_effective_ones() -> None:
-    """`found_session` makes actors, and `_roles` the roles of a session that starts or goes on.
+    """`find_actor` makes actors, and `_roles` the roles of a session that starts or goes on.
 
     `find_held_roles` tells an operator about a session that a user would have.
     """
@@ -42,7 +42,7 @@ def test_the_roles_of_an_actor_and_of_a_token_are_effective_ones() -> None:
         for function in functions(parse(path))
         if any(calls_of("effective_roles", function))
     }
-    assert users == {"found_session", "find_held_roles", "_roles"}
+    assert users == {"find_actor", "find_held_roles", "_roles"}
     made = [call for path in source_files() for call in calls_of("LiveSession", parse(path))]
     roles = [
         ast.unparse(keyword.value)
