@@ -1,11 +1,15 @@
 """The use cases that end the caller's own sessions."""
 
+from collections.abc import Collection, Mapping
+from typing import Protocol
 from uuid import UUID
 
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.container import Slot
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
+from authserve.database.transactions import transaction
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.listing import is_of_family
 from authserve.sessions.policy import RevokeReason
@@ -13,6 +17,7 @@ from authserve.sessions.revoke import end_session, end_sessions
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import decode_access_token
 from authserve.tokens.refresh import read_refresh_token
+from authserve.users.accounts import lock_user
 
 
 def logout(token: str, *, request: RequestInfo) -> None:
@@ -41,9 +46,34 @@ def logout(token: str, *, request: RequestInfo) -> None:
         raise SessionRevokedError from error
 
 
-def logout_everywhere(*, actor: Actor, request: RequestInfo) -> None:
-    """End every session of the caller, this one included."""
-    end_sessions(actor.signed_in_user, RevokeReason.LOGOUT_ALL, actor=actor, request=request)
+class EndGrants(Protocol):
+    """A use case that ends one kind of a user's grants, in the open transaction."""
+
+    def __call__(self, user_id: UUID, /, *, actor: Actor, request: RequestInfo) -> object:
+        """End all of them."""
+
+
+OTHER_GRANTS = Slot[Mapping[str, EndGrants]]("other_grants")
+"""What a user can end together with all sessions, by its name in `include`; features add to it."""
+
+
+def logout_everywhere(*, include: Collection[str] = (), actor: Actor, request: RequestInfo) -> None:
+    """End every session of the caller, this one included, and perhaps other grants.
+
+    Args:
+        include: names of grants to end, too. Those of features that are off have no effect.
+
+    Raises:
+        UserNotFoundError: the account is gone.
+    """
+    user = actor.signed_in_user
+    with transaction():
+        # A grant that is made meanwhile ends too, or is refused because its session has ended.
+        lock_user(user.id)
+        end_sessions(user, RevokeReason.LOGOUT_ALL, actor=actor, request=request)
+        for name, end_grants in OTHER_GRANTS.get().items():
+            if name in include:
+                end_grants(user.id, actor=actor, request=request)
 
 
 def _read_token(token: str) -> tuple[UUID, UUID, bytes | None]:

@@ -196,9 +196,12 @@ def logout_session() -> None:
 @login_at_any_level_required
 @blueprint.arguments(LogoutAllSchema, required=False)
 @blueprint.response(204)
-def logout_all(_body: dict[str, Any]) -> None:
-    """End every session of the caller; `include` has no effect until apps and API keys exist."""
-    logout_everywhere(actor=current_actor(), request=current_request_info())
+@on_own_account(UserNotFoundError)
+def logout_all(body: dict[str, Any]) -> None:
+    """End every session of the caller, and what `include` names besides."""
+    logout_everywhere(
+        include=body["include"], actor=current_actor(), request=current_request_info()
+    )
 
 
 @blueprint.post("/reauthenticate")

@@ -132,8 +132,7 @@ class EmailCodeSignInSchema(StrictSchema):
 
 
 EXTENTS = ("apps", "api-keys")
-"""The values that `logout-all` accepts in `include`. The service has neither yet, so they have no
-effect."""
+"""The values that `logout-all` accepts in `include`. One whose feature is off has no effect."""
 
 
 class RefreshSchema(StrictSchema):
