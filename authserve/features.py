@@ -72,15 +72,35 @@ def _add_oidc(app: Flask) -> None:
     SUBSCRIPTIONS.fill(app, (subscription, *SUBSCRIPTIONS.of(app)))
 
 
-LOADERS: Mapping[str, Callable[[Flask], None]] = {"pages": _add_pages, "oidc": _add_oidc}
+def _add_api_keys(app: Flask) -> None:
+    """Add the keys of users' programs; their calls are in `optional_blueprints`."""
+    from authserve.apikeys.authenticate import authenticate_api_key
+    from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
+    from authserve.auth.logout import OTHER_GRANTS
+    from authserve.http.callers import AUTHENTICATORS
+
+    AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
+    OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
+    resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
+    SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))
+
+
+LOADERS: Mapping[str, Callable[[Flask], None]] = {
+    "pages": _add_pages,
+    "oidc": _add_oidc,
+    "api-keys": _add_api_keys,
+}
 """The function that adds each feature to an application. `FEATURES` takes only those that
 `settings.model.FEATURE_NAMES` names; the others are not finished."""
 
 
 def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:
     """Return the blueprints of the API's calls that exist only with these settings."""
-    by_mail = _email_sign_in_blueprints() if settings.email_sign_in else ()
-    return (*by_mail, *(_client_blueprints() if "oidc" in settings.features else ()))
+    return (
+        *(_email_sign_in_blueprints() if settings.email_sign_in else ()),
+        *(_client_blueprints() if "oidc" in settings.features else ()),
+        *(_api_key_blueprints() if "api-keys" in settings.features else ()),
+    )
 
 
 def _email_sign_in_blueprints() -> tuple[Blueprint, ...]:
@@ -94,6 +114,12 @@ def _client_blueprints() -> tuple[Blueprint, ...]:
     from authserve.oidc.app_routes import blueprint as apps_blueprint
 
     return (blueprint, apps_blueprint)
+
+
+def _api_key_blueprints() -> tuple[Blueprint, ...]:
+    from authserve.apikeys.routes import blueprint
+
+    return (blueprint,)
 
 
 def add_features(app: Flask) -> None:

@@ -30,6 +30,7 @@ class Actor:
         user: None for a machine, a visitor and the command line.
         client_id: of a machine that acts in its own name; None for all others.
         session_id: the session that the access token belongs to.
+        api_key_id: the user's API key that made the call instead of a session.
         level: the level of that session.
         roles: names of the user's roles that have effect in that session.
         permissions: the permissions of those roles, read during the token check, so never stale.
@@ -43,6 +44,7 @@ class Actor:
     user: UserRef | None = None
     client_id: str | None = None
     session_id: UUID | None = None
+    api_key_id: UUID | None = None
     level: Level = Level.AAL1
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()

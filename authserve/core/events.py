@@ -76,6 +76,8 @@ class AuditAction(StrEnum):
     OAUTH_CODE_REUSED = "oauth.code_reused"
     CONSENT_GRANTED = "consent.granted"
     CONSENT_REVOKED = "consent.revoked"
+    API_KEY_CREATED = "api_key.created"
+    API_KEY_REVOKED = "api_key.revoked"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

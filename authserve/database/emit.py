@@ -23,12 +23,15 @@ def emit(
     """Call every handler that is subscribed to `action`, in the order of wiring.
 
     Args:
-        action, actor, request, subject, details, outcome: see `DomainEvent`.
+        action, actor, request, subject, details, outcome: see `DomainEvent`. The details gain
+            the id of the API key that made the call.
 
     Raises:
         RuntimeError: no transaction is open, so the effects could not commit together.
     """
     require_transaction()
+    if actor.api_key_id is not None:
+        details = {**details, "api_key_id": str(actor.api_key_id)}
     event = DomainEvent(
         action=action,
         outcome=outcome,

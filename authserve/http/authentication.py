@@ -229,6 +229,18 @@ def _require_at_least(needed: Level, actor: Actor) -> None:
     raise error
 
 
+def closed_to_api_keys(view: ViewT) -> ViewT:
+    """Refuse API keys, whatever their permissions; put it below `require_permission`."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if identify_caller().kind is CallerKind.API_KEY:
+            raise InsufficientScopeError
+        return view(*args, **kwargs)
+
+    return cast(ViewT, Blueprint.refuses(InsufficientScopeError)(guarded))
+
+
 def fresh_login_required_where(
     is_sensitive: Callable[[Mapping[str, Any]], bool],
 ) -> Callable[[ViewT], ViewT]:

@@ -34,6 +34,7 @@ class MailKind(StrEnum):
     SIGN_IN_CODE = "sign_in_code"
     SIGN_IN_CODE_REFUSED = "sign_in_code_refused"
     ENROLLMENT_CODE = "enrollment_code"
+    API_KEY_CREATED = "api_key_created"
     TEST = "test"
 
 
@@ -83,6 +84,8 @@ SAMPLE_VALUES: Mapping[MailKind, Values] = {
     # The reason is `unverified`, or `second_factor` for an account that needs one.
     MailKind.SIGN_IN_CODE_REFUSED: {**_REQUEST, "reason": "unverified"},
     MailKind.ENROLLMENT_CODE: {**_REQUEST, "code": "01234567", "minutes": 10},
+    # The name, from `plain_name`, may be empty.
+    MailKind.API_KEY_CREATED: {**_REQUEST, "key_name": "Nightly report"},
 }
 """Example values of each kind that has any. `flask doctor` and the tests render every mail with
 them; a mail with other names of values is refused. Text that a user chose must pass through

@@ -70,6 +70,8 @@ TEXTS: Mapping[str, str] = {
     A.OAUTH_CODE_REUSED: mark("A session was ended, since a code of its app was used again"),
     A.CONSENT_GRANTED: mark("You allowed an app to use your account"),
     A.CONSENT_REVOKED: mark("You ended the access of an app"),
+    A.API_KEY_CREATED: mark("You made an API key"),
+    A.API_KEY_REVOKED: mark("API keys were revoked"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),
     A.AUDIT_VERIFIED: mark("The audit trail was verified"),
 }
@@ -124,6 +126,7 @@ _ABOUT_OTHERS: Mapping[str, str] = {
     A.MFA_RESET_REQUESTED: mark("You asked for a reset of another user's second factor"),
     A.MFA_RESET: mark("You reset the second factor of another user"),
     A.SESSION_REVOKED: mark("You signed another user out"),
+    A.API_KEY_REVOKED: mark("You revoked the API keys of another user"),
 }
 
 _ABOUT_ANOTHER = mark("You changed the account of another user")
@@ -138,6 +141,7 @@ _ICONS = {
     "client": "code",
     "oauth": "code",
     "consent": "code",
+    "api_key": "code",
     "key": "lock",
 }
 """Macros of `icons.html`, by the subject of an action."""

@@ -192,6 +192,9 @@ EMAIL_CODE_MAILS_AN_HOUR = Limit("email_code_mails", 5, _HOUR, CountedBy.DEVICE_
 of its own, so strangers cannot use its mails up. Calls beyond them are answered alike, without a
 mail; so they are not among `LIMITS`, which refuse."""
 
+MAKE_API_KEY = Limit("make_api_key", 10, _HOUR, CountedBy.USER)
+"""Chosen: each call sends a mail. The call exists only with the feature `api-keys`."""
+
 LIMITS = (
     SIGN_UP,
     SIGN_UP_OF_EMAIL,
@@ -212,8 +215,14 @@ LIMITS = (
     SECOND_STEP,
     PASSKEY_OPTIONS,
     EMAIL_CODE,
+    MAKE_API_KEY,
 )
 """All limits, in the order of `docs/limits.md`."""
+
+UNKNOWN_API_KEYS = Limit("unknown_api_keys", 30, _MINUTE, CountedBy.ADDRESS)
+"""Well-formed API keys that no user has (chosen). No key of 256 bits is guessed; it bounds the
+queries of a program whose key was revoked. Calls with a good key are never counted. Like those
+below, it is not among `LIMITS`."""
 
 PAGE_POSTS = Limit("page_posts", 120, _MINUTE, CountedBy.ADDRESS)
 """Forms that one address may send, whatever they do (chosen). Each form is also counted by the

@@ -23,7 +23,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
-FEATURE_NAMES: tuple[str, ...] = ("pages",)
+FEATURE_NAMES: tuple[str, ...] = ("pages", "api-keys")
 """The closed list of optional features, which `FEATURES` switches on."""
 
 
@@ -166,6 +166,8 @@ class Settings:
     """
     email_sign_in: bool = False
     """True if a mailed code alone opens an account that needs no second factor."""
+    api_key_prefix: str = "ask_"
+    """The beginning of API keys that are made from now on; keys with another one are refused."""
     ratelimit_storage_url: str = field(default="database:", repr=False)
     """The storage of the ordinary limits' counters: `database:`, `redis://…` or `rediss://…`."""
     ratelimit_enabled: bool = True

@@ -136,6 +136,22 @@ def parse_features(raw: str) -> tuple[str, ...]:
     return names
 
 
+_KEY_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,14}_")
+
+_TAKEN_PREFIX = "as_cs_"
+"""The prefix of clients' secrets, which scanners of source code tell apart from keys."""
+
+
+def parse_key_prefix(raw: str) -> str:
+    """Return the prefix of API keys, which no JWT begins with: those begin with `eyJ`."""
+    if not _KEY_PREFIX.fullmatch(raw) or raw.startswith(_TAKEN_PREFIX):
+        raise ValidationError(
+            "must be 2 to 16 small letters, digits and underscores, beginning with a letter and "
+            "ending in an underscore, such as ask_; as_cs_ is taken"
+        )
+    return raw
+
+
 def parse_domains(raw: str) -> tuple[str, ...]:
     """Parse domains separated by commas or spaces into IDNA's ASCII; empty text means all.
 

@@ -17,7 +17,7 @@ FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with the commands of every feature."""
-    return make_app(features=("oidc",))
+    return make_app(features=("oidc", "api-keys"))
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from authserve.users.lookup import get_user, get_user_by_reference
 from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.oidc.conftest import VERIFIER, App
+from tests.support.api_keys import give_api_key
 from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
@@ -517,6 +518,19 @@ class Case:
 
 A = AuditAction
 
+
+def make_api_key(s: Scene) -> None:
+    """Let a user make an API key."""
+    change_user(s.app, s.user.id, email_verified=True)
+    s.call("POST /users/me/api-keys", s.user, name="Report", scopes=["account"])
+
+
+def revoke_keys_of_user(s: Scene) -> None:
+    """Let an administrator revoke a user's keys."""
+    give_api_key(s.app, s.user.id)
+    s.call(f"DELETE {s.on_user('/api-keys')}", s.admin)
+
+
 FAILURE = "failure"
 
 CASES = [
@@ -555,6 +569,14 @@ CASES = [
             "POST /auth/invitation/accept", token=s.invitation_link(), password=PASSWORD
         ),
     ),
+    Case(A.API_KEY_CREATED, "user", "user", make_api_key),
+    Case(
+        A.API_KEY_REVOKED,
+        "user",
+        "user",
+        lambda s: s.call(f"DELETE /users/me/api-keys/{give_api_key(s.app, s.user.id)[0]}", s.user),
+    ),
+    Case(A.API_KEY_REVOKED, "admin", "user", revoke_keys_of_user),
     Case(A.FACTOR_ADDED, "user", "user", confirm_app),
     Case(A.MFA_ENABLED, "user", "user", confirm_app),
     Case(A.USER_EMAIL_VERIFIED, "user", "user", confirm_app),
@@ -799,7 +821,7 @@ def test_every_event_names_actor_action_subject_and_request(
     tmp_path: Path,
     subtests: pytest.Subtests,
 ) -> None:
-    app = make_app(features=("oidc",))
+    app = make_app(features=("oidc", "api-keys"))
     reached = note_calls_of_emit(app)
     for number, case in enumerate(CASES, start=1):
         scene = Scene(app, clock, tmp_path, number)

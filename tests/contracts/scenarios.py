@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
+from authserve.apikeys.policy import MAX_LIVE_KEYS
 from authserve.core.clock import now
 from authserve.database.transactions import execute, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
@@ -15,6 +16,7 @@ from authserve.mfa.recovery_codes import delete_codes
 from authserve.settings.model import EmailVerification, Mfa, Registration
 from authserve.users.models import User
 from tests.contracts.scene import API, Answer, Scene, change_settings
+from tests.support.api_keys import give_api_key
 from tests.support.authenticator import Authenticator, Faults
 from tests.support.clients import PASSWORD, login, register_caller
 from tests.support.factors import (
@@ -32,7 +34,7 @@ from tests.support.passkeys import (
     passkey_answer,
     passkey_row,
 )
-from tests.support.rows import change_session, change_user
+from tests.support.rows import change_role, change_session, change_user
 from tests.support.second_steps import first_step, wrong_code
 from tests.support.totp import PATH as TOTP
 from tests.support.totp import add_app, code_at, mailed_code
@@ -320,6 +322,56 @@ def passkeys_delete_passkey(scene: Scene) -> Iterator[Answer]:
         execute(update(User).where(User.id == scene.alice.id).values(password_hash="x"))
     yield "success", scene.send(scene.alice, passkey_id=mine)
     yield "no passkey", scene.send(scene.alice, passkey_id=mine)
+
+
+KEY = {"name": "Nightly report", "scopes": ["account"]}
+
+
+@scenario
+def api_keys_list_keys(scene: Scene) -> Iterator[Answer]:
+    give_api_key(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def api_keys_post_key(scene: Scene) -> Iterator[Answer]:
+    yield "unproven address", scene.send(scene.alice, KEY)
+    change_user(scene.app, scene.alice.id, email_verified=True)
+    yield "success", scene.send(scene.alice, KEY)
+    yield "unknown scope", scene.send(scene.alice, {**KEY, "scopes": ["openid"]})
+    yield "permission of others", scene.send(scene.alice, {**KEY, "scopes": ["users:read"]})
+    change_role(scene.app, "admin", requires_mfa=True)
+    yield "sleeping permission", scene.send(scene.admin, {**KEY, "scopes": ["users:read"]})
+    for _ in range(MAX_LIVE_KEYS - 1):
+        give_api_key(scene.app, scene.alice.id)
+    yield "too many", scene.send(scene.alice, KEY)
+
+
+@scenario
+def api_keys_delete_key(scene: Scene) -> Iterator[Answer]:
+    mine, _key = give_api_key(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.alice, key_id=mine)
+    yield "unknown key", scene.send(scene.alice, key_id=mine)
+
+
+@scenario
+def api_keys_list_user_keys(scene: Scene) -> Iterator[Answer]:
+    give_api_key(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def api_keys_delete_user_keys(scene: Scene) -> Iterator[Answer]:
+    give_api_key(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def api_keys_verify(scene: Scene) -> Iterator[Answer]:
+    _id, key = give_api_key(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.admin, {"key": key, "scopes": ["account"]})
+    yield "missing scope", scene.send(scene.admin, {"key": key, "scopes": ["reports:read"]})
+    yield "unknown key", scene.send(scene.admin, {"key": f"{key}x"})
 
 
 @scenario

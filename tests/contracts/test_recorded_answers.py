@@ -170,11 +170,13 @@ BYTES = re.compile(r"[\w-]{22}")
 """An id of 16 bytes in base64url, as browsers write those of accounts and passkeys."""
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+API_KEY = re.compile(r"ask_[0-9A-Za-z]{49}")
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 
 def placeholder(text: str, ids: dict[str, str]) -> str:
     """Return a text with placeholders; equal ids of one answer have equal ones."""
+    text = API_KEY.sub("<API key>", text)
     text = TOKEN.sub(lambda match: _token(match[0]), text)
     text = TIME.sub(lambda match: _time(match[0]), text)
     return ID.sub(lambda match: ids.setdefault(match[0], f"<id {len(ids) + 1}>"), text)

@@ -3,20 +3,29 @@
 import json
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from flask import Flask
 
 import config
 from authserve.audit.schemas import ClientAddressSchema
 from authserve.http.openapi import API_PREFIX, facts_of
 from authserve.ratelimit.policy import LIMITS
+from tests.support.operations import API_FEATURES
 
 PAGE = (config.ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
 
 ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (\d+) in (\d+) (min|h) \| ([\w ]+) \|$", re.MULTILINE)
 
 UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1)}
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with every call."""
+    return make_app(features=API_FEATURES)
 
 
 def test_it_has_every_limit_in_order_with_its_numbers() -> None:

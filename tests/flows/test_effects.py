@@ -22,6 +22,7 @@ from authserve.core.events import AuditAction
 from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
+from tests.support.api_keys import give_api_key
 from tests.support.audit import all_events
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
@@ -181,6 +182,11 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.CLIENT_DELETED: (WRITES_CLIENTS,),
     AuditAction.CLIENT_REVOKED: (WRITES_CLIENTS,),
     AuditAction.CLIENT_SECRET_REVOKED: (WRITES_CLIENTS,),
+    AuditAction.API_KEY_CREATED: (OWN_FRESH,),
+    AuditAction.API_KEY_REVOKED: (
+        OWN,
+        checks(Check.SESSION, Check.HOLDS_TARGET, Permission.SESSIONS_WRITE),
+    ),
     EXPORT: (OWN_FRESH,),
 }
 
@@ -274,6 +280,16 @@ class World:
         path = f"{API}/users/{self.target.id}"
         assert self.caller.patch(path, json={"is_active": False}).status_code == 200
         return {"is_active": True}
+
+    def own_key(self) -> dict[str, Any]:
+        """Return the body that makes an API key of the caller."""
+        change_user(self.app, self.caller.id, email_verified=True)
+        return {"name": "Report", "scopes": ["account"], "expires_in": 3_600}
+
+    def own_keys(self) -> dict[str, Any]:
+        """Give the caller an API key; returns the body that ends it with all sessions."""
+        give_api_key(self.app, self.caller.id)
+        return {"include": ["apps", "api-keys"]}
 
     def use_passkey(self) -> dict[str, Any]:
         """Return the body that signs the caller in with a passkey."""
@@ -474,10 +490,12 @@ class Way:
         _, _, path = self.call.partition(" ")
         session_id = world.second_session() if "{session_id}" in path else ""
         passkey_id = world.passkey_id() if "{passkey_id}" in path else ""
+        key_id = give_api_key(world.app, world.caller.id)[0] if "{key_id}" in path else ""
         names = {"user_id": user_id, "session_id": session_id, "passkey_id": passkey_id}
         if world.client is not None:
             names["client_id"] = world.client.client.client_id
             names["secret_id"] = world.client.secrets[0].id
+        names["key_id"] = key_id
         return API + path.format(**names, name=world.role)
 
     def prepare(self, world: World) -> dict[str, Any] | None:
@@ -585,7 +603,8 @@ WAYS = [
         "POST /auth/logout-all",
         OWN,
         REVOKED,
-        body=lambda _: {"include": ["apps", "api-keys"]},
+        AuditAction.API_KEY_REVOKED,
+        body=World.own_keys,
     ),
     way(
         "POST /auth/reauthenticate",
@@ -758,6 +777,22 @@ WAYS = [
         body=World.sign_in_twice,
     ),
     way("GET /users/me/export", OWN_FRESH, EXPORT),
+    way("POST /users/me/api-keys", OWN_FRESH, AuditAction.API_KEY_CREATED, body=World.own_key),
+    way("DELETE /users/me/api-keys/{key_id}", OWN, AuditAction.API_KEY_REVOKED),
+    way(
+        "DELETE /users/{user_id}/api-keys",
+        SESSIONS,
+        AuditAction.API_KEY_REVOKED,
+        body=lambda world: give_api_key(world.app, world.target.id) and {},
+    ),
+    way(
+        "POST /api-keys/verify",
+        checks(Check.SESSION, Permission.TOKENS_INTROSPECT),
+        body=lambda world: {
+            "key": give_api_key(world.app, world.target.id)[1],
+            "scopes": ["account"],
+        },
+    ),
     way(
         "POST /users",
         checks(Check.SESSION, Permission.USERS_WRITE),
@@ -907,12 +942,14 @@ READS = {
     "GET /roles/{name}",
     "GET /users",
     "GET /users/me",
+    "GET /users/me/api-keys",
     "GET /users/me/events",
     "GET /users/me/mfa",
     "GET /users/me/passkeys",
     "GET /users/me/recovery-codes",
     "GET /users/me/sessions",
     "GET /users/{user_id}",
+    "GET /users/{user_id}/api-keys",
     "GET /users/{user_id}/factors",
     "GET /users/{user_id}/sessions",
     "GET /users/{user_id}/sign-in-status",

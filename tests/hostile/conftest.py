@@ -48,7 +48,7 @@ class Range:
         found["session_id"] = str(self.admin.session_id)
         found["client_id"], found["secret_id"] = "victim", str(self.secret.id)
         # One of another account.
-        found["passkey_id"] = found["session_id"]
+        found["passkey_id"] = found["key_id"] = found["session_id"]
         return operation.path.format(**found | parameters)
 
     def send(self, operation: Operation, *, path: str | None = None, **kwargs: Any) -> TestResponse:

@@ -9,6 +9,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 
+from tests.support.api_keys import give_api_key
 from tests.support.clients import register_caller
 from tests.support.fuzzing import (
     TAKES_NOTHING,
@@ -104,6 +105,8 @@ def test_callers_get_only_what_the_document_says(
             given = give_client(app, f"client{number}")
             path["client_id"] = given.client.client_id
             path["secret_id"] = str(given.secrets[0].id)
+        if "{key_id}" in operation.path:
+            path["key_id"] = give_api_key(app, caller.id)[0]
         if "{user_id}" in operation.path:
             path["user_id"] = str(register_caller(app, f"user{number}").id)
         headers = {"Authorization": f"Bearer {caller.tokens['access_token']}"}

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
+import authserve.apikeys.models
 import authserve.clients.models  # noqa: F401 - no module of the service loads this one yet
 import config
 from authserve.app import create_app

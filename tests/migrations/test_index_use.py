@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, text
 
+from authserve.apikeys.listing import find_keys
 from authserve.audit.own_events import find_own_events
 from authserve.audit.read import EventFilters, find_events
 from authserve.audit.retention import prune_events
@@ -187,6 +188,7 @@ def end_sessions_below(user: UserRef) -> None:
 
 
 USES: dict[str, Callable[[UserRef], object]] = {
+    "ix_api_keys_user_id_id": lambda user: find_keys(user.id),
     "ix_audit_batches_pruned_at_newest_at": lambda _: list(prune_events()),
     "ix_audit_events_action_id": list_events(action=AuditAction.USER_DELETED),
     "ix_audit_events_actor_audit_id_id": lambda user: find_own_events(user, limit=50),

@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+import authserve.apikeys.models
 import authserve.clients.models
 import authserve.oidc.models  # noqa: F401 - so that tables of optional features are there
 from authserve.core.ids import new_id

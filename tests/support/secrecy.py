@@ -23,7 +23,7 @@ LINK_ID_LENGTH = 22
 SECRET_FIELDS = (
     *("password", "new_password", "current_password", "token"),
     *("access_token", "refresh_token", "device_token"),
-    *("secret", "uri", "codes", "recovery_codes"),
+    *("secret", "uri", "codes", "recovery_codes", "key"),
 )
 
 

@@ -1,0 +1,38 @@
+"""Authentication of calls by API key. It is small because it is what `features.py` adds alone."""
+
+from authserve.apikeys.use import UnknownKeyError, use_key
+from authserve.core.clock import now
+from authserve.core.errors import InvalidTokenError
+from authserve.http.callers import Authentication, CallerKind
+from authserve.http.limits import count_call
+from authserve.http.request_info import current_request_info
+from authserve.ratelimit.policy import UNKNOWN_API_KEYS
+from authserve.settings.model import SETTINGS
+
+
+def authenticate_api_key(text: str) -> Authentication:
+    """Return the owner of an API key, as far as the key lets them act.
+
+    What the account needs of its sessions is not asked of a key: it was made in one.
+
+    Raises:
+        InvalidTokenError: the text is no good key; see `use_key`.
+        TokenExpiredError: the key has expired.
+        RateLimitedError: the client's address has presented too many unknown keys.
+    """
+    settings = SETTINGS.get()
+    if not text.startswith(settings.api_key_prefix):
+        raise InvalidTokenError
+    try:
+        found = use_key(text, ip=current_request_info().ip, now=now())
+    except UnknownKeyError:
+        if settings.ratelimit_enabled:
+            count_call([UNKNOWN_API_KEYS], ())
+        raise
+    return Authentication(
+        actor=found.actor,
+        found_account=found.account,
+        kind=CallerKind.API_KEY,
+        claims={},
+        scopes=found.power,
+    )
