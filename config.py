@@ -70,6 +70,7 @@ from authserve.settings.production_rules import find_production_faults
 from authserve.settings.return_urls import parse_return_urls
 from authserve.settings.secret_files import make_folder, read_or_make_secret
 from authserve.settings.urls import (
+    find_audience_faults,
     parse_limit_storage_url,
     parse_link,
     parse_mail_url,
@@ -210,6 +211,7 @@ def load_settings(
     faults += _fit_into_session(values, raw)
     faults += find_factor_faults(values)
     faults += choose_default_language(values, raw)
+    faults += find_audience_faults(values)
     if values.get("app_env") == "production":
         faults += find_production_faults(values, given)
     if faults:

@@ -22,6 +22,7 @@ from dotenv import dotenv_values
 import config
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.outbound_hosts import OutboundHosts
+from authserve.settings import parsers
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
 from authserve.settings.return_urls import ReturnURL
@@ -627,6 +628,21 @@ def test_the_sqlite_folder_is_made_but_not_its_parents(
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     (fault,) = faults_of(DATABASE_URL=f"sqlite:///{tmp_path}/no/such/some.db")
     assert fault == "DATABASE_URL: has no folder to be in (No such file or directory)"
+
+
+ISSUER = "https://auth.example.com"
+
+
+@pytest.mark.parametrize("audience", [ISSUER, f"{ISSUER}/", f"{ISSUER}/api/v1"])
+def test_no_token_of_an_app_has_the_services_own_audience(
+    load: Load, faults_of: Faults, monkeypatch: pytest.MonkeyPatch, audience: str
+) -> None:
+    monkeypatch.setattr(parsers, "FEATURE_NAMES", ("oidc",))
+    given = {"PUBLIC_URL": ISSUER, "JWT_AUDIENCE": audience}
+    (fault,) = faults_of(**given, FEATURES="oidc")
+    assert fault.startswith("JWT_AUDIENCE: must be neither PUBLIC_URL nor its /api/v1")
+    assert load(**given).jwt_audience == audience
+    assert load(**given | {"JWT_AUDIENCE": f"{ISSUER}/api"}, FEATURES="oidc").features == ("oidc",)
 
 
 # Lifetimes

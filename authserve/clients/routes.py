@@ -41,7 +41,7 @@ from authserve.clients.schemas import (
     SecretRequestSchema,
     to_configuration,
 )
-from authserve.http.authentication import current_actor, fresh_login_required, require_permission
+from authserve.http.authentication import current_actor, fresh_token_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import NamePageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
@@ -72,7 +72,7 @@ def list_clients(query: dict[str, Any]) -> Response:
 
 @blueprint.post("")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(NewClientSchema)
 @blueprint.response(201, NewClientAnswerSchema)
 @blueprint.refuses(ClientIdTakenError)
@@ -103,7 +103,7 @@ def read_client(client_id: str) -> Response:
 
 @blueprint.patch("/<client_id>")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(ClientChangesSchema)
 @blueprint.response(200, ClientSchema)
 @blueprint.refuses(ClientNotFoundError)
@@ -124,7 +124,7 @@ def patch_client(body: dict[str, Any], client_id: str) -> Response:
 
 @blueprint.delete("/<client_id>")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(204)
 @blueprint.refuses(ClientNotFoundError)
 def remove_client(client_id: str) -> None:
@@ -134,7 +134,7 @@ def remove_client(client_id: str) -> None:
 
 @blueprint.post("/<client_id>/secrets")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.arguments(SecretRequestSchema)
 @blueprint.response(201, NewClientSecretSchema)
 @blueprint.refuses(ClientNotFoundError, NoSecretsError, TooManySecretsError)
@@ -152,7 +152,7 @@ def post_secret(body: dict[str, Any], client_id: str) -> Response:
 
 @blueprint.delete("/<client_id>/secrets/<uuid:secret_id>")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(204)
 @blueprint.refuses(ClientNotFoundError, ClientSecretNotFoundError)
 def remove_secret(client_id: str, secret_id: UUID) -> None:
@@ -162,7 +162,7 @@ def remove_secret(client_id: str, secret_id: UUID) -> None:
 
 @blueprint.post("/<client_id>/revoke")
 @require_permission(Permission.CLIENTS_WRITE)
-@fresh_login_required
+@fresh_token_required
 @blueprint.response(204)
 @blueprint.refuses(ClientNotFoundError)
 def revoke(client_id: str) -> None:

@@ -5,7 +5,9 @@ variable's text and raise `ValidationError` with the rule for it; no message rep
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError
@@ -211,6 +213,19 @@ def parse_limit_storage_url(raw: str) -> str:
             "percent-encoded"
         )
     return raw
+
+
+def find_audience_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    """Find a `JWT_AUDIENCE` that tokens of apps have, too: they would pass for the service's own.
+
+    Args:
+        values: the parsed settings by field, without those that have a fault already.
+    """
+    issuer, audience = values.get("public_url"), values.get("jwt_audience")
+    if "oidc" not in values.get("features", ()) or issuer is None or audience is None:
+        return
+    if audience.rstrip("/") in (issuer, f"{issuer}/api/v1"):
+        yield "JWT_AUDIENCE: must be neither PUBLIC_URL nor its /api/v1: apps get tokens for these"
 
 
 _HOST_NAME = re.compile(
