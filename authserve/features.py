@@ -17,6 +17,8 @@ from authserve import __version__
 from authserve.core.events import SUBSCRIPTIONS, AuditAction
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
+from authserve.keys.families import RS256
+from authserve.keys.store import APP_KEY_STORE, KeyStore
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS, Settings
 
@@ -54,6 +56,7 @@ def _add_oidc(app: Flask) -> None:
     from authserve.sessions.client_names import CLIENT_NAMES
     from authserve.sessions.revoke import end_online_sessions
 
+    APP_KEY_STORE.fill(app, KeyStore(RS256))
     app.register_blueprint(blueprint)
     app.register_blueprint(authorize_blueprint)
     app.register_blueprint(logout_blueprint)

@@ -197,8 +197,6 @@ def _iterate_faults(client: ClientConfiguration, settings: Settings) -> Iterator
         yield "require_pkce", "Only a client with a secret can do without PKCE."
     if client.kind is not ClientKind.WEB and client.response_mode == "form_post":
         yield "response_mode", "Only a web client can receive a form."
-    if client.signing_alg != "ES256":
-        yield "signing_alg", "This release signs with ES256 alone."
     idle, absolute = client.refresh_idle_ttl, client.refresh_ttl
     if idle is not None and absolute is not None and idle > absolute:
         yield "refresh_idle_ttl", "Must not be longer than refresh_ttl."

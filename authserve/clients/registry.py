@@ -32,6 +32,9 @@ from authserve.database.transactions import (
     table_of,
     transaction,
 )
+from authserve.keys.families import RS256
+from authserve.keys.policy import RotationCause
+from authserve.keys.rotation import rotate
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions_of_client
 from authserve.settings.model import SETTINGS
@@ -100,7 +103,17 @@ def register_client(
         claim_origins(client_id, configuration.origins)
         details = {"client_id": client_id, "kind": configuration.kind.value}
         emit(AuditAction.CLIENT_CREATED, actor=actor, request=request, details=details)
+    _make_key_if_needed(configuration, request)
     return get_client(client_id)
+
+
+def _make_key_if_needed(configuration: ClientConfiguration, request: RequestInfo) -> None:
+    """Make the first key for RS256 with the first client that needs it.
+
+    Apps fetch the key set before their first user comes. Without it, the first token makes the key.
+    """
+    if configuration.signing_alg == RS256.algorithm:
+        rotate(RotationCause.DUE, family=RS256, request=request)
 
 
 def _require_valid(client_id: str, configuration: ClientConfiguration) -> None:
@@ -201,6 +214,7 @@ def change_client(
                 claim_origins(client_id, after.origins)
             details = {"client_id": client_id, "fields": changed}
             emit(AuditAction.CLIENT_CHANGED, actor=actor, request=request, details=details)
+    _make_key_if_needed(after, request)
     return get_client(client_id)
 
 

@@ -11,6 +11,10 @@ ROTATION_PERIOD = timedelta(days=90)
 JWKS_MAX_AGE = timedelta(seconds=300)
 """Time for which clients may cache the key set (`Cache-Control` in the API contract)."""
 
+MAX_APP_TOKEN_TTL = timedelta(hours=1)
+"""Longest lifetime that a client's access tokens can have: other services accept a token that long
+after its session has ended (design). ID tokens and logout tokens live for less."""
+
 LEEWAY = timedelta(seconds=30)
 """Largest accepted difference between two machines' clocks."""
 
@@ -126,11 +130,11 @@ def first_signature(now: datetime, *, is_urgent: bool) -> datetime:
     return now - LEEWAY if is_urgent else now + JWKS_MAX_AGE + CACHE_TTL + LEEWAY
 
 
-def retirement(successor_active_from: datetime, access_token_ttl: timedelta) -> datetime:
+def retirement(successor_active_from: datetime, token_ttl: timedelta) -> datetime:
     """Return the time at which the last token of a key has expired.
 
     Args:
         successor_active_from: start of signing of the next key.
-        access_token_ttl: lifetime of an access token.
+        token_ttl: lifetime of the longest token.
     """
-    return successor_active_from + CACHE_TTL + access_token_ttl + 2 * LEEWAY
+    return successor_active_from + CACHE_TTL + token_ttl + 2 * LEEWAY

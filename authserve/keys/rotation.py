@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.utils import base64url_encode
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from authserve.core.actor import VISITOR, RequestInfo
@@ -16,9 +15,16 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import insert_if_absent, transaction
-from authserve.keys.models import SigningKey
+from authserve.database.transactions import (
+    execute,
+    insert_if_absent,
+    read_all,
+    table_of,
+    transaction,
+)
+from authserve.keys.families import ES256, FAMILIES, KeyFamily, PrivateKey
 from authserve.keys.policy import (
+    MAX_APP_TOKEN_TTL,
     KeyState,
     RotationCause,
     find_signing_key,
@@ -29,10 +35,7 @@ from authserve.keys.policy import (
     retirement,
 )
 from authserve.keys.statements import is_usable, read_keys, seal, unseal_bytes
-from authserve.settings.model import SETTINGS
-
-ALGORITHM = "ES256"
-"""ECDSA on P-256 with SHA-256 (RFC 7518 §3.4): 128-bit security (ASVS 11.2.3), short tokens."""
+from authserve.settings.model import SETTINGS, Settings
 
 KID_BYTES = 16
 """Bytes of the public key's SHA-256 in a `kid`: enough that no two keys share one."""
@@ -45,6 +48,7 @@ class ListedKey:
     """A key as shown to the operator; the private part is left out."""
 
     kid: str
+    algorithm: str
     state: KeyState
     published_at: datetime
     active_from: datetime
@@ -59,20 +63,27 @@ class NewestKey:
         kid: its id.
         active_from: start of signing.
         is_new: True if this call made the key.
+        algorithm: of its family.
     """
 
     kid: str
     active_from: datetime
     is_new: bool
+    algorithm: str
 
 
 def list_keys() -> list[ListedKey]:
-    """Return every stored key, newest first."""
-    moment, keys = now(), read_keys(with_retired=True)
+    """Return every stored key of each family, newest first."""
+    return [key for family in FAMILIES for key in _list_family(family)]
+
+
+def _list_family(family: KeyFamily) -> list[ListedKey]:
+    moment, keys = now(), read_keys(family=family, with_retired=True)
     signing = find_signing_key(keys, moment)
     return [
         ListedKey(
             key.kid,
+            family.algorithm,
             key_state(key, signing, moment),
             key.published_at,
             key.active_from,
@@ -82,7 +93,17 @@ def list_keys() -> list[ListedKey]:
     ]
 
 
-def rotate(cause: RotationCause, *, request: RequestInfo) -> NewestKey:
+def rotate_all(cause: RotationCause, *, request: RequestInfo) -> list[NewestKey]:
+    """Rotate the keys of each family that has one; see `rotate`."""
+    families = [family for family in FAMILIES if family.is_always_needed or _has_keys(family)]
+    return [rotate(cause, family=family, request=request) for family in families]
+
+
+def _has_keys(family: KeyFamily) -> bool:
+    return bool(read_all(select(family.table.kid).limit(1)))
+
+
+def rotate(cause: RotationCause, *, family: KeyFamily = ES256, request: RequestInfo) -> NewestKey:
     """Make a new signing key if `cause` needs one, and set the retirement of the older keys.
 
     Of simultaneous callers one makes the key, and the others get it. An emergency retries if
@@ -90,25 +111,29 @@ def rotate(cause: RotationCause, *, request: RequestInfo) -> NewestKey:
 
     Args:
         cause: with EMERGENCY the new key signs at once, and older keys verify no more: every
-            access token becomes invalid, and clients use their refresh tokens. Otherwise the new
+            token of theirs becomes invalid, and clients use their refresh tokens. Otherwise the new
             key is only published at first, and the old one verifies until its last token has
             expired.
+        family: of the key.
         request: recorded with the audit event.
     """
     while True:
+        newest = _find_newest(family)
+        if not is_key_needed(newest, cause, now()):
+            assert newest is not None
+            return NewestKey(newest.kid, newest.active_from, False, family.algorithm)
+        # Made outside of the transaction, which would hold its locks meanwhile.
+        private_key = family.generate()
         with transaction() as session:
-            newest = _find_newest(session)
-            if not is_key_needed(newest, cause, now()):
-                assert newest is not None
-                return NewestKey(newest.kid, newest.active_from, is_new=False)
-            made = _make_key(session, newest, cause, request)
-            newest = _find_newest(session)
+            made = _insert_key(session, private_key, newest, cause, family, request)
+            newest = _find_newest(family)
         assert newest is not None
         is_new = newest.kid == made
         if is_new:
-            logger.warning("signing key made", extra={"kid": made, "cause": cause})
+            details = {"kid": made, "cause": cause, "algorithm": family.algorithm}
+            logger.warning("signing key made", extra=details)
         if is_new or cause is not RotationCause.EMERGENCY or newest.active_from <= now():
-            return NewestKey(newest.kid, newest.active_from, is_new=is_new)
+            return NewestKey(newest.kid, newest.active_from, is_new, family.algorithm)
 
 
 def rewrap() -> int:
@@ -123,30 +148,50 @@ def rewrap() -> int:
     Raises:
         SigningKeyUnavailableError: no secret decrypts one of the keys; nothing is changed.
     """
-    with transaction() as session:
-        rows = session.scalars(select(SigningKey).where(is_usable()).with_for_update()).all()
-        for row in rows:
-            row.private_sealed = seal(row.kid, unseal_bytes(row.kid, row.private_sealed))
+    with transaction():
+        return sum(map(_rewrap, FAMILIES))
+
+
+def _rewrap(family: KeyFamily) -> int:
+    table = table_of(family.table)
+    statement = select(table.c.kid, table.c.private_sealed).where(is_usable(family))
+    rows = read_all(statement.with_for_update())
+    for row in rows:
+        private_der = unseal_bytes(row.kid, row.private_sealed, family=family)
+        sealed = seal(row.kid, private_der, family=family)
+        execute(update(table).where(table.c.kid == row.kid).values(private_sealed=sealed))
     return len(rows)
 
 
-def _find_newest(session: Session) -> SigningKey | None:
-    return session.scalar(select(SigningKey).order_by(SigningKey.serial.desc()).limit(1))
+def _find_newest(family: KeyFamily) -> Row[Any] | None:
+    table = table_of(family.table)
+    rows = read_all(select(table).order_by(table.c.serial.desc()).limit(1))
+    return rows[0] if rows else None
 
 
-def _make_key(
-    session: Session, newest: SigningKey | None, cause: RotationCause, request: RequestInfo
+def _insert_key(
+    session: Session,
+    private_key: PrivateKey,
+    newest: Row[Any] | None,
+    cause: RotationCause,
+    family: KeyFamily,
+    request: RequestInfo,
 ) -> str | None:
     """Insert the key after `newest`; return its `kid`, or None if another caller was faster."""
     is_emergency = cause is RotationCause.EMERGENCY
     serial = newest.serial + 1 if newest is not None else 1
     is_urgent = is_emergency or newest is None or is_over(newest, now())
     active_from = first_signature(now(), is_urgent=is_urgent)
-    made = _new_key(serial=serial, active_from=active_from)
-    if not session.execute(insert_if_absent(SigningKey), made).rowcount:  # type: ignore[attr-defined]
+    row = {
+        **_key_columns(private_key, family),
+        "serial": serial,
+        "published_at": now(),
+        "active_from": active_from,
+    }
+    if not session.execute(insert_if_absent(family.table), row).rowcount:  # type: ignore[attr-defined]
         return None
-    _set_retirement(session, serial, active_from, is_emergency=is_emergency)
-    kid: str = made["kid"]
+    _set_retirement(session, serial, active_from, family, is_emergency=is_emergency)
+    kid: str = row["kid"]
     emit(
         AuditAction.KEY_ROTATED,
         actor=VISITOR,
@@ -156,8 +201,7 @@ def _make_key(
     return kid
 
 
-def _new_key(*, serial: int, active_from: datetime) -> dict[str, Any]:
-    private_key = ec.generate_private_key(ec.SECP256R1())
+def _key_columns(private_key: PrivateKey, family: KeyFamily) -> dict[str, Any]:
     public_pem = private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -169,22 +213,30 @@ def _new_key(*, serial: int, active_from: datetime) -> dict[str, Any]:
     )
     return {
         "kid": kid,
-        "serial": serial,
-        "algorithm": ALGORITHM,
+        "algorithm": family.algorithm,
         "public_pem": public_pem.decode(),
-        "private_sealed": seal(kid, private_der),
-        "published_at": now(),
-        "active_from": active_from,
+        "private_sealed": seal(kid, private_der, family=family),
     }
 
 
 def _set_retirement(
-    session: Session, serial: int, active_from: datetime, *, is_emergency: bool
+    session: Session,
+    serial: int,
+    active_from: datetime,
+    family: KeyFamily,
+    *,
+    is_emergency: bool,
 ) -> None:
-    older = update(SigningKey).where(SigningKey.serial < serial)
+    older = update(family.table).where(family.table.serial < serial)
     if is_emergency:
         # The same time as the new key's start, in the past: effective at once on slow clocks too.
-        session.execute(older.where(is_usable()).values(retire_at=active_from))
+        session.execute(older.where(is_usable(family)).values(retire_at=active_from))
         return
-    end = retirement(active_from, SETTINGS.get().access_token_ttl)
-    session.execute(older.where(SigningKey.retire_at.is_(None)).values(retire_at=end))
+    end = retirement(active_from, _longest_ttl(SETTINGS.get()))
+    session.execute(older.where(family.table.retire_at.is_(None)).values(retire_at=end))
+
+
+def _longest_ttl(settings: Settings) -> timedelta:
+    """Return the lifetime of the longest token that a key may have signed."""
+    of_apps = MAX_APP_TOKEN_TTL if "oidc" in settings.features else timedelta(0)
+    return max(settings.access_token_ttl, of_apps)

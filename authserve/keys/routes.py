@@ -5,7 +5,7 @@ from flask_smorest import Blueprint
 
 from authserve.keys.policy import JWKS_MAX_AGE
 from authserve.keys.schemas import JWKSetSchema
-from authserve.keys.store import KEY_STORE
+from authserve.keys.store import find_stores
 
 blueprint = Blueprint(
     "keys", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere."
@@ -15,7 +15,7 @@ blueprint = Blueprint(
 @blueprint.get("/jwks.json")
 @blueprint.response(200, JWKSetSchema)
 def jwks() -> Response:
-    """Return the public keys that verify access tokens: current, next and still needed ones."""
-    response = jsonify(KEY_STORE.get().jwks())
+    """Return the public keys that verify tokens: current, next and still needed ones."""
+    response = jsonify({"keys": [key for store in find_stores() for key in store.jwks()]})
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     return response

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from authserve.core.errors import InvalidTokenError
 from authserve.core.ids import read_id
-from authserve.keys.rotation import ALGORITHM
+from authserve.keys.families import ES256
 from authserve.settings.model import Settings
 from authserve.tokens.signing import TokenKind, claimed_audience, require_form
 from authserve.tokens.verified import VerifiedTokens
@@ -96,7 +96,7 @@ def read_access_token_for_any(token: str, *, settings: Settings, now: datetime) 
     Raises:
         InvalidTokenError, TokenExpiredError: see `read_access_token`.
     """
-    require_form(token, ALGORITHM, ACCESS.header_type)
+    require_form(token, ES256.algorithm, ACCESS.header_type)
     audience = claimed_audience(token)
     if audience is None or audience == settings.jwt_audience:
         raise InvalidTokenError

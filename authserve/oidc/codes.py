@@ -19,14 +19,13 @@ from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import delete_in_slices, execute, table_of, transaction
-from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable
 from authserve.oidc.models import AuthorizationCode
 from authserve.oidc.queries import FoundCode, find_grant, lock_user_of_code
-from authserve.oidc.tokens import Issue, TokenAnswer, issue_tokens
+from authserve.oidc.tokens import Issue, TokenAnswer, get_token_keys, issue_tokens
 from authserve.sessions.policy import AppTerms, RevokeReason
 from authserve.sessions.revoke import end_session_if_live
 from authserve.settings.model import SETTINGS, Settings
@@ -113,9 +112,9 @@ def redeem_code(
         SigningKeyUnavailableError: no token could be signed; nothing was spent.
     """
     settings, moment = SETTINGS.get(), now()
-    key = KEY_STORE.get().signing_key()
+    keys = get_token_keys(client.configuration)
     issue = _redeem(presented, client, None, request, moment)
-    return issue_tokens(issue, key=key, settings=settings, now=moment)
+    return issue_tokens(issue, keys=keys, settings=settings, now=moment)
 
 
 def redeem_for_cookie(

@@ -4,6 +4,7 @@ from typing import Any
 
 from authserve.clients.configuration import ACCOUNT_SCOPE, IDENTITY_SCOPES
 from authserve.core.levels import Level
+from authserve.keys.families import FAMILIES
 from authserve.settings.model import Settings
 
 MAX_AGE_SECS = 300
@@ -31,7 +32,7 @@ def make_discovery(settings: Settings) -> dict[str, Any]:
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": [family.algorithm for family in FAMILIES],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],

@@ -14,7 +14,7 @@ from jwt.exceptions import PyJWTError
 
 from authserve.core.errors import InvalidTokenError
 from authserve.core.ids import read_id
-from authserve.keys.rotation import ALGORITHM
+from authserve.keys.families import FAMILIES, KeyFamily
 from authserve.keys.statements import find_trusted_key
 from authserve.tokens.signing import LEEWAY_SECS, require_form
 
@@ -53,10 +53,8 @@ def read_hint(token: str, *, issuer: str) -> Hint | None:
     if len(token) > MAX_HINT_LENGTH:
         return None
     try:
-        kid = require_form(token, ALGORITHM, ID_TOKEN_TYPE)
-        key = find_trusted_key(kid) if kid else None
-        claims = _decode(token, key, issuer) if key is not None else {}
-    except (InvalidTokenError, PyJWTError):
+        claims = _verify(token, issuer)
+    except PyJWTError:
         return None
     client_id, user_id, session_id = claims.get("aud"), claims.get("sub"), claims.get("sid")
     if not all(isinstance(value, str) for value in (client_id, user_id, session_id)):
@@ -67,11 +65,23 @@ def read_hint(token: str, *, issuer: str) -> Hint | None:
     return Hint(client_id=str(client_id), user_id=user, session_id=session)
 
 
-def _decode(token: str, key: Any, issuer: str) -> dict[str, Any]:
+def _verify(token: str, issuer: str) -> dict[str, Any]:
+    """Return the claims by the key of the family whose algorithm the token has, or no claims."""
+    for family in FAMILIES:
+        try:
+            kid = require_form(token, family.algorithm, ID_TOKEN_TYPE)
+        except InvalidTokenError:
+            continue
+        key = find_trusted_key(kid, family=family) if kid else None
+        return _decode(token, key, issuer, family) if key is not None else {}
+    return {}
+
+
+def _decode(token: str, key: Any, issuer: str, family: KeyFamily) -> dict[str, Any]:
     claims: dict[str, Any] = _jwt.decode(
         token,
         key,
-        algorithms=[ALGORITHM],
+        algorithms=[family.algorithm],
         issuer=issuer,
         leeway=LEEWAY_SECS,
         # The audience is the app, which the caller learns from it.

@@ -9,13 +9,18 @@ from authserve.clients.authentication import ClientCredentials, find_authenticat
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
-from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.codes import choose_audience
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable
 from authserve.oidc.queries import FoundGrant, find_grant, find_grant_of
-from authserve.oidc.tokens import Issue, TokenAnswer, issue_tokens, read_refresh_token
+from authserve.oidc.tokens import (
+    Issue,
+    TokenAnswer,
+    get_token_keys,
+    issue_tokens,
+    read_refresh_token,
+)
 from authserve.sessions.renew import require_within_grace
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.refresh import RefreshClaims
@@ -45,8 +50,8 @@ def refresh_grant(
     """
     settings, moment = SETTINGS.get(), now()
     claims = _read(token, credentials, settings, moment)
-    key = KEY_STORE.get().signing_key()
     grant = _find_own(claims, credentials, moment)
+    keys = get_token_keys(grant.client.configuration)
     require_usable(grant, is_mfa_required=is_mfa_required(settings, moment), now=moment)
     scopes = _choose_scopes(grant, scope)
     audience = choose_audience(grant.resource, resource, settings)
@@ -60,7 +65,7 @@ def refresh_grant(
         ends_at=rotated.ends_at,
         audience=audience,
     )
-    return issue_tokens(issue, key=key, settings=settings, now=moment)
+    return issue_tokens(issue, keys=keys, settings=settings, now=moment)
 
 
 def _read(

@@ -10,10 +10,11 @@ from jwt import PyJWT
 from jwt.utils import base64url_encode
 
 from authserve.clients.claims import ClaimPlace
+from authserve.clients.configuration import ClientConfiguration
 from authserve.core.crypto import digest
 from authserve.core.levels import Level
-from authserve.keys.rotation import ALGORITHM
-from authserve.keys.store import SigningKey
+from authserve.keys.families import RS256
+from authserve.keys.store import APP_KEY_STORE, KEY_STORE, SigningKey
 from authserve.oidc.access_tokens import ACCESS
 from authserve.oidc.claims import make_claims
 from authserve.oidc.hints import ID_TOKEN_TYPE
@@ -75,17 +76,49 @@ class Issue:
     is_new: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TokenKeys:
+    """The keys that sign the tokens of one answer.
+
+    Args:
+        access: of access tokens, always for ES256.
+        identity: of ID tokens, for the client's own algorithm.
+    """
+
+    access: SigningKey
+    identity: SigningKey
+
+
+def get_token_keys(client: ClientConfiguration) -> TokenKeys:
+    """Return the keys for a client's tokens.
+
+    Raises:
+        SigningKeyUnavailableError: one of them cannot sign.
+    """
+    return TokenKeys(KEY_STORE.get().signing_key(), get_identity_key(client))
+
+
+def get_identity_key(client: ClientConfiguration) -> SigningKey:
+    """Return the key for a client's ID tokens and logout tokens.
+
+    Raises:
+        SigningKeyUnavailableError: it cannot sign.
+    """
+    store = APP_KEY_STORE if client.signing_alg == RS256.algorithm else KEY_STORE
+    return store.get().signing_key()
+
+
 def issue_tokens(
-    issue: Issue, *, key: SigningKey, settings: Settings, now: datetime
+    issue: Issue, *, keys: TokenKeys, settings: Settings, now: datetime
 ) -> TokenAnswer:
     """Return the answer with the tokens of a grant.
 
     Args:
-        key: read before anything was spent.
+        keys: read before anything was spent.
         settings: for the issuer and lifetimes.
         now: the time of issue.
     """
-    access_token, expires_in = _issue_access_token(issue, key, settings, now)
+    access_token, expires_in = _issue_access_token(issue, keys.access, settings, now)
     answer: TokenAnswer = {
         "access_token": access_token,
         "token_type": "Bearer",
@@ -94,7 +127,7 @@ def issue_tokens(
         "refresh_token": _issue_refresh_token(issue, settings, now),
     }
     if "openid" in issue.scopes:
-        answer["id_token"] = _issue_id_token(issue, access_token, key, settings, now)
+        answer["id_token"] = _issue_id_token(issue, access_token, keys.identity, settings, now)
     return answer
 
 
@@ -155,9 +188,8 @@ def _half_hash(token: str) -> str:
 
 def sign_for_others(claims: Mapping[str, Any], key: SigningKey, header_type: str) -> str:
     """Return a token that services and apps verify with the public keys."""
-    kid, private_key = key
-    headers = {"kid": kid, "typ": header_type}
-    return _jwt.encode(dict(claims), private_key, ALGORITHM, headers=headers)
+    headers = {"kid": key.kid, "typ": header_type}
+    return _jwt.encode(dict(claims), key.private_key, key.algorithm, headers=headers)
 
 
 def _issue_refresh_token(issue: Issue, settings: Settings, now: datetime) -> str:

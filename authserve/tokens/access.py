@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask_jwt_extended import JWTManager, create_access_token
 
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError
 from authserve.core.levels import Level
+from authserve.keys.families import PrivateKey
 from authserve.keys.store import SigningKey
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.signing import TokenKind, timed_claims
@@ -56,7 +56,7 @@ class _Grant:
     """The identity that Flask-JWT-Extended's callbacks receive."""
 
     subject: str
-    private_key: EllipticCurvePrivateKey = field(repr=False)
+    private_key: PrivateKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +119,10 @@ def issue_access_token(
         "amr": session.amr,
         "auth_time": int(session.auth_time.timestamp()),
     }
-    kid, private_key = key
     token = create_access_token(
-        _Grant(str(session.user_id), private_key),
+        _Grant(str(session.user_id), key.private_key),
         additional_claims=claims,
-        additional_headers={"kid": kid, "typ": ACCESS.header_type},
+        additional_headers={"kid": key.kid, "typ": ACCESS.header_type},
     )
     return {
         "access_token": token,

@@ -13,7 +13,7 @@ from jwt.exceptions import PyJWTError
 
 from authserve.core.crypto import digest
 from authserve.core.errors import InvalidTokenError
-from authserve.keys.rotation import ALGORITHM
+from authserve.keys.families import ES256
 from authserve.keys.store import KEY_STORE
 from authserve.tokens.signing import (
     TokenKind,
@@ -90,7 +90,7 @@ class VerifiedTokens:
             self._verified.pop(next(iter(self._verified.copy())), None)
 
     def _verify(self, token: str, issuer: str, audience: str) -> _Verified:
-        kid = require_form(token, ALGORITHM, self._kind.header_type)
+        kid = require_form(token, ES256.algorithm, self._kind.header_type)
         # Spares the signature of a token that is meant for another service.
         is_addressed = claimed_audience(token) == audience
         key = KEY_STORE.get().find_public_key(kid) if kid and is_addressed else None
@@ -98,7 +98,7 @@ class VerifiedTokens:
             raise InvalidTokenError
         try:
             claims = decode(
-                self._kind, token, key, algorithm=ALGORITHM, issuer=issuer, audience=audience
+                self._kind, token, key, algorithm=ES256.algorithm, issuer=issuer, audience=audience
             )
         except PyJWTError as error:
             raise InvalidTokenError from error

@@ -316,7 +316,7 @@ def forged_headers(app: Flask, good: Forge, kind: str) -> dict[str, str]:
     with app.app_context():
         kid = KEY_STORE.get().signing_key()[0]
         public_key = KEY_STORE.get().find_public_key(kid)
-        jwk = KEY_STORE.get().jwks()["keys"][0]
+        jwk = KEY_STORE.get().jwks()[0]
     assert public_key is not None
     pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     sign_own = ec_signer(own)

@@ -119,7 +119,6 @@ REFUSED: list[tuple[str, ClientConfiguration, dict[str, Any]]] = [
     ("resources", WEB, {"resources": (f"{ISSUER}/",)}),
     ("resources", WEB, {"resources": ("authserve",)}),
     ("resources", WEB, {"resources": ("https://api.example.com/#",)}),
-    ("signing_alg", WEB, {"signing_alg": "RS256"}),
     ("require_pkce", SPA, {"require_pkce": False}),
     ("require_pkce", NATIVE, {"require_pkce": False}),
     ("response_mode", SPA, {"response_mode": "form_post"}),

@@ -26,13 +26,20 @@ def test_list_shows_every_key_newest_first(app: Flask, runner: FlaskCliRunner) -
         (False, "published"),
         (True, "active"),
     ]
-    assert list(keys[0]) == ["kid", "state", "published_at", "active_from", "retire_at"]
+    assert list(keys[0]) == [
+        "kid",
+        "algorithm",
+        "state",
+        "published_at",
+        "active_from",
+        "retire_at",
+    ]
     assert keys[0]["retire_at"] is None
     assert keys[1]["retire_at"] > keys[0]["active_from"]
 
     plain = runner.invoke(args=["keys", "list"])
     assert read_table(plain.stdout) == [
-        ["KID", "STATE", "PUBLISHED", "SIGNS FROM", "RETIRES"],
+        ["KID", "ALG", "STATE", "PUBLISHED", "SIGNS FROM", "RETIRES"],
         *([value or "-" for value in key.values()] for key in keys),
     ]
 

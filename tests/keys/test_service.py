@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flask import Flask
 from sqlalchemy import event, select, text, update
 
@@ -74,7 +75,7 @@ def test_a_process_can_read_the_keys_before_the_first_request(
     with app.app_context():
         KEY_STORE.get().warm_up()
         monkeypatch.setattr(store, "read_keys", lambda: pytest.fail("they are there"))
-        assert len(KEY_STORE.get().jwks()["keys"]) == 1
+        assert len(KEY_STORE.get().jwks()) == 1
 
 
 def test_a_process_starts_without_them_too(tmp_path: Path) -> None:
@@ -517,7 +518,8 @@ def test_no_private_key_is_stored_in_the_clear(make_app: Callable[..., Flask]) -
     kids(app)
     with app.app_context():
         (stored,) = sealed().values()
-        _, private = KEY_STORE.get().signing_key()
+        private = KEY_STORE.get().signing_key().private_key
+    assert isinstance(private, EllipticCurvePrivateKey)
     secret = private.private_numbers().private_value.to_bytes(32, "big")
     assert secret not in stored
 
