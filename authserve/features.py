@@ -40,12 +40,13 @@ def _add_pages(app: Flask) -> None:
 
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
+    from authserve.clients import cli_status  # noqa: F401
     from authserve.clients.cli import clients_group
     from authserve.clients.registry import find_names
     from authserve.clients.spa_origins import SPAOrigins
     from authserve.http.cors import install_cors_of_paths
 
-    # This module adds its command to `clients_group`.
+    # These modules add their commands to `clients_group`.
     from authserve.oidc import cli  # noqa: F401
     from authserve.oidc.api_callers import authenticate_client_token
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint

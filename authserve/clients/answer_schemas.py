@@ -2,8 +2,10 @@
 
 from marshmallow import Schema, fields, validate
 
+from authserve.clients.failures import FailureReason
 from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.schemas import ClaimSchema
+from authserve.clients.status import ClientObstacle
 from authserve.http.pagination import page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID
 
@@ -78,6 +80,37 @@ class ClientSchema(Schema):
     created_at = _moment()
     updated_at = _moment()
     last_used_at = _moment(is_nullable=True)
+
+
+class RefusedRedirectSchema(Schema):
+    """A redirect URI that requests named and the client does not have: a stranger's text."""
+
+    value = fields.String(required=True, metadata={"example": "https://wiki.example.com/other"})
+    at = _moment()
+    count = fields.Integer(required=True, metadata={"example": 3})
+
+
+class ClientFailureSchema(Schema):
+    """A reason why requests of a client failed, with the last of them."""
+
+    at = _moment()
+    reason = _one_of(
+        *(reason for reason in FailureReason if reason is not FailureReason.SCOPE_DROPPED)
+    )
+    correlation_id = fields.String(required=True, allow_none=True)
+
+
+class ClientStatusSchema(Schema):
+    """Why a client cannot sign users in, and what went wrong lately."""
+
+    can_sign_in = fields.Boolean(required=True)
+    reasons = fields.List(
+        fields.String(validate=validate.OneOf(list(ClientObstacle))), required=True
+    )
+    refused_redirect_uris = fields.List(fields.Nested(RefusedRedirectSchema), required=True)
+    dropped_scopes = _texts("phone")
+    last_failures = fields.List(fields.Nested(ClientFailureSchema), required=True)
+    backchannel = fields.Dict(required=True, allow_none=True, metadata={"example": None})
 
 
 _SECRET = {

@@ -117,3 +117,21 @@ class RefusedRedirectURI(Base):
     first_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_at: Mapped[datetime] = mapped_column(UTCDateTime)
     count: Mapped[int] = mapped_column(Integer)
+
+
+class ClientFailure(Base):
+    """A reason why requests of a client failed lately; `detail` is empty for most reasons."""
+
+    __tablename__ = "client_failures"
+
+    client_id: Mapped[str] = mapped_column(
+        key_string(CLIENT_ID_MAX_LENGTH),
+        ForeignKey("clients.client_id", ondelete="CASCADE"),
+        primary_key=True,
+    )
+    reason: Mapped[str] = mapped_column(String(40), primary_key=True)
+    detail: Mapped[str] = mapped_column(String(200), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    correlation_id: Mapped[str | None] = mapped_column(String(64))
+    # When the audit trail got its last event of it.
+    reported_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

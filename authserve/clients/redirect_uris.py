@@ -6,6 +6,7 @@ loopback URI may differ, since the operating system chooses it (RFC 8252 §7.3).
 
 import re
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from authserve.clients.kinds import ClientKind
 from authserve.settings.return_urls import LOOPBACK_HOSTS, read_return_url
@@ -94,6 +95,14 @@ def host_of(uri: str) -> str | None:
     """Return the host of an https or http URI in lower case; None for a private scheme."""
     found = re.match(r"https?://(\[[^\]]*\]|[^/:?]*)", uri)
     return found[1].lower() if found else None
+
+
+def is_at_registered_place(uri: str, registered: Collection[str]) -> bool:
+    """Return True if a URI has the scheme and host of a registered one, but is not registered."""
+    places = {(urlsplit(each).scheme, host_of(each)) for each in registered}
+    host = host_of(uri)
+    is_known = host is not None and (urlsplit(uri).scheme, host) in places
+    return is_known and uri not in registered
 
 
 def is_silent(uri: str) -> bool:

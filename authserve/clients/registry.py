@@ -17,7 +17,7 @@ from authserve.clients.claims import rule_document, rule_from_document
 from authserve.clients.configuration import ClientChanges, ClientConfiguration, find_faults
 from authserve.clients.errors import ClientIdTakenError, ClientNotFoundError
 from authserve.clients.kinds import ClientKind
-from authserve.clients.models import Client, ClientSecret, RefusedRedirectURI
+from authserve.clients.models import Client, ClientFailure, ClientSecret, RefusedRedirectURI
 from authserve.clients.origins import claim_origins
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
@@ -47,7 +47,9 @@ _ID_RULE = "2 to 48 small letters, digits and hyphens, a letter first; no UUID, 
 RESERVED_IDS = frozenset({"authserve"})
 """`client_id` of the service's own tokens."""
 
-_CLIENTS, _SECRETS, _REFUSED = map(table_of, (Client, ClientSecret, RefusedRedirectURI))
+_CLIENTS, _SECRETS, _REFUSED, _FAILURES = map(
+    table_of, (Client, ClientSecret, RefusedRedirectURI, ClientFailure)
+)
 
 _FIELDS = tuple(field.name for field in fields(ClientConfiguration))
 
@@ -241,7 +243,7 @@ def delete_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None
     """
     with transaction():
         lock_client(client_id)
-        for table in (_SECRETS, _REFUSED):
+        for table in (_SECRETS, _FAILURES, _REFUSED):
             execute(delete(table).where(table.c.client_id == client_id))
         claim_origins(client_id, ())
         _write(client_id, {"enabled": False, "deleted_at": now()})

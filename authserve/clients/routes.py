@@ -9,6 +9,7 @@ from flask import Response
 from authserve.clients.answer_schemas import (
     ClientPageSchema,
     ClientSchema,
+    ClientStatusSchema,
     NewClientAnswerSchema,
     NewClientSecretSchema,
 )
@@ -41,6 +42,7 @@ from authserve.clients.schemas import (
     SecretRequestSchema,
     to_configuration,
 )
+from authserve.clients.status import find_client_status, status_document
 from authserve.http.authentication import current_actor, fresh_token_required, require_permission
 from authserve.http.openapi import Blueprint
 from authserve.http.pagination import NamePageQuerySchema, make_page
@@ -99,6 +101,15 @@ def post_client(body: dict[str, Any]) -> Response:
 def read_client(client_id: str) -> Response:
     """Show a client, without its secrets."""
     return json_response(client_document(get_client(client_id), list_secrets(client_id)))
+
+
+@blueprint.get("/<client_id>/status")
+@require_permission(Permission.CLIENTS_READ)
+@blueprint.response(200, ClientStatusSchema)
+@blueprint.refuses(ClientNotFoundError)
+def read_status(client_id: str) -> Response:
+    """Explain why a client cannot sign users in, and show its last failures."""
+    return json_response(status_document(find_client_status(client_id)))
 
 
 @blueprint.patch("/<client_id>")

@@ -78,6 +78,8 @@ class AuditAction(StrEnum):
     CONSENT_REVOKED = "consent.revoked"
     API_KEY_CREATED = "api_key.created"
     API_KEY_REVOKED = "api_key.revoked"
+    OAUTH_REFUSED = "oauth.refused"
+    OAUTH_CLIENT_AUTH_FAILED = "oauth.client_auth_failed"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.clients.configuration import ClientConfiguration
+from authserve.clients.failures import note_dropped_scopes, note_failure
 from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.clients.registry import RegisteredClient, find_client
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
@@ -16,7 +18,16 @@ from authserve.oidc.codes import issue_code
 from authserve.oidc.consents import find_consent
 from authserve.oidc.errors import AuthorizationError, OAuthCode, UntrustedRequestError
 from authserve.oidc.hints import Hint, read_hint
-from authserve.oidc.policy import Consent, Decision, Grant, Refuse, SignedInUser, decide
+from authserve.oidc.policy import (
+    Consent,
+    Decision,
+    Grant,
+    LevelMissing,
+    NotOpen,
+    Refuse,
+    SignedInUser,
+    decide,
+)
 from authserve.settings.model import SETTINGS
 from authserve.web.continuation import Answer
 
@@ -41,6 +52,7 @@ def authorize(
     *,
     begun: datetime,
     visitor: BrowserSession | None,
+    origin: RequestInfo,
     answer: Answer | None = None,
 ) -> Authorization:
     """Decide an app's request; issue a code if it is granted.
@@ -49,6 +61,7 @@ def authorize(
         query: as the browser sent it.
         begun: when the request arrived first.
         visitor: signed in at the level that the account needs; else None.
+        origin: for the record of failures.
         answer: what the visitor has just answered to this request.
 
     Raises:
@@ -56,11 +69,34 @@ def authorize(
         AuthorizationError: a refusal for the app.
     """
     moment = now()
-    found = _decide(query, begun, visitor, answer, moment)
+    try:
+        found = _decide(query, begun, visitor, answer, moment)
+    except AuthorizationError as error:
+        if answer is not Answer.DENIED:
+            client_id = parse_parameters(query).get("client_id")
+            note_failure(client_id, error.code, request=origin, now=moment)
+        raise
+    _note_shortcomings(found, origin, moment)
     if isinstance(found.decision, Grant) and visitor is not None:
         code = _issue(found.request, found.decision, visitor, moment)
         return replace(found, code=code)
     return found
+
+
+_PAGES_OF_REFUSAL = {
+    NotOpen: OAuthCode.ACCESS_DENIED,
+    LevelMissing: OAuthCode.UNMET_AUTHENTICATION_REQUIREMENTS,
+}
+"""Decisions that end at a page of ours, with the code for the app."""
+
+
+def _note_shortcomings(found: Authorization, origin: RequestInfo, moment: datetime) -> None:
+    """Record for the client's status that a user got no access, or less than it asked for."""
+    client_id, code = found.client.client_id, _PAGES_OF_REFUSAL.get(type(found.decision))
+    if code is not None:
+        note_failure(client_id, code, request=origin, now=moment)
+    elif isinstance(found.decision, Grant):
+        note_dropped_scopes(client_id, found.request.dropped_scopes, request=origin, now=moment)
 
 
 def review(query: str, *, begun: datetime, visitor: BrowserSession) -> Authorization:

@@ -17,7 +17,7 @@ from authserve.core.levels import Level
 from authserve.http.json_body import FORM_TYPE
 from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
-from authserve.http.request_info import request_state
+from authserve.http.request_info import current_request_info, request_state
 from authserve.oidc.authorize import Authorization, authorize
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.errors import (
@@ -128,7 +128,9 @@ def _answer(query: str, *, begun: datetime, answered: Continuation | None = None
     visitor = find_signed_in()
     answer = _answer_of(visitor, answered)
     try:
-        done = authorize(query, begun=begun, visitor=visitor, answer=answer)
+        done = authorize(
+            query, begun=begun, visitor=visitor, answer=answer, origin=current_request_info()
+        )
         if isinstance(done.decision, Grant):
             return _send(done.request.target, {"code": done.code or ""})
         target = Continuation(TargetKind.AUTHORIZE, query, begun=done.request.begun)

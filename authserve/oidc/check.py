@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from authserve.clients.kinds import ClientKind
-from authserve.clients.redirect_uris import host_of
+from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.clients.registry import RegisteredClient
 from authserve.core.levels import Level
@@ -72,14 +71,10 @@ def check_sign_in(user: User, client: RegisteredClient, *, now: datetime) -> Sig
     """
     configuration = client.configuration
     refused = [found.value for found in list_refused_redirects(client.client_id)]
-    places = {_place_of(uri) for uri in configuration.return_uris}
-    addable = [uri for uri in refused if host_of(uri) is not None and _place_of(uri) in places]
+    registered = configuration.return_uris
+    addable = [uri for uri in refused if is_at_registered_place(uri, registered)]
     found = _decide(user, client, now)
     return replace(found, refused_redirect_uris=refused, addable=addable)
-
-
-def _place_of(uri: str) -> tuple[str, str | None]:
-    return urlsplit(uri).scheme, host_of(uri)
 
 
 def _decide(user: User, client: RegisteredClient, now: datetime) -> SignInCheck:

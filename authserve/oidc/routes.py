@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.clients.authentication import ClientCredentials, find_authenticated_client
+from authserve.clients.failures import note_failure
 from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from authserve.core.errors import (
@@ -209,14 +210,23 @@ def refuse(error: OAuthError) -> Response:
     """Return a refusal in the form of RFC 6749 §5.2."""
     try:
         _count(*_COUNTED_REFUSALS.get(error.code, ()))
+        _note(error.code)
     except RetryableError as exceeded:
         return refuse_for_now(exceeded)
+    except (DBAPIError, PoolTimeoutError) as outage:
+        return refuse_for_database(outage)
     headers = {}
     if error.code is OAuthCode.INVALID_CLIENT:
         headers["WWW-Authenticate"] = 'Basic realm="OAuth"'
     elif error.code in _BEARER_CODES:
         headers["WWW-Authenticate"] = f'Bearer error="{error.code}"'
     return _refusal(error.code, error.description, headers=headers)
+
+
+def _note(code: OAuthCode) -> None:
+    """Record a refusal for the status of the client that the call names."""
+    client_id = request_state().presented_client_id
+    note_failure(client_id, code, request=current_request_info(), now=now())
 
 
 def _refusal(

@@ -67,6 +67,8 @@ TEXTS: Mapping[str, str] = {
     A.CLIENT_SECRET_REVOKED: mark("A secret of an app was deleted"),
     A.OAUTH_AUTHORIZED: mark("You signed in to an app"),
     A.OAUTH_DENIED: mark("You refused an app"),
+    A.OAUTH_REFUSED: mark("A request of an app was refused"),
+    A.OAUTH_CLIENT_AUTH_FAILED: mark("An app did not prove its identity"),
     A.OAUTH_CODE_REUSED: mark("A session was ended, since a code of its app was used again"),
     A.CONSENT_GRANTED: mark("You allowed an app to use your account"),
     A.CONSENT_REVOKED: mark("You ended the access of an app"),

@@ -501,6 +501,14 @@ def redeem_again_later(scene: Scene) -> None:
     scene.send_form("/oauth/token", **form)
 
 
+def redeem_nothing(scene: Scene) -> None:
+    scene.send_form("/oauth/token", **{**make_code(scene), "code": "x"})
+
+
+def redeem_without_secret(scene: Scene) -> None:
+    scene.send_form("/oauth/token", **{**make_code(scene), "client_secret": "x"})
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -798,6 +806,8 @@ CASES = [
     Case(A.CLIENT_SECRET_REVOKED, "none", "none", delete_client_secret),
     Case(A.CLIENT_DELETED, "none", "none", lambda s: on_client(s, "delete", "--yes")),
     Case(A.OAUTH_AUTHORIZED, "user", "user", redeem),
+    Case(A.OAUTH_REFUSED, "none", "none", redeem_nothing, FAILURE),
+    Case(A.OAUTH_CLIENT_AUTH_FAILED, "none", "none", redeem_without_secret, FAILURE),
     Case(A.OAUTH_CODE_REUSED, "none", "user", redeem_again_later, FAILURE),
     Case(A.OAUTH_DENIED, "user", "user", refuse_app, FAILURE),
     Case(A.CONSENT_GRANTED, "user", "user", allow_app),

@@ -908,6 +908,15 @@ def clients_read_client(scene: Scene) -> Iterator[Answer]:
 
 
 @scenario
+def clients_read_status(scene: Scene) -> Iterator[Answer]:
+    make_client(scene)
+    form = {"grant_type": "authorization_code", "client_id": "wiki", "client_secret": "x"}
+    scene.visitor.post("/oauth/token", data=form, headers={"X-Correlation-ID": "failed"})
+    yield "success", scene.send(scene.admin)
+    yield "unknown client", scene.send(scene.admin, client_id="nothing")
+
+
+@scenario
 def clients_patch_client(scene: Scene) -> Iterator[Answer]:
     make_client(scene)
     yield "success", scene.send(scene.admin, {"name": "Docs"})

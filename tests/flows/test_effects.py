@@ -938,6 +938,7 @@ READS = {
     "GET /client-address",
     "GET /clients",
     "GET /clients/{client_id}",
+    "GET /clients/{client_id}/status",
     "GET /roles",
     "GET /roles/{name}",
     "GET /users",

@@ -1,0 +1,100 @@
+"""What a client's status shows of its requests."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from authserve.clients.failures import list_failures
+from authserve.clients.kinds import ClientKind
+from tests.oidc.conftest import App, MakeApp
+from tests.support.clients import Caller
+from tests.support.oauth_clients import CALLBACK, give_client
+
+CLIENTS = "/api/v1/clients"
+
+AUTHORIZE = f"/oauth/authorize?response_type=code&client_id=wiki&redirect_uri={CALLBACK}"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with the identity provider and its pages."""
+    return make_app(features=("pages", "oidc"))
+
+
+def failures_of(app: Flask) -> list[str]:
+    with app.app_context():
+        return [failure.reason for failure in list_failures("wiki")]
+
+
+def test_refusals_at_the_token_endpoint_are_shown(app: Flask, wiki: App, admin: Caller) -> None:
+    wiki.redeem("x")
+    wiki.redeem("x", client_secret="x")
+    headers = {"X-Correlation-ID": "seen"}
+    app.test_client().post("/oauth/token", data={"grant_type": "x"}, headers=headers)
+    status = admin.get(f"{CLIENTS}/wiki/status").get_json()
+    reasons = {failure["reason"] for failure in status["last_failures"]}
+    assert reasons == {"invalid_grant", "invalid_client"}
+    assert status["can_sign_in"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("&response_mode=fragment", "invalid_request"),
+        ("&scope=openid&request=x", "request_not_supported"),
+        ("&scope=phone&code_challenge_method=S256&code_challenge=" + "x" * 43, "invalid_scope"),
+    ],
+    ids=["response_mode", "request", "scope"],
+)
+def test_refusals_at_authorize_are_shown(app: Flask, wiki: App, fault: str, reason: str) -> None:
+    app.test_client().get(AUTHORIZE + fault)
+    assert failures_of(app) == [reason]
+
+
+def test_a_silent_request_without_a_user_is_no_failure(app: Flask, wiki: App) -> None:
+    challenge = "&code_challenge_method=S256&code_challenge=" + "x" * 43
+    app.test_client().get(f"{AUTHORIZE}&scope=openid&prompt=none{challenge}")
+    assert failures_of(app) == []
+
+
+def test_a_refused_redirect_uri_is_shown(app: Flask, wiki: App, admin: Caller) -> None:
+    other = CALLBACK.replace("callback", "other")
+    app.test_client().get(AUTHORIZE.replace(CALLBACK, other))
+    (refused,) = admin.get(f"{CLIENTS}/wiki/status").get_json()["refused_redirect_uris"]
+    assert (refused["value"], refused["count"]) == (other, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({"enabled": False}, ["client_disabled"]),
+        ({"scopes": ()}, ["scopes_missing"]),
+        ({"allowed_roles": ("nothing",)}, ["roles_unknown"]),
+        ({"allowed_roles": ("nothing", "user")}, []),
+        (
+            {"kind": ClientKind.MACHINE, "redirect_uris": (), "scopes": ("users:read",)},
+            ["client_is_machine"],
+        ),
+    ],
+    ids=["disabled", "scopes", "roles", "one role", "machine"],
+)
+def test_it_says_why_no_user_can_sign_in(
+    app: Flask, admin: Caller, changes: dict[str, object], reasons: list[str]
+) -> None:
+    give_client(app, **changes)
+    status = admin.get(f"{CLIENTS}/wiki/status").get_json()
+    assert (status["can_sign_in"], status["reasons"]) == (not reasons, reasons)
+
+
+def test_a_client_without_a_live_secret_cannot_sign_users_in(app: Flask, admin: Caller) -> None:
+    secret = give_client(app).secrets[0].id
+    admin.delete(f"{CLIENTS}/wiki/secrets/{secret}")
+    assert admin.get(f"{CLIENTS}/wiki/status").get_json()["reasons"] == ["secret_missing"]
+
+
+def test_the_command_says_it_in_words(app: Flask, make_client: MakeApp) -> None:
+    make_client(enabled=False)
+    app.test_client().get(AUTHORIZE.replace(CALLBACK, "https://wiki.example.com/other"))
+    result = app.test_cli_runner(capture="fd").invoke(args=["clients", "status", "wiki"])
+    assert "flask clients enable wiki" in result.stdout
