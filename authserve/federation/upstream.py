@@ -1,0 +1,321 @@
+"""Calls to providers: discovery, keys, tokens and userinfo, each with a deadline and a breaker.
+
+Provider tokens stay inside this module's answers: nothing stores or logs them (ASVS 10.1.1).
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from authserve.core.breakers import Breaker, BreakerOpenError
+from authserve.core.container import Slot
+from authserve.core.deadline import Deadline
+from authserve.core.outbound import (
+    OutboundAnswer,
+    OutboundClient,
+    OutboundError,
+    OutboundLimits,
+    OutboundRequest,
+)
+from authserve.federation.id_tokens import ProviderKey, read_keys
+
+TOTAL_SECS = 5.0
+"""Limit of all the calls of one sign-in, in seconds: a person waits for it (design)."""
+
+MAX_BYTES = 256 * 1024
+"""Limit of an answer (design); the largest sets of keys are some 20 KiB."""
+
+CACHE_SECS = 3_600
+"""Age at which discovery and keys are fetched anew, in seconds (design)."""
+
+REFETCH_SECS = 60
+"""Least time between two fetches for an unknown key, in seconds: anyone can name one (design)."""
+
+BREAKER_FAILURES, BREAKER_RESET_SECS = 3, 30.0
+"""After three failures in a row one person in 30 s waits for the provider (chosen)."""
+
+_JSON = {"Accept": "application/json"}
+
+T = TypeVar("T")
+
+
+class ProviderUnavailableError(Exception):
+    """A provider that is away, slow, or whose answer fails a check.
+
+    Args:
+        reason: words for the operator; they contain nothing of the request or the answer.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CodeRefusedError(ProviderUnavailableError):
+    """A code that the provider does not take: used, expired, or not its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """A provider's discovery document, as far as it is used.
+
+    Args:
+        userinfo_endpoint: None if it has none.
+        takes_basic: False if the secret has to be sent in the body.
+        sends_issuer: True if its answers name it (RFC 9207 §3).
+    """
+
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None
+    takes_basic: bool
+    sends_issuer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A code with what its provider compares.
+
+    Args:
+        verifier: of PKCE (RFC 7636).
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    code: str = field(repr=False)
+    verifier: str = field(repr=False)
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    value: Any
+    fetched_at: float
+
+
+class Upstream:
+    """The calls to all providers of a process, with what it remembers of each.
+
+    Args:
+        client: which addresses it may call is its own to decide.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, client: OutboundClient, *, clock: Callable[[], float] = monotonic) -> None:
+        self._client, self._clock = client, clock
+        self._breakers: dict[str, Breaker] = {}
+        self._cache: dict[tuple[str, str], _Cached] = {}
+        self._lock = Lock()
+
+    def begin(self, issuer: str) -> "Conversation":
+        """Return a conversation with a provider; its time runs from now on."""
+        with self._lock:
+            breaker = self._breakers.get(issuer)
+            if breaker is None:
+                breaker = Breaker(
+                    urlsplit(issuer).hostname or issuer,
+                    failures=BREAKER_FAILURES,
+                    reset_secs=BREAKER_RESET_SECS,
+                )
+                self._breakers[issuer] = breaker
+        return Conversation(self, issuer, breaker, Deadline(TOTAL_SECS))
+
+    def send(self, request: OutboundRequest, seconds: float) -> OutboundAnswer:
+        """Send a request; see `OutboundClient.send`."""
+        return self._client.send(request, OutboundLimits(total_secs=seconds, max_bytes=MAX_BYTES))
+
+    def remembered(self, issuer: str, url: str, fetch: Callable[[], T], *, max_age: float) -> T:
+        """Return what a URL answered at most `max_age` seconds ago, else fetch it."""
+        found = self._cache.get((issuer, url))
+        if found is not None and self._clock() - found.fetched_at < max_age:
+            value: T = found.value
+            return value
+        fetched = fetch()
+        self._cache[issuer, url] = _Cached(fetched, self._clock())
+        return fetched
+
+
+UPSTREAM = Slot[Upstream]("upstream")
+
+
+class Conversation:
+    """The calls of one sign-in to one provider, within one deadline."""
+
+    def __init__(
+        self, upstream: Upstream, issuer: str, breaker: Breaker, deadline: Deadline
+    ) -> None:
+        self._upstream, self._issuer = upstream, issuer
+        self._breaker, self._deadline = breaker, deadline
+
+    def discover(self) -> Metadata:
+        """Return the provider's metadata, at most `CACHE_SECS` old.
+
+        Raises:
+            ProviderUnavailableError: it cannot be had, or names another issuer or an endpoint that
+                is no URL (OpenID Connect Discovery §4.3).
+        """
+        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+        return self._upstream.remembered(
+            self._issuer,
+            url,
+            lambda: _read_metadata(self._get(url), self._issuer),
+            max_age=CACHE_SECS,
+        )
+
+    def find_keys(self, jwks_uri: str, *, is_key_unknown: bool = False) -> tuple[ProviderKey, ...]:
+        """Return the provider's keys.
+
+        Args:
+            is_key_unknown: True if a token names a key that the set does not have, so that a set
+                older than `REFETCH_SECS` is fetched anew.
+
+        Raises:
+            ProviderUnavailableError: they cannot be had.
+        """
+        return self._upstream.remembered(
+            self._issuer,
+            jwks_uri,
+            lambda: read_keys(self._get(jwks_uri)),
+            max_age=REFETCH_SECS if is_key_unknown else CACHE_SECS,
+        )
+
+    def exchange(
+        self, endpoint: str, exchange: Exchange, *, takes_basic: bool
+    ) -> Mapping[str, Any]:
+        """Return the answer to a code: an object with tokens.
+
+        Raises:
+            CodeRefusedError: the provider refuses it (RFC 6749 §5.2); GitHub does so with 200.
+            ProviderUnavailableError: it does not answer as it should.
+        """
+        fields = {
+            "grant_type": "authorization_code",
+            "code": exchange.code,
+            "redirect_uri": exchange.redirect_uri,
+            "code_verifier": exchange.verifier,
+        }
+        headers = {**_JSON, "Content-Type": "application/x-www-form-urlencoded"}
+        if takes_basic:
+            headers["Authorization"] = _basic(exchange.client_id, exchange.client_secret)
+        else:
+            fields |= {"client_id": exchange.client_id, "client_secret": exchange.client_secret}
+        request = OutboundRequest(
+            url=endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
+        )
+        answer, document = self._ask(request, accepted=(200, 400, 401))
+        if not isinstance(document, Mapping):
+            raise ProviderUnavailableError("its answer to a code is no object")
+        if answer.status != 200 or "error" in document:
+            error = document.get("error")
+            is_known = isinstance(error, str) and error in _EXPECTED_ERRORS
+            known = error if is_known else "another error"
+            raise CodeRefusedError(f"it refuses the code: {known}")
+        return document
+
+    def get_with_token(self, url: str, access_token: str) -> Any:
+        """Return what a URL of the provider's API answers to an access token of its own.
+
+        Raises:
+            ProviderUnavailableError: it does not answer as it should.
+        """
+        return self._get(url, {"Authorization": f"Bearer {access_token}"})
+
+    def _get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
+        request = OutboundRequest(url=url, headers={**_JSON, **(headers or {})})
+        return self._ask(request, accepted=(200,))[1]
+
+    def _ask(
+        self, request: OutboundRequest, *, accepted: tuple[int, ...]
+    ) -> tuple[OutboundAnswer, Any]:
+        try:
+            answer = self._breaker.call(lambda: self._send(request, accepted))
+        except BreakerOpenError as error:
+            raise ProviderUnavailableError("it failed a moment ago") from error
+        except OutboundError as error:
+            raise ProviderUnavailableError(error.reason) from error
+        return answer, _parse(answer.body)
+
+    def _send(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
+        try:
+            seconds = self._deadline.remaining_secs()
+        except TimeoutError as error:
+            raise OutboundError(f"it took longer than {TOTAL_SECS:g} s") from error
+        answer = self._upstream.send(request, seconds)
+        if answer.status not in accepted:
+            raise OutboundError(f"it answered {answer.status}")
+        return answer
+
+
+_EXPECTED_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "bad_verification_code",
+        "incorrect_client_credentials",
+        "redirect_uri_mismatch",
+    }
+)
+"""Codes of RFC 6749 §5.2 and of GitHub, which the operator's log may show."""
+
+
+def _basic(client_id: str, secret: str) -> str:
+    """Return the credentials, encoded as a form before they are joined (RFC 6749 §2.3.1)."""
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProviderUnavailableError("its answer is no JSON") from error
+
+
+def _read_metadata(document: object, issuer: str) -> Metadata:
+    if not isinstance(document, Mapping):
+        raise ProviderUnavailableError("its discovery document is no object")
+    if document.get("issuer") != issuer:
+        raise ProviderUnavailableError("its discovery document names another issuer")
+    methods = document.get("token_endpoint_auth_methods_supported")
+    return Metadata(
+        authorization_endpoint=_endpoint(document, "authorization_endpoint"),
+        token_endpoint=_endpoint(document, "token_endpoint"),
+        jwks_uri=_endpoint(document, "jwks_uri"),
+        userinfo_endpoint=(
+            _endpoint(document, "userinfo_endpoint") if "userinfo_endpoint" in document else None
+        ),
+        # Without the member, Basic is what providers take (Discovery §3).
+        takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+        sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _endpoint(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not _is_endpoint(value):
+        raise ProviderUnavailableError(f"its discovery document has no usable {name}")
+    return value
+
+
+def _is_endpoint(value: str) -> bool:
+    """Return True for an absolute URL without a user, a fragment, or a character to be quoted."""
+    try:
+        parts = urlsplit(value)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = value.isascii() and value.isprintable() and " " not in value
+    is_absolute = parts.scheme in ("https", "http") and bool(parts.hostname)
+    return (
+        is_plain and is_absolute and port_is_good and "@" not in parts.netloc and "#" not in value
+    )
