@@ -22,6 +22,9 @@ from authserve.keys.store import APP_KEY_STORE, KeyStore
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS, Settings
 
+_TEMPLATES = {"oidc": "authserve.oidc", "forward-auth": "authserve.forwardauth"}
+"""The packages of features that have templates of their own."""
+
 
 def _add_pages(app: Flask) -> None:
     """Add the pages on which people sign in, and lead browsers to them."""
@@ -31,8 +34,9 @@ def _add_pages(app: Flask) -> None:
     from authserve.pages.routes import START_PATH, blueprint
     from authserve.web.setup import add_web
 
-    has_apps = "oidc" in SETTINGS.of(app).features
-    add_web(app, packages=["authserve.pages", *(["authserve.oidc"] if has_apps else [])])
+    features = SETTINGS.of(app).features
+    others = [package for name, package in _TEMPLATES.items() if name in features]
+    add_web(app, packages=["authserve.pages", *others])
     app.register_blueprint(blueprint)
     START_PAGE.fill(app, START_PATH)
     FEATURE_CHECKS.fill(app, (check_pages, check_page_templates))
@@ -89,10 +93,20 @@ def _add_api_keys(app: Flask) -> None:
     SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))
 
 
+def _add_forward_auth(app: Flask) -> None:
+    """Add the call of reverse proxies, and the pages at the hosts of their applications."""
+    # These modules add their views to the blueprint.
+    from authserve.forwardauth import page_routes, routes  # noqa: F401
+    from authserve.forwardauth.blueprint import blueprint
+
+    app.register_blueprint(blueprint)
+
+
 LOADERS: Mapping[str, Callable[[Flask], None]] = {
     "pages": _add_pages,
     "oidc": _add_oidc,
     "api-keys": _add_api_keys,
+    "forward-auth": _add_forward_auth,
 }
 """The function that adds each feature to an application. `FEATURES` takes only those that
 `settings.model.FEATURE_NAMES` names; the others are not finished."""

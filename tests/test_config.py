@@ -257,6 +257,11 @@ ACCEPTED = [
             networks=tuple(map(ip_network, ("10.0.0.0/8", "fd00::1", "169.254.169.254"))),
         ),
     ),
+    (
+        "FORWARD_AUTH_NETWORKS",
+        "172.18.0.0/16, 10.0.0.1 [fd00::1]",
+        tuple(map(ip_network, ("172.18.0.0/16", "10.0.0.1", "fd00::1"))),
+    ),
     ("CORS_ORIGINS", "", ()),
     ("CORS_ORIGINS", "https://app.example.com", ("https://app.example.com",)),
     (
@@ -503,6 +508,7 @@ REFUSED = {
     "DATABASE_POOL_SIZE": ["0", "101"],
     "HASH_NICENESS": ["-1", "20"],
     "AUDIT_RETENTION": ["0", "36501 days", "1 year", "days", "400  days", "400 days\n", "4e2"],
+    "FORWARD_AUTH_NETWORKS": ["proxy", "10.0.0.1/8", "10.0.0.0/8 proxy", "fe80::1%eth0", " "],
     "OUTBOUND_HOSTS": [
         "*",
         "*.internal",

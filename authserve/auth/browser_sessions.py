@@ -136,15 +136,18 @@ def record_use(
     expires_at: datetime,
     is_remembered: bool,
     now: datetime,
+    idle_ttl: timedelta | None = None,
 ) -> None:
-    """Move `last_used_at` and the idle limit of a browser's session if the last move is old.
+    """Move `last_used_at` and the idle limit of a cookie's session if the last move is old.
 
     Of simultaneous uses, one writes; the others find the condition false.
 
     Args:
         last_used_at, expires_at, is_remembered: of its row.
+        idle_ttl: of a proxied application's session; None for a browser's, which has the
+            service's.
     """
-    idle_ttl = SETTINGS.get().sso_idle_ttl
+    idle_ttl = idle_ttl or SETTINGS.get().sso_idle_ttl
     due = now - min(TOUCH_INTERVAL, idle_ttl / 10)
     if last_used_at > due:
         return

@@ -33,6 +33,7 @@ class RequestState:
         language: of the page; None before a text asks for it.
         json_body: the parsed body; None without one.
         refusal_code: of the problem that was answered.
+        asset_root: path before those of style sheets and scripts, empty but at another host.
         outcome: how the call succeeded, if it can succeed in several ways.
     """
 
@@ -47,6 +48,7 @@ class RequestState:
     json_body: dict[str, Any] | None = None
     refusal_code: str | None = None
     outcome: str | None = None
+    asset_root: str = ""
 
 
 def begin_request(correlation_id: str) -> RequestState:
@@ -131,6 +133,12 @@ def client_address() -> str | None:
     return normalize_address(request.remote_addr)
 
 
+def peer_address() -> str | None:
+    """Return the normalized address of the machine that connected to this service."""
+    environ = request.environ
+    return normalize_address(environ.get(_PEER, environ.get("REMOTE_ADDR")))
+
+
 class AddressRule(StrEnum):
     """The source of a client's address."""
 
@@ -169,7 +177,7 @@ def find_address() -> AddressFinding:
         network=network_of(address) if address else None,
         rule=AddressRule.X_FORWARDED_FOR if is_forwarded else AddressRule.PEER,
         trusted_proxies=SETTINGS.get().trusted_proxies,
-        peer=normalize_address(environ.get(_PEER, environ.get("REMOTE_ADDR"))),
+        peer=peer_address(),
         forwarded_for=[entry.strip() for entry in header.split(",")] if header else [],
     )
 

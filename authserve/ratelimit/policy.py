@@ -245,6 +245,10 @@ FAILURES_OF_CLIENT = Limit("failures_of_client", 10, _MINUTE, CountedBy.CLIENT_A
 """The same for one client (chosen): an app with a wrong secret leaves other apps at its address
 their own failures."""
 
+REFUSED_COOKIES = Limit("refused_cookies", 300, _MINUTE, CountedBy.ADDRESS)
+"""Cookies that forward-auth refuses (chosen: a page whose session has ended repeats its calls).
+Like `REFUSED_TOKENS`, it counts failures alone, and is not among `LIMITS`."""
+
 REFUSED_TOKENS = Limit("refused_tokens", 300, _MINUTE, CountedBy.ADDRESS)
 """Tokens that userinfo refuses (chosen: an app's server asks for many users). Like those
 above from `AUTHORIZE` on, it is not among `LIMITS`, whose calls exist with every setting."""

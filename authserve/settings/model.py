@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
-from authserve.core.outbound_hosts import NO_HOSTS, OutboundHosts
+from authserve.core.outbound_hosts import NO_HOSTS, IPNetwork, OutboundHosts
 from authserve.settings.return_urls import ReturnURL
 
 AppEnv = Literal["development", "production", "test"]
@@ -178,6 +179,11 @@ class Settings:
     hash_niceness: int = 15
     audit_retention: timedelta = timedelta(days=400)
     outbound_hosts: OutboundHosts = NO_HOSTS
+    forward_auth_networks: tuple[IPNetwork, ...] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+    """The networks of the reverse proxies that may ask for their applications' users."""
     """Hosts that may have private addresses or be called by http, if a client's URL names them."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API: scheme, host and port, as browsers send them."""

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError
 
-from authserve.core.outbound_hosts import OutboundHosts, canonical_host, parse_network
+from authserve.core.outbound_hosts import IPNetwork, OutboundHosts, canonical_host, parse_network
 from authserve.settings.parsers import parse_text
 
 _MAX_PORT = 65_535
@@ -251,6 +251,16 @@ def parse_outbound_hosts(raw: str) -> OutboundHosts:
                 "wiki.internal 10.0.0.0/8 fd00::/8"
             )
     return OutboundHosts(names=frozenset(names), networks=tuple(networks))
+
+
+def parse_networks(raw: str) -> tuple[IPNetwork, ...]:
+    """Parse networks and single addresses, separated by commas or spaces."""
+    parts = [part for part in re.split(r"[, ]+", raw) if part]
+    found = [None if "%" in part else parse_network(part) for part in parts]
+    networks = tuple(network for network in found if network is not None)
+    if not networks or len(networks) != len(parts):
+        raise ValidationError("must list networks or addresses: 127.0.0.0/8 ::1/128 172.18.0.0/16")
+    return networks
 
 
 _REDIS_DATABASE = re.compile(r"/[0-9]{1,4}")

@@ -11,7 +11,15 @@ from authserve.web.languages import mark, settle_without_database, translate
 from authserve.web.origin import ForeignFormError, public_origin, read_form_origin
 from authserve.web.rendering import render
 
-PROGRAM_PATHS = ("/api/", "/.well-known/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+PROGRAM_PATHS = (
+    "/api/",
+    "/.well-known/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/forward-auth",
+)
 """Beginnings of paths that programs call; they get problem+json whatever `Accept` says."""
 
 Words = tuple[str, str]

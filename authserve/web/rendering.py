@@ -28,6 +28,7 @@ from markupsafe import Markup
 from authserve.core.clock import to_rfc3339
 from authserve.core.container import Slot
 from authserve.core.languages import text_direction
+from authserve.http.request_info import find_request_state
 from authserve.settings.branding import OVERRIDES
 from authserve.settings.model import Settings, brand_name
 from authserve.web.assets import ASSETS
@@ -185,9 +186,10 @@ def render_part(template: str, **values: Any) -> str:
         template: the name of its template.
         values: further variables.
     """
-    language = page_language()
+    language, state = page_language(), find_request_state()
+    root = state.asset_root if state is not None else ""
     common = {
-        "assets": {stem: asset.path for stem, asset in ASSETS.get().by_stem.items()},
+        "assets": {stem: f"{root}{asset.path}" for stem, asset in ASSETS.get().by_stem.items()},
         "language": language,
         "direction": text_direction(language),
     }

@@ -129,9 +129,10 @@ KNOWN = {
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # To a constant of the module, to an app's registered address, to a page of a closed list, to
-    # the same path under PUBLIC_URL, and to pages by the names of their endpoints. Every other page
-    # calls `see_other`, which takes paths of this service alone.
+    # the same path under PUBLIC_URL, to authorize, and to pages by the names of their endpoints.
+    # Every other page calls `see_other`, which takes paths of this service alone.
     redirects: {
+        "authserve/forwardauth/routes.py",
         "authserve/http/root.py",
         "authserve/pages/blueprint.py",
         "authserve/verification/routes.py",

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 import authserve.app
 import authserve.clients.errors
+import authserve.forwardauth.errors
 import authserve.oidc.errors
 import authserve.pages.routes  # noqa: F401 - so that every error class is there
 import config
