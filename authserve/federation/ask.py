@@ -1,0 +1,170 @@
+"""What a provider says about a person who comes back with its code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from authserve.federation.id_tokens import (
+    Expected,
+    IDTokenError,
+    UnknownKeyError,
+    verify_id_token,
+)
+from authserve.federation.presets import (
+    DEFAULTS,
+    Person,
+    Preset,
+    person_of_claims,
+    person_of_github,
+)
+from authserve.federation.upstream import (
+    Conversation,
+    Exchange,
+    Metadata,
+    ProviderUnavailableError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a browser is sent to, and whether the answer has to name the issuer (RFC 9207 §2.4)."""
+
+    url: str
+    sends_issuer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A provider's answer.
+
+    Args:
+        amr, acr: how the person signed in there, as the ID token says; empty and None without.
+    """
+
+    person: Person
+    amr: frozenset[str] = field(default=frozenset())
+    acr: str | None = None
+
+
+def find_endpoint(preset: Preset, issuer: str, conversation: Conversation) -> Endpoint:
+    """Return where the person signs in.
+
+    Raises:
+        ProviderUnavailableError: the provider's discovery document cannot be had.
+    """
+    if preset is Preset.GITHUB:
+        return Endpoint(url=f"{issuer}/login/oauth/authorize", sends_issuer=False)
+    metadata = conversation.discover()
+    return Endpoint(url=metadata.authorization_endpoint, sends_issuer=metadata.sends_issuer)
+
+
+def ask_provider(
+    preset: Preset,
+    issuer: str,
+    exchange: Exchange,
+    conversation: Conversation,
+    *,
+    nonce: str,
+    now: datetime,
+) -> Answered:
+    """Exchange a code, and return what the provider says about the person.
+
+    The provider's tokens are dropped with this call.
+
+    Args:
+        conversation: with that provider.
+        nonce: of the flow.
+        now: the current time.
+
+    Raises:
+        ProviderUnavailableError: the provider is away or slow, or an answer fails a check.
+    """
+    if preset is Preset.GITHUB:
+        return _ask_github(issuer, exchange, conversation)
+    metadata = conversation.discover()
+    tokens = conversation.exchange(
+        metadata.token_endpoint, exchange, takes_basic=metadata.takes_basic
+    )
+    expected = Expected(issuer=issuer, client_id=exchange.client_id, nonce=nonce)
+    claims = _verify(tokens.get("id_token"), metadata, conversation, expected, now)
+    person = person_of_claims(preset, _complete(claims, tokens, metadata, conversation))
+    return Answered(person=person, amr=_read_amr(claims), acr=_read_acr(claims))
+
+
+def _verify(
+    token: object,
+    metadata: Metadata,
+    conversation: Conversation,
+    expected: Expected,
+    now: datetime,
+) -> dict[str, Any]:
+    if not isinstance(token, str):
+        raise ProviderUnavailableError("its answer has no ID token")
+    try:
+        try:
+            keys = conversation.find_keys(metadata.jwks_uri)
+            return verify_id_token(token, keys, expected=expected, now=now)
+        except UnknownKeyError:
+            keys = conversation.find_keys(metadata.jwks_uri, is_key_unknown=True)
+            return verify_id_token(token, keys, expected=expected, now=now)
+    except IDTokenError as error:
+        raise ProviderUnavailableError(f"its ID token is refused: {error.reason}") from error
+
+
+def _complete(
+    claims: dict[str, Any],
+    tokens: Mapping[str, Any],
+    metadata: Metadata,
+    conversation: Conversation,
+) -> dict[str, Any]:
+    """Return the claims with those of userinfo, which is asked only for a missing address."""
+    access_token = tokens.get("access_token")
+    if "email" in claims or metadata.userinfo_endpoint is None:
+        return claims
+    if not isinstance(access_token, str) or not _is_header_text(access_token):
+        return claims
+    found = conversation.get_with_token(metadata.userinfo_endpoint, access_token)
+    # Another subject would be another person (OpenID Connect Core §5.3.2).
+    if not isinstance(found, Mapping) or found.get("sub") != claims["sub"]:
+        raise ProviderUnavailableError("its userinfo is about another subject")
+    return {**found, **claims}
+
+
+def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> Answered:
+    tokens = conversation.exchange(
+        f"{issuer}/login/oauth/access_token", exchange, takes_basic=False
+    )
+    access_token = tokens.get("access_token")
+    if not isinstance(access_token, str) or not _is_header_text(access_token):
+        raise ProviderUnavailableError("its answer has no access token")
+    base = _github_api(issuer)
+    user = conversation.get_with_token(f"{base}/user", access_token)
+    emails = conversation.get_with_token(f"{base}/user/emails", access_token)
+    is_list = isinstance(emails, list)
+    person = person_of_github(user, emails) if isinstance(user, Mapping) and is_list else None
+    if person is None:
+        raise ProviderUnavailableError("its answer is no user")
+    return Answered(person=person)
+
+
+def _github_api(issuer: str) -> str:
+    """Return the base of GitHub's API; a GitHub Enterprise Server has its own (REST reference)."""
+    is_public = issuer == DEFAULTS[Preset.GITHUB].issuer
+    return "https://api.github.com" if is_public else f"{issuer}/api/v3"
+
+
+def _is_header_text(token: str) -> bool:
+    """Return True if a token can stand in a header: `b64token` of RFC 6750 §2.1, or alike."""
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def _read_amr(claims: Mapping[str, Any]) -> frozenset[str]:
+    found = claims.get("amr")
+    names = found if isinstance(found, list) else []
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _read_acr(claims: Mapping[str, Any]) -> str | None:
+    found = claims.get("acr")
+    return found if isinstance(found, str) else None

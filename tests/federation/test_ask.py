@@ -1,0 +1,170 @@
+"""Whole answers of providers: OpenID Connect's, GitHub's, and hostile ones."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from authserve.core.outbound import OutboundClient
+from authserve.core.outbound_hosts import OutboundHosts
+from authserve.federation.ask import Answered, ask_provider, find_endpoint
+from authserve.federation.presets import Preset
+from authserve.federation.upstream import Exchange, ProviderUnavailableError, Upstream
+from tests.support.providers import (
+    CLIENT_ID,
+    SECRET,
+    Answer,
+    ProviderServer,
+    jwk_set,
+    provider_server,
+)
+
+NONCE = "n-0S6_WzA2Mj"
+
+
+@pytest.fixture
+def provider() -> Iterator[ProviderServer]:
+    with provider_server() as running:
+        running.nonce = NONCE
+        yield running
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    hosts = OutboundHosts(networks=(ip_network("127.0.0.0/8"),))
+    return Upstream(OutboundClient(hosts=hosts), clock=iter(range(0, 10**6, 100)).__next__)
+
+
+def ask(provider: ProviderServer, upstream: Upstream, preset: Preset = Preset.OIDC) -> Answered:
+    """Exchange a code."""
+    exchange = Exchange(
+        client_id=CLIENT_ID,
+        client_secret=SECRET,
+        code="a code",
+        verifier="v" * 43,
+        redirect_uri="https://login.example.com/sign-in/with/oidc/callback",
+    )
+    conversation = upstream.begin(provider.issuer)
+    return ask_provider(
+        preset, provider.issuer, exchange, conversation, nonce=NONCE, now=datetime.now(UTC)
+    )
+
+
+def test_a_good_answer_describes_the_person(provider: ProviderServer, upstream: Upstream) -> None:
+    provider.claims |= {"amr": ["pwd", "otp", 1], "acr": "aal2"}
+    found = ask(provider, upstream)
+    assert found.person.subject == "24400320"
+    assert found.person.claimed.email == "alice@example.com"
+    assert found.person.claimed.is_email_verified
+    assert (found.amr, found.acr) == ({"pwd", "otp"}, "aal2")
+    assert not provider.asked("/userinfo")
+
+
+def test_userinfo_is_asked_for_an_address_that_the_token_lacks(
+    provider: ProviderServer, upstream: Upstream
+) -> None:
+    whole = dict(provider.claims)
+    provider.answers["/userinfo"] = lambda _: Answer(whole)
+    provider.claims = {"sub": whole["sub"]}
+    found = ask(provider, upstream)
+    assert found.person.claimed.email == "alice@example.com"
+    assert found.person.display_name == "Alice"
+    whole["sub"] = "another"
+    with pytest.raises(ProviderUnavailableError, match="another subject"):
+        ask(provider, upstream)
+
+
+def test_a_new_key_is_fetched_and_an_unknown_one_refused(
+    provider: ProviderServer, upstream: Upstream
+) -> None:
+    sets = [jwk_set("old"), jwk_set("old"), jwk_set()]
+    provider.answers["/keys"] = lambda _: Answer(sets.pop(0))
+    with pytest.raises(ProviderUnavailableError, match="key is not in"):
+        ask(provider, upstream)
+    assert len(sets) == 1
+    assert ask(provider, upstream).person.subject == "24400320"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://id.example.org"},
+        {"aud": "another"},
+        {"nonce": "another"},
+        {"exp": 1},
+        {"sub": None},
+    ],
+)
+def test_a_hostile_token_is_refused_with_words_for_the_operator(
+    provider: ProviderServer, upstream: Upstream, changes: dict[str, Any]
+) -> None:
+    token = provider.sign(**changes)
+    answer = {"access_token": "at", "id_token": token}
+    provider.answers["/token"] = lambda _: Answer(answer)
+    with pytest.raises(ProviderUnavailableError) as refused:
+        ask(provider, upstream)
+    assert "ID token is refused" in refused.value.reason
+    assert token not in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"id_token": None}, {"id_token": 1}, {"id_token": ["a"]}, {"id_token": "a.b"}]
+)
+def test_an_answer_without_a_token_is_refused(
+    provider: ProviderServer, upstream: Upstream, answer: dict[str, Any]
+) -> None:
+    provider.answers["/token"] = lambda _: Answer(answer)
+    with pytest.raises(ProviderUnavailableError):
+        ask(provider, upstream)
+
+
+GITHUB_TOKEN = {"access_token": "gho_16C7e42F", "scope": "user:email", "token_type": "bearer"}
+
+GITHUB_USER = {"login": "octocat", "id": 583_231, "name": "The Octocat", "email": None}
+
+GITHUB_EMAILS = [{"email": "octocat@example.com", "verified": True, "primary": True}]
+
+
+@pytest.fixture
+def github(provider: ProviderServer) -> ProviderServer:
+    """GitHub Enterprise Server, by the shape of its answers."""
+    provider.answers |= {
+        "/login/oauth/access_token": lambda _: Answer(GITHUB_TOKEN),
+        "/api/v3/user": lambda _: Answer(GITHUB_USER),
+        "/api/v3/user/emails": lambda _: Answer(GITHUB_EMAILS),
+    }
+    return provider
+
+
+def test_github_has_endpoints_of_its_own(github: ProviderServer, upstream: Upstream) -> None:
+    found = ask(github, upstream, Preset.GITHUB)
+    assert found.person.subject == "583231"
+    assert found.person.claimed.email == "octocat@example.com"
+    assert found.person.display_name == "The Octocat"
+    (question,) = github.asked("/login/oauth/access_token")
+    assert question.credentials == (CLIENT_ID, SECRET)
+    assert not github.asked("/.well-known/openid-configuration")
+    conversation = upstream.begin(github.issuer)
+    endpoint = find_endpoint(Preset.GITHUB, github.issuer, conversation)
+    assert endpoint.url == f"{github.issuer}/login/oauth/authorize"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/login/oauth/access_token", {"error": "bad_verification_code"}),
+        ("/login/oauth/access_token", {"access_token": "two\nlines"}),
+        ("/login/oauth/access_token", {}),
+        ("/api/v3/user", {"login": "octocat"}),
+        ("/api/v3/user", [GITHUB_USER]),
+        ("/api/v3/user/emails", {"message": "Not Found"}),
+    ],
+)
+def test_an_answer_of_another_shape_is_not_githubs(
+    github: ProviderServer, upstream: Upstream, path: str, answer: Any
+) -> None:
+    github.answers[path] = lambda _: Answer(answer)
+    with pytest.raises(ProviderUnavailableError):
+        ask(github, upstream, Preset.GITHUB)
