@@ -8,6 +8,7 @@ from authserve.admin.routes import blueprint as admin_blueprint
 from authserve.audit.record import erase_details, keep_pseudonym, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
+from authserve.auth.introspection import INTROSPECTORS, inspect_own_token
 from authserve.auth.logout import OTHER_GRANTS
 from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
 from authserve.auth.passkey_routes import registration_blueprint
@@ -205,4 +206,5 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
             ),
         )
     AUTHENTICATORS.fill(app, (authenticate_access_token,))
+    INTROSPECTORS.fill(app, (inspect_own_token,))
     OTHER_GRANTS.fill(app, {})

@@ -14,6 +14,7 @@ from datetime import datetime
 from flask import Flask
 
 from authserve import __version__
+from authserve.auth.introspection import INTROSPECTORS, KEY_INTROSPECTOR
 from authserve.core.events import SUBSCRIPTIONS, AuditAction
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
@@ -55,6 +56,7 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc.api_callers import authenticate_client_token
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
+    from authserve.oidc.introspect import inspect_client_token
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
     from authserve.oidc.routes import CORS_PATHS, blueprint
     from authserve.outbox.worker import PURGE_TASKS
@@ -72,6 +74,7 @@ def _add_oidc(app: Flask) -> None:
         app.register_blueprint(app_blueprint)
     app.cli.add_command(clients_group)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
+    INTROSPECTORS.fill(app, (*INTROSPECTORS.of(app), inspect_client_token))
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
     CLIENT_NAMES.fill(app, find_names)
     PURGE_TASKS.fill(app, (purge_dead_codes,))
@@ -84,10 +87,11 @@ def _add_api_keys(app: Flask) -> None:
     """Add the keys of users' programs; their calls are in `optional_blueprints`."""
     from authserve.apikeys.authenticate import authenticate_api_key
     from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
+    from authserve.apikeys.verify import inspect_key
     from authserve.auth.logout import OTHER_GRANTS
-    from authserve.http.callers import AUTHENTICATORS
 
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
+    KEY_INTROSPECTOR.fill(app, inspect_key)
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
     resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
     SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))

@@ -3,7 +3,9 @@
 from collections.abc import Collection
 from typing import Any
 
+from authserve.apikeys.queries import FoundKey
 from authserve.apikeys.use import use_key
+from authserve.auth.introspection import TokenFacts
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
 
@@ -25,10 +27,22 @@ def verify_key(text: str, *, scopes: Collection[str]) -> dict[str, Any]:
         found = use_key(text, ip=None, now=now())
     except UnauthenticatedError:
         return {"active": False}
+    return {**_document(found), "sufficient": found.power.issuperset(scopes)}
+
+
+def inspect_key(text: str) -> TokenFacts | None:
+    """Return the facts about a key, or None if it is not good, for a client that may know all."""
+    try:
+        found = use_key(text, ip=None, now=now())
+    except UnauthenticatedError:
+        return None
+    return TokenFacts(client_id=None, audience=None, document=_document(found))
+
+
+def _document(found: FoundKey) -> dict[str, Any]:
     account = found.account
     return {
         "active": True,
-        "sufficient": found.power.issuperset(scopes),
         "sub": str(account.id),
         "key_id": str(found.id),
         "scope": " ".join(sorted(found.power)),

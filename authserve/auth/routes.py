@@ -1,15 +1,15 @@
 """The routes of `/api/v1/auth`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import Response
 
-from authserve.auth.current_session import introspect
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.factor_confirmation import confirm_totp
 from authserve.auth.first_administrator import make_first_administrator
+from authserve.auth.introspection import introspect
 from authserve.auth.known_devices import find_own_device
 from authserve.auth.login import login
 from authserve.auth.logout import logout, logout_everywhere
@@ -235,7 +235,7 @@ def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
 @blueprint.arguments(IntrospectSchema)
 @blueprint.response(200, IntrospectionSchema)
 @blueprint.takes_form
-def introspect_token(body: dict[str, Any]) -> dict[str, Any]:
+def introspect_token(body: dict[str, Any]) -> Mapping[str, Any]:
     """Return the claims of an access token if it is valid now (RFC 7662); takes JSON or a form."""
     return introspect(body["token"])
 

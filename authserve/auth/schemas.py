@@ -183,13 +183,24 @@ class IntrospectionSchema(Schema):
     """The response of RFC 7662 §2.2; only `active` if the token is not valid."""
 
     active = fields.Boolean(required=True)
-    sub = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
+    sub = fields.String(
+        metadata={
+            "description": "The user, or the client of a machine.",
+            "example": EXAMPLE_USER_ID,
+        }
+    )
     sid = fields.UUID(metadata={"example": EXAMPLE_USER_ID})
-    client_id = fields.String(metadata={"example": "authserve"})
+    scope = fields.String(
+        metadata={
+            "description": "Of an OAuth token: the scopes that it still has.",
+            "example": "openid profile",
+        }
+    )
+    client_id = fields.String(metadata={"example": "wiki"})
     exp = fields.Integer(metadata={"example": 1795419675})
     iat = fields.Integer(metadata={"example": 1795419075})
     iss = fields.String(metadata={"example": "https://auth.example.com"})
-    aud = fields.String(metadata={"example": "authserve"})
+    aud = fields.String(metadata={"example": "https://api.example.com"})
     acr = fields.String(metadata={"example": "aal2"})
     amr = fields.List(fields.String(), metadata={"example": ["otp", "pwd", "mfa"]})
     auth_time = fields.Integer(metadata={"example": 1795419075})

@@ -4,7 +4,7 @@ from flask import Response, jsonify
 from flask_smorest import Blueprint
 
 from authserve.keys.policy import JWKS_MAX_AGE
-from authserve.keys.schemas import JWKSetSchema
+from authserve.keys.schemas import EXAMPLE_SET, JWKSetSchema
 from authserve.keys.store import find_stores
 
 blueprint = Blueprint(
@@ -13,7 +13,7 @@ blueprint = Blueprint(
 
 
 @blueprint.get("/jwks.json")
-@blueprint.response(200, JWKSetSchema)
+@blueprint.response(200, JWKSetSchema, example=EXAMPLE_SET)
 def jwks() -> Response:
     """Return the public keys that verify tokens: current, next and still needed ones."""
     response = jsonify({"keys": [key for store in find_stores() for key in store.jwks()]})

@@ -32,17 +32,26 @@ def authenticate_client_token(token: str) -> Authentication:
     claims = read_access_token(token, audience=settings.api_audience, settings=settings, now=moment)
     if claims.session_id is None:
         return _authenticate_machine(claims, moment)
-    grant = find_grant(claims.session_id, now=moment)
+    return _authenticate_app(claims, settings, moment)
+
+
+def find_own_grant(claims: AccessClaims, now: datetime) -> FoundGrant:
+    """Return the grant of an app's token, which may not be live.
+
+    Raises:
+        SessionRevokedError: there is none.
+        InvalidTokenError: it is of another user or another client.
+    """
+    grant = find_grant(claims.session_id, now=now) if claims.session_id is not None else None
     if grant is None:
         raise SessionRevokedError
-    return _authenticate_app(claims, grant, settings, moment)
-
-
-def _authenticate_app(
-    claims: AccessClaims, grant: FoundGrant, settings: Settings, now: datetime
-) -> Authentication:
     if grant.row.id != claims.user_id or grant.client.client_id != claims.client_id:
         raise InvalidTokenError
+    return grant
+
+
+def _authenticate_app(claims: AccessClaims, settings: Settings, now: datetime) -> Authentication:
+    grant = find_own_grant(claims, now)
     scopes = find_usable_scopes(claims, grant, settings, now)
     permissions = frozenset(scope for scope in scopes if ":" in scope)
     # An administrator's app has the scopes that were granted, and never everything.

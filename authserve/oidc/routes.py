@@ -28,6 +28,7 @@ from authserve.oidc.codes import PresentedCode, redeem_code
 from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
 from authserve.oidc.forms import read_credentials, read_oauth_form
+from authserve.oidc.introspect import introspect_for_client
 from authserve.oidc.machines import issue_machine_token
 from authserve.oidc.refresh import refresh_grant
 from authserve.oidc.revoke import revoke_token
@@ -99,6 +100,14 @@ def revoke() -> Response:
         request=current_request_info(),
     )
     return _answer({})
+
+
+@blueprint.post("/oauth/introspect")
+def introspect() -> Response:
+    """Return what a token is worth now, to a client that it concerns (RFC 7662)."""
+    fields = read_oauth_form(request)
+    token = _require(fields, "token")
+    return _answer(introspect_for_client(token, credentials=_read_credentials(fields)))
 
 
 def _redeem(fields: Mapping[str, str]) -> TokenAnswer:
