@@ -45,7 +45,7 @@ def _add_pages(app: Flask) -> None:
 
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
-    from authserve.clients import cli_status  # noqa: F401
+    from authserve.clients import cli_create, cli_status, cli_transfer  # noqa: F401
     from authserve.clients.cli import clients_group
     from authserve.clients.registry import find_names
     from authserve.clients.spa_origins import SPAOrigins

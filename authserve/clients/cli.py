@@ -13,11 +13,9 @@ from authserve.clients.client_secrets import (
     add_secret,
     delete_secret,
     list_secrets,
-    register_with_secret,
 )
 from authserve.clients.configuration import ClientChanges
 from authserve.clients.documents import client_document, secret_document
-from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import (
     RegisteredClient,
     change_client,
@@ -26,7 +24,7 @@ from authserve.clients.registry import (
     page_of_clients,
     revoke_client,
 )
-from authserve.clients.schemas import ClientChangesSchema, NewClientSchema, to_configuration
+from authserve.clients.schemas import ClientChangesSchema
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group, confirm
 from authserve.core.cli_output import print_document, print_result, print_rows
@@ -41,11 +39,17 @@ clients_group = Group("clients", help="Apps and machines that sign in through th
 client_id_argument = click.argument("client_id")
 
 
-def _request(command: str) -> RequestInfo:
+def request_of(command: str) -> RequestInfo:
+    """Return the origin of a command, for audit events."""
     return RequestInfo(user_agent=f"flask clients {command}")
 
 
-def _load(schema: Schema, given: dict[str, Any]) -> dict[str, Any]:
+def load(schema: Schema, given: dict[str, Any]) -> dict[str, Any]:
+    """Return input as a schema loads it.
+
+    Raises:
+        ValidationFailedError: with the faults by field.
+    """
     try:
         loaded: dict[str, Any] = schema.load(given)
     except ValidationError as error:
@@ -81,46 +85,6 @@ def _show(client_id: str) -> dict[str, Any]:
     return client_document(get_client(client_id), list_secrets(client_id))
 
 
-@clients_group.command()
-@client_id_argument
-@click.option("--name", help="For people; the id if not given.")
-@click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), default="web")
-@click.option("--redirect-uri", "redirect_uris", multiple=True)
-@click.option("--origin", "origins", multiple=True, help="Of an application behind a proxy.")
-@click.option("--scope", "scopes", multiple=True, help="Such as openid, profile or users:read.")
-@values_option
-def create(
-    client_id: str,
-    name: str | None,
-    kind: str,
-    redirect_uris: tuple[str, ...],
-    origins: tuple[str, ...],
-    scopes: tuple[str, ...],
-    values: dict[str, Any],
-) -> None:
-    """Register a client, and print its secret: this once.
-
-    \b
-    Examples:
-      flask clients create wiki --redirect-uri https://wiki.example.com/callback --scope openid
-      flask clients create report --kind machine --scope users:read
-      flask clients create files --kind proxy --origin https://files.example.com
-    """
-    given: dict[str, Any] = {"client_id": client_id, "name": name or client_id, "kind": kind}
-    lists = {
-        "redirect_uris": list(redirect_uris),
-        "origins": list(origins),
-        "scopes": list(scopes),
-    }
-    given |= {key: value for key, value in lists.items() if value}
-    configuration = to_configuration(_load(NewClientSchema(), {**given, **values}))
-    made = register_with_secret(
-        client_id, configuration, actor=OPERATOR, request=_request("create")
-    )
-    new_secret = {"client_secret": made.secret} if made.secret is not None else {}
-    print_document({**client_document(made.client, made.secrets), **new_secret})
-
-
 @clients_group.command("list")
 def list_() -> None:
     """List clients by id.
@@ -130,7 +94,7 @@ def list_() -> None:
       flask clients list
     """
     print_rows(
-        (client_document(client, ()) for client in _all_clients()),
+        (client_document(client, ()) for client in all_clients()),
         columns={
             "ID": "client_id",
             "KIND": "kind",
@@ -143,7 +107,8 @@ def list_() -> None:
     )
 
 
-def _all_clients() -> Iterator[RegisteredClient]:
+def all_clients() -> Iterator[RegisteredClient]:
+    """Yield every client by id, read in pages."""
     after: str | None = None
     while clients := page_of_clients(limit=PAGE_SIZE, after=after):
         yield from clients
@@ -173,8 +138,8 @@ def update(client_id: str, values: dict[str, Any]) -> None:
       flask clients update wiki --set name=Docs --set access_token_ttl=300
       flask clients update wiki --set 'redirect_uris=["https://docs.example.com/callback"]'
     """
-    changes = cast(ClientChanges, _load(ClientChangesSchema(), values))
-    change_client(client_id, changes, actor=OPERATOR, request=_request("update"))
+    changes = cast(ClientChanges, load(ClientChangesSchema(), values))
+    change_client(client_id, changes, actor=OPERATOR, request=request_of("update"))
     print_document(_show(client_id))
 
 
@@ -192,7 +157,7 @@ def rotate_secret(client_id: str, days: int | None, drop: UUID | None) -> None:
       flask clients rotate-secret wiki
       flask clients rotate-secret wiki --drop 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
     """
-    request = _request("rotate-secret")
+    request = request_of("rotate-secret")
     if drop is not None:
         delete_secret(client_id, drop, actor=OPERATOR, request=request)
     lifetime = timedelta(days=days) if days is not None else None
@@ -210,7 +175,7 @@ def delete_secret_(client_id: str, secret_id: UUID) -> None:
     Example:
       flask clients delete-secret wiki 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
     """
-    delete_secret(client_id, secret_id, actor=OPERATOR, request=_request("delete-secret"))
+    delete_secret(client_id, secret_id, actor=OPERATOR, request=request_of("delete-secret"))
     print_result("The secret is deleted.", id=str(secret_id), is_deleted=True)
 
 
@@ -239,7 +204,7 @@ def enable(client_id: str) -> None:
 
 
 def _switch(client_id: str, command: str, *, enabled: bool) -> None:
-    change_client(client_id, {"enabled": enabled}, actor=OPERATOR, request=_request(command))
+    change_client(client_id, {"enabled": enabled}, actor=OPERATOR, request=request_of(command))
     print_document(_show(client_id))
 
 
@@ -252,7 +217,7 @@ def revoke(client_id: str) -> None:
     Example:
       flask clients revoke wiki
     """
-    revoke_client(client_id, actor=OPERATOR, request=_request("revoke"))
+    revoke_client(client_id, actor=OPERATOR, request=request_of("revoke"))
     print_result(f"The sessions of {client_id} have ended.", client_id=client_id, is_revoked=True)
 
 
@@ -268,5 +233,5 @@ def delete(client_id: str, yes: bool) -> None:
     """
     name = get_client(client_id).configuration.name
     confirm(f"Delete {name} ({client_id}), and end all its sessions?", yes=yes)
-    delete_client(client_id, actor=OPERATOR, request=_request("delete"))
+    delete_client(client_id, actor=OPERATOR, request=request_of("delete"))
     print_result(f"The client {client_id} is deleted.", client_id=client_id, is_deleted=True)

@@ -47,7 +47,8 @@ def status(client_id: str) -> None:
 def describe_status(client_id: str, status: ClientStatus) -> Iterator[str]:
     """Yield the sentences of a status, each on a line."""
     for reason in status.reasons:
-        yield f"{client_id} cannot sign users in: {OBSTACLES[reason].format(client=client_id)}"
+        words = OBSTACLES[reason].replace("{client}", client_id)
+        yield f"{client_id} cannot sign users in: {words}"
     if not status.reasons:
         yield f"{client_id} can sign users in."
     for refused in status.refused_redirect_uris:

@@ -1,7 +1,7 @@
 """Secrets of clients: two may live at once, so that one can be replaced without an outage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
@@ -66,7 +66,7 @@ class NewClient:
     """
 
     client: RegisteredClient
-    secret: str | None
+    secret: str | None = field(repr=False)
     secrets: Sequence[SecretFacts]
 
 

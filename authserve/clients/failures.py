@@ -144,14 +144,22 @@ def _audit(client_id: str, reason: FailureReason, request: RequestInfo, now: dat
     is_it = (_FAILURES.c.client_id == client_id) & (_FAILURES.c.reason == reason)
     if not execute(update(_FAILURES).where(is_it, is_due).values(reported_at=now)).rowcount:
         return
-    is_proof = reason is FailureReason.INVALID_CLIENT
-    emit(
-        AuditAction.OAUTH_CLIENT_AUTH_FAILED if is_proof else AuditAction.OAUTH_REFUSED,
-        outcome=Outcome.FAILURE,
-        actor=VISITOR,
-        request=request,
-        details={"client_id": client_id, **({} if is_proof else {"reason": reason.value})},
-    )
+    if reason is FailureReason.INVALID_CLIENT:
+        emit(
+            AuditAction.OAUTH_CLIENT_AUTH_FAILED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            request=request,
+            details={"client_id": client_id},
+        )
+    else:
+        emit(
+            AuditAction.OAUTH_REFUSED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            request=request,
+            details={"client_id": client_id, "reason": reason.value},
+        )
 
 
 def list_failures(client_id: str) -> Sequence[RecordedFailure]:

@@ -75,8 +75,7 @@ def _find_obstacles(
         yield ClientObstacle.CLIENT_IS_MACHINE
     if client.auth_method is AuthMethod.SECRET and not _has_live_secret(client_id, moment):
         yield ClientObstacle.SECRET_MISSING
-    # A proxy asks for no scope.
-    if not client.scopes and client.kind is not ClientKind.PROXY:
+    if not client.scopes:
         yield ClientObstacle.SCOPES_MISSING
     roles = set(client.allowed_roles)
     if roles and find_missing_roles(roles) == roles:
