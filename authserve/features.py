@@ -90,6 +90,11 @@ def _add_api_keys(app: Flask) -> None:
     from authserve.apikeys.verify import inspect_key
     from authserve.auth.logout import OTHER_GRANTS
 
+    if "pages" in SETTINGS.of(app).features:
+        # Imported here, because they belong to both features.
+        from authserve.pages.key_routes import key_blueprint
+
+        app.register_blueprint(key_blueprint)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
     KEY_INTROSPECTOR.fill(app, inspect_key)
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})

@@ -15,12 +15,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from authserve.apikeys.policy import NAME_MAX_LENGTH
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
 from authserve.database.transactions import Base, UTCDateTime
-
-NAME_MAX_LENGTH = 64
-"""Characters of a name (chosen); that of a passkey's."""
 
 
 class APIKey(Base):

@@ -12,6 +12,9 @@ MAX_LIFETIME = timedelta(days=365)
 DEFAULT_LIFETIME = timedelta(days=90)
 """Lifetimes of a key (design): every key expires, so a forgotten one does not stay good."""
 
+NAME_MAX_LENGTH = 64
+"""Characters of a key's name (chosen); that of a passkey's."""
+
 MAX_LIVE_KEYS = 50
 """Keys of a user that have not expired (design)."""
 

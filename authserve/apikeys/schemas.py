@@ -9,8 +9,13 @@ from marshmallow import Schema, fields, validate
 
 from authserve.apikeys.create import NewKey
 from authserve.apikeys.listing import KeyView
-from authserve.apikeys.models import NAME_MAX_LENGTH
-from authserve.apikeys.policy import DEFAULT_LIFETIME, MAX_LIFETIME, MAX_SCOPES, MIN_LIFETIME
+from authserve.apikeys.policy import (
+    DEFAULT_LIFETIME,
+    MAX_LIFETIME,
+    MAX_SCOPES,
+    MIN_LIFETIME,
+    NAME_MAX_LENGTH,
+)
 from authserve.http.fields import DisplayName
 from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment, StrictSchema

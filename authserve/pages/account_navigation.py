@@ -10,6 +10,7 @@ from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.pages.blueprint import link_to, page
+from authserve.settings.model import SETTINGS
 from authserve.web.languages import mark
 
 
@@ -21,11 +22,13 @@ class Entry:
         endpoint: of the view that shows it.
         name: its name there, marked for translation.
         icon: a macro of `icons.html`.
+        feature: the optional feature that the page belongs to, if any.
     """
 
     endpoint: str
     name: str
     icon: str
+    feature: str | None = None
 
 
 ENTRIES = (
@@ -34,6 +37,7 @@ ENTRIES = (
     Entry("pages.show_password", mark("Password"), "lock"),
     Entry("pages.show_methods", mark("Sign-in methods"), "shield"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
+    Entry("key_pages.show_keys", mark("API keys"), "code", feature="api-keys"),
     Entry("pages.show_activity", mark("Activity"), "clock"),
     Entry("pages.show_data", mark("Your data"), "download"),
 )
@@ -48,6 +52,7 @@ def account_page(template: str, *, visitor: BrowserSession, below: str, **values
         below: the endpoint of the entry that the page belongs to, so that the list marks it.
         values: see `web.rendering.render`.
     """
+    features = SETTINGS.get().features
     navigation = [
         {
             "path": link_to(entry.endpoint, ""),
@@ -56,5 +61,6 @@ def account_page(template: str, *, visitor: BrowserSession, below: str, **values
             "is_current": entry.endpoint == below,
         }
         for entry in ENTRIES
+        if entry.feature is None or entry.feature in features
     ]
     return page(template, visitor=visitor, navigation=navigation, **values)

@@ -28,9 +28,13 @@ blueprint = Blueprint("pages", __name__)
 app_blueprint = Blueprint("app_pages", __name__)
 """The blueprint of the pages about apps, which exist only with the identity provider."""
 
+key_blueprint = Blueprint("key_pages", __name__)
+"""The blueprint of the pages about API keys, which exist only with that feature."""
+
 
 @blueprint.url_defaults
 @app_blueprint.url_defaults
+@key_blueprint.url_defaults
 def keep_query_language(_endpoint: str, values: dict[str, Any]) -> None:
     """Keep the language that the current query asks for in the paths of other pages."""
     language = query_language() if has_request_context() else None

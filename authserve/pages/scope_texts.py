@@ -1,8 +1,8 @@
-"""The words for what an app may do, on the pages that ask for it and that list apps."""
+"""The words for what an app or an API key may do, on the pages that ask for it and list them."""
 
 from collections.abc import Iterable
 
-from authserve.clients.configuration import ACCOUNT_SCOPE, OFFLINE_SCOPE
+from authserve.http.callers import ACCOUNT_SCOPE
 from authserve.rbac.policy import Permission
 from authserve.web.languages import mark, translate
 
@@ -20,7 +20,13 @@ _TEXTS = {
     Permission.SESSIONS_WRITE: mark("End the sessions of all accounts"),
     Permission.AUDIT_READ: mark("See the audit trail of this service"),
     Permission.TOKENS_INTROSPECT: mark("See whose tokens are valid"),
+    Permission.CLIENTS_READ: mark("See the apps of this service"),
+    Permission.CLIENTS_WRITE: mark("Change the apps of this service"),
 }
+
+_WITHOUT_TEXT = "offline_access"
+"""The scope that has a place of its own. `clients` is not imported for its name, since a service
+with API keys alone does not load that package."""
 
 _OTHER = mark("Use your permission %(permission)s")
 
@@ -31,7 +37,7 @@ def describe_scopes(scopes: Iterable[str]) -> list[str]:
     Args:
         scopes: names; a permission of another service is named as it is.
     """
-    return [_describe(scope) for scope in scopes if scope != OFFLINE_SCOPE]
+    return [_describe(scope) for scope in scopes if scope != _WITHOUT_TEXT]
 
 
 def _describe(scope: str) -> str:

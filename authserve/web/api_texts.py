@@ -14,6 +14,7 @@ _NUMBER = re.compile(r"[0-9]+")
 _TEXTS = {
     "Missing data for required field.": mark("Fill this in."),
     "Give the account's password, or send an access token of its user.": mark("Fill this in."),
+    "Choose at least one.": mark("Choose at least one."),
     "Unknown field.": mark("This form has no such field. Reload the page and try again."),
     "Not a valid email address.": mark("That is not an email address."),
     "Addresses of this domain are not accepted here.": mark(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from authserve.pages.app_routes import MODULES as APP_MODULES
+from authserve.pages.key_routes import MODULES as KEY_MODULES
 from authserve.pages.routes import MODULES
 from authserve.web.rendering import make_templates
 from tests.architecture.sources import PACKAGE, parse
@@ -15,7 +16,7 @@ from tests.conftest import make_settings
 
 PAGES, WEB = PACKAGE / "pages", PACKAGE / "web"
 
-FEATURES = {"admin", "audit", "auth", "mfa", "oidc", "sessions", "users", "verification"}
+FEATURES = {"admin", "apikeys", "audit", "auth", "mfa", "oidc", "sessions", "users", "verification"}
 """Packages with use cases."""
 
 OF_THE_BROWSER = {
@@ -87,7 +88,9 @@ def test_pages_call_what_the_api_calls() -> None:
 
 
 def test_every_module_of_pages_is_loaded() -> None:
-    names = {module.__name__.rpartition(".")[2] for module in (*MODULES, *APP_MODULES)}
+    names = {
+        module.__name__.rpartition(".")[2] for module in (*MODULES, *APP_MODULES, *KEY_MODULES)
+    }
     views = {path.stem for path in PAGES.glob("*.py")} - {
         "__init__",
         "account_navigation",
@@ -98,6 +101,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "event_texts",
         "checks",
         "factor_fields",
+        "key_routes",
         "routes",
         "scope_texts",
         "sign_in_steps",
@@ -122,7 +126,7 @@ def test_every_form_is_checked_for_its_origin() -> None:
         for owner in routes_of(path):
             assert path.parent == PAGES, path
             assert isinstance(owner, ast.Name), path
-            assert owner.id in ("blueprint", "app_blueprint"), path
+            assert owner.id in ("blueprint", "app_blueprint", "key_blueprint"), path
     assert sum(len(list(routes_of(path))) for path in PAGES.glob("*.py")) >= 10
 
 

@@ -1,6 +1,7 @@
 """What holds for every page of the account, found in the application's routes."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,6 +25,8 @@ ALWAYS_OPEN = {
     "/account/activity/answer",
     "/account/data",
     "/account/email/withdraw",
+    "/account/keys",
+    "/account/keys/<uuid:key_id>/revoke",
     "/account/password",
     "/account/profile",
     "/account/sessions",
@@ -33,6 +36,12 @@ ALWAYS_OPEN = {
     "/account/sign-in-methods",
 }
 """The pages that need no recent proof; every other one does, as the API's call does."""
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with all pages of the account."""
+    return make_app(features=("pages", "api-keys"))
 
 
 def paths_of(app: Flask, method: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from flask import Flask
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
-from authserve.settings.model import EmailVerification, Registration
+from authserve.settings.model import SETTINGS, EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
@@ -66,6 +66,8 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
     yield from show_sessions(app, visit)
     yield from show_account(visit)
     yield from show_methods(app)
+    if "api-keys" in SETTINGS.of(app).features:
+        yield from show_keys(visit)
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
@@ -119,6 +121,16 @@ def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "data", visit.open("/account/data")
     yield "deletion", visit.open("/account/data/delete")
     yield "another address", visit.fill("/account/data/delete", confirm="other@example.com")
+
+
+def show_keys(visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the API keys: none, the form with and without faults, a new one, and the list."""
+    path = "/account/keys"
+    yield "no keys", visit.open(path)
+    yield "a key's form", visit.open(f"{path}/new")
+    yield "a key with faults", visit.fill(f"{path}/new", days="7")
+    yield "a key", visit.fill(f"{path}/new", name="<b>", days="7", **{"scope.account": "1"})
+    yield "keys", visit.open(path)
 
 
 def show_methods(app: Flask) -> Iterator[tuple[str, Shown]]:
@@ -240,7 +252,7 @@ def check(name: str, shown: Shown, *, is_link: bool) -> None:
     ids=["default", "required", "off", "brand"],
 )
 def test_every_page(make_app: Callable[..., Flask], settings: dict[str, object]) -> None:
-    app = make_app(features=("pages",), **settings)
+    app = make_app(features=("pages", "api-keys"), **settings)
     seen = 0
     for name, shown in show_everything(app):
         check(
