@@ -11,6 +11,7 @@ from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.transactions import after_commit, db
 from authserve.metrics.families import (
     BREAKER_STATES,
+    CODE_GRANT,
     FACTOR_OF_FAILURE,
     FACTOR_OF_PROOF,
     REFRESH_OUTCOMES,
@@ -82,6 +83,20 @@ class Metrics:
             outcome = REFRESH_OUTCOMES.get(code, "refused")
         self.families.refreshes.labels(outcome).inc()
 
+    def count_tokens(self, grant_type: str, *, client_id: str, code: str | None) -> None:
+        """Count a call for tokens of OAuth.
+
+        Args:
+            grant_type: one of those that exist.
+            client_id: as the call named it; it is a label only after a success, so that strangers
+                add no series.
+            code: of the refusal, else None.
+        """
+        if code is None:
+            self.families.oauth_tokens.labels(grant_type, client_id).inc()
+        if grant_type == CODE_GRANT:
+            self.families.redemptions.labels("success" if code is None else "refused").inc()
+
     def count_event(self, event: DomainEvent) -> None:
         """Count a committed event."""
         self.families.events.labels(event.action).inc()
@@ -89,6 +104,8 @@ class Metrics:
             self.families.sign_ins.labels("success").inc()
         elif event.action is AuditAction.SESSION_SIGN_IN_FAILED:
             self.families.sign_ins.labels(event.details["reason"]).inc()
+        elif event.action is AuditAction.OAUTH_CODE_REUSED:
+            self.families.redemptions.labels("reused").inc()
         for pair in _second_factors_of(event):
             self.families.second_factors.labels(*pair).inc()
 

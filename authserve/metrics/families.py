@@ -71,6 +71,11 @@ SECOND_FACTORS = (
 )
 """Every pair of a method and an outcome."""
 
+CODE_GRANT = "authorization_code"
+
+REDEMPTIONS = ("success", "refused", "reused")
+"""The outcomes of redemptions; a code that is used again late counts as refused too."""
+
 SIGN_INS = ("success", *SignInFailure, *SIGN_IN_REFUSALS.values())
 
 # The `_created` series only give the start time of another series; Prometheus detects it itself.
@@ -124,6 +129,18 @@ class Families:
             ("outcome",),
             registry=registry,
         )
+        self.oauth_tokens = Counter(
+            "authserve_oauth_tokens_total",
+            "Answers with tokens by grant type and client.",
+            ("grant", "client"),
+            registry=registry,
+        )
+        self.redemptions = Counter(
+            "authserve_oauth_code_redemptions_total",
+            "Attempts to exchange an authorization code by outcome.",
+            ("outcome",),
+            registry=registry,
+        )
         self.events = Counter(
             "authserve_events_total",
             "Committed events of the audit trail by action.",
@@ -165,6 +182,7 @@ class Families:
         for metric, values in (
             (self.sign_ins, SIGN_INS),
             (self.refreshes, REFRESHES),
+            (self.redemptions, REDEMPTIONS),
             (self.events, tuple(AuditAction)),
         ):
             for value in values:

@@ -74,6 +74,8 @@ def count_requests(app: Flask, metrics: Metrics) -> None:
         endpoint = request.endpoint
         if endpoint == REFRESH:
             metrics.count_refresh(state.outcome, code=code)
+        elif state.grant_type is not None and state.presented_client_id is not None:
+            metrics.count_tokens(state.grant_type, client_id=state.presented_client_id, code=code)
         if code is not None:
             metrics.count_refusal(code)
             if endpoint in SIGN_INS:

@@ -9,6 +9,7 @@ import yaml
 from flask import Flask
 
 import config
+from authserve.clients.kinds import ClientKind
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.breakers import BREAKERS
 from authserve.core.errors import AuthserveError
@@ -18,6 +19,7 @@ from authserve.database.transactions import transaction
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
+from tests.support.oauth_clients import give_client
 
 PAGE = (config.ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 ALERTS = yaml.safe_load((config.ROOT / "docs" / "alerts.yml").read_text(encoding="utf-8"))
@@ -30,7 +32,7 @@ MATCHER = re.compile(r'(\w+)(=~|!=|!~|=)"([^"]*)"')
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    return make_app(metrics_token=METRICS_TOKEN)
+    return make_app(metrics_token=METRICS_TOKEN, features=("oidc",))
 
 
 @pytest.fixture
@@ -38,9 +40,21 @@ def found(app: Flask) -> Scrape:
     """A scrape in which every metric has a series."""
     alice = register_caller(app, "alice")
     alice.get("/nowhere")
+    get_machine_token(app)
     with app.app_context(), transaction():
         emit(AuditAction.AUDIT_VERIFIED, actor=OPERATOR, request=RequestInfo())
     return scrape(alice.client)
+
+
+def get_machine_token(app: Flask) -> None:
+    """Let a machine get a token."""
+    resources = ("https://api.example.com",)
+    machine = give_client(
+        app, kind=ClientKind.MACHINE, redirect_uris=(), scopes=("a:b",), resources=resources
+    )
+    form = {"grant_type": "client_credentials", "client_id": "wiki"}
+    form |= {"client_secret": machine.secret or ""}
+    assert app.test_client().post("/oauth/token", data=form).status_code == 200
 
 
 def label_values(found: Scrape, name: str) -> dict[str, set[str]]:
@@ -69,6 +83,7 @@ def test_the_page_names_the_values_of_labels(found: Scrape, app: Flask) -> None:
     named = set(re.findall(r"`([a-z][\w.-]*)`", PAGE))
     for name, label in (
         ("authserve_refreshes_total", "outcome"),
+        ("authserve_oauth_code_redemptions_total", "outcome"),
         ("authserve_outbox_messages", "state"),
         ("authserve_outbox_finished_last_hour", "state"),
         ("authserve_breaker_workers", "state"),
