@@ -1,5 +1,7 @@
 """One kind of token never passes for another, and nothing passes that the service did not make.
 
+`tests/oidc/test_token_kinds.py` has the kinds that apps, machines and keys bring.
+
 Each table is worked through in one test, on each database: what comes out is a dictionary of
 those that were answered in another way than they should have been.
 """
