@@ -16,6 +16,7 @@ from flask import Flask
 from authserve import __version__
 from authserve.auth.introspection import INTROSPECTORS, KEY_INTROSPECTOR
 from authserve.core.events import SUBSCRIPTIONS, AuditAction
+from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Check
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
 from authserve.keys.families import RS256
@@ -27,9 +28,21 @@ _TEMPLATES = {"oidc": "authserve.oidc", "forward-auth": "authserve.forwardauth"}
 """The packages of features that have templates of their own."""
 
 
+def _add_checks(app: Flask, *checks: Check) -> None:
+    """Add checks that need no database to those of the features before."""
+    others = FEATURE_CHECKS.of(app) if FEATURE_CHECKS.is_filled(app) else ()
+    FEATURE_CHECKS.fill(app, (*others, *checks))
+
+
+def _add_client_checks(app: Flask) -> None:
+    from authserve.health.client_checks import DATA_CHECKS, check_issuer
+
+    _add_checks(app, check_issuer)
+    FEATURE_DATA_CHECKS.fill(app, DATA_CHECKS)
+
+
 def _add_pages(app: Flask) -> None:
     """Add the pages on which people sign in, and lead browsers to them."""
-    from authserve.health.report import FEATURE_CHECKS
     from authserve.http.root import START_PAGE
     from authserve.pages.checks import check_page_templates, check_pages
     from authserve.pages.routes import START_PATH, blueprint
@@ -40,7 +53,7 @@ def _add_pages(app: Flask) -> None:
     add_web(app, packages=["authserve.pages", *others])
     app.register_blueprint(blueprint)
     START_PAGE.fill(app, START_PATH)
-    FEATURE_CHECKS.fill(app, (check_pages, check_page_templates))
+    _add_checks(app, check_pages, check_page_templates)
 
 
 def _add_oidc(app: Flask) -> None:
@@ -73,6 +86,7 @@ def _add_oidc(app: Flask) -> None:
 
         app.register_blueprint(app_blueprint)
     app.cli.add_command(clients_group)
+    _add_client_checks(app)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
     INTROSPECTORS.fill(app, (*INTROSPECTORS.of(app), inspect_client_token))
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)

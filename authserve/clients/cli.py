@@ -1,7 +1,6 @@
 """`flask clients`: apps and machines that sign in through this service."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -16,12 +15,11 @@ from authserve.clients.client_secrets import (
 )
 from authserve.clients.configuration import ClientChanges
 from authserve.clients.documents import client_document, secret_document
+from authserve.clients.listing import all_clients
 from authserve.clients.registry import (
-    RegisteredClient,
     change_client,
     delete_client,
     get_client,
-    page_of_clients,
     revoke_client,
 )
 from authserve.clients.schemas import ClientChangesSchema
@@ -30,9 +28,6 @@ from authserve.core.cli import Group, confirm
 from authserve.core.cli_output import print_document, print_result, print_rows
 from authserve.core.errors import ValidationFailedError
 from authserve.http.openapi import flatten
-
-PAGE_SIZE = 200
-"""Clients read per query (chosen)."""
 
 clients_group = Group("clients", help="Apps and machines that sign in through this service.")
 
@@ -105,14 +100,6 @@ def list_() -> None:
         },
         empty="There is no client.",
     )
-
-
-def all_clients() -> Iterator[RegisteredClient]:
-    """Yield every client by id, read in pages."""
-    after: str | None = None
-    while clients := page_of_clients(limit=PAGE_SIZE, after=after):
-        yield from clients
-        after = clients[-1].client_id
 
 
 @clients_group.command()

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from authserve.clients.cli import all_clients, clients_group, load, request_of
+from authserve.clients.cli import clients_group, load, request_of
+from authserve.clients.listing import all_clients
 from authserve.clients.transfer import ExportedClientSchema, export_clients, import_client
 from authserve.core.cli_output import open_output, print_result, print_written
 from authserve.core.errors import AuthserveError, ValidationFailedError

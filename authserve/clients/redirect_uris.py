@@ -105,6 +105,11 @@ def is_at_registered_place(uri: str, registered: Collection[str]) -> bool:
     return is_known and uri not in registered
 
 
+def is_plain_http(uri: str) -> bool:
+    """Return True if a URI is http and reaches another machine."""
+    return uri.startswith("http://") and host_of(uri) not in LOOPBACK_HOSTS
+
+
 def is_silent(uri: str) -> bool:
     """Return True if a redirect to a URI surely reaches the app that registered it.
 

@@ -6,7 +6,7 @@ could borrow a client's power.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -176,16 +176,6 @@ def get_client(client_id: str) -> RegisteredClient:
     if found is None:
         raise ClientNotFoundError
     return found
-
-
-def page_of_clients(*, limit: int, after: str | None = None) -> Sequence[RegisteredClient]:
-    """Return at most `limit` clients, sorted by id, whose ids follow `after`."""
-    statement = select(*client_columns()).where(_CLIENTS.c.deleted_at.is_(None))
-    if after is not None:
-        statement = statement.where(_CLIENTS.c.client_id > after)
-    return [
-        client_of(row) for row in read_all(statement.order_by(_CLIENTS.c.client_id).limit(limit))
-    ]
 
 
 def change_client(

@@ -29,11 +29,11 @@ from authserve.clients.errors import (
     NoSecretsError,
     TooManySecretsError,
 )
+from authserve.clients.listing import page_of_clients
 from authserve.clients.registry import (
     change_client,
     delete_client,
     get_client,
-    page_of_clients,
     revoke_client,
 )
 from authserve.clients.schemas import (

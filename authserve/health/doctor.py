@@ -47,7 +47,7 @@ from authserve.health.factor_checks import (
     check_stored_passkeys,
     check_totp_secrets,
 )
-from authserve.health.report import FEATURE_CHECKS, Finding, Level
+from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Finding, Level
 from authserve.settings.model import SETTINGS, Settings
 
 
@@ -101,3 +101,4 @@ def _examine_data(settings: Settings) -> Iterator[Finding]:
     yield check_audit_trail()
     yield check_audit_verification()
     yield check_former_secrets(settings)
+    yield from (check(settings) for check in FEATURE_DATA_CHECKS.find() or ())

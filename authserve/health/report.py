@@ -32,8 +32,14 @@ class Finding:
     message: str
 
 
-FEATURE_CHECKS = Slot[Sequence[Callable[[Settings], Finding]]]("feature_checks")
-"""The checks that optional features add."""
+Check = Callable[[Settings], Finding]
+"""A check of `flask doctor`."""
+
+FEATURE_CHECKS = Slot[Sequence[Check]]("feature_checks")
+"""The checks that optional features add; none of them needs the database."""
+
+FEATURE_DATA_CHECKS = Slot[Sequence[Check]]("feature_data_checks")
+"""The checks of stored data that optional features add."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,3 +146,9 @@ def count_live_sessions(user_id: UUID) -> int:
     """Return the number of a user's live sessions."""
     statement = select(func.count()).where(Session.user_id == user_id, is_live(now()))
     return int(read_all(statement)[0][0])
+
+
+def find_scopes_of_client(client_id: str) -> frozenset[str]:
+    """Return the scopes of all sessions of an app that are kept, ended ones included."""
+    rows = read_all(select(TABLE.c.scope).distinct().where(TABLE.c.client_id == client_id))
+    return frozenset(scope for row in rows for scope in (row.scope or "").split())

@@ -24,13 +24,13 @@ from authserve.clients.errors import (
     TooManySecretsError,
 )
 from authserve.clients.kinds import ClientKind
+from authserve.clients.listing import page_of_clients
 from authserve.clients.origins import list_origins
 from authserve.clients.registry import (
     change_client,
     delete_client,
     find_client,
     get_client,
-    page_of_clients,
     register_client,
     revoke_client,
 )
