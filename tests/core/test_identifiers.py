@@ -437,7 +437,9 @@ def test_a_search_key_is_folded(text: str, key: str) -> None:
 
 def test_no_character_folds_into_more_than_three() -> None:
     characters = map(chr, range(sys.maxunicode + 1))
-    composed = (unicodedata.normalize("NFC", character) for character in characters)
+    # The others fold to themselves: unassigned, private, half a pair.
+    assigned = (c for c in characters if unicodedata.category(c) not in ("Cn", "Co", "Cs"))
+    composed = (unicodedata.normalize("NFC", character) for character in assigned)
     assert max(len(search_key(text)) / len(text) for text in composed) == 3
 
 

@@ -247,10 +247,16 @@ def is_repeated(text: str) -> bool:
 def is_made_of_a_common_one(text: str) -> bool:
     """Check the rule the other way round: find every common password in the text."""
     units = [text[:period] for period in range(1, len(text) + 1) if is_repeated_by(text, period)]
-    return any(holds_bare(unit, word) for unit in units for word in SPELLINGS if word in unit)
+    return any(holds_bare(unit, word) for unit in units for word in parts_of(unit) & SPELLINGS)
 
 
 SPELLINGS = frozenset(spelled for w in load_common_passwords() for spelled in (w, w[::-1]))
+LONGEST = max(map(len, SPELLINGS))
+
+
+def parts_of(text: str) -> set[str]:
+    starts = range(len(text))
+    return {text[start:end] for start in starts for end in range(start + 1, start + LONGEST + 1)}
 
 
 def is_repeated_by(text: str, period: int) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from uuid import UUID
@@ -47,7 +48,7 @@ class Shown:
         self.headers = self.response.headers
         self.html = self.response.data.decode(errors="replace")
 
-    @property
+    @cached_property
     def tree(self) -> Element:
         """The page's elements."""
         return parse_strictly(self.html)
