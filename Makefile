@@ -11,7 +11,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 # Images of containers often set it. Each process of a run would compile what it loads anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
+.PHONY: run test checks compiled test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -20,7 +20,16 @@ run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	exec env PATH="$(CURDIR)/$(BIN):$$PATH" PUBLIC_URL="$$($(FIND_SETTING) public_url)" \
 		$(BIN)/honcho start -e /dev/null -p "$$($(FIND_SETTING) port)" web worker
 
-test: lint types contracts pytest  ## everything that has to be green
+test: $(VENV)/test.stamp  ## everything that has to be green
+	$(MAKE) --jobs=2 checks compiled
+	$(MAKE) pytest
+
+checks: lint types contracts
+
+# Otherwise each process of `make pytest` would compile all tests, all at the same time. What cannot
+# be collected fails there.
+compiled: $(VENV)/test.stamp
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
@@ -32,14 +41,14 @@ types: $(VENV)/test.stamp
 contracts: $(VENV)/test.stamp
 	$(BIN)/lint-imports --config setup.cfg
 
-# Each worker process has a PostgreSQL of its own; the tests of one file share a process. One more
+# Each worker process has a PostgreSQL of its own; the tests of one file share a process. Two more
 # than there are cores, since tests of real servers mostly wait.
-TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-quick: lint types contracts  ## the checks, and the first test of each fast file: under a minute
+test-quick: checks  ## the checks, and the first test of each fast file: under a minute
 	$(BIN)/pytest -n 2 --dist loadfile --quick -q
 
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.

@@ -56,8 +56,17 @@ CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 DATABASES = ("sqlite", "postgresql")
 
 
-SLOW_FOLDERS = ("faults", "gunicorn", "hostile", "migrations")
+LONG_FOLDERS = ("tests", "contracts", "docs", "flows", "hostile", "migrations")
 """Folders whose files take longest: they run first, so that no worker ends with one alone."""
+
+WAITING_FOLDERS = ("faults", "gunicorn")
+"""Folders whose tests wait for servers most of the time."""
+
+SPREAD = 0.85
+"""Part of a run that has files of `WAITING_FOLDERS`, so that none is the last (chosen)."""
+
+SLOW_FOLDERS = {*WAITING_FOLDERS, "hostile", "migrations"}
+"""Folders that `--quick` leaves out."""
 
 
 class RememberedRule(Rule):
@@ -127,12 +136,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the files of `SLOW_FOLDERS` first, or choose what `--quick` runs."""
-    items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
+    """Put files in the order of `order_files`, or choose what `--quick` runs."""
+    place = {path: number for number, path in enumerate(order_files(item.path for item in items))}
+    items.sort(key=lambda item: place[item.path])
     if config.getoption("quick"):
         chosen = find_quick(items)
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+
+
+def order_files(paths: Iterable[Path]) -> list[Path]:
+    """Return each file once: the longest first, and those that wait spread among all others.
+
+    If several processes waited at once, a core would have nothing to do.
+    """
+    files = list(dict.fromkeys(paths))
+    waiting = [path for path in files if path.parent.name in WAITING_FOLDERS]
+    working = [path for path in files if path not in waiting]
+    working.sort(key=lambda path: path.parent.name not in LONG_FOLDERS)
+    places = {path: number / len(working) for number, path in enumerate(working)}
+    places |= {path: SPREAD * number / len(waiting) for number, path in enumerate(waiting)}
+    return sorted(files, key=lambda path: places[path])
 
 
 def find_quick(items: Iterable[pytest.Item]) -> list[pytest.Item]:
