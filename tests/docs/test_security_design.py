@@ -11,9 +11,10 @@ import config
 from authserve.audit import seal
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
-from authserve.keys import statements
+from authserve.keys.families import FAMILIES
 from authserve.mfa import challenges, totp
 from authserve.mfa.pending import MFA
+from authserve.oidc.tokens import REFRESH as CLIENT_REFRESH
 from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
@@ -132,7 +133,8 @@ def test_it_has_every_field_of_an_account() -> None:
 def test_it_has_every_key_that_is_derived() -> None:
     told = set(re.findall(r"purpose `([\w-]+)`", section("Cryptography")))
     assert told == {
-        statements.SEAL_PURPOSE,
+        *(family.seal_purpose for family in FAMILIES),
+        CLIENT_REFRESH.purpose,
         totp.SEAL_PURPOSE,
         REFRESH.purpose,
         DEVICE.purpose,
