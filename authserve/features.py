@@ -34,11 +34,17 @@ def _add_checks(app: Flask, *checks: Check) -> None:
     FEATURE_CHECKS.fill(app, (*others, *checks))
 
 
+def _add_data_checks(app: Flask, *checks: Check) -> None:
+    """Add checks of stored data to those of the features before."""
+    others = FEATURE_DATA_CHECKS.of(app) if FEATURE_DATA_CHECKS.is_filled(app) else ()
+    FEATURE_DATA_CHECKS.fill(app, (*others, *checks))
+
+
 def _add_client_checks(app: Flask) -> None:
     from authserve.health.client_checks import DATA_CHECKS, check_issuer
 
     _add_checks(app, check_issuer)
-    FEATURE_DATA_CHECKS.fill(app, DATA_CHECKS)
+    _add_data_checks(app, *DATA_CHECKS)
 
 
 def _add_pages(app: Flask) -> None:
@@ -100,9 +106,11 @@ def _add_oidc(app: Flask) -> None:
 def _add_api_keys(app: Flask) -> None:
     """Add the keys of users' programs; their calls are in `optional_blueprints`."""
     from authserve.apikeys.authenticate import authenticate_api_key
+    from authserve.apikeys.cli import api_keys_group
     from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
     from authserve.apikeys.verify import inspect_key
     from authserve.auth.logout import OTHER_GRANTS
+    from authserve.health.api_key_checks import check_api_keys
 
     if "pages" in SETTINGS.of(app).features:
         # Imported here, because they belong to both features.
@@ -111,6 +119,8 @@ def _add_api_keys(app: Flask) -> None:
         app.register_blueprint(key_blueprint)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
     KEY_INTROSPECTOR.fill(app, inspect_key)
+    app.cli.add_command(api_keys_group)
+    _add_data_checks(app, check_api_keys)
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
     resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
     SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))
