@@ -141,8 +141,7 @@ LOADERS: Mapping[str, Callable[[Flask], None]] = {
     "api-keys": _add_api_keys,
     "forward-auth": _add_forward_auth,
 }
-"""The function that adds each feature to an application. `FEATURES` takes only those that
-`settings.model.FEATURE_NAMES` names; the others are not finished."""
+"""The function that adds each feature to an application, by its name in `FEATURES`."""
 
 
 def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:

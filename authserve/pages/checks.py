@@ -16,11 +16,10 @@ _INLINE = re.compile(r"<style|<script(?![^>]*\ssrc=)|<[^>]*\s(?:style|on[a-z]+)\
 
 
 def check_pages(settings: Settings) -> Finding:
-    """Report that pages hand nothing to an app, and what they do with the brand's colour."""
-    message = (
-        "Pages are on. An app learns nothing from a sign-in on them: that needs OpenID Connect, "
-        "which this release does not have."
-    )
+    """Report what an app learns from a sign-in, and what pages do with the brand's colour."""
+    message = "Pages are on."
+    if "oidc" not in settings.features:
+        message += " An app learns nothing from a sign-in on them: that needs the feature oidc."
     if not settings.return_urls:
         message += " RETURN_URLS is empty, so after signing in, people stay on the pages."
     if is_moved(settings.brand_color):

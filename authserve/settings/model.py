@@ -24,8 +24,11 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
-FEATURE_NAMES: tuple[str, ...] = ("pages", "api-keys")
+FEATURE_NAMES: tuple[str, ...] = ("pages", "oidc", "api-keys")
 """The closed list of optional features, which `FEATURES` switches on."""
+
+FEATURE_NEEDS: Mapping[str, str] = {"oidc": "pages"}
+"""Features that work only beside another one."""
 
 
 class EmailVerification(StrEnum):

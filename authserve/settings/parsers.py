@@ -16,7 +16,7 @@ from typing import TypeVar
 from marshmallow import ValidationError
 
 from authserve.core.identifiers import InvalidIdentifierError, canonical_email
-from authserve.settings.model import FEATURE_NAMES
+from authserve.settings.model import FEATURE_NAMES, FEATURE_NEEDS
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
@@ -133,6 +133,9 @@ def parse_features(raw: str) -> tuple[str, ...]:
     if not names or not set(names) <= set(FEATURE_NAMES):
         known = ", ".join(FEATURE_NAMES) or "this release has no optional feature"
         raise ValidationError(f"must be none, or names of features ({known})")
+    for name, needed in FEATURE_NEEDS.items():
+        if name in names and needed not in names:
+            raise ValidationError(f"{name} needs {needed}, so name both")
     return names
 
 
