@@ -64,6 +64,8 @@ def _add_pages(app: Flask) -> None:
 
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
+    from authserve.admin.personal_data import FURTHER_LISTS
+    from authserve.auth.logout import OTHER_GRANTS
     from authserve.clients import cli_create, cli_status, cli_transfer  # noqa: F401
     from authserve.clients.cli import clients_group
     from authserve.clients.registry import find_names
@@ -73,6 +75,7 @@ def _add_oidc(app: Flask) -> None:
     # These modules add their commands to `clients_group`.
     from authserve.oidc import cli  # noqa: F401
     from authserve.oidc.api_callers import authenticate_client_token
+    from authserve.oidc.apps import export_apps, withdraw_all_apps
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.introspect import inspect_client_token
@@ -97,6 +100,8 @@ def _add_oidc(app: Flask) -> None:
     INTROSPECTORS.fill(app, (*INTROSPECTORS.of(app), inspect_client_token))
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
     CLIENT_NAMES.fill(app, find_names)
+    OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "apps": withdraw_all_apps})
+    FURTHER_LISTS.fill(app, {"apps": export_apps})
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
     # First, so that the event of each parent is recorded after those of the sessions below it.

@@ -22,7 +22,6 @@ from dotenv import dotenv_values
 import config
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.outbound_hosts import OutboundHosts
-from authserve.settings import parsers
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
 from authserve.settings.return_urls import ReturnURL
@@ -642,14 +641,14 @@ ISSUER = "https://auth.example.com"
 
 @pytest.mark.parametrize("audience", [ISSUER, f"{ISSUER}/", f"{ISSUER}/api/v1"])
 def test_no_token_of_an_app_has_the_services_own_audience(
-    load: Load, faults_of: Faults, monkeypatch: pytest.MonkeyPatch, audience: str
+    load: Load, faults_of: Faults, audience: str
 ) -> None:
-    monkeypatch.setattr(parsers, "FEATURE_NAMES", ("oidc",))
     given = {"PUBLIC_URL": ISSUER, "JWT_AUDIENCE": audience}
-    (fault,) = faults_of(**given, FEATURES="oidc")
+    (fault,) = faults_of(**given, FEATURES="pages,oidc")
     assert fault.startswith("JWT_AUDIENCE: must be neither PUBLIC_URL nor its /api/v1")
     assert load(**given).jwt_audience == audience
-    assert load(**given | {"JWT_AUDIENCE": f"{ISSUER}/api"}, FEATURES="oidc").features == ("oidc",)
+    other = {"JWT_AUDIENCE": f"{ISSUER}/api", "FEATURES": "pages,oidc"}
+    assert load(**given | other).features == ("pages", "oidc")
 
 
 # Lifetimes

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from authserve.audit.own_events import find_own_events
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.container import Slot
 from authserve.http.schemas import user_document
 from authserve.mail.policy import MailKind
 from authserve.mfa.factors import list_factors
@@ -35,6 +36,9 @@ PIECE_CHARACTERS = 16_384
 SECRET_COLUMNS = frozenset({"family_digest", "cookie_digest", "previous_digest"})
 """Columns that are not exported: only the service can use them; they hold no data on the user."""
 
+FURTHER_LISTS = Slot[Mapping[str, Callable[[UUID], Iterable[dict[str, Any]]]]]("further_lists")
+"""Lists that optional features add to a user's data, by their names; empty without one."""
+
 RowT = TypeVar("RowT")
 
 
@@ -51,6 +55,7 @@ def export_personal_data(user_id: UUID) -> Iterator[str]:
         "sessions": _documents(lambda **page: find_all_sessions(user.id, **page)),
         "links": _documents(lambda **page: find_links_of(user.id, **page)),
         "mails": _mails(user.id),
+        **_further_lists(user.id),
         "events": map(_event, _paged(lambda **page: find_own_events(ref_of(user), **page))),
     }
     return _in_pieces(_as_json(head, lists))
@@ -69,6 +74,11 @@ def _account(user: User) -> dict[str, Any]:
         "locale": user.locale,
         "activity_seen_at": _plain_value(user.activity_seen_at),
     }
+
+
+def _further_lists(user_id: UUID) -> dict[str, Iterable[dict[str, Any]]]:
+    lists = FURTHER_LISTS.find() or {}
+    return {name: map(_plain, find(user_id)) for name, find in lists.items()}
 
 
 def _documents(find: Callable[..., Sequence[Any]]) -> Iterator[dict[str, Any]]:

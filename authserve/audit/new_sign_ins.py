@@ -4,7 +4,7 @@ The account's page asks about one sign-in after the other, the oldest first. An 
 sign-ins up to the one that it names, so the account needs to keep no more than one time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, String, Subquery, and_, bindparam, false, select
 
 from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.auth.logout import end_other_grants
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.errors import NotFoundError
 from authserve.core.events import AuditAction
@@ -20,6 +21,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import UTCDateTime, read_all, transaction
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session_if_live
+from authserve.users.accounts import lock_user
 from authserve.users.sign_ins import mark_activity_seen
 
 QUESTION_AGE = timedelta(days=30)
@@ -64,7 +66,14 @@ def find_new_sign_in(
     return _as_sign_in(read_all(_FIND, parameters))
 
 
-def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: RequestInfo) -> None:
+def answer_new_sign_in(
+    event_id: UUID,
+    *,
+    is_own: bool,
+    include: Collection[str] = (),
+    actor: Actor,
+    request: RequestInfo,
+) -> None:
     """Record a user's answer to the question about a sign-in; end the session of a stranger.
 
     The first answer alone moves `activity_seen_at`, by a conditional UPDATE. A stranger's session
@@ -73,10 +82,12 @@ def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: R
     Args:
         event_id: of the sign-in.
         is_own: True if it was the user's own.
+        include: names of grants to end because of a stranger; see `logout_everywhere`.
         actor: the user.
 
     Raises:
         NotFoundError: the user has no such sign-in.
+        UserNotFoundError: the account is gone; only with `include`.
     """
     user = actor.signed_in_user
     parameters = {"audit_id": user.audit_id, "event_id": event_id}
@@ -84,6 +95,8 @@ def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: R
     if found is None:
         raise NotFoundError
     with transaction():
+        if include and not is_own:
+            lock_user(user.id)
         # The first answer locks the user's row, so simultaneous ones wait for its end.
         is_first = mark_activity_seen(user.id, until=found.occurred_at)
         if is_own:
@@ -99,6 +112,7 @@ def answer_new_sign_in(event_id: UUID, *, is_own: bool, actor: Actor, request: R
                 request=request,
                 details={"session_id": str(found.session_id)},
             )
+        end_other_grants(user.id, include, actor=actor, request=request)
 
 
 _OWN_EVENTS = (

@@ -71,9 +71,20 @@ def logout_everywhere(*, include: Collection[str] = (), actor: Actor, request: R
         # A grant that is made meanwhile ends too, or is refused because its session has ended.
         lock_user(user.id)
         end_sessions(user, RevokeReason.LOGOUT_ALL, actor=actor, request=request)
-        for name, end_grants in OTHER_GRANTS.get().items():
-            if name in include:
-                end_grants(user.id, actor=actor, request=request)
+        end_other_grants(user.id, include, actor=actor, request=request)
+
+
+def end_other_grants(
+    user_id: UUID, include: Collection[str], *, actor: Actor, request: RequestInfo
+) -> None:
+    """End grants of a user, in the open transaction, which holds the lock on the user's row.
+
+    Args:
+        include: see `logout_everywhere`.
+    """
+    for name, end_grants in OTHER_GRANTS.get().items():
+        if name in include:
+            end_grants(user_id, actor=actor, request=request)
 
 
 def _read_token(token: str) -> tuple[UUID, UUID, bytes | None]:

@@ -1,8 +1,9 @@
 """The apps that a user has allowed or is signed in to, and how their access ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -17,7 +18,7 @@ from authserve.oidc.models import AuthorizationCode, UserConsent
 from authserve.sessions.app_sessions import end_sessions_of_apps, find_app_sessions
 from authserve.sessions.listing import SessionView
 from authserve.sessions.policy import RevokeReason
-from authserve.users.accounts import lock_user
+from authserve.users.accounts import lock_user, ref_of
 
 _CONSENTS, _CODES = table_of(UserConsent), table_of(AuthorizationCode)
 
@@ -55,6 +56,19 @@ def list_apps(user_id: UUID) -> list[AuthorizedApp]:
         for client in clients
     ]
     return sorted(found, key=_sort_key)
+
+
+def export_apps(user_id: UUID) -> Iterator[dict[str, Any]]:
+    """Yield what `list_apps` finds, for the copy of a user's data."""
+    for app in list_apps(user_id):
+        yield {
+            "client_id": app.client.client_id,
+            "name": app.client.configuration.name,
+            "scopes": list(app.scopes),
+            "granted_at": app.granted_at,
+            "last_used_at": app.last_used_at,
+            "live_sessions": app.live_sessions,
+        }
 
 
 def _find_consents(user_id: UUID) -> dict[str, _Granted]:
@@ -101,14 +115,14 @@ def withdraw_app(user: UserRef, client_id: str, *, actor: Actor, request: Reques
             raise AppNotFoundError
 
 
-def withdraw_all_apps(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
+def withdraw_all_apps(user_id: UUID, /, *, actor: Actor, request: RequestInfo) -> None:
     """End the access of every app to an account; see `withdraw_app`.
 
     Raises:
         UserNotFoundError: the account is gone.
     """
     with transaction():
-        _withdraw(user, None, actor=actor, request=request)
+        _withdraw(ref_of(lock_user(user_id)), None, actor=actor, request=request)
 
 
 def _withdraw(user: UserRef, client_id: str | None, *, actor: Actor, request: RequestInfo) -> bool:

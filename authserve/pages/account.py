@@ -17,6 +17,7 @@ from authserve.pages.account_activity import describe_event
 from authserve.pages.account_navigation import account_page
 from authserve.pages.account_sessions import list_sessions
 from authserve.pages.blueprint import START, blueprint
+from authserve.pages.grant_fields import list_boxes
 from authserve.settings.model import SETTINGS, Mfa, Settings
 from authserve.web.access import require_signed_in
 from authserve.web.devices import name_device
@@ -53,6 +54,7 @@ def show_account() -> Response:
         account=session.account,
         is_answered=open_notice("sign-in-seen") is not None,
         question=_find_question(session),
+        boxes=list_boxes(),
         enroll_by=_find_deadline(session, settings),
         factors=find_factors(session.account.id),
         may_add=settings.mfa is not Mfa.OFF or session.account.mfa_enabled,

@@ -12,15 +12,17 @@ from authserve.audit.own_events import ActivityEvent, find_activity
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import Outcome
+from authserve.http.authentication import on_own_account
 from authserve.http.pagination import DEFAULT_LIMIT, PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import START, blueprint, link_to
 from authserve.pages.event_texts import describe_action, find_event_icon
+from authserve.pages.grant_fields import GrantsForm, find_ticked
+from authserve.users.errors import UserNotFoundError
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from authserve.web.devices import name_device
-from authserve.web.forms import SignedInForm
 from authserve.web.languages import mark, translate
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import seal_notice
@@ -33,7 +35,7 @@ MINE, STRANGER = "mine", "stranger"
 QUERY = PageQuerySchema(only=("cursor",))
 
 
-class AnswerForm(SignedInForm):
+class AnswerForm(GrantsForm):
     """The answer to the question about a new sign-in, which its event's id names."""
 
     sign_in = fields.UUID(required=True)
@@ -116,6 +118,7 @@ def _read_cursor() -> UUID | None:
 
 
 @blueprint.post("/account/activity/answer")
+@on_own_account(UserNotFoundError)
 def answer_activity() -> Response:
     """Record whose a new sign-in was; a stranger's ends, and the password is the next thing."""
     session = require_signed_in(back_to=START)
@@ -126,6 +129,7 @@ def answer_activity() -> Response:
     answer_new_sign_in(
         submission.values["sign_in"],
         is_own=is_own,
+        include=find_ticked(submission.values),
         actor=session.actor,
         request=current_request_info(),
     )

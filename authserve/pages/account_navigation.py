@@ -37,6 +37,7 @@ ENTRIES = (
     Entry("pages.show_password", mark("Password"), "lock"),
     Entry("pages.show_methods", mark("Sign-in methods"), "shield"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
+    Entry("app_pages.show_apps", mark("Apps"), "globe", feature="oidc"),
     Entry("key_pages.show_keys", mark("API keys"), "code", feature="api-keys"),
     Entry("pages.show_activity", mark("Activity"), "clock"),
     Entry("pages.show_data", mark("Your data"), "download"),

@@ -1,5 +1,6 @@
 """The sessions of the account: where its user is signed in, and how that ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,14 +9,25 @@ from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.logout import logout_everywhere
+from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint, link_to
+from authserve.pages.grant_fields import GrantsForm, find_ticked, list_boxes
+from authserve.sessions.app_sessions import find_app_sessions
+from authserve.sessions.client_names import find_client_names
 from authserve.sessions.errors import SessionNotFoundError
-from authserve.sessions.listing import SessionView, find_live_sessions
-from authserve.sessions.policy import MAX_SESSIONS_PER_USER, RevokeReason, SessionKind
+from authserve.sessions.listing import SessionView, find_own_sessions
+from authserve.sessions.policy import RevokeReason, SessionKind
 from authserve.sessions.revoke import end_session, end_sessions
-from authserve.web.access import read_button, require_signed_in
+from authserve.settings.model import SETTINGS
+from authserve.users.errors import UserNotFoundError
+from authserve.web.access import (
+    read_button,
+    read_signed_in_form,
+    require_no_fault,
+    require_signed_in,
+)
 from authserve.web.browser_session import remove_session
 from authserve.web.devices import find_icon, name_device
 from authserve.web.languages import mark, translate
@@ -24,6 +36,8 @@ from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
 
 LIST = "pages.show_sessions"
+
+END_ALL = GrantsForm()
 
 _PROOFS = {
     "pwd": mark("password"),
@@ -44,7 +58,8 @@ class ListedSession:
         icon: a macro of `icons.html`.
         proofs: the proofs that its user gave, in words.
         is_current: True for the session of this browser, which has no button.
-        is_of_program: True if an API client holds it, not a browser's cookie.
+        is_of_program: True if a program holds it, not a browser's cookie.
+        app: the name of the app that holds it; None for the user's own.
     """
 
     id: UUID
@@ -56,29 +71,38 @@ class ListedSession:
     last_used_at: datetime
     is_current: bool
     is_of_program: bool
+    app: str | None
 
 
-def list_sessions(
-    session: BrowserSession, *, limit: int = MAX_SESSIONS_PER_USER
-) -> list[ListedSession]:
+def list_sessions(session: BrowserSession, *, limit: int | None = None) -> list[ListedSession]:
     """Return the live sessions of a browser's user: its own first, then by their last use.
 
     Args:
-        limit: greatest number of sessions.
+        limit: greatest number of sessions; None for all.
     """
-    found = find_live_sessions(session.account.id, limit=MAX_SESSIONS_PER_USER)
+    found = [*find_own_sessions(session.account.id), *_find_app_sessions(session)]
     current_id = session.cookie.session_id
     by_use = sorted(found, key=_last_use, reverse=True)
     own = [view for view in by_use if view.id == current_id]
     others = [view for view in by_use if view.id != current_id]
-    return [_describe(view, is_current=view.id == current_id) for view in (own + others)[:limit]]
+    shown = (own + others)[:limit]
+    names = find_client_names(view.client_id for view in shown)
+    return [_describe(view, names, is_current=view.id == current_id) for view in shown]
+
+
+def _find_app_sessions(session: BrowserSession) -> list[SessionView]:
+    """Return the sessions of apps; without the identity provider no app can use one."""
+    is_on = "oidc" in SETTINGS.get().features
+    return find_app_sessions(session.account.id) if is_on else []
 
 
 def _last_use(view: SessionView) -> datetime:
     return view.last_used_at
 
 
-def _describe(view: SessionView, *, is_current: bool) -> ListedSession:
+def _describe(
+    view: SessionView, app_names: Mapping[str, str], *, is_current: bool
+) -> ListedSession:
     names = (translate(_PROOFS[value]) for value in view.amr if value in _PROOFS)
     return ListedSession(
         id=view.id,
@@ -90,6 +114,7 @@ def _describe(view: SessionView, *, is_current: bool) -> ListedSession:
         last_used_at=view.last_used_at,
         is_current=is_current,
         is_of_program=view.kind != SessionKind.BROWSER,
+        app=None if view.client_id is None else app_names[view.client_id],
     )
 
 
@@ -148,15 +173,26 @@ def _lead_back(*, ended: str) -> Response:
 @blueprint.get("/account/sessions/end-all")
 def show_end_all() -> Response:
     """Ask whether to end every session, this browser's included."""
-    return account_page("account_sessions_end_all.html", visitor=require_signed_in(), below=LIST)
+    return account_page(
+        "account_sessions_end_all.html",
+        visitor=require_signed_in(),
+        below=LIST,
+        boxes=list_boxes(),
+    )
 
 
 @blueprint.post("/account/sessions/end-all")
+@on_own_account(UserNotFoundError)
 def end_all_sessions() -> Response:
     """End every session, this browser's included."""
     session = require_signed_in()
-    read_button(session)
-    logout_everywhere(actor=session.actor, request=current_request_info())
+    submission = read_signed_in_form(END_ALL, session)
+    require_no_fault(submission)
+    logout_everywhere(
+        include=find_ticked(submission.values),
+        actor=session.actor,
+        request=current_request_info(),
+    )
     response = see_other(link_to("pages.show_signed_out", ""))
     remove_session(response)
     return response

@@ -50,6 +50,7 @@ def list_(users: tuple[str, ...], limit: int | None) -> None:
             "ID": "id",
             "USER ID": "user_id",
             "KIND": "kind",
+            "APP": "client_id",
             "CREATED": "created_at",
             "LAST USED": "last_used_at",
             "IP": "ip",
@@ -77,6 +78,10 @@ def _document(session: Any) -> dict[str, Any]:
         "expires_at": to_rfc3339(min(session.expires_at, session.idle_expires_at)),
         "ip": session.ip,
         "user_agent": session.user_agent,
+        "client_id": session.client_id,
+        "parent_id": session.parent_id and str(session.parent_id),
+        "scope": session.scope,
+        "is_offline": session.is_offline,
         "amr": list(session.amr),
         "acr": Level(session.aal).acr,
     }

@@ -13,7 +13,7 @@ from authserve.core.crypto import is_digest
 from authserve.core.errors import SessionRevokedError
 from authserve.database.transactions import read_all
 from authserve.sessions.models import Session
-from authserve.sessions.policy import require_live
+from authserve.sessions.policy import MAX_SESSIONS_PER_USER, require_live
 from authserve.sessions.statements import TABLE, is_live
 
 
@@ -85,6 +85,15 @@ def find_live_sessions(
     else:
         rows = read_all(_NEXT, {**parameters, "before": before})
     return [SessionView(**row._mapping) for row in rows]
+
+
+_OWN = _newest_live(has_before=False).where(TABLE.c.client_id.is_(None))
+
+
+def find_own_sessions(user_id: UUID) -> list[SessionView]:
+    """Return the live sessions of a user that no app holds, newest first."""
+    parameters = {"owner_id": user_id, "now": now(), "row_limit": MAX_SESSIONS_PER_USER}
+    return [SessionView(**row._mapping) for row in read_all(_OWN, parameters)]
 
 
 def page_of_live_sessions(

@@ -56,6 +56,10 @@ OF_PAGES_ALONE = {
     # Reads for which the API has longer ways: see each.
     "find_activity",
     "find_factors",
+    # The list of sessions shows the browser's own always, and those of apps by their names.
+    "find_own_sessions",
+    "find_app_sessions",
+    "find_client_names",
 }
 """What pages call and no route of the API does."""
 
@@ -101,6 +105,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "event_texts",
         "checks",
         "factor_fields",
+        "grant_fields",
         "key_routes",
         "routes",
         "scope_texts",

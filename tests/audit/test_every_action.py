@@ -27,7 +27,7 @@ from authserve.core.actor import OPERATOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.database.transactions import transaction
-from authserve.oidc.consents import give_consent, refuse_consent
+from authserve.oidc.consents import refuse_consent
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
@@ -43,6 +43,7 @@ from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.mail import open_mailbox, work
+from tests.support.oauth_clients import allow_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
 from tests.support.rows import change_session, change_user
 from tests.support.second_steps import first_step, wrong_code
@@ -456,16 +457,10 @@ def strange_app(scene: Scene) -> RegisteredClient:
 
 def allow(scene: Scene, client: RegisteredClient) -> None:
     """Let the user allow an app; the page needs a browser, which this application has not."""
-    user = scene.user
-    with scene.app.app_context():
-        actor = Actor(user=ref_of(get_user(user.id)), session_id=user.session_id)
-        give_consent(
-            ["openid"],
-            client=client,
-            session_id=user.session_id,
-            actor=actor,
-            request=scene.origin,
-        )
+    user, client_id = scene.user, client.client_id
+    allow_client(
+        scene.app, client_id, user_id=user.id, session_id=user.session_id, request=scene.origin
+    )
 
 
 def allow_app(scene: Scene) -> None:

@@ -27,6 +27,7 @@ from tests.support.factors import (
     switch_mfa_on,
 )
 from tests.support.mail import work
+from tests.support.oauth_clients import allow_client
 from tests.support.passkeys import (
     ORIGIN,
     give_passkey,
@@ -882,6 +883,26 @@ def make_client(scene: Scene) -> dict[str, Any]:
     assert response.status_code == 201
     made: dict[str, Any] = response.get_json()
     return made
+
+
+def allow_app(scene: Scene) -> None:
+    """Let the user allow a client."""
+    make_client(scene)
+    user_id, session_id = scene.alice.id, scene.alice.session_id
+    allow_client(scene.app, "wiki", "openid", user_id=user_id, session_id=session_id)
+
+
+@scenario
+def apps_list_own_apps(scene: Scene) -> Iterator[Answer]:
+    allow_app(scene)
+    yield "success", scene.send(scene.alice)
+
+
+@scenario
+def apps_delete_own_app(scene: Scene) -> Iterator[Answer]:
+    allow_app(scene)
+    yield "success", scene.send(scene.alice)
+    yield "unknown app", scene.send(scene.alice)
 
 
 @scenario

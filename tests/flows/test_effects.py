@@ -28,7 +28,7 @@ from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
 from tests.support.mail import Mailbox, open_mailbox, work
-from tests.support.oauth_clients import give_client
+from tests.support.oauth_clients import allow_client, give_client
 from tests.support.operations import API_FEATURES
 from tests.support.passkeys import (
     ORIGIN,
@@ -172,6 +172,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     ),
     AuditAction.MFA_RESET_REQUESTED: (ON_OTHER_FRESH,),
     AuditAction.MFA_RESET: (ON_OTHER_FRESH,),
+    AuditAction.CONSENT_REVOKED: (OWN,),
     AuditAction.ROLE_CREATED: (ON_ROLE,),
     AuditAction.ROLE_CHANGED: (ON_ROLE,),
     AuditAction.ROLE_DELETED: (ON_ROLE,),
@@ -230,6 +231,13 @@ class World:
     def make_client(self) -> dict[str, Any]:
         """Register a client with the power to read accounts; returns no body."""
         self.client = give_client(self.app, self.name, scopes=("openid", "users:read"))
+        return {}
+
+    def allow_client(self) -> dict[str, Any]:
+        """Let the caller allow a client; returns no body."""
+        self.make_client()
+        session_id = self.caller.session_id
+        allow_client(self.app, self.name, user_id=self.caller.id, session_id=session_id)
         return {}
 
     def describe_client(self) -> dict[str, Any]:
@@ -604,7 +612,8 @@ WAYS = [
         OWN,
         REVOKED,
         AuditAction.API_KEY_REVOKED,
-        body=World.own_keys,
+        AuditAction.CONSENT_REVOKED,
+        body=lambda world: {**world.allow_client(), **world.own_keys()},
     ),
     way(
         "POST /auth/reauthenticate",
@@ -889,6 +898,12 @@ WAYS = [
         body=lambda world: world.make_role() and {},
     ),
     way(
+        "DELETE /users/me/apps/{client_id}",
+        OWN,
+        AuditAction.CONSENT_REVOKED,
+        body=World.allow_client,
+    ),
+    way(
         "POST /clients",
         ON_CLIENT,
         AuditAction.CLIENT_CREATED,
@@ -944,6 +959,7 @@ READS = {
     "GET /users",
     "GET /users/me",
     "GET /users/me/api-keys",
+    "GET /users/me/apps",
     "GET /users/me/events",
     "GET /users/me/mfa",
     "GET /users/me/passkeys",

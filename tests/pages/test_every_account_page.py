@@ -23,6 +23,8 @@ ALWAYS_OPEN = {
     CONFIRM,
     "/account/activity",
     "/account/activity/answer",
+    "/account/apps",
+    "/account/apps/<client_id>/end",
     "/account/data",
     "/account/email/withdraw",
     "/account/keys",
@@ -41,14 +43,14 @@ ALWAYS_OPEN = {
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with all pages of the account."""
-    return make_app(features=("pages", "api-keys"))
+    return make_app(features=("pages", "oidc", "api-keys"))
 
 
 def paths_of(app: Flask, method: str) -> dict[str, str]:
     """Return the account's pages that answer a method: rules, each with a path that fits it."""
     rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/account")]
     found = {
-        rule.rule: re.sub("<uuid:[a-z_]+>", str(uuid4()), rule.rule)
+        rule.rule: re.sub("<(uuid:)?[a-z_]+>", str(uuid4()), rule.rule)
         for rule in rules
         if method in (rule.methods or ())
     }

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 from xml.etree.ElementTree import Element
 
 import pytest
 from flask import Flask
 
+from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
@@ -16,6 +18,7 @@ from authserve.users.lookup import get_user_by_reference
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.oauth_clients import CALLBACK, give_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_row
 from tests.support.rows import change_session, change_user
 from tests.support.sign_in_steps import show_sign_in_steps
@@ -66,6 +69,8 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
     yield from show_sessions(app, visit)
     yield from show_account(visit)
     yield from show_methods(app)
+    if "oidc" in SETTINGS.of(app).features:
+        yield from show_apps(app, visit)
     if "api-keys" in SETTINGS.of(app).features:
         yield from show_keys(visit)
     yield "confirm", visit.open("/account/confirm")
@@ -121,6 +126,36 @@ def show_account(visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "data", visit.open("/account/data")
     yield "deletion", visit.open("/account/data/delete")
     yield "another address", visit.fill("/account/data/delete", confirm="other@example.com")
+
+
+def show_apps(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield what an app's request leads to, and the list of apps: none, one, and its end."""
+    yield "no apps", visit.open("/account/apps")
+    native = {"kind": ClientKind.NATIVE, "redirect_uris": ("com.example.app:/callback",)}
+    give_client(app, "native", name="<b>", **native)
+    give_client(app, "wiki", name="<b>", scopes=("openid", "offline_access", "shop:sell"))
+    yield "consent to an installed app", visit.follow(visit.open(ask_to_sign_in("native")))
+    shown = visit.follow(visit.open(ask_to_sign_in("wiki")))
+    yield "consent", shown
+    visit.give(shown, answer="allow")
+    shown = visit.open("/account/apps")
+    yield "apps", shown
+    end = "/account/apps/wiki/end"
+    yield "an app ended", visit.follow(visit.send(end, shown.form(end)))
+
+
+def ask_to_sign_in(client_id: str) -> str:
+    """Return the path of a client's request for all that it may have."""
+    is_native = client_id == "native"
+    query = {
+        "client_id": client_id,
+        "redirect_uri": "com.example.app:/callback" if is_native else CALLBACK,
+        "response_type": "code",
+        "scope": "openid offline_access",
+        "code_challenge": "x" * 43,
+        "code_challenge_method": "S256",
+    }
+    return f"/oauth/authorize?{urlencode(query)}"
 
 
 def show_keys(visit: Visit) -> Iterator[tuple[str, Shown]]:
@@ -252,7 +287,7 @@ def check(name: str, shown: Shown, *, is_link: bool) -> None:
     ids=["default", "required", "off", "brand"],
 )
 def test_every_page(make_app: Callable[..., Flask], settings: dict[str, object]) -> None:
-    app = make_app(features=("pages", "api-keys"), **settings)
+    app = make_app(features=("pages", "oidc", "api-keys"), **settings)
     seen = 0
     for name, shown in show_everything(app):
         check(

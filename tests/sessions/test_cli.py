@@ -43,7 +43,7 @@ def test_list_shows_live_sessions_newest_first(
     new = login(app.test_client(), "alice").get_json()["session_id"]
     bob.post("/api/v1/auth/logout")
     header, *rows = read_table(run(runner, "list").stdout)
-    assert header == ["ID", "USER ID", "KIND", "CREATED", "LAST USED", "IP", "USER AGENT"]
+    assert header == ["ID", "USER ID", "KIND", "APP", "CREATED", "LAST USED", "IP", "USER AGENT"]
     assert [row[:3] for row in rows] == [
         [new, str(alice.id), "api"],
         [str(alice.session_id), str(alice.id), "api"],
