@@ -1,5 +1,6 @@
 """The use case behind each proxied request, and the end of a proxied session."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session
 from authserve.settings.model import SETTINGS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def check_request(origin: str, cookie: BrowserCookie | None, *, now: datetime) -
     if session is None:
         return Check(Verdict.SIGNED_OUT, get_client_of_origin(origin).client_id)
     if not session.row.enabled:
-        raise UnknownOriginError
+        raise _unknown(origin)
     if cookie is None or not is_digest(session.row.cookie_digest, cookie.secret):
         return Check(Verdict.SIGNED_OUT, session.row.client_id)
     is_required = is_mfa_required(SETTINGS.get(), now)
@@ -70,8 +73,14 @@ def get_client_of_origin(origin: str) -> RegisteredClient:
     """
     client = find_client_of_origin(origin)
     if client is None or not client.configuration.enabled:
-        raise UnknownOriginError
+        raise _unknown(origin)
     return client
+
+
+def _unknown(origin: str) -> UnknownOriginError:
+    # A proxied request comes from the operator's own machine, so its text is worth a line.
+    logger.warning("no proxied application at this origin", extra={"origin": origin[:300]})
+    return UnknownOriginError()
 
 
 def _record_use(session: ProxiedSession, now: datetime) -> None:

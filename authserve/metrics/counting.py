@@ -14,6 +14,7 @@ from authserve.metrics.families import (
     CODE_GRANT,
     FACTOR_OF_FAILURE,
     FACTOR_OF_PROOF,
+    FORWARD_AUTH_REFUSALS,
     REFRESH_OUTCOMES,
     SIGN_IN_REFUSALS,
     Families,
@@ -96,6 +97,17 @@ class Metrics:
             self.families.oauth_tokens.labels(grant_type, client_id).inc()
         if grant_type == CODE_GRANT:
             self.families.redemptions.labels("success" if code is None else "refused").inc()
+
+    def count_forward_auth(self, outcome: str | None, *, code: str | None) -> None:
+        """Count a request that a reverse proxy asked about.
+
+        Args:
+            outcome: `allowed` or `led_to_sign_in` if it was answered.
+            code: the code of the problem if it was refused, else None.
+        """
+        if code is not None:
+            outcome = FORWARD_AUTH_REFUSALS.get(code, "failed")
+        self.families.forward_auths.labels(outcome or "failed").inc()
 
     def count_event(self, event: DomainEvent) -> None:
         """Count a committed event."""

@@ -31,6 +31,17 @@ REFRESH_OUTCOMES = {
 }
 """The outcome of a refused refresh, by the code of its problem."""
 
+FORWARD_AUTH_REFUSALS = {
+    "sign_in_required": "signed_out",
+    "not_open": "not_open",
+    "foreign_peer": "foreign_peer",
+    "unknown_origin": "unknown_origin",
+    "rate_limited": "limited",
+}
+"""The outcome of a proxied request that was refused, by the code of its problem."""
+
+FORWARD_AUTHS = ("allowed", "led_to_sign_in", *FORWARD_AUTH_REFUSALS.values(), "failed")
+
 REFRESHES = ("rotated", "retried", *REFRESH_OUTCOMES.values(), "refused")
 
 SIGN_IN_REFUSALS = {
@@ -141,6 +152,12 @@ class Families:
             ("outcome",),
             registry=registry,
         )
+        self.forward_auths = Counter(
+            "authserve_forward_auth_total",
+            "Requests that reverse proxies asked about, by outcome.",
+            ("outcome",),
+            registry=registry,
+        )
         self.events = Counter(
             "authserve_events_total",
             "Committed events of the audit trail by action.",
@@ -183,6 +200,7 @@ class Families:
             (self.sign_ins, SIGN_INS),
             (self.refreshes, REFRESHES),
             (self.redemptions, REDEMPTIONS),
+            (self.forward_auths, FORWARD_AUTHS),
             (self.events, tuple(AuditAction)),
         ):
             for value in values:

@@ -29,6 +29,8 @@ SIGN_INS = frozenset(
 
 REFRESH = "auth.refresh_tokens"
 
+FORWARD_AUTH = "forward_auth.check"
+
 SOURCES = Slot[Mapping[str, Source]]("metrics_sources")
 
 blueprint = Blueprint("metrics", __name__)
@@ -74,6 +76,8 @@ def count_requests(app: Flask, metrics: Metrics) -> None:
         endpoint = request.endpoint
         if endpoint == REFRESH:
             metrics.count_refresh(state.outcome, code=code)
+        elif endpoint == FORWARD_AUTH:
+            metrics.count_forward_auth(state.outcome, code=code)
         elif state.grant_type is not None and state.presented_client_id is not None:
             metrics.count_tokens(state.grant_type, client_id=state.presented_client_id, code=code)
         if code is not None:

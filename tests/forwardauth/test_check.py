@@ -11,11 +11,13 @@ from authserve.auth.browser_sessions import TOUCH_INTERVAL
 from authserve.clients.registry import change_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
+from authserve.metrics.families import FORWARD_AUTHS
 from authserve.web.browser_session import read_cookie
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register, give_roles
 from tests.http.test_cost import statements_of_sqlite
 from tests.support.clients import Caller
 from tests.support.marks import both_databases
+from tests.support.metrics import METRICS_TOKEN, scrape
 from tests.support.rows import (
     change_role,
     change_session,
@@ -251,3 +253,27 @@ def test_without_the_feature_there_is_nothing(make_app: Any) -> None:
     client = make_app(features=("pages", "oidc")).test_client()
     for path in ("/forward-auth", "/.authserve/callback", "/.authserve/sign-out"):
         assert client.get(path).status_code == 404
+
+
+def test_every_outcome_is_counted(make_app: Any, files: Browser) -> None:
+    files.app = make_app(features=("pages", "oidc", "forward-auth"), metrics_token=METRICS_TOKEN)
+    assert files.ask().status_code == 200
+    for _ in range(2):
+        files.ask(X_Forwarded_Host="x")
+    files.peer = "203.0.113.7"
+    files.ask()
+    files.peer, files.cookies = "127.0.0.1", {}
+    files.ask()
+    files.ask(Sec_Fetch_Mode="cors")
+    found = scrape(files.app.test_client())
+    counts = {
+        outcome: found.value("authserve_forward_auth_total", outcome=outcome)
+        for outcome in FORWARD_AUTHS
+    }
+    assert {outcome: count for outcome, count in counts.items() if count} == {
+        "allowed": 1,
+        "unknown_origin": 2,
+        "foreign_peer": 1,
+        "led_to_sign_in": 1,
+        "signed_out": 1,
+    }
