@@ -136,8 +136,12 @@ def _add_forward_auth(app: Flask) -> None:
     # These modules add their views to the blueprint.
     from authserve.forwardauth import page_routes, routes  # noqa: F401
     from authserve.forwardauth.blueprint import blueprint
+    from authserve.health.proxy_checks import check_networks, check_origins
+    from authserve.health.report import FEATURE_CHECKS
 
     app.register_blueprint(blueprint)
+    FEATURE_CHECKS.fill(app, (*FEATURE_CHECKS.of(app), check_networks))
+    _add_data_checks(app, check_origins)
 
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {
@@ -180,8 +184,10 @@ def _api_key_blueprints() -> tuple[Blueprint, ...]:
 def add_features(app: Flask) -> None:
     """Add to `app` what its settings switch on."""
     settings = SETTINGS.of(app)
-    for name in settings.features:
-        LOADERS[name](app)
+    # In the order of `LOADERS`: what a feature adds to another's comes after that.
+    for name, load in LOADERS.items():
+        if name in settings.features:
+            load(app)
     if settings.metrics_token:
         _add_metrics(app)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from sqlalchemy import event, text
 
 from authserve.app import create_app
 from authserve.audit.seal import seal_events
+from authserve.clients.registry import register_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.events import AuditAction, Outcome
@@ -28,6 +30,7 @@ from authserve.outbox.heartbeat import record_heartbeat
 from authserve.settings.return_urls import parse_return_urls
 from authserve.settings.urls import parse_outbound_hosts
 from tests.conftest import PostgreSQL, libpq_url, make_settings
+from tests.forwardauth.conftest import FILES
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import both_databases, on_postgresql
 from tests.support.ranges import range_server, reply, send
@@ -459,3 +462,23 @@ def test_it_shows_return_addresses_as_they_are_set(make_app: MakeApp) -> None:
     app = make_app(return_urls=parse_return_urls(settings), sources={"RETURN_URLS": "environment"})
     result = app.test_cli_runner().invoke(args=["doctor", "--json"])
     assert settings in result.stdout
+
+
+def test_it_reports_proxied_applications_and_the_networks_of_proxies(make_app: MakeApp) -> None:
+    def findings(**settings: Any) -> list[tuple[str, str]]:
+        app = make_app(features=("pages", "oidc", "forward-auth"), **settings)
+        found = examine(app)[1]
+        each = [found[name] for name in ("forward-auth", "proxied applications")]
+        return [(finding["level"], finding["message"]) for finding in each]
+
+    (level, message), (empty_level, _) = findings()
+    assert (level, empty_level) == ("ok", "warning")
+    assert "127.0.0.0/8, ::1/128" in message
+    app = make_app(features=("pages", "oidc", "forward-auth"))
+    with app.app_context():
+        register_client("files", FILES, actor=OPERATOR, request=RequestInfo())
+    wide = (ip_network("10.0.0.0/8"), ip_network("0.0.0.0/0"))
+    networks, origins = findings(forward_auth_networks=wide)
+    assert networks[0] == "warning"
+    assert "not private: 0.0.0.0/0." in networks[1]
+    assert origins == ("ok", "Proxies guard https://files.example.com.")
