@@ -117,8 +117,9 @@ curl --user {client_id}:{secret} {issuer}/oauth/token \\
 """
 
 _PROXY = """\
-Let the proxy ask {issuer}/forward-auth about each request to {url}, and pass the path
-/.authserve/callback of {url} on to {issuer}. It needs no id and no secret.
+Let the proxy ask {issuer}/forward-auth about each request to {url}, and pass the paths
+below /.authserve/ of {url} on to {issuer}. It needs no id and no secret; docs/proxies.md has
+the configuration of nginx, Caddy and Traefik.
 """
 
 PRESETS: Mapping[str, Preset] = {
@@ -154,7 +155,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "proxy": Preset(
         kind=ClientKind.PROXY,
-        source="the page about proxies of this release",
+        source="docs/proxies.md of this release",
         scopes=(),
         settings=_PROXY,
     ),
