@@ -144,11 +144,19 @@ def _add_forward_auth(app: Flask) -> None:
     _add_data_checks(app, check_origins)
 
 
+def _add_federation(app: Flask) -> None:
+    """Add sign-in by other providers: the command for them."""
+    from authserve.federation.cli import providers_group
+
+    app.cli.add_command(providers_group)
+
+
 LOADERS: Mapping[str, Callable[[Flask], None]] = {
     "pages": _add_pages,
     "oidc": _add_oidc,
     "api-keys": _add_api_keys,
     "forward-auth": _add_forward_auth,
+    "federation": _add_federation,
 }
 """The function that adds each feature to an application, by its name in `FEATURES`."""
 

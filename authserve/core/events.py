@@ -80,6 +80,9 @@ class AuditAction(StrEnum):
     API_KEY_REVOKED = "api_key.revoked"
     OAUTH_REFUSED = "oauth.refused"
     OAUTH_CLIENT_AUTH_FAILED = "oauth.client_auth_failed"
+    PROVIDER_CREATED = "provider.created"
+    PROVIDER_CHANGED = "provider.changed"
+    PROVIDER_DELETED = "provider.deleted"
     KEY_ROTATED = "key.rotated"
     AUDIT_VERIFIED = "audit.verified"
 

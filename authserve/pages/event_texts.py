@@ -74,6 +74,9 @@ TEXTS: Mapping[str, str] = {
     A.CONSENT_REVOKED: mark("You ended the access of an app"),
     A.API_KEY_CREATED: mark("You made an API key"),
     A.API_KEY_REVOKED: mark("API keys were revoked"),
+    A.PROVIDER_CREATED: mark("A sign-in provider was added"),
+    A.PROVIDER_CHANGED: mark("A sign-in provider was changed"),
+    A.PROVIDER_DELETED: mark("A sign-in provider was deleted"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),
     A.AUDIT_VERIFIED: mark("The audit trail was verified"),
 }

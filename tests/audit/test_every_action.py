@@ -403,6 +403,19 @@ def delete_client_secret(scene: Scene) -> None:
     scene.flask("clients", "delete-secret", client_id, str(secret.id))
 
 
+def add_provider(scene: Scene) -> str:
+    """Register a provider; returns its slug."""
+    slug, secret = f"id{scene.number}", scene.folder / "secret.txt"
+    secret.write_text("the client's secret")
+    options = ("--slug", slug, "--client-id", "1234", "--client-secret-file", str(secret))
+    scene.flask("providers", "add", "google", *options)
+    return slug
+
+
+def on_provider(scene: Scene, command: str, *options: str) -> None:
+    scene.flask("providers", command, add_provider(scene), *options)
+
+
 def disown_sign_in(scene: Scene) -> None:
     user = scene.user
     scene.call("POST /auth/login", identifier=scene.email, password=PASSWORD)
@@ -808,6 +821,9 @@ CASES = [
     Case(A.CONSENT_GRANTED, "user", "user", allow_app),
     Case(A.CONSENT_REVOKED, "user", "user", withdraw_consent),
     Case(A.SESSION_REVOKED, "user", "user", withdraw_signed_in_app),
+    Case(A.PROVIDER_CREATED, "none", "none", lambda s: add_provider(s)),
+    Case(A.PROVIDER_CHANGED, "none", "none", lambda s: on_provider(s, "disable")),
+    Case(A.PROVIDER_DELETED, "none", "none", lambda s: on_provider(s, "delete", "--yes")),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),
@@ -826,7 +842,7 @@ def test_every_event_names_actor_action_subject_and_request(
     tmp_path: Path,
     subtests: pytest.Subtests,
 ) -> None:
-    app = make_app(features=("oidc", "api-keys"))
+    app = make_app(features=("oidc", "api-keys", "federation"))
     reached = note_calls_of_emit(app)
     for number, case in enumerate(CASES, start=1):
         scene = Scene(app, clock, tmp_path, number)

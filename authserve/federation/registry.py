@@ -1,0 +1,275 @@
+"""The registry of providers: add, find, list, change and delete them; their secrets are sealed.
+
+An identity belongs to an issuer, not to a provider's slug: deleting a provider leaves its people's
+identities, and they sign in again when a provider of that issuer is back.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypedDict
+
+from sqlalchemy import Row, delete, select, update
+
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.core.crypto import KEYRING, UndecryptableError
+from authserve.core.errors import ValidationFailedError
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import (
+    execute,
+    insert_if_absent,
+    read_all,
+    table_of,
+    transaction,
+)
+from authserve.federation.configuration import (
+    SLUG_PATTERN,
+    ProviderConfiguration,
+    find_faults,
+)
+from authserve.federation.errors import ProviderExistsError, ProviderNotFoundError
+from authserve.federation.models import IdentityProvider
+from authserve.federation.policy import LinkPolicy, ProviderRules
+from authserve.federation.presets import Preset
+from authserve.settings.model import SETTINGS
+
+PURPOSE = "provider-secret"
+"""The name of the key that encrypts secrets."""
+
+_TABLE = table_of(IdentityProvider)
+
+_RULES = tuple(field.name for field in fields(ProviderRules))
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as it is registered."""
+
+    slug: str
+    configuration: ProviderConfiguration
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProviderChanges(TypedDict, total=False):
+    """The values that change; the others stay."""
+
+    name: str
+    issuer: str
+    client_id: str
+    scopes: tuple[str, ...]
+    enabled: bool
+    sign_up: bool
+    link: LinkPolicy
+    trusts_email: bool
+    trusts_mfa: bool
+    allowed_domains: frozenset[str]
+
+
+def add_provider(
+    slug: str,
+    configuration: ProviderConfiguration,
+    *,
+    secret: str,
+    actor: Actor,
+    request: RequestInfo,
+) -> Provider:
+    """Register a provider.
+
+    Args:
+        secret: of this service's client there.
+
+    Raises:
+        ValidationFailedError: a value is not acceptable.
+        ProviderExistsError: another provider has the slug.
+    """
+    _require_valid(configuration, slug=slug)
+    moment = now()
+    row = {
+        "slug": slug,
+        **_columns(configuration),
+        "secret": _seal(slug, secret),
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    with transaction():
+        if execute(insert_if_absent(IdentityProvider), row).rowcount != 1:
+            raise ProviderExistsError
+        details = {"provider": slug, "preset": configuration.preset.value}
+        emit(AuditAction.PROVIDER_CREATED, actor=actor, request=request, details=details)
+    return get_provider(slug)
+
+
+def change_provider(
+    slug: str,
+    changes: ProviderChanges,
+    *,
+    secret: str | None = None,
+    actor: Actor,
+    request: RequestInfo,
+) -> Provider:
+    """Change values of a provider, from its next sign-in on.
+
+    Args:
+        secret: a new one; None to keep it.
+
+    Raises:
+        ProviderNotFoundError: there is none of this slug.
+        ValidationFailedError: a value is not acceptable, alone or beside the others.
+    """
+    with transaction():
+        before = _columns(_lock(slug).configuration)
+        given = {name: _storable(value) for name, value in changes.items()}
+        after = {**before, **given}
+        _require_valid(_configuration_of(after))
+        changed = [name for name, value in after.items() if before[name] != value]
+        sealed = {"secret": _seal(slug, secret)} if secret is not None else {}
+        if changed or sealed:
+            _write(slug, {**after, **sealed, "updated_at": now()})
+            details = {"provider": slug, "fields": [*changed, *sealed]}
+            emit(AuditAction.PROVIDER_CHANGED, actor=actor, request=request, details=details)
+    return get_provider(slug)
+
+
+def delete_provider(slug: str, *, actor: Actor, request: RequestInfo) -> None:
+    """Delete a provider; no one signs in by it any more, and its identities stay.
+
+    Raises:
+        ProviderNotFoundError: there is none of this slug.
+    """
+    with transaction():
+        if execute(delete(_TABLE).where(_TABLE.c.slug == slug)).rowcount != 1:
+            raise ProviderNotFoundError
+        details = {"provider": slug}
+        emit(AuditAction.PROVIDER_DELETED, actor=actor, request=request, details=details)
+
+
+def find_provider(slug: str) -> Provider | None:
+    """Return a provider, disabled ones included; None if there is none of this slug."""
+    if not _is_slug(slug):
+        return None
+    rows = read_all(_SELECT.where(_TABLE.c.slug == slug))
+    return _provider_of(rows[0]) if rows else None
+
+
+def get_provider(slug: str) -> Provider:
+    """Return a provider like `find_provider`.
+
+    Raises:
+        ProviderNotFoundError: there is none of this slug.
+    """
+    found = find_provider(slug)
+    if found is None:
+        raise ProviderNotFoundError
+    return found
+
+
+def list_providers() -> Sequence[Provider]:
+    """Return all providers by slug; there are few."""
+    return [_provider_of(row) for row in read_all(_SELECT.order_by(_TABLE.c.slug))]
+
+
+def read_secret(slug: str) -> str:
+    """Return the secret of this service's client at a provider.
+
+    Raises:
+        ProviderNotFoundError: there is no such provider.
+        UndecryptableError: no `SECRET_KEY` of this service decrypts it.
+    """
+    rows = read_all(select(_TABLE.c.secret).where(_TABLE.c.slug == slug))
+    if not rows:
+        raise ProviderNotFoundError
+    return KEYRING.get().decrypt(PURPOSE, rows[0].secret, context=slug.encode()).decode()
+
+
+def rewrap_secrets() -> tuple[int, int]:
+    """Encrypt every secret with the current `SECRET_KEY`.
+
+    Returns:
+        The numbers of those that were encrypted anew, and of those that no key decrypts.
+    """
+    encrypted = skipped = 0
+    with transaction():
+        for row in read_all(select(_TABLE.c.slug, _TABLE.c.secret).with_for_update()):
+            try:
+                opened = KEYRING.get().decrypt(PURPOSE, row.secret, context=row.slug.encode())
+            except UndecryptableError:
+                skipped += 1
+                continue
+            _write(row.slug, {"secret": _seal(row.slug, opened.decode())})
+            encrypted += 1
+    return encrypted, skipped
+
+
+_SELECT = select(*(column for column in _TABLE.c if column.name != "secret"))
+
+
+def _is_slug(text: str) -> bool:
+    return re.fullmatch(SLUG_PATTERN.strip("^$"), text) is not None
+
+
+def _require_valid(configuration: ProviderConfiguration, *, slug: str | None = None) -> None:
+    faults = find_faults(configuration, hosts=SETTINGS.get().outbound_hosts)
+    if slug is not None and not _is_slug(slug):
+        faults["slug"] = ["1 to 32 small letters, digits and hyphens, a letter first."]
+    if faults:
+        raise ValidationFailedError(faults)
+
+
+def _lock(slug: str) -> Provider:
+    statement = _SELECT.where(_TABLE.c.slug == slug).with_for_update()
+    rows = read_all(statement) if _is_slug(slug) else []
+    if not rows:
+        raise ProviderNotFoundError
+    return _provider_of(rows[0])
+
+
+def _write(slug: str, values: dict[str, Any]) -> None:
+    execute(update(_TABLE).where(_TABLE.c.slug == slug).values(values))
+
+
+def _seal(slug: str, secret: str) -> bytes:
+    return KEYRING.get().encrypt(PURPOSE, secret.encode(), context=slug.encode())
+
+
+def _columns(configuration: ProviderConfiguration) -> dict[str, Any]:
+    rules = {name: getattr(configuration.rules, name) for name in _RULES}
+    own = {
+        field.name: getattr(configuration, field.name)
+        for field in fields(configuration)
+        if field.name != "rules"
+    }
+    return {name: _storable(value) for name, value in {**own, **rules}.items()}
+
+
+def _storable(value: Any) -> Any:
+    """Return a value as its column has it: JSON has lists, in an order."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _provider_of(row: Row[Any]) -> Provider:
+    configuration = _configuration_of(row._mapping)
+    return Provider(row.slug, configuration, row.created_at, row.updated_at)
+
+
+def _configuration_of(values: Any) -> ProviderConfiguration:
+    return ProviderConfiguration(
+        preset=Preset(values["preset"]),
+        name=values["name"],
+        issuer=values["issuer"],
+        client_id=values["client_id"],
+        scopes=tuple(values["scopes"]),
+        enabled=values["enabled"],
+        rules=ProviderRules(
+            sign_up=values["sign_up"],
+            link=LinkPolicy(values["link"]),
+            trusts_email=values["trusts_email"],
+            allowed_domains=frozenset(values["allowed_domains"]),
+        ),
+        trusts_mfa=values["trusts_mfa"],
+    )
