@@ -10,7 +10,7 @@ from authserve.health.report import Finding, Level
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys
-from authserve.keys.store import KEY_STORE
+from authserve.keys.store import find_stores
 from authserve.outbox.heartbeat import find_last_heartbeat
 from authserve.outbox.inspect import list_messages
 from authserve.outbox.policy import MessageState
@@ -41,17 +41,17 @@ NIGHTS_MISSED = timedelta(days=3)
 
 
 def check_signing_keys() -> Finding:
-    """Check that the signing key opens under `SECRET_KEY`, and warn of one that is too old."""
+    """Check that the signing keys open under `SECRET_KEY`, and warn of one that is too old."""
     name = "signing keys"
     keys = list_keys()
     signing = next((key for key in keys if key.state is KeyState.ACTIVE), None)
     if signing is None:
         return Finding(name, Level.OK, "There is none yet; the first sign-in makes it.")
     try:
-        KEY_STORE.get().signing_key()
+        _open_signing_keys()
     except SigningKeyUnavailableError:
         message = (
-            "The signing key does not open under SECRET_KEY: put the former one into "
+            "A signing key does not open under SECRET_KEY: put the former one into "
             "SECRET_KEY_FALLBACKS, or run `flask keys rotate --emergency`."
         )
         return Finding(name, Level.FAILURE, message)
@@ -60,6 +60,17 @@ def check_signing_keys() -> Finding:
         message = f"The key signs for {age.days} days already: run `flask keys rotate`."
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, f"The key {signing.kid} signs since {age.days} days.")
+
+
+def _open_signing_keys() -> None:
+    """Open the keys that sign now, and make none.
+
+    Raises:
+        SigningKeyUnavailableError: one does not open.
+    """
+    for store in find_stores():
+        if store.jwks():
+            store.signing_key()
 
 
 def check_worker() -> Finding:

@@ -10,13 +10,15 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from authserve.clients.configuration import ClientChanges
 from authserve.clients.registry import change_client, register_client
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.database.transactions import db, read_all
+from authserve.database.transactions import db, execute, read_all, table_of, transaction
+from authserve.health.data_checks import check_signing_keys
+from authserve.health.report import Level
 from authserve.keys import store
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.families import RS256
@@ -113,6 +115,19 @@ def test_after_a_rewrap_the_former_secret_can_go(
     assert result.exit_code == 0, result.output
     with make_app(**new).app_context():
         assert APP_KEY_STORE.get().signing_key().algorithm == "RS256"
+
+
+def test_doctor_tries_it(app: Flask) -> None:
+    register(app, "wiki")
+    with app.app_context():
+        rotate(RotationCause.DUE, request=RequestInfo())
+        assert check_signing_keys().level is Level.OK
+        damaged = update(table_of(AppSigningKey)).values(private_sealed=b"damaged")
+        with transaction():
+            execute(damaged)
+    APP_KEY_STORE.fill(app, KeyStore(RS256))
+    with app.app_context():
+        assert check_signing_keys().level is Level.FAILURE
 
 
 def test_it_is_rotated_and_retired_in_time(

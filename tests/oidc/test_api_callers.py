@@ -1,5 +1,6 @@
 """Apps and machines at the service's own API: never more than scopes, user and client allow now."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -167,6 +168,14 @@ class TestApps:
         with statements_of_sqlite() as sent:
             assert result(app, token, ME) == OPEN
         assert len(sent) == 1, sent
+
+
+def test_without_the_feature_their_tokens_are_none(
+    make_app: Callable[..., Flask], console: App, job: App
+) -> None:
+    plain = make_app()
+    for token in (sign_in(console, "account"), ask(job)):
+        assert result(plain, token, ME) == (401, "invalid_token")
 
 
 class TestMachines:
