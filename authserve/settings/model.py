@@ -24,10 +24,10 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
-FEATURE_NAMES: tuple[str, ...] = ("pages", "oidc", "api-keys")
+FEATURE_NAMES: tuple[str, ...] = ("pages", "oidc", "api-keys", "forward-auth")
 """The closed list of optional features, which `FEATURES` switches on."""
 
-FEATURE_NEEDS: Mapping[str, str] = {"oidc": "pages"}
+FEATURE_NEEDS: Mapping[str, str] = {"oidc": "pages", "forward-auth": "oidc"}
 """Features that work only beside another one."""
 
 
