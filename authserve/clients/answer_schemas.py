@@ -100,6 +100,23 @@ class ClientFailureSchema(Schema):
     correlation_id = fields.String(required=True, allow_none=True)
 
 
+def _count() -> fields.Integer:
+    return fields.Integer(required=True, metadata={"example": 0})
+
+
+class LogoutDeliveriesSchema(Schema):
+    """The logout tokens of a client: those that wait, and how others fared."""
+
+    pending = _count()
+    oldest_pending_at = _moment(is_nullable=True)
+    last_error = fields.String(required=True, allow_none=True)
+    delivered = _count()
+    delivered_at = _moment(is_nullable=True)
+    failed = _count()
+    failed_at = _moment(is_nullable=True)
+    fault = fields.String(required=True, allow_none=True)
+
+
 class ClientStatusSchema(Schema):
     """Why a client cannot sign users in, and what went wrong lately."""
 
@@ -110,7 +127,9 @@ class ClientStatusSchema(Schema):
     refused_redirect_uris = fields.List(fields.Nested(RefusedRedirectSchema), required=True)
     dropped_scopes = _texts("phone")
     last_failures = fields.List(fields.Nested(ClientFailureSchema), required=True)
-    backchannel = fields.Dict(required=True, allow_none=True, metadata={"example": None})
+    backchannel = fields.Nested(
+        LogoutDeliveriesSchema, required=True, allow_none=True, metadata={"example": None}
+    )
 
 
 _SECRET = {

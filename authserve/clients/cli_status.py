@@ -59,6 +59,12 @@ def describe_status(client_id: str, status: ClientStatus) -> Iterator[str]:
     if status.dropped_scopes:
         names = " ".join(status.dropped_scopes)
         yield f"Requests asked for scopes that the client does not have: {names}"
+    tokens = status.backchannel
+    if tokens is not None and tokens.pending:
+        yield f"{tokens.pending} logout tokens wait: {tokens.last_error or 'not tried yet'}."
+    if tokens is not None and tokens.failed_at is not None:
+        at = to_rfc3339(tokens.failed_at)
+        yield f"{tokens.failed} logout tokens were given up, the last {at}: {tokens.fault}."
     for failure in status.last_failures:
         at = to_rfc3339(failure.last_at)
         yield f"{at} {failure.reason} ({failure.correlation_id or 'no correlation id'})"

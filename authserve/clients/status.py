@@ -1,10 +1,10 @@
 """The status of a client: why it cannot sign people in, and what went wrong lately."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from authserve.clients.client_secrets import list_secrets
 from authserve.clients.configuration import ClientConfiguration
@@ -14,6 +14,7 @@ from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import RefusedRedirect, list_refused_redirects
 from authserve.clients.registry import get_client
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.container import Slot
 from authserve.rbac.assignment import find_missing_roles
 
 
@@ -27,6 +28,35 @@ class ClientObstacle(StrEnum):
     ROLES_UNKNOWN = "roles_unknown"
 
 
+class LogoutDeliveries(Protocol):
+    """The logout tokens of a client, as their sender reports them.
+
+    `pending` wait, the oldest since `oldest_pending_at`, and `last_error` is of the newest try;
+    `delivered` and `failed` are numbers, `fault` is why the last failed one was given up.
+    """
+
+    @property
+    def pending(self) -> int: ...  # noqa: D102 - see the class
+    @property
+    def oldest_pending_at(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def last_error(self) -> str | None: ...  # noqa: D102
+    @property
+    def delivered(self) -> int: ...  # noqa: D102
+    @property
+    def failed(self) -> int: ...  # noqa: D102
+    @property
+    def delivered_at(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def failed_at(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def fault(self) -> str | None: ...  # noqa: D102
+
+
+LOGOUT_DELIVERIES = Slot[Callable[[str], LogoutDeliveries]]("logout_deliveries")
+"""The function that finds a client's logout tokens, which a higher layer sends."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatus:
     """What an operator needs to know of a client that does not work.
@@ -37,6 +67,7 @@ class ClientStatus:
         addable: those of them at the scheme and host of a registered one.
         dropped_scopes: what requests asked for and the client does not have.
         last_failures: newest first.
+        backchannel: None for a client that gets no logout token.
     """
 
     reasons: Sequence[ClientObstacle]
@@ -44,6 +75,7 @@ class ClientStatus:
     addable: Sequence[str]
     dropped_scopes: Sequence[str]
     last_failures: Sequence[RecordedFailure]
+    backchannel: LogoutDeliveries | None
 
 
 def find_client_status(client_id: str) -> ClientStatus:
@@ -63,7 +95,13 @@ def find_client_status(client_id: str) -> ClientStatus:
         addable=addable,
         dropped_scopes=sorted(dropped),
         last_failures=list_failures(client_id),
+        backchannel=_find_deliveries(client_id, configuration),
     )
+
+
+def _find_deliveries(client_id: str, client: ClientConfiguration) -> LogoutDeliveries | None:
+    find = LOGOUT_DELIVERIES.find()
+    return None if client.backchannel_logout_uri is None or find is None else find(client_id)
 
 
 def _find_obstacles(
@@ -105,5 +143,26 @@ def status_document(status: ClientStatus) -> dict[str, Any]:
             }
             for failure in status.last_failures
         ],
-        "backchannel": None,
+        "backchannel": _deliveries_document(status.backchannel),
+    }
+
+
+def _deliveries_document(found: LogoutDeliveries | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    times = {
+        name: to_rfc3339(moment) if moment is not None else None
+        for name, moment in (
+            ("oldest_pending_at", found.oldest_pending_at),
+            ("delivered_at", found.delivered_at),
+            ("failed_at", found.failed_at),
+        )
+    }
+    return {
+        "pending": found.pending,
+        "delivered": found.delivered,
+        "failed": found.failed,
+        **times,
+        "last_error": found.last_error,
+        "fault": found.fault,
     }
