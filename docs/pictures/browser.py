@@ -7,8 +7,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from docs.pictures.palette import read_png, write_png
-from tests.browser.conftest import CHROMIUM, FLAGS, Site, running_site
+from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.support.clients import PASSWORD
+from tests.support.site import Site, running_site
 
 COLORS = 24
 """Colours of a picture of the documentation (chosen): text has smooth edges, and the largest file

@@ -20,10 +20,10 @@ from authserve.mail.policy import MailKind
 from docs.pictures.browser import COLORS, PHONE_PX, THEMES, open_browser, run, save, shoot, sign_in
 from docs.pictures.pages import EMAIL, write_pages
 from docs.pictures.palette import read_png, write_png
-from tests.browser.conftest import Site
 from tests.conftest import make_settings, migrate
 from tests.support.clients import PASSWORD
 from tests.support.mail import Mailbox
+from tests.support.site import Site
 
 HERE = Path(__file__).parent
 PAGES_FOLDER = HERE.parent.parent / "build" / "pictures"

@@ -14,11 +14,11 @@ from authserve.database.transactions import transaction
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
 from docs.pictures.browser import THEMES, WIDTHS_PX, shoot, sign_in
-from tests.browser.conftest import Site
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.passkeys import give_passkey
+from tests.support.site import Site
 from tests.support.totp import code_at
 
 EMAIL = "ada@example.com"

@@ -11,8 +11,9 @@ from playwright.sync_api import Page
 
 import config
 from tests.browser.authenticator import TIMEOUT_MS, Browser
-from tests.browser.conftest import Site, User
+from tests.browser.conftest import User
 from tests.support.clients import PASSWORD
+from tests.support.site import Site
 from tests.support.tokens import claims_of
 
 API = "/api/v1"

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Page, expect
 
 from tests.browser.authenticator import Browser
-from tests.browser.conftest import Site, running_site
 from tests.browser.people import Person, check_page
+from tests.support.site import Site, running_site
 from tests.support.totp import STEP, code_at
 
 ENROLLMENT = "Your code for setting up a second factor"
