@@ -11,7 +11,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 # Images of containers often set it. Each process of a run would compile what it loads anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test checks compiled test-quick lint types contracts pytest test-browser pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
+.PHONY: run test checks compiled test-quick lint types contracts pytest test-browser test-clients pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -58,6 +58,11 @@ ifneq ($(CHROMIUM),)
 else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
+
+# What is not installed here (Apache with mod_auth_openidc, node with npm) is skipped, and pytest
+# reports it.
+test-clients: test-browser $(VENV)/test.stamp  ## real programs that sign people in, and test-browser
+	$(BIN)/pytest -n 1 tests/real_clients
 
 pictures: $(VENV)/browser.stamp  ## pictures of pages and mails, for the documentation and to look at
 	CHROMIUM=$(CHROMIUM) $(BIN)/python -m docs.pictures.make
