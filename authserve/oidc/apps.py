@@ -133,7 +133,7 @@ def _withdraw(user: UserRef, client_id: str | None, *, actor: Actor, request: Re
     """
     lock_user(user.id)
     withdrawn = _delete_consents(user, client_id)
-    _delete_unused_codes(user, client_id)
+    codes = _delete_unused_codes(user, client_id)
     for each in withdrawn:
         details = {"client_id": each}
         emit(
@@ -146,7 +146,7 @@ def _withdraw(user: UserRef, client_id: str | None, *, actor: Actor, request: Re
     count = end_sessions_of_apps(
         user, RevokeReason.ENDED_BY_USER, client_id=client_id, actor=actor, request=request
     )
-    return bool(withdrawn) or count > 0
+    return bool(withdrawn) or codes > 0 or count > 0
 
 
 def _delete_consents(user: UserRef, client_id: str | None) -> list[str]:
@@ -156,10 +156,10 @@ def _delete_consents(user: UserRef, client_id: str | None) -> list[str]:
     return sorted(execute(statement.returning(_CONSENTS.c.client_id)).scalars())
 
 
-def _delete_unused_codes(user: UserRef, client_id: str | None) -> None:
+def _delete_unused_codes(user: UserRef, client_id: str | None) -> int:
     # A used one stays, so that a later use of it is recognized.
     is_unused = (_CODES.c.user_id == user.id) & _CODES.c.used_at.is_(None)
     statement = delete(_CODES).where(is_unused)
     if client_id is not None:
         statement = statement.where(_CODES.c.client_id == client_id)
-    execute(statement)
+    return execute(statement).rowcount
