@@ -173,7 +173,7 @@ def mark_dropped(message: ClaimedMessage, reason: str) -> None:
 
 
 def mark_failed(
-    message: ClaimedMessage, reason: str, *, is_permanent: bool = False
+    message: ClaimedMessage, reason: str, *, is_permanent: bool = False, is_final: bool = False
 ) -> MessageState:
     """Record that a claimed message could not be delivered.
 
@@ -181,12 +181,14 @@ def mark_failed(
         reason: for the operator; cut to 200 characters.
         is_permanent: True if the server refused it for good; a message gets `MAX_REFUSALS` such
             tries.
+        is_final: True to give it up at once.
 
     Returns:
         `PENDING` if it will be retried, `DEAD` if it is given up.
     """
     moment, refusals = now(), message.refusals + is_permanent
-    if is_given_up(message.created_at, moment) or refusals >= MAX_REFUSALS:
+    is_over = is_final or refusals >= MAX_REFUSALS
+    if is_over or is_given_up(message.created_at, moment):
         _finish(message, MessageState.DEAD, reason)
         return MessageState.DEAD
     with transaction() as session:

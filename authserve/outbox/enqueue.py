@@ -1,6 +1,6 @@
 """Enqueueing messages in the transaction of a use case."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -38,25 +38,40 @@ def enqueue(
     Returns:
         The message's id.
     """
-    session, moment, message_id = require_transaction(), now(), new_id()
     if topic is not None:
         drop_topic(topic)
-    session.execute(
-        insert(OutboxMessage),
-        {
-            "id": message_id,
-            "kind": kind,
-            "topic": topic,
-            "user_id": user_id,
-            "payload": {**payload, "locale": request_locale()},
-            "state": MessageState.PENDING,
-            "attempts": 0,
-            "created_at": moment,
-            "next_attempt_at": moment,
-            "correlation_id": correlation_id_var.get(),
-        },
-    )
+    row = _row(kind, {**payload, "locale": request_locale()}, topic=topic, user_id=user_id)
+    require_transaction().execute(insert(OutboxMessage), row)
+    message_id: UUID = row["id"]
     return message_id
+
+
+def enqueue_all(kind: str, payloads: Collection[Mapping[str, Any]]) -> None:
+    """Enqueue messages of a kind by one statement; see `enqueue`. No person reads them.
+
+    Args:
+        payloads: the data of each message; at least one.
+    """
+    rows = [_row(kind, payload, topic=None, user_id=None) for payload in payloads]
+    require_transaction().execute(insert(OutboxMessage), rows)
+
+
+def _row(
+    kind: str, payload: Mapping[str, Any], *, topic: str | None, user_id: UUID | None
+) -> dict[str, Any]:
+    moment = now()
+    return {
+        "id": new_id(),
+        "kind": kind,
+        "topic": topic,
+        "user_id": user_id,
+        "payload": dict(payload),
+        "state": MessageState.PENDING,
+        "attempts": 0,
+        "created_at": moment,
+        "next_attempt_at": moment,
+        "correlation_id": correlation_id_var.get(),
+    }
 
 
 def close_topic(topic: str, *, since: datetime) -> int:

@@ -23,12 +23,14 @@ class DeliveryError(Exception):
     Args:
         reason: for the operator; it names no address and no secret.
         is_permanent: True if more tries are unlikely to help; then only a few follow.
+        is_final: True if none follows.
     """
 
-    def __init__(self, reason: str, *, is_permanent: bool = False) -> None:
+    def __init__(self, reason: str, *, is_permanent: bool = False, is_final: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.is_permanent = is_permanent
+        self.is_final = is_final
 
 
 class DroppedError(Exception):

@@ -58,6 +58,46 @@ def find_newest_payload(topic: str, *, since: datetime) -> Mapping[str, Any] | N
     return cast("Mapping[str, Any]", rows[0].payload) if rows else None
 
 
+@dataclass(frozen=True, slots=True)
+class PendingMessages:
+    """The pending messages of a kind with one value in their payload.
+
+    Args:
+        count: at most `PENDING_LIMIT`.
+        oldest: the time at which the first was written; None without any.
+        last_error: of the newest one that was tried; None if none was.
+    """
+
+    count: int
+    oldest: datetime | None
+    last_error: str | None
+
+
+PENDING_LIMIT = 10_000
+"""Limits the rows that `find_pending` reads (chosen)."""
+
+
+def find_pending(kind: str, *, name: str, value: str) -> PendingMessages:
+    """Return the pending messages of a kind in whose payload a name has a value.
+
+    The query reads the pending messages alone, of which there are few.
+    """
+    statement = (
+        select(OutboxMessage.created_at, OutboxMessage.last_error)
+        .where(
+            OutboxMessage.state == MessageState.PENDING,
+            OutboxMessage.kind == kind,
+            OutboxMessage.payload[name].as_string() == value,
+        )
+        .order_by(OutboxMessage.created_at)
+        .limit(PENDING_LIMIT)
+    )
+    rows = read_all(statement)
+    errors = [row.last_error for row in rows if row.last_error is not None]
+    oldest = rows[0].created_at if rows else None
+    return PendingMessages(len(rows), oldest, errors[-1] if errors else None)
+
+
 def find_oldest_pending() -> datetime | None:
     """Return when the oldest pending message was created, or None if none is pending."""
     pending = OutboxMessage.state == MessageState.PENDING

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.container import Slot
 from authserve.core.logs import correlation_id_var
+from authserve.database.transactions import transaction
 from authserve.outbox.delivery import (
     ClaimedMessage,
     claim,
@@ -23,7 +24,7 @@ from authserve.outbox.delivery import (
 )
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.heartbeat import record_heartbeat
-from authserve.outbox.policy import SUPERSEDED
+from authserve.outbox.policy import SUPERSEDED, MessageState
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,13 @@ class Handler:
     Args:
         deliver: builds and delivers it; raises `DroppedError` or `DeliveryError`.
         is_ready: returns True if deliveries make sense now, False while a circuit breaker is open.
+        on_finished: called in the transaction that records `SENT` or `DEAD`, with the error of the
+            last try, which is None for `SENT`.
     """
 
     deliver: Callable[[ClaimedMessage], None]
     is_ready: Callable[[], bool]
+    on_finished: Callable[[ClaimedMessage, MessageState, str | None], None] | None = None
 
 
 Purge = Callable[[], Iterator[int]]
@@ -189,17 +193,36 @@ class Worker:
             self._note(lambda: mark_dropped(message, reason))
             logger.info("message dropped", extra={**log, "reason": reason})
         except DeliveryError as failed:
-            reason = failed.reason
-            is_permanent = failed.is_permanent
-            state = self._note(lambda: mark_failed(message, reason, is_permanent=is_permanent))
-            logger.warning("message failed", extra={**log, "reason": reason, "state": state})
+            error = failed
+            state = self._note(lambda: self._record_failure(message, error))
+            logger.warning("message failed", extra={**log, "reason": failed.reason, "state": state})
         except Exception:
             # A bug that one message triggers must not block the others.
             logger.exception("message failed", extra=log)
-            self._note(lambda: mark_failed(message, "internal error; see the log"))
+            unknown = DeliveryError("internal error; see the log")
+            self._note(lambda: self._record_failure(message, unknown))
         else:
-            self._note(lambda: mark_sent(message))
+            self._note(lambda: self._record_success(message))
             logger.info("message sent", extra=log)
+
+    def _record_success(self, message: ClaimedMessage) -> None:
+        with transaction():
+            mark_sent(message)
+            self._report(message, MessageState.SENT, None)
+
+    def _record_failure(self, message: ClaimedMessage, error: DeliveryError) -> MessageState:
+        with transaction():
+            state = mark_failed(
+                message, error.reason, is_permanent=error.is_permanent, is_final=error.is_final
+            )
+            if state is MessageState.DEAD:
+                self._report(message, state, error.reason)
+        return state
+
+    def _report(self, message: ClaimedMessage, state: MessageState, reason: str | None) -> None:
+        on_finished = self._handlers[message.kind].on_finished
+        if on_finished is not None:
+            on_finished(message, state, reason)
 
     def _note(self, outcome: Callable[[], T]) -> T:
         """Record the outcome of a message; retry database errors for `NOTE_SECS`."""

@@ -15,12 +15,19 @@ from sqlalchemy import text
 
 from authserve.core.clock import now
 from authserve.core.logs import correlation_id_var
-from authserve.database.transactions import db, transaction
+from authserve.database.transactions import db, require_transaction, transaction
+from authserve.outbox.delivery import ClaimedMessage
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.inspect import retry
-from authserve.outbox.policy import HORIZON, REFUSAL_PAUSE
-from authserve.outbox.worker import MAINTENANCE_SECS, PURGE_TASKS, StopSignal, Worker
+from authserve.outbox.policy import HORIZON, LEASE, REFUSAL_PAUSE, MessageState
+from authserve.outbox.worker import (
+    MAINTENANCE_SECS,
+    PURGE_TASKS,
+    Handler,
+    StopSignal,
+    Worker,
+)
 from tests.conftest import PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
 from tests.support.crowd import all_at_once
@@ -357,3 +364,37 @@ class OneTurn:
 
     def wait(self, _timeout: float, /) -> None:
         """Return at once."""
+
+
+def test_a_final_refusal_is_the_last_try(app: Flask, post: Post, worker: Worker) -> None:
+    owe(app, "a")
+    post.refusals["a"] = DeliveryError("it never takes this", is_final=True)
+    deliver_all(app, worker)
+    (message,) = messages(app)
+    assert (message["state"], message["attempts"]) == ("dead", 1)
+    assert message["last_error"] == "it never takes this"
+
+
+def test_the_end_of_a_message_is_reported_in_the_transaction_that_records_it(
+    clock: time_machine.Traveller, app: Flask, post: Post
+) -> None:
+    reports: list[tuple[str, str, str | None]] = []
+
+    def note(message: ClaimedMessage, state: MessageState, error: str | None) -> None:
+        require_transaction()
+        reports.append((message.payload["name"], state, error))
+        if len(reports) == 1:
+            raise RuntimeError
+
+    worker = Worker({KIND: Handler(post.deliver, lambda: True, note)}, (), context=app.app_context)
+    owe(app, "sent", "dead", "tried again", "dropped")
+    post.refusals["dead"] = DeliveryError("no", is_final=True)
+    post.refusals["tried again"] = DeliveryError("not now")
+    post.refusals["dropped"] = DroppedError("pointless")
+    with app.app_context(), pytest.raises(RuntimeError):
+        worker.deliver_one()
+    # What the report could not record, the message does not say either.
+    assert states(app) == {"pending": 4}
+    clock.shift(LEASE)
+    deliver_all(app, worker)
+    assert sorted(reports[1:]) == [("dead", "dead", "no"), ("sent", "sent", None)]
