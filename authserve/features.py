@@ -15,7 +15,7 @@ from flask import Flask
 
 from authserve import __version__
 from authserve.auth.introspection import INTROSPECTORS, KEY_INTROSPECTOR
-from authserve.core.events import SUBSCRIPTIONS, AuditAction
+from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
 from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Check
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
@@ -77,12 +77,15 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc.api_callers import authenticate_client_token
     from authserve.oidc.apps import export_apps, withdraw_all_apps
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
+    from authserve.oidc.backchannel import HANDLERS, LOGOUT_SENDER, LogoutSender
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.introspect import inspect_client_token
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
+    from authserve.oidc.logout_tokens import enqueue_logout_tokens
     from authserve.oidc.routes import CORS_PATHS, blueprint
-    from authserve.outbox.worker import PURGE_TASKS
+    from authserve.outbox.worker import MESSAGE_HANDLERS, PURGE_TASKS
     from authserve.sessions.client_names import CLIENT_NAMES
+    from authserve.sessions.ending import APP_SESSIONS_ENDED, end_app_sessions_of_deleted
     from authserve.sessions.revoke import end_online_sessions
 
     APP_KEY_STORE.fill(app, KeyStore(RS256))
@@ -103,9 +106,15 @@ def _add_oidc(app: Flask) -> None:
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "apps": withdraw_all_apps})
     FURTHER_LISTS.fill(app, {"apps": export_apps})
     PURGE_TASKS.fill(app, (purge_dead_codes,))
-    subscription = (frozenset({AuditAction.SESSION_REVOKED}), end_online_sessions)
+    LOGOUT_SENDER.fill(app, LogoutSender(SETTINGS.of(app).outbound_hosts))
+    MESSAGE_HANDLERS.fill(app, HANDLERS)
+    APP_SESSIONS_ENDED.fill(app, enqueue_logout_tokens)
+    subscriptions: tuple[Subscription, ...] = (
+        ({AuditAction.SESSION_REVOKED}, end_online_sessions),
+        ({AuditAction.USER_DELETED}, end_app_sessions_of_deleted),
+    )
     # First, so that the event of each parent is recorded after those of the sessions below it.
-    SUBSCRIPTIONS.fill(app, (subscription, *SUBSCRIPTIONS.of(app)))
+    SUBSCRIPTIONS.fill(app, (*subscriptions, *SUBSCRIPTIONS.of(app)))
 
 
 def _add_api_keys(app: Flask) -> None:
@@ -206,7 +215,7 @@ def _add_metrics(app: Flask) -> None:
     from authserve.audit.status import find_last_verification
     from authserve.metrics.counting import METRICS, Metrics, count_when_committed
     from authserve.metrics.routes import SOURCES, blueprint, count_requests
-    from authserve.metrics.scraping import read_audit, read_keys, read_outbox
+    from authserve.metrics.scraping import Source, read_audit, read_keys, read_outbox
 
     def find_verification() -> tuple[datetime, bool] | None:
         last = find_last_verification()
@@ -215,7 +224,12 @@ def _add_metrics(app: Flask) -> None:
     metrics = Metrics(version=__version__)
     METRICS.fill(app, metrics)
     audit = read_audit(count_unsealed_events, find_verification)
-    SOURCES.fill(app, {"outbox": read_outbox, "keys": read_keys, "audit": audit})
+    sources: dict[str, Source] = {"outbox": read_outbox, "keys": read_keys, "audit": audit}
+    if "oidc" in SETTINGS.of(app).features:
+        from authserve.metrics.backchannel import read_backchannel
+
+        sources["backchannel"] = read_backchannel
+    SOURCES.fill(app, sources)
     # Called after all others, so that an event that a handler refuses is not counted.
     counting = (frozenset(AuditAction), count_when_committed)
     SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), counting))

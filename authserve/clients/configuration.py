@@ -214,7 +214,7 @@ def _find_uri_faults(client: ClientConfiguration, settings: Settings) -> Iterato
     if client.home_uri is not None and not _is_web(client.home_uri, settings):
         yield "home_uri", "Not an https URI."
     if client.backchannel_logout_uri is not None:
-        fault = _find_backchannel_fault(client, client.backchannel_logout_uri, settings)
+        fault = find_backchannel_fault(client, client.backchannel_logout_uri, settings)
         if fault is not None:
             yield "backchannel_logout_uri", fault
 
@@ -242,13 +242,15 @@ def _is_web(uri: str, settings: Settings) -> bool:
     return is_https(uri)
 
 
-def _find_backchannel_fault(
-    client: ClientConfiguration, uri: str, settings: Settings
-) -> str | None:
-    """Return why a logout token cannot be sent to a URI, or None if it can.
+def find_backchannel_fault(client: ClientConfiguration, uri: str, settings: Settings) -> str | None:
+    """Return why a client's logout tokens cannot be sent to a URI, or None if they can.
 
     The worker calls it by itself, so its host must be one that users reach anyway, or the
     operator's.
+
+    Args:
+        uri: of the client, or to be.
+        settings: for the hosts that may be private.
     """
     if client.kind is ClientKind.MACHINE:
         return "A machine has no users to sign out."

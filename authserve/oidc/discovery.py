@@ -43,6 +43,8 @@ def make_discovery(settings: Settings) -> dict[str, Any]:
         "claims_supported": list(_CLAIMS),
         "acr_values_supported": [level.acr for level in Level],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

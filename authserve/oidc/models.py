@@ -1,9 +1,9 @@
-"""The tables of authorization codes and of consents."""
+"""The tables of authorization codes, of consents, and of the outcomes of logout tokens."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.database.transactions import Base, UTCDateTime, key_string
@@ -52,3 +52,19 @@ class UserConsent(Base):
     scope: Mapped[str] = mapped_column(Text)
     # The time of the first consent since the last withdrawal.
     granted_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class LogoutDelivery(Base):
+    """The outcomes of the logout tokens for a client, since its first.
+
+    `failed` counts those that were given up, and `fault` is why the last of them was.
+    """
+
+    __tablename__ = "logout_deliveries"
+
+    client_id: Mapped[str] = mapped_column(key_string(CLIENT_ID_MAX_LENGTH), primary_key=True)
+    delivered: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    delivered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    failed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    fault: Mapped[str | None] = mapped_column(String(200))

@@ -77,6 +77,8 @@ TEXTS: Mapping[str, str] = {
     A.PROVIDER_CREATED: mark("A sign-in provider was added"),
     A.PROVIDER_CHANGED: mark("A sign-in provider was changed"),
     A.PROVIDER_DELETED: mark("A sign-in provider was deleted"),
+    A.LOGOUT_DELIVERED: mark("An app was notified that sessions ended"),
+    A.LOGOUT_FAILED: mark("An app could not be notified that sessions ended"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),
     A.AUDIT_VERIFIED: mark("The audit trail was verified"),
 }
@@ -147,6 +149,7 @@ _ICONS = {
     "oauth": "code",
     "consent": "code",
     "api_key": "code",
+    "logout": "code",
     "key": "lock",
 }
 """Macros of `icons.html`, by the subject of an action."""

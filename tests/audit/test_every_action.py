@@ -26,8 +26,11 @@ from authserve.clients.registry import RegisteredClient, change_client
 from authserve.core.actor import OPERATOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
+from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
+from authserve.oidc.backchannel import LOGOUT_SENDER, LogoutSender
 from authserve.oidc.consents import refuse_consent
+from authserve.outbox.errors import DeliveryError
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
@@ -517,6 +520,45 @@ def redeem_without_secret(scene: Scene) -> None:
     scene.send_form("/oauth/token", **{**make_code(scene), "client_secret": "x"})
 
 
+class AppStandIn(LogoutSender):
+    """Takes every logout token, or refuses it.
+
+    Args:
+        error: of each try; None for success.
+    """
+
+    def __init__(self, error: DeliveryError | None) -> None:
+        super().__init__(NO_HOSTS)
+        self.error = error
+
+    def send(self, client_id: str, uri: str, token: str) -> None:
+        """Send nothing."""
+        if self.error is not None:
+            raise self.error
+
+
+def notify_app(scene: Scene, *, error: DeliveryError | None = None) -> None:
+    """Sign the user out of an app; let the worker tell it."""
+    form = make_code(scene)
+    client_id = form["client_id"]
+    uri = f"https://{client_id}.example.com/logout"
+    with scene.app.app_context():
+        change_client(
+            client_id,
+            {"backchannel_logout_uri": uri},
+            actor=OPERATOR,
+            request=RequestInfo(),
+        )
+    scene.send_form("/oauth/token", **form)
+    scene.call("POST /auth/logout", scene.user)
+    LOGOUT_SENDER.fill(scene.app, AppStandIn(error))
+    scene.deliver()
+
+
+def fail_to_notify_app(scene: Scene) -> None:
+    notify_app(scene, error=DeliveryError("the app answered 400", is_final=True))
+
+
 @dataclass(frozen=True)
 class Case:
     """A way to an event, and whom the event must name.
@@ -817,6 +859,8 @@ CASES = [
     Case(A.OAUTH_REFUSED, "none", "none", redeem_nothing, FAILURE),
     Case(A.OAUTH_CLIENT_AUTH_FAILED, "none", "none", redeem_without_secret, FAILURE),
     Case(A.OAUTH_CODE_REUSED, "none", "user", redeem_again_later, FAILURE),
+    Case(A.LOGOUT_DELIVERED, "none", "user", notify_app),
+    Case(A.LOGOUT_FAILED, "none", "user", fail_to_notify_app, FAILURE),
     Case(A.OAUTH_DENIED, "user", "user", refuse_app, FAILURE),
     Case(A.CONSENT_GRANTED, "user", "user", allow_app),
     Case(A.CONSENT_REVOKED, "user", "user", withdraw_consent),

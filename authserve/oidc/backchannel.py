@@ -1,0 +1,147 @@
+"""The delivery of logout tokens by the worker (OpenID Connect Back-Channel Logout 1.0 §2.5)."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from authserve.clients.configuration import find_backchannel_fault
+from authserve.clients.registry import find_client
+from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.breakers import Breaker, BreakerOpenError
+from authserve.core.clock import now
+from authserve.core.container import Slot
+from authserve.core.events import AuditAction, Outcome
+from authserve.core.outbound import (
+    OutboundClient,
+    OutboundError,
+    OutboundLimits,
+    OutboundRequest,
+)
+from authserve.core.outbound_hosts import OutboundHosts
+from authserve.database.emit import emit
+from authserve.http.json_body import FORM_TYPE
+from authserve.keys.errors import SigningKeyUnavailableError
+from authserve.oidc.logout_deliveries import note_delivered, note_failed
+from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT, issue_logout_token
+from authserve.oidc.tokens import get_identity_key
+from authserve.outbox.delivery import MAX_ERROR_LENGTH, ClaimedMessage
+from authserve.outbox.errors import DeliveryError, DroppedError
+from authserve.outbox.policy import MessageState
+from authserve.outbox.worker import Handler
+from authserve.settings.model import SETTINGS
+from authserve.users.accounts import ref_of
+from authserve.users.lookup import find_user
+
+LIMITS = OutboundLimits(total_secs=5.0, max_bytes=65_536)
+"""Limits of one call (design). The body of the answer has no meaning."""
+
+DELIVERED = (200, 204)
+"""Statuses of success; frameworks turn an empty 200 into 204 (§2.8)."""
+
+REFUSED = 400
+"""The status of an app that has understood the token and does not want it (§2.8)."""
+
+BREAKER_FAILURES = 3
+BREAKER_RESET_SECS = 60.0
+"""Calls without an answer, in a row, after which a client is not called for this time (chosen): an
+app that is down holds up the worker's other messages for a twelfth of the time at most."""
+
+
+class LogoutSender:
+    """A sender of logout tokens with a circuit breaker for each client.
+
+    Args:
+        hosts: those that may be private.
+    """
+
+    def __init__(self, hosts: OutboundHosts) -> None:
+        self._client = OutboundClient(hosts=hosts)
+        self._breakers: dict[str, Breaker] = {}
+
+    def send(self, client_id: str, uri: str, token: str) -> None:
+        """Send a token.
+
+        Raises:
+            DeliveryError: the app did not take it; if it is final, the app refuses it.
+        """
+        request = OutboundRequest(
+            url=uri,
+            method="POST",
+            headers={"Content-Type": FORM_TYPE},
+            body=urlencode({"logout_token": token}).encode(),
+        )
+        breaker = self._breakers.get(client_id) or self._add_breaker(client_id)
+        try:
+            status = breaker.call(lambda: self._client.send(request, LIMITS).status)
+        except BreakerOpenError as error:
+            raise DeliveryError("the app did not answer just now") from error
+        except OutboundError as error:
+            raise DeliveryError(f"the app cannot be reached: {error.reason}") from error
+        if status not in DELIVERED:
+            raise DeliveryError(f"the app answered {status}", is_final=status == REFUSED)
+
+    def _add_breaker(self, client_id: str) -> Breaker:
+        breaker = Breaker(
+            f"logout:{client_id}", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS
+        )
+        return self._breakers.setdefault(client_id, breaker)
+
+
+LOGOUT_SENDER = Slot[LogoutSender]("logout_sender")
+
+
+def deliver_logout_token(message: ClaimedMessage) -> None:
+    """Send the token of a message to the address that its client has now.
+
+    Raises:
+        DroppedError: the client takes no logout tokens any more.
+        DeliveryError: it was not taken.
+    """
+    settings, client_id = SETTINGS.get(), str(message.payload["client_id"])
+    client = find_client(client_id)
+    configuration = client.configuration if client is not None else None
+    uri = configuration.backchannel_logout_uri if configuration is not None else None
+    if configuration is None or uri is None or not configuration.enabled:
+        raise DroppedError("the app takes no logout tokens any more")
+    fault = find_backchannel_fault(configuration, uri, settings)
+    if fault is not None:
+        # OUTBOUND_HOSTS has changed since the client was registered.
+        raise DeliveryError(f"backchannel_logout_uri: {fault}")
+    try:
+        key = get_identity_key(configuration)
+    except SigningKeyUnavailableError as error:
+        raise DeliveryError("no signing key opens; see the log") from error
+    token = issue_logout_token(
+        message.payload, token_id=message.id, issuer=settings.public_url, key=key, now=now()
+    )
+    LOGOUT_SENDER.get().send(client_id, uri, token)
+
+
+def note_outcome(message: ClaimedMessage, state: MessageState, error: str | None) -> None:
+    """Record that an app has taken a token or that it was given up, in the open transaction."""
+    client_id, user = str(message.payload["client_id"]), find_user(UUID(message.payload["sub"]))
+    is_delivered = state is MessageState.SENT
+    details = {"client_id": client_id, "message_id": str(message.id)}
+    if "sid" in message.payload:
+        details["session_id"] = message.payload["sid"]
+    if is_delivered:
+        note_delivered(client_id, now=now())
+    else:
+        details["reason"] = (error or "")[:MAX_ERROR_LENGTH]
+        note_failed(client_id, details["reason"], now=now())
+    emit(
+        AuditAction.LOGOUT_DELIVERED if is_delivered else AuditAction.LOGOUT_FAILED,
+        outcome=Outcome.SUCCESS if is_delivered else Outcome.FAILURE,
+        actor=VISITOR,
+        # A deleted account's user has no row any more.
+        subject=ref_of(user) if user is not None else None,
+        request=RequestInfo(correlation_id=message.correlation_id),
+        details=details,
+    )
+
+
+HANDLERS = {
+    BACKCHANNEL_LOGOUT: Handler(
+        deliver_logout_token, is_ready=lambda: True, on_finished=note_outcome
+    )
+}
+"""The worker's handlers by kind of message."""
