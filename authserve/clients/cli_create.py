@@ -89,6 +89,7 @@ def _print_preset(name: str, url: str, made: NewClient, document: dict[str, Any]
         "secret": made.secret or "",
         "redirect_uri": " ".join(configuration.redirect_uris),
         "scopes": " ".join(configuration.scopes),
+        "resources": " ".join(configuration.resources),
     }
     settings = describe_settings(preset, facts)
     if is_json():

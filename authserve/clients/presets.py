@@ -25,7 +25,7 @@ class Preset:
         backchannel_path: of the address that learns of ended sessions.
         values: other fields of the client, in the API's form.
         settings: the app's own settings. In braces: `issuer`, `url`, `client_id`, `secret`,
-            `redirect_uri` and `scopes`.
+            `redirect_uri`, `scopes` and `resources`.
         notes: what an operator should know, a sentence each.
     """
 
@@ -112,8 +112,12 @@ OIDCCryptoPassphrase exec:/etc/apache2/oidc-passphrase
 """
 
 _MACHINE = """\
-curl --user {client_id}:{secret} {issuer}/oauth/token \\
-  --data grant_type=client_credentials --data resource=ADDRESS-OF-THE-SERVICE
+Token endpoint: {issuer}/oauth/token
+Grant type:     client_credentials
+Client id:      {client_id}
+Client secret:  {secret}
+Scopes:         {scopes}
+Resource:       {resources}
 """
 
 _PROXY = """\

@@ -48,7 +48,7 @@ def test_its_facts_have_a_source_with_a_day(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_its_settings_leave_no_name_open(name: str) -> None:
-    names = ("issuer", "url", "client_id", "secret", "redirect_uri", "scopes")
+    names = ("issuer", "url", "client_id", "secret", "redirect_uri", "scopes", "resources")
     text = describe_settings(PRESETS[name], {each: f"<{each}>" for each in names})
     assert "{" not in text
     has_secret = PRESETS[name].kind in ("web", "machine")
