@@ -193,7 +193,7 @@ QUICK = sorted(REAL.keys() - {"django argon2 defaults", "wordpress 6.8"})
 
 @pytest.mark.parametrize("name", QUICK)
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.filter_too_much],
