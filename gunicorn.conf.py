@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicorn
 from authserve.core.logs import JSONLineFormatter, LineHandler
-from authserve.keys.store import find_stores
+from authserve.keys.store import APP_KEY_STORE, KEY_STORE
 from authserve.passwords.policy import load_common_passwords
 from authserve.serving.sockets import listen_addresses, raise_open_file_limit
 from config import load_settings_or_exit
@@ -93,8 +93,9 @@ def post_worker_init(worker: ThreadWorker) -> None:
     With `METRICS_TOKEN`, also start to report the worker's state every second.
     """
     with worker.wsgi.app_context():
-        for store in find_stores():
-            store.warm_up()
+        for slot in (KEY_STORE, APP_KEY_STORE):
+            if slot.is_filled(worker.wsgi):
+                slot.of(worker.wsgi).warm_up()
     if settings.metrics_token:
         start_sampling(worker.wsgi)
 

@@ -1207,7 +1207,8 @@ def test_commands_read_the_file_as_the_service_does(project: Path) -> None:
 
 
 def test_gunicorn_serves_logs_json_and_reveals_little(project: Path) -> None:
-    done = run(project, "exercise.py", WEB_CONCURRENCY="1")
+    # The stub has no pages.
+    done = run(project, "exercise.py", WEB_CONCURRENCY="1", FEATURES="none")
     told = done.stderr.splitlines()
     assert told[0] == "200 gunicorn http", done.stderr
     assert [line.split()[1] for line in told[1:4]] == ["400", "400", "500"]
