@@ -14,6 +14,7 @@ from datetime import datetime
 from flask import Flask
 
 from authserve import __version__
+from authserve.admin.personal_data import FURTHER_LISTS, FurtherList
 from authserve.auth.introspection import INTROSPECTORS, KEY_INTROSPECTOR
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
 from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Check
@@ -40,6 +41,12 @@ def _add_data_checks(app: Flask, *checks: Check) -> None:
     FEATURE_DATA_CHECKS.fill(app, (*others, *checks))
 
 
+def _add_list(app: Flask, name: str, find: FurtherList) -> None:
+    """Add a list to the copy of a user's data, after those of the features before."""
+    others = FURTHER_LISTS.of(app) if FURTHER_LISTS.is_filled(app) else {}
+    FURTHER_LISTS.fill(app, {**others, name: find})
+
+
 def _add_client_checks(app: Flask) -> None:
     from authserve.health.client_checks import DATA_CHECKS, check_issuer
 
@@ -64,7 +71,6 @@ def _add_pages(app: Flask) -> None:
 
 def _add_oidc(app: Flask) -> None:
     """Add the identity provider: its calls, and the command for its clients."""
-    from authserve.admin.personal_data import FURTHER_LISTS
     from authserve.auth.logout import OTHER_GRANTS
     from authserve.clients import cli_create, cli_status, cli_transfer  # noqa: F401
     from authserve.clients.cli import clients_group
@@ -104,7 +110,7 @@ def _add_oidc(app: Flask) -> None:
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
     CLIENT_NAMES.fill(app, find_names)
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "apps": withdraw_all_apps})
-    FURTHER_LISTS.fill(app, {"apps": export_apps})
+    _add_list(app, "apps", export_apps)
     PURGE_TASKS.fill(app, (purge_dead_codes,))
     LOGOUT_SENDER.fill(app, LogoutSender(SETTINGS.of(app).outbound_hosts))
     MESSAGE_HANDLERS.fill(app, HANDLERS)
@@ -121,10 +127,13 @@ def _add_api_keys(app: Flask) -> None:
     """Add the keys of users' programs; their calls are in `optional_blueprints`."""
     from authserve.apikeys.authenticate import authenticate_api_key
     from authserve.apikeys.cli import api_keys_group
+    from authserve.apikeys.listing import export_keys
+    from authserve.apikeys.records import KeyRecordSchema, read_key_documents, write_key_records
     from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
     from authserve.apikeys.verify import inspect_key
     from authserve.auth.logout import OTHER_GRANTS
     from authserve.health.api_key_checks import check_api_keys
+    from authserve.transfer.account_parts import ACCOUNT_PARTS, AccountPart
 
     if "pages" in SETTINGS.of(app).features:
         # Imported here, because they belong to both features.
@@ -135,6 +144,14 @@ def _add_api_keys(app: Flask) -> None:
     KEY_INTROSPECTOR.fill(app, inspect_key)
     app.cli.add_command(api_keys_group)
     _add_data_checks(app, check_api_keys)
+    _add_list(app, "api_keys", export_keys)
+    part = AccountPart(
+        name="api_keys",
+        schema=KeyRecordSchema(),
+        read=read_key_documents,
+        write=write_key_records,
+    )
+    ACCOUNT_PARTS.fill(app, (part,))
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
     resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
     SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))

@@ -36,7 +36,10 @@ PIECE_CHARACTERS = 16_384
 SECRET_COLUMNS = frozenset({"family_digest", "cookie_digest", "previous_digest"})
 """Columns that are not exported: only the service can use them; they hold no data on the user."""
 
-FURTHER_LISTS = Slot[Mapping[str, Callable[[UUID], Iterable[dict[str, Any]]]]]("further_lists")
+FurtherList = Callable[[UUID], Iterable[dict[str, Any]]]
+"""A function that returns what a feature holds on a user."""
+
+FURTHER_LISTS = Slot[Mapping[str, FurtherList]]("further_lists")
 """Lists that optional features add to a user's data, by their names; empty without one."""
 
 RowT = TypeVar("RowT")

@@ -1,6 +1,7 @@
 """Lists of API keys, for their owners and for administrators."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,6 +58,11 @@ def find_keys(
 def _view(row: Row[Any]) -> KeyView:
     columns = dict(row._mapping)
     return KeyView(scopes=tuple(columns.pop("scope").split()), **columns)
+
+
+def export_keys(user_id: UUID) -> Iterator[dict[str, Any]]:
+    """Yield what `find_keys` finds, for the copy of a user's data."""
+    return (asdict(key) for key in find_keys(user_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

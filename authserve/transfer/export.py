@@ -10,6 +10,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.records import read_records
 from authserve.rbac.assignment import roles_of_many
+from authserve.transfer.account_parts import find_parts
 from authserve.transfer.factors import factors_document
 from authserve.users.accounts import User
 from authserve.users.lists import page_of_users, position_of
@@ -28,7 +29,8 @@ def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
             account is yielded.
 
     Yields:
-        The fields of `transfer.rows.FIELDS` except `source_id`.
+        The fields of `transfer.rows.FIELDS` except `source_id`, and a list for each of
+        `account_parts.find_parts`.
 
     Raises:
         FactorUnavailableError: a TOTP secret cannot be decrypted.
@@ -41,8 +43,10 @@ def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
     while users := page_of_users(after=after, limit=PAGE_SIZE):
         roles = roles_of_many([user.id for user in users])
         factors = read_records([user.id for user in users]) if with_secrets else {}
+        parts = {part.name: part.read([user.id for user in users]) for part in find_parts()}
         for user in users:
             document = _document(user, roles[user.id])
+            document |= {name: found.get(user.id, []) for name, found in parts.items()}
             if with_secrets:
                 found = factors[user.id]
                 document["mfa"] = factors_document(found, mfa_enabled=user.mfa_enabled)

@@ -20,6 +20,7 @@ from authserve.database.transactions import transaction
 from authserve.mfa.records import NO_FACTORS, find_taken_credentials, write_records
 from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
 from authserve.rbac.policy import USER_ROLE
+from authserve.transfer.account_parts import find_parts
 from authserve.transfer.files import RawRow
 from authserve.transfer.results import Result, RowResult
 from authserve.transfer.rows import Candidate, UnusableRowError, source_id_of
@@ -223,6 +224,9 @@ class _Slice:
         if candidate.factors != NO_FACTORS:
             kept = "mfa: an existing account keeps its own factors"
             candidate = replace(candidate, without=(*candidate.without, kept))
+        kept_parts = [name for name, records in candidate.parts.items() if records]
+        without = [f"{name}: an existing account keeps its own" for name in kept_parts]
+        candidate = replace(candidate, without=(*candidate.without, *without))
         roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
         fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
         if not fill.names:
@@ -294,8 +298,10 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
     fills = [decision for decision in decisions if isinstance(decision, _Fill)]
     with transaction():
         added = add_accounts(new)
-        factors = zip(added, new, strict=True)
-        write_records({user.id: candidate.factors for user, candidate in factors})
+        pairs = list(zip(added, new, strict=True))
+        write_records({user.id: candidate.factors for user, candidate in pairs})
+        for part in find_parts():
+            part.write({user.id: candidate.parts.get(part.name, ()) for user, candidate in pairs})
         fill_users_in_bulk([fill.user for fill in fills])
         assign_roles_in_bulk((fill.user.id, role) for fill in fills for role in fill.roles)
         request = RequestInfo(user_agent="flask users import")

@@ -20,6 +20,11 @@ from authserve.http.openapi import flatten
 from authserve.http.schemas import StrictSchema
 from authserve.mfa.records import NO_FACTORS, FactorRecords
 from authserve.passwords.foreign_hashes import UnusableHashError, parse_hash
+from authserve.transfer.account_parts import (
+    FEATURES_OF_PARTS,
+    AccountPart,
+    Records,
+)
 from authserve.transfer.factors import FactorsRowSchema, factors_of_row
 from authserve.transfer.files import RawRow
 from authserve.transfer.results import Result, RowResult
@@ -41,7 +46,8 @@ FIELDS = (
 )
 """The fields of a row that a column of CSV can hold; only `email` is required.
 
-A row of JSON may have `mfa` too, the second factors (`transfer.factors`).
+A row of JSON may have `mfa` too, the second factors (`transfer.factors`), and the parts of features
+(`transfer.account_parts`).
 """
 
 
@@ -201,12 +207,14 @@ class LoadOptions:
         without_bad_usernames: if an account's username is invalid, import it without the username.
         flask_security_salt: the setting `FLASK_SECURITY_SALT`; empty if it is not set.
         passkey_rp_id: the setting `PASSKEY_RP_ID`; passkeys of another one are reported.
+        parts: those of the features that are on.
     """
 
     without_passwords: bool = False
     without_bad_usernames: bool = False
     flask_security_salt: str = ""
     passkey_rp_id: str = ""
+    parts: tuple[AccountPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +226,7 @@ class Candidate:
         password: the password to hash, in a seed file; None if there is none.
         without: for each omitted field, its name and the reason.
         factors: the account's second factors.
+        parts: records by the name of their part (`account_parts`).
         notes: what the operator should know besides.
     """
 
@@ -227,6 +236,7 @@ class Candidate:
     password: str | None = field(default=None, repr=False)
     without: tuple[str, ...] = ()
     factors: FactorRecords = field(default=NO_FACTORS, repr=False)
+    parts: Mapping[str, Records] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
     def result(
@@ -262,6 +272,7 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         given = {name: value for name, value in given.items() if value not in (None, "")}
         if options.without_bad_usernames:
             _drop_bad_username(given, without)
+    parts = _take_parts(given, options.parts) if isinstance(given, dict) else {}
     loaded = _load(given)
     user = ImportedUser(
         email=loaded["email"],
@@ -284,8 +295,35 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         source_id=loaded.get("source_id"),
         without=tuple(without),
         factors=factors,
+        parts=parts,
         notes=tuple(_foreign_passkeys(factors, options.passkey_rp_id)),
     )
+
+
+def _take_parts(given: dict[str, Any], parts: Sequence[AccountPart]) -> dict[str, Records]:
+    """Remove the records of features' parts from a row, and return them loaded.
+
+    Raises:
+        UnusableRowError: a record is not acceptable, or the feature is off, which would lose it.
+    """
+    loaded: dict[str, Records] = {}
+    known = {part.name: part for part in parts}
+    for name in FEATURES_OF_PARTS.keys() & given.keys():
+        records = given.pop(name)
+        if name in known:
+            loaded[name] = _load_records(known[name], records)
+        elif records:
+            raise UnusableRowError(f"{name}: needs {FEATURES_OF_PARTS[name]} in FEATURES")
+    return loaded
+
+
+def _load_records(part: AccountPart, records: Any) -> Records:
+    try:
+        found: Records = part.schema.load(records, many=True)
+    except ValidationError as error:
+        faults = flatten({part.name: error.messages})
+        raise UnusableRowError(describe_faults(faults)) from error
+    return found
 
 
 def _foreign_passkeys(factors: FactorRecords, rp_id: str) -> Iterator[str]:

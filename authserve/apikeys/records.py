@@ -1,0 +1,101 @@
+"""API keys of many accounts at once, with their digests, for export and import.
+
+A digest opens nothing, since a key has 256 random bits. With it, a key goes on after a move.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError, fields, validate
+from sqlalchemy import Row, select
+
+from authserve.apikeys.models import APIKey
+from authserve.apikeys.policy import MAX_SCOPES, NAME_MAX_LENGTH, is_scope
+from authserve.core.clock import to_rfc3339
+from authserve.core.ids import new_id
+from authserve.core.key_text import HINT_LENGTH
+from authserve.core.levels import Level
+from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
+from authserve.http.fields import DisplayName, MomentInput
+from authserve.http.schemas import StrictSchema
+from authserve.mfa.answers import encode_base64url
+from authserve.mfa.schemas import Base64Url
+from authserve.rbac.policy import to_scope
+
+_KEYS = table_of(APIKey)
+
+DIGEST_LENGTH = 43
+"""Characters of a SHA-256 in base64url without padding (RFC 4648 §5)."""
+
+
+def _require_scope(name: str) -> None:
+    if not is_scope(name):
+        raise ValidationError("Not a scope of API keys.")
+
+
+class KeyRecordSchema(StrictSchema):
+    """A key with its digest."""
+
+    name = DisplayName(max_length=NAME_MAX_LENGTH, required=True)
+    digest = Base64Url(DIGEST_LENGTH, required=True, validate=validate.Length(equal=32))
+    hint = fields.String(required=True, validate=validate.Length(equal=HINT_LENGTH))
+    scopes = fields.List(
+        fields.String(validate=_require_scope),
+        required=True,
+        validate=validate.Length(1, MAX_SCOPES),
+    )
+    aal = fields.Integer(required=True, strict=True, validate=validate.OneOf(list(Level)))
+    created_at = MomentInput(required=True)
+    expires_at = MomentInput(required=True)
+    last_used_at = MomentInput(load_default=None, allow_none=True)
+
+
+def read_key_documents(user_ids: Sequence[UUID]) -> Mapping[UUID, list[dict[str, Any]]]:
+    """Return the keys of accounts, oldest first, in the form that `KeyRecordSchema` loads."""
+    found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    statement = select(_KEYS).where(_KEYS.c.user_id.in_(user_ids)).order_by(_KEYS.c.id)
+    for row in read_all(statement):
+        found[row.user_id].append(_document(row))
+    return found
+
+
+def _document(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "digest": encode_base64url(row.digest),
+        "hint": row.hint,
+        "scopes": row.scope.split(),
+        "aal": row.aal,
+        "created_at": to_rfc3339(row.created_at),
+        "expires_at": to_rfc3339(row.expires_at),
+        "last_used_at": _time(row.last_used_at),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return to_rfc3339(moment) if moment is not None else None
+
+
+def write_key_records(records: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> None:
+    """Store the keys of new accounts, in the open transaction.
+
+    A key that another account has is left out: only a changed file has one twice.
+
+    Args:
+        records: by account, as `KeyRecordSchema` loads them.
+    """
+    rows = [
+        {"id": new_id(), "user_id": user_id, **_columns(record)}
+        for user_id, keys in records.items()
+        for record in keys
+    ]
+    if rows:
+        execute(insert_if_absent(APIKey), rows)
+
+
+def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in record.items() if name != "scopes"}
+    return {**others, "scope": to_scope(record["scopes"])}

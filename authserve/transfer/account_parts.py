@@ -1,0 +1,46 @@
+"""Parts of accounts that optional features add to the export, and read from an import.
+
+It is small so that a feature can add its part without the rest of this package, which only
+commands load.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema
+
+from authserve.core.container import Slot
+
+Records = Sequence[Mapping[str, Any]]
+"""The records of one account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPart:
+    """A list of records that each account has in a row of JSON.
+
+    Args:
+        name: of the row's member.
+        schema: loads one record.
+        read: returns the records of accounts, as they stand in a file; it leaves out accounts
+            without any.
+        write: stores the loaded records of new accounts, in the open transaction.
+    """
+
+    name: str
+    schema: Schema
+    read: Callable[[Sequence[UUID]], Mapping[UUID, Records]]
+    write: Callable[[Mapping[UUID, Records]], None]
+
+
+ACCOUNT_PARTS = Slot[tuple[AccountPart, ...]]("account_parts")
+
+FEATURES_OF_PARTS: Mapping[str, str] = {"api_keys": "api-keys"}
+"""The name in `FEATURES` of the feature that each member of a row needs."""
+
+
+def find_parts() -> tuple[AccountPart, ...]:
+    """Return the parts of the features that are on."""
+    return ACCOUNT_PARTS.find() or ()
