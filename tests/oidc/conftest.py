@@ -1,7 +1,8 @@
 """An identity provider with one app and one signed-in user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.app import create_app
 from authserve.clients.client_secrets import add_secret
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.kinds import AuthMethod, ClientKind
@@ -17,12 +19,15 @@ from authserve.clients.registry import register_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
-from authserve.database.transactions import transaction
+from authserve.database.transactions import db, transaction
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.codes import issue_code, make_challenge
 from authserve.oidc.errors import ReturnTarget
+from tests.conftest import make_settings
+from tests.oidc.suite import Suite
 from tests.support.clients import Caller
 from tests.support.rows import change_session
+from tests.support.site import running_site
 
 CALLBACK = "https://wiki.example.com/callback"
 
@@ -149,3 +154,17 @@ def make_client(app: Flask, alice: Caller) -> MakeApp:
 def wiki(make_client: MakeApp) -> App:
     """An app of the operator with a server."""
     return make_client()
+
+
+@pytest.fixture(scope="module")
+def suite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """The conformance client, whose user has signed in once."""
+    folder = tmp_path_factory.mktemp("site")
+    with running_site(sqlite_template, folder, FEATURES="pages,oidc") as site:
+        url = site.environ["DATABASE_URL"]
+        app = create_app(make_settings(url, folder, public_url=site.url))
+        suite = Suite(site, app)
+        suite.authorize()
+        yield suite
+        with app.app_context():
+            db.engine.dispose()
