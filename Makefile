@@ -59,8 +59,8 @@ else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
 
-# What is not installed here (Apache with mod_auth_openidc, node with npm) is skipped, and pytest
-# reports it.
+# What is not installed here (Apache with mod_auth_openidc, nginx, Caddy, node with npm) is
+# skipped, and pytest reports it.
 test-clients: test-browser $(VENV)/test.stamp  ## real programs that sign people in, and test-browser
 	$(BIN)/pytest -n 1 tests/real_clients
 

@@ -24,7 +24,7 @@ from tests.support.site import Site, running_site
 
 NODE = Path(__file__).parent / "node"
 
-FEATURES = "pages,oidc"
+FEATURES = "pages,oidc,forward-auth"
 
 
 @pytest.fixture(scope="session")
