@@ -9,6 +9,7 @@ from flask import Flask
 
 import config
 from authserve.audit import seal
+from authserve.forwardauth.sign_in import STATE
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys.families import FAMILIES
@@ -145,6 +146,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         throttle_keys.PURPOSE,
         limits.PURPOSE,
         CONTINUE.purpose,
+        STATE.purpose,
         browser_session.FORM_PURPOSE,
         notices.PURPOSE,
     }

@@ -11,6 +11,8 @@ from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.codes import REPLAY_GRACE
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register
+from tests.pages.test_markup import check
+from tests.support.browsing import Shown
 from tests.support.clients import Caller
 from tests.support.rows import audit_trail, count_sessions, session_row
 
@@ -211,6 +213,18 @@ class TestSignOut:
     def test_a_foreign_form_changes_nothing(self, files: Browser, headers: dict[str, str]) -> None:
         assert self.post(files, **headers).status_code == 403
         assert files.ask().status_code == 200
+
+
+def test_the_pages_are_like_all_pages(files: Browser) -> None:
+    """Only a return from the sign-in has a URL that must stay secret."""
+    asked = files.through_proxy(TestSignOut.PATH, HTML)
+    returned = files.through_proxy("/.authserve/callback?code=x", HTML)
+    refused = files.through_proxy(TestSignOut.PATH, HTML, method="POST")
+    files.cookies.clear()
+    signed_out = files.through_proxy(TestSignOut.PATH, HTML)
+    for name, page in (("asked", asked), ("signed out", signed_out), ("refused", refused)):
+        check(name, Shown(page), is_link=False)
+    check("returned", Shown(returned), is_link=True)
 
 
 def test_the_files_of_pages_are_at_the_applications_host(files: Browser) -> None:
