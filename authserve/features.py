@@ -76,6 +76,7 @@ def _add_oidc(app: Flask) -> None:
     from authserve.clients.cli import clients_group
     from authserve.clients.registry import find_names
     from authserve.clients.spa_origins import SPAOrigins
+    from authserve.clients.status import LOGOUT_DELIVERIES
     from authserve.http.cors import install_cors_of_paths
 
     # These modules add their commands to `clients_group`.
@@ -86,6 +87,7 @@ def _add_oidc(app: Flask) -> None:
     from authserve.oidc.backchannel import HANDLERS, LOGOUT_SENDER, LogoutSender
     from authserve.oidc.codes import purge_dead_codes
     from authserve.oidc.introspect import inspect_client_token
+    from authserve.oidc.logout_deliveries import find_logout_deliveries
     from authserve.oidc.logout_routes import blueprint as logout_blueprint
     from authserve.oidc.logout_tokens import enqueue_logout_tokens
     from authserve.oidc.routes import CORS_PATHS, blueprint
@@ -115,6 +117,7 @@ def _add_oidc(app: Flask) -> None:
     LOGOUT_SENDER.fill(app, LogoutSender(SETTINGS.of(app).outbound_hosts))
     MESSAGE_HANDLERS.fill(app, HANDLERS)
     APP_SESSIONS_ENDED.fill(app, enqueue_logout_tokens)
+    LOGOUT_DELIVERIES.fill(app, find_logout_deliveries)
     subscriptions: tuple[Subscription, ...] = (
         ({AuditAction.SESSION_REVOKED}, end_online_sessions),
         ({AuditAction.USER_DELETED}, end_app_sessions_of_deleted),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from authserve.clients.client_secrets import list_secrets
 from authserve.clients.configuration import ClientConfiguration
@@ -28,29 +28,27 @@ class ClientObstacle(StrEnum):
     ROLES_UNKNOWN = "roles_unknown"
 
 
-class LogoutDeliveries(Protocol):
-    """The logout tokens of a client, as their sender reports them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutDeliveries:
+    """The state of the logout tokens for a client.
 
-    `pending` wait, the oldest since `oldest_pending_at`, and `last_error` is of the newest try;
-    `delivered` and `failed` are numbers, `fault` is why the last failed one was given up.
+    Args:
+        pending: those that wait for their first or next try.
+        oldest_pending_at: the time at which the first of them was written; None without any.
+        last_error: of the newest of them that was tried; None if none was.
+        delivered, failed: numbers since the client's first; failed ones were given up.
+        delivered_at, failed_at: of the last one; None without any.
+        fault: why the last failed one was given up; None without any.
     """
 
-    @property
-    def pending(self) -> int: ...  # noqa: D102 - see the class
-    @property
-    def oldest_pending_at(self) -> datetime | None: ...  # noqa: D102
-    @property
-    def last_error(self) -> str | None: ...  # noqa: D102
-    @property
-    def delivered(self) -> int: ...  # noqa: D102
-    @property
-    def failed(self) -> int: ...  # noqa: D102
-    @property
-    def delivered_at(self) -> datetime | None: ...  # noqa: D102
-    @property
-    def failed_at(self) -> datetime | None: ...  # noqa: D102
-    @property
-    def fault(self) -> str | None: ...  # noqa: D102
+    pending: int
+    oldest_pending_at: datetime | None
+    last_error: str | None
+    delivered: int
+    failed: int
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    fault: str | None
 
 
 LOGOUT_DELIVERIES = Slot[Callable[[str], LogoutDeliveries]]("logout_deliveries")

@@ -1,11 +1,11 @@
 """The outcomes of logout tokens by client, for operators and metrics."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 
+from authserve.clients.status import LogoutDeliveries
 from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
 from authserve.oidc.models import LogoutDelivery
@@ -14,29 +14,6 @@ from authserve.outbox.inspect import find_pending
 _TABLE = table_of(LogoutDelivery)
 
 _NONE = {"delivered": 0, "failed": 0, "delivered_at": None, "failed_at": None, "fault": None}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutDeliveries:
-    """The state of the logout tokens for a client.
-
-    Args:
-        pending: those that wait for their first or next try.
-        oldest_pending_at: the time at which the first of them was written; None without any.
-        last_error: of the newest of them that was tried; None if none was.
-        delivered, failed: numbers since the client's first; failed ones were given up.
-        delivered_at, failed_at: of the last one; None without any.
-        fault: why the last failed one was given up; None without any.
-    """
-
-    pending: int
-    oldest_pending_at: datetime | None
-    last_error: str | None
-    delivered: int
-    failed: int
-    delivered_at: datetime | None
-    failed_at: datetime | None
-    fault: str | None
 
 
 def find_logout_deliveries(client_id: str) -> LogoutDeliveries:

@@ -13,13 +13,14 @@ from flask import Flask
 from jwt import PyJWKSet
 
 from authserve.clients.registry import change_client
+from authserve.clients.status import LogoutDeliveries
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.outbound import OutboundLimits
 from authserve.core.outbound_hosts import NO_HOSTS, OutboundHosts
 from authserve.metrics.backchannel import read_backchannel
 from authserve.oidc import backchannel
 from authserve.oidc.backchannel import BREAKER_FAILURES, HANDLERS
-from authserve.oidc.logout_deliveries import LogoutDeliveries, find_logout_deliveries
+from authserve.oidc.logout_deliveries import find_logout_deliveries
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
 from authserve.outbox.delivery import claim
 from authserve.outbox.policy import HORIZON, LEASE

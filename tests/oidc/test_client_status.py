@@ -1,15 +1,15 @@
 """What a client's status shows of its requests."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
 
 from authserve.clients.failures import list_failures
 from authserve.clients.kinds import ClientKind
-from authserve.clients.status import LOGOUT_DELIVERIES
+from authserve.core.clock import now
+from authserve.database.transactions import transaction
+from authserve.oidc.logout_deliveries import note_failed
 from tests.oidc.conftest import App, MakeApp
 from tests.support.clients import Caller
 from tests.support.oauth_clients import CALLBACK, give_client
@@ -96,30 +96,18 @@ def test_a_client_without_a_live_secret_cannot_sign_users_in(app: Flask, admin: 
     assert admin.get(f"{CLIENTS}/wiki/status").get_json()["reasons"] == ["secret_missing"]
 
 
-@dataclass(frozen=True)
-class Deliveries:
-    """Logout tokens of which one waits and one was given up."""
-
-    pending: int = 1
-    oldest_pending_at: datetime | None = datetime(2026, 11, 28, tzinfo=UTC)
-    last_error: str | None = "the app answered 503"
-    delivered: int = 0
-    failed: int = 1
-    delivered_at: datetime | None = None
-    failed_at: datetime | None = datetime(2026, 11, 27, tzinfo=UTC)
-    fault: str | None = "the app answered 400"
-
-
 def test_it_shows_the_logout_tokens_of_an_app_that_gets_some(app: Flask, admin: Caller) -> None:
-    LOGOUT_DELIVERIES.fill(app, lambda _client_id: Deliveries())
     give_client(app)
     give_client(app, "told", backchannel_logout_uri="https://wiki.example.com/logout")
+    with app.app_context(), transaction():
+        note_failed("told", "the app answered 400", now=now())
     assert admin.get(f"{CLIENTS}/wiki/status").get_json()["backchannel"] is None
     found = admin.get(f"{CLIENTS}/told/status").get_json()["backchannel"]
-    assert found["oldest_pending_at"] == "2026-11-28T00:00:00Z"
-    assert (found["pending"], found["failed"], found["fault"]) == (1, 1, "the app answered 400")
+    assert found["failed_at"].endswith("Z")
+    assert found["delivered_at"] is None
+    assert (found["pending"], found["failed"], found["fault"]) == (0, 1, "the app answered 400")
     told = app.test_cli_runner(capture="fd").invoke(args=["clients", "status", "told"]).stdout
-    assert "1 logout tokens wait: the app answered 503." in told
+    assert "1 logout tokens were given up" in told
 
 
 def test_the_command_says_it_in_words(app: Flask, make_client: MakeApp) -> None:
