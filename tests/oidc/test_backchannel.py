@@ -130,6 +130,16 @@ def test_a_sign_out_at_the_app_reaches_it(
     assert deliver(wiki, worker) == 0
 
 
+def test_it_is_signed_as_the_apps_id_tokens_are(
+    make_client: MakeApp, worker: Worker, receiver: LogoutReceiver
+) -> None:
+    wiki = make_client(signing_alg="RS256", backchannel_logout_uri=receiver.uri)
+    end_one(wiki)
+    deliver(wiki, worker)
+    (token,) = receiver.tokens
+    assert jwt.get_unverified_header(token)["alg"] == "RS256"
+
+
 def test_all_sessions_of_a_user_are_one_token(
     wiki: App, worker: Worker, receiver: LogoutReceiver
 ) -> None:
