@@ -1,12 +1,22 @@
 """The ends of API keys."""
 
+from contextlib import suppress
 from uuid import uuid4
 
 from flask import Flask
 
+from authserve.apikeys.create import create_key
+from authserve.apikeys.listing import find_keys
+from authserve.apikeys.policy import DEFAULT_LIFETIME
+from authserve.auth.logout import logout_everywhere
+from authserve.auth.queries import find_session
+from authserve.core.actor import RequestInfo
+from authserve.core.errors import SessionRevokedError
 from tests.apikeys.conftest import OWN, MakeKey
 from tests.support.clients import PASSWORD, Caller
+from tests.support.crowd import all_at_once
 from tests.support.mail import open_mailbox, work
+from tests.support.marks import both_databases
 from tests.support.rows import audit_trail
 
 NEW_PASSWORD = "another horse, another staple"
@@ -99,3 +109,29 @@ def test_the_account_takes_its_keys_along(
     make_key(alice)
     assert alice.delete("/api/v1/users/me").status_code == 204
     assert admin.get(f"/api/v1/users/{alice.id}/api-keys").status_code == 404
+
+
+@both_databases
+def test_no_key_outlives_the_end_of_everything(app: Flask, alice: Caller) -> None:
+    """A key that is made at the same time ends, too, or is refused with its session."""
+    with app.app_context():
+        session = find_session(alice.session_id)
+    assert session is not None
+
+    def make() -> None:
+        with app.app_context(), suppress(SessionRevokedError):
+            create_key(
+                name="Report",
+                scopes=["account"],
+                expires_in=DEFAULT_LIFETIME,
+                actor=session.actor,
+                request=RequestInfo(),
+            )
+
+    def end() -> None:
+        with app.app_context():
+            logout_everywhere(include=["api-keys"], actor=session.actor, request=RequestInfo())
+
+    all_at_once([*[make] * 4, end, *[make] * 4])
+    with app.app_context():
+        assert find_keys(alice.id) == []
