@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 from authserve.mail.mailer import Mailer
 from authserve.mail.policy import MailKind
 from docs.pictures.browser import COLORS, PHONE_PX, THEMES, open_browser, run, save, shoot, sign_in
-from docs.pictures.pages import EMAIL, write_pages
+from docs.pictures.pages import EMAIL, FEATURES, write_pages
 from docs.pictures.palette import read_png, write_png
 from tests.conftest import make_settings, migrate
 from tests.support.clients import PASSWORD
@@ -40,7 +40,7 @@ def main() -> None:
         write_mails(browser, HERE / "mails")
         with run(template, folder / "first-minute", EMAIL_SIGN_IN="off") as site:
             write_first_minute(browser, site, HERE)
-        with run(template, folder / "pages", BRAND_NAME=BRAND) as site:
+        with run(template, folder / "pages", BRAND_NAME=BRAND, FEATURES=",".join(FEATURES)) as site:
             language = os.environ.get("PICTURES_LANGUAGE", "en")
             write_pages(browser, site, language, PAGES_FOLDER / language)
 

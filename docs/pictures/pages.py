@@ -11,17 +11,22 @@ from playwright.sync_api import Browser, Page
 from authserve.app import create_app
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
+from authserve.sessions.listing import find_own_sessions
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
 from docs.pictures.browser import THEMES, WIDTHS_PX, shoot, sign_in
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.oauth_clients import allow_client, give_client
 from tests.support.passkeys import give_passkey
 from tests.support.site import Site
 from tests.support.totp import code_at
 
 EMAIL = "ada@example.com"
+
+FEATURES = ("pages", "oidc", "api-keys")
+"""The features whose pages are shown."""
 
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
@@ -65,9 +70,7 @@ class Album:
 
 def write_pages(browser: Browser, site: Site, language: str, folder: Path) -> None:
     """Write every page as a visitor, a person signing in, and a signed-in person see it."""
-    app = create_app(
-        make_settings(site.environ["DATABASE_URL"], folder.parent, features=("pages",))
-    )
+    app = create_app(make_settings(site.environ["DATABASE_URL"], folder.parent, features=FEATURES))
     paths = find_paths(app)
     album = Album(site, folder / "visitor")
     page = browser.new_page(user_agent=AGENTS[0], locale=language)
@@ -81,7 +84,7 @@ def write_pages(browser: Browser, site: Site, language: str, folder: Path) -> No
 
 def find_paths(app: Flask) -> list[str]:
     """Return the path of every page that answers GET and needs no id."""
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("pages.")]
+    rules = [rule for rule in app.url_map.iter_rules() if "pages." in rule.endpoint]
     return sorted(r.rule for r in rules if "GET" in (r.methods or ()) and not r.arguments)
 
 
@@ -102,6 +105,10 @@ def make_person(app: Flask, site: Site) -> bytes:
         verify_email(ada, EMAIL)
     give_passkey(app, ada.id, name="Ada's phone")
     give_recovery_codes(app, ada.id, count=10)
+    give_client(app, name="Larkspur Wiki", scopes=("openid", "profile", "email", "offline_access"))
+    with app.app_context():
+        (session, *_) = find_own_sessions(ada.id)
+    allow_client(app, "wiki", "openid", "profile", user_id=ada.id, session_id=session.id)
     return give_totp(app, ada.id)
 
 
