@@ -164,7 +164,7 @@ def measure_token_checks(bench: Bench) -> list[Row]:
     """G1: `GET /users/me` against the floor."""
     service = [Caller(bench.service.port, always(bench.me_request(n))) for n in range(CALLERS)]
     floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
-    return [_row_against_floor(bench, service, floor, "G1", "GET /users/me")]
+    return [row_against_floor(bench, service, floor, "G1", "GET /users/me")]
 
 
 def measure_refreshes(bench: Bench) -> list[Row]:
@@ -174,12 +174,13 @@ def measure_refreshes(bench: Bench) -> list[Row]:
         for signed_in in bench.sign_ins[:CALLERS]
     ]
     floor = [Caller(bench.floor.port, always(bench.floor_request)) for _ in range(CALLERS)]
-    return [_row_against_floor(bench, service, floor, "G8", "POST /auth/refresh")]
+    return [row_against_floor(bench, service, floor, "G8", "POST /auth/refresh")]
 
 
-def _row_against_floor(
+def row_against_floor(
     bench: Bench, service: list[Caller], floor: list[Caller], gate: str, what: str
 ) -> Row:
+    """Return the rate of a service's callers against that of the floor's, by turns."""
     taken = taking_turns(
         bench.rounds,
         partial(rate, service, bench.seconds),

@@ -48,6 +48,7 @@ LIMITS = {
     "G8": {"postgresql": _at_least(0.40, 0.60), "sqlite": _at_least(None, 0.35)},
     "G9 idle": dict.fromkeys(("postgresql", "sqlite"), Limit(150, 110, "MB")),
     "G9 loaded": dict.fromkeys(("postgresql", "sqlite"), Limit(180, 125, "MB")),
+    "G1 forward-auth": dict.fromkeys(("postgresql", "sqlite"), _at_least(None, 0.60)),
     "G10": dict.fromkeys(("postgresql", "sqlite"), Limit(2.2, 1.6, "x")),
 }
 """By gate and database."""

@@ -19,7 +19,7 @@ def measure_pages(bench: Bench) -> list[Row]:
     """Return the time of each page for one caller; no row if pages are off."""
     if "pages" not in bench.environ["FEATURES"]:
         return []
-    cookie = _sign_in(bench)
+    cookie = sign_in(bench)
     return [_row(bench, path, cookie if path != "/sign-in" else "") for path in PATHS]
 
 
@@ -38,7 +38,7 @@ def _request(bench: Bench, path: str, cookie: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _sign_in(bench: Bench) -> str:
+def sign_in(bench: Bench) -> str:
     """Return the cookie of a browser that has signed in."""
     origin = bench.environ["PUBLIC_URL"]
     connection = HTTPConnection("127.0.0.1", bench.service.port)

@@ -12,6 +12,7 @@ from uuid import UUID
 from authserve.settings.model import FEATURE_NAMES
 from bench.factors import measure_factors
 from bench.filling import PASSWORD, fill
+from bench.forward_auth import measure_forward_auth
 from bench.gates import (
     CALLERS,
     STORMERS,
@@ -49,6 +50,7 @@ GATES = {
     "G4": measure_passwords,
     "factors": measure_factors,
     "pages": measure_pages,
+    "forward-auth": measure_forward_auth,
     "G6": measure_storms,
     "G10": measure_start,
 }

@@ -1,5 +1,6 @@
 """The call by which a reverse proxy asks whether a request may pass."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,10 +12,11 @@ from authserve.auth.browser_sessions import TOUCH_INTERVAL
 from authserve.clients.registry import change_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
+from authserve.core.logs import LineHandler
 from authserve.metrics.families import FORWARD_AUTHS
 from authserve.web.browser_session import read_cookie
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register, give_roles
-from tests.http.test_cost import statements_of_sqlite
+from tests.http.test_cost import MAX_CALLS, count_calls, statements_of_sqlite
 from tests.support.clients import Caller
 from tests.support.marks import both_databases
 from tests.support.metrics import METRICS_TOKEN, scrape
@@ -52,6 +54,17 @@ def test_a_check_is_one_statement(files: Browser) -> None:
     with statements_of_sqlite() as sent:
         assert files.ask().status_code == 302
     assert len(sent) == 1, sent
+
+
+def test_a_check_costs_few_calls(files: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is to reach the floor's rate times 0.6, like the check of an access token."""
+    # pytest's own handlers would be counted, too.
+    root = logging.getLogger()
+    own = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    monkeypatch.setattr(root, "handlers", own)
+    files.ask()
+    # Werkzeug's client takes its part.
+    assert count_calls(files.ask) <= MAX_CALLS
 
 
 def test_the_headers_of_a_user(files: Browser, alice: Caller) -> None:
