@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from collections.abc import Mapping
+from urllib.parse import unquote_plus
 
 from flask import Request
 
@@ -14,7 +15,7 @@ from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
 MAX_FIELDS = 50
 """Limits the fields of a form, known or not (chosen: the specifications name some 20)."""
 
-_BASIC = re.compile(r"basic +([A-Za-z0-9+/]{1,400}={0,2})", re.IGNORECASE)
+_BASIC = re.compile(r"basic +([A-Za-z0-9+/]{1,500}={0,2})", re.IGNORECASE)
 
 
 def read_oauth_form(request: Request) -> dict[str, str]:
@@ -55,7 +56,11 @@ def read_credentials(request: Request, fields: Mapping[str, str]) -> ClientCrede
 
 
 def _read_basic(header: str) -> tuple[str, str]:
-    """Return id and secret; neither needs escaping, by their alphabets."""
+    """Return id and secret, each decoded as a field of a form (RFC 6749 §2.3.1).
+
+    Neither needs escaping, by their alphabets, and most clients escape nothing; others escape every
+    character but letters and digits.
+    """
     found = _BASIC.fullmatch(header.strip())
     try:
         text = b64decode(found[1], validate=True).decode("ascii") if found else ""
@@ -64,4 +69,4 @@ def _read_basic(header: str) -> tuple[str, str]:
     client_id, colon, secret = text.partition(":")
     if not colon:
         raise invalid_client()
-    return client_id, secret
+    return unquote_plus(client_id), unquote_plus(secret)

@@ -1,5 +1,6 @@
 """The token endpoint's forms and errors, and the provider's metadata."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from flask import Flask
 
 from authserve.clients.kinds import ClientKind
 from authserve.oidc.routes import GRANTS
-from tests.oidc.conftest import App, MakeApp
+from tests.oidc.conftest import VERIFIER, App, MakeApp
 from tests.oidc.test_codes import INVALID, error
 
 DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
@@ -61,11 +62,30 @@ def test_unknown_fields_and_a_query_have_no_effect(wiki: App) -> None:
     assert error(answer) == (400, "invalid_request")
 
 
-@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic eA==", "Bearer x", "Basic w6k6eA=="])
+@pytest.mark.parametrize(
+    "header",
+    ["Basic", "Basic !", "Basic eA==", "Bearer x", "Basic w6k6eA=="],
+)
 def test_a_header_that_proves_nothing_is_refused(wiki: App, header: str) -> None:
     wiki.headers = {"Authorization": header}
     answer = wiki.redeem(wiki.make_code(), client_secret=None)
     assert error(answer) == (401, "invalid_client")
+
+
+def test_id_and_secret_in_a_header_may_be_escaped(make_client: MakeApp) -> None:
+    """RFC 6749 §2.3.1 wants it, and oauth4webapi escapes all but letters and digits."""
+    wiki = make_client("the-wiki")
+    pair = [
+        "".join(f"%{ord(char):02X}" for char in text) for text in ("the-wiki", wiki.secret or "")
+    ]
+    header = "Basic " + b64encode(":".join(pair).encode()).decode()
+    fields = {"grant_type": "authorization_code", "code": wiki.make_code()}
+    answer = wiki.app.test_client().post(
+        "/oauth/token",
+        data={**fields, "code_verifier": VERIFIER},
+        headers={"Authorization": header},
+    )
+    assert answer.status_code == 200
 
 
 def test_a_machine_redeems_nothing(make_client: MakeApp) -> None:
