@@ -127,6 +127,7 @@ class NodeApp:
         shutil.copy(NODE / script, place)
         self._process = subprocess.Popen(
             ["node", place, json.dumps(options)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -140,6 +141,12 @@ class NodeApp:
             assert self._process.stderr is not None
             raise AssertionError(self._process.stderr.read())
         return json.loads(line)
+
+    def write(self, value: Any) -> None:
+        """Send it a value."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value) + "\n")
+        self._process.stdin.flush()
 
     def stop(self) -> None:
         """End it."""
