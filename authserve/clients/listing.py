@@ -1,6 +1,6 @@
-"""Lists of clients, sorted by id. It is small because the API, commands and checks share it."""
+"""Lists of clients, for the API, commands, checks, and the sender of logout tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import select
 
@@ -30,3 +30,14 @@ def all_clients() -> Iterator[RegisteredClient]:
     while clients := page_of_clients(limit=PAGE_SIZE, after=after):
         yield from clients
         after = clients[-1].client_id
+
+
+def find_backchannel_clients(client_ids: Collection[str]) -> frozenset[str]:
+    """Return those of some clients that take logout tokens: enabled, with an address for them."""
+    statement = select(_CLIENTS.c.client_id).where(
+        _CLIENTS.c.client_id.in_(client_ids),
+        _CLIENTS.c.backchannel_logout_uri.is_not(None),
+        _CLIENTS.c.enabled,
+        _CLIENTS.c.deleted_at.is_(None),
+    )
+    return frozenset(row.client_id for row in read_all(statement))

@@ -166,17 +166,6 @@ def find_names(client_ids: Collection[str]) -> dict[str, str]:
     return {client.client_id: client.configuration.name for client in found}
 
 
-def find_backchannel_clients(client_ids: Collection[str]) -> frozenset[str]:
-    """Return those of some clients that take logout tokens: enabled, with an address for them."""
-    statement = select(_CLIENTS.c.client_id).where(
-        _CLIENTS.c.client_id.in_(client_ids),
-        _CLIENTS.c.backchannel_logout_uri.is_not(None),
-        _CLIENTS.c.enabled,
-        _CLIENTS.c.deleted_at.is_(None),
-    )
-    return frozenset(row.client_id for row in read_all(statement))
-
-
 def get_client(client_id: str) -> RegisteredClient:
     """Return a client like `find_client`.
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from authserve.clients.registry import find_backchannel_clients
+from authserve.clients.listing import find_backchannel_clients
 from authserve.keys.store import SigningKey
 from authserve.oidc.tokens import sign_for_others
 from authserve.outbox.enqueue import enqueue_all
