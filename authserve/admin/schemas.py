@@ -244,6 +244,8 @@ class PersonalDataSchema(Schema):
     links = fields.List(fields.Dict(), required=True)
     mails = fields.List(fields.Dict(), required=True)
     events = fields.List(fields.Dict(), required=True)
+    apps = fields.List(fields.Dict(), metadata={"description": "With the feature `oidc`."})
+    api_keys = fields.List(fields.Dict(), metadata={"description": "With `api-keys`."})
 
 
 UserPageSchema = page_schema("UserPageSchema", UserSchema)

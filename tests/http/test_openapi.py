@@ -224,6 +224,7 @@ WITH_OPTIONAL_FIELDS = {
     "JWK",  # RFC 7517 §4: each kind of key has members of its own.
     "MfaState",
     "NewFactor",  # What the method needs.
+    "PersonalData",  # The lists of the features that are on.
     "Problem",
     "Tokens",
     "VerifiedKey",  # One that is not good has `active` alone.
