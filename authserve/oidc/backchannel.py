@@ -118,21 +118,26 @@ def deliver_logout_token(message: ClaimedMessage) -> None:
 
 def note_outcome(message: ClaimedMessage, state: MessageState, error: str | None) -> None:
     """Record that an app has taken a token or that it was given up, in the open transaction."""
-    client_id, user = str(message.payload["client_id"]), find_user(UUID(message.payload["sub"]))
-    is_delivered = state is MessageState.SENT
-    details = {"client_id": client_id, "message_id": str(message.id)}
-    if "sid" in message.payload:
-        details["session_id"] = message.payload["sid"]
-    if is_delivered:
+    client_id = str(message.payload["client_id"])
+    if state is MessageState.SENT:
         note_delivered(client_id, now=now())
+        _emit(AuditAction.LOGOUT_DELIVERED, message, outcome=Outcome.SUCCESS)
     else:
-        details["reason"] = (error or "")[:MAX_ERROR_LENGTH]
-        note_failed(client_id, details["reason"], now=now())
+        reason = (error or "")[:MAX_ERROR_LENGTH]
+        note_failed(client_id, reason, now=now())
+        _emit(AuditAction.LOGOUT_FAILED, message, outcome=Outcome.FAILURE, reason=reason)
+
+
+def _emit(action: AuditAction, message: ClaimedMessage, *, outcome: Outcome, **more: str) -> None:
+    payload, user = message.payload, find_user(UUID(message.payload["sub"]))
+    details = {"client_id": payload["client_id"], "message_id": str(message.id), **more}
+    if "sid" in payload:
+        details["session_id"] = payload["sid"]
     emit(
-        AuditAction.LOGOUT_DELIVERED if is_delivered else AuditAction.LOGOUT_FAILED,
-        outcome=Outcome.SUCCESS if is_delivered else Outcome.FAILURE,
+        action,
+        outcome=outcome,
         actor=VISITOR,
-        # A deleted account's user has no row any more.
+        # A deleted account has no row any more.
         subject=ref_of(user) if user is not None else None,
         request=RequestInfo(correlation_id=message.correlation_id),
         details=details,
