@@ -3,15 +3,19 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 import config
+from authserve.clients.presets import PRESETS
 from tests.support.clients import PASSWORD
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
@@ -139,9 +143,26 @@ def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["spa.md", "testing.md", "containers.md", "node.md", "upgrading.md"]
+    "page",
+    ["spa.md", "testing.md", "containers.md", "node.md", "upgrading.md", "sign-in-for-apps.md"],
 )
 def test_settings_that_a_guide_names_exist(page: str) -> None:
     text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
     names = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text)) - {"NAME", "BASE"}
     assert names <= config.SETTINGS.keys() | {f"{name}_FILE" for name in config.SECRETS}
+
+
+def test_the_guide_for_apps_has_each_preset() -> None:
+    text = (config.ROOT / "docs" / "sign-in-for-apps.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (.+)$", text, re.MULTILINE) == list(PRESETS)
+
+
+def test_the_commands_of_the_guide_for_apps_register_an_app(make_app: Callable[..., Flask]) -> None:
+    runner = make_app(features=("pages", "oidc")).test_cli_runner(capture="fd")
+    text = (config.ROOT / "docs" / "sign-in-for-apps.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^ +flask (clients (?:create|update) .+)$", text, re.MULTILINE)
+    commands = [shlex.split(line) for line in lines]
+    assert len(commands) == 2
+    for command in commands:
+        done = runner.invoke(args=command)
+        assert done.exit_code == 0, done.output
