@@ -93,6 +93,21 @@ def test_an_ambiguous_query_is_answered_by_a_page(query: str) -> None:
         "https://evil.example/callback",
         "http://127.0.0.1:8000/callback",
         "javascript:alert(1)",
+        CALLBACK.upper(),
+        CALLBACK.replace("https", "http"),
+        CALLBACK.replace("app", "APP"),
+        f"{CALLBACK}?",
+        f"{CALLBACK}#",
+        f"{CALLBACK}#x",
+        f"{CALLBACK}%2e",
+        f"{CALLBACK}/../callback",
+        f" {CALLBACK}",
+        f"{CALLBACK}\n",
+        CALLBACK.replace(".com/", ".com:443/"),
+        CALLBACK.replace(".com/", ".com./"),
+        CALLBACK.replace(".com/", ".com.evil.example/"),
+        CALLBACK.replace(".com/", ".com@evil.example/"),
+        CALLBACK.replace(".com/", ".com\\@evil.example/"),
     ],
 )
 def test_an_address_that_is_not_registered_is_answered_by_a_page(uri: str | None) -> None:
@@ -197,3 +212,30 @@ def test_the_port_of_an_installed_app_may_differ() -> None:
     assert request.target.redirect_uri == "http://127.0.0.1:51234/callback"
     assert not request.is_silent_safe
     assert read(native).is_silent_safe
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://localhost:51234/callback",
+        "http://localhost.:51234/callback",
+        "http://127.0.0.2:51234/callback",
+        "http://127.1:51234/callback",
+        "http://2130706433:51234/callback",
+        "http://127.0.0.1:51234/Callback",
+        "http://127.0.0.1:51234/callback/",
+        "http://127.0.0.1:51234/callback?x=1",
+        "http://127.0.0.1:0/callback",
+        "http://127.0.0.1:65536/callback",
+        "http://127.0.0.1:/callback",
+        "http://user@127.0.0.1:51234/callback",
+        "http://127.0.0.1:51234@evil.example/callback",
+        "http://127.0.0.1.evil.example:51234/callback",
+        "https://127.0.0.1:51234/callback",
+    ],
+)
+def test_nothing_but_the_port_of_an_installed_app_may_differ(uri: str) -> None:
+    native = replace(CLIENT, kind=ClientKind.NATIVE, redirect_uris=("http://127.0.0.1/callback",))
+    assert read(native, redirect_uri="http://127.0.0.1:51234/callback")
+    with pytest.raises(UntrustedRequestError):
+        read(native, redirect_uri=uri)
