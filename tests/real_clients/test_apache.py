@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -181,3 +181,15 @@ def test_it_signs_out_of_the_service_and_returns(ada: Person, apache: Apache) ->
     assert not is_signed_in(ada, apache)
     page = ada.browser.open(f"{ada.site.url}/account")
     assert page.title.startswith("Sign in")
+
+
+def test_a_sign_out_elsewhere_reaches_it_by_the_back_channel(ada: Person, apache: Apache) -> None:
+    sign_in(ada, apache)
+    assert is_signed_in(ada, apache)
+    ada.sign_out()
+    give_up = time.monotonic() + DEADLINE_SECS
+    while is_signed_in(ada, apache):
+        assert time.monotonic() < give_up, apache.log
+        time.sleep(0.05)
+    led = ada.browser.ask(f"{apache.url}/")
+    assert urlsplit(led.location).path == "/oauth/authorize"
