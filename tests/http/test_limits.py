@@ -33,7 +33,7 @@ RESEND = "/api/v1/auth/email/verify/resend"
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with limits, which other tests switch off."""
-    return make_app(ratelimit_enabled=True)
+    return make_app(ratelimit_enabled=True, features=("api-keys",))
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,13 @@ CALLS = (
     LimitedCall(policy.CHANGE_EMAIL, "users/me/email", {"new_email": "a@b.example"}, 202, "alice"),
     LimitedCall(policy.CHANGE_PROFILE, "users/me", {"username": "alice"}, 200, "alice", "PATCH"),
     LimitedCall(policy.EXPORT, "users/me/export", {}, 200, "alice", "GET"),
+    LimitedCall(
+        policy.MAKE_API_KEY,
+        "users/me/api-keys",
+        {"name": "Report", "scopes": ["account"]},
+        403,  # Her address is not verified.
+        "alice",
+    ),
     LimitedCall(policy.ADMIN_MAIL, "users", ADDRESS, 409, "admin"),
     LimitedCall(policy.ADMIN_MAIL, "users/{alice}/invitation", {}, 409, "admin"),
     LimitedCall(policy.ADMIN_MAIL, "users/{alice}/password-reset", {}, 202, "admin"),
