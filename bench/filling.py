@@ -65,6 +65,15 @@ SESSIONS = """
     FROM {numbers}
     """
 
+APP_SESSIONS = """
+    INSERT INTO sessions (id, user_id, kind, client_id, parent_id, scope, generation, family_digest,
+                          created_at, last_used_at, idle_expires_at, expires_at, amr, auth_time)
+    SELECT {session_id}, {id}, 'app', :client_id, {id}, 'openid', 0, :bytes, {created_at},
+           {created_at}, :ends_at, :ends_at, '["pwd"]', {created_at}
+    FROM {numbers}
+    """
+"""The parent is the session of the same number, whose id is the user's."""
+
 EVENTS = """
     INSERT INTO audit_events (id, occurred_at, action, outcome, actor_audit_id, subject_audit_id,
                               details_digest)
@@ -78,13 +87,17 @@ DETAILS = """
     """
 
 
-def fill(database_url: str, rows: int) -> None:
-    """Write `rows` users, `user1` to `user<rows>`, into an empty database that is migrated."""
+def fill(database_url: str, rows: int, *, apps: int = 0) -> None:
+    """Write `rows` users, `user1` to `user<rows>`, into an empty database that is migrated.
+
+    Args:
+        apps: sessions of apps of each user, besides the user's own.
+    """
     engine = create_engine(database_url)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL synchronous_commit = off"))
-        _fill(connection, DIALECTS[engine.dialect.name], rows)
+        _fill(connection, DIALECTS[engine.dialect.name], rows, apps)
     if engine.dialect.name == "postgresql":
         # What autovacuum has done by the time that so many users have come. SQLite does nothing
         # of that kind by itself.
@@ -93,7 +106,7 @@ def fill(database_url: str, rows: int) -> None:
     engine.dispose()
 
 
-def _fill(connection: Connection, dialect: Dialect, rows: int) -> None:
+def _fill(connection: Connection, dialect: Dialect, rows: int, apps: int) -> None:
     def insert(statement: str, **parameters: object) -> None:
         offset = parameters.pop("offset", 0)
         filled = statement.format(
@@ -113,7 +126,11 @@ def _fill(connection: Connection, dialect: Dialect, rows: int) -> None:
     common = {"rows": rows, "bytes": bytes(16), "first": moment(FIRST_CREATED_AT)}
     insert(USERS, password_hash=_hash())
     insert(ROLES)
-    insert(SESSIONS, ends_at=moment(datetime.now(UTC) + timedelta(days=10)))
+    in_ten_days = moment(datetime.now(UTC) + timedelta(days=10))
+    insert(SESSIONS, ends_at=in_ten_days)
+    for number in range(1, apps + 1):
+        offset = number * 10 * rows
+        insert(APP_SESSIONS, client_id=f"app{number}", ends_at=in_ten_days, offset=offset)
     long_ago = moment(datetime.now(UTC) - timedelta(days=1))
     dead = min(rows, DEAD_SESSIONS)
     insert(SESSIONS, ends_at=long_ago, rows=dead, offset=rows)

@@ -170,22 +170,24 @@ def _import(scale: Scale, *, dry: bool) -> tuple[str, float]:
     return " ".join(["flask users import", *options]), seconds
 
 
-def measure_size(kind: str, rows: int, seconds: float, only: str) -> dict[str, str]:
+def measure_size(kind: str, rows: int, options: argparse.Namespace) -> dict[str, str]:
     """Fill a database and measure everything on it."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         environ = environment(stack.enter_context(database(kind, folder)), folder) | ROTATING
         environ["LOG_LEVEL"] = "WARNING"
+        if options.apps:
+            environ["FEATURES"] = "pages,oidc"
         migration = [sys.executable, "-m", "flask", "db", "upgrade"]
         subprocess.run(migration, cwd=ROOT, env=environ, check=True)
         began_at = time.perf_counter()
-        fill(environ["DATABASE_URL"], rows)
+        fill(environ["DATABASE_URL"], rows, apps=options.apps)
         print(f"{kind}: {rows:,} users in {time.perf_counter() - began_at:.0f} s", file=sys.stderr)
         service = stack.enter_context(running(AUTHSERVE, environ, folder))
         service.wait_for_answer(build_request("GET", "/healthz"))
-        scale = Scale(service, environ, folder, rows, "", "", seconds)
+        scale = Scale(service, environ, folder, rows, "", "", options.seconds)
         _sign_the_administrator_in(scale)
-        return dict(measure(scale, only))
+        return dict(measure(scale, options.only))
 
 
 def _sign_the_administrator_in(scale: Scale) -> None:
@@ -202,9 +204,7 @@ def main() -> None:
     options = _parse()
     print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}")
     for kind in options.databases:
-        columns = [
-            measure_size(kind, rows, options.seconds, options.only) for rows in options.sizes
-        ]
+        columns = [measure_size(kind, rows, options) for rows in options.sizes]
         head = "".join(f"{rows:>16,}" for rows in options.sizes)
         print(f"\n{kind + ', users:':40}{head}")
         for what in columns[0]:
@@ -216,6 +216,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="each call is asked (1)")
     parser.add_argument("--databases", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="numbers of users")
+    parser.add_argument("--apps", type=int, default=0, help="apps of each user, with `oidc` on (0)")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="calls whose name has this in it, no commands"
     )
