@@ -107,7 +107,7 @@ class VerifyKeySchema(StrictSchema):
 
 
 class VerifiedKeySchema(Schema):
-    """What another service may know of a key; only `active` if it is not good."""
+    """The facts that another service may know of a key; only `active` if it is not good."""
 
     active = fields.Boolean(required=True)
     sufficient = fields.Boolean(

@@ -54,7 +54,7 @@ class EndGrants(Protocol):
 
 
 OTHER_GRANTS = Slot[Mapping[str, EndGrants]]("other_grants")
-"""What a user can end together with all sessions, by its name in `include`; features add to it."""
+"""The grants that a user can end with all sessions, by name in `include`; features add some."""
 
 
 def logout_everywhere(*, include: Collection[str] = (), actor: Actor, request: RequestInfo) -> None:

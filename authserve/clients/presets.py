@@ -16,7 +16,7 @@ IDENTITY = ("openid", "profile", "email", "groups")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What an app needs.
+    """The settings that an app needs.
 
     Args:
         source: of its facts, with the day on which it was read.

@@ -57,7 +57,7 @@ LOGOUT_DELIVERIES = Slot[Callable[[str], LogoutDeliveries]]("logout_deliveries")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatus:
-    """What an operator needs to know of a client that does not work.
+    """The facts about a client that does not work.
 
     Args:
         reasons: empty if it can sign users in, perhaps not every user.

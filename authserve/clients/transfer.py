@@ -24,7 +24,7 @@ from authserve.http.schemas import StrictSchema
 _SECRETS = table_of(ClientSecret)
 
 _LEFT_OUT = ("auth_method", "created_at", "updated_at", "last_used_at")
-"""What follows from the rest, or belongs to this installation."""
+"""Members that follow from the rest, or belong to this installation."""
 
 
 class ExportedSecretSchema(StrictSchema):

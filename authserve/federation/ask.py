@@ -1,4 +1,4 @@
-"""What a provider says about a person who comes back with its code."""
+"""The answer of a provider about a person who comes back with its code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

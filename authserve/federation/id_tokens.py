@@ -114,7 +114,7 @@ def _read_key(entry: object) -> ProviderKey | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What an ID token has to say.
+    """The claims that an ID token must have.
 
     Args:
         issuer: exactly.

@@ -12,7 +12,7 @@ from uuid import UUID
 
 
 class LinkPolicy(StrEnum):
-    """What an unknown identity with the address of an account leads to.
+    """The answer to an unknown identity with the address of an account.
 
     `NEVER`: a page that says so. `CONFIRM`: the person signs in to the account once in another
     way, and confirms. `VERIFIED`: the identity is linked at once, if the operator trusts the
@@ -26,7 +26,7 @@ class LinkPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRules:
-    """What the operator allows a provider.
+    """The rules that the operator sets a provider.
 
     Args:
         sign_up: True if an unknown person gets an account.
@@ -43,7 +43,7 @@ class ProviderRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What a provider says about a person, after its preset has judged it.
+    """The claims of a provider about a person, after its preset has judged them.
 
     Args:
         email: normalized; None if it names no usable address.

@@ -30,7 +30,7 @@ class Preset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetDefaults:
-    """What a preset knows, so that the operator need not say it.
+    """The values that a preset knows, so that the operator need not.
 
     Args:
         name: on the button.

@@ -70,7 +70,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What a verified state holds.
+    """The content of a verified state.
 
     Args:
         flow_id: distinguishes the sign-ins of a browser.

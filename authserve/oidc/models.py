@@ -37,7 +37,7 @@ class AuthorizationCode(Base):
 
 
 class UserConsent(Base):
-    """What a user has allowed an app so far; a further consent adds to it, a withdrawal deletes it.
+    """The scopes that a user allows an app; a further consent adds some, a withdrawal deletes them.
 
     The operator's own apps need none.
     """

@@ -1,4 +1,4 @@
-"""What a key may do, decided without a database."""
+"""The power of a key, decided without a database."""
 
 from datetime import UTC, datetime, timedelta
 

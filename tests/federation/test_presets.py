@@ -1,4 +1,4 @@
-"""What each provider's words are worth, by answers of the shape that it sends."""
+"""The worth of each provider's words, by answers of the shape that it sends."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ TENANT = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47
 
 
 def claimed(preset: Preset, **claims: Any) -> Claimed:
-    """What is claimed by an ID token with these claims."""
+    """The judged claims of an ID token."""
     return person_of_claims(preset, {"sub": "1", **claims}).claimed
 
 

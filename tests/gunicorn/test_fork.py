@@ -27,7 +27,7 @@ def test_making_an_application_connects_to_nothing(make_app: Callable[..., Flask
 
 @pytest.fixture
 def arbiter(make_app: Callable[..., Flask]) -> Any:
-    """What the hooks see of gunicorn's master: the application that it has loaded."""
+    """The part of gunicorn's master that the hooks see: the application that it has loaded."""
     app = make_app(features=("pages",))
     return SimpleNamespace(app=SimpleNamespace(wsgi=lambda: app))
 

@@ -1,4 +1,4 @@
-"""What each kind of caller may call: the real tokens of apps and machines are in `tests/oidc`."""
+"""The calls of each kind of caller; the real tokens of apps and machines are in `tests/oidc`."""
 
 from collections.abc import Callable
 from datetime import timedelta

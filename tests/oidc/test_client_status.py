@@ -1,4 +1,4 @@
-"""What a client's status shows of its requests."""
+"""The requests that a client's status shows."""
 
 from collections.abc import Callable
 

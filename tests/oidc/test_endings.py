@@ -1,4 +1,4 @@
-"""What ends what: each event that ends sessions, with all that ends by it; everything else stays.
+"""Each event that ends sessions, with all that ends by it; everything else stays.
 
 A further field of `Ending` can say what each app is told.
 """

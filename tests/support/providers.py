@@ -25,7 +25,7 @@ KID = "provider-1"
 
 @dataclass
 class Answer:
-    """What the server sends.
+    """An answer of the server.
 
     Args:
         body: JSON unless it is bytes.
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass
 class Question:
-    """What the server got."""
+    """A request that the server got."""
 
     method: str
     path: str
