@@ -49,6 +49,10 @@ class Person:
     def sign_in(self, password: str = PASSWORD, path: str = "/sign-in") -> None:
         """Sign in by keyboard alone."""
         self.open(path)
+        self.fill_in(password)
+
+    def fill_in(self, password: str = PASSWORD) -> None:
+        """Fill in the page to sign in that is shown, by keyboard alone."""
         self._wait_for_focus()
         self.page.keyboard.insert_text(self.email)
         # Over the link for forgotten passwords.
