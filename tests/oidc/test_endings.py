@@ -1,6 +1,6 @@
 """Each event that ends sessions, with all that ends by it; everything else stays.
 
-A further field of `Ending` can say what each app is told.
+`test_logout_tokens.py` has what each app is told.
 """
 
 from collections.abc import Callable
