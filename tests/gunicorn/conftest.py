@@ -48,12 +48,18 @@ class Site:
 
 @contextmanager
 def running_site(
-    request: pytest.FixtureRequest, kind: str, folder: Path, environ: Mapping[str, str]
+    request: pytest.FixtureRequest,
+    kind: str,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    features: tuple[str, ...] = (),
 ) -> Iterator[Site]:
     """A server on a database of its own, of one of `DATABASES`."""
     with fresh_database(request, kind, folder) as url:
-        settings = make_settings(url, folder)
-        site = Site(create_app(settings), settings, folder, environ)
+        settings = make_settings(url, folder, features=features)
+        names = {"FEATURES": ",".join(features) or "none"}
+        site = Site(create_app(settings), settings, folder, {**names, **environ})
         yield site
         assert site.server.stop() == 0, site.server.output()
         with site.app.app_context():
