@@ -19,7 +19,7 @@ from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_hints import change_signature
 from tests.oidc.test_refresh import is_alive
 from tests.oidc.test_revoke import revoke
-from tests.support.browsing import ORIGIN, Shown, Visit
+from tests.support.browsing import ORIGIN, OWN_FORM, Shown, Visit
 from tests.support.clients import Caller
 from tests.support.rows import audit_trail, live_session_row
 
@@ -306,6 +306,32 @@ class TestForms:
         assert (sent.status, sent.location) == (303, f"/oauth/logout?{urlencode(fields)}")
         assert is_signed_in(visit)
         assert visit.open(sent.location).location.startswith(BYE)
+
+    def test_the_page_that_asks_takes_none(self, visit: Visit, wiki: App) -> None:
+        tokens = wiki.sign_in()
+        fields = visit.open("/sign-out").form("/sign-out")
+        foreign: list[dict[str, str]] = [
+            {},
+            {"Origin": "null"},
+            {"Origin": "https://wiki.example.com"},
+            {**OWN_FORM, "Sec-Fetch-Site": "cross-site"},
+        ]
+        for headers in foreign:
+            assert visit.send("/sign-out", fields, headers=headers).status == 403, headers
+        assert is_signed_in(visit)
+        assert is_alive(wiki, tokens)
+
+    @pytest.mark.parametrize(
+        "headers", [{}, {"Origin": "null"}, {"Origin": "https://evil.example"}]
+    )
+    def test_none_of_any_origin_signs_out_by_itself(
+        self, visit: Visit, wiki: App, headers: dict[str, str]
+    ) -> None:
+        tokens = wiki.sign_in()
+        sent = visit.send("/oauth/logout", {"id_token_hint": tokens["id_token"]}, headers=headers)
+        assert (sent.status, "Set-Cookie" in sent.headers) == (303, False)
+        assert is_signed_in(visit)
+        assert is_alive(wiki, tokens)
 
     def test_one_that_fits_no_request_line_loses_its_way_back(self, visit: Visit) -> None:
         sent = visit.send("/oauth/logout", {"id_token_hint": "x" * MAX_QUERY_BYTES}, headers={})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from threading import Thread
 from uuid import UUID
 
@@ -12,15 +13,19 @@ from flask import Flask
 from sqlalchemy import text
 
 from authserve.admin.administration import end_all_sessions, remove_user
+from authserve.auth.current_session import get_live_session
 from authserve.auth.logout import logout_everywhere
 from authserve.auth.start_session import start_app_session
 from authserve.clients.registry import change_client, delete_client, revoke_client
 from authserve.core.actor import OPERATOR, VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.transactions import db, transaction
 from authserve.mfa.reset import request_reset
+from authserve.mfa.switch import set_mfa
+from authserve.oidc.apps import withdraw_app
 from authserve.oidc.codes import REPLAY_GRACE
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
 from authserve.sessions.policy import AppTerms, RevokeReason
@@ -30,9 +35,10 @@ from authserve.users.lookup import get_user
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_revoke import revoke
 from tests.support.clients import Caller, login
+from tests.support.factors import give_totp
 from tests.support.marks import on_postgresql
 from tests.support.messages import messages
-from tests.support.rows import change_session, live_session_row
+from tests.support.rows import change_session, change_user, live_session_row
 from tests.support.worker import wait_until
 
 URI = "https://wiki.example.com/logout"
@@ -150,22 +156,38 @@ def act(use_case: Callable[..., object], *arguments: object) -> Callable[[House]
     )
 
 
-def call_for_all(house: House) -> None:
-    logout_everywhere(actor=house.here, request=REQUEST)
+def call_for_all(house: House, *, include: tuple[str, ...] = ()) -> None:
+    logout_everywhere(include=include, actor=house.here, request=REQUEST)
+
+
+def switch_mfa_on(house: House) -> None:
+    give_totp(house.app, house.user.id)
+    change_user(house.app, house.user.id, mfa_enabled=False)
+    change_session(house.app, house.browsers["here"], aal=Level.AAL2)
+    actor = get_live_session(UUID(house.browsers["here"]), now=now()).actor
+    set_mfa(house.user, is_enabled=True, actor=actor, request=REQUEST)
+
+
+def withdraw(house: House) -> None:
+    withdraw_app(house.user, "wiki", actor=house.here, request=REQUEST)
 
 
 EVERYTHING = ["all of chat", "all of wiki"]
 ROWS_AWAY = ["wiki away", "wiki away offline"]
-ALL_ROWS = ["chat here", *ROWS_AWAY, "wiki here", "wiki here offline"]
+ROWS_OF_WIKI = [*ROWS_AWAY, "wiki here", "wiki here offline"]
+ALL_ROWS = ["chat here", *ROWS_OF_WIKI]
 
 CASES: dict[str, tuple[Callable[[House], object], list[str]]] = {
     "sign-out": (sign_out, ["chat here", "wiki here"]),
     "an app's own end": (end_app, ["wiki here"]),
     "a refresh token reused": (reuse_refresh_token, ["wiki here"]),
     "signed out everywhere": (call_for_all, EVERYTHING),
+    "signed out of everything": (partial(call_for_all, include=("apps",)), EVERYTHING),
     "ended by an administrator": (act(end_all_sessions, "user"), EVERYTHING),
     "password changed": (change_password, ROWS_AWAY),
     "factor removed": (remove_factor, ROWS_AWAY),
+    "second factor switched on": (switch_mfa_on, ROWS_AWAY),
+    "an app withdrawn": (withdraw, ROWS_OF_WIKI),
     "password reset": (reset_password, EVERYTHING),
     "factors reset": (act(request_reset, "user"), EVERYTHING),
     "deactivated": (act(deactivate, "user"), EVERYTHING),
