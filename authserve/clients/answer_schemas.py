@@ -118,7 +118,7 @@ class LogoutDeliveriesSchema(Schema):
 
 
 class ClientStatusSchema(Schema):
-    """Why a client cannot sign users in, and what went wrong lately."""
+    """The reasons for which a client cannot sign users in, and its latest failures."""
 
     can_sign_in = fields.Boolean(required=True)
     reasons = fields.List(

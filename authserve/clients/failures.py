@@ -45,7 +45,7 @@ _CLIENTS, _FAILURES = table_of(Client), table_of(ClientFailure)
 
 
 class FailureReason(StrEnum):
-    """Why a request of a client failed: codes of OAuth, and the scopes that were left out.
+    """A reason why a request of a client failed: a code of OAuth, or a scope that was left out.
 
     Codes that follow from a healthy client's requests, such as `login_required`, are not here.
     """

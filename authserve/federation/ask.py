@@ -28,7 +28,7 @@ from authserve.federation.upstream import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a browser is sent to, and whether the answer has to name the issuer (RFC 9207 §2.4)."""
+    """The address that a browser is sent to; its answer may have to name the issuer (RFC 9207)."""
 
     url: str
     sends_issuer: bool
