@@ -1,12 +1,24 @@
-"""The table of providers."""
+"""The tables of providers and of the identities that people have at them."""
 
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import JSON, Boolean, LargeBinary, String
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
+from authserve.core.identifiers import EMAIL_MAX_LENGTH
+from authserve.core.ids import new_id
 from authserve.database.transactions import Base, UTCDateTime, key_string
 from authserve.federation.configuration import MAX_ISSUER_LENGTH
+from authserve.federation.id_tokens import MAX_SUBJECT_LENGTH
 
 SLUG_MAX_LENGTH = 32
 
@@ -38,3 +50,26 @@ class IdentityProvider(Base):
     allowed_domains: Mapped[list[str]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Identity(Base):
+    """A person at a provider who is the user of an account here.
+
+    A subject is unique within its issuer, and no provider gives it to another person (OpenID
+    Connect Core §5.7).
+    """
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        Index("ix_identities_user_id_id", "user_id", "id"),
+        UniqueConstraint("issuer", "subject"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    issuer: Mapped[str] = mapped_column(key_string(MAX_ISSUER_LENGTH))
+    subject: Mapped[str] = mapped_column(key_string(MAX_SUBJECT_LENGTH))
+    # The address that the provider names, for its owner to recognize; it decides nothing.
+    email: Mapped[str | None] = mapped_column(String(EMAIL_MAX_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

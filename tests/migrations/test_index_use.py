@@ -24,6 +24,7 @@ from authserve.core.clock import now
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 from authserve.core.ids import new_id
 from authserve.database.transactions import Base, db, read_all, transaction
+from authserve.federation.identities import find_identities
 from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import CodePurpose, end_codes, ensure_code, purge_dead_codes
 from authserve.mfa.models import EmailCode
@@ -200,6 +201,7 @@ USES: dict[str, Callable[[UserRef], object]] = {
     "ix_email_codes_email": write_email_code,
     "ix_email_codes_expires_at": lambda _: list(purge_dead_codes()),
     "ix_email_codes_user_id": end_email_codes,
+    "ix_identities_user_id_id": lambda user: find_identities(user.id),
     "ix_one_time_tokens_email": lambda _: request_by_address(Purpose.VERIFY_EMAIL, "a@b.example"),
     "ix_one_time_tokens_expires_at": lambda _: list(purge_dead_tokens()),
     "ix_one_time_tokens_user_id": lambda user: find_links_of(user.id, limit=50),
