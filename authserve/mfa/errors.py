@@ -145,7 +145,7 @@ class WrongPasskeyError(ForbiddenError):
 
 
 class LastCredentialError(ConflictError):
-    """The passkey is all that opens an account without a password."""
+    """The passkey or identity is all that opens an account."""
 
     code = "last_credential"
     default_detail = "Set a password first: nothing else would open this account."

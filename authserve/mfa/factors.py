@@ -1,16 +1,20 @@
 """The factors that an account has."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BindParameter, bindparam, func, literal, null, select, union_all
 
+from authserve.core.container import Slot
 from authserve.core.levels import Proof
 from authserve.database.transactions import read_all, table_of
 from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
+from authserve.mfa.errors import LastCredentialError
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.settings.model import SETTINGS, Mfa
+from authserve.users.credentials import get_credentials
 
 _TOTP, _PASSKEYS, _CODES = table_of(TotpFactor), table_of(Passkey), table_of(RecoveryCode)
 _OWNER: BindParameter[UUID] = bindparam("owner_id")
@@ -48,6 +52,36 @@ def find_factors(user_id: UUID) -> Factors:
         passkeys=row.passkeys,
         recovery_codes_left=row.recovery_codes_left,
     )
+
+
+FURTHER_CREDENTIALS = Slot[Callable[[UUID], bool]]("further_credentials")
+"""A function that returns True if an optional feature opens an account; empty without one."""
+
+
+def has_further_credential(user_id: UUID) -> bool:
+    """Return True if something opens an account besides its password and its passkeys.
+
+    It sends no statement unless an optional feature adds such a way.
+    """
+    find = FURTHER_CREDENTIALS.find()
+    return find is not None and find(user_id)
+
+
+def require_credential(user_id: UUID) -> None:
+    """Refuse the removal of the last credential, in the open transaction that has removed it.
+
+    The transaction must hold the lock on the user's row, so that the second of two removals sees
+    the first. A mailed code is no credential here: the operator can switch it off.
+
+    Raises:
+        LastCredentialError: neither a password nor a usable passkey nor a further credential is
+            left; the transaction must not go on.
+    """
+    has_password = get_credentials(user_id).password_hash is not None
+    if has_password or find_factors(user_id).usable_passkeys:
+        return
+    if not has_further_credential(user_id):
+        raise LastCredentialError
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,10 @@ from authserve.mfa.ceremonies import NewPasskey
 from authserve.mfa.challenges import ChallengeKind, ChallengeUse
 from authserve.mfa.errors import (
     FactorNotFoundError,
-    LastCredentialError,
     PasskeyTakenError,
     TooManyPasskeysError,
 )
-from authserve.mfa.factors import find_factors
+from authserve.mfa.factors import require_credential
 from authserve.mfa.mailbox_proof import request_mailbox_proof
 from authserve.mfa.models import Passkey
 from authserve.mfa.passkey_options import PasskeyOwner, creation_options
@@ -41,7 +40,6 @@ from authserve.mfa.switch import (
     require_may_change,
 )
 from authserve.settings.model import SETTINGS
-from authserve.users.credentials import get_credentials
 
 MAX_PASSKEYS = 10
 """Passkeys of one account (chosen: enough for every device of a person, and options stay short)."""
@@ -272,12 +270,6 @@ def remove_passkey(user: UserRef, passkey_id: UUID, *, actor: Actor, request: Re
         row = execute(delete(TABLE).where(mine).returning(TABLE.c.name)).one_or_none()
         if row is None:
             raise FactorNotFoundError
-        _require_credential(user.id)
+        require_credential(user.id)
         name = plain_name(row.name)
         follow_removed_factor(owner, SecondStep.PASSKEY, name=name, actor=actor, request=request)
-
-
-def _require_credential(user_id: UUID) -> None:
-    has_password = get_credentials(user_id).password_hash is not None
-    if not has_password and not find_factors(user_id).usable_passkeys:
-        raise LastCredentialError

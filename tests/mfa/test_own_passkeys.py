@@ -15,6 +15,7 @@ from authserve.core.clock import now
 from authserve.core.errors import StepUpRequiredError
 from authserve.core.ids import new_id
 from authserve.database.transactions import read_all, transaction
+from authserve.mfa.factors import FURTHER_CREDENTIALS
 from authserve.mfa.models import Passkey, RecoveryCode
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, begin_registration, remove_passkey
 from authserve.mfa.own_passkeys import change_passkey as change_own_passkey
@@ -451,14 +452,28 @@ def test_the_last_factor_stays_where_one_is_required(
     assert alice.delete(path).status_code == 204
 
 
-def test_the_last_passkey_of_an_account_without_a_password_stays(app: Flask) -> None:
-    alice, key = holder(app)
+def take_password(app: Flask, alice: Caller) -> None:
     with app.app_context(), transaction() as session:
         session.execute(update(User).where(User.id == alice.id).values(password_hash=None))
+
+
+def test_the_last_passkey_of_an_account_without_a_password_stays(app: Flask) -> None:
+    alice, key = holder(app)
+    take_password(app, alice)
     path = f"{PATH}/{passkey_row(app, key)['id']}"
     assert_problem(alice.delete(path), 409, "last_credential")
     assert passkey_row(app, key)["name"] == "Passkey"
     give_passkey(app, alice.id)
+    assert alice.delete(path).status_code == 204
+
+
+def test_the_last_passkey_goes_if_a_further_credential_opens_the_account(app: Flask) -> None:
+    alice, key = holder(app)
+    take_password(app, alice)
+    path = f"{PATH}/{passkey_row(app, key)['id']}"
+    FURTHER_CREDENTIALS.fill(app, lambda user_id: user_id != alice.id)
+    assert_problem(alice.delete(path), 409, "last_credential")
+    FURTHER_CREDENTIALS.fill(app, lambda user_id: user_id == alice.id)
     assert alice.delete(path).status_code == 204
 
 
