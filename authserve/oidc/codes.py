@@ -262,22 +262,23 @@ def _end_after_replay(code: FoundCode, client: RegisteredClient, request: Reques
         return
     if code.shared_now - code.used_at <= REPLAY_GRACE:
         return
-    details = {"client_id": client.client_id, "session_id": str(code.session_id)}
-    emit(
-        AuditAction.OAUTH_CODE_REUSED,
-        outcome=Outcome.FAILURE,
-        actor=VISITOR,
-        subject=code.user,
-        request=request,
-        details=details,
-    )
-    end_session_if_live(
+    is_ended = end_session_if_live(
         code.user,
         code.session_id,
         RevokeReason.REUSE_DETECTED,
         actor=VISITOR,
         request=request,
     )
+    # Once: a code that is sent again and again must not fill the trail.
+    if is_ended:
+        emit(
+            AuditAction.OAUTH_CODE_REUSED,
+            outcome=Outcome.FAILURE,
+            actor=VISITOR,
+            subject=code.user,
+            request=request,
+            details={"client_id": client.client_id, "session_id": str(code.session_id)},
+        )
 
 
 def purge_dead_codes() -> Iterator[int]:

@@ -130,6 +130,16 @@ class TestSecondUse:
         (event,) = audit_trail(wiki.app, "oauth.code_reused")
         assert event["details"]["client_id"] == "wiki"
 
+    def test_again_and_again_it_is_recorded_once(
+        self, clock: time_machine.Traveller, wiki: App
+    ) -> None:
+        code = wiki.make_code("openid")
+        wiki.redeem(code)
+        clock.shift(REPLAY_GRACE + timedelta(seconds=1))
+        for _ in range(3):
+            assert error(wiki.redeem(code)) == INVALID
+        assert len(audit_trail(wiki.app, "oauth.code_reused", "session.revoked")) == 2
+
     def test_without_the_verifier_or_past_its_life_it_ends_nothing(
         self, clock: time_machine.Traveller, wiki: App, make_client: MakeApp
     ) -> None:
