@@ -149,7 +149,7 @@ def test_a_change_of_the_account_leaves_no_session_beside_it(
 
 
 class InterruptionError(Exception):
-    """What stands for the end of the process."""
+    """An exception in place of the end of the process."""
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def count_mails(app: Flask) -> int:
 
 
 def known_devices(app: Flask) -> list[bool]:
-    """What the event of each sign-in says, oldest first."""
+    """Return `known_device` of each sign-in's event, oldest first."""
     return [event["details"]["known_device"] for event in audit_trail(app, "session.started")]
 
 

@@ -33,7 +33,7 @@ AUTH, ME = "/api/v1/auth", "/api/v1/users/me"
 
 
 class Need(Enum):
-    """What an account needs, and what it has."""
+    """The need of an account, and its factors."""
 
     ONE_FACTOR = auto()
     """`AAL1`; a factor may be there, but signing in does not ask for it."""

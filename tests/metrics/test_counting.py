@@ -177,7 +177,7 @@ def test_a_throttled_sign_in_is_counted_as_nothing_else(client: FlaskClient, rea
 
 
 def factors(read: Read) -> dict[tuple[str, str], float]:
-    """How often each method and outcome of a second factor was counted, without zeros."""
+    """Return the count of each method and outcome of a second factor, without zeros."""
     series = read().series("authserve_second_factors_total")
     pairs = {(dict(labels)["method"], dict(labels)["outcome"]): n for labels, n in series.items()}
     return {pair: count for pair, count in pairs.items() if count}

@@ -59,7 +59,7 @@ def require_challenge(challenge: bytes) -> None:
 
 
 def our_registration(answer: dict[str, Any]) -> NewPasskey:
-    """What this service makes of an answer to creation options."""
+    """Return this service's verdict on an answer to creation options."""
     loaded = RegistrationCredentialSchema().load(answer)
     client_data = read_client_data(loaded, Ceremony.REGISTRATION)
     require_challenge(client_data.challenge)
@@ -69,7 +69,7 @@ def our_registration(answer: dict[str, Any]) -> NewPasskey:
 def our_assertion(
     answer: dict[str, Any], passkey: RegisteredPasskey | None, account: UUID | None = None
 ) -> VerifiedAssertion:
-    """What this service makes of an answer to request options."""
+    """Return this service's verdict on an answer to request options."""
     loaded = AssertionCredentialSchema().load(answer)
     client_data = read_client_data(loaded, Ceremony.ASSERTION)
     require_challenge(client_data.challenge)

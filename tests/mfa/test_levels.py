@@ -213,7 +213,7 @@ def test_other_services_learn_that_the_token_is_not_active(
 
 
 def refresh_state(app: Flask, caller: Caller) -> dict[str, Any]:
-    """What a refresh or the end of a session would change."""
+    """Return the columns that a refresh or the end of a session would change."""
     row = live_session_row(app, caller.session_id)
     names = ("generation", "rotated_at", "last_used_at", "idle_expires_at", "revoked_at", "aal")
     return {name: row[name] for name in names}

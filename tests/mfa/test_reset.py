@@ -74,7 +74,7 @@ def assert_problem_code(response: Any, code: str) -> None:
 
 
 def held(app: Flask, user: Caller) -> dict[str, int]:
-    """How many rows of each table of factors an account has."""
+    """Return the number of an account's rows in each table of factors."""
     with app.app_context():
         return {
             model.__tablename__: read_all(

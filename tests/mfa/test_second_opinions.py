@@ -93,7 +93,7 @@ def is_accepted(check: Callable[..., object], *arguments: Any) -> bool:
 
 
 def opinions_on_registration(answer: dict[str, Any]) -> tuple[bool, bool]:
-    """What webauthn and fido2's server make of an answer."""
+    """Return the verdicts of webauthn and of fido2's server on an answer."""
     return (
         is_accepted(duo_registration, answer),
         is_accepted(yubico_registration, answer),

@@ -56,7 +56,7 @@ def forget_consent(wiki: App) -> None:
 
 @dataclass(frozen=True)
 class Loss:
-    """What happens to a grant, and the scope that is left; None if it is refused."""
+    """A change of a grant, and the scope that is left; None if it is refused."""
 
     cause: Callable[[App], None]
     left: str | None

@@ -67,7 +67,7 @@ def sign(private: PrivateKey, message: bytes) -> bytes:
 
 @dataclass
 class Faults:
-    """What an answer has otherwise than it should: each changes a part before it is encoded.
+    """The faults of an answer: each changes a part before it is encoded.
 
     A mapping replaces members, `None` removes one; a function gets the part and returns another.
     """
