@@ -1,6 +1,6 @@
-"""Errors of providers."""
+"""Errors of providers, and of sign-ins by them."""
 
-from authserve.core.errors import ConflictError, NotFoundError
+from authserve.core.errors import ConflictError, InvalidTokenForUseError, NotFoundError
 
 
 class ProviderNotFoundError(NotFoundError):
@@ -15,3 +15,10 @@ class ProviderExistsError(ConflictError):
 
     code = "provider_exists"
     default_detail = "There is a provider with this slug already."
+
+
+class UnknownStateError(InvalidTokenForUseError):
+    """An answer of a provider that this browser did not ask for, or asked for too long ago."""
+
+    code = "state_invalid"
+    default_detail = "This sign-in is not open any more. Start again."

@@ -8,6 +8,7 @@ import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import accumulate
 
 from flask import Response, request
 
@@ -19,7 +20,12 @@ FIELD = "pending"
 """The name of the query parameter and of the hidden form field that name a flow."""
 
 MAX_FLOWS = 4
-"""Limits the flows of a browser, some 500 bytes each (design). A further one removes the oldest."""
+"""Limits the flows of a browser (design). A further one removes the oldest."""
+
+MAX_BYTES = 5_000
+"""Limits the cookies of all flows of a browser, in bytes: with those of sessions and devices they
+have to fit into one header, which gunicorn limits to 8,190 (chosen). The token of a step has some
+500; a sign-in at another provider keeps the person's target too, up to 3,000."""
 
 FLOW_TTL = timedelta(minutes=15)
 """Lifetime of the cookie: that of the longest step (design)."""
@@ -30,7 +36,7 @@ _ID_BYTES = 6
 """Eight characters in base64url. They need not be secret: the cookie is."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8}")
-_VALUE = re.compile(r"([0-9]{1,12})\.([01])\.([A-Za-z0-9_.-]{1,1500})")
+_VALUE = re.compile(r"([0-9]{1,12})\.([01])\.([A-Za-z0-9_.-]{1,3100})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +65,24 @@ def begin_flow(token: str, *, is_remembered: bool = False) -> Flow:
 
 def hold_flow(response: Response, flow: Flow) -> None:
     """Give the browser the cookie of a flow, and remove those of flows that are too many."""
-    others = sorted(_find_flows(), key=lambda each: each.begun_at)
-    for other in others[: -(MAX_FLOWS - 1)]:
+    for other in _find_surplus(flow):
         drop_flow(response, other.id)
-    value = f"{flow.begun_at}.{int(flow.is_remembered)}.{flow.token}"
-    set_cookie(response, _name(flow.id), value, max_age=int(FLOW_TTL.total_seconds()))
+    max_age = int(FLOW_TTL.total_seconds())
+    set_cookie(response, _name(flow.id), _write(flow), max_age=max_age)
+
+
+def _find_surplus(flow: Flow) -> list[Flow]:
+    """Return the flows that have no room beside a new one: the oldest."""
+    others = [other for other in _find_flows() if other.id != flow.id]
+    others.sort(key=lambda each: each.begun_at, reverse=True)
+    sizes = accumulate(map(_size, [flow, *others]))
+    kept = sum(size <= MAX_BYTES for size in sizes) - 1
+    return others[max(0, min(kept, MAX_FLOWS - 1)) :]
+
+
+def _size(flow: Flow) -> int:
+    """Return the bytes that a flow takes in the header, with its separators."""
+    return len(f"{_name(flow.id)}={_write(flow)}; ")
 
 
 def drop_flow(response: Response, flow_id: str) -> None:
@@ -82,6 +101,10 @@ def _find_flows() -> list[Flow]:
     prefix = _name("")
     held = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
     return [flow for flow in map(find_flow, held) if flow is not None]
+
+
+def _write(flow: Flow) -> str:
+    return f"{flow.begun_at}.{int(flow.is_remembered)}.{flow.token}"
 
 
 def _read(flow_id: str, value: str) -> Flow | None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from flask.testing import FlaskClient
 
+import authserve.apikeys.errors
 import authserve.app
 import authserve.clients.errors
+import authserve.federation.errors
 import authserve.forwardauth.errors
 import authserve.oidc.errors
 import authserve.pages.routes  # noqa: F401 - so that every error class is there

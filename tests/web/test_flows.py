@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from flask import Flask
+import pytest
+from flask import Flask, Response
 
+from authserve.web.flows import begin_flow, hold_flow
 from tests.support.browsing import OWN_FORM, Visit
 from tests.support.clients import PASSWORD, register_caller
 from tests.support.factors import give_totp
@@ -44,3 +46,18 @@ def test_a_value_that_is_not_ours_is_no_flow(app: Flask, visit: Visit) -> None:
         assert visit.open(f"/sign-in/second-step?pending={name[-8:]}").status == 303, other
     visit.client.set_cookie(name, value)
     assert visit.open(f"/sign-in/second-step?pending={name[-8:]}").status == 200
+
+
+@pytest.mark.parametrize(("length", "kept"), [(500, 3), (1_000, 3), (1_500, 2), (3_043, 0)])
+def test_all_flows_of_a_browser_fit_into_a_header(app: Flask, length: int, kept: int) -> None:
+    held = {f"authserve-flow-aaaaaaa{n}": f"170000000{n}.0.{'x' * length}" for n in range(4)}
+    with app.test_request_context(headers={"Cookie": "; ".join(map("=".join, held.items()))}):
+        response = Response()
+        hold_flow(response, begin_flow("y" * length))
+        gone = {
+            header.partition("=")[0]
+            for header in response.headers.getlist("Set-Cookie")
+            if "Max-Age=0" in header
+        }
+    # The newest stay.
+    assert sorted(held.keys() - gone) == sorted(held)[len(held) - kept :]
