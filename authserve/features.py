@@ -175,8 +175,14 @@ def _add_forward_auth(app: Flask) -> None:
 
 def _add_federation(app: Flask) -> None:
     """Add sign-in by other providers: the command for them."""
+    from authserve.core.outbound import OutboundClient
+    from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
+    from authserve.federation.upstream import UPSTREAM, Upstream
 
+    settings = SETTINGS.of(app)
+    client = OutboundClient(hosts=settings.outbound_hosts)
+    UPSTREAM.fill(app, Upstream(client, calls=limit_for(settings.web_threads)))
     app.cli.add_command(providers_group)
 
 

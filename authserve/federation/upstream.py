@@ -6,6 +6,7 @@ Provider tokens stay inside this module's answers: nothing stores or logs them (
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
@@ -22,6 +23,7 @@ from authserve.core.outbound import (
     OutboundLimits,
     OutboundRequest,
 )
+from authserve.federation.call_limit import CallLimit, TooManyCallsError
 from authserve.federation.id_tokens import ProviderKey, read_keys
 
 TOTAL_SECS = 5.0
@@ -104,11 +106,19 @@ class Upstream:
 
     Args:
         client: which addresses it may call is its own to decide.
+        calls: limits the threads that wait for providers at once; None where no thread serves
+            other requests.
         clock: seconds that never go back.
     """
 
-    def __init__(self, client: OutboundClient, *, clock: Callable[[], float] = monotonic) -> None:
-        self._client, self._clock = client, clock
+    def __init__(
+        self,
+        client: OutboundClient,
+        *,
+        calls: CallLimit | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._client, self._calls, self._clock = client, calls, clock
         self._breakers: dict[str, Breaker] = {}
         self._cache: dict[tuple[str, str], _Cached] = {}
         self._lock = Lock()
@@ -125,6 +135,10 @@ class Upstream:
                 )
                 self._breakers[issuer] = breaker
         return Conversation(self, issuer, breaker, Deadline(TOTAL_SECS))
+
+    def hold(self, issuer: str) -> AbstractContextManager[None]:
+        """Count a call to a provider while a block runs; see `CallLimit.hold`."""
+        return self._calls.hold(issuer) if self._calls is not None else nullcontext()
 
     def send(self, request: OutboundRequest, seconds: float) -> OutboundAnswer:
         """Send a request; see `OutboundClient.send`."""
@@ -234,7 +248,11 @@ class Conversation:
         self, request: OutboundRequest, *, accepted: tuple[int, ...]
     ) -> tuple[OutboundAnswer, Any]:
         try:
-            answer = self._breaker.call(lambda: self._send(request, accepted))
+            # Outside of the breaker: a call that was not made says nothing of the provider.
+            with self._upstream.hold(self._issuer):
+                answer = self._breaker.call(lambda: self._send(request, accepted))
+        except TooManyCallsError as error:
+            raise ProviderUnavailableError("too many sign-ins wait for it") from error
         except BreakerOpenError as error:
             raise ProviderUnavailableError("it failed a moment ago") from error
         except OutboundError as error:
