@@ -1,6 +1,7 @@
 """A provider of OpenID Connect on a loopback port, correct or hostile."""
 
 import json
+import ssl
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -70,9 +71,13 @@ def jwk_set(kid: str = KID) -> dict[str, Any]:
 
 
 class ProviderServer:
-    """A provider; a test changes what it answers in `answers`, by path."""
+    """A provider; a test changes what it answers in `answers`, by path.
 
-    def __init__(self) -> None:
+    Args:
+        tls: its certificate; None to serve http.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.questions: list[Question] = []
         self.claims: dict[str, Any] = {
             "sub": "24400320",
@@ -88,14 +93,21 @@ class ProviderServer:
             "/userinfo": lambda _: Answer(self.claims),
         }
         self._server = ThreadingHTTPServer((HOST, 0), self._handler())
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
     @property
+    def port(self) -> int:
+        """The port of its server."""
+        return self._server.server_port
+
+    @property
     def issuer(self) -> str:
         """Its URL."""
-        return f"http://{HOST}:{self._server.server_port}"
+        return f"http://{HOST}:{self.port}"
 
     def metadata(self, **changes: Any) -> dict[str, Any]:
         """The discovery document."""
@@ -109,10 +121,10 @@ class ProviderServer:
             **changes,
         }
 
-    def sign(self, **changes: Any) -> str:
-        """An ID token."""
+    def make_claims(self, **changes: Any) -> dict[str, Any]:
+        """The claims of an ID token."""
         now = int(time())
-        claims = {
+        return {
             "iss": self.issuer,
             "aud": CLIENT_ID,
             "iat": now,
@@ -121,6 +133,10 @@ class ProviderServer:
             **self.claims,
             **changes,
         }
+
+    def sign(self, **changes: Any) -> str:
+        """An ID token."""
+        claims = self.make_claims(**changes)
         return jwt.encode(claims, provider_key(), "ES256", headers={"kid": KID})
 
     def asked(self, path: str) -> list[Question]:
