@@ -8,9 +8,8 @@ from authserve.auth.second_step import read_live_pending
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
-from authserve.core.levels import Proof
 from authserve.database.transactions import transaction
-from authserve.mfa.assurance import SecondStep
+from authserve.mfa.assurance import SecondStep, can_add_code
 from authserve.mfa.passkey_options import PasskeyOwner, creation_options
 from authserve.mfa.pending import Pending, Purpose
 from authserve.mfa.totp_set_up import begin_set_up, describe_set_up
@@ -38,7 +37,7 @@ def begin_enrollment(mfa_token: str, method: SecondStep, *, request: RequestInfo
     pending = read_live_pending(mfa_token, Purpose.ENROLL, request, settings, moment)
     if method is SecondStep.PASSKEY and settings.passkey_rp_id:
         return {"public_key": _passkey_options(pending, moment)}
-    if method is SecondStep.TOTP and Proof.PASSWORD in pending.proofs:
+    if method is SecondStep.TOTP and can_add_code(pending.proofs):
         return _begin_set_up(pending)
     raise ValidationFailedError({"method": ["Not possible for this sign-in."]})
 

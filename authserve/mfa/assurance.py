@@ -90,21 +90,32 @@ class NeedsEnrollment:
 
 Assessment = Enough | NeedsSecond | NeedsEnrollment
 
+_FIRST_FACTORS = frozenset({Proof.PASSWORD, Proof.PROVIDER})
+"""Proofs that are a factor which a code of an app completes to two."""
+
 _SECOND_FACTORS = frozenset({Proof.TOTP, Proof.RECOVERY_CODE})
 
 
-def worth(proofs: Collection[Proof]) -> Level | None:
+def worth(proofs: Collection[Proof], *, provider_level: Level = Level.AAL1) -> Level | None:
     """Return the level that a set of proofs reaches; None if it opens nothing.
 
     A mailbox is no authenticator (NIST SP 800-63B-4 §3.1.3.1), so a mailed code and a password are
-    one factor. A user-verified passkey is two by itself, and phishing-resistant (§3.1.7).
+    one factor. A user-verified passkey is two by itself, and phishing-resistant (§3.1.7). A
+    provider's answer is one factor, unless the operator trusts its statement that it asked for two.
+
+    Args:
+        proofs: verified proofs.
+        provider_level: what `Proof.PROVIDER` is worth by itself, `AAL2` at most: a provider's
+            passkey protects its own pages from phishing, and not the way from there.
     """
     given = frozenset(proofs)
     if Proof.PASSKEY in given:
         return Level.PHR
-    if Proof.PASSWORD in given and given & _SECOND_FACTORS:
+    if given & _FIRST_FACTORS and given & _SECOND_FACTORS:
         return Level.AAL2
-    if given & {Proof.PASSWORD, Proof.EMAIL_CODE, Proof.PROVIDER}:
+    if Proof.PROVIDER in given:
+        return min(provider_level, Level.AAL2)
+    if given & {Proof.PASSWORD, Proof.EMAIL_CODE}:
         return Level.AAL1
     return None
 
@@ -125,21 +136,28 @@ def need_of(*, mfa_enabled: bool, is_required: bool) -> Level:
     return Level.AAL2 if mfa_enabled or is_required else Level.AAL1
 
 
-def assess(proofs: Collection[Proof], *, need: Level, factors: Factors) -> Assessment:
+def assess(
+    proofs: Collection[Proof],
+    *,
+    need: Level,
+    factors: Factors,
+    provider_level: Level = Level.AAL1,
+) -> Assessment:
     """Return what a sign-in with these proofs leads to.
 
     Enrolment is offered only to an account without any factor and any unused code. Otherwise an
-    account whose passkeys are flagged, or are of another RP ID, would be open to a password alone.
+    account whose passkeys are flagged, or are of another RP ID, would be open to one proof alone.
 
     Args:
         proofs: verified proofs.
         need: see `need_of`.
         factors: what the account has; it does not matter if the proofs reach the need.
+        provider_level: see `worth`.
 
     Raises:
         ValueError: the proofs open nothing by themselves.
     """
-    level = worth(proofs)
+    level = worth(proofs, provider_level=provider_level)
     if level is None:
         raise ValueError("these proofs open no account")
     if level >= need:
@@ -151,22 +169,29 @@ def assess(proofs: Collection[Proof], *, need: Level, factors: Factors) -> Asses
 
 def second_steps(proofs: Collection[Proof], factors: Factors) -> tuple[SecondStep, ...]:
     """Return the methods that would raise these proofs to `AAL2` or above, in order."""
-    is_after_password = Proof.PASSWORD in proofs
+    takes_codes = can_add_code(proofs)
     offered = {
         SecondStep.PASSKEY: factors.usable_passkeys > 0,
-        SecondStep.TOTP: is_after_password and factors.has_totp,
-        SecondStep.RECOVERY_CODE: is_after_password and factors.recovery_codes_left > 0,
+        SecondStep.TOTP: takes_codes and factors.has_totp,
+        SecondStep.RECOVERY_CODE: takes_codes and factors.recovery_codes_left > 0,
     }
     return tuple(method for method, is_offered in offered.items() if is_offered)
 
 
 def enrollments(proofs: Collection[Proof]) -> tuple[SecondStep, ...]:
-    """Return the factors with which an enrolment after these proofs reaches `AAL2`, in order.
+    """Return the factors with which an enrolment after these proofs reaches `AAL2`, in order."""
+    return (SecondStep.PASSKEY, SecondStep.TOTP) if can_add_code(proofs) else (SecondStep.PASSKEY,)
 
-    Without a password a TOTP code is one factor beside a mailbox that is none.
+
+def can_add_code(proofs: Collection[str]) -> bool:
+    """Return True if a code of an app, or a recovery code, would be a second factor beside these.
+
+    After a mailed code alone it would be the only one, since a mailbox is none.
+
+    Args:
+        proofs: values of `Proof`, perhaps with `MULTIPLE_FACTORS`.
     """
-    is_after_password = Proof.PASSWORD in proofs
-    return (SecondStep.PASSKEY, SecondStep.TOTP) if is_after_password else (SecondStep.PASSKEY,)
+    return not _FIRST_FACTORS.isdisjoint(proofs)
 
 
 def after_enrollment(proofs: Collection[Proof], method: SecondStep) -> Enough:

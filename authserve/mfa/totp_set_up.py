@@ -16,7 +16,7 @@ from authserve.core.clock import now
 from authserve.core.errors import ReauthenticationRequiredError
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
-from authserve.core.levels import Level, Proof
+from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
 from authserve.database.transactions import (
@@ -27,7 +27,7 @@ from authserve.database.transactions import (
     read_all,
     transaction,
 )
-from authserve.mfa.assurance import SecondStep
+from authserve.mfa.assurance import SecondStep, can_add_code
 from authserve.mfa.errors import FactorNotFoundError, InvalidCodeError, NoSetUpError
 from authserve.mfa.mailbox_proof import request_mailbox_proof
 from authserve.mfa.models import TotpFactor
@@ -91,18 +91,18 @@ def set_up_totp(
 
     Args:
         user: the account.
-        amr: the authentication methods of the session. Without a password, as after a mailed code,
-            a TOTP code would be the only factor of two.
+        amr: the authentication methods of the session. After a mailed code alone, a TOTP code
+            would be the only factor of two.
         actor: the caller, with the session in which alone it can be confirmed.
         request: what the mail names as its origin.
 
     Raises:
-        ReauthenticationRequiredError: the session has one factor, and that is no password.
+        ReauthenticationRequiredError: the session has no factor that a TOTP code completes.
         SessionRevokedError, StepUpRequiredError, MfaOffError: see `switch.require_may_change` and
             `require_may_add`.
         UserNotFoundError: the account is gone or deactivated.
     """
-    if actor.level < Level.AAL2 and Proof.PASSWORD not in amr:
+    if actor.level < Level.AAL2 and not can_add_code(amr):
         max_age_secs = int(SETTINGS.get().fresh_ttl.total_seconds())
         raise ReauthenticationRequiredError(max_age_secs=max_age_secs)
     session_id = actor.current_session_id

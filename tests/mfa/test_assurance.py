@@ -41,7 +41,10 @@ WORTH = {
     (PWD, EMAIL): Level.AAL1,
     (PWD, FED): Level.AAL1,
     (EMAIL, OTP): Level.AAL1,
-    (FED, OTP): Level.AAL1,
+    (FED, OTP): Level.AAL2,
+    (FED, RCV): Level.AAL2,
+    (FED, EMAIL): Level.AAL1,
+    (FED, POP): Level.PHR,
     (PWD, OTP): Level.AAL2,
     (PWD, RCV): Level.AAL2,
     (POP,): Level.PHR,
@@ -65,6 +68,29 @@ def test_every_set_with_a_passkey_is_phishing_resistant() -> None:
     for size in range(len(Proof) + 1):
         for proofs in combinations(Proof, size):
             assert (worth(proofs) is Level.PHR) == (POP in proofs)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "provider_level", "level"),
+    [
+        ((FED,), Level.AAL2, Level.AAL2),
+        # A provider's passkey protects its own pages only.
+        ((FED,), Level.PHR, Level.AAL2),
+        ((FED, OTP), Level.AAL1, Level.AAL2),
+        ((PWD,), Level.AAL2, Level.AAL1),
+        ((EMAIL,), Level.AAL2, Level.AAL1),
+        ((OTP,), Level.AAL2, None),
+    ],
+)
+def test_a_trusted_provider_vouches_for_its_own_sign_in_alone(
+    proofs: tuple[Proof, ...], provider_level: Level, level: Level | None
+) -> None:
+    assert worth(proofs, provider_level=provider_level) is level
+
+
+def test_a_trusted_provider_spares_the_second_step() -> None:
+    found = assess((FED,), need=Level.AAL2, factors=ALL, provider_level=Level.AAL2)
+    assert found == Enough(Level.AAL2, ("fed", "mfa"))
 
 
 START = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -117,6 +143,11 @@ FLAGGED, CODES = Factors(passkeys=1), Factors(recovery_codes_left=1)
         ((EMAIL,), Level.AAL2, ALL, NeedsSecond((SecondStep.PASSKEY,))),
         ((PWD,), Level.AAL2, NONE, NeedsEnrollment((SecondStep.PASSKEY, SecondStep.TOTP))),
         ((EMAIL,), Level.AAL2, NONE, NeedsEnrollment((SecondStep.PASSKEY,))),
+        ((FED,), Level.AAL1, ALL, Enough(Level.AAL1, ("fed",))),
+        ((FED,), Level.AAL2, ALL, NeedsSecond(tuple(SecondStep))),
+        ((FED,), Level.AAL2, FLAGGED, NeedsSecond(())),
+        ((FED,), Level.AAL2, NONE, NeedsEnrollment((SecondStep.PASSKEY, SecondStep.TOTP))),
+        ((FED, RCV), Level.AAL2, CODES, Enough(Level.AAL2, ("fed", "rcv", "mfa"))),
     ],
 )
 def test_the_assessment(
@@ -136,6 +167,8 @@ def test_an_enrolment_is_two_factors_and_not_phishing_resistant() -> None:
     assert totp == Enough(Level.AAL2, ("email", "otp", "pwd", "mfa"))
     passkey = after_enrollment({PWD, EMAIL}, SecondStep.PASSKEY)
     assert passkey == Enough(Level.AAL2, ("email", "pwd", "mfa"))
+    provider = after_enrollment({FED, EMAIL}, SecondStep.TOTP)
+    assert provider == Enough(Level.AAL2, ("email", "fed", "otp", "mfa"))
 
 
 def test_amr_tells_several_factors_last_and_once() -> None:
