@@ -151,6 +151,7 @@ FAILURES: Mapping[str, str] = {
     SignInFailure.PASSKEY_REFUSED: "the passkey's answer was refused",
     SignInFailure.PASSKEY_FLAGGED: "the passkey may be a clone",
     SignInFailure.WRONG_EMAIL_CODE: "wrong mailed code",
+    SignInFailure.UNLINKED_IDENTITY: "the identity at the provider was unlinked meanwhile",
     ProofFailure.WRONG_CODE: "wrong code of the app",
     ProofFailure.CODE_REUSED: "a code of the app that was used already",
     ProofFailure.WRONG_RECOVERY_CODE: "wrong recovery code",

@@ -17,6 +17,7 @@ from authserve.auth.email_sign_in import start_session_with_email_code
 from authserve.auth.enrollment import GivenFactor, start_session_with_first_factor
 from authserve.auth.login import start_session_with_password
 from authserve.auth.passkey_sign_in import start_session_with_passkey
+from authserve.auth.provider_sign_in import ProvenIdentity, start_session_with_provider
 from authserve.auth.second_step import start_session_with_second_proof
 from authserve.auth.start_session import NewCookie
 from authserve.core.actor import RequestInfo
@@ -171,6 +172,24 @@ def sign_in_browser_with_email_code(
         request=browser.request,
         settings=SETTINGS.get(),
         cookie=cookie,
+    )
+    return _replace(browser, cookie, session, device)
+
+
+def sign_in_browser_with_provider(
+    browser: Browser, *, proven: ProvenIdentity, device: Device | None
+) -> BrowserSignIn:
+    """Sign a browser in by another provider.
+
+    Args:
+        proven, device: see `provider_sign_in.start_session_with_provider`.
+
+    Raises:
+        AuthserveError: see `provider_sign_in.start_session_with_provider`.
+    """
+    cookie = browser.new_cookie()
+    session, device = start_session_with_provider(
+        proven, device=device, request=browser.request, settings=SETTINGS.get(), cookie=cookie
     )
     return _replace(browser, cookie, session, device)
 

@@ -14,6 +14,14 @@ class InvalidCredentialsError(UnauthenticatedError):
     challenge = ""
 
 
+class UnlinkedIdentityError(UnauthenticatedError):
+    """Error for a sign-in by a provider whose identity was unlinked from the account meanwhile."""
+
+    code = "unlinked_identity"
+    default_detail = "This sign-in opens no account any more."
+    challenge = ""
+
+
 class WrongCodeError(UnauthenticatedError):
     """Error for a code that is wrong, or not valid any more, during a sign-in."""
 

@@ -24,7 +24,12 @@ from authserve.users.credentials import Credentials
 
 
 def assess_first_step(
-    account: Credentials, proofs: Collection[Proof], *, settings: Settings, now: datetime
+    account: Credentials,
+    proofs: Collection[Proof],
+    *,
+    settings: Settings,
+    now: datetime,
+    provider_level: Level = Level.AAL1,
 ) -> Assessment:
     """Return what these proofs of an account lead to; no transaction needs to be open.
 
@@ -33,12 +38,13 @@ def assess_first_step(
         proofs: those that were verified.
         settings: for what every account needs.
         now: the time of the sign-in.
+        provider_level: see `mfa.assurance.worth`.
     """
     is_required = is_mfa_required(settings, now)
     need = need_of(mfa_enabled=account.mfa_enabled, is_required=is_required)
     # Most accounts need no second factor, so their sign-in reads none.
     factors = Factors() if need is Level.AAL1 else find_factors(account.ref.id)
-    return assess(proofs, need=need, factors=factors)
+    return assess(proofs, need=need, factors=factors, provider_level=provider_level)
 
 
 def is_mail_expected(settings: Settings) -> bool:
@@ -55,15 +61,17 @@ def begin_second_step(
     request: RequestInfo,
     settings: Settings,
     now: datetime,
+    provider: str | None = None,
 ) -> SecondStepRequiredError:
     """Store a pending sign-in in the open transaction, which must hold the lock on the user's row.
 
-    An enrolment after a password needs a code from the account's mailbox, which is mailed: else a
-    stolen password could add a factor that outlives every new password.
+    An enrolment after a password or a provider needs a code from the account's mailbox, which is
+    mailed: else a stolen password could add a factor that outlives every new password.
 
     Args:
         found: what `assess_first_step` found.
-        account, proofs, device_id, request, settings, now: see `mfa.pending.begin_pending`.
+        account, proofs, device_id, request, settings, now, provider: see
+            `mfa.pending.begin_pending`.
 
     Returns:
         The error to raise once the transaction has committed; it carries the `mfa_token`.
@@ -78,6 +86,7 @@ def begin_second_step(
         request=request,
         settings=settings,
         now=now,
+        provider=provider,
     )
     is_mailbox_proven = Proof.EMAIL_CODE in proofs
     if is_enrollment and not is_mailbox_proven and is_mail_expected(settings):

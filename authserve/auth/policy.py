@@ -19,6 +19,7 @@ class SignInFailure(StrEnum):
     PASSKEY_REFUSED = "passkey_refused"
     PASSKEY_FLAGGED = "passkey_flagged"
     WRONG_EMAIL_CODE = "wrong_email_code"
+    UNLINKED_IDENTITY = "unlinked_identity"
 
 
 def check_sign_in(

@@ -237,4 +237,5 @@ def start_after(
         settings=settings,
         now=moment,
         cookie=cookie,
+        provider=pending.provider,
     )

@@ -60,6 +60,7 @@ def start_session(
     settings: Settings,
     now: datetime,
     cookie: NewCookie | None = None,
+    provider: str | None = None,
 ) -> LiveSession:
     """Start a session in the open transaction, which must hold the lock on the user's row.
 
@@ -75,6 +76,7 @@ def start_session(
         settings: for the session's limits, and the mail.
         now: the time of the authentication.
         cookie: makes it a browser's session; None makes it an API client's.
+        provider: the slug of the provider that the user signed in by, for the audit trail.
     """
     user, terms = account.ref, _terms(cookie, settings, now)
     is_known = recognize_device(
@@ -102,6 +104,7 @@ def start_session(
         "known_device": is_known,
         "amr": list(session.amr),
         "acr": session.level.acr,
+        **({"provider": provider} if provider is not None else {}),
     }
     emit(AuditAction.SESSION_STARTED, actor=actor, subject=user, request=request, details=details)
     return session

@@ -116,7 +116,8 @@ class PendingSignIn(Base):
 
     `secret_digest` is the SHA-256 of 128 random bits that its `mfa_token` carries, so neither a
     stolen database nor a stolen signing secret makes a token. A new password makes it void
-    (`password_version`).
+    (`password_version`). `provider` is the slug of the provider by which the first step was taken,
+    for the audit trail.
     """
 
     __tablename__ = "pending_sign_ins"
@@ -132,6 +133,7 @@ class PendingSignIn(Base):
     proofs: Mapped[list[str]] = mapped_column(JSON)
     password_version: Mapped[int] = mapped_column(Integer)
     device_id: Mapped[str | None] = mapped_column(String(32))
+    provider: Mapped[str | None] = mapped_column(String(32))
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX_LENGTH))
     attempts: Mapped[int] = mapped_column(Integer, server_default="0", default=0)

@@ -84,6 +84,7 @@ class Pending:
         proofs: those of the first step.
         device_id: of the device that the account knew at the first step.
         tries_left: the number of second proofs that are still compared for it.
+        provider: the slug of the provider of the first step, if it was by one.
     """
 
     id: UUID
@@ -92,6 +93,7 @@ class Pending:
     proofs: frozenset[Proof]
     device_id: str | None
     tries_left: int
+    provider: str | None
 
 
 def begin_pending(
@@ -103,6 +105,7 @@ def begin_pending(
     request: RequestInfo,
     settings: Settings,
     now: datetime,
+    provider: str | None = None,
 ) -> tuple[UUID, str]:
     """Store a sign-in whose first step has just succeeded, in the open transaction.
 
@@ -114,6 +117,7 @@ def begin_pending(
         request: the origin of the first step.
         settings: for the token's issuer.
         now: the time of the first step.
+        provider: the slug of the provider of the first step, if it was by one.
 
     Returns:
         The id of the pending sign-in, and its token.
@@ -127,6 +131,7 @@ def begin_pending(
         "proofs": sorted(proofs),
         "password_version": account.password_version,
         "device_id": device_id,
+        "provider": provider,
         "ip": request.ip,
         "user_agent": request.user_agent,
         "attempts": 0,
@@ -182,6 +187,7 @@ def read_pending(token: str, purpose: Purpose, *, settings: Settings, now: datet
         proofs=frozenset(map(Proof, row.proofs)),
         device_id=row.device_id,
         tries_left=MAX_ATTEMPTS - row.attempts,
+        provider=row.provider,
     )
 
 

@@ -142,6 +142,51 @@ def record_email_login(user_id: UUID, *, email: str, level: Level | None, now: d
     return execute(_RECORD_EMAIL_LOGIN, parameters).rowcount == 1
 
 
+_RECORD_PROVIDER_LOGIN = (
+    update(TABLE)
+    .where(
+        TABLE.c.id == bindparam("owner_id"),
+        TABLE.c.is_active,
+        or_(~bindparam("needs_verified_email", type_=Boolean), TABLE.c.email_verified),
+        or_(bindparam("may_start", type_=Boolean), ~TABLE.c.mfa_enabled),
+    )
+    .values(
+        last_login_at=func.coalesce(_SIGNED_IN_AT, TABLE.c.last_login_at),
+        activated_at=func.coalesce(TABLE.c.activated_at, _MOMENT),
+    )
+)
+
+
+def record_provider_login(
+    user_id: UUID, *, needs_verified_email: bool, level: Level | None, now: datetime
+) -> bool:
+    """Record a sign-in by another provider, in the open transaction.
+
+    Wrong passwords that were counted stay counted: a provider says nothing of who guesses.
+
+    Args:
+        user_id: the account that has the identity.
+        needs_verified_email: True if only a verified address may sign in.
+        level: of the session that is about to start; below `AAL2` it may not start once the account
+            has switched its second factor on. None if a second step comes first: then
+            `last_login_at` stays.
+        now: the time of the sign-in.
+
+    Returns:
+        False if the account is gone, deactivated or not verified, or needs a higher level now; then
+        nothing may follow. True holds the lock on the user's row, so such a change waits for the
+        end of the transaction.
+    """
+    parameters = {
+        "owner_id": user_id,
+        "needs_verified_email": needs_verified_email,
+        "may_start": level is None or level >= Level.AAL2,
+        "signed_in_at": None if level is None else now,
+        "moment": now,
+    }
+    return execute(_RECORD_PROVIDER_LOGIN, parameters).rowcount == 1
+
+
 _MARK_SEEN = (
     update(TABLE)
     .where(

@@ -277,7 +277,7 @@ def test_every_call_that_returns_tokens_has_a_row(app: Flask) -> None:
     assert found == {way.call for way in WAYS.values()}
 
 
-STARTERS = {"login", "passkey_sign_in", "email_sign_in", "second_step"}
+STARTERS = {"login", "passkey_sign_in", "email_sign_in", "provider_sign_in", "second_step"}
 """The modules of `auth` that start sessions; each takes an assessment for it."""
 
 
