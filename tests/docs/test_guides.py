@@ -16,6 +16,8 @@ from flask import Flask
 
 import config
 from authserve.clients.presets import PRESETS
+from authserve.federation.policy import Refusal
+from authserve.federation.presets import Preset
 from tests.support.clients import PASSWORD
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
@@ -144,7 +146,15 @@ def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["spa.md", "testing.md", "containers.md", "node.md", "upgrading.md", "sign-in-for-apps.md"],
+    [
+        "spa.md",
+        "testing.md",
+        "containers.md",
+        "node.md",
+        "upgrading.md",
+        "sign-in-for-apps.md",
+        "sign-in-by-others.md",
+    ],
 )
 def test_settings_that_a_guide_names_exist(page: str) -> None:
     text = (config.ROOT / "docs" / page).read_text(encoding="utf-8")
@@ -166,3 +176,37 @@ def test_the_commands_of_the_guide_for_apps_register_an_app(make_app: Callable[.
     for command in commands:
         done = runner.invoke(args=command)
         assert done.exit_code == 0, done.output
+
+
+def read_guide_to_providers() -> str:
+    return (config.ROOT / "docs" / "sign-in-by-others.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_to_providers_has_each_preset() -> None:
+    rows = re.findall(r"^\| `([a-z]+)` \|", read_guide_to_providers(), re.MULTILINE)
+    assert set(rows[: len(Preset)]) == {preset.value for preset in Preset}
+
+
+def test_the_guide_to_providers_explains_each_refusal() -> None:
+    named = set(re.findall(r"`([a-z_]+)`", read_guide_to_providers()))
+    assert {refusal.value for refusal in Refusal} <= named
+
+
+def test_the_commands_of_the_guide_to_providers_run(
+    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = make_app(features=("pages", "oidc", "federation")).test_cli_runner(capture="fd")
+    lines = re.findall(
+        r"^ *flask ((?:providers|clients) (?!check|export|import).+)$",
+        read_guide_to_providers(),
+        re.MULTILINE,
+    )
+    commands = [shlex.split(line) for line in lines]
+    assert len(commands) > len(Preset)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        for name in command:
+            if name.endswith(".txt"):
+                Path(name).write_text("a secret", encoding="utf-8")
+        done = runner.invoke(args=command)
+        assert done.exit_code == 0, (command, done.output)
