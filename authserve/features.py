@@ -174,15 +174,18 @@ def _add_forward_auth(app: Flask) -> None:
 
 
 def _add_federation(app: Flask) -> None:
-    """Add sign-in by other providers: the command for them."""
+    """Add sign-in by other providers: the calls to them, their buttons and their command."""
     from authserve.core.outbound import OutboundClient
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
+    from authserve.federation.offered import OfferedProviders
     from authserve.federation.upstream import UPSTREAM, Upstream
+    from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS
 
     settings = SETTINGS.of(app)
     client = OutboundClient(hosts=settings.outbound_hosts)
     UPSTREAM.fill(app, Upstream(client, calls=limit_for(settings.web_threads)))
+    SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     app.cli.add_command(providers_group)
 
 

@@ -1,6 +1,6 @@
 """Signing in with a password, and the way on from there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -45,6 +45,7 @@ from authserve.web.forms import (
 )
 from authserve.web.languages import mark
 from authserve.web.notices import open_notice
+from authserve.web.sign_in_providers import SignInProvider, find_sign_in_providers
 
 
 class SignInForm(PageForm, LoginSchema):
@@ -162,17 +163,20 @@ def show_form(
         remembered_days=settings.sso_ttl.days,
         is_open=settings.registration is Registration.OPEN,
         is_password_set=is_password_set,
-        ways=other_ways(settings),
+        ways=other_ways(settings, find_sign_in_providers()),
         options=_passkey_options(settings),
         options_expire_in=EXPIRES_IN_SECS,
         unknown_passkey=unknown_passkey,
     )
 
 
-def other_ways(settings: Settings) -> list[str]:
+def other_ways(
+    settings: Settings, providers: Sequence[SignInProvider]
+) -> list[str | SignInProvider]:
     """Return the ways to sign in beside a password, in the order in which the page offers them."""
-    ways = {"passkey": bool(settings.passkey_rp_id), "email-code": settings.email_sign_in}
-    return [way for way, is_open in ways.items() if is_open]
+    passkey = ["passkey"] if settings.passkey_rp_id else []
+    email_code = ["email-code"] if settings.email_sign_in else []
+    return [*passkey, *providers, *email_code]
 
 
 def _passkey_options(settings: Settings) -> str:

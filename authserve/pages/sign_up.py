@@ -32,6 +32,7 @@ from authserve.web.languages import mark, storable_language
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
+from authserve.web.sign_in_providers import find_sign_in_providers
 
 
 class SignUpForm(PageForm, RegisterSchema):
@@ -114,6 +115,7 @@ def _show_sign_up(
         domains=settings.registration_domains,
         min_length=settings.password_min_length,
         long_length=LONG_LENGTH,
+        providers=[each for each in find_sign_in_providers() if each.opens_accounts],
     )
 
 

@@ -120,7 +120,7 @@ def test_options_are_limited_as_those_of_the_api(make_app: Callable[..., Flask])
 
 
 def test_more_than_two_other_ways_are_folded(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ways(_settings: Any) -> list[str]:
+    def ways(*_args: Any) -> list[str]:
         return ["passkey", "email-code", "email-code"]
 
     monkeypatch.setattr("authserve.pages.sign_in.other_ways", ways)

@@ -39,6 +39,15 @@ function addShowButtons() {
   }
 }
 
+// A field with `data-follows` is sent only if the checkbox of that id, of another form, is ticked.
+function followCheckboxes() {
+  for (const field of document.querySelectorAll("[data-follows]")) {
+    field.form.addEventListener("submit", () => {
+      field.disabled = !document.getElementById(field.dataset.follows).checked;
+    });
+  }
+}
+
 function sendOnce() {
   // A download leaves the page as it is, so its button has to work again.
   for (const form of document.querySelectorAll("form[method=post]:not([data-download])")) {
@@ -66,7 +75,6 @@ function sendOnce() {
 //   data-unknown      the id of a passkey that the service does not know, for the browser to forget
 //   [data-failed], [data-taken]   texts inside it that are shown if the passkey was not used, or if
 //                     the device has one already
-//   [data-follows]    a field that is sent only if the checkbox of that id is ticked
 // Elsewhere [data-no-passkeys] is hidden, and [data-with-passkeys] shown, in a browser that knows
 // passkeys.
 
@@ -86,9 +94,6 @@ function ask(form, more) {
 
 function sendPasskey(form, credential) {
   form.elements.credential.value = JSON.stringify(credential);
-  for (const field of form.querySelectorAll("[data-follows]")) {
-    field.disabled = !document.getElementById(field.dataset.follows).checked;
-  }
   form.requestSubmit();
 }
 
@@ -226,6 +231,7 @@ function showLocalTimes() {
 
 takeLink();
 addShowButtons();
+followCheckboxes();
 findPasskeyForms(); // Before sendOnce, which counts what goes out.
 sendOnce();
 addCopyButtons();

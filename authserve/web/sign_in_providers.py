@@ -1,0 +1,31 @@
+"""The providers that people may sign in by. It is small because `federation`, above, finds them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from authserve.core.container import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class SignInProvider:
+    """A provider that people may sign in by.
+
+    Args:
+        slug: in the path of its form.
+        name: on its button.
+        opens_accounts: True if a person without an account may get one by it.
+    """
+
+    slug: str
+    name: str
+    opens_accounts: bool
+
+
+SIGN_IN_PROVIDERS = Slot[Callable[[], Sequence[SignInProvider]]]("sign_in_providers")
+"""Returns the enabled providers in the order of their buttons; empty without federation."""
+
+
+def find_sign_in_providers() -> Sequence[SignInProvider]:
+    """Return the enabled providers in the order of their buttons; none without federation."""
+    find = SIGN_IN_PROVIDERS.find()
+    return find() if find is not None else ()

@@ -1,0 +1,120 @@
+"""The buttons of providers on the pages to sign in and to open an account."""
+
+from collections.abc import Callable, Sequence
+from xml.etree.ElementTree import Element
+
+import pytest
+from flask import Flask
+
+from authserve.database.transactions import db
+from authserve.settings.model import Registration
+from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
+from tests.support.browsing import Shown, Visit
+from tests.support.databases import executed
+
+GOOGLE = SignInProvider("google", "Google", opens_accounts=True)
+WORK = SignInProvider("work", "Example & <Sons>", opens_accounts=False)
+GITHUB = SignInProvider("github", "GitHub", opens_accounts=True)
+GITLAB = SignInProvider("gitlab", "GitLab", opens_accounts=True)
+
+PASSKEY, CODE = "Sign in with a passkey", "Email me a code"
+
+ALL = (GOOGLE, WORK, GITHUB, GITLAB)
+
+
+def offer(app: Flask, *providers: SignInProvider) -> Visit:
+    """Return a visit to an application with these providers."""
+    SIGN_IN_PROVIDERS.fill(app, lambda: providers)
+    return Visit(app)
+
+
+def labels(element: Element) -> list[str]:
+    """Return the words of the buttons in an element, but for those of scripts."""
+    return [
+        " ".join(" ".join(each.itertext()).split())
+        for each in element.iter()
+        if "full" in each.get("class", "").split()
+    ]
+
+
+def fold(shown: Shown) -> Element:
+    """Return the folded part of a page."""
+    (element,) = shown.tree.iter("details")
+    return element
+
+
+def main(shown: Shown) -> Element:
+    found = shown.tree.find(".//main")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("providers", "standing", "folded"),
+    [
+        ((), [PASSKEY, CODE], []),
+        ((GOOGLE,), [PASSKEY, "Continue with Google"], [CODE]),
+        (
+            (WORK, GOOGLE, GITHUB),
+            [PASSKEY, "Continue with Example & <Sons>"],
+            ["Continue with Google", "Continue with GitHub", CODE],
+        ),
+    ],
+    ids=["none", "one", "three"],
+)
+def test_two_ways_stand_and_the_others_are_folded(
+    make_app: Callable[..., Flask],
+    providers: Sequence[SignInProvider],
+    standing: list[str],
+    folded: list[str],
+) -> None:
+    app = make_app(features=("pages",))
+    shown = offer(app, *providers).open("/sign-in")
+    assert labels(main(shown)) == ["Sign in", *standing, *folded]
+    if folded:
+        assert labels(fold(shown)) == folded
+
+
+def test_without_passkeys_two_providers_stand(make_app: Callable[..., Flask]) -> None:
+    app = make_app(features=("pages",), passkey_rp_id="")
+    shown = offer(app, GOOGLE, WORK, GITHUB).open("/sign-in")
+    assert labels(fold(shown)) == ["Continue with GitHub", CODE]
+
+
+def test_a_button_carries_target_and_language(app: Flask) -> None:
+    visit = offer(app, GOOGLE)
+    shown = visit.open(visit.open("/account/profile").location + "&lang=de")
+    action = "/sign-in/with/google?lang=de"
+    fields = shown.form(action)
+    assert fields == {"continue": shown.form("/sign-in?lang=de")["continue"]}
+    # The script sends it if the checkbox of the other form is ticked.
+    assert '<input type="hidden" name="remember" value="1" disabled data-follows="remember">' in (
+        shown.html
+    )
+
+
+def test_the_page_asks_the_database_once(make_app: Callable[..., Flask]) -> None:
+    app = make_app(features=("pages", "federation"))
+    visit = Visit(app)
+    with app.app_context():
+        engine = db.engine
+    for expected in (1, 0, 0):
+        with executed(engine) as sent:
+            for path in ("/sign-in", "/sign-up"):
+                assert visit.open(path).status == 200
+        assert len(sent) == expected
+
+
+def test_only_providers_that_open_accounts_stand_on_the_page_for_them(app: Flask) -> None:
+    shown = offer(app, *ALL).open("/sign-up")
+    providers = ["Continue with Google", "Continue with GitHub", "Continue with GitLab"]
+    assert labels(main(shown)) == ["Create the account", *providers]
+    assert labels(fold(shown)) == providers[2:]
+    assert labels(main(offer(app, WORK).open("/sign-up"))) == ["Create the account"]
+
+
+def test_closed_registration_offers_no_provider(make_app: Callable[..., Flask]) -> None:
+    app = make_app(features=("pages",), registration=Registration.CLOSED)
+    visit = offer(app, GOOGLE)
+    assert labels(main(visit.open("/sign-up"))) == []
+    assert "Continue with Google" in labels(main(visit.open("/sign-in")))
