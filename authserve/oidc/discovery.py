@@ -48,4 +48,6 @@ def make_discovery(settings: Settings) -> dict[str, Any]:
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
+        # No specification names this member; clients ignore what they do not know (RFC 8414 §3.2).
+        "idp_hint_parameter_supported": "federation" in settings.features,
     }

@@ -34,7 +34,7 @@ from authserve.ratelimit.policy import PASSWORDS, SIGN_IN
 from authserve.settings.model import SETTINGS, Registration, Settings
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.web.browser_session import device_tokens, find_signed_in_if_possible
-from authserve.web.continuation import read_continuation
+from authserve.web.continuation import Continuation, read_continuation
 from authserve.web.forms import (
     Checkbox,
     Explanation,
@@ -152,6 +152,8 @@ def show_form(
     settings = SETTINGS.get()
     token = form.given.get("continue", "")
     found = read_continuation(token)
+    providers = find_sign_in_providers()
+    hinted = find_hinted(providers, found)
     return page(
         "sign_in.html",
         status=status,
@@ -163,7 +165,8 @@ def show_form(
         remembered_days=settings.sso_ttl.days,
         is_open=settings.registration is Registration.OPEN,
         is_password_set=is_password_set,
-        ways=other_ways(settings, find_sign_in_providers()),
+        hinted=hinted,
+        ways=[way for way in other_ways(settings, providers) if way != hinted],
         options=_passkey_options(settings),
         options_expire_in=EXPIRES_IN_SECS,
         unknown_passkey=unknown_passkey,
@@ -177,6 +180,18 @@ def other_ways(
     passkey = ["passkey"] if settings.passkey_rp_id else []
     email_code = ["email-code"] if settings.email_sign_in else []
     return [*passkey, *providers, *email_code]
+
+
+def find_hinted(
+    providers: Sequence[SignInProvider], target: Continuation | None
+) -> SignInProvider | None:
+    """Return the provider that an app asks for by `idp_hint`; None without a known one.
+
+    The page then offers it first. The person still has to press its button: a link from elsewhere
+    signs no one in by itself (ASVS 7.6.2).
+    """
+    slug = target.provider_hint if target is not None else ""
+    return next((provider for provider in providers if provider.slug == slug), None)
 
 
 def _passkey_options(settings: Settings) -> str:

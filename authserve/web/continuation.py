@@ -106,6 +106,11 @@ class Continuation:
         """The identifier that an app expects to sign in; empty text without one."""
         return self.find_parameter("login_hint") if self.kind is TargetKind.AUTHORIZE else ""
 
+    @property
+    def provider_hint(self) -> str:
+        """The slug of the provider that an app wants to be offered; empty text without one."""
+        return self.find_parameter("idp_hint") if self.kind is TargetKind.AUTHORIZE else ""
+
     def find_parameter(self, name: str) -> str:
         """Return a parameter of the query in `target`; empty text without one."""
         return dict(parse_qsl(self.target)).get(name, "")

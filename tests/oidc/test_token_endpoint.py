@@ -124,6 +124,12 @@ def test_the_metadata_says_what_is_there(app: Flask) -> None:
         assert document[name].removeprefix(issuer) in paths
 
 
+def test_the_metadata_says_whether_hints_at_providers_count(make_app: Callable[..., Flask]) -> None:
+    for features, expected in ((("oidc",), False), (("oidc", "federation"), True)):
+        document = make_app(features=features).test_client().get(DISCOVERY[0]).get_json()
+        assert document["idp_hint_parameter_supported"] is expected
+
+
 def test_without_the_feature_there_is_nothing(make_app: Callable[..., Flask]) -> None:
     client = make_app().test_client()
     for path in (*DISCOVERY, "/oauth/userinfo"):

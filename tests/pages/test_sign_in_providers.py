@@ -1,6 +1,7 @@
 """The buttons of providers on the pages to sign in and to open an account."""
 
 from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -11,6 +12,7 @@ from authserve.settings.model import Registration
 from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
 from tests.support.browsing import Shown, Visit
 from tests.support.databases import executed
+from tests.support.oauth_clients import CALLBACK, give_client
 
 GOOGLE = SignInProvider("google", "Google", opens_accounts=True)
 WORK = SignInProvider("work", "Example & <Sons>", opens_accounts=False)
@@ -118,3 +120,77 @@ def test_closed_registration_offers_no_provider(make_app: Callable[..., Flask]) 
     visit = offer(app, GOOGLE)
     assert labels(main(visit.open("/sign-up"))) == []
     assert "Continue with Google" in labels(main(visit.open("/sign-in")))
+
+
+def ask(**more: str) -> str:
+    """Return the path of an app's request."""
+    query = {
+        "client_id": "wiki",
+        "response_type": "code",
+        "redirect_uri": CALLBACK,
+        "scope": "openid",
+        "code_challenge": "a" * 43,
+        "code_challenge_method": "S256",
+        **more,
+    }
+    return f"/oauth/authorize?{urlencode(query)}"
+
+
+@pytest.fixture
+def apps(make_app: Callable[..., Flask]) -> Flask:
+    """An application with an app that signs people in."""
+    app = make_app(features=("pages", "oidc"))
+    give_client(app)
+    return app
+
+
+def test_an_app_hints_at_a_provider(apps: Flask) -> None:
+    visit = offer(apps, *ALL)
+    shown = visit.follow(visit.open(ask(idp_hint="github")))
+    folded = labels(fold(shown))
+    others = ["Continue with Google", "Continue with Example & <Sons>", "Continue with GitLab"]
+    assert folded == ["Sign in", PASSKEY, *others, CODE]
+    assert labels(main(shown)) == ["Continue with GitHub", *folded]
+    assert "open" not in fold(shown).attrib
+    primary = [each for each in shown.tree.iter("button") if "primary" in each.get("class", "")]
+    assert [labels(each) for each in primary] == [["Continue with GitHub"]]
+    given = shown.form("/sign-in/with/github")
+    assert given == {"continue": shown.form("/sign-in")["continue"]}
+
+
+def test_a_refused_password_leaves_the_fold_open(apps: Flask) -> None:
+    visit = offer(apps, *ALL)
+    shown = visit.follow(visit.open(ask(idp_hint="github")))
+    fields = {**shown.form("/sign-in"), "identifier": "nobody", "password": "wrong"}
+    refused = visit.send("/sign-in", fields)
+    assert refused.status == 422
+    assert "open" in fold(refused).attrib
+    assert labels(main(refused))[0] == "Continue with GitHub"
+
+
+def test_an_unknown_hint_is_ignored(apps: Flask) -> None:
+    visit = offer(apps, *ALL)
+    without = labels(main(visit.follow(visit.open(ask()))))
+    assert without[0] == "Sign in"
+    for hint in ("unknown", "Google", "google github", "", "<b>"):
+        shown = visit.follow(visit.open(ask(idp_hint=hint)))
+        assert labels(main(shown)) == without, hint
+
+
+def test_a_hint_signs_no_one_in_and_answers_no_silent_request(apps: Flask) -> None:
+    visit = offer(apps, *ALL)
+    answer = visit.open(ask(idp_hint="google", prompt="none"))
+    assert "error=login_required" in answer.location
+    assert visit.open(ask(idp_hint="google")).location.startswith("/sign-in?")
+    assert visit.cookie() is None
+
+
+def test_a_hint_is_ignored_without_providers(apps: Flask) -> None:
+    visit = Visit(apps)
+    shown = visit.follow(visit.open(ask(idp_hint="google")))
+    assert labels(main(shown)) == ["Sign in", PASSKEY, CODE]
+
+
+def test_only_an_app_hints_at_a_provider(apps: Flask) -> None:
+    shown = offer(apps, *ALL).open("/sign-in?idp_hint=github")
+    assert labels(main(shown))[0] == "Sign in"
