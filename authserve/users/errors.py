@@ -39,14 +39,14 @@ class UserNotFoundError(NotFoundError):
 
 
 class AccountDisabledError(ForbiddenError):
-    """The password was right, but the account is deactivated."""
+    """The proof was right, but the account is deactivated."""
 
     code = "account_disabled"
     default_detail = "This account is deactivated."
 
 
 class EmailNotVerifiedError(ForbiddenError):
-    """The password was right, but the address must be verified first."""
+    """The proof was right, but the address must be verified first."""
 
     code = "email_not_verified"
     default_detail = "Verify your email address first."

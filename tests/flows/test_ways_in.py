@@ -15,9 +15,13 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from authserve.auth.provider_sign_in import ProvenIdentity, start_session_with_provider
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
+from authserve.mfa.errors import SecondStepRequiredError
+from authserve.settings.model import SETTINGS
 from tests.architecture.sources import PACKAGE, parse, source_files
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller
@@ -250,6 +254,42 @@ def test_a_way_leads_where_the_table_says(app: Flask, need: Need, name: str) -> 
         Need.ENROLLMENT: way.enrollment,
     }
     assert outcome(way.play(Scene(app, need))) == expected[need]
+
+
+@pytest.mark.parametrize(
+    ("need", "has_two_factors", "expected"),
+    [
+        (Need.ONE_FACTOR, False, "aal1"),
+        (Need.SECOND_FACTOR, False, "mfa_required"),
+        (Need.ENROLLMENT, False, "mfa_enrollment_required"),
+        (Need.ONE_FACTOR, True, "aal2"),
+        (Need.SECOND_FACTOR, True, "aal2"),
+        (Need.ENROLLMENT, True, "aal2"),
+    ],
+)
+def test_a_provider_leads_where_a_password_does_unless_it_is_trusted_for_two_factors(
+    app: Flask, need: Need, has_two_factors: bool, expected: str
+) -> None:
+    """No call of the API signs a person in by a provider: only a browser comes back from one."""
+    proven = ProvenIdentity(
+        user_id=Scene(app, need).alice.id,
+        provider="google",
+        has_two_factors=has_two_factors,
+        claim=bool,
+    )
+    with app.app_context():
+        assert outcome_of_provider(proven) == expected
+
+
+def outcome_of_provider(proven: ProvenIdentity) -> str:
+    """Return what a provider's answer gives, as `outcome` does."""
+    try:
+        session, _ = start_session_with_provider(
+            proven, device=None, request=RequestInfo(), settings=SETTINGS.get()
+        )
+    except SecondStepRequiredError as error:
+        return str(error.code)
+    return session.level.acr
 
 
 def test_a_first_factor_in_a_session_of_one_factor_raises_it(app: Flask) -> None:
