@@ -28,7 +28,7 @@ have to fit into one header, which gunicorn limits to 8,190 (chosen). The token 
 500; a sign-in at another provider keeps the person's target too, up to 3,000."""
 
 FLOW_TTL = timedelta(minutes=15)
-"""Lifetime of the cookie: that of the longest step (design)."""
+"""Lifetime of the cookie: that of the longest step of a sign-in (design)."""
 
 _BASE = "authserve-flow-"
 
@@ -63,11 +63,11 @@ def begin_flow(token: str, *, is_remembered: bool = False) -> Flow:
     return Flow(id=flow_id, begun_at=begun_at, is_remembered=is_remembered, token=token)
 
 
-def hold_flow(response: Response, flow: Flow) -> None:
+def hold_flow(response: Response, flow: Flow, *, ttl: timedelta = FLOW_TTL) -> None:
     """Give the browser the cookie of a flow, and remove those of flows that are too many."""
     for other in _find_surplus(flow):
         drop_flow(response, other.id)
-    max_age = int(FLOW_TTL.total_seconds())
+    max_age = int(ttl.total_seconds())
     set_cookie(response, _name(flow.id), _write(flow), max_age=max_age)
 
 

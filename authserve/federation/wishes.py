@@ -1,0 +1,102 @@
+"""Identities that wait for their person: a signed token in a cookie of the browser.
+
+A provider has confirmed the identity, and the person still has to show which account it belongs
+to, or to name an address for a new one. Nothing is stored, and nothing is completed by a mailed
+link: a person who follows one could be linking a stranger's identity.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from authserve.core.errors import UnauthenticatedError
+from authserve.federation.errors import UnknownStateError
+from authserve.federation.identities import ProviderIdentity
+from authserve.settings.model import SETTINGS
+from authserve.tokens.signing import TokenKind, sign, verify
+
+WISH = TokenKind(
+    name="identity-wish",
+    header_type="identity-wish+jwt",
+    claims=("provider", "issuer", "subject", "mfa"),
+)
+
+WISH_TTL = timedelta(minutes=30)
+"""Lifetime of a wish: time to sign in in another way, or for a reset by mail (design)."""
+
+_NO_ACCOUNT = UUID(int=0)
+"""`sub` of a wish for a new account (RFC 9562 §5.9)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """An identity that waits for its person.
+
+    Args:
+        provider: the slug of its provider.
+        account_id: of the account that has the address; None while the address of a new account
+            is missing.
+        address: that account's, in canonical form; None for a new account.
+        display_name: for a new account.
+        has_two_factors: True if the provider asked for two factors, and is trusted to say so.
+    """
+
+    provider: str
+    identity: ProviderIdentity
+    account_id: UUID | None = None
+    address: str | None = None
+    display_name: str | None = None
+    has_two_factors: bool = False
+
+
+def write_wish(wish: Wish, *, now: datetime) -> str:
+    """Return the token of a wish."""
+    optional = {
+        "email": wish.identity.email,
+        "address": wish.address,
+        "name": wish.display_name,
+    }
+    claims: dict[str, Any] = {
+        "sub": str(wish.account_id or _NO_ACCOUNT),
+        "provider": wish.provider,
+        "issuer": wish.identity.issuer,
+        "subject": wish.identity.subject,
+        "mfa": wish.has_two_factors,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+    return sign(
+        WISH,
+        claims,
+        public_url=SETTINGS.get().public_url,
+        issued_at=now,
+        expires_at=now + WISH_TTL,
+    )
+
+
+def read_wish(token: str, *, now: datetime) -> Wish:
+    """Return the wish of a token.
+
+    Raises:
+        UnknownStateError: it is not one of this service, or has expired.
+    """
+    try:
+        claims = verify(WISH, token, public_url=SETTINGS.get().public_url, now=now)
+    except UnauthenticatedError as error:
+        raise UnknownStateError from error
+    return _wish_of(claims)
+
+
+def _wish_of(claims: Mapping[str, Any]) -> Wish:
+    account_id = UUID(claims["sub"])
+    return Wish(
+        provider=claims["provider"],
+        identity=ProviderIdentity(
+            issuer=claims["issuer"], subject=claims["subject"], email=claims.get("email")
+        ),
+        account_id=None if account_id == _NO_ACCOUNT else account_id,
+        address=claims.get("address"),
+        display_name=claims.get("name"),
+        has_two_factors=claims["mfa"],
+    )
