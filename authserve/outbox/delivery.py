@@ -210,27 +210,21 @@ def mark_failed(
 
 
 def _finish(message: ClaimedMessage, state: MessageState, reason: str | None) -> None:
-    with transaction():
-        finish_where(_is_held(message), state, reason)
+    with transaction() as session:
+        session.execute(
+            update(OutboxMessage)
+            .where(_is_held(message))
+            .values(
+                state=state,
+                finished_at=now(),
+                leased_until=None,
+                lease_id=None,
+                last_error=reason and reason[:MAX_ERROR_LENGTH],
+            )
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _is_held(message: ClaimedMessage) -> ColumnElement[bool]:
     """Return the condition that the worker still holds the lease; another may have claimed it."""
     return (OutboxMessage.id == message.id) & (OutboxMessage.lease_id == message.lease_id)
-
-
-def finish_where(condition: ColumnElement[bool], state: MessageState, reason: str | None) -> int:
-    """Move messages to a final state, in the open transaction; return how many."""
-    result = require_transaction().execute(
-        update(OutboxMessage)
-        .where(condition)
-        .values(
-            state=state,
-            finished_at=now(),
-            leased_until=None,
-            lease_id=None,
-            last_error=reason and reason[:MAX_ERROR_LENGTH],
-        )
-        .execution_options(synchronize_session=False)
-    )
-    return int(result.rowcount)  # type: ignore[attr-defined]

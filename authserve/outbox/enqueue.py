@@ -5,16 +5,41 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.core.languages import request_locale
 from authserve.core.logs import correlation_id_var
-from authserve.database.transactions import require_transaction
-from authserve.outbox.delivery import finish_where
+from authserve.database.transactions import (
+    PreparedStatement,
+    UTCDateTime,
+    execute_prepared,
+    require_transaction,
+    table_of,
+)
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import SUPERSEDED, MessageState
+
+_MESSAGES = table_of(OutboxMessage)
+
+_INSERT = PreparedStatement(insert(_MESSAGES), name="enqueue")
+_DROP_TOPIC = PreparedStatement(
+    update(_MESSAGES)
+    .where(
+        _MESSAGES.c.topic == bindparam("wanted"),
+        _MESSAGES.c.state == MessageState.PENDING,
+    )
+    .values(
+        state=MessageState.DROPPED,
+        finished_at=bindparam("moment", type_=UTCDateTime),
+        leased_until=None,
+        lease_id=None,
+        last_error=SUPERSEDED,
+    )
+    .returning(_MESSAGES.c.id),
+    name="drop_topic",
+)
 
 
 def enqueue(
@@ -41,7 +66,7 @@ def enqueue(
     if topic is not None:
         drop_topic(topic)
     row = _row(kind, {**payload, "locale": request_locale()}, topic=topic, user_id=user_id)
-    require_transaction().execute(insert(OutboxMessage), row)
+    execute_prepared(_INSERT, row)
     message_id: UUID = row["id"]
     return message_id
 
@@ -68,6 +93,7 @@ def _row(
         "payload": dict(payload),
         "state": MessageState.PENDING,
         "attempts": 0,
+        "refusals": 0,
         "created_at": moment,
         "next_attempt_at": moment,
         "correlation_id": correlation_id_var.get(),
@@ -96,5 +122,4 @@ def drop_topic(topic: str) -> int:
     A worker that is about to deliver such a message locks it (`delivery.require_held`), so either
     the worker waits for this transaction or this transaction waits for the worker.
     """
-    is_pending = (OutboxMessage.topic == topic) & (OutboxMessage.state == MessageState.PENDING)
-    return finish_where(is_pending, MessageState.DROPPED, SUPERSEDED)
+    return len(execute_prepared(_DROP_TOPIC, {"wanted": topic, "moment": now()}))

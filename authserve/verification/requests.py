@@ -26,7 +26,7 @@ from authserve.users.admission import require_allowed_domain
 from authserve.users.lookup import find_user
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, MAIL_KINDS, Purpose
-from authserve.verification.tokens import ensure_token, make_link, supersede
+from authserve.verification.tokens import ensure_token, make_link, supersede, supersede_by_address
 
 
 def request_by_address(purpose: Purpose, email: str) -> None:
@@ -38,7 +38,7 @@ def request_by_address(purpose: Purpose, email: str) -> None:
     """
     with transaction():
         enqueue(MAIL_KINDS[purpose], {"email": email}, topic=_topic(purpose, email))
-        supersede((OneTimeToken.email == email) & (OneTimeToken.purpose == purpose))
+        supersede_by_address(purpose, email)
 
 
 RESET_REQUEST = "password_reset_requested"

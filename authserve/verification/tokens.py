@@ -7,16 +7,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, select, update
 
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, is_equal
 from authserve.core.errors import InvalidTokenForUseError
 from authserve.database.transactions import (
+    PreparedStatement,
+    UTCDateTime,
     delete_in_slices,
+    execute_prepared,
     insert_if_absent,
     read_all,
     require_transaction,
+    table_of,
     transaction,
 )
 from authserve.settings.model import SETTINGS, Settings
@@ -132,6 +136,28 @@ def supersede(condition: ColumnElement[bool]) -> int:
         .execution_options(synchronize_session=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+_TOKENS = table_of(OneTimeToken)
+_SUPERSEDE_BY_ADDRESS = PreparedStatement(
+    update(_TOKENS)
+    .where(
+        _TOKENS.c.used_at.is_(None),
+        _TOKENS.c.superseded_at.is_(None),
+        _TOKENS.c.email == bindparam("address"),
+        _TOKENS.c.purpose == bindparam("of"),
+    )
+    .values(superseded_at=bindparam("moment", type_=UTCDateTime)),
+    name="supersede_by_address",
+)
+
+
+def supersede_by_address(purpose: Purpose, email: str) -> None:
+    """Supersede the unspent tokens for an address, in the open transaction.
+
+    Every registration runs it, so the statement is prepared.
+    """
+    execute_prepared(_SUPERSEDE_BY_ADDRESS, {"address": email, "of": purpose, "moment": now()})
 
 
 def get_live_token(token: str, purpose: Purpose) -> OneTimeToken:
