@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, bindparam, delete, insert, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
 from authserve.database.transactions import (
+    PreparedStatement,
+    execute_prepared,
     insert_if_absent,
     read_all,
     require_transaction,
+    table_of,
     transaction,
 )
 from authserve.rbac.errors import RoleNotFoundError
@@ -158,7 +161,6 @@ def assign_initial_roles(user: UserRef, names: Iterable[str]) -> None:
     Raises:
         RoleNotFoundError: one of the roles does not exist.
     """
-    require_transaction()
     _insert(user, set(names))
 
 
@@ -184,22 +186,28 @@ def keep_an_admin(event: DomainEvent) -> None:
 
 
 def _insert(user: UserRef, names: set[str]) -> None:
-    if not names:
-        return
-    _require_roles(names)
-    require_transaction().execute(
-        insert_if_absent(UserRole),
-        [{"user_id": user.id, "role_name": name} for name in sorted(names)],
+    for name in sorted(names):
+        if not is_role_name(name) or not execute_prepared(
+            _INSERT, {"holder_id": user.id, "wanted": name}
+        ):
+            raise RoleNotFoundError(f"There is no role named {name!r}.")
+
+
+_ROLES = table_of(Role)
+_HOLDER = bindparam("holder_id", type_=UserRole.user_id.type)
+_INSERT = PreparedStatement(
+    insert(UserRole)
+    .from_select(
+        ["user_id", "role_name"],
+        select(_HOLDER, _ROLES.c.name)
+        .where(_ROLES.c.name == bindparam("wanted"))
+        # The share lock keeps a role from being deleted until the row that needs it is there.
+        .with_for_update(read=True),
     )
-
-
-def _require_roles(names: set[str]) -> None:
-    session = require_transaction()
-    # The share lock keeps a role from being deleted between this check and the insert.
-    found = session.scalars(_among(names).with_for_update(read=True))
-    missing = sorted(names - set(found))
-    if missing:
-        raise RoleNotFoundError(f"There is no role named {missing[0]!r}.")
+    .returning(UserRole.role_name),
+    name="assign_role",
+)
+"""Inserts and returns nothing if no role has the name. Every registration runs it."""
 
 
 def _delete(user: UserRef, names: set[str]) -> None:
