@@ -15,8 +15,7 @@ from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import NewUser, User, add_user, ref_of
 from authserve.users.admission import require_allowed_domain, require_open_registration
 from authserve.users.errors import EmailTakenError, UsernameTakenError
-from authserve.users.lists import find_ids_by_identifier
-from authserve.users.lookup import find_by_email
+from authserve.users.lookup import find_by_email, find_owning_addresses
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import notify_of_existing_account, request_by_address
 
@@ -62,7 +61,7 @@ def register(
     context = [word for word in (email, username, display_name) if word]
     require_acceptable_password(password, context=context)
     # Before the hashing, so that an unavailable database is also reported at once.
-    taken = find_ids_by_identifier([word for word in (email, username) if word])
+    taken = find_owning_addresses(email, username)
     if taken and not is_silent:
         raise EmailTakenError if email in taken else UsernameTakenError
     password_hash = PASSWORD_HASHER.get().hash(password, network=hashing_network(request))

@@ -1,27 +1,36 @@
 """Accounts: create, change, activate, deactivate and delete."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, text, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, text, true, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.identifiers import search_key
+from authserve.core.ids import new_id
 from authserve.database.constraints import violated_constraint
 from authserve.database.emit import emit
-from authserve.database.transactions import db, require_transaction, transaction
+from authserve.database.transactions import (
+    PreparedStatement,
+    db,
+    execute_prepared,
+    require_transaction,
+    transaction,
+)
 from authserve.users.errors import (
     ChangedMeanwhileError,
     EmailTakenError,
     UsernameTakenError,
     UserNotFoundError,
 )
+from authserve.users.models import TABLE
 from authserve.users.models import User as User
 from authserve.users.released_usernames import (
     release_username,
@@ -73,23 +82,33 @@ def add_user(new: NewUser) -> User:
             error the transaction must not go on.
     """
     moment = now()
+    user_id = new_id()
     user = User(
+        id=user_id,
+        audit_id=user_id,
         email=new.email,
         email_verified=new.email_verified,
         username=new.username,
         locale=new.locale,
         password_hash=new.password_hash,
+        password_version=0,
+        failed_sign_ins=0,
+        failed_second_factors=0,
+        is_active=True,
+        mfa_enabled=False,
         activated_at=None if new.password_hash is None else moment,
         created_at=moment,
         updated_at=moment,
     )
     _set_display_name(user, new.display_name)
-    session = require_transaction()
-    session.add(user)
-    _flush(session)
+    with _reporting_taken():
+        execute_prepared(_INSERT, {column.key: getattr(user, column.key) for column in TABLE.c})
     if new.username is not None:
         require_not_held({new.username: user.id})
     return user
+
+
+_INSERT = PreparedStatement(insert(TABLE), name="add_user")
 
 
 def lock_accounts() -> None:
@@ -127,7 +146,8 @@ def update_profile(
         found.username, found.locale = username, locale
         _set_display_name(found, display_name)
         mark_changed(found)
-        _flush(session)
+        with _reporting_taken():
+            session.flush()
         if username != old_username:
             _follow_username(user.id, old_username, username, actor=actor)
         emit(
@@ -333,9 +353,10 @@ def _set_display_name(user: User, display_name: str | None) -> None:
     user.name_key = None if display_name is None else search_key(display_name)
 
 
-def _flush(session: Session) -> None:
+@contextmanager
+def _reporting_taken() -> Iterator[None]:
     try:
-        session.flush()
+        yield
     except IntegrityError as error:
         taken = _TAKEN.get(violated_constraint(error) or "")
         if taken is None:

@@ -155,7 +155,6 @@ _WITH_IDENTIFIERS = select(TABLE.c.id, TABLE.c.email, TABLE.c.username).where(
         TABLE.c.username.in_(bindparam("identifiers", expanding=True)),
     )
 )
-"""Built once, because every registration runs it."""
 
 
 def find_ids_by_identifier(identifiers: Sequence[str]) -> dict[str, UUID]:

@@ -3,13 +3,18 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, bindparam, exists, or_, select
 
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.ids import read_id
-from authserve.database.transactions import read_all, require_transaction, transaction
+from authserve.database.transactions import (
+    PreparedStatement,
+    read_all,
+    require_transaction,
+    transaction,
+)
 from authserve.users.errors import UserNotFoundError
-from authserve.users.models import User, is_activated
+from authserve.users.models import TABLE, User, is_activated
 
 
 def get_user(user_id: UUID) -> User:
@@ -70,6 +75,23 @@ def is_any_active(user_ids: Sequence[UUID]) -> bool:
 def is_any_account() -> bool:
     """Return True if there is an account, active or not."""
     return bool(read_all(select(exists(select(User.id))))[0][0])
+
+
+_TAKEN = PreparedStatement(
+    select(TABLE.c.email).where(
+        or_(TABLE.c.email == bindparam("address"), TABLE.c.username == bindparam("name"))
+    ),
+    name="taken_identifiers",
+)
+
+
+def find_owning_addresses(email: str, username: str | None) -> set[str]:
+    """Return the addresses of the accounts that have this address or username.
+
+    Args:
+        email, username: in canonical form.
+    """
+    return {row.email for row in read_all(_TAKEN, {"address": email, "name": username})}
 
 
 def find_by_email(email: str) -> User | None:

@@ -16,7 +16,7 @@ from werkzeug.test import EnvironBuilder
 
 from authserve.core.levels import Level
 from authserve.core.logs import LineHandler
-from tests.support.clients import Caller, login, register_caller
+from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import change_session, change_user
 
@@ -24,6 +24,7 @@ pytestmark = both_databases
 
 ME = "/api/v1/users/me"
 REFRESH = "/api/v1/auth/refresh"
+REGISTER = "/api/v1/auth/register"
 
 MAX_CALLS = 2_200
 """The promise for GET /users/me, counted as `cProfile` does: calls of functions, C's included."""
@@ -110,13 +111,36 @@ def test_a_sign_in_sends_what_it_needs(statements: Callable[[], Any], app: Flask
     login(alice.client, "alice")
     with statements() as heard:
         assert login(alice.client, "alice").status_code == 200
-    # SQLite reports a statement once more for each trigger, and the triggers' work in comments.
-    verbs = [text.split()[0] for text in dict.fromkeys(heard) if not text.startswith("--")]
+    verbs = verbs_of(heard)
     if verbs[0] == "EXECUTE":  # PostgreSQL has planned all at the sign-in before.
         assert verbs == ["EXECUTE"] * 2 + ["BEGIN"] + ["EXECUTE"] * 5 + ["COMMIT"]
     else:
         # The last INSERT records the device.
         assert verbs == ["SELECT"] * 2 + ["BEGIN", "UPDATE"] + ["INSERT"] * 4 + ["COMMIT"]
+
+
+def test_a_registration_sends_what_it_needs(statements: Callable[[], Any], app: Flask) -> None:
+    """With a mail that verifies the address."""
+    client = app.test_client()
+    first, second = (
+        {"email": f"{name}@example.com", "password": PASSWORD} for name in ("alice", "bob")
+    )
+    client.post(REGISTER, json=first)
+    with statements() as heard:
+        assert client.post(REGISTER, json=second).status_code == 201
+    verbs = verbs_of(heard)
+    if verbs[0] == "EXECUTE":  # PostgreSQL has planned all at the registration before.
+        assert verbs == ["EXECUTE", "BEGIN"] + ["EXECUTE"] * 7 + ["COMMIT"]
+    else:
+        # Account, role, event; then the mail, which supersedes older ones and their links.
+        writes = ["INSERT"] * 4 + ["UPDATE", "INSERT", "UPDATE"]
+        assert verbs == ["SELECT", "BEGIN", *writes, "COMMIT"]
+
+
+def verbs_of(heard: list[str]) -> list[str]:
+    """Return the first words of the statements."""
+    # SQLite reports a statement once more for each trigger, and the triggers' work in comments.
+    return [text.split()[0] for text in dict.fromkeys(heard) if not text.startswith("--")]
 
 
 def test_the_recorder_sees_a_write_with_its_transaction(
