@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import click
-from marshmallow import Schema, ValidationError
 
 from authserve.clients.client_secrets import (
     add_secret,
@@ -26,8 +25,7 @@ from authserve.clients.schemas import ClientChangesSchema
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group, confirm
 from authserve.core.cli_output import print_document, print_result, print_rows
-from authserve.core.errors import ValidationFailedError
-from authserve.http.openapi import flatten
+from authserve.http.openapi import load_input
 
 clients_group = Group("clients", help="Apps and machines that sign in through this service.")
 
@@ -37,19 +35,6 @@ client_id_argument = click.argument("client_id")
 def request_of(command: str) -> RequestInfo:
     """Return the origin of a command, for audit events."""
     return RequestInfo(user_agent=f"flask clients {command}")
-
-
-def load(schema: Schema, given: dict[str, Any]) -> dict[str, Any]:
-    """Return input as a schema loads it.
-
-    Raises:
-        ValidationFailedError: with the faults by field.
-    """
-    try:
-        loaded: dict[str, Any] = schema.load(given)
-    except ValidationError as error:
-        raise ValidationFailedError(flatten(error.messages_dict)) from error
-    return loaded
 
 
 def _parse_values(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...]) -> Any:
@@ -125,7 +110,7 @@ def update(client_id: str, values: dict[str, Any]) -> None:
       flask clients update wiki --set name=Docs --set access_token_ttl=300
       flask clients update wiki --set 'redirect_uris=["https://docs.example.com/callback"]'
     """
-    changes = cast(ClientChanges, load(ClientChangesSchema(), values))
+    changes = cast(ClientChanges, load_input(ClientChangesSchema(), values))
     change_client(client_id, changes, actor=OPERATOR, request=request_of("update"))
     print_document(_show(client_id))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from authserve.clients.cli import client_id_argument, clients_group, load, request_of, values_option
+from authserve.clients.cli import client_id_argument, clients_group, request_of, values_option
 from authserve.clients.client_secrets import NewClient, register_with_secret
 from authserve.clients.documents import client_document
 from authserve.clients.kinds import ClientKind
@@ -12,6 +12,7 @@ from authserve.clients.presets import PRESETS, describe_settings, preset_values
 from authserve.clients.schemas import NewClientSchema, to_configuration
 from authserve.core.actor import OPERATOR
 from authserve.core.cli_output import is_json, print_document, print_hint
+from authserve.http.openapi import load_input
 from authserve.settings.model import SETTINGS
 
 
@@ -57,7 +58,7 @@ def create(
         "scopes": list(scopes),
     }
     given |= {key: value for key, value in options.items() if value}
-    configuration = to_configuration(load(NewClientSchema(), {**given, **values}))
+    configuration = to_configuration(load_input(NewClientSchema(), {**given, **values}))
     made = register_with_secret(
         client_id, configuration, actor=OPERATOR, request=request_of("create")
     )

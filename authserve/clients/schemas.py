@@ -27,7 +27,7 @@ from authserve.core.identifiers import (
     InvalidIdentifierError,
     clean_display_name,
 )
-from authserve.http.fields import StrictBoolean
+from authserve.http.fields import StrictBoolean, TextList
 from authserve.http.schemas import StrictSchema
 from authserve.rbac.policy import ROLE_NAME_PATTERN
 
@@ -48,25 +48,6 @@ class ClientName(fields.String):
             return clean_display_name(text, max_length=NAME_MAX_LENGTH)
         except InvalidIdentifierError as error:
             raise ValidationError(str(error)) from error
-
-
-class TextList(fields.List[str]):
-    """A list of texts without repetition, loaded as a tuple.
-
-    Args:
-        max_items: greatest number of texts.
-        text: validators of each text.
-    """
-
-    def __init__(self, *, max_items: int, text: Any, **kwargs: Any) -> None:
-        self._require_length = validate.Length(max=max_items)
-        super().__init__(fields.String(validate=text), validate=self._require_length, **kwargs)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        loaded: Any = super()._deserialize(value, *args, **kwargs)
-        self._require_length(loaded)
-        # A repeated text means nothing, so it is dropped, and the order stays.
-        return tuple(dict.fromkeys(loaded))
 
 
 def _uris(*example: str, max_items: int = MAX_URIS) -> TextList:

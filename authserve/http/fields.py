@@ -109,6 +109,25 @@ class StrictBoolean(fields.Boolean):
         return value
 
 
+class TextList(fields.List[str]):
+    """A list of texts without repetition, loaded as a tuple.
+
+    Args:
+        max_items: greatest number of texts.
+        text: validators of each text.
+    """
+
+    def __init__(self, *, max_items: int, text: Any, **kwargs: Any) -> None:
+        self._require_length = validate.Length(max=max_items)
+        super().__init__(fields.String(validate=text), validate=self._require_length, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded: Any = super()._deserialize(value, *args, **kwargs)
+        self._require_length(loaded)
+        # A repeated text means nothing, so it is dropped, and the order stays.
+        return tuple(dict.fromkeys(loaded))
+
+
 class StrictUUID(fields.UUID):
     """An id as the service writes it, in either letter case (RFC 9562 §4).
 

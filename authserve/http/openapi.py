@@ -106,6 +106,19 @@ def flatten(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str
     return flat
 
 
+def load_input(schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return input of a command or a file as a schema loads it.
+
+    Raises:
+        ValidationFailedError: with the faults by field, as a call would answer.
+    """
+    try:
+        loaded: dict[str, Any] = schema.load(given)
+    except marshmallow.ValidationError as error:
+        raise ValidationFailedError(flatten(error.messages_dict)) from error
+    return loaded
+
+
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint with strict arguments that documents the errors of its calls."""
 

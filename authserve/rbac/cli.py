@@ -1,16 +1,13 @@
 """`flask roles`: roles and their permissions from the command line."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import click
-from marshmallow import ValidationError
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group
 from authserve.core.cli_output import print_document, print_result, print_rows
-from authserve.core.errors import ValidationFailedError
-from authserve.http.openapi import flatten
+from authserve.http.openapi import load_input
 from authserve.rbac.models import Role
 from authserve.rbac.roles import (
     create_role,
@@ -90,7 +87,7 @@ def create(name: str, description: str, permissions: tuple[str, ...], requires_m
         "permissions": list(permissions),
         "requires_mfa": requires_mfa,
     }
-    checked = _check(given)
+    checked = load_input(NewRoleSchema(), given)
     role = create_role(
         checked["name"],
         description=checked["description"],
@@ -100,14 +97,6 @@ def create(name: str, description: str, permissions: tuple[str, ...], requires_m
         request=_request("create"),
     )
     print_document(role_document(role))
-
-
-def _check(given: dict[str, Any]) -> dict[str, Any]:
-    try:
-        checked: dict[str, Any] = NewRoleSchema().load(given)
-    except ValidationError as error:
-        raise ValidationFailedError(flatten(error.messages_dict)) from error
-    return checked
 
 
 @roles_group.command("requires-mfa")

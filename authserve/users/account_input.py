@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from marshmallow import ValidationError, fields
+from marshmallow import fields
 
 from authserve.core.errors import ValidationFailedError
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
-from authserve.http.openapi import flatten
+from authserve.http.openapi import load_input
 from authserve.http.schemas import StrictSchema
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
@@ -60,10 +60,7 @@ def parse_account(values: object) -> AccountInput:
     if not isinstance(values, dict):
         raise ValidationFailedError({"account": ["Not an object."]})
     given = {name: value for name, value in values.items() if value is not None}
-    try:
-        loaded = AccountSchema().load(given)
-    except ValidationError as error:
-        raise ValidationFailedError(flatten(error.messages_dict)) from error
+    loaded = load_input(AccountSchema(), given)
     account = AccountInput(
         email=loaded["email"],
         username=loaded.get("username"),
