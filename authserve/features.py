@@ -205,6 +205,7 @@ def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:
         *(_email_sign_in_blueprints() if settings.email_sign_in else ()),
         *(_client_blueprints() if "oidc" in settings.features else ()),
         *(_api_key_blueprints() if "api-keys" in settings.features else ()),
+        *(_provider_blueprints() if "federation" in settings.features else ()),
     )
 
 
@@ -223,6 +224,12 @@ def _client_blueprints() -> tuple[Blueprint, ...]:
 
 def _api_key_blueprints() -> tuple[Blueprint, ...]:
     from authserve.apikeys.routes import blueprint
+
+    return (blueprint,)
+
+
+def _provider_blueprints() -> tuple[Blueprint, ...]:
+    from authserve.federation.routes import blueprint
 
     return (blueprint,)
 

@@ -1,31 +1,32 @@
 """`flask providers`: other services by which people sign in here."""
 
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group, confirm
 from authserve.core.cli_output import print_document, print_result, print_rows
-from authserve.core.errors import ValidationFailedError
-from authserve.core.identifiers import canonical_domain
-from authserve.federation.configuration import ProviderConfiguration
+from authserve.federation.configuration import MAX_SECRET_LENGTH, ProviderChanges
 from authserve.federation.documents import provider_document
-from authserve.federation.policy import LinkPolicy, ProviderRules
-from authserve.federation.presets import DEFAULTS, Preset
+from authserve.federation.policy import LinkPolicy
+from authserve.federation.presets import Preset
 from authserve.federation.registry import (
-    ProviderChanges,
     add_provider,
     change_provider,
     delete_provider,
     get_provider,
     list_providers,
 )
+from authserve.federation.schemas import (
+    NewProviderSchema,
+    ProviderChangesSchema,
+    to_changes,
+    to_configuration,
+)
+from authserve.http.openapi import load_input
 
 providers_group = Group("providers", help="Other services by which people sign in here.")
-
-MAX_SECRET_BYTES = 1_000
-"""Limits a client's secret, in bytes (chosen; providers' own have 24 to 100)."""
 
 slug_argument = click.argument("slug")
 
@@ -42,9 +43,9 @@ def _request(command: str) -> RequestInfo:
 
 
 def _read_secret(file: Any) -> str:
-    secret = str(file.read(MAX_SECRET_BYTES + 1)).strip()
-    if not 0 < len(secret.encode()) <= MAX_SECRET_BYTES:
-        fault = f"The file has no secret of 1 to {MAX_SECRET_BYTES} bytes."
+    secret = str(file.read(MAX_SECRET_LENGTH + 1)).strip()
+    if not 0 < len(secret) <= MAX_SECRET_LENGTH:
+        fault = f"The file has no secret of 1 to {MAX_SECRET_LENGTH} characters."
         raise click.BadParameter(fault, param_hint="--client-secret-file")
     return secret
 
@@ -81,22 +82,11 @@ def rule_options(function: Any) -> Any:
     return function
 
 
-def _changes(given: dict[str, Any]) -> ProviderChanges:
-    """Return the values of the options that were given."""
-    values = {
-        name: given[name]
-        for name in ("name", "issuer", "client_id", "sign_up", "trusts_email", "trusts_mfa")
-        if given[name] is not None
-    }
-    if given["scopes"]:
-        values["scopes"] = tuple(given["scopes"])
-    if given["link"] is not None:
-        values["link"] = LinkPolicy(given["link"])
-    if given["domains"]:
-        values["allowed_domains"] = frozenset(
-            canonical_domain(each) or each for each in given["domains"]
-        )
-    return cast(ProviderChanges, values)
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the options that were given, by their names in the API."""
+    values = {**options, "allowed_domains": options["domains"]}
+    del values["domains"]
+    return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 @providers_group.command()
@@ -114,44 +104,16 @@ def add(preset: str, slug: str | None, secret_file: Any, **given: Any) -> None:
       flask providers add oidc --slug work --name "Example Ltd" --issuer https://id.example.org \\
           --client-id authserve --client-secret-file work.txt
     """
-    kind = Preset(preset)
-    configuration = _new_configuration(kind, _changes(given))
     if secret_file is None:
         raise click.UsageError("Name a file with --client-secret-file.")
+    values = {"preset": preset, "slug": slug or preset, **_given(given)}
+    secret = _read_secret(secret_file)
+    loaded = load_input(NewProviderSchema(), {**values, "client_secret": secret})
+    name, configuration = to_configuration(loaded)
     found = add_provider(
-        slug or preset,
-        configuration,
-        secret=_read_secret(secret_file),
-        actor=OPERATOR,
-        request=_request("add"),
+        name, configuration, secret=secret, actor=OPERATOR, request=_request("add")
     )
     print_document(provider_document(found))
-
-
-def _new_configuration(preset: Preset, given: ProviderChanges) -> ProviderConfiguration:
-    defaults = DEFAULTS[preset]
-    issuer = given.get("issuer", defaults.issuer)
-    missing = {
-        name: ["Missing data for required field."]
-        for name, value in (("issuer", issuer), ("client_id", given.get("client_id")))
-        if not value
-    }
-    if missing:
-        raise ValidationFailedError(missing)
-    return ProviderConfiguration(
-        preset=preset,
-        name=given.get("name", defaults.name),
-        issuer=str(issuer),
-        client_id=given["client_id"],
-        scopes=given.get("scopes", defaults.scopes),
-        rules=ProviderRules(
-            sign_up=given.get("sign_up", True),
-            link=given.get("link", LinkPolicy.CONFIRM),
-            trusts_email=given.get("trusts_email", False),
-            allowed_domains=given.get("allowed_domains", frozenset()),
-        ),
-        trusts_mfa=given.get("trusts_mfa", False),
-    )
 
 
 @providers_group.command("list")
@@ -201,8 +163,9 @@ def update(slug: str, secret_file: Any, **given: Any) -> None:
       flask providers update google --client-secret-file new.txt
     """
     secret = None if secret_file is None else _read_secret(secret_file)
+    changes = to_changes(load_input(ProviderChangesSchema(), _given(given)))
     found = change_provider(
-        slug, _changes(given), secret=secret, actor=OPERATOR, request=_request("update")
+        slug, changes, secret=secret, actor=OPERATOR, request=_request("update")
     )
     print_document(provider_document(found))
 

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import TypedDict
 from urllib.parse import urlsplit
 
+from authserve.core.errors import ValidationFailedError
 from authserve.core.identifiers import canonical_domain
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.policy import LinkPolicy, ProviderRules
-from authserve.federation.presets import Preset
+from authserve.federation.presets import DEFAULTS, Preset
 
 SLUG_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
 """Pattern of a slug, which stands in the paths of pages (chosen)."""
@@ -16,6 +18,9 @@ MAX_ISSUER_LENGTH = 500
 MAX_SCOPES, MAX_DOMAINS = 20, 50
 """Limits of a provider's values (chosen)."""
 
+MAX_SECRET_LENGTH = 1_000
+"""Limits a client's secret, in ASCII characters (chosen; providers' own have 24 to 100)."""
+
 _TENANT = re.compile(
     r"https://login\.microsoftonline\.com/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/v2\.0"
 )
@@ -23,6 +28,8 @@ _TENANT = re.compile(
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
 """A scope token (RFC 6749 §3.3)."""
+
+_MISSING = "Missing data for required field."
 
 Faults = dict[str, list[str]]
 """Sentences by the name of the value that they are about."""
@@ -48,6 +55,56 @@ class ProviderConfiguration:
     enabled: bool = True
     rules: ProviderRules = field(default_factory=ProviderRules)
     trusts_mfa: bool = False
+
+    @property
+    def is_trusted(self) -> bool:
+        """True if the provider's word opens an account, or counts as a second factor."""
+        return self.trusts_mfa or self.rules.trusts_email
+
+
+class ProviderChanges(TypedDict, total=False):
+    """The values that change; the others stay."""
+
+    name: str
+    issuer: str
+    client_id: str
+    scopes: tuple[str, ...]
+    enabled: bool
+    sign_up: bool
+    link: LinkPolicy
+    trusts_email: bool
+    trusts_mfa: bool
+    allowed_domains: frozenset[str]
+
+
+def new_configuration(preset: Preset, given: ProviderChanges) -> ProviderConfiguration:
+    """Return the values of a new provider: those that are given, else the preset's.
+
+    Raises:
+        ValidationFailedError: one is missing that the preset does not know.
+    """
+    defaults, own = DEFAULTS[preset], ProviderRules()
+    issuer, client_id = given.get("issuer", defaults.issuer), given.get("client_id")
+    if not issuer or not client_id:
+        values = {"issuer": issuer, "client_id": client_id}
+        raise ValidationFailedError(
+            {name: [_MISSING] for name, value in values.items() if not value}
+        )
+    return ProviderConfiguration(
+        preset=preset,
+        name=given.get("name", defaults.name),
+        issuer=issuer,
+        client_id=client_id,
+        scopes=given.get("scopes", defaults.scopes),
+        enabled=given.get("enabled", True),
+        rules=ProviderRules(
+            sign_up=given.get("sign_up", own.sign_up),
+            link=given.get("link", own.link),
+            trusts_email=given.get("trusts_email", own.trusts_email),
+            allowed_domains=given.get("allowed_domains", own.allowed_domains),
+        ),
+        trusts_mfa=given.get("trusts_mfa", False),
+    )
 
 
 def find_faults(configuration: ProviderConfiguration, *, hosts: OutboundHosts) -> Faults:

@@ -2,13 +2,16 @@
 
 An identity belongs to an issuer, not to a provider's slug: deleting a provider leaves its people's
 identities, and they sign in again when a provider of that issuer is back.
+
+Administrators alone may trust a provider, and change one that is trusted: by it, a helper could
+otherwise sign in to any account, an administrator's included.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 
@@ -27,6 +30,7 @@ from authserve.database.transactions import (
 )
 from authserve.federation.configuration import (
     SLUG_PATTERN,
+    ProviderChanges,
     ProviderConfiguration,
     find_faults,
 )
@@ -54,21 +58,6 @@ class Provider:
     updated_at: datetime
 
 
-class ProviderChanges(TypedDict, total=False):
-    """The values that change; the others stay."""
-
-    name: str
-    issuer: str
-    client_id: str
-    scopes: tuple[str, ...]
-    enabled: bool
-    sign_up: bool
-    link: LinkPolicy
-    trusts_email: bool
-    trusts_mfa: bool
-    allowed_domains: frozenset[str]
-
-
 def add_provider(
     slug: str,
     configuration: ProviderConfiguration,
@@ -84,9 +73,13 @@ def add_provider(
 
     Raises:
         ValidationFailedError: a value is not acceptable.
+        InsufficientPermissionsError, StepUpRequiredError: the provider is trusted, and the actor is
+            no administrator.
         ProviderExistsError: another provider has the slug.
     """
     _require_valid(configuration, slug=slug)
+    if configuration.is_trusted:
+        actor.require_everything()
     moment = now()
     row = {
         "slug": slug,
@@ -119,12 +112,18 @@ def change_provider(
     Raises:
         ProviderNotFoundError: there is none of this slug.
         ValidationFailedError: a value is not acceptable, alone or beside the others.
+        InsufficientPermissionsError, StepUpRequiredError: the provider was trusted or would be, and
+            the actor is no administrator. Every actor may disable a provider.
     """
     with transaction():
-        before = _columns(_lock(slug).configuration)
-        given = {name: _storable(value) for name, value in changes.items()}
-        after = {**before, **given}
-        _require_valid(_configuration_of(after))
+        former = _lock(slug).configuration
+        before = _columns(former)
+        after = {**before, **{name: _storable(value) for name, value in changes.items()}}
+        wanted = _configuration_of(after)
+        _require_valid(wanted)
+        is_switched_off = wanted == replace(former, enabled=False) and secret is None
+        if (former.is_trusted or wanted.is_trusted) and not is_switched_off:
+            actor.require_everything()
         changed = [name for name, value in after.items() if before[name] != value]
         sealed = {"secret": _seal(slug, secret)} if secret is not None else {}
         if changed or sealed:
@@ -167,9 +166,17 @@ def get_provider(slug: str) -> Provider:
     return found
 
 
-def list_providers() -> Sequence[Provider]:
-    """Return all providers by slug; there are few."""
-    return [_provider_of(row) for row in read_all(_SELECT.order_by(_TABLE.c.slug))]
+def list_providers(*, limit: int | None = None, after: str | None = None) -> Sequence[Provider]:
+    """Return providers by slug, disabled ones included.
+
+    Args:
+        limit: the greatest number; None for all, since there are few.
+        after: a slug that those returned follow; None to begin.
+    """
+    statement = _SELECT.order_by(_TABLE.c.slug).limit(limit)
+    if after is not None:
+        statement = statement.where(_TABLE.c.slug > after)
+    return [_provider_of(row) for row in read_all(statement)]
 
 
 def read_secret(slug: str) -> str:

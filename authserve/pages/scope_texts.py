@@ -22,6 +22,8 @@ _TEXTS = {
     Permission.TOKENS_INTROSPECT: mark("See whose tokens are valid"),
     Permission.CLIENTS_READ: mark("See the apps of this service"),
     Permission.CLIENTS_WRITE: mark("Change the apps of this service"),
+    Permission.PROVIDERS_READ: mark("See the sign-in providers of this service"),
+    Permission.PROVIDERS_WRITE: mark("Change the sign-in providers of this service"),
 }
 
 _WITHOUT_TEXT = "offline_access"

@@ -27,6 +27,8 @@ class Permission(StrEnum):
     TOKENS_INTROSPECT = "tokens:introspect"
     CLIENTS_READ = "clients:read"
     CLIENTS_WRITE = "clients:write"
+    PROVIDERS_READ = "providers:read"
+    PROVIDERS_WRITE = "providers:write"
 
 
 def to_scope(permissions: Iterable[str]) -> str:

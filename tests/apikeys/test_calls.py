@@ -33,6 +33,8 @@ OPEN = {
     "GET /clients",
     "GET /clients/{client_id}",
     "GET /clients/{client_id}/status",
+    "GET /identity-providers",
+    "GET /identity-providers/{slug}",
     "GET /roles",
     "GET /roles/{name}",
     "GET /users",

@@ -978,6 +978,54 @@ def clients_revoke(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send(scene.admin)
 
 
+NEW_PROVIDER = {
+    "preset": "google",
+    "client_id": "1234.apps.googleusercontent.com",
+    "client_secret": "GOCSPX-0123456789",
+}
+
+
+def make_provider(scene: Scene) -> None:
+    """Register a provider."""
+    assert scene.admin.post(f"{API}/identity-providers", json=NEW_PROVIDER).status_code == 201
+
+
+@scenario
+def identity_providers_read_providers(scene: Scene) -> Iterator[Answer]:
+    make_provider(scene)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
+def identity_providers_post_provider(scene: Scene) -> Iterator[Answer]:
+    yield "success", scene.send(scene.admin, NEW_PROVIDER)
+    yield "known slug", scene.send(scene.admin, NEW_PROVIDER)
+    yield "without issuer", scene.send(scene.admin, {**NEW_PROVIDER, "preset": "oidc"})
+    plain = {"issuer": "http://id.example.com", "scopes": ["email"], "allowed_domains": ["a b"]}
+    yield "unusable values", scene.send(scene.admin, {**NEW_PROVIDER, "slug": "A", **plain})
+
+
+@scenario
+def identity_providers_read_provider(scene: Scene) -> Iterator[Answer]:
+    make_provider(scene)
+    yield "success", scene.send(scene.admin)
+    yield "unknown provider", scene.send(scene.admin, slug="nothing")
+
+
+@scenario
+def identity_providers_patch_provider(scene: Scene) -> Iterator[Answer]:
+    make_provider(scene)
+    yield "success", scene.send(scene.admin, {"link": "never", "client_secret": "another"})
+    yield "unknown provider", scene.send(scene.admin, {"link": "never"}, slug="nothing")
+
+
+@scenario
+def identity_providers_remove_provider(scene: Scene) -> Iterator[Answer]:
+    make_provider(scene)
+    yield "unknown provider", scene.send(scene.admin, slug="nothing")
+    yield "success", scene.send(scene.admin)
+
+
 @scenario
 def keys_jwks(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send()

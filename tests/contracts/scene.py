@@ -24,7 +24,7 @@ API = "/api/v1"
 
 UNKNOWN_ID = "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f"
 
-TEXT_PARAMETERS = {"name": "support", "client_id": "wiki"}
+TEXT_PARAMETERS = {"name": "support", "client_id": "wiki", "slug": "google"}
 """The parameters of paths that are no UUIDs, with their values by default."""
 
 Answer = tuple[str, TestResponse]

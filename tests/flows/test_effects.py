@@ -27,6 +27,7 @@ from tests.support.audit import all_events
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
+from tests.support.identity_providers import give_provider
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.oauth_clients import allow_client, give_client
 from tests.support.operations import API_FEATURES
@@ -96,6 +97,9 @@ class Check(Enum):
     HOLDS_SCOPES = auto()
     """The caller holds every permission among the client's scopes, before and after."""
 
+    MAY_TRUST = auto()
+    """The caller is an administrator if the provider is trusted, before or after."""
+
 
 Checks = frozenset[Check | Permission]
 
@@ -119,6 +123,9 @@ ON_ROLE = checks(Check.SESSION, Check.FRESH, Check.HOLDS_ROLE, Permission.ROLES_
 
 WRITES_CLIENTS = checks(Check.SESSION, Check.FRESH, Permission.CLIENTS_WRITE)
 ON_CLIENT = WRITES_CLIENTS | {Check.HOLDS_SCOPES}
+
+WRITES_PROVIDERS = checks(Check.SESSION, Check.FRESH, Permission.PROVIDERS_WRITE)
+ON_PROVIDER = WRITES_PROVIDERS | {Check.MAY_TRUST}
 
 EXPORT = "everything held on a user is read"
 
@@ -183,6 +190,9 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.CLIENT_DELETED: (WRITES_CLIENTS,),
     AuditAction.CLIENT_REVOKED: (WRITES_CLIENTS,),
     AuditAction.CLIENT_SECRET_REVOKED: (WRITES_CLIENTS,),
+    AuditAction.PROVIDER_CREATED: (ON_PROVIDER,),
+    AuditAction.PROVIDER_CHANGED: (ON_PROVIDER,),
+    AuditAction.PROVIDER_DELETED: (WRITES_PROVIDERS,),
     AuditAction.API_KEY_CREATED: (OWN_FRESH,),
     AuditAction.API_KEY_REVOKED: (
         OWN,
@@ -232,6 +242,27 @@ class World:
         """Register a client with the power to read accounts; returns no body."""
         self.client = give_client(self.app, self.name, scopes=("openid", "users:read"))
         return {}
+
+    def make_provider(self) -> dict[str, Any]:
+        """Register a provider that is trusted; returns no body."""
+        give_provider(self.app, self.name, trusts_email=True)
+        return {}
+
+    def describe_provider(self) -> dict[str, Any]:
+        """Return every value that a provider can have."""
+        return {
+            "name": "Google",
+            "issuer": "https://id.example.com",
+            "client_id": "5678.apps",
+            "client_secret": "another secret",
+            "scopes": ["openid"],
+            "enabled": True,
+            "sign_up": False,
+            "link": "verified",
+            "trusts_email": True,
+            "trusts_mfa": True,
+            "allowed_domains": ["example.com"],
+        }
 
     def allow_client(self) -> dict[str, Any]:
         """Let the caller allow a client; returns no body."""
@@ -504,7 +535,7 @@ class Way:
             names["client_id"] = world.client.client.client_id
             names["secret_id"] = world.client.secrets[0].id
         names["key_id"] = key_id
-        return API + path.format(**names, name=world.role)
+        return API + path.format(**names, name=world.role, slug=world.name)
 
     def prepare(self, world: World) -> dict[str, Any] | None:
         """Make what the call needs; returns its body."""
@@ -944,6 +975,28 @@ WAYS = [
         AuditAction.CLIENT_REVOKED,
         body=World.make_client,
     ),
+    way(
+        "POST /identity-providers",
+        ON_PROVIDER,
+        AuditAction.PROVIDER_CREATED,
+        body=lambda world: {
+            **world.describe_provider(),
+            "slug": f"{world.name}-new",
+            "preset": "google",
+        },
+    ),
+    way(
+        "PATCH /identity-providers/{slug}",
+        ON_PROVIDER,
+        AuditAction.PROVIDER_CHANGED,
+        body=lambda world: {**world.make_provider(), **world.describe_provider()},
+    ),
+    way(
+        "DELETE /identity-providers/{slug}",
+        WRITES_PROVIDERS,
+        AuditAction.PROVIDER_DELETED,
+        body=World.make_provider,
+    ),
 ]
 
 READS = {
@@ -954,6 +1007,8 @@ READS = {
     "GET /clients",
     "GET /clients/{client_id}",
     "GET /clients/{client_id}/status",
+    "GET /identity-providers",
+    "GET /identity-providers/{slug}",
     "GET /roles",
     "GET /roles/{name}",
     "GET /users",
@@ -1125,6 +1180,10 @@ class Attempt:
         """Make the call as a caller who may write clients, and holds nothing that they may do."""
         return self.perform(self.people.with_permissions([Permission.CLIENTS_WRITE]))
 
+    def without_trust(self) -> TestResponse:
+        """Make the call as a caller who has every permission and is no administrator."""
+        return self.perform(self.people.with_permissions(Permission))
+
 
 REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.SESSION: ("invalid_token", Attempt.without_session),
@@ -1140,6 +1199,7 @@ REFUSALS: dict[Check, tuple[str, Callable[[Attempt], TestResponse]]] = {
     Check.OTHER: ("own_account", Attempt.on_own_account),
     Check.HOLDS_TARGET: ("insufficient_permissions", Attempt.on_administrator),
     Check.HOLDS_SCOPES: ("insufficient_permissions", Attempt.without_permissions_of_client),
+    Check.MAY_TRUST: ("insufficient_permissions", Attempt.without_trust),
     Check.HOLDS_ROLE: ("insufficient_permissions", Attempt.without_permissions_of_role),
 }
 

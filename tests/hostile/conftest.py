@@ -13,6 +13,7 @@ from authserve.database.transactions import Base, read_all
 from authserve.ratelimit.models import RateCounter
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import raise_caller
+from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import give_client
 from tests.support.operations import API_FEATURES, Operation, read_operations
 from tests.support.problems import INTERNALS
@@ -36,6 +37,7 @@ class Range:
         raise_caller(app, self.admin)
         self.victim: Caller = register_caller(app, "victim")
         self.secret = give_client(app, "victim").secrets[0]
+        give_provider(app, "victim")
         self._client = app.test_client(use_cookies=False)
         self._capfd = capfd
         self.sent = 0
@@ -47,6 +49,7 @@ class Range:
         found = {"user_id": str(self.victim.id), "name": "user"}
         found["session_id"] = str(self.admin.session_id)
         found["client_id"], found["secret_id"] = "victim", str(self.secret.id)
+        found["slug"] = "victim"
         # One of another account.
         found["passkey_id"] = found["key_id"] = found["session_id"]
         return operation.path.format(**found | parameters)

@@ -253,6 +253,7 @@ def test_no_parameter_is_taken_twice_or_unknown(range_: Range) -> None:
 LIST_ORDERS = {
     "/api/v1/roles": "name",
     "/api/v1/clients": "name",
+    "/api/v1/identity-providers": "name",
     "/api/v1/users": "moment",
     "/api/v1/users/me/events": "moment",
     "/api/v1/audit-events": "moment",

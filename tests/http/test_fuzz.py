@@ -18,6 +18,7 @@ from tests.support.fuzzing import (
     operations,
     read_schema,
 )
+from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import give_client
 from tests.support.operations import API_FEATURES
 from tests.support.passkeys import give_passkey, passkey_row
@@ -107,6 +108,8 @@ def test_callers_get_only_what_the_document_says(
             given = give_client(app, f"client{number}")
             path["client_id"] = given.client.client_id
             path["secret_id"] = str(given.secrets[0].id)
+        if "{slug}" in operation.path:
+            path["slug"] = give_provider(app, f"provider{number}").slug
         if "{key_id}" in operation.path:
             path["key_id"] = give_api_key(app, caller.id)[0]
         if "{user_id}" in operation.path:

@@ -106,6 +106,7 @@ def test_every_call_asks_for_a_token_or_is_on_the_list(operations: dict[str, Any
 def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestResponse:
     """Call an operation."""
     path = operation["path"].replace("{name}", "user").replace("{client_id}", "wiki")
+    path = path.replace("{slug}", "google")
     for parameter in ("user_id", "session_id", "passkey_id", "secret_id", "key_id"):
         path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
     return client.open(path, method=operation["method"].upper(), **kwargs)

@@ -9,7 +9,7 @@ from flask import Flask
 
 from authserve.http.openapi_document import OPENAPI
 
-API_FEATURES = ("oidc", "api-keys")
+API_FEATURES = ("oidc", "api-keys", "federation")
 """The features that add calls to the API, for tests of all of its calls."""
 
 
