@@ -48,6 +48,7 @@ from authserve.web.languages import mark
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import WITHOUT_REFERRER, see_other
+from authserve.web.sign_in_providers import find_sign_in_providers
 
 ENDPOINTS = frozenset(
     {
@@ -293,6 +294,8 @@ def _show(
         is_done=is_done,
         min_length=SETTINGS.get().password_min_length,
         long_length=LONG_LENGTH,
+        # An account that a provider opened has no password.
+        has_providers=bool(find_sign_in_providers()),
     )
 
 

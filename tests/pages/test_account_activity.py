@@ -64,7 +64,7 @@ def test_it_shows_how_and_where_the_user_signs_in(app: Flask, visit: Visit, alic
     change_session(app, visit.session_id, aal=2)
     text = visit.open("/account").text
     for fact in (
-        "After your password, you are asked for your app or a passkey.",
+        "At every sign-in, you are asked for your app or a passkey.",
         "Password This account has none. A link from a mail sets one. Off",
         "Authenticator app Shows a new code of 6 digits every 30 seconds. On",
         "Recovery codes 1 of 10 left. Each signs you in once",
