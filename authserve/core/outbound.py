@@ -43,6 +43,10 @@ class OutboundError(Exception):
         self.reason = reason
 
 
+class OutboundTimeoutError(OutboundError):
+    """A server took longer than the limit."""
+
+
 class AddressNotAllowedError(OutboundError):
     """A URL leads to an address that it must not; nothing was sent."""
 
@@ -110,6 +114,7 @@ class OutboundClient:
         Raises:
             AddressNotAllowedError: the URL is http or leads to an address that is not public, and
                 `hosts` does not list it.
+            OutboundTimeoutError: no answer within `limits.total_secs`.
             OutboundError: no valid answer within the limits.
         """
         deadline = Deadline(limits.total_secs)
@@ -117,7 +122,7 @@ class OutboundClient:
             with closing(self._open(request.url, deadline)) as connection:
                 return _talk(connection, request, limits)
         except TimeoutError as error:
-            raise OutboundError(f"it took longer than {limits.total_secs:g} s") from error
+            raise OutboundTimeoutError(f"it took longer than {limits.total_secs:g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise OutboundError("its certificate is not good") from error
         except (HTTPException, OSError, ValueError, RuntimeError) as error:

@@ -22,6 +22,7 @@ from authserve.core.outbound import (
     OutboundError,
     OutboundLimits,
     OutboundRequest,
+    OutboundTimeoutError,
 )
 from authserve.federation.call_limit import CallLimit, TooManyCallsError
 from authserve.federation.id_tokens import ProviderKey, read_keys
@@ -261,10 +262,10 @@ class Conversation:
 
     def _send(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
         try:
-            seconds = self._deadline.remaining_secs()
-        except TimeoutError as error:
+            answer = self._upstream.send(request, self._deadline.remaining_secs())
+        except (TimeoutError, OutboundTimeoutError) as error:
+            # The limit of all calls, not what the calls before have left of it.
             raise OutboundError(f"it took longer than {TOTAL_SECS:g} s") from error
-        answer = self._upstream.send(request, seconds)
         if answer.status not in accepted:
             raise OutboundError(f"it answered {answer.status}")
         return answer

@@ -11,6 +11,7 @@ import pytest
 
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
+from authserve.federation import upstream as module
 from authserve.federation.upstream import (
     BREAKER_FAILURES,
     CodeRefusedError,
@@ -193,3 +194,15 @@ def test_an_access_token_goes_into_the_header(provider: ProviderServer, upstream
     assert upstream.begin(provider.issuer).get_with_token(url, "at")["sub"] == "24400320"
     (question,) = provider.questions
     assert question.headers["Authorization"] == "Bearer at"
+
+
+def test_a_slow_answer_is_told_with_the_limit_of_all_calls(
+    provider: ProviderServer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOTAL_SECS", 0.2)
+    provider.answers["/userinfo"] = lambda _: Answer(b" " * 1_000, pause_secs=0.05)
+    conversation = upstream.begin(provider.issuer)
+    conversation.discover()
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailableError, match=r"^it took longer than 0\.2 s$"):
+            conversation.get_with_token(f"{provider.issuer}/userinfo", "at")

@@ -5,11 +5,11 @@ import ssl
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import time
+from time import sleep, time
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -30,11 +30,13 @@ class Answer:
 
     Args:
         body: JSON unless it is bytes.
+        pause_secs: between two bytes of the body, until the client has gone.
     """
 
     body: Any
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    pause_secs: float = 0.0
 
 
 @dataclass
@@ -184,7 +186,16 @@ class ProviderServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                with suppress(ConnectionError):
+                    self._send(data, answer.pause_secs)
+
+            def _send(self, data: bytes, pause_secs: float) -> None:
+                if not pause_secs:
+                    self.wfile.write(data)
+                    return
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    sleep(pause_secs)
 
         return Handler
 
