@@ -178,14 +178,15 @@ def _add_federation(app: Flask) -> None:
     from authserve.core.outbound import OutboundClient
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
-    from authserve.federation.offered import OfferedProviders
+    from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.upstream import UPSTREAM, Upstream
-    from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS
+    from authserve.web.sign_in_providers import LINKED_PROVIDERS, SIGN_IN_PROVIDERS
 
     settings = SETTINGS.of(app)
     client = OutboundClient(hosts=settings.outbound_hosts)
     UPSTREAM.fill(app, Upstream(client, calls=limit_for(settings.web_threads)))
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
+    LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
 
 

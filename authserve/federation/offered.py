@@ -7,13 +7,15 @@ import logging
 from collections.abc import Callable, Sequence
 from threading import Lock
 from time import monotonic
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.database.transactions import read_all, table_of
-from authserve.federation.models import IdentityProvider
+from authserve.federation.models import Identity, IdentityProvider
 from authserve.web.sign_in_providers import SignInProvider
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ CACHE_SECS = 30.0
 RETRY_SECS = 5.0
 """Time after a failed read until the next one, in seconds (chosen: one visitor waits for it)."""
 
-_TABLE = table_of(IdentityProvider)
+_TABLE, _IDENTITIES = table_of(IdentityProvider), table_of(Identity)
 
 # The operator chooses the order by adding the most common provider first.
 _STATEMENT = (
@@ -32,6 +34,21 @@ _STATEMENT = (
     .where(_TABLE.c.enabled.is_(True))
     .order_by(_TABLE.c.created_at, _TABLE.c.slug)
 )
+
+_LINKED = _STATEMENT.where(
+    _TABLE.c.issuer.in_(
+        select(_IDENTITIES.c.issuer).where(_IDENTITIES.c.user_id == bindparam("owner_id"))
+    )
+)
+
+
+def find_linked_providers(user_id: UUID) -> Sequence[SignInProvider]:
+    """Return the enabled providers that open an account, in the order of their buttons."""
+    return _providers_of(read_all(_LINKED, {"owner_id": user_id}))
+
+
+def _providers_of(rows: Sequence[Row[Any]]) -> Sequence[SignInProvider]:
+    return tuple(SignInProvider(row.slug, row.name, row.sign_up) for row in rows)
 
 
 class OfferedProviders:
@@ -68,8 +85,7 @@ class OfferedProviders:
     def _read(self) -> None:
         lifetime_secs = CACHE_SECS
         try:
-            rows = read_all(_STATEMENT)
-            self._found = tuple(SignInProvider(row.slug, row.name, row.sign_up) for row in rows)
+            self._found = _providers_of(read_all(_STATEMENT))
         except (DBAPIError, PoolTimeoutError) as error:
             # The page works without buttons; what a person does there meets the same outage.
             logger.warning("providers not read", extra={"reason": type(error).__name__})

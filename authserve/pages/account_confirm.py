@@ -1,6 +1,6 @@
 """The step-up: a signed-in person gives a proof again, before what can change access."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,11 +15,12 @@ from authserve.auth.reauthenticate import (
     reauthentication_options,
 )
 from authserve.auth.schemas import ReauthenticateSchema
+from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.mfa.assurance import SecondStep
+from authserve.mfa.assurance import SecondStep, is_mfa_required, need_of
 from authserve.mfa.errors import (
     CodeReusedError,
     FactorUnavailableError,
@@ -43,6 +44,7 @@ from authserve.pages.sign_up import BUSY
 from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, REAUTHENTICATE
+from authserve.settings.model import SETTINGS
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
 from authserve.web.access import (
     LEVEL_FIELD,
@@ -55,6 +57,7 @@ from authserve.web.browser_session import find_visitor, renew_session
 from authserve.web.continuation import FIELD, read_continuation
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
+from authserve.web.sign_in_providers import SignInProvider, find_linked_providers
 
 
 class ConfirmForm(SignedInForm, ReauthenticateSchema):
@@ -184,4 +187,15 @@ def _show(
         others=[NAMES[each] for each in ways.methods if each is not method],
         options=write_options(reauthentication_options(session.actor)) if is_by_passkey else "",
         asked_level={} if level is Level.AAL1 else {LEVEL_FIELD: level.acr},
+        providers=_find_providers(session, level),
     )
+
+
+def _find_providers(session: BrowserSession, level: Level) -> Sequence[SignInProvider]:
+    """Return the providers by which the person can sign in once more, which is fresh.
+
+    A provider is one factor, so it leads to two only in an account that is asked for the second.
+    """
+    is_required = is_mfa_required(SETTINGS.get(), now())
+    need = need_of(mfa_enabled=session.account.mfa_enabled, is_required=is_required)
+    return find_linked_providers(session.account.id) if level <= need else ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from authserve.core.container import Slot
 
@@ -29,3 +30,13 @@ def find_sign_in_providers() -> Sequence[SignInProvider]:
     """Return the enabled providers in the order of their buttons; none without federation."""
     find = SIGN_IN_PROVIDERS.find()
     return find() if find is not None else ()
+
+
+LINKED_PROVIDERS = Slot[Callable[[UUID], Sequence[SignInProvider]]]("linked_providers")
+"""Returns the enabled providers that open an account; empty without federation."""
+
+
+def find_linked_providers(user_id: UUID) -> Sequence[SignInProvider]:
+    """Return the enabled providers that open an account, in the order of their buttons."""
+    find = LINKED_PROVIDERS.find()
+    return find(user_id) if find is not None else ()

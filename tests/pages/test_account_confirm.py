@@ -7,10 +7,20 @@ from datetime import timedelta
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import update
 
+from authserve.core.actor import OPERATOR
 from authserve.core.clock import now
 from authserve.core.levels import Level
-from tests.support.browsing import Visit
+from authserve.database.transactions import transaction
+from authserve.federation.configuration import ProviderConfiguration
+from authserve.federation.identities import ProviderIdentity, link_identity
+from authserve.federation.presets import Preset
+from authserve.federation.registry import add_provider
+from authserve.pages.blueprint import path_on
+from authserve.users.models import User
+from tests.factories import REQUEST
+from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.factors import break_totp, give_recovery_codes, give_totp
 from tests.support.passkeys import give_passkey
@@ -19,6 +29,9 @@ from tests.support.second_steps import wrong_code
 from tests.support.totp import code_at
 
 CONFIRM = "/account/confirm"
+
+APP = "/account/sign-in-methods/totp"
+"""A page that needs a recent proof."""
 
 
 def raise_visit(app: Flask, visit: Visit, level: Level = Level.AAL2) -> None:
@@ -237,3 +250,66 @@ def test_an_unknown_field_is_refused(visit: Visit, alice: Caller, field: str) ->
     visit.sign_in()
     fields = visit.open(CONFIRM).form(CONFIRM)
     assert visit.send(CONFIRM, {**fields, "password": PASSWORD, field: "1"}).status == 422
+
+
+@pytest.fixture
+def federated(make_app: Callable[..., Flask]) -> Flask:
+    """An application with a provider that opens Alice's account, and one that does not."""
+    app = make_app(features=("pages", "federation"))
+    alice = register_caller(app, "alice")
+    identity = ProviderIdentity(issuer="https://id.example.com", subject="7", email=None)
+    with app.app_context():
+        for slug in ("linked", "other"):
+            configuration = ProviderConfiguration(
+                preset=Preset.OIDC,
+                name=slug.title(),
+                issuer=f"https://{slug.replace('linked', 'id')}.example.com",
+                client_id="authserve",
+                scopes=("openid",),
+            )
+            add_provider(slug, configuration, secret="x", actor=OPERATOR, request=REQUEST)
+        with transaction():
+            link_identity(alice.id, identity, now=now())
+    return app
+
+
+def provider_forms(shown: Shown) -> list[str]:
+    """Return the paths of the forms that lead to providers."""
+    paths = [each.get("action", "") for each in shown.tree.iter("form")]
+    return [path for path in paths if "/sign-in/with/" in path]
+
+
+def test_a_linked_provider_is_another_way_to_confirm(
+    federated: Flask, clock: time_machine.Traveller
+) -> None:
+    visit = Visit(federated)
+    visit.sign_in(remember="1")
+    clock.shift(timedelta(minutes=6))
+    shown = visit.follow(visit.open(APP))
+    (path,) = provider_forms(shown)
+    form = shown.form(path)
+    assert (path, form["remember"]) == ("/sign-in/with/linked", "1")
+    # The sign-in is fresh, so the person goes straight on.
+    with federated.test_request_context():
+        assert path_on(form["continue"]) == APP
+
+
+def test_without_a_password_it_is_the_first_way(federated: Flask) -> None:
+    visit = Visit(federated)
+    visit.sign_in()
+    with federated.app_context(), transaction() as session:
+        session.execute(update(User).values(password_hash=None))
+    shown = visit.open(CONFIRM)
+    assert "Sign in once more with a service" in shown.text
+    assert "nothing to confirm with" not in shown.text
+
+
+def test_one_factor_is_not_offered_where_two_are_asked(federated: Flask) -> None:
+    """The person would come back and be asked again."""
+    visit = Visit(federated)
+    visit.sign_in()
+    assert provider_forms(visit.open(f"{CONFIRM}?level=aal2")) == []
+    with federated.app_context(), transaction() as session:
+        session.execute(update(User).values(mfa_enabled=True))
+    # Then the second factor is asked after the provider.
+    assert provider_forms(visit.open(f"{CONFIRM}?level=aal2")) == ["/sign-in/with/linked"]
