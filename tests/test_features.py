@@ -50,7 +50,7 @@ def test_what_is_off_is_not_loaded(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/test.db"
     without, with_pages = find_packages(url, tmp_path), find_packages(url, tmp_path, "pages")
     assert with_pages - without == {"pages", "web"}
-    assert {"clients", "apikeys"}.isdisjoint(with_pages)
+    assert {"clients", "oidc", "apikeys", "forwardauth", "federation"}.isdisjoint(with_pages)
 
 
 def test_without_pages_those_behind_links_alone_are_there(make_app: Callable[..., Flask]) -> None:

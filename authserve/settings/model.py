@@ -24,10 +24,14 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """The names of `logging`'s levels."""
 
 
-FEATURE_NAMES: tuple[str, ...] = ("pages", "oidc", "api-keys", "forward-auth")
+FEATURE_NAMES: tuple[str, ...] = ("pages", "oidc", "api-keys", "forward-auth", "federation")
 """The closed list of optional features, which `FEATURES` switches on."""
 
-FEATURE_NEEDS: Mapping[str, str] = {"oidc": "pages", "forward-auth": "oidc"}
+FEATURE_NEEDS: Mapping[str, str] = {
+    "oidc": "pages",
+    "forward-auth": "oidc",
+    "federation": "pages",
+}
 """Features that work only beside another one."""
 
 
