@@ -15,6 +15,7 @@ from authserve.database.transactions import transaction
 from authserve.settings.model import SETTINGS, EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
+from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_recovery_codes, give_totp
@@ -78,6 +79,22 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
     yield from show_second_proofs(app, visit)
     yield from show_sign_in_steps(app)
     yield "deleted", delete_account(app)
+    yield from show_providers(app)
+
+
+def show_providers(app: Flask) -> Iterator[tuple[str, Shown]]:
+    """Yield the pages that offer providers, with many and with one that an app asks for."""
+    slugs = ("google", "work", "github", "gitlab")
+    providers = tuple(SignInProvider(slug, "<b>", opens_accounts=True) for slug in slugs)
+    SIGN_IN_PROVIDERS.fill(app, lambda: providers)
+    visit = Visit(app)
+    for path in ("/sign-in", "/sign-up", "/verify-email", "/confirm-email"):
+        yield f"{path} and providers", visit.open(path)
+    if "oidc" in SETTINGS.of(app).features:
+        give_client(app, "hinting")
+        shown = visit.follow(visit.open(f"{ask_to_sign_in('hinting')}&idp_hint=work"))
+        yield "a provider alone", shown
+        yield "its page with faults", visit.send("/sign-in", {**shown.form("/sign-in")})
 
 
 def show_activity(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
@@ -232,7 +249,8 @@ def show_second_proofs(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "a wrong recovery code", visit.fill(path, password=PASSWORD, recovery_code="x")
     change_user(app, user_id, password_hash=None)
     yield "nothing to confirm with", visit.open("/account/confirm")
-    yield "no password", visit.open("/account/password")
+    for path in ("", "/password", "/sign-in-methods", "/sessions", "/activity"):
+        yield f"{path} without a password", visit.open(f"/account{path}")
     give_passkey(app, user_id)
     yield "confirm with a passkey", visit.open("/account/confirm")
     yield "no passkey", visit.give(visit.open("/account/confirm"))
