@@ -41,7 +41,7 @@ from authserve.mfa.email_codes import end_codes_of_changed_email
 from authserve.mfa.passkey_routes import blueprint as passkeys_blueprint
 from authserve.mfa.pending import (
     end_enrollments_of_changed_email,
-    end_pending_of_deactivated,
+    end_pending_of_subject,
 )
 from authserve.mfa.routes import blueprint as mfa_blueprint
 from authserve.mfa.sign_in_codes import end_sign_in_codes
@@ -67,7 +67,7 @@ PASSWORD_CHANGES = {AuditAction.USER_PASSWORD_CHANGED, AuditAction.USER_PASSWORD
 
 SUBSCRIBERS: tuple[Subscription, ...] = (
     ({AuditAction.USER_DEACTIVATED, AuditAction.USER_DELETED}, keep_an_admin),
-    ({AuditAction.USER_DEACTIVATED}, end_pending_of_deactivated),
+    ({AuditAction.USER_DEACTIVATED}, end_pending_of_subject),
     ({AuditAction.USER_DEACTIVATED}, end_sessions_of_deactivated),
     (PASSWORD_CHANGES, end_other_sessions),
     (PASSWORD_CHANGES, on_password_changed),

@@ -178,8 +178,11 @@ def _add_federation(app: Flask) -> None:
     from authserve.core.outbound import OutboundClient
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
+    from authserve.federation.identities import has_usable_identity
     from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.upstream import UPSTREAM, Upstream
+    from authserve.mfa.factors import FURTHER_CREDENTIALS
+    from authserve.mfa.pending import end_pending_of_subject
     from authserve.web.sign_in_providers import LINKED_PROVIDERS, SIGN_IN_PROVIDERS
 
     settings = SETTINGS.of(app)
@@ -188,6 +191,10 @@ def _add_federation(app: Flask) -> None:
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
+    FURTHER_CREDENTIALS.fill(app, has_usable_identity)
+    # A sign-in whose first step was the identity must not reach its second one.
+    unlinked = frozenset({AuditAction.IDENTITY_UNLINKED})
+    SUBSCRIPTIONS.fill(app, ((unlinked, end_pending_of_subject), *SUBSCRIPTIONS.of(app)))
 
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {
@@ -206,7 +213,7 @@ def optional_blueprints(settings: Settings) -> tuple[Blueprint, ...]:
         *(_email_sign_in_blueprints() if settings.email_sign_in else ()),
         *(_client_blueprints() if "oidc" in settings.features else ()),
         *(_api_key_blueprints() if "api-keys" in settings.features else ()),
-        *(_provider_blueprints() if "federation" in settings.features else ()),
+        *(_federation_blueprints() if "federation" in settings.features else ()),
     )
 
 
@@ -229,10 +236,11 @@ def _api_key_blueprints() -> tuple[Blueprint, ...]:
     return (blueprint,)
 
 
-def _provider_blueprints() -> tuple[Blueprint, ...]:
+def _federation_blueprints() -> tuple[Blueprint, ...]:
+    from authserve.federation.identity_routes import blueprint as identities_blueprint
     from authserve.federation.routes import blueprint
 
-    return (blueprint,)
+    return (blueprint, identities_blueprint)
 
 
 def add_features(app: Flask) -> None:

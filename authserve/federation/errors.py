@@ -1,4 +1,4 @@
-"""Errors of providers, and of sign-ins by them."""
+"""Errors of providers and identities, and of sign-ins by them."""
 
 from authserve.core.errors import ConflictError, InvalidTokenForUseError, NotFoundError
 
@@ -22,3 +22,10 @@ class UnknownStateError(InvalidTokenForUseError):
 
     code = "state_invalid"
     default_detail = "This sign-in is not open any more. Start again."
+
+
+class IdentityNotFoundError(NotFoundError):
+    """The account has no such identity."""
+
+    code = "identity_not_found"
+    default_detail = "This account has no such identity."

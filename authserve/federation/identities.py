@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 
 from authserve.core.ids import new_id
 from authserve.database.transactions import (
@@ -19,12 +19,13 @@ from authserve.database.transactions import (
     read_all,
     table_of,
 )
-from authserve.federation.models import Identity
+from authserve.federation.errors import IdentityNotFoundError
+from authserve.federation.models import Identity, IdentityProvider
 from authserve.federation.policy import KnownAccount
 from authserve.users.credentials import Credentials, find_credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
 
-_TABLE = table_of(Identity)
+_TABLE, _PROVIDERS = table_of(Identity), table_of(IdentityProvider)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,28 +137,57 @@ def record_use(user_id: UUID, identity: ProviderIdentity, *, now: datetime) -> b
     return execute(_RECORD_USE, parameters).rowcount == 1
 
 
-_OF_USER = (
-    select(
-        _TABLE.c.id,
-        _TABLE.c.issuer,
-        _TABLE.c.email,
-        _TABLE.c.created_at,
-        _TABLE.c.last_used_at,
+_VIEW = select(*(_TABLE.c[name] for name in LinkedIdentity.__dataclass_fields__))
+
+
+def find_identities(
+    user_id: UUID, *, limit: int | None = None, before: UUID | None = None
+) -> Sequence[LinkedIdentity]:
+    """Return the identities of an account, newest first.
+
+    Args:
+        limit: greatest number of identities; None for all.
+        before: only identities older than this id, for the next page.
+    """
+    statement = _VIEW.where(_TABLE.c.user_id == user_id).order_by(_TABLE.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(_TABLE.c.id < before)
+    return [LinkedIdentity(**row._mapping) for row in read_all(statement)]
+
+
+def get_identity(user_id: UUID, identity_id: UUID) -> LinkedIdentity:
+    """Return an identity of an account.
+
+    Raises:
+        IdentityNotFoundError: the account has no such identity.
+    """
+    mine = (_TABLE.c.id == identity_id) & (_TABLE.c.user_id == user_id)
+    rows = read_all(_VIEW.where(mine))
+    if not rows:
+        raise IdentityNotFoundError
+    return LinkedIdentity(**rows[0]._mapping)
+
+
+def delete_identity(user_id: UUID, identity_id: UUID) -> bool:
+    """Delete an identity of an account, in the open transaction.
+
+    Returns:
+        False if the account has no such identity.
+    """
+    mine = (_TABLE.c.id == identity_id) & (_TABLE.c.user_id == user_id)
+    return execute(delete(_TABLE).where(mine)).rowcount == 1
+
+
+_USABLE = (
+    select(_TABLE.c.id)
+    .where(
+        _TABLE.c.user_id == bindparam("owner_id"),
+        exists().where(_PROVIDERS.c.issuer == _TABLE.c.issuer, _PROVIDERS.c.enabled),
     )
-    .where(_TABLE.c.user_id == bindparam("owner_id"))
-    .order_by(_TABLE.c.id)
+    .limit(1)
 )
 
 
-def find_identities(user_id: UUID) -> Sequence[LinkedIdentity]:
-    """Return the identities of an account, oldest first."""
-    return [
-        LinkedIdentity(
-            id=row.id,
-            issuer=row.issuer,
-            email=row.email,
-            created_at=row.created_at,
-            last_used_at=row.last_used_at,
-        )
-        for row in read_all(_OF_USER, {"owner_id": user_id})
-    ]
+def has_usable_identity(user_id: UUID) -> bool:
+    """Return True if an identity at an enabled provider opens an account."""
+    return bool(read_all(_USABLE, {"owner_id": user_id}))

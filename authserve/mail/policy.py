@@ -35,6 +35,8 @@ class MailKind(StrEnum):
     SIGN_IN_CODE_REFUSED = "sign_in_code_refused"
     ENROLLMENT_CODE = "enrollment_code"
     API_KEY_CREATED = "api_key_created"
+    IDENTITY_LINKED = "identity_linked"
+    IDENTITY_UNLINKED = "identity_unlinked"
     TEST = "test"
 
 
@@ -62,6 +64,9 @@ Values = Mapping[str, str | int]
 _REQUEST: Values = {"browser": "Firefox", "ip": "203.0.113.7", "time": "2026-11-27 09:57 UTC"}
 """The values that `mail.notices.describe_request` returns."""
 
+_PROVIDER: Values = {"provider": "Google"}
+"""The name that the operator gave the provider, or the host of its issuer."""
+
 _FACTOR: Values = {"factor": "passkey", "factor_name": "Phone"}
 """The factor is `passkey` or `totp`; its name, empty for `totp`, comes from `plain_name`."""
 
@@ -86,6 +91,8 @@ SAMPLE_VALUES: Mapping[MailKind, Values] = {
     MailKind.ENROLLMENT_CODE: {**_REQUEST, "code": "01234567", "minutes": 10},
     # The name, from `plain_name`, may be empty.
     MailKind.API_KEY_CREATED: {**_REQUEST, "key_name": "Nightly report"},
+    MailKind.IDENTITY_LINKED: _PROVIDER,
+    MailKind.IDENTITY_UNLINKED: _PROVIDER,
 }
 """Example values of each kind that has any. `flask doctor` and the tests render every mail with
 them; a mail with other names of values is refused. Text that a user chose must pass through

@@ -276,10 +276,10 @@ def spend_pending(pending: Pending, *, now: datetime) -> bool:
     return execute(_SPEND, {"pending_id": pending.id, "moment": now}).rowcount == 1
 
 
-def end_pending_of_deactivated(event: DomainEvent) -> None:
-    """Handle a deactivation: end the account's pending sign-ins, also for when it is active again.
+def end_pending_of_subject(event: DomainEvent) -> None:
+    """Handle a deactivation or a removed identity: end the account's pending sign-ins.
 
-    A new password ends them by its version.
+    They stay ended when the account is active again. A new password ends them by its version.
     """
     if event.subject is not None:
         _end(_TABLE.c.user_id == event.subject.id)

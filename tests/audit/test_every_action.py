@@ -28,13 +28,16 @@ from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
+from authserve.federation.identities import ProviderIdentity
+from authserve.federation.own_identities import add_identity
+from authserve.federation.registry import get_provider
 from authserve.oidc.backchannel import LOGOUT_SENDER, LogoutSender
 from authserve.oidc.consents import refuse_consent
 from authserve.outbox.errors import DeliveryError
 from authserve.outbox.worker import SCHEDULED_JOBS
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import ref_of
+from authserve.users.accounts import lock_user, ref_of
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, MAX_FAILED_SIGN_INS
 from authserve.users.lookup import get_user, get_user_by_reference
 from authserve.users.models import User
@@ -45,6 +48,7 @@ from tests.support.audit import Recorded, all_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller
+from tests.support.identities import GOOGLE, ensure_provider, give_identity
 from tests.support.mail import open_mailbox, work
 from tests.support.oauth_clients import allow_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_answer, passkey_row
@@ -417,6 +421,29 @@ def add_provider(scene: Scene) -> str:
 
 def on_provider(scene: Scene, command: str, *options: str) -> None:
     scene.flask("providers", command, add_provider(scene), *options)
+
+
+def add_own_identity(scene: Scene) -> None:
+    """Link the user to a person at a provider; only a page of a browser does it."""
+    ensure_provider(scene.app)
+    scene.call("GET /users/me", scene.user)
+    person = ProviderIdentity(issuer=GOOGLE, subject=f"person{scene.number}", email=None)
+    with scene.app.app_context(), transaction():
+        user = ref_of(lock_user(scene.user.id))
+        add_identity(
+            user,
+            person,
+            provider=get_provider("google"),
+            notified_email=scene.email,
+            actor=Actor(user=user, session_id=scene.user.session_id),
+            request=scene.origin,
+            now=now(),
+        )
+
+
+def remove_own_identity(scene: Scene) -> None:
+    identity_id = give_identity(scene.app, scene.user.id)
+    scene.call(f"DELETE /users/me/identities/{identity_id}", scene.user)
 
 
 def disown_sign_in(scene: Scene) -> None:
@@ -868,6 +895,8 @@ CASES = [
     Case(A.PROVIDER_CREATED, "none", "none", lambda s: add_provider(s)),
     Case(A.PROVIDER_CHANGED, "none", "none", lambda s: on_provider(s, "disable")),
     Case(A.PROVIDER_DELETED, "none", "none", lambda s: on_provider(s, "delete", "--yes")),
+    Case(A.IDENTITY_LINKED, "user", "user", add_own_identity),
+    Case(A.IDENTITY_UNLINKED, "user", "user", remove_own_identity),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),

@@ -8,8 +8,10 @@ from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
 from authserve.apikeys.policy import MAX_LIVE_KEYS
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import execute, transaction
+from authserve.federation.registry import delete_provider
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.models import TotpFactor
 from authserve.mfa.recovery_codes import delete_codes
@@ -26,6 +28,7 @@ from tests.support.factors import (
     raise_caller,
     switch_mfa_on,
 )
+from tests.support.identities import give_identity
 from tests.support.mail import work
 from tests.support.oauth_clients import allow_client
 from tests.support.passkeys import (
@@ -373,6 +376,25 @@ def api_keys_verify(scene: Scene) -> Iterator[Answer]:
     yield "success", scene.send(scene.admin, {"key": key, "scopes": ["account"]})
     yield "missing scope", scene.send(scene.admin, {"key": key, "scopes": ["reports:read"]})
     yield "unknown key", scene.send(scene.admin, {"key": f"{key}x"})
+
+
+@scenario
+def identities_list_identities(scene: Scene) -> Iterator[Answer]:
+    give_identity(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.alice)
+    with scene.app.app_context():
+        delete_provider("google", actor=OPERATOR, request=RequestInfo())
+    yield "provider gone", scene.send(scene.alice)
+
+
+@scenario
+def identities_delete_identity(scene: Scene) -> Iterator[Answer]:
+    mine = give_identity(scene.app, scene.alice.id)
+    change_user(scene.app, scene.alice.id, password_hash=None)
+    yield "last credential", scene.send(scene.alice, identity_id=mine)
+    change_user(scene.app, scene.alice.id, password_hash="!")
+    yield "success", scene.send(scene.alice, identity_id=mine)
+    yield "unknown identity", scene.send(scene.alice, identity_id=mine)
 
 
 @scenario

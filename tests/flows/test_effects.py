@@ -27,6 +27,7 @@ from tests.support.audit import all_events
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
+from tests.support.identities import give_identity
 from tests.support.identity_providers import give_provider
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.oauth_clients import allow_client, give_client
@@ -161,6 +162,7 @@ NEEDED: dict[Effect, tuple[Checks, ...]] = {
     AuditAction.FACTOR_ADDED: (OWN_MAILBOX, ENROLLING),
     AuditAction.FACTOR_REMOVED: (OWN_PROVEN,),
     AuditAction.FACTOR_UNFLAGGED: (OWN_PROVEN,),
+    AuditAction.IDENTITY_UNLINKED: (OWN_FRESH,),
     AuditAction.MFA_ENABLED: (OWN_MAILBOX, OWN_PROVEN),
     AuditAction.MFA_DISABLED: (OWN_PROVEN,),
     AuditAction.RECOVERY_CODES_RENEWED: (OWN_PROVEN,),
@@ -529,12 +531,13 @@ class Way:
         _, _, path = self.call.partition(" ")
         session_id = world.second_session() if "{session_id}" in path else ""
         passkey_id = world.passkey_id() if "{passkey_id}" in path else ""
+        identity_id = give_identity(world.app, world.caller.id) if "{identity_id}" in path else ""
         key_id = give_api_key(world.app, world.caller.id)[0] if "{key_id}" in path else ""
         names = {"user_id": user_id, "session_id": session_id, "passkey_id": passkey_id}
         if world.client is not None:
             names["client_id"] = world.client.client.client_id
             names["secret_id"] = world.client.secrets[0].id
-        names["key_id"] = key_id
+        names |= {"key_id": key_id, "identity_id": identity_id}
         return API + path.format(**names, name=world.role, slug=world.name)
 
     def prepare(self, world: World) -> dict[str, Any] | None:
@@ -819,6 +822,13 @@ WAYS = [
     way("GET /users/me/export", OWN_FRESH, EXPORT),
     way("POST /users/me/api-keys", OWN_FRESH, AuditAction.API_KEY_CREATED, body=World.own_key),
     way("DELETE /users/me/api-keys/{key_id}", OWN, AuditAction.API_KEY_REVOKED),
+    way("DELETE /users/me/identities/{identity_id}", OWN_FRESH, AuditAction.IDENTITY_UNLINKED),
+    way(
+        "DELETE /users/me/identities/{identity_id}",
+        OWN_PROVEN,
+        AuditAction.IDENTITY_UNLINKED,
+        body=lambda world: world.passkey_id() and {},
+    ),
     way(
         "DELETE /users/{user_id}/api-keys",
         SESSIONS,
@@ -1016,6 +1026,7 @@ READS = {
     "GET /users/me/api-keys",
     "GET /users/me/apps",
     "GET /users/me/events",
+    "GET /users/me/identities",
     "GET /users/me/mfa",
     "GET /users/me/passkeys",
     "GET /users/me/recovery-codes",

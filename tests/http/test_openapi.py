@@ -107,7 +107,7 @@ def send(client: FlaskClient, operation: dict[str, Any], **kwargs: Any) -> TestR
     """Call an operation."""
     path = operation["path"].replace("{name}", "user").replace("{client_id}", "wiki")
     path = path.replace("{slug}", "google")
-    for parameter in ("user_id", "session_id", "passkey_id", "secret_id", "key_id"):
+    for parameter in ("user_id", "session_id", "passkey_id", "secret_id", "key_id", "identity_id"):
         path = path.replace(f"{{{parameter}}}", "01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f")
     return client.open(path, method=operation["method"].upper(), **kwargs)
 

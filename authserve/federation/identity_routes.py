@@ -1,0 +1,54 @@
+"""The calls about the caller's own identities at other providers.
+
+They are linked in a browser, on `/account/apps`: only there can a person go to the provider.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from authserve.federation.errors import IdentityNotFoundError
+from authserve.federation.identity_schemas import IdentityPageSchema, identity_page_document
+from authserve.federation.own_identities import find_own_identities, unlink_identity
+from authserve.http.authentication import (
+    current_actor,
+    fresh_login_at_level_required,
+    login_required,
+    on_own_account,
+)
+from authserve.http.openapi import Blueprint
+from authserve.http.pagination import PageQuerySchema
+from authserve.http.request_info import current_request_info
+from authserve.mfa.errors import LastCredentialError
+from authserve.mfa.switch import level_for_change_by
+from authserve.users.errors import UserNotFoundError
+
+blueprint = Blueprint(
+    "identities",
+    __name__,
+    url_prefix="/api/v1/users/me/identities",
+    description="The caller's identities at other providers.",
+)
+
+
+@blueprint.get("")
+@login_required
+@blueprint.arguments(PageQuerySchema, location="query")
+@blueprint.response(200, IdentityPageSchema)
+def list_identities(query: dict[str, Any]) -> dict[str, Any]:
+    """List the caller's identities at other providers, newest first."""
+    limit = query["limit"]
+    user = current_actor().signed_in_user
+    found = find_own_identities(user.id, limit=limit + 1, before=query["cursor"])
+    return identity_page_document(found, limit=limit)
+
+
+@blueprint.delete("/<uuid:identity_id>")
+@login_required
+@fresh_login_at_level_required(level_for_change_by)
+@blueprint.response(204)
+@blueprint.refuses(IdentityNotFoundError, LastCredentialError)
+@on_own_account(UserNotFoundError)
+def delete_identity(identity_id: UUID) -> None:
+    """Unlink an identity; every other session ends."""
+    actor = current_actor()
+    unlink_identity(actor.signed_in_user, identity_id, actor=actor, request=current_request_info())
