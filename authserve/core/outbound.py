@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import urlsplit
 
@@ -87,11 +89,13 @@ class OutboundAnswer:
     Args:
         has_length: False if only the connection's end marks the body's end, so that a truncated
             one looks complete.
+        server_time: the server's clock, as the answer has it; None if it does not say.
     """
 
     status: int
     body: bytes = field(repr=False)
     has_length: bool
+    server_time: datetime | None = field(default=None, compare=False)
 
 
 class OutboundClient:
@@ -174,7 +178,20 @@ def _talk(
     with closing(connection.getresponse()) as response:
         has_length = response.length is not None or response.chunked
         body = _read(response, limits.max_bytes)
-    return OutboundAnswer(status=response.status, body=body, has_length=has_length)
+        server_time = _read_time(response)
+    return OutboundAnswer(
+        status=response.status, body=body, has_length=has_length, server_time=server_time
+    )
+
+
+def _read_time(response: HTTPResponse) -> datetime | None:
+    """Return `Date` (RFC 9110 §6.6.1) and the time since then in a cache (RFC 9111 §5.1)."""
+    age = response.headers.get("Age", "0")
+    try:
+        moment = parsedate_to_datetime(response.headers.get("Date", ""))
+        return moment.astimezone(UTC) + timedelta(seconds=int(age) if age.isdecimal() else 0)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read(response: HTTPResponse, max_bytes: int) -> bytes:

@@ -90,6 +90,26 @@ def test_an_answer_without_a_length_is_marked(server: RangeServer) -> None:
     assert not ask(server.url).has_length
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (b"", None),
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "1994-11-06T08:49:37+00:00"),
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAge: 60\r\n", "1994-11-06T08:50:37+00:00"),
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAge: x\r\n", "1994-11-06T08:49:37+00:00"),
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nAge: 9%s\r\n" % (b"9" * 20), None),
+        (b"Date: yesterday\r\n", None),
+    ],
+    ids=["none", "date", "from a cache", "no age", "too old", "no date"],
+)
+def test_an_answer_has_the_servers_clock(
+    server: RangeServer, headers: bytes, expected: str | None
+) -> None:
+    server.fault = send(reply(b"fine", headers=headers))
+    found = ask(server.url).server_time
+    assert (found.isoformat() if found is not None else None) == expected
+
+
 class TestAddresses:
     def test_a_private_address_is_refused_before_anything_is_sent(
         self, server: RangeServer, caplog: pytest.LogCaptureFixture
