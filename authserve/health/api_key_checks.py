@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from authserve.apikeys.listing import count_live_keys
 from authserve.core.clock import now
-from authserve.health.report import Finding, Level
+from authserve.core.findings import Finding, Level
 from authserve.settings.model import Settings
 
 UNUSED = timedelta(days=90)

@@ -14,13 +14,12 @@ from flask.cli import with_appcontext
 from authserve.auth.first_administrator import make_first_link
 from authserve.core.cli import Command
 from authserve.core.cli_output import is_json, print_document, print_hint, print_result
+from authserve.core.findings import Finding, has_failure, print_findings
 from authserve.health.doctor import examine
-from authserve.health.report import EffectiveSetting, Finding, Level, effective_settings
+from authserve.health.report import EffectiveSetting, effective_settings
 from authserve.http.openapi_document import OPENAPI
 from authserve.settings.model import SETTINGS, Settings
 from authserve.users.lookup import is_any_account
-
-MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.FAILURE: "FAILURE"}
 
 
 @click.command("doctor", cls=Command)
@@ -41,7 +40,7 @@ def doctor_command() -> None:
         _print_json(findings, settings)
     else:
         _print_text(findings, settings)
-    if any(finding.level is Level.FAILURE for finding in findings):
+    if has_failure(findings):
         raise SystemExit(1)
 
 
@@ -54,8 +53,7 @@ def _print_json(findings: list[Finding], settings: list[EffectiveSetting]) -> No
 
 
 def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> None:
-    for finding in findings:
-        click.echo(f"{MARKS[finding.level]}  {finding.check}: {finding.message}")
+    print_findings(findings)
     click.echo("\nSettings in force:")
     for setting in settings:
         click.echo(f"  {setting.name} = {setting.value}  ({setting.source})")

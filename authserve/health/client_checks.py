@@ -10,8 +10,8 @@ from authserve.clients.redirect_uris import is_plain_http
 from authserve.clients.registry import RegisteredClient
 from authserve.clients.status import ClientObstacle, find_client_status
 from authserve.core.clock import now
+from authserve.core.findings import Finding, Level
 from authserve.core.outbound import OutboundClient, OutboundError, OutboundLimits, OutboundRequest
-from authserve.health.report import Finding, Level
 from authserve.sessions.listing import find_scopes_of_client
 from authserve.settings.model import Settings
 

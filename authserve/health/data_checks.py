@@ -6,7 +6,7 @@ from authserve.audit.retention import count_former_heads
 from authserve.audit.seal import find_oldest_unsealed
 from authserve.audit.status import find_last_verification, find_shared_address
 from authserve.core.clock import now, to_rfc3339
-from authserve.health.report import Finding, Level
+from authserve.core.findings import Finding, Level
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from authserve.core.cpu_quota import count_usable_cores, find_cpu_quota
+from authserve.core.findings import Finding, Level
 from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicorn
-from authserve.health.report import Finding, Level
 from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER
 from authserve.passwords.breached import BREACHED_PASSWORDS, RangeServiceError

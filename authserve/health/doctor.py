@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.engine import make_url
 
+from authserve.core.findings import Finding, Level
 from authserve.database.transactions import db
 from authserve.health.data_checks import (
     check_audit_trail,
@@ -47,7 +48,7 @@ from authserve.health.factor_checks import (
     check_stored_passkeys,
     check_totp_secrets,
 )
-from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Finding, Level
+from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS
 from authserve.settings.model import SETTINGS, Settings
 
 

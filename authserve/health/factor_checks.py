@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from authserve.health.report import Finding, Level
+from authserve.core.findings import Finding, Level
 from authserve.mfa.ceremonies import is_public_suffix
 from authserve.mfa.inspect import (
     MAX_DECRYPTED,

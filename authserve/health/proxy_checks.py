@@ -4,7 +4,7 @@ They are few because the log names what is missing whenever a proxy's call is re
 """
 
 from authserve.clients.origins import list_origins
-from authserve.health.report import Finding, Level
+from authserve.core.findings import Finding, Level
 from authserve.settings.model import Settings
 
 _NAME = "forward-auth"

@@ -3,34 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from authserve.core.container import Slot
+from authserve.core.findings import Finding
 from authserve.settings.model import SETTINGS, Settings
-
-
-class Level(StrEnum):
-    """The outcome of a check."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of a check.
-
-    Args:
-        check: the name of the check.
-        message: the state that was found, with the remedy if there is a fault.
-    """
-
-    check: str
-    level: Level
-    message: str
-
 
 Check = Callable[[Settings], Finding]
 """A check of `flask doctor`."""

@@ -6,7 +6,7 @@ from flask import current_app
 from jinja2 import TemplateError
 
 from authserve.core.brand import is_moved
-from authserve.health.report import Finding, Level
+from authserve.core.findings import Finding, Level
 from authserve.settings.branding import OVERRIDES
 from authserve.settings.model import Settings
 from authserve.web.rendering import render_part

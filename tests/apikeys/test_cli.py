@@ -7,8 +7,9 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.core.findings import Level
 from authserve.health.api_key_checks import UNUSED, check_api_keys
-from authserve.health.report import FEATURE_DATA_CHECKS, Level
+from authserve.health.report import FEATURE_DATA_CHECKS
 from authserve.settings.model import SETTINGS
 from tests.apikeys.conftest import MakeKey
 from tests.support.clients import Caller

@@ -15,6 +15,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
+from authserve.core.findings import Finding, Level
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.health.client_checks import (
     EXPIRY_NOTICE,
@@ -28,7 +29,6 @@ from authserve.health.client_checks import (
     check_issuer,
 )
 from authserve.health.doctor import examine
-from authserve.health.report import Finding, Level
 from authserve.settings.model import SETTINGS, Settings
 from tests.oidc.conftest import App, make_client  # noqa: F401 - a fixture
 from tests.support.oauth_clients import CALLBACK, give_client

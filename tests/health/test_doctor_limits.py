@@ -15,6 +15,7 @@ from sqlalchemy import event, make_url, text
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.findings import Finding, Level
 from authserve.database.emit import emit
 from authserve.database.readiness import expected_revision
 from authserve.database.transactions import db, reading, transaction
@@ -41,7 +42,6 @@ from authserve.health.deployment_checks import (
     check_mail,
     check_secret,
 )
-from authserve.health.report import Finding, Level
 from authserve.keys.rotation import list_keys
 from authserve.keys.store import KEY_STORE
 from authserve.outbox.enqueue import enqueue

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, Keyring
+from authserve.core.findings import Finding, Level
 from authserve.database.transactions import transaction
 from authserve.health import factor_checks
 from authserve.health.factor_checks import (
@@ -18,7 +19,6 @@ from authserve.health.factor_checks import (
     check_stored_passkeys,
     check_totp_secrets,
 )
-from authserve.health.report import Finding, Level
 from authserve.settings.model import SETTINGS, Mfa, Settings
 from authserve.users.models import User
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
