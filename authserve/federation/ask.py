@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from authserve.federation.discovery import Metadata
 from authserve.federation.id_tokens import (
     Expected,
     IDTokenError,
@@ -21,7 +22,6 @@ from authserve.federation.presets import (
 from authserve.federation.upstream import (
     Conversation,
     Exchange,
-    Metadata,
     ProviderUnavailableError,
 )
 

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Lock
 from time import monotonic
 from typing import Any, TypeVar
@@ -25,6 +26,12 @@ from authserve.core.outbound import (
     OutboundTimeoutError,
 )
 from authserve.federation.call_limit import CallLimit, TooManyCallsError
+from authserve.federation.discovery import (
+    Metadata,
+    MetadataError,
+    discovery_url,
+    read_metadata,
+)
 from authserve.federation.id_tokens import ProviderKey, read_keys
 
 TOTAL_SECS = 5.0
@@ -60,25 +67,15 @@ class ProviderUnavailableError(Exception):
 
 
 class CodeRefusedError(ProviderUnavailableError):
-    """A code that the provider does not take: used, expired, or not its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
-    """A provider's discovery document, as far as it is used.
+    """A code that the provider does not take: used, expired, or not its own.
 
     Args:
-        userinfo_endpoint: None if it has none.
-        takes_basic: False if the secret has to be sent in the body.
-        sends_issuer: True if its answers name it (RFC 9207 §3).
+        error: the provider's word for it (RFC 6749 §5.2), if it is known.
     """
 
-    authorization_endpoint: str
-    token_endpoint: str
-    jwks_uri: str
-    userinfo_endpoint: str | None
-    takes_basic: bool
-    sends_issuer: bool
+    def __init__(self, error: str) -> None:
+        super().__init__(f"it refuses the code: {error}")
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +164,8 @@ class Conversation:
     ) -> None:
         self._upstream, self._issuer = upstream, issuer
         self._breaker, self._deadline = breaker, deadline
+        self.server_time: datetime | None = None
+        """The provider's clock as its last answer has it."""
 
     def discover(self) -> Metadata:
         """Return the provider's metadata, at most `CACHE_SECS` old.
@@ -175,11 +174,11 @@ class Conversation:
             ProviderUnavailableError: it cannot be had, or names another issuer or an endpoint that
                 is no URL (OpenID Connect Discovery §4.3).
         """
-        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+        url = discovery_url(self._issuer)
         return self._upstream.remembered(
             self._issuer,
             url,
-            lambda: _read_metadata(self._get(url), self._issuer),
+            lambda: _read_metadata(self.get_document(url), self._issuer),
             max_age=CACHE_SECS,
         )
 
@@ -196,7 +195,7 @@ class Conversation:
         return self._upstream.remembered(
             self._issuer,
             jwks_uri,
-            lambda: read_keys(self._get(jwks_uri)),
+            lambda: read_keys(self.get_document(jwks_uri)),
             max_age=REFETCH_SECS if is_key_unknown else CACHE_SECS,
         )
 
@@ -227,10 +226,8 @@ class Conversation:
         if not isinstance(document, Mapping):
             raise ProviderUnavailableError("its answer to a code is no object")
         if answer.status != 200 or "error" in document:
-            error = document.get("error")
-            is_known = isinstance(error, str) and error in _EXPECTED_ERRORS
-            known = error if is_known else "another error"
-            raise CodeRefusedError(f"it refuses the code: {known}")
+            error = str(document.get("error"))
+            raise CodeRefusedError(error if error in _EXPECTED_ERRORS else "another error")
         return document
 
     def get_with_token(self, url: str, access_token: str) -> Any:
@@ -239,11 +236,16 @@ class Conversation:
         Raises:
             ProviderUnavailableError: it does not answer as it should.
         """
-        return self._get(url, {"Authorization": f"Bearer {access_token}"})
+        headers = {**_JSON, "Authorization": f"Bearer {access_token}"}
+        return self._ask(OutboundRequest(url=url, headers=headers), accepted=(200,))[1]
 
-    def _get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
-        request = OutboundRequest(url=url, headers={**_JSON, **(headers or {})})
-        return self._ask(request, accepted=(200,))[1]
+    def get_document(self, url: str) -> Any:
+        """Return what a URL answers to anyone, fetched now.
+
+        Raises:
+            ProviderUnavailableError: it does not answer as it should.
+        """
+        return self._ask(OutboundRequest(url=url, headers=_JSON), accepted=(200,))[1]
 
     def _ask(
         self, request: OutboundRequest, *, accepted: tuple[int, ...]
@@ -258,6 +260,7 @@ class Conversation:
             raise ProviderUnavailableError("it failed a moment ago") from error
         except OutboundError as error:
             raise ProviderUnavailableError(error.reason) from error
+        self.server_time = answer.server_time
         return answer, _parse(answer.body)
 
     def _send(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
@@ -301,40 +304,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _read_metadata(document: object, issuer: str) -> Metadata:
-    if not isinstance(document, Mapping):
-        raise ProviderUnavailableError("its discovery document is no object")
-    if document.get("issuer") != issuer:
-        raise ProviderUnavailableError("its discovery document names another issuer")
-    methods = document.get("token_endpoint_auth_methods_supported")
-    return Metadata(
-        authorization_endpoint=_endpoint(document, "authorization_endpoint"),
-        token_endpoint=_endpoint(document, "token_endpoint"),
-        jwks_uri=_endpoint(document, "jwks_uri"),
-        userinfo_endpoint=(
-            _endpoint(document, "userinfo_endpoint") if "userinfo_endpoint" in document else None
-        ),
-        # Without the member, Basic is what providers take (Discovery §3).
-        takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
-        sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
-    )
-
-
-def _endpoint(document: Mapping[str, Any], name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str) or not _is_endpoint(value):
-        raise ProviderUnavailableError(f"its discovery document has no usable {name}")
-    return value
-
-
-def _is_endpoint(value: str) -> bool:
-    """Return True for an absolute URL without a user, a fragment, or a character to be quoted."""
     try:
-        parts = urlsplit(value)
-        port_is_good = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    is_plain = value.isascii() and value.isprintable() and " " not in value
-    is_absolute = parts.scheme in ("https", "http") and bool(parts.hostname)
-    return (
-        is_plain and is_absolute and port_is_good and "@" not in parts.netloc and "#" not in value
-    )
+        return read_metadata(document, issuer)
+    except MetadataError as error:
+        raise ProviderUnavailableError(error.reason) from error
