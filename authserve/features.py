@@ -180,6 +180,7 @@ def _add_federation(app: Flask) -> None:
     from authserve.federation.cli import providers_group
     from authserve.federation.identities import has_usable_identity
     from authserve.federation.offered import OfferedProviders, find_linked_providers
+    from authserve.federation.own_identities import remove_identities_on_reset
     from authserve.federation.upstream import UPSTREAM, Upstream
     from authserve.mfa.factors import FURTHER_CREDENTIALS
     from authserve.mfa.pending import end_pending_of_subject
@@ -192,9 +193,12 @@ def _add_federation(app: Flask) -> None:
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
     FURTHER_CREDENTIALS.fill(app, has_usable_identity)
-    # A sign-in whose first step was the identity must not reach its second one.
-    unlinked = frozenset({AuditAction.IDENTITY_UNLINKED})
-    SUBSCRIPTIONS.fill(app, ((unlinked, end_pending_of_subject), *SUBSCRIPTIONS.of(app)))
+    subscriptions: tuple[Subscription, ...] = (
+        ({AuditAction.USER_PASSWORD_RESET}, remove_identities_on_reset),
+        # A sign-in whose first step was the identity must not reach its second one.
+        ({AuditAction.IDENTITY_UNLINKED}, end_pending_of_subject),
+    )
+    SUBSCRIPTIONS.fill(app, (*subscriptions, *SUBSCRIPTIONS.of(app)))
 
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {

@@ -5,12 +5,13 @@ everywhere (see `requests`), the user's row is written before the link's; if the
 be spent, the transaction is rolled back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
 from authserve.core.events import AuditAction
-from authserve.database.emit import emit
+from authserve.database.emit import NO_DETAILS, emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
@@ -92,6 +93,10 @@ def confirm_email_change(
 def reset_password(token: str, *, new_password: str, request: RequestInfo) -> NewPassword:
     """Set a password with a reset link; every session ends, and other links are cancelled.
 
+    The event has the state of the address before: a visitor may have opened an account with another
+    person's address, so handlers end what the first holder of an unverified one prepared. A state
+    that a simultaneous call verifies counts as unverified.
+
     The caller's network is known to the account for an hour, so that guesses of other visitors
     cannot block the sign-in that follows.
 
@@ -112,6 +117,7 @@ def reset_password(token: str, *, new_password: str, request: RequestInfo) -> Ne
         action=AuditAction.USER_PASSWORD_RESET,
         actor=VISITOR,
         request=request,
+        details={"was_verified": credentials.email_verified},
     )
     return NewPassword(credentials.ref, version)
 
@@ -169,6 +175,7 @@ def _set_password(
     action: AuditAction,
     actor: Actor,
     request: RequestInfo,
+    details: Mapping[str, bool] = NO_DETAILS,
 ) -> int:
     try:
         with transaction():
@@ -181,7 +188,7 @@ def _set_password(
             drop_pending(user.id, found.email)
             consume(found)
             supersede(OneTimeToken.user_id == user.id)
-            emit(action, actor=actor, subject=user, request=request)
+            emit(action, actor=actor, subject=user, request=request, details=details)
             remember_network(user.id, version, request.ip)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error

@@ -446,6 +446,12 @@ def remove_own_identity(scene: Scene) -> None:
     scene.call(f"DELETE /users/me/identities/{identity_id}", scene.user)
 
 
+def reclaim_account(scene: Scene) -> None:
+    """Reset the password of an account whose address was never verified."""
+    give_identity(scene.app, scene.user.id)
+    scene.call("POST /auth/password/reset", token=scene.reset_link(), new_password=NEW_PASSWORD)
+
+
 def disown_sign_in(scene: Scene) -> None:
     user = scene.user
     scene.call("POST /auth/login", identifier=scene.email, password=PASSWORD)
@@ -897,6 +903,7 @@ CASES = [
     Case(A.PROVIDER_DELETED, "none", "none", lambda s: on_provider(s, "delete", "--yes")),
     Case(A.IDENTITY_LINKED, "user", "user", add_own_identity),
     Case(A.IDENTITY_UNLINKED, "user", "user", remove_own_identity),
+    Case(A.IDENTITY_UNLINKED, "none", "user", reclaim_account),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),
