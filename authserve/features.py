@@ -174,7 +174,7 @@ def _add_forward_auth(app: Flask) -> None:
 
 
 def _add_federation(app: Flask) -> None:
-    """Add sign-in by other providers: the calls to them, their buttons and their command."""
+    """Add sign-in by other providers: the calls to them, their pages, buttons and command."""
     from authserve.core.outbound import OutboundClient
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
@@ -187,6 +187,11 @@ def _add_federation(app: Flask) -> None:
     from authserve.web.sign_in_providers import LINKED_PROVIDERS, SIGN_IN_PROVIDERS
 
     settings = SETTINGS.of(app)
+    if "pages" in settings.features:
+        # Imported here, because they belong to both features.
+        from authserve.pages.provider_routes import provider_blueprint
+
+        app.register_blueprint(provider_blueprint)
     client = OutboundClient(hosts=settings.outbound_hosts)
     UPSTREAM.fill(app, Upstream(client, calls=limit_for(settings.web_threads)))
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)

@@ -1,5 +1,7 @@
 """Devices that an account knows, by the device token that an earlier sign-in returned."""
 
+from uuid import UUID
+
 from authserve.core.clock import now
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.settings.model import SETTINGS
@@ -16,6 +18,12 @@ def find_own_device(device_token: str, *, identifier: str) -> Device | None:
     canonical = canonical_login_identifier(identifier) if device else None
     credentials = find_credentials(canonical) if canonical else None
     return device if device is not None and is_device_of(device, credentials) else None
+
+
+def find_device_of(device_token: str, user_id: UUID) -> Device | None:
+    """Return the device of a token if it names this account, which may not know it any more."""
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    return device if device is not None and device.user_id == user_id else None
 
 
 def is_device_of(device: Device, credentials: Credentials | None) -> bool:

@@ -85,6 +85,7 @@ class AuditAction(StrEnum):
     PROVIDER_DELETED = "provider.deleted"
     IDENTITY_LINKED = "identity.linked"
     IDENTITY_UNLINKED = "identity.unlinked"
+    IDENTITY_SIGN_IN_REFUSED = "identity.sign_in_refused"
     LOGOUT_DELIVERED = "logout.delivered"
     LOGOUT_FAILED = "logout.failed"
     KEY_ROTATED = "key.rotated"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from authserve.core.levels import MULTIPLE_FACTORS
 from authserve.federation.discovery import Metadata
 from authserve.federation.id_tokens import (
     Expected,
@@ -34,6 +35,19 @@ class Endpoint:
     sends_issuer: bool
 
 
+_TWO_FACTORS = frozenset(
+    {
+        "aal2",
+        "phr",
+        "phrh",
+        "https://refeds.org/profile/mfa",
+        "http://schemas.openid.net/pape/policies/2007/06/multi-factor",
+    }
+)
+"""Values of `acr` that stand for two factors: this service's own, those of OpenID's Extended
+Authentication Profile ACR Values 1.0, the REFEDS MFA Profile 1.2, and PAPE 1.0 §4."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """A provider's answer.
@@ -45,6 +59,11 @@ class Answered:
     person: Person
     amr: frozenset[str] = field(default=frozenset())
     acr: str | None = None
+
+    @property
+    def claims_two_factors(self) -> bool:
+        """True if the provider says so; its operator decides whether that counts here."""
+        return MULTIPLE_FACTORS in self.amr or self.acr in _TWO_FACTORS
 
 
 def find_endpoint(preset: Preset, issuer: str, conversation: Conversation) -> Endpoint:

@@ -1,6 +1,12 @@
 """Errors of providers and identities, and of sign-ins by them."""
 
-from authserve.core.errors import ConflictError, InvalidTokenForUseError, NotFoundError
+from authserve.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidTokenForUseError,
+    NotFoundError,
+    UnavailableError,
+)
 
 
 class ProviderNotFoundError(NotFoundError):
@@ -29,3 +35,52 @@ class IdentityNotFoundError(NotFoundError):
 
     code = "identity_not_found"
     default_detail = "This account has no such identity."
+
+
+class ProviderAwayError(UnavailableError):
+    """A provider that is away or slow, or whose answer fails a check."""
+
+    code = "provider_unavailable"
+    default_detail = "The provider does not answer as it should. Nothing was changed."
+
+
+class ProviderDeniedError(ForbiddenError):
+    """A sign-in that was cancelled at the provider."""
+
+    code = "provider_denied"
+    default_detail = "The sign-in was cancelled at the provider."
+
+
+class DomainNotAllowedError(ForbiddenError):
+    """A person of a domain that may not sign in by this provider."""
+
+    code = "domain_not_allowed"
+    default_detail = "People of this domain may not sign in by this provider."
+
+
+class SignUpClosedError(ForbiddenError):
+    """An unknown person, for whom no account may be opened."""
+
+    code = "sign_up_closed"
+    default_detail = "No account belongs to this identity, and none may be opened for it."
+
+
+class EmailRequiredError(ForbiddenError):
+    """An unknown person whose provider names no address for a new account."""
+
+    code = "email_required"
+    default_detail = "The provider names no email address, which an account needs."
+
+
+class AccountExistsError(ConflictError):
+    """An unknown identity whose address an account has."""
+
+    code = "account_exists"
+    default_detail = "An account has this address already. Sign in to it in another way."
+
+
+class IdentityTakenError(ConflictError):
+    """An identity that belongs to another account."""
+
+    code = "identity_taken"
+    default_detail = "This identity belongs to another account."

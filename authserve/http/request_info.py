@@ -32,6 +32,7 @@ class RequestState:
         authentication: see `callers.identify_caller`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         language: of the page; None before a text asks for it.
+        asked_language: that an earlier page of the same way was asked for in; empty if none was.
         json_body: the parsed body; None without one.
         refusal_code: of the problem that was answered.
         asset_root: path before those of style sheets and scripts, empty but at another host.
@@ -47,6 +48,7 @@ class RequestState:
     authentication: Any = None
     browser: Any = None
     language: str | None = None
+    asked_language: str = ""
     json_body: dict[str, Any] | None = None
     refusal_code: str | None = None
     outcome: str | None = None

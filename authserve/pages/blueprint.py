@@ -31,10 +31,14 @@ app_blueprint = Blueprint("app_pages", __name__)
 key_blueprint = Blueprint("key_pages", __name__)
 """The blueprint of the pages about API keys, which exist only with that feature."""
 
+provider_blueprint = Blueprint("provider_pages", __name__)
+"""The blueprint of the pages of sign-in by other providers, which exist only with that feature."""
+
 
 @blueprint.url_defaults
 @app_blueprint.url_defaults
 @key_blueprint.url_defaults
+@provider_blueprint.url_defaults
 def keep_query_language(_endpoint: str, values: dict[str, Any]) -> None:
     """Keep the language that the current query asks for in the paths of other pages."""
     language = query_language() if has_request_context() else None

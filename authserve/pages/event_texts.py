@@ -79,6 +79,7 @@ TEXTS: Mapping[str, str] = {
     A.PROVIDER_DELETED: mark("A sign-in provider was deleted"),
     A.IDENTITY_LINKED: mark("Sign-in by another provider was added"),
     A.IDENTITY_UNLINKED: mark("Sign-in by another provider was removed"),
+    A.IDENTITY_SIGN_IN_REFUSED: mark("A sign-in by another provider was refused"),
     A.LOGOUT_DELIVERED: mark("An app was notified that sessions ended"),
     A.LOGOUT_FAILED: mark("An app could not be notified that sessions ended"),
     A.KEY_ROTATED: mark("The signing keys were replaced"),

@@ -41,6 +41,8 @@ _ENDS = {
     MfaTokenInvalidError.code: _GONE,
     MfaTokenExpiredError.code: _LATE,
     AccountDisabledError.code: mark("This account is switched off."),
+    # Of a feature that may be off, so its class is not imported.
+    "provider_denied": mark("The sign-in at the other service was cancelled."),
 }
 """The texts at the start of a sign-in that ended, by the code of the refusal."""
 
@@ -124,7 +126,7 @@ def lead_to_start(error: AuthserveError, token: str) -> Response:
     A browser that another form has signed in meanwhile goes on from there.
 
     Args:
-        error: one of `ENDED`.
+        error: one that `_ENDS` has a text for.
         token: of the person's target.
     """
     request_state().refusal_code = error.code

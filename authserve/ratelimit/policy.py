@@ -234,6 +234,13 @@ AUTHORIZE = Limit("authorize", 60, _MINUTE, CountedBy.ADDRESS)
 LOGOUT = Limit("logout", 30, _MINUTE, CountedBy.ADDRESS)
 """Chosen: a person signs out of a few apps in a row; an office shares an address."""
 
+PROVIDER_STARTS = Limit("provider_starts", 20, _MINUTE, CountedBy.ADDRESS)
+"""Sign-ins that begin at a provider (design)."""
+
+PROVIDER_ANSWERS = Limit("provider_answers", 60, _MINUTE, CountedBy.ADDRESS)
+"""Answers of providers that browsers bring, each of which can cause calls to one (chosen: three
+times the starts, since a code must not be lost to a limit)."""
+
 PUBLIC_TOKENS = Limit("public_tokens", 120, _MINUTE, CountedBy.ADDRESS)
 """Calls of clients without a secret, which anyone can send (chosen). Calls of an authenticated
 client have no limit; only its refusals are counted."""

@@ -48,6 +48,7 @@ class NewUser:
     Args:
         password_hash: None if the owner has yet to set a password.
         locale: the language of the owner's mails, one of `LANGUAGE_NAMES`; None if it is unknown.
+        has_credential: True if the owner can sign in without a password, so needs no invitation.
     """
 
     email: str
@@ -56,6 +57,7 @@ class NewUser:
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
     locale: str | None = None
+    has_credential: bool = False
 
 
 class ProfileChanges(TypedDict, total=False):
@@ -83,6 +85,7 @@ def add_user(new: NewUser) -> User:
     """
     moment = now()
     user_id = new_id()
+    is_activated = new.password_hash is not None or new.has_credential
     user = User(
         id=user_id,
         audit_id=user_id,
@@ -96,7 +99,7 @@ def add_user(new: NewUser) -> User:
         failed_second_factors=0,
         is_active=True,
         mfa_enabled=False,
-        activated_at=None if new.password_hash is None else moment,
+        activated_at=moment if is_activated else None,
         created_at=moment,
         updated_at=moment,
     )

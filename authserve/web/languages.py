@@ -74,7 +74,7 @@ def _choose(locale: str | None) -> str:
     """
     accepted = read_accepted(request.headers.get("Accept-Language", ""))
     cookie = request.cookies.get(COOKIE, "")
-    wishes = [request.args.get(FIELD, ""), locale or "", cookie, *accepted]
+    wishes = [*_asked_languages(), locale or "", cookie, *accepted]
     return find_language(wishes, _available()) or SETTINGS.get().default_language
 
 
@@ -96,7 +96,23 @@ def is_offered(language: str) -> bool:
 
 def query_language() -> str | None:
     """Return the language that the query asks for, or None without a known one."""
-    return find_language([request.args.get(FIELD, "")], _available())
+    return find_language(_asked_languages(), _available())
+
+
+def _asked_languages() -> list[str]:
+    state = find_request_state()
+    return [request.args.get(FIELD, ""), state.asked_language if state is not None else ""]
+
+
+def resume_language(language: str) -> None:
+    """Treat the current request as if its query asked for a language.
+
+    For addresses at which a person comes back from another service, which keeps no query.
+
+    Args:
+        language: from `query_language` of an earlier page; empty if it asked for none.
+    """
+    request_state().asked_language = language
 
 
 def keep_language(path: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from authserve.pages.app_routes import MODULES as APP_MODULES
 from authserve.pages.key_routes import MODULES as KEY_MODULES
+from authserve.pages.provider_routes import MODULES as PROVIDER_MODULES
 from authserve.pages.routes import MODULES
 from authserve.web.rendering import make_templates
 from tests.architecture.sources import PACKAGE, parse
@@ -25,6 +26,7 @@ OF_THE_BROWSER = {
     "enroll_browser",
     "sign_in_browser_with_passkey",
     "sign_in_browser_with_email_code",
+    "sign_in_browser_with_provider",
     "find_open_sign_in",
     "describe_set_up",
     "sign_browser_out",
@@ -33,11 +35,13 @@ OF_THE_BROWSER = {
     "find_ways_to_reauthenticate",
     "find_pending_email_change",
     "find_own_device",
+    "find_device_of",
     "confirm_totp_in_browser",
     "confirm_passkey_in_browser",
     "make_registration_options",
     "is_mailbox_proof_needed",
     "is_mfa_required",
+    "need_of",
     "find_factors",
     "get_passkey",
     "get_credentials",
@@ -93,7 +97,8 @@ def test_pages_call_what_the_api_calls() -> None:
 
 def test_every_module_of_pages_is_loaded() -> None:
     names = {
-        module.__name__.rpartition(".")[2] for module in (*MODULES, *APP_MODULES, *KEY_MODULES)
+        module.__name__.rpartition(".")[2]
+        for module in (*MODULES, *APP_MODULES, *KEY_MODULES, *PROVIDER_MODULES)
     }
     views = {path.stem for path in PAGES.glob("*.py")} - {
         "__init__",
@@ -107,6 +112,9 @@ def test_every_module_of_pages_is_loaded() -> None:
         "factor_fields",
         "grant_fields",
         "key_routes",
+        "provider_flow",
+        "provider_refusals",
+        "provider_routes",
         "routes",
         "scope_texts",
         "sign_in_steps",
@@ -131,7 +139,12 @@ def test_every_form_is_checked_for_its_origin() -> None:
         for owner in routes_of(path):
             assert path.parent == PAGES, path
             assert isinstance(owner, ast.Name), path
-            assert owner.id in ("blueprint", "app_blueprint", "key_blueprint"), path
+            assert owner.id in (
+                "blueprint",
+                "app_blueprint",
+                "key_blueprint",
+                "provider_blueprint",
+            ), path
     assert sum(len(list(routes_of(path))) for path in PAGES.glob("*.py")) >= 10
 
 

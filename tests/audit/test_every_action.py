@@ -21,6 +21,8 @@ from sqlalchemy import update
 
 from authserve.audit.models import AuditEvent
 from authserve.audit.new_sign_ins import answer_new_sign_in
+from authserve.auth.errors import UnlinkedIdentityError
+from authserve.auth.provider_sign_in import start_session_with_provider
 from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
 from authserve.clients.registry import RegisteredClient, change_client
 from authserve.core.actor import OPERATOR, Actor, RequestInfo
@@ -28,9 +30,14 @@ from authserve.core.clock import now
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
+from authserve.federation.ask import Answered
+from authserve.federation.errors import SignUpClosedError
 from authserve.federation.identities import ProviderIdentity
 from authserve.federation.own_identities import add_identity
-from authserve.federation.registry import get_provider
+from authserve.federation.policy import Claimed
+from authserve.federation.presets import Person
+from authserve.federation.registry import ProviderChanges, change_provider, get_provider
+from authserve.federation.sign_in import Arrival, prove, settle
 from authserve.oidc.backchannel import LOGOUT_SENDER, LogoutSender
 from authserve.oidc.consents import refuse_consent
 from authserve.outbox.errors import DeliveryError
@@ -450,6 +457,44 @@ def reclaim_account(scene: Scene) -> None:
     """Reset the password of an account whose address was never verified."""
     give_identity(scene.app, scene.user.id)
     scene.call("POST /auth/password/reset", token=scene.reset_link(), new_password=NEW_PASSWORD)
+
+
+def come_back(scene: Scene, *, sign_up: bool) -> Arrival:
+    """Let an unknown person come back from a provider."""
+    slug = add_provider(scene)
+    claimed = Claimed(email=scene.new_email, is_email_verified=True, domain="example.com")
+    changes = ProviderChanges(sign_up=sign_up)
+    person = Person(subject=str(scene.number), claimed=claimed, display_name=None)
+    return Arrival(
+        provider=change_provider(slug, changes, actor=OPERATOR, request=scene.origin),
+        answered=Answered(person=person),
+        linking_user_id=None,
+        locale=None,
+        request=scene.origin,
+    )
+
+
+def refuse_identity(scene: Scene) -> None:
+    """Open no account for a person."""
+    with scene.app.app_context(), pytest.raises(SignUpClosedError):
+        settle(come_back(scene, sign_up=False))
+
+
+def sign_up_by_provider(scene: Scene) -> None:
+    """Open an account for a person."""
+    with scene.app.app_context():
+        settle(come_back(scene, sign_up=True))
+
+
+def sign_in_by_lost_identity(scene: Scene) -> None:
+    """Let a person sign in whose identity was unlinked meanwhile."""
+    user_id = scene.user.id
+    with scene.app.app_context():
+        proven, settings = prove(come_back(scene, sign_up=True), user_id), SETTINGS.get()
+        with pytest.raises(UnlinkedIdentityError):
+            start_session_with_provider(
+                proven, device=None, request=scene.origin, settings=settings
+            )
 
 
 def disown_sign_in(scene: Scene) -> None:
@@ -904,6 +949,9 @@ CASES = [
     Case(A.IDENTITY_LINKED, "user", "user", add_own_identity),
     Case(A.IDENTITY_UNLINKED, "user", "user", remove_own_identity),
     Case(A.IDENTITY_UNLINKED, "none", "user", reclaim_account),
+    Case(A.USER_REGISTERED, "none", "new", sign_up_by_provider),
+    Case(A.SESSION_SIGN_IN_FAILED, "none", "user", sign_in_by_lost_identity, FAILURE),
+    Case(A.IDENTITY_SIGN_IN_REFUSED, "none", "none", refuse_identity, FAILURE),
     Case(A.KEY_ROTATED, "none", "none", lambda s: s.flask("keys", "rotate")),
     Case(A.AUDIT_VERIFIED, "none", "none", Scene.run_jobs),
     Case(A.MFA_RESET, "none", "user", perform_reset),

@@ -168,3 +168,24 @@ def test_an_answer_of_another_shape_is_not_githubs(
     github.answers[path] = lambda _: Answer(answer)
     with pytest.raises(ProviderUnavailableError):
         ask(github, upstream, Preset.GITHUB)
+
+
+@pytest.mark.parametrize(
+    ("amr", "acr", "is_two"),
+    [
+        ([], None, False),
+        (["pwd", "otp"], None, False),
+        (["pwd", "mfa"], None, True),
+        ("mfa", None, False),
+        ([], "aal2", True),
+        ([], "phr", True),
+        ([], "https://refeds.org/profile/mfa", True),
+        ([], "aal1", False),
+        ([], "1", False),
+    ],
+)
+def test_two_factors_are_those_that_it_names(
+    provider: ProviderServer, upstream: Upstream, amr: object, acr: str | None, is_two: bool
+) -> None:
+    provider.claims |= {"amr": amr, "acr": acr}
+    assert ask(provider, upstream).claims_two_factors is is_two

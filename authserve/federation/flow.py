@@ -1,0 +1,193 @@
+"""The way of a person to a provider and back: where they go, and what their return says."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authserve.core.crypto import UndecryptableError
+from authserve.federation.ask import Answered, Endpoint, ask_provider, find_endpoint
+from authserve.federation.documents import callback_uri
+from authserve.federation.errors import (
+    ProviderAwayError,
+    ProviderDeniedError,
+    ProviderNotFoundError,
+)
+from authserve.federation.presets import Preset
+from authserve.federation.registry import Provider, find_provider, read_secret
+from authserve.federation.state import challenge_of, nonce_of, verifier_of
+from authserve.federation.upstream import (
+    UPSTREAM,
+    Conversation,
+    Exchange,
+    ProviderUnavailableError,
+)
+
+logger = logging.getLogger(__name__)
+
+_ACCESS_DENIED = "access_denied"
+
+_KNOWN_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "unauthorized_client",
+        "unsupported_response_type",
+        "invalid_scope",
+        "server_error",
+        "temporarily_unavailable",
+        "interaction_required",
+        "login_required",
+        "account_selection_required",
+        "consent_required",
+        "redirect_uri_mismatch",
+        "application_suspended",
+    }
+)
+"""Codes of RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6 and GitHub ("Troubleshooting
+authorization request errors"), which the operator's log may show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationRequest:
+    """The address at a provider to which a browser goes.
+
+    Args:
+        endpoint: the provider's own part of it.
+        fields: the parameters to add to its query.
+    """
+
+    endpoint: str
+    fields: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationAnswer:
+    """The parameters with which a browser comes back (RFC 6749 §4.1.2, RFC 9207 §2).
+
+    An absent one is an empty text.
+    """
+
+    code: str = field(repr=False)
+    error: str
+    issuer: str
+
+
+def get_open_provider(slug: str) -> Provider:
+    """Return a provider by which people sign in.
+
+    Raises:
+        ProviderNotFoundError: there is none of this slug, or it is disabled.
+    """
+    found = find_provider(slug)
+    if found is None or not found.configuration.enabled:
+        raise ProviderNotFoundError
+    return found
+
+
+def make_request(provider: Provider, *, state: str, secret: bytes) -> AuthorizationRequest:
+    """Return where a person signs in (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
+
+    Args:
+        state: the token.
+        secret: of the cookie that binds the browser.
+
+    Raises:
+        ProviderAwayError: the provider's discovery document cannot be had.
+    """
+    configuration = provider.configuration
+    try:
+        endpoint = _find_endpoint(provider, _begin(provider))
+    except ProviderUnavailableError as error:
+        raise _explain(provider, error.reason) from error
+    fields = {
+        "response_type": "code",
+        "client_id": configuration.client_id,
+        "redirect_uri": callback_uri(provider.slug),
+        "scope": " ".join(configuration.scopes),
+        "state": state,
+        "nonce": nonce_of(secret),
+        "code_challenge": challenge_of(secret),
+        "code_challenge_method": "S256",
+    }
+    return AuthorizationRequest(endpoint=endpoint.url, fields=fields)
+
+
+def redeem_answer(
+    provider: Provider, answer: AuthorizationAnswer, *, secret: bytes, now: datetime
+) -> Answered:
+    """Return what a provider says about the person who comes back from it.
+
+    Args:
+        secret: of the cookie that binds the browser; the state named it.
+        now: the current time.
+
+    Raises:
+        ProviderDeniedError: the person or the provider said no.
+        ProviderAwayError: the provider is away or slow, or an answer of it fails a check.
+    """
+    try:
+        conversation = _begin(provider)
+        _require_issuer(provider, _find_endpoint(provider, conversation), answer)
+        _require_code(answer)
+        return ask_provider(
+            provider.configuration.preset,
+            provider.configuration.issuer,
+            _make_exchange(provider, answer.code, secret),
+            conversation,
+            nonce=nonce_of(secret),
+            now=now,
+        )
+    except ProviderUnavailableError as error:
+        raise _explain(provider, error.reason) from error
+    except UndecryptableError as error:
+        raise _explain(provider, "no SECRET_KEY decrypts its client secret") from error
+
+
+def _begin(provider: Provider) -> Conversation:
+    return UPSTREAM.get().begin(provider.configuration.issuer)
+
+
+def _find_endpoint(provider: Provider, conversation: Conversation) -> Endpoint:
+    configuration = provider.configuration
+    return find_endpoint(configuration.preset, configuration.issuer, conversation)
+
+
+def _require_issuer(provider: Provider, endpoint: Endpoint, answer: AuthorizationAnswer) -> None:
+    """Refuse an answer that another provider gave (mix-up, RFC 9207 §2.4).
+
+    Each provider has a redirect URI of its own besides (RFC 9700 §4.4.2.2).
+    """
+    configuration = provider.configuration
+    if configuration.preset is Preset.GITHUB:
+        # The registered issuer only tells its subjects from others; GitHub publishes none.
+        return
+    if answer.issuer and answer.issuer != configuration.issuer:
+        raise ProviderUnavailableError("the answer names another issuer")
+    if endpoint.sends_issuer and not answer.issuer:
+        raise ProviderUnavailableError("the answer names no issuer")
+
+
+def _require_code(answer: AuthorizationAnswer) -> None:
+    if answer.error == _ACCESS_DENIED:
+        raise ProviderDeniedError
+    if answer.error:
+        known = answer.error if answer.error in _KNOWN_ERRORS else "another error"
+        raise ProviderUnavailableError(f"it answered with an error: {known}")
+    if not answer.code:
+        raise ProviderUnavailableError("the answer has no code")
+
+
+def _make_exchange(provider: Provider, code: str, secret: bytes) -> Exchange:
+    return Exchange(
+        client_id=provider.configuration.client_id,
+        client_secret=read_secret(provider.slug),
+        code=code,
+        verifier=verifier_of(secret),
+        redirect_uri=callback_uri(provider.slug),
+    )
+
+
+def _explain(provider: Provider, reason: str) -> ProviderAwayError:
+    """Log a failure for the operator, and return the error to raise."""
+    extra = {"provider": provider.slug, "reason": reason}
+    logger.warning("provider unavailable", extra=extra)
+    return ProviderAwayError()

@@ -1,0 +1,118 @@
+"""The return from a provider: a session, a question, or the reason why there is neither.
+
+It is a GET that signs a person in, so every answer of it takes the browser's cookie of the way
+away, whatever the outcome: a second request with the same address opens nothing. An address that
+another person got from the provider needs a cookie that only their browser has (login CSRF,
+RFC 9700 §4.7).
+"""
+
+from flask import Response, request
+
+from authserve.auth.browser_sign_in import sign_in_browser_with_provider
+from authserve.auth.known_devices import find_device_of
+from authserve.core.clock import now
+from authserve.core.errors import AuthserveError
+from authserve.federation.errors import (
+    AccountExistsError,
+    EmailRequiredError,
+    ProviderDeniedError,
+    UnknownStateError,
+)
+from authserve.federation.flow import AuthorizationAnswer, get_open_provider, redeem_answer
+from authserve.federation.policy import AskForAddress, SignIn
+from authserve.federation.registry import Provider
+from authserve.federation.sign_in import Arrival, NextStep, prove, settle
+from authserve.federation.state import Purpose
+from authserve.http.limits import count_call
+from authserve.http.request_info import current_request_info
+from authserve.mfa.errors import SecondStepRequiredError
+from authserve.pages.blueprint import go_on, provider_blueprint
+from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
+from authserve.pages.provider_refusals import show_refusal
+from authserve.pages.sign_in_steps import (
+    complete,
+    first_device,
+    lead_to_next_step,
+    lead_to_start,
+    this_browser,
+)
+from authserve.ratelimit.policy import PROVIDER_ANSWERS
+from authserve.settings.model import SETTINGS
+from authserve.web.browser_session import device_tokens
+from authserve.web.flows import drop_flow
+from authserve.web.languages import resume_language, storable_language
+
+
+@provider_blueprint.get("/sign-in/with/<slug>/callback")
+def return_from_provider(slug: str) -> Response:
+    """Let a person in who comes back from a provider (RFC 6749 §4.1.2).
+
+    Raises:
+        UnknownStateError: this browser has not begun it, or the answer has a parameter twice.
+    """
+    if SETTINGS.get().ratelimit_enabled:
+        count_call([PROVIDER_ANSWERS], ())
+    _require_single_parameters()
+    found = get_provider_flow(slug, request.args.get(STATE_FIELD, ""))
+    resume_language(found.state.language)
+    response = _answer(found, get_open_provider(slug))
+    drop_flow(response, found.flow.id)
+    return response
+
+
+def _require_single_parameters() -> None:
+    """Refuse a parameter that is sent twice (RFC 6749 §3.1)."""
+    if any(len(values) > 1 for _name, values in request.args.lists()):
+        raise UnknownStateError
+
+
+def _answer(found: ProviderFlow, provider: Provider) -> Response:
+    try:
+        arrival = _arrive(found, provider)
+        return _follow(found, arrival, settle(arrival))
+    except ProviderDeniedError as error:
+        return lead_to_start(error, found.token)
+    except AuthserveError as error:
+        return show_refusal(error, token=found.token, provider=provider)
+
+
+def _arrive(found: ProviderFlow, provider: Provider) -> Arrival:
+    if found.state.purpose is not Purpose.SIGN_IN:
+        raise UnknownStateError
+    answer = AuthorizationAnswer(
+        code=request.args.get("code", ""),
+        error=request.args.get("error", ""),
+        issuer=request.args.get("iss", ""),
+    )
+    return Arrival(
+        provider=provider,
+        answered=redeem_answer(provider, answer, secret=found.secret, now=now()),
+        linking_user_id=None,
+        locale=storable_language(),
+        request=current_request_info(),
+    )
+
+
+def _follow(found: ProviderFlow, arrival: Arrival, step: NextStep) -> Response:
+    """Return the answer to what `settle` found."""
+    match step:
+        case SignIn():
+            return _sign_in(found, arrival, step)
+        case AskForAddress():
+            raise EmailRequiredError
+        case _:
+            raise AccountExistsError
+
+
+def _sign_in(found: ProviderFlow, arrival: Arrival, step: SignIn) -> Response:
+    is_remembered = found.flow.is_remembered
+    devices = (find_device_of(token, step.user_id) for token in device_tokens())
+    try:
+        done = sign_in_browser_with_provider(
+            this_browser(is_remembered=is_remembered),
+            proven=prove(arrival, step.user_id),
+            device=first_device(devices),
+        )
+    except SecondStepRequiredError as error:
+        return lead_to_next_step(error, found.token, is_remembered=is_remembered)
+    return complete(go_on(found.token), done, is_remembered=is_remembered)

@@ -1,0 +1,413 @@
+"""The return from a provider: whom it lets in, and what it refuses."""
+
+import logging
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+
+from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.clock import now
+from authserve.database.transactions import read_all
+from authserve.federation.identities import find_identities
+from authserve.federation.policy import LinkPolicy
+from authserve.federation.registry import ProviderChanges, change_provider
+from authserve.federation.state import STATE_TTL
+from authserve.settings.model import EmailVerification, Registration
+from authserve.tokens.signing import LEEWAY_SECS
+from authserve.users.models import TABLE as USERS
+from tests.federation.conftest import MakeSite
+from tests.support.browsing import Shown, Visit
+from tests.support.clients import register_caller
+from tests.support.factors import give_totp
+from tests.support.provider_sign_in import SLUG, Journey, code_of, give_provider, set_out
+from tests.support.providers import Answer, ProviderServer
+from tests.support.rows import audit_trail, change_user, count_sessions
+from tests.support.totp import code_at
+
+EMAIL = "alice@example.com"
+
+
+def sign_in(visit: Visit, server: ProviderServer, **fields: str) -> Shown:
+    """Go to the provider and come back."""
+    return set_out(visit, server, **fields).come_back()
+
+
+def users(site: Flask) -> list[Mapping[str, Any]]:
+    """Return all accounts."""
+    with site.app_context():
+        return [row._mapping for row in read_all(select(USERS).order_by(USERS.c.created_at))]
+
+
+def change(site: Flask, **changes: Any) -> None:
+    """Change the provider."""
+    with site.app_context():
+        change_provider(SLUG, ProviderChanges(**changes), actor=OPERATOR, request=RequestInfo())  # type: ignore[typeddict-item]
+
+
+def assert_nothing_happened(site: Flask, visit: Visit) -> None:
+    """Fail if a session, an account or a flow is there."""
+    assert users(site) == []
+    assert [name for name in visit.cookie_names() if "flow" not in name] == []
+
+
+class TestFirstSignIn:
+    """An unknown person gets an account."""
+
+    def test_it_opens_an_account_without_a_password(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        answer = sign_in(visit, server)
+        assert (answer.status, answer.location) == (303, "/account")
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "flow" not in "".join(visit.cookie_names())
+        shown = visit.open("/account")
+        assert (shown.status, EMAIL in shown.text) == (200, True)
+        (user,) = users(site)
+        assert user["email"] == EMAIL
+        assert (user["password_hash"], user["display_name"]) == (None, "Alice")
+        assert (user["email_verified"], user["is_active"]) == (False, True)
+        assert user["activated_at"] is not None
+        with site.app_context():
+            (identity,) = find_identities(user["id"])
+        assert (identity.issuer, identity.email) == (server.issuer, EMAIL)
+        assert identity.last_used_at is not None
+
+    def test_the_trail_names_the_provider_and_no_person(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        sign_in(visit, server)
+        (registered,) = audit_trail(site, "user.registered")
+        assert registered["details"] == {"provider": SLUG}
+        (linked,) = audit_trail(site, "identity.linked")
+        assert linked["details"] == {"provider": SLUG}
+        (started,) = audit_trail(site, "session.started")
+        assert started["details"]["amr"] == ["fed"]
+        assert started["details"]["provider"] == SLUG
+
+    def test_its_address_is_verified_only_if_that_is_trusted(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        sign_in(visit, server)
+        change(site, trusts_email=True)
+        server.claims |= {"sub": "2", "email": "bob@example.com"}
+        sign_in(Visit(site), server)
+        assert [user["email_verified"] for user in users(site)] == [False, True]
+
+    def test_where_addresses_must_be_verified_it_waits_for_that(
+        self, make_site: MakeSite, server: ProviderServer
+    ) -> None:
+        site = make_site(email_verification=EmailVerification.REQUIRED)
+        visit = Visit(site)
+        shown = sign_in(visit, server)
+        assert (shown.status, code_of(shown)) == (403, "email_not_verified")
+        assert visit.cookie_names() == []
+        (user,) = users(site)
+        change_user(site, user["id"], email_verified=True)
+        assert sign_in(visit, server).location == "/account"
+
+    def test_a_second_one_is_the_same_account(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        sign_in(visit, server)
+        server.claims |= {"email": "other@example.com"}
+        sign_in(Visit(site), server)
+        (user,) = users(site)
+        assert user["email"] == EMAIL
+        assert count_sessions(site, user_id=user["id"]) == 2
+
+
+class TestJourney:
+    """The person's wishes survive the way to the provider and back."""
+
+    def test_the_target_and_the_wish_to_stay_signed_in(
+        self, visit: Visit, server: ProviderServer
+    ) -> None:
+        token = visit.open(visit.open("/account/sessions").location).form("/sign-in")["continue"]
+        assert token
+        answer = sign_in(visit, server, **{"continue": token, "remember": "1"})
+        assert answer.location == "/account/sessions"
+        (cookie,) = [c for c in answer.headers.getlist("Set-Cookie") if c.startswith("authserve=")]
+        assert "Max-Age" in cookie
+
+    def test_the_second_factor_is_asked_for_as_after_a_password(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        sign_in(visit, server)
+        (user,) = users(site)
+        secret = give_totp(site, user["id"])
+        other = Visit(site)
+        token = other.open(other.open("/account/sessions").location).form("/sign-in")["continue"]
+        shown = other.follow(sign_in(other, server, **{"continue": token}))
+        assert shown.title.startswith("Enter your code")
+        assert other.cookie() is None
+        done = other.give(shown, code=code_at(secret, now()))
+        assert done.title.startswith("Sessions")
+        started = audit_trail(site, "session.started")[-1]["details"]
+        assert (started["amr"], started["provider"]) == (["fed", "otp", "mfa"], SLUG)
+
+    @pytest.mark.parametrize(("trusts_mfa", "leads_to"), [(False, "/sign-in"), (True, "/account")])
+    def test_a_second_factor_there_counts_only_if_it_is_trusted(
+        self,
+        site: Flask,
+        visit: Visit,
+        server: ProviderServer,
+        trusts_mfa: bool,
+        leads_to: str,
+    ) -> None:
+        change(site, trusts_mfa=trusts_mfa)
+        server.claims |= {"amr": ["pwd", "mfa"]}
+        sign_in(visit, server)
+        give_totp(site, users(site)[0]["id"])
+        answer = sign_in(Visit(site), server)
+        assert answer.location.startswith(leads_to)
+
+    def test_a_target_that_is_none_of_ours_is_dropped(
+        self, visit: Visit, server: ProviderServer
+    ) -> None:
+        fields = {"continue": "https://evil.example/; Path=/"}
+        assert sign_in(visit, server, **fields).location == "/account"
+
+    def test_the_code_is_redeemed_with_the_verifier_of_its_challenge(
+        self, visit: Visit, server: ProviderServer
+    ) -> None:
+        journey = set_out(visit, server)
+        journey.come_back(code="a code of the provider")
+        (question,) = server.asked("/token")
+        assert question.fields["code"] == "a code of the provider"
+        assert question.fields["redirect_uri"] == journey.asked["redirect_uri"]
+        hashed = sha256(question.fields["code_verifier"].encode()).digest()
+        challenge = urlsafe_b64encode(hashed).decode().rstrip("=")
+        assert challenge == journey.asked["code_challenge"]
+
+    def test_a_browser_has_one_session(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        register_caller(site, "bob")
+        visit.sign_in("bob")
+        before = visit.session_id
+        sign_in(visit, server)
+        assert visit.session_id != before
+        ended = audit_trail(site, "session.revoked")[-1]["details"]
+        assert ended["reason"] == "replaced"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of a return.
+
+    Args:
+        commit: makes it.
+        status, code: of the page.
+        is_asked: True if the provider is asked for tokens.
+    """
+
+    name: str
+    commit: Callable[[Flask, Journey], Shown]
+    status: int = 400
+    code: str = "state_invalid"
+
+
+def _in_another_browser(site: Flask, journey: Journey) -> Shown:
+    return journey.come_back(visit=Visit(site))
+
+
+def _in_a_browser_with_a_flow(site: Flask, journey: Journey) -> Shown:
+    other = Visit(site)
+    set_out(other, journey.server)
+    return journey.come_back(visit=other)
+
+
+def _with_anothers_state(site: Flask, journey: Journey) -> Shown:
+    """An attacker's own answer, which a victim's browser is led to (login CSRF)."""
+    attacker = set_out(Visit(site), journey.server)
+    return journey.come_back(state=attacker.asked["state"])
+
+
+def _with_the_secret_of_another_flow(site: Flask, journey: Journey) -> Shown:
+    """A cookie of this name that another one's secret is in."""
+    (name,) = [each for each in journey.visit.cookie_names() if "flow" in each]
+    value = journey.visit.cookie(name) or ""
+    begun, remembered, _rest = value.split(".", 2)
+    journey.visit.client.set_cookie(name, f"{begun}.{remembered}.{'A' * 43}.")
+    return journey.come_back()
+
+
+def _at_another_provider(site: Flask, journey: Journey) -> Shown:
+    give_provider(site, journey.server, "other")
+    query = urlencode({"code": "a code", "state": journey.asked["state"]})
+    return journey.visit.open(f"/sign-in/with/other/callback?{query}")
+
+
+def _with_a_changed_state(site: Flask, journey: Journey) -> Shown:
+    state = journey.asked["state"]
+    return journey.come_back(state=state[:-1] + ("A" if state[-1] != "A" else "B"))
+
+
+def _too_late(site: Flask, journey: Journey) -> Shown:
+    later = now() + STATE_TTL + timedelta(seconds=LEEWAY_SECS + 1)
+    with time_machine.travel(later, tick=False):
+        return journey.come_back()
+
+
+def _with_a_code_twice(site: Flask, journey: Journey) -> Shown:
+    query = urlencode([("code", "a"), ("code", "b"), ("state", journey.asked["state"])])
+    return journey.visit.open(f"{journey.path}?{query}")
+
+
+UNAVAILABLE = (503, "provider_unavailable")
+
+FAULTS = (
+    Fault("another browser", _in_another_browser),
+    Fault("another browser with a flow", _in_a_browser_with_a_flow),
+    Fault("another state", _with_anothers_state),
+    Fault("another secret", _with_the_secret_of_another_flow),
+    Fault("another provider", _at_another_provider),
+    Fault("a changed state", _with_a_changed_state),
+    Fault("no state", lambda _site, journey: journey.come_back(state=None)),
+    Fault("too late", _too_late),
+    Fault("a code twice", _with_a_code_twice),
+    Fault("another issuer", lambda _, journey: journey.come_back(iss="https://x"), *UNAVAILABLE),
+    Fault("no issuer", lambda _, journey: journey.come_back(iss=None), *UNAVAILABLE),
+    Fault("no code", lambda _, journey: journey.come_back(code=None), *UNAVAILABLE),
+    Fault("an error", lambda _, journey: journey.come_back(error="server_error"), *UNAVAILABLE),
+)
+
+
+class TestFaults:
+    """Each check of a return is broken once; nothing is asked, stored or opened."""
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+    def test_it_opens_nothing(
+        self, site: Flask, visit: Visit, server: ProviderServer, fault: Fault
+    ) -> None:
+        shown = fault.commit(site, set_out(visit, server))
+        assert (shown.status, code_of(shown)) == (fault.status, fault.code)
+        assert_nothing_happened(site, visit)
+        assert server.asked("/token") == []
+        assert shown.headers["Referrer-Policy"] == "no-referrer"
+        assert shown.headers["Cache-Control"] == "no-store"
+
+    def test_the_issuer_may_be_missing_if_the_provider_sends_none(
+        self, visit: Visit, server: ProviderServer
+    ) -> None:
+        metadata = server.metadata(authorization_response_iss_parameter_supported=False)
+        server.answers["/.well-known/openid-configuration"] = lambda _: Answer(metadata)
+        assert set_out(visit, server).come_back(iss=None).location == "/account"
+
+    def test_a_wrong_nonce_is_refused(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        journey, token = set_out(visit, server), server.sign(nonce="another")
+        server.answers["/token"] = lambda _: Answer({"access_token": "at", "id_token": token})
+        shown = journey.come_back()
+        assert (shown.status, code_of(shown)) == UNAVAILABLE
+        assert "flow" not in "".join(visit.cookie_names())
+        assert_nothing_happened(site, visit)
+
+    def test_an_address_opens_once(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
+        journey = set_out(visit, server)
+        assert journey.come_back().location == "/account"
+        shown = journey.come_back()
+        assert (shown.status, code_of(shown)) == (400, "state_invalid")
+        assert count_sessions(site) == len(server.asked("/token")) == 1
+
+    def test_a_refusal_ends_the_way_too(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        journey = set_out(visit, server)
+        assert code_of(journey.come_back(error="server_error")) == "provider_unavailable"
+        assert code_of(journey.come_back()) == "state_invalid"
+        assert_nothing_happened(site, visit)
+
+    def test_a_disabled_provider_lets_no_one_in(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        journey = set_out(visit, server)
+        change(site, enabled=False)
+        assert journey.come_back().status == 404
+        assert_nothing_happened(site, visit)
+
+    def test_who_says_no_there_may_choose_again(self, visit: Visit, server: ProviderServer) -> None:
+        token = visit.open(visit.open("/account/sessions").location).form("/sign-in")["continue"]
+        journey = set_out(visit, server, **{"continue": token})
+        shown = visit.follow(journey.come_back(error="access_denied", code=None))
+        assert shown.alert == "The sign-in at the other service was cancelled."
+        assert shown.form("/sign-in")["continue"] == token
+        assert "flow" not in "".join(visit.cookie_names())
+
+    def test_a_secret_that_no_key_opens_is_the_operators_fault(
+        self, site: Flask, visit: Visit, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("authserve.federation.registry.PURPOSE", "another")
+        shown = set_out(visit, server).come_back()
+        assert (shown.status, code_of(shown)) == UNAVAILABLE
+
+
+class TestRefusals:
+    """The decision says no, the page says why, and the trail keeps the reason."""
+
+    def check(self, site: Flask, shown: Shown, status: int, code: str) -> None:
+        assert (shown.status, code_of(shown)) == (status, code)
+        (event,) = audit_trail(site, "identity.sign_in_refused")
+        assert event["details"] == {"reason": code, "provider": SLUG}
+        assert event["outcome"] == "failure"
+        assert count_sessions(site) == 0
+
+    def test_closed_registration(self, make_site: MakeSite, server: ProviderServer) -> None:
+        site = make_site(registration=Registration.CLOSED)
+        self.check(site, sign_in(Visit(site), server), 403, "sign_up_closed")
+
+    def test_a_foreign_domain(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
+        change(site, allowed_domains=frozenset({"example.org"}))
+        self.check(site, sign_in(visit, server), 403, "domain_not_allowed")
+
+    def test_a_disabled_account(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
+        sign_in(visit, server)
+        (user,) = users(site)
+        visit.fill("/sign-out")
+        change_user(site, user["id"], is_active=False)
+        shown = sign_in(Visit(site), server)
+        assert (shown.status, code_of(shown)) == (403, "account_disabled")
+        assert [each["is_active"] for each in users(site)] == [False]
+
+    def test_an_account_with_the_address(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        change(site, link=LinkPolicy.NEVER)
+        before = register_caller(site, "alice").session_id
+        assert before
+        shown = sign_in(visit, server)
+        assert (shown.status, code_of(shown)) == (409, "account_exists")
+        assert visit.cookie_names() == []
+        with site.app_context():
+            assert find_identities(users(site)[0]["id"]) == []
+
+
+def test_no_log_line_has_a_secret(
+    site: Flask, visit: Visit, server: ProviderServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    journey = set_out(visit, server)
+    journey.come_back(code="the-code-of-this-way")
+    journey.come_back(code="the-code-of-this-way", error="<script>")
+    (question,) = server.asked("/token")
+    shown = "\n".join(str(vars(record)) for record in caplog.records)
+    for secret in (
+        "the-code-of-this-way",
+        journey.asked["state"],
+        journey.asked["nonce"],
+        question.fields["code_verifier"],
+        server.sign()[:30],
+        EMAIL,
+        "<script>",
+    ):
+        assert secret not in shown
