@@ -4,7 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FIND_SETTING := $(BIN)/python -c 'import sys, config; print(getattr(config.load_settings(), sys.argv[1]))'
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+
+# uv installs what pip would, in a tenth of the time. It reads none of pip's settings: where it finds
+# no package, pip installs them.
+UV := UV_HTTP_RETRIES=0 $(BIN)/uv pip install --quiet --native-tls --require-hashes
+define install
+	$(UV) --python $(BIN)/python -r $(1) 2>/dev/null || $(PIP) -r $(1)
+endef
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
@@ -119,32 +126,35 @@ lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
 		requirements-container.in -o requirements-container.txt
 	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
 		requirements-sbom.in -o requirements-sbom.txt
+	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
+		requirements-uv.in -o requirements-uv.txt
 
 sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.json
 	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file sbom.cdx.json requirements.txt
 
-$(VENV)/run.stamp: requirements.txt
+$(VENV)/run.stamp: requirements.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "authserve needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 			"Name another, for example: make run PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -r requirements.txt
+	-$(PIP) -r requirements-uv.txt
+	$(call install,requirements.txt)
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
-	$(INSTALL) -r requirements-dev.txt
+	$(call install,requirements-dev.txt)
 	touch $@
 
 $(VENV)/browser.stamp: $(VENV)/test.stamp requirements-browser.txt
-	$(INSTALL) -r requirements-browser.txt
+	$(call install,requirements-browser.txt)
 	touch $@
 
 $(VENV)/container.stamp: $(VENV)/test.stamp requirements-container.txt
-	$(INSTALL) -r requirements-container.txt
+	$(call install,requirements-container.txt)
 	touch $@
 
 $(VENV)/sbom.stamp: $(VENV)/test.stamp requirements-sbom.txt
-	$(INSTALL) -r requirements-sbom.txt
+	$(call install,requirements-sbom.txt)
 	touch $@
 
 clean:
