@@ -13,21 +13,47 @@ def describe_tables(connection: Connection) -> dict[str, Any]:
     """Tables with columns, defaults, constraints and indexes, by their names."""
     inspector = inspect(connection)
     tables = set(inspector.get_table_names()) - {VERSION_TABLE}
-    return {table: _describe_table(inspector, table) for table in tables}
+    if connection.dialect.name != "sqlite":
+        return _describe(inspector, tables)
+    made = {table: _statements_of(connection, table) for table in tables}
+    unknown = {table for table in tables if made[table] not in DESCRIBED}
+    for table, description in _describe(inspector, unknown).items():
+        DESCRIBED[made[table]] = description
+    return {table: DESCRIBED[made[table]] for table in tables}
 
 
-def _describe_table(inspector: Inspector, table: str) -> dict[str, Any]:
+DESCRIBED: dict[tuple[str, ...], dict[str, Any]] = {}
+"""The descriptions of SQLite's tables by the statements that make them: SQLAlchemy takes 8 ms to
+describe one (measured), and a migration changes few of them."""
+
+
+def _statements_of(connection: Connection, table: str) -> tuple[str, ...]:
+    query = text("SELECT sql FROM sqlite_master WHERE tbl_name = :table AND sql > '' ORDER BY sql")
+    return tuple(connection.scalars(query, {"table": table}))
+
+
+def _describe(inspector: Inspector, tables: set[str]) -> dict[str, Any]:
+    """Describe tables; PostgreSQL answers each of the questions once for all of them."""
+    if not tables:
+        return {}
+    found = {
+        "columns": inspector.get_multi_columns(filter_names=tables),
+        "primary key": inspector.get_multi_pk_constraint(filter_names=tables),
+        "foreign keys": inspector.get_multi_foreign_keys(filter_names=tables),
+        "unique": inspector.get_multi_unique_constraints(filter_names=tables),
+        "checks": inspector.get_multi_check_constraints(filter_names=tables),
+        "indexes": inspector.get_multi_indexes(filter_names=tables),
+    }
     return {
-        "columns": {column["name"]: _plain(column) for column in inspector.get_columns(table)},
-        "primary key": _plain(inspector.get_pk_constraint(table)),
-        "foreign keys": _by_name(inspector.get_foreign_keys(table)),
-        "unique": _by_name(inspector.get_unique_constraints(table)),
-        "checks": _by_name(inspector.get_check_constraints(table)),
-        "indexes": _by_name(inspector.get_indexes(table)),
+        table: {kind: _by_name(answers[None, table]) for kind, answers in found.items()}
+        for table in tables
     }
 
 
 def _by_name(found: Any) -> dict[str, Any]:
+    """Name the columns or constraints of a list; a primary key is one by itself."""
+    if isinstance(found, Mapping):
+        return {str(found["name"]): _plain(found)}
     return {str(each["name"]): _plain(each) for each in found}
 
 
