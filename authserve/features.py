@@ -24,6 +24,7 @@ from authserve.keys.families import RS256
 from authserve.keys.store import APP_KEY_STORE, KeyStore
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.settings.model import SETTINGS, Settings
+from authserve.transfer.account_parts import ACCOUNT_PARTS, AccountPart
 
 _TEMPLATES = {"oidc": "authserve.oidc", "forward-auth": "authserve.forwardauth"}
 """The packages of features that have templates of their own."""
@@ -45,6 +46,12 @@ def _add_list(app: Flask, name: str, find: FurtherList) -> None:
     """Add a list to the copy of a user's data, after those of the features before."""
     others = FURTHER_LISTS.of(app) if FURTHER_LISTS.is_filled(app) else {}
     FURTHER_LISTS.fill(app, {**others, name: find})
+
+
+def _add_account_part(app: Flask, part: AccountPart) -> None:
+    """Add a part of accounts to those of the features before."""
+    others = ACCOUNT_PARTS.of(app) if ACCOUNT_PARTS.is_filled(app) else ()
+    ACCOUNT_PARTS.fill(app, (*others, part))
 
 
 def _add_client_checks(app: Flask) -> None:
@@ -136,7 +143,6 @@ def _add_api_keys(app: Flask) -> None:
     from authserve.apikeys.verify import inspect_key
     from authserve.auth.logout import OTHER_GRANTS
     from authserve.health.api_key_checks import check_api_keys
-    from authserve.transfer.account_parts import ACCOUNT_PARTS, AccountPart
 
     if "pages" in SETTINGS.of(app).features:
         # Imported here, because they belong to both features.
@@ -154,7 +160,7 @@ def _add_api_keys(app: Flask) -> None:
         read=read_key_documents,
         write=write_key_records,
     )
-    ACCOUNT_PARTS.fill(app, (part,))
+    _add_account_part(app, part)
     OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
     resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
     SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))
@@ -181,6 +187,12 @@ def _add_federation(app: Flask) -> None:
     from authserve.federation.identities import has_usable_identity
     from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.own_identities import remove_identities_on_reset
+    from authserve.federation.records import (
+        IdentityRecordSchema,
+        export_identities,
+        read_identity_documents,
+        write_identity_records,
+    )
     from authserve.federation.upstream import UPSTREAM, Upstream
     from authserve.mfa.factors import FURTHER_CREDENTIALS
     from authserve.mfa.pending import end_pending_of_subject
@@ -198,6 +210,14 @@ def _add_federation(app: Flask) -> None:
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
     FURTHER_CREDENTIALS.fill(app, has_usable_identity)
+    _add_list(app, "identities", export_identities)
+    part = AccountPart(
+        name="identities",
+        schema=IdentityRecordSchema(),
+        read=read_identity_documents,
+        write=write_identity_records,
+    )
+    _add_account_part(app, part)
     subscriptions: tuple[Subscription, ...] = (
         ({AuditAction.USER_PASSWORD_RESET}, remove_identities_on_reset),
         # A sign-in whose first step was the identity must not reach its second one.

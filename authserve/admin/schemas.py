@@ -246,6 +246,7 @@ class PersonalDataSchema(Schema):
     events = fields.List(fields.Dict(), required=True)
     apps = fields.List(fields.Dict(), metadata={"description": "With the feature `oidc`."})
     api_keys = fields.List(fields.Dict(), metadata={"description": "With `api-keys`."})
+    identities = fields.List(fields.Dict(), metadata={"description": "With `federation`."})
 
 
 UserPageSchema = page_schema("UserPageSchema", UserSchema)

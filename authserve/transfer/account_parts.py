@@ -37,7 +37,7 @@ class AccountPart:
 
 ACCOUNT_PARTS = Slot[tuple[AccountPart, ...]]("account_parts")
 
-FEATURES_OF_PARTS: Mapping[str, str] = {"api_keys": "api-keys"}
+FEATURES_OF_PARTS: Mapping[str, str] = {"api_keys": "api-keys", "identities": "federation"}
 """The name in `FEATURES` of the feature that each member of a row needs."""
 
 

@@ -1,0 +1,77 @@
+"""Identities in exports and imports, and in the copy of a user's own data."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from authserve.federation.identities import find_owner
+from tests.support.clients import Caller
+from tests.support.identities import GOOGLE, give_identity
+
+ME = "/api/v1/users/me"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application with providers, and with the other part of accounts."""
+    return make_app(features=("pages", "api-keys", "federation"))
+
+
+def run(app: Flask, *args: object) -> Result:
+    """Run a command about users."""
+    runner: FlaskCliRunner = app.test_cli_runner(capture="fd")
+    return runner.invoke(args=["users", *map(str, args)])
+
+
+def owner_of(app: Flask, subject: str) -> str | None:
+    with app.app_context():
+        found = find_owner(GOOGLE, subject)
+    return str(found.id) if found is not None else None
+
+
+def test_an_identity_opens_its_account_after_a_move(
+    app: Flask, make_app: Callable[..., Flask], alice: Caller, bob: Caller, tmp_path: Path
+) -> None:
+    file = tmp_path / "users.ndjson"
+    give_identity(app, alice.id, subject="24400320")
+    assert run(app, "export", file).exit_code == 0
+    rows = {row["username"]: row for row in map(json.loads, file.read_text().splitlines())}
+    (identity,) = rows["alice"]["identities"]
+    assert rows["bob"]["identities"] == rows["bob"]["api_keys"] == []
+    created_at = identity.pop("created_at")
+    assert identity == {
+        "issuer": GOOGLE,
+        "subject": "24400320",
+        "email": "alice@gmail.com",
+        "last_used_at": None,
+    }
+    assert run(app, "delete", "alice", "--yes").exit_code == 0
+    assert owner_of(app, "24400320") is None, "it goes with its account"
+    # What another account has meanwhile stays with that account.
+    give_identity(app, bob.id, subject="another")
+    rows["alice"]["identities"].append({**identity, "subject": "another", "created_at": created_at})
+    rows["alice"]["identities"][0]["created_at"] = created_at
+    file.write_text(json.dumps(rows["alice"]))
+
+    refused = run(make_app(features=("api-keys",)), "import", file)
+    assert "identities: needs federation in FEATURES" in refused.output
+    done = run(app, "import", file, "--without-bad-usernames")
+    assert done.exit_code == 0, done.output
+    assert owner_of(app, "24400320") == str(alice.id)
+    assert owner_of(app, "another") == str(bob.id)
+
+    for name, value in {"issuer": "https://a b", "subject": "", "email": ""}.items():
+        record = {**identity, "created_at": created_at, name: value}
+        file.write_text(json.dumps({"email": "eve@example.com", "identities": [record]}))
+        assert f"identities.0.{name}" in run(app, "import", file).output
+
+
+def test_an_owner_gets_a_copy_of_the_data_about_identities(app: Flask, alice: Caller) -> None:
+    mine = give_identity(app, alice.id)
+    (listed,) = alice.get(f"{ME}/export").get_json()["identities"]
+    assert (listed["id"], listed["issuer"], listed["email"]) == (mine, GOOGLE, "alice@gmail.com")
