@@ -182,6 +182,9 @@ def _add_forward_auth(app: Flask) -> None:
 def _add_federation(app: Flask) -> None:
     """Add sign-in by other providers: the calls to them, their pages, buttons and command."""
     from authserve.core.outbound import OutboundClient
+
+    # This module adds a command to `providers_group`.
+    from authserve.federation import cli_check  # noqa: F401
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
     from authserve.federation.identities import has_usable_identity

@@ -157,7 +157,7 @@ def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> 
     access_token = tokens.get("access_token")
     if not isinstance(access_token, str) or not _is_header_text(access_token):
         raise ProviderUnavailableError("its answer has no access token")
-    base = _github_api(issuer)
+    base = github_api(issuer)
     user = conversation.get_with_token(f"{base}/user", access_token)
     emails = conversation.get_with_token(f"{base}/user/emails", access_token)
     is_list = isinstance(emails, list)
@@ -167,7 +167,7 @@ def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> 
     return Answered(person=person)
 
 
-def _github_api(issuer: str) -> str:
+def github_api(issuer: str) -> str:
     """Return the base of GitHub's API; a GitHub Enterprise Server has its own (REST reference)."""
     is_public = issuer == DEFAULTS[Preset.GITHUB].issuer
     return "https://api.github.com" if is_public else f"{issuer}/api/v3"

@@ -6,9 +6,9 @@ import click
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.cli import Group, confirm
-from authserve.core.cli_output import print_document, print_result, print_rows
+from authserve.core.cli_output import print_document, print_hint, print_result, print_rows
 from authserve.federation.configuration import MAX_SECRET_LENGTH, ProviderChanges
-from authserve.federation.documents import provider_document
+from authserve.federation.documents import callback_uri, provider_document
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
 from authserve.federation.registry import (
@@ -114,6 +114,8 @@ def add(preset: str, slug: str | None, secret_file: Any, **given: Any) -> None:
         name, configuration, secret=secret, actor=OPERATOR, request=_request("add")
     )
     print_document(provider_document(found))
+    print_hint(f"Register this redirect URI at the provider: {callback_uri(found.slug)}")
+    print_hint(f"Then run: flask providers check {found.slug}")
 
 
 @providers_group.command("list")

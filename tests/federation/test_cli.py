@@ -49,8 +49,11 @@ def fail(runner: FlaskCliRunner, *args: str) -> str:
 def test_a_preset_needs_two_values_and_prints_the_redirect_uri(
     app: Flask, runner: FlaskCliRunner, google: tuple[str, ...]
 ) -> None:
-    made = run(runner, "add", *google)
+    printed = runner.invoke(args=["providers", "add", *google])
+    made = json.loads(printed.stdout)
     assert made["redirect_uri"] == "http://localhost:8000/sign-in/with/google/callback"
+    assert made["redirect_uri"] in printed.stderr
+    assert "flask providers check google" in printed.stderr
     assert made["issuer"] == "https://accounts.google.com"
     assert (made["link"], made["trusts_email"], made["sign_up"]) == ("confirm", False, True)
     assert SECRET not in json.dumps(made)
