@@ -106,11 +106,15 @@ def settle(arrival: Arrival) -> NextStep:
 
 def _decide(arrival: Arrival) -> NextStep | SignUp | Refuse:
     settings, identity = SETTINGS.get(), arrival.identity
+    # In this order: an account that a concurrent first sign-in of the same person opens between the
+    # two statements is found as the owner, never as a namesake alone.
+    namesake = find_namesake(identity.email) if identity.email is not None else None
+    owner = find_owner(identity.issuer, identity.subject)
     return decide_identity(
         arrival.answered.person.claimed,
         rules=arrival.provider.configuration.rules,
-        owner=find_owner(identity.issuer, identity.subject),
-        namesake=find_namesake(identity.email) if identity.email is not None else None,
+        owner=owner,
+        namesake=namesake,
         linking_user_id=arrival.linking_user_id,
         is_registration_open=settings.registration is Registration.OPEN,
         registration_domains=settings.registration_domains,

@@ -31,12 +31,13 @@ from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
 from authserve.federation.ask import Answered
+from authserve.federation.configuration import ProviderChanges
 from authserve.federation.errors import SignUpClosedError
 from authserve.federation.identities import ProviderIdentity
 from authserve.federation.own_identities import add_identity
 from authserve.federation.policy import Claimed
 from authserve.federation.presets import Person
-from authserve.federation.registry import ProviderChanges, change_provider, get_provider
+from authserve.federation.registry import change_provider, get_provider
 from authserve.federation.sign_in import Arrival, prove, settle
 from authserve.oidc.backchannel import LOGOUT_SENDER, LogoutSender
 from authserve.oidc.consents import refuse_consent

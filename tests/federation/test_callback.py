@@ -2,7 +2,7 @@
 
 import logging
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -17,9 +17,10 @@ from sqlalchemy import select
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import read_all
+from authserve.federation.configuration import ProviderChanges
 from authserve.federation.identities import find_identities
 from authserve.federation.policy import LinkPolicy
-from authserve.federation.registry import ProviderChanges, change_provider
+from authserve.federation.registry import change_provider
 from authserve.federation.state import STATE_TTL
 from authserve.settings.model import EmailVerification, Registration
 from authserve.tokens.signing import LEEWAY_SECS
@@ -41,10 +42,11 @@ def sign_in(visit: Visit, server: ProviderServer, **fields: str) -> Shown:
     return set_out(visit, server, **fields).come_back()
 
 
-def users(site: Flask) -> list[Mapping[str, Any]]:
+def users(site: Flask) -> list[dict[str, Any]]:
     """Return all accounts."""
     with site.app_context():
-        return [row._mapping for row in read_all(select(USERS).order_by(USERS.c.created_at))]
+        rows = read_all(select(USERS).order_by(USERS.c.created_at))
+    return [dict(row._mapping) for row in rows]
 
 
 def change(site: Flask, **changes: Any) -> None:
