@@ -18,13 +18,14 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.browsing import Shown
 from tests.support.clients import PASSWORD
 from tests.support.http_browser import HTTPBrowser
 from tests.support.site import Site, running_site
 
 NODE = Path(__file__).parent / "node"
 
-FEATURES = "pages,oidc,forward-auth"
+FEATURES = "pages,oidc,forward-auth,federation"
 
 
 @pytest.fixture(scope="session")
@@ -165,3 +166,43 @@ def start_node(node_modules: Path) -> Iterator[Callable[..., NodeApp]]:
             return app
 
         yield start
+
+
+SLUG = "node"
+
+ACCOUNT = {
+    "sub": "an account elsewhere",
+    "email": "grace@example.com",
+    "email_verified": True,
+    "name": "Grace",
+}
+"""The claims of the one account of the provider."""
+
+
+@pytest.fixture(scope="session")
+def provider(
+    site: Site, node_modules: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The slug of a provider made with oidc-provider, by which people sign in to the service."""
+    secret = tmp_path_factory.mktemp("provider") / "secret.txt"
+    secret.write_text("a secret / of the:client", encoding="utf-8")
+    options = {
+        "client_id": "authserve",
+        "secret": secret.read_text(encoding="utf-8"),
+        "redirect_uri": f"{site.url}/sign-in/with/{SLUG}/callback",
+        "account": ACCOUNT,
+    }
+    app = NodeApp(node_modules, "provider.mjs", options)
+    try:
+        names = ["--slug", SLUG, "--name", "Node", "--issuer", app.read()]
+        client = ["--client-id", "authserve", "--client-secret-file", str(secret)]
+        site.command("providers", "add", "oidc", *names, *client, "--trusts-email")
+        yield SLUG
+    finally:
+        app.stop()
+
+
+def sign_in_elsewhere(browser: HTTPBrowser, page: Shown, *, until: str | None = None) -> Shown:
+    """Press the provider's button on the page to sign in, and follow where that leads."""
+    action = f"/sign-in/with/{SLUG}"
+    return browser.send(action, page.form(action), until=until)

@@ -14,9 +14,10 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
-from tests.real_clients.conftest import Person, register_client
+from tests.real_clients.conftest import ACCOUNT, Person, register_client, sign_in_elsewhere
 from tests.support.browsing import Shown
 from tests.support.echo import echoing
+from tests.support.http_browser import HTTPBrowser
 from tests.support.server import DEADLINE_SECS
 from tests.support.site import Site
 
@@ -193,3 +194,16 @@ def test_a_sign_out_elsewhere_reaches_it_by_the_back_channel(ada: Person, apache
         time.sleep(0.05)
     led = ada.browser.ask(f"{apache.url}/")
     assert urlsplit(led.location).path == "/oauth/authorize"
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_person_of_another_provider_reaches_the_application(site: Site, apache: Apache) -> None:
+    browser = HTTPBrowser()
+    page = browser.open(f"{apache.url}/reports")
+    asked = sign_in_elsewhere(browser, page)
+    shown = browser.give(asked, answer="allow")
+    assert browser.url == f"{apache.url}/reports"
+    headers = headers_of(shown, apache)
+    assert headers["oidc_claim_iss"] == site.url
+    assert headers["oidc_claim_name"] == ACCOUNT["name"]
+    assert headers["oidc_claim_email"] == ACCOUNT["email"]
