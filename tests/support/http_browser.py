@@ -55,7 +55,7 @@ class HTTPBrowser:
     def follow(self, shown: Shown, *, until: str | None = None) -> Shown:
         """Follow redirects, and pages that go on by themselves."""
         for _ in range(MAX_REDIRECTS):
-            target = _find_target(shown)
+            target = find_target(shown)
             if target is None or (until is not None and target.startswith(until)):
                 return shown
             shown = self.ask(target)
@@ -84,7 +84,8 @@ class HTTPBrowser:
         return self.give(shown, identifier=name, password=password, until=until)
 
 
-def _find_target(shown: Shown) -> str | None:
+def find_target(shown: Shown) -> str | None:
+    """Return where a page leads by itself; None if it stays."""
     if shown.status in (301, 302, 303, 307):
         return shown.location
     found = _GOES_ON.search(shown.html) if shown.status == 200 else None

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,29 +18,30 @@ SUBJECT = "alice at the mock"
 CLAIMS: dict[str, Any] = {"email": "alice@example.com", "email_verified": True, "name": "Alice"}
 
 
+@dataclass(frozen=True)
+class MockProvider:
+    """The provider while it runs."""
+
+    issuer: str
+
+
 @contextmanager
-def mock_provider(**claims: Any) -> Iterator[str]:
+def mock_provider(**claims: Any) -> Iterator[MockProvider]:
     """Run the provider, which knows `SUBJECT`, for as long as the block runs.
 
     Args:
         claims: of the subject, in place of those in `CLAIMS`.
-
-    Returns:
-        Its issuer.
     """
     person = oidc_provider_mock.User(sub=SUBJECT, claims={**CLAIMS, **claims})
     with oidc_provider_mock.run_server_in_thread(user_claims=[person]) as server:
-        yield f"http://localhost:{server.server_port}"
+        yield MockProvider(f"http://localhost:{server.server_port}")
 
 
-def authorize(url: str, subject: str | None = SUBJECT) -> dict[str, str]:
-    """Answer its page as a person does; return the parameters that it sends back.
+def authorize(url: str) -> dict[str, str]:
+    """Sign the person in on its page, and return the parameters that it sends back.
 
-    Args:
-        url: of its page.
-        subject: None to deny.
+    A refusal cannot be tried: it sends none with the `state` that RFC 6749 §4.1.2.1 demands.
     """
-    fields = {"action": "deny"} if subject is None else {"sub": subject}
-    answer = requests.post(url, data=fields, allow_redirects=False, timeout=60)
+    answer = requests.post(url, data={"sub": SUBJECT}, allow_redirects=False, timeout=60)
     assert answer.status_code == 302, answer.text
     return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))

@@ -3,18 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree.ElementTree import Element
 
 from flask import Flask
+from sqlalchemy import func, select
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.outbound_hosts import OutboundHosts
+from authserve.database.transactions import read_all
 from authserve.federation.configuration import ProviderConfiguration
+from authserve.federation.models import Identity
 from authserve.federation.policy import ProviderRules
 from authserve.federation.presets import Preset
-from authserve.federation.registry import add_provider
+from authserve.federation.registry import ProviderChanges, add_provider, change_provider
+from authserve.sessions.models import Session
+from authserve.users.models import User
 from tests.support.browsing import Shown, Visit
 from tests.support.providers import CLIENT_ID, SECRET, ProviderServer
 
@@ -24,11 +29,20 @@ LOOPBACK = OutboundHosts(networks=(ip_network("127.0.0.0/8"),))
 SLUG = "work"
 
 
+class Issuer(Protocol):
+    """A server that has an issuer."""
+
+    @property
+    def issuer(self) -> str:
+        """The URL that its tokens name."""
+
+
 def give_provider(
     app: Flask,
-    server: ProviderServer,
+    server: Issuer,
     slug: str = SLUG,
     *,
+    secret: str = SECRET,
     rules: ProviderRules | None = None,
     **changes: Any,
 ) -> None:
@@ -43,7 +57,14 @@ def give_provider(
     }
     configuration = ProviderConfiguration(**{**values, **changes})
     with app.app_context():
-        add_provider(slug, configuration, secret=SECRET, actor=OPERATOR, request=RequestInfo())
+        add_provider(slug, configuration, secret=secret, actor=OPERATOR, request=RequestInfo())
+
+
+def adjust_provider(app: Flask, slug: str = SLUG, **changes: Any) -> None:
+    """Change values of a registered provider, by their names in `ProviderChanges`."""
+    with app.app_context():
+        values = cast(ProviderChanges, changes)
+        change_provider(slug, values, actor=OPERATOR, request=RequestInfo())
 
 
 @dataclass
@@ -82,8 +103,12 @@ class Journey:
             "iss": self.server.issuer,
             **changes,
         }
-        query = urlencode({name: value for name, value in answer.items() if value is not None})
-        return (visit or self.visit).open(f"{self.path}?{query}")
+        given = {name: value for name, value in answer.items() if value is not None}
+        return self.open_callback(given, visit=visit)
+
+    def open_callback(self, answer: Mapping[str, str], *, visit: Visit | None = None) -> Shown:
+        """Open the redirect URI with the parameters of an answer."""
+        return (visit or self.visit).open(f"{self.path}?{urlencode(answer)}")
 
 
 def set_out(
@@ -120,3 +145,19 @@ def code_of(shown: Shown) -> str:
     """Return the code that a page of a refusal shows."""
     (first, *_others) = shown.tree.iterfind(".//main//code")
     return first.text or ""
+
+
+def count_rows(app: Flask) -> list[int]:
+    """The numbers of accounts, sessions and identities."""
+    with app.app_context():
+        return [
+            read_all(select(func.count()).select_from(table))[0][0]
+            for table in (User, Session, Identity)
+        ]
+
+
+def require_nothing(site: Flask, visit: Visit, shown: Shown, code: str, status: int) -> None:
+    """Require a page of a refusal, and that nothing has begun."""
+    assert (shown.status, code_of(shown)) == (status, code)
+    assert visit.cookie() is None
+    assert count_rows(site) == [0, 0, 0]
