@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 from authserve.app import create_app
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
+from authserve.federation.presets import Preset
 from authserve.sessions.listing import find_own_sessions
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
@@ -18,6 +19,7 @@ from docs.pictures.browser import THEMES, WIDTHS_PX, shoot, sign_in
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import allow_client, give_client
 from tests.support.passkeys import give_passkey
 from tests.support.site import Site
@@ -25,7 +27,7 @@ from tests.support.totp import code_at
 
 EMAIL = "ada@example.com"
 
-FEATURES = ("pages", "oidc", "api-keys")
+FEATURES = ("pages", "oidc", "api-keys", "federation")
 """The features whose pages are shown."""
 
 AGENTS = (
@@ -71,6 +73,8 @@ class Album:
 def write_pages(browser: Browser, site: Site, language: str, folder: Path) -> None:
     """Write every page as a visitor, a person signing in, and a signed-in person see it."""
     app = create_app(make_settings(site.environ["DATABASE_URL"], folder.parent, features=FEATURES))
+    for slug in ("google", "github", "gitlab"):
+        give_provider(app, slug, preset=Preset(slug))
     paths = find_paths(app)
     album = Album(site, folder / "visitor")
     page = browser.new_page(user_agent=AGENTS[0], locale=language)

@@ -11,13 +11,11 @@ from sqlalchemy.exc import OperationalError
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.database.transactions import db
 from authserve.federation import offered
-from authserve.federation.configuration import ProviderConfiguration
 from authserve.federation.offered import CACHE_SECS, RETRY_SECS, OfferedProviders
-from authserve.federation.policy import ProviderRules
-from authserve.federation.presets import Preset
-from authserve.federation.registry import add_provider, change_provider
+from authserve.federation.registry import change_provider
 from authserve.web.sign_in_providers import SignInProvider
 from tests.support.databases import executed
+from tests.support.identity_providers import give_provider
 
 
 class Clock:
@@ -47,28 +45,16 @@ def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app(features=("pages", "federation"))
 
 
-def add(slug: str, *, name: str = "A name", sign_up: bool = True) -> None:
-    configuration = ProviderConfiguration(
-        preset=Preset.OIDC,
-        name=name,
-        issuer=f"https://{slug}.example.com",
-        client_id="authserve",
-        scopes=("openid",),
-        rules=ProviderRules(sign_up=sign_up),
-    )
-    add_provider(slug, configuration, secret="secret", actor=OPERATOR, request=RequestInfo())
-
-
 def slugs(found: Sequence[SignInProvider]) -> list[str]:
     return [each.slug for each in found]
 
 
 def test_they_keep_the_order_in_which_they_were_added(
-    context: None, providers: OfferedProviders
+    app: Flask, context: None, providers: OfferedProviders
 ) -> None:
-    add("work", name="Example Ltd")
-    add("google", name="Google", sign_up=False)
-    add("disabled")
+    give_provider(app, "work", name="Example Ltd")
+    give_provider(app, "google", sign_up=False)
+    give_provider(app, "disabled")
     changes = {"actor": OPERATOR, "request": RequestInfo()}
     change_provider("disabled", {"enabled": False}, **changes)
     assert list(providers.find()) == [
@@ -78,12 +64,12 @@ def test_they_keep_the_order_in_which_they_were_added(
 
 
 def test_a_worker_reads_once_in_thirty_seconds(
-    context: None, providers: OfferedProviders, clock_secs: Clock
+    app: Flask, context: None, providers: OfferedProviders, clock_secs: Clock
 ) -> None:
     with executed(db.engine) as statements:
         assert [providers.find(), providers.find()] == [(), ()]
         assert len(statements) == 1
-        add("google")
+        give_provider(app)
     clock_secs.now_secs += CACHE_SECS - 0.1
     with executed(db.engine) as statements:
         assert slugs(providers.find()) == []
@@ -94,12 +80,13 @@ def test_a_worker_reads_once_in_thirty_seconds(
 
 
 def test_an_outage_keeps_the_last_ones(
+    app: Flask,
     context: None,
     providers: OfferedProviders,
     clock_secs: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    add("google")
+    give_provider(app)
     providers.find()
     asked = []
 
@@ -113,18 +100,19 @@ def test_an_outage_keeps_the_last_ones(
         assert slugs(providers.find()) == slugs(providers.find()) == ["google"]
         assert list(OfferedProviders(clock=clock_secs).find()) == []
         assert len(asked) == 2
-    add("github")
+    give_provider(app, "github")
     clock_secs.now_secs += RETRY_SECS
     assert slugs(providers.find()) == ["google", "github"]
 
 
 def test_one_thread_reads_and_the_others_do_not_wait(
+    app: Flask,
     context: None,
     providers: OfferedProviders,
     clock_secs: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    add("google")
+    give_provider(app)
     providers.find()
     clock_secs.now_secs += CACHE_SECS
     has_begun, may_end = threading.Event(), threading.Event()
@@ -145,9 +133,9 @@ def test_one_thread_reads_and_the_others_do_not_wait(
 
 
 def test_the_first_visitors_wait_for_one_read(
-    context: None, providers: OfferedProviders, monkeypatch: pytest.MonkeyPatch
+    app: Flask, context: None, providers: OfferedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add("google")
+    give_provider(app)
     reads: list[Any] = []
     read, may_end = offered.read_all, threading.Event()
     rows = read(offered._STATEMENT)

@@ -41,7 +41,11 @@ class Answer:
 
 @dataclass
 class Question:
-    """A request that the server got."""
+    """A request that the server got.
+
+    Args:
+        fields: of the form, else of the query.
+    """
 
     method: str
     path: str
@@ -172,8 +176,8 @@ class ProviderServer:
 
             def _talk(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                fields = {name: values[0] for name, values in parse_qs(body).items()}
-                path = self.path.partition("?")[0]
+                path, _, query = self.path.partition("?")
+                fields = {name: values[0] for name, values in parse_qs(body or query).items()}
                 question = Question(self.command, path, self.headers, fields)
                 provider.questions.append(question)
                 find = provider.answers.get(path, lambda _: Answer({}, status=404))
