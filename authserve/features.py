@@ -181,10 +181,11 @@ def _add_forward_auth(app: Flask) -> None:
 
 def _add_federation(app: Flask) -> None:
     """Add sign-in by other providers: the calls to them, their pages, buttons and command."""
+    from authserve.core.crypto import FURTHER_SECRETS
     from authserve.core.outbound import OutboundClient
 
-    # This module adds a command to `providers_group`.
-    from authserve.federation import cli_check  # noqa: F401
+    # These modules add commands to `providers_group`.
+    from authserve.federation import cli_check, cli_transfer  # noqa: F401
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
     from authserve.federation.identities import has_usable_identity
@@ -196,6 +197,7 @@ def _add_federation(app: Flask) -> None:
         read_identity_documents,
         write_identity_records,
     )
+    from authserve.federation.registry import rewrap_secrets
     from authserve.federation.upstream import UPSTREAM, Upstream
     from authserve.mfa.factors import FURTHER_CREDENTIALS
     from authserve.mfa.pending import end_pending_of_subject
@@ -213,6 +215,7 @@ def _add_federation(app: Flask) -> None:
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
     FURTHER_CREDENTIALS.fill(app, has_usable_identity)
+    FURTHER_SECRETS.fill(app, {"provider secret": rewrap_secrets})
     _add_list(app, "identities", export_identities)
     part = AccountPart(
         name="identities",

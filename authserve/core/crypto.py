@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -119,3 +119,9 @@ def _derive(secret: bytes, purpose: str) -> bytes:
 
 
 KEYRING = Slot[Keyring]("keyring")
+
+FURTHER_SECRETS = Slot[Mapping[str, Callable[[], tuple[int, int]]]]("further_secrets")
+"""The functions that encrypt an optional feature's secrets again, by the noun of such a secret.
+
+Each returns the numbers of secrets that it encrypted, and of those that no key decrypts.
+"""

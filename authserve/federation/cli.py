@@ -38,7 +38,8 @@ secret_option = click.option(
 )
 
 
-def _request(command: str) -> RequestInfo:
+def request_of(command: str) -> RequestInfo:
+    """Return the origin of a command, for audit events."""
     return RequestInfo(user_agent=f"flask providers {command}")
 
 
@@ -111,7 +112,7 @@ def add(preset: str, slug: str | None, secret_file: Any, **given: Any) -> None:
     loaded = load_input(NewProviderSchema(), {**values, "client_secret": secret})
     name, configuration = to_configuration(loaded)
     found = add_provider(
-        name, configuration, secret=secret, actor=OPERATOR, request=_request("add")
+        name, configuration, secret=secret, actor=OPERATOR, request=request_of("add")
     )
     print_document(provider_document(found))
     print_hint(f"Register this redirect URI at the provider: {callback_uri(found.slug)}")
@@ -167,7 +168,7 @@ def update(slug: str, secret_file: Any, **given: Any) -> None:
     secret = None if secret_file is None else _read_secret(secret_file)
     changes = to_changes(load_input(ProviderChangesSchema(), _given(given)))
     found = change_provider(
-        slug, changes, secret=secret, actor=OPERATOR, request=_request("update")
+        slug, changes, secret=secret, actor=OPERATOR, request=request_of("update")
     )
     print_document(provider_document(found))
 
@@ -198,7 +199,7 @@ def enable(slug: str) -> None:
 
 def _switch(slug: str, command: str, *, enabled: bool) -> None:
     changes: ProviderChanges = {"enabled": enabled}
-    found = change_provider(slug, changes, actor=OPERATOR, request=_request(command))
+    found = change_provider(slug, changes, actor=OPERATOR, request=request_of(command))
     print_document(provider_document(found))
 
 
@@ -214,5 +215,5 @@ def delete(slug: str, yes: bool) -> None:
     """
     name = get_provider(slug).configuration.name
     confirm(f"Delete {name} ({slug}), so that no one signs in by it?", yes=yes)
-    delete_provider(slug, actor=OPERATOR, request=_request("delete"))
+    delete_provider(slug, actor=OPERATOR, request=request_of("delete"))
     print_result(f"The provider {slug} is deleted.", slug=slug, is_deleted=True)

@@ -186,10 +186,29 @@ def read_secret(slug: str) -> str:
         ProviderNotFoundError: there is no such provider.
         UndecryptableError: no `SECRET_KEY` of this service decrypts it.
     """
+    return unseal_secret(slug, read_sealed_secret(slug))
+
+
+def read_sealed_secret(slug: str) -> bytes:
+    """Return a secret as it is stored.
+
+    Raises:
+        ProviderNotFoundError: there is no such provider.
+    """
     rows = read_all(select(_TABLE.c.secret).where(_TABLE.c.slug == slug))
     if not rows:
         raise ProviderNotFoundError
-    return KEYRING.get().decrypt(PURPOSE, rows[0].secret, context=slug.encode()).decode()
+    sealed: bytes = rows[0].secret
+    return sealed
+
+
+def unseal_secret(slug: str, sealed: bytes) -> str:
+    """Return the secret in a stored form.
+
+    Raises:
+        UndecryptableError: no `SECRET_KEY` of this service decrypts it, or it is another slug's.
+    """
+    return KEYRING.get().decrypt(PURPOSE, sealed, context=slug.encode()).decode()
 
 
 def rewrap_secrets() -> tuple[int, int]:
@@ -202,11 +221,11 @@ def rewrap_secrets() -> tuple[int, int]:
     with transaction():
         for row in read_all(select(_TABLE.c.slug, _TABLE.c.secret).with_for_update()):
             try:
-                opened = KEYRING.get().decrypt(PURPOSE, row.secret, context=row.slug.encode())
+                opened = unseal_secret(row.slug, row.secret)
             except UndecryptableError:
                 skipped += 1
                 continue
-            _write(row.slug, {"secret": _seal(row.slug, opened.decode())})
+            _write(row.slug, {"secret": _seal(row.slug, opened)})
             encrypted += 1
     return encrypted, skipped
 
