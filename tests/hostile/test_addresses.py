@@ -9,7 +9,7 @@ from authserve.audit.schemas import CORRELATION_ID_PATTERN
 from authserve.http.fields import PLAIN_TEXT_PATTERN
 from authserve.http.openapi import API_PREFIX
 from tests.hostile.conftest import MARK, Range, assert_refused
-from tests.support.marks import both_databases
+from tests.support.marks import both_databases, on_postgresql
 
 SEGMENTS = {
     "a NUL": f"{MARK}\x00",
@@ -58,7 +58,7 @@ def wrong_segments(range_: Range, name: str, schema: dict[str, Any]) -> Iterator
         yield from forged_ids(str(range_.victim.id))
 
 
-@both_databases
+@on_postgresql
 def test_no_path_parameter_finds_what_it_does_not_name(range_: Range) -> None:
     for operation in range_.operations:
         for name, schema in operation.path_parameters.items():
@@ -209,7 +209,7 @@ def forged_cursors() -> Iterator[str]:
     yield urlsafe_b64encode(b"a\x00b").decode().rstrip("=") + "%21"
 
 
-@both_databases
+@on_postgresql
 def test_no_parameter_takes_what_it_is_not_for(range_: Range) -> None:
     tried = 0
     for operation in range_.operations:

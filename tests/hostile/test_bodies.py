@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.hostile.conftest import MARK, Range, assert_refused
-from tests.support.marks import both_databases
 from tests.support.operations import Operation
 
 DEEP = "[" * 40 + "]" * 40
@@ -121,7 +120,6 @@ def operations_with_body(range_: Range) -> list[Operation]:
     return found
 
 
-@both_databases
 def test_no_field_takes_what_it_is_not_for(range_: Range) -> None:
     for operation in operations_with_body(range_):
         for field, schema in operation.fields.items():

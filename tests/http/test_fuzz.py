@@ -91,15 +91,24 @@ def test_visitors_get_only_what_the_document_says(
                 fuzz(operation, mode, headers={}, path={})
 
 
-@pytest.mark.parametrize("role", ["user", "admin"])
-@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize(
+    ("mode", "role"),
+    [
+        (GenerationMode.POSITIVE, "user"),
+        (GenerationMode.POSITIVE, "admin"),
+        # A user is refused for a permission first, or as an administrator is.
+        (GenerationMode.NEGATIVE, "admin"),
+    ],
+)
 def test_callers_get_only_what_the_document_says(
     app: Flask, schema: BaseSchema, mode: GenerationMode, role: str, subtests: pytest.Subtests
 ) -> None:
     reader = register_caller(app, "reader", roles=[role])
     for number, operation in enumerate(operations(schema)):
         # An operation that can change an account has one of its own, and a caller of its own.
-        reads = operation.method == "get" or not is_guarded(operation)
+        # Nothing comes of input that does not fit.
+        refuses = mode is GenerationMode.NEGATIVE
+        reads = refuses or operation.method == "get" or not is_guarded(operation)
         caller = reader if reads else register_caller(app, f"caller{number}", roles=[role])
         path = {"session_id": str(caller.session_id), "name": "user"}
         if "{passkey_id}" in operation.path:
