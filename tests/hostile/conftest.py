@@ -51,7 +51,7 @@ class Range:
         found["client_id"], found["secret_id"] = "victim", str(self.secret.id)
         found["slug"] = "victim"
         # One of another account.
-        found["passkey_id"] = found["key_id"] = found["session_id"]
+        found["passkey_id"] = found["key_id"] = found["identity_id"] = found["session_id"]
         return operation.path.format(**found | parameters)
 
     def send(self, operation: Operation, *, path: str | None = None, **kwargs: Any) -> TestResponse:
