@@ -1,7 +1,8 @@
 """What a provider's answer leads to: an account of this service, a new one, or a refusal."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -25,11 +26,14 @@ from authserve.federation.identities import (
     find_owner,
     record_use,
 )
+from authserve.federation.linking import LinkAtSignIn
 from authserve.federation.policy import (
     AskForAddress,
     AskToConfirm,
+    Claimed,
     KeepLink,
     Link,
+    Outcome,
     Refusal,
     Refuse,
     SignIn,
@@ -61,6 +65,7 @@ class Arrival:
 
     Args:
         linking_user_id: the signed-in person who asked for a link; None at a sign-in.
+        typed_address: in place of the one that the provider does not name, in canonical form.
         locale: the language of a new account's mails, if it is known.
     """
 
@@ -69,6 +74,15 @@ class Arrival:
     linking_user_id: UUID | None
     locale: str | None
     request: RequestInfo
+    typed_address: str | None = None
+
+    @property
+    def claimed(self) -> Claimed:
+        """The claims about the person, with a typed address, which no one has verified."""
+        claimed = self.answered.person.claimed
+        if self.typed_address is None:
+            return claimed
+        return replace(claimed, email=self.typed_address, is_email_verified=False)
 
     @property
     def identity(self) -> ProviderIdentity:
@@ -87,31 +101,37 @@ def settle(arrival: Arrival) -> NextStep:
     Raises:
         AuthserveError: one of `Refusal`, by its code.
     """
-    outcome = _decide(arrival)
+    outcome = decide(arrival)
     while isinstance(outcome, SignUp):
-        user_id = open_account(
-            outcome,
-            arrival.identity,
-            provider=arrival.provider,
-            display_name=arrival.answered.person.display_name,
-            locale=arrival.locale,
-            request=arrival.request,
-        )
+        user_id = open_arrived(arrival, outcome)
         # Another request took the address or the identity meanwhile, so the answer is another now.
-        outcome = SignIn(user_id) if user_id is not None else _decide(arrival)
+        outcome = SignIn(user_id) if user_id is not None else decide(arrival)
     if isinstance(outcome, Refuse):
-        raise _refuse(outcome.reason, arrival)
+        raise refuse(outcome.reason, arrival)
     return outcome
 
 
-def _decide(arrival: Arrival) -> NextStep | SignUp | Refuse:
-    settings, identity = SETTINGS.get(), arrival.identity
+def open_arrived(arrival: Arrival, decided: SignUp) -> UUID | None:
+    """Open the account of an unknown person; see `sign_up.open_account`."""
+    return open_account(
+        decided,
+        arrival.identity,
+        provider=arrival.provider,
+        display_name=arrival.answered.person.display_name,
+        locale=arrival.locale,
+        request=arrival.request,
+    )
+
+
+def decide(arrival: Arrival) -> Outcome:
+    """Return what the answer leads to by now."""
+    settings, identity, claimed = SETTINGS.get(), arrival.identity, arrival.claimed
     # In this order: an account that a concurrent first sign-in of the same person opens between the
     # two statements is found as the owner, never as a namesake alone.
-    namesake = find_namesake(identity.email) if identity.email is not None else None
+    namesake = find_namesake(claimed.email) if claimed.email is not None else None
     owner = find_owner(identity.issuer, identity.subject)
     return decide_identity(
-        arrival.answered.person.claimed,
+        claimed,
         rules=arrival.provider.configuration.rules,
         owner=owner,
         namesake=namesake,
@@ -121,7 +141,7 @@ def _decide(arrival: Arrival) -> NextStep | SignUp | Refuse:
     )
 
 
-def _refuse(reason: Refusal, arrival: Arrival) -> AuthserveError:
+def refuse(reason: Refusal, arrival: Arrival) -> AuthserveError:
     """Audit a refusal, commit, and return the error to raise (ASVS 16.3.1)."""
     details = {"reason": reason, "provider": arrival.provider.slug}
     logger.info("sign-in by a provider refused", extra=details)
@@ -148,12 +168,28 @@ class _Use:
         return record_use(self.user_id, self.identity, now=now)
 
 
-def prove(arrival: Arrival, user_id: UUID) -> ProvenIdentity:
-    """Return the proof with which a session of an account starts."""
+def prove(arrival: Arrival, step: SignIn | Link) -> ProvenIdentity:
+    """Return the proof with which a session of an account starts.
+
+    Args:
+        step: from `settle`; a link is made with the sign-in.
+    """
     trusts_mfa = arrival.provider.configuration.trusts_mfa
     return ProvenIdentity(
-        user_id=user_id,
+        user_id=step.user_id,
         provider=arrival.provider.slug,
         has_two_factors=trusts_mfa and arrival.answered.claims_two_factors,
-        claim=_Use(user_id, arrival.identity).claim,
+        claim=_find_claim(arrival, step),
     )
+
+
+def _find_claim(arrival: Arrival, step: SignIn | Link) -> Callable[[datetime], bool]:
+    if isinstance(step, SignIn):
+        return _Use(step.user_id, arrival.identity).claim
+    link = LinkAtSignIn(
+        user_id=step.user_id,
+        identity=arrival.identity,
+        provider=arrival.provider,
+        request=arrival.request,
+    )
+    return link.claim

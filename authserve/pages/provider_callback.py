@@ -8,6 +8,7 @@ RFC 9700 §4.7).
 
 from flask import Response, request
 
+from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.browser_sign_in import sign_in_browser_with_provider
 from authserve.auth.known_devices import find_device_of
 from authserve.core.clock import now
@@ -19,15 +20,17 @@ from authserve.federation.errors import (
     UnknownStateError,
 )
 from authserve.federation.flow import AuthorizationAnswer, get_open_provider, redeem_answer
-from authserve.federation.policy import AskForAddress, SignIn
+from authserve.federation.policy import AskForAddress, Link, SignIn
 from authserve.federation.registry import Provider
 from authserve.federation.sign_in import Arrival, NextStep, prove, settle
 from authserve.federation.state import Purpose
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import SecondStepRequiredError
-from authserve.pages.blueprint import go_on, provider_blueprint
+from authserve.pages.blueprint import go_on, link_to, provider_blueprint
+from authserve.pages.factor_changes import LIST
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
+from authserve.pages.provider_link import complete_link, get_linking_session
 from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.sign_in_steps import (
     complete,
@@ -41,6 +44,7 @@ from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import device_tokens
 from authserve.web.flows import drop_flow
 from authserve.web.languages import resume_language, storable_language
+from authserve.web.rendering import see_other
 
 
 @provider_blueprint.get("/sign-in/with/<slug>/callback")
@@ -67,6 +71,8 @@ def _require_single_parameters() -> None:
 
 
 def _answer(found: ProviderFlow, provider: Provider) -> Response:
+    if found.state.purpose is Purpose.LINK:
+        return _answer_link(found, provider)
     try:
         arrival = _arrive(found, provider)
         return _follow(found, arrival, settle(arrival))
@@ -76,9 +82,21 @@ def _answer(found: ProviderFlow, provider: Provider) -> Response:
         return show_refusal(error, token=found.token, provider=provider)
 
 
-def _arrive(found: ProviderFlow, provider: Provider) -> Arrival:
-    if found.state.purpose is not Purpose.SIGN_IN:
-        raise UnknownStateError
+def _answer_link(found: ProviderFlow, provider: Provider) -> Response:
+    # First, so that a stranger's answer is not even redeemed.
+    session = get_linking_session(found.state)
+    try:
+        arrival = _arrive(found, provider, linking=session)
+        return complete_link(arrival, settle(arrival), session)
+    except ProviderDeniedError:
+        return see_other(link_to(LIST, ""))
+    except AuthserveError as error:
+        return show_refusal(error, token="", provider=provider, is_link=True)
+
+
+def _arrive(
+    found: ProviderFlow, provider: Provider, *, linking: BrowserSession | None = None
+) -> Arrival:
     answer = AuthorizationAnswer(
         code=request.args.get("code", ""),
         error=request.args.get("error", ""),
@@ -87,7 +105,7 @@ def _arrive(found: ProviderFlow, provider: Provider) -> Arrival:
     return Arrival(
         provider=provider,
         answered=redeem_answer(provider, answer, secret=found.secret, now=now()),
-        linking_user_id=None,
+        linking_user_id=linking.account.id if linking is not None else None,
         locale=storable_language(),
         request=current_request_info(),
     )
@@ -96,23 +114,32 @@ def _arrive(found: ProviderFlow, provider: Provider) -> Arrival:
 def _follow(found: ProviderFlow, arrival: Arrival, step: NextStep) -> Response:
     """Return the answer to what `settle` found."""
     match step:
-        case SignIn():
-            return _sign_in(found, arrival, step)
+        case SignIn() | Link():
+            return let_in(arrival, step, found.token, is_remembered=found.flow.is_remembered)
         case AskForAddress():
             raise EmailRequiredError
         case _:
             raise AccountExistsError
 
 
-def _sign_in(found: ProviderFlow, arrival: Arrival, step: SignIn) -> Response:
-    is_remembered = found.flow.is_remembered
+def let_in(arrival: Arrival, step: SignIn | Link, token: str, *, is_remembered: bool) -> Response:
+    """Sign a person in and lead them on, to the second step if the account needs one.
+
+    Args:
+        step: from `settle`.
+        token: of the person's target.
+        is_remembered: True if the person asked to be kept signed in.
+
+    Raises:
+        AuthserveError: see `browser_sign_in.sign_in_browser_with_provider`.
+    """
     devices = (find_device_of(token, step.user_id) for token in device_tokens())
     try:
         done = sign_in_browser_with_provider(
             this_browser(is_remembered=is_remembered),
-            proven=prove(arrival, step.user_id),
+            proven=prove(arrival, step),
             device=first_device(devices),
         )
     except SecondStepRequiredError as error:
-        return lead_to_next_step(error, found.token, is_remembered=is_remembered)
-    return complete(go_on(found.token), done, is_remembered=is_remembered)
+        return lead_to_next_step(error, token, is_remembered=is_remembered)
+    return complete(go_on(token), done, is_remembered=is_remembered)

@@ -86,13 +86,16 @@ _WORDS: Mapping[type[AuthserveError], _Words] = {
 """The words of each refusal; one without any gets the general error page."""
 
 
-def show_refusal(error: AuthserveError, *, token: str, provider: Provider) -> Response:
+def show_refusal(
+    error: AuthserveError, *, token: str, provider: Provider, is_link: bool = False
+) -> Response:
     """Return the page of a refusal after a provider's answer.
 
     Args:
         token: of the person's target, to which another way may lead.
+        is_link: True if a signed-in person has asked for a link.
     """
-    return _show(error, token=token, name=provider.configuration.name)
+    return _show(error, token=token, name=provider.configuration.name, is_link=is_link)
 
 
 @provider_blueprint.errorhandler(UnknownStateError)
@@ -101,7 +104,7 @@ def show_unknown_state(error: UnknownStateError) -> Response:
     return _show(error, token="", name="")
 
 
-def _show(error: AuthserveError, *, token: str, name: str) -> Response:
+def _show(error: AuthserveError, *, token: str, name: str, is_link: bool = False) -> Response:
     request_state().refusal_code = error.code
     words = _find_words(error)
     if words is None:
@@ -117,6 +120,7 @@ def _show(error: AuthserveError, *, token: str, name: str) -> Response:
         code=error.code,
         correlation_id=request_state().correlation_id,
         token=token,
+        is_link=is_link,
         is_unverified=isinstance(error, EmailNotVerifiedError),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response, request
+from marshmallow import fields
 
 from authserve.federation.errors import ProviderAwayError
 from authserve.federation.flow import get_open_provider, make_request
@@ -16,19 +17,21 @@ from authserve.federation.state import Purpose
 from authserve.http.limits import limited
 from authserve.pages.blueprint import link_to, page, provider_blueprint
 from authserve.pages.provider_flow import STATE_FIELD, begin_provider_flow, get_provider_flow
+from authserve.pages.provider_link import begin_link
 from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.sign_in import WAIT, show_form
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import PROVIDER_STARTS
-from authserve.web.forms import Checkbox, Explanation, Explanations, PageForm, read_form, submit
+from authserve.web.forms import Checkbox, Explanation, Explanations, SignedInForm, read_form, submit
 from authserve.web.languages import resume_language
 from authserve.web.rendering import WITHOUT_REFERRER, add_query, see_other
 
 
-class ProviderForm(PageForm):
-    """A button of the page to sign in."""
+class ProviderForm(SignedInForm):
+    """A button of the page to sign in, or of the account's pages, which asks for a link."""
 
     remember = Checkbox()
+    purpose = fields.Enum(Purpose, by_value=True, load_default=Purpose.SIGN_IN)
 
 
 FORM = ProviderForm()
@@ -38,9 +41,12 @@ EXPLANATIONS: Explanations = {RateLimitedError: Explanation(WAIT)}
 
 @provider_blueprint.post("/sign-in/with/<slug>")
 def sign_in_with_provider(slug: str) -> Response:
-    """Begin a sign-in by a provider."""
+    """Begin a sign-in by a provider, or a link to the account of a signed-in person."""
+    submission = read_form(FORM)
+    if submission.given.get("purpose") == Purpose.LINK:
+        return begin_link(submission, slug=slug)
     act = partial(_begin, slug=slug)
-    return submit(read_form(FORM), act, show=show_form, explanations=EXPLANATIONS)
+    return submit(submission, act, show=show_form, explanations=EXPLANATIONS)
 
 
 @limited(PROVIDER_STARTS)

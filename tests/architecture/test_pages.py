@@ -113,6 +113,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "grant_fields",
         "key_routes",
         "provider_flow",
+        "provider_link",
         "provider_refusals",
         "provider_routes",
         "routes",

@@ -1,0 +1,131 @@
+"""The use cases that link an identity to an existing account, which its owner proves to own.
+
+The owner is signed in, or the operator trusts the provider for the address that both sides have
+verified. A claim of an address alone never links anything (OpenID Connect Core §5.7).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.clock import now
+from authserve.database.transactions import transaction
+from authserve.federation.errors import AccountExistsError, IdentityTakenError
+from authserve.federation.identities import ProviderIdentity, find_owner, record_use
+from authserve.federation.own_identities import add_identity
+from authserve.federation.registry import Provider
+from authserve.federation.wishes import Wish
+from authserve.mfa.switch import Owner, lock_owner, require_may_change
+from authserve.users.credentials import get_credentials
+
+
+def link_own_identity(
+    identity: ProviderIdentity, *, provider: Provider, actor: Actor, request: RequestInfo
+) -> None:
+    """Link an identity to the account of a signed-in person, who has asked for it.
+
+    An identity that is this account's already stays as it is.
+
+    Args:
+        identity: as the provider has just confirmed it.
+        actor: the person, in the session that has asked.
+
+    Raises:
+        IdentityTakenError: it is another account's.
+        SessionRevokedError, StepUpRequiredError: see `mfa.switch.require_may_change`.
+        UserNotFoundError: the account is gone or deactivated.
+    """
+    _link(identity, provider, actor, request)
+
+
+def link_wished_identity(
+    wish: Wish, *, provider: Provider, actor: Actor, request: RequestInfo
+) -> None:
+    """Link an identity to the account that has its address, whose owner has signed in and agreed.
+
+    Args:
+        provider: that of the wish.
+        actor: the owner, in any session of this browser.
+
+    Raises:
+        AccountExistsError: the account that has the address is another one, or has not verified
+            it.
+        AuthserveError: see `link_own_identity`.
+    """
+    _link(wish.identity, provider, actor, request, wish=wish)
+
+
+def _link(
+    identity: ProviderIdentity,
+    provider: Provider,
+    actor: Actor,
+    request: RequestInfo,
+    *,
+    wish: Wish | None = None,
+) -> None:
+    user, moment = actor.signed_in_user, now()
+    with transaction():
+        owner = lock_owner(user.id)
+        require_may_change(owner, actor)
+        if wish is not None and not _is_account_of(wish, owner):
+            raise AccountExistsError
+        is_new = add_identity(
+            user,
+            identity,
+            provider=provider,
+            notified_email=owner.email,
+            actor=actor,
+            request=request,
+            now=moment,
+        )
+        if not is_new:
+            _require_owner(identity, user.id)
+
+
+def _is_account_of(wish: Wish, owner: Owner) -> bool:
+    is_same = (owner.ref.id, owner.email) == (wish.account_id, wish.address)
+    return is_same and owner.email_verified
+
+
+def _require_owner(identity: ProviderIdentity, user_id: UUID) -> None:
+    owner = find_owner(identity.issuer, identity.subject)
+    if owner is None or owner.id != user_id:
+        raise IdentityTakenError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkAtSignIn:
+    """An identity that becomes an account's with its first sign-in.
+
+    Args:
+        user_id: the account that had the address when the provider answered.
+    """
+
+    user_id: UUID
+    identity: ProviderIdentity
+    provider: Provider
+    request: RequestInfo
+
+    def claim(self, now: datetime) -> bool:
+        """Link the identity, or record its use if a concurrent request has linked it.
+
+        The transaction is that of the sign-in, which holds the lock on the user's row.
+
+        Returns:
+            False if the identity is another account's, or the account has another address or an
+            unverified one by now.
+        """
+        account = get_credentials(self.user_id)
+        if account.email != self.identity.email or not account.email_verified:
+            return False
+        add_identity(
+            account.ref,
+            self.identity,
+            provider=self.provider,
+            notified_email=account.email,
+            actor=Actor(user=account.ref),
+            request=self.request,
+            now=now,
+        )
+        return record_use(self.user_id, self.identity, now=now)
