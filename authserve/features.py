@@ -199,6 +199,7 @@ def _add_federation(app: Flask) -> None:
     )
     from authserve.federation.registry import rewrap_secrets
     from authserve.federation.upstream import UPSTREAM, Upstream
+    from authserve.health.provider_checks import DATA_CHECKS
     from authserve.mfa.factors import FURTHER_CREDENTIALS
     from authserve.mfa.pending import end_pending_of_subject
     from authserve.web.sign_in_providers import LINKED_PROVIDERS, SIGN_IN_PROVIDERS
@@ -216,6 +217,7 @@ def _add_federation(app: Flask) -> None:
     app.cli.add_command(providers_group)
     FURTHER_CREDENTIALS.fill(app, has_usable_identity)
     FURTHER_SECRETS.fill(app, {"provider secret": rewrap_secrets})
+    _add_data_checks(app, *DATA_CHECKS)
     _add_list(app, "identities", export_identities)
     part = AccountPart(
         name="identities",

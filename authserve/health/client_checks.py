@@ -12,6 +12,7 @@ from authserve.clients.status import ClientObstacle, find_client_status
 from authserve.core.clock import now
 from authserve.core.findings import Finding, Level
 from authserve.core.outbound import OutboundClient, OutboundError, OutboundLimits, OutboundRequest
+from authserve.health.report import join_names
 from authserve.sessions.listing import find_scopes_of_client
 from authserve.settings.model import Settings
 
@@ -23,9 +24,6 @@ UNUSED = timedelta(days=90)
 
 MIN_AGE = timedelta(days=90)
 """Age from which on a client's unused scopes are reported (chosen: every app was used by then)."""
-
-MAX_NAMED = 10
-"""Clients that one finding names at most (chosen: what fits in a few lines)."""
 
 MAX_CALLED = 20
 """Back channels that are called at most (chosen), since each takes up to `REACH` to fail."""
@@ -50,7 +48,7 @@ def check_client_choices(_settings: Settings) -> Finding:
     if not weak:
         return Finding("client choices", Level.OK, "Every client uses PKCE, ES256 and https.")
     message = (
-        f"Less than the default, which only an app that needs it should have: {_listed(weak)}."
+        f"Less than the default, which only an app that needs it should have: {join_names(weak)}."
     )
     return Finding("client choices", Level.WARNING, message)
 
@@ -74,17 +72,12 @@ def _name(client: RegisteredClient, reason: str) -> str:
     return f"{client.client_id} ({reason})"
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
-
-
 def check_client_secrets(_settings: Settings) -> Finding:
     """Warn of secrets that expire soon or were not used for long."""
     found = list(_find_old_secrets(_enabled_clients()))
     if not found:
         return Finding("client secrets", Level.OK, "No secret of a client expires soon or idles.")
-    message = f"Replace them by `flask clients rotate-secret`: {_listed(found)}."
+    message = f"Replace them by `flask clients rotate-secret`: {join_names(found)}."
     return Finding("client secrets", Level.WARNING, message)
 
 
@@ -108,7 +101,7 @@ def check_client_scopes(_settings: Settings) -> Finding:
     wide = list(_find_unused_scopes(_enabled_clients()))
     if not wide:
         return Finding("client scopes", Level.OK, "No app has a permission that it never used.")
-    message = f"Never used in the sessions that are kept: {_listed(wide)}."
+    message = f"Never used in the sessions that are kept: {join_names(wide)}."
     return Finding("client scopes", Level.WARNING, message)
 
 
@@ -128,7 +121,7 @@ def check_client_requests(_settings: Settings) -> Finding:
     broken = list(_find_broken(_enabled_clients()))
     if not broken:
         return Finding("client requests", Level.OK, "Every enabled app can sign users in.")
-    message = f"See `flask clients status CLIENT`: {_listed(broken)}."
+    message = f"See `flask clients status CLIENT`: {join_names(broken)}."
     return Finding("client requests", Level.WARNING, message)
 
 
@@ -155,7 +148,7 @@ def check_back_channels(settings: Settings) -> Finding:
         if (fault := _find_fault(sender, uri)) is not None
     ]
     if away:
-        message = f"These learn of no ended session: {_listed(away)}."
+        message = f"These learn of no ended session: {join_names(away)}."
         return Finding("back channels", Level.WARNING, message)
     return Finding("back channels", Level.OK, f"{len(called)} apps answer on their back channel.")
 

@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+from sqlalchemy import func, select, table
+
 from authserve.audit.retention import count_former_heads
 from authserve.audit.seal import find_oldest_unsealed
 from authserve.audit.status import find_last_verification, find_shared_address
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.findings import Finding, Level
+from authserve.database.transactions import read_all
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys
@@ -180,3 +183,20 @@ def check_former_secrets(settings: Settings) -> Finding:
         "former one into SECRET_KEY_FALLBACKS and run `flask audit rewrap`."
     )
     return Finding(name, Level.FAILURE, message)
+
+
+# It names the table alone: while the feature is off, its modules are not loaded.
+_COUNT_PROVIDERS = select(func.count().label("total")).select_from(table("identity_providers"))
+
+
+def check_unused_providers(settings: Settings) -> Finding:
+    """Warn of registered providers while the feature that uses them is off."""
+    name = "unused providers"
+    count = 0 if "federation" in settings.features else read_all(_COUNT_PROVIDERS)[0].total
+    if not count:
+        return Finding(name, Level.OK, "No provider of sign-in is registered in vain.")
+    message = (
+        f"{count} providers of sign-in are registered, but FEATURES lacks federation: no one can "
+        "sign in by them, and `flask keys rewrap` leaves their secrets as they are."
+    )
+    return Finding(name, Level.WARNING, message)

@@ -18,6 +18,7 @@ from authserve.health.data_checks import (
     check_outbox,
     check_restored_sessions,
     check_signing_keys,
+    check_unused_providers,
     check_worker,
 )
 from authserve.health.database_checks import (
@@ -102,4 +103,5 @@ def _examine_data(settings: Settings) -> Iterator[Finding]:
     yield check_audit_trail()
     yield check_audit_verification()
     yield check_former_secrets(settings)
+    yield check_unused_providers(settings)
     yield from (check(settings) for check in FEATURE_DATA_CHECKS.find() or ())

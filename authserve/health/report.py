@@ -19,6 +19,16 @@ FEATURE_DATA_CHECKS = Slot[Sequence[Check]]("feature_data_checks")
 """The checks of stored data that optional features add."""
 
 
+MAX_NAMED = 10
+"""Names in one finding at most (chosen: what fits in a few lines)."""
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the first names with commas, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
     """A setting in force; the value of a secret is `set` or `not set`."""
