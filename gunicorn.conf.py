@@ -20,6 +20,7 @@ from authserve.core.gunicorn_version import GUNICORN_VERSION, find_other_gunicor
 from authserve.core.logs import JSONLineFormatter, LineHandler
 from authserve.keys.store import APP_KEY_STORE, KEY_STORE
 from authserve.passwords.policy import load_common_passwords
+from authserve.serving.memory import load_before_fork, use_one_malloc_arena
 from authserve.serving.sockets import listen_addresses, raise_open_file_limit
 from config import load_settings_or_exit
 
@@ -53,11 +54,12 @@ preload_app = True
 
 
 def on_starting(arbiter: Arbiter) -> None:
-    """Raise the limit of open files, and set up draining with `DRAIN_SECONDS`.
+    """Set the process's limits, and set up draining with `DRAIN_SECONDS`.
 
     With another gunicorn version, its own worker runs without draining, and a warning is logged.
     """
     raise_open_file_limit()
+    use_one_malloc_arena()
     if other_gunicorn is None:
         drain_on_sigterm(arbiter, seconds=settings.drain_seconds)
     else:
@@ -70,13 +72,14 @@ def on_starting(arbiter: Arbiter) -> None:
 
 
 def when_ready(arbiter: Arbiter) -> None:
-    """Load common passwords and templates before the first worker is forked, for all to share.
+    """Load what all workers need before the first one is forked, so that they share it.
 
     Freezing keeps the collector from writing to shared memory, which would copy it. No collection
     runs before: workers would fill the freed memory, and so copy its pages (both are the Python
     documentation's advice for servers that fork). So 1,200 objects are never freed (measured).
     """
     load_common_passwords()
+    load_before_fork()
     if "pages" in settings.features:
         load_templates(arbiter.app.wsgi())
     gc.freeze()

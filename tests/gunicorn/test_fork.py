@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import inspect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
 import config
 from authserve.database.transactions import db
 from authserve.passwords.policy import load_common_passwords
+from authserve.serving.memory import use_one_malloc_arena
 from authserve.web.rendering import TEMPLATES, CompiledTemplates
 
 
@@ -59,6 +62,35 @@ def test_the_workers_find_the_templates_loaded(
     names = {name for _loader, name in templates.cache}
     assert {"account.html", "sign_in.html", "error.html"} <= names
     assert len(list(tmp_path.glob("*.cache"))) == len(names)
+
+
+def test_the_workers_find_the_mappers_configured(hooks: dict[str, Any], arbiter: Any) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Model(Base):
+        __tablename__ = "model"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    assert not inspect(Model).configured
+    hooks["when_ready"](arbiter)
+    assert inspect(Model).configured
+
+
+def test_all_threads_share_one_malloc_arena(
+    hooks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, ...]] = []
+    library = SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: library)
+    monkeypatch.setitem(hooks["on_starting"].__globals__, "drain_on_sigterm", lambda *_, **__: None)
+    hooks["on_starting"](None)
+    assert calls == [(-8, 1)]
+
+
+def test_another_c_library_has_its_own_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: SimpleNamespace())
+    use_one_malloc_arena()
 
 
 def test_a_start_compiles_no_templates_that_it_cannot_keep(
