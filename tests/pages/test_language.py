@@ -177,9 +177,9 @@ def find_untranslated(shown: Shown) -> str:
 
 
 def test_no_text_of_any_page_is_left_untranslated(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = set()
+    app, asked = make_app(features=("pages", "federation")), set()
     make_pseudo_text = PseudoTranslations.gettext
 
     def note(self: PseudoTranslations, message: str) -> str:

@@ -12,6 +12,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
+from authserve.federation.presets import Preset
 from authserve.settings.model import SETTINGS, EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
@@ -19,6 +20,7 @@ from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import CALLBACK, give_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_row
 from tests.support.rows import change_session, change_user
@@ -38,6 +40,10 @@ LINKS = (
     "/accept-invitation",
     "/first-administrator",
 )
+
+
+ENDS_AT_PROVIDER = ("no way to a provider", "a provider that is away")
+"""Names of pages whose address holds the state of a sign-in."""
 
 
 def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Shown]]:
@@ -79,7 +85,19 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
     yield from show_second_proofs(app, visit)
     yield from show_sign_in_steps(app)
     yield "deleted", delete_account(app)
+    if "federation" in SETTINGS.of(app).features:
+        yield from show_ends_at_provider(app)
     yield from show_providers(app)
+
+
+def show_ends_at_provider(app: Flask) -> Iterator[tuple[str, Shown]]:
+    """Yield the pages of a way to a provider that is not open, and of one that is away."""
+    # An address that is not public is not asked.
+    give_provider(app, "away", preset=Preset.OIDC, issuer="https://127.0.0.1")
+    visit, path = Visit(app), "/sign-in/with/away"
+    unknown, away = ENDS_AT_PROVIDER
+    yield unknown, visit.open(f"{path}/callback?state=x")
+    yield away, visit.open(visit.send(path, {}).location)
 
 
 def show_providers(app: Flask) -> Iterator[tuple[str, Shown]]:
@@ -305,14 +323,14 @@ def check(name: str, shown: Shown, *, is_link: bool) -> None:
     ids=["default", "required", "off", "brand"],
 )
 def test_every_page(make_app: Callable[..., Flask], settings: dict[str, object]) -> None:
-    app = make_app(features=("pages", "oidc", "api-keys"), **settings)
+    app = make_app(features=("pages", "oidc", "api-keys", "federation"), **settings)
     seen = 0
     for name, shown in show_everything(app):
         check(
             name,
             shown,
             is_link=(name.startswith(LINKS) and "resend" not in name)
-            or name in ("a dead link", "verify, signed in"),
+            or name in ("a dead link", "verify, signed in", *ENDS_AT_PROVIDER),
         )
         seen += 1
     assert seen > 30
