@@ -181,6 +181,7 @@ def _add_forward_auth(app: Flask) -> None:
 
 def _add_federation(app: Flask) -> None:
     """Add sign-in by other providers: the calls to them, their pages, buttons and command."""
+    from authserve.core.breakers import FURTHER_BREAKERS
     from authserve.core.crypto import FURTHER_SECRETS
     from authserve.core.outbound import OutboundClient
 
@@ -211,7 +212,9 @@ def _add_federation(app: Flask) -> None:
 
         app.register_blueprint(provider_blueprint)
     client = OutboundClient(hosts=settings.outbound_hosts)
-    UPSTREAM.fill(app, Upstream(client, calls=limit_for(settings.web_threads)))
+    upstream = Upstream(client, calls=limit_for(settings.web_threads))
+    UPSTREAM.fill(app, upstream)
+    FURTHER_BREAKERS.fill(app, upstream.breakers)
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
@@ -305,6 +308,10 @@ def _add_metrics(app: Flask) -> None:
 
     metrics = Metrics(version=__version__)
     METRICS.fill(app, metrics)
+    if "federation" in SETTINGS.of(app).features:
+        from authserve.federation.upstream import UPSTREAM
+
+        UPSTREAM.of(app).on_call = metrics.observe_provider_call
     audit = read_audit(count_unsealed_events, find_verification)
     sources: dict[str, Source] = {"outbox": read_outbox, "keys": read_keys, "audit": audit}
     if "oidc" in SETTINGS.of(app).features:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -155,3 +155,6 @@ class _StateListener(pybreaker.CircuitBreakerListener):
 
 BREAKERS = Slot[tuple[Breaker, ...]]("breakers")
 """The breakers of a web process, for metrics of their `name` and `state`."""
+
+FURTHER_BREAKERS = Slot[Callable[[], Iterable[Breaker]]]("further_breakers")
+"""Returns the breakers that an optional feature has made so far."""

@@ -5,8 +5,8 @@ Provider tokens stay inside this module's answers: nothing stores or logs them (
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -52,6 +52,9 @@ BREAKER_FAILURES, BREAKER_RESET_SECS = 3, 30.0
 _JSON = {"Accept": "application/json"}
 
 T = TypeVar("T")
+
+CallObserver = Callable[[str, bool, float], None]
+"""A function that learns of each call: the host, True for a usable answer, and its seconds."""
 
 
 class ProviderUnavailableError(Exception):
@@ -117,6 +120,7 @@ class Upstream:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._client, self._calls, self._clock = client, calls, clock
+        self.on_call: CallObserver | None = None
         self._breakers: dict[str, Breaker] = {}
         self._cache: dict[tuple[str, str], _Cached] = {}
         self._lock = Lock()
@@ -133,6 +137,26 @@ class Upstream:
                 )
                 self._breakers[issuer] = breaker
         return Conversation(self, issuer, breaker, Deadline(TOTAL_SECS))
+
+    def breakers(self) -> tuple[Breaker, ...]:
+        """Return the breakers of the providers that were called."""
+        with self._lock:
+            return tuple(self._breakers.values())
+
+    @contextmanager
+    def measure(self, provider: str) -> Iterator[None]:
+        """Report the call that a block makes; it failed if the block raises.
+
+        Args:
+            provider: the host of its issuer.
+        """
+        started, is_answered = self._clock(), False
+        try:
+            yield
+            is_answered = True
+        finally:
+            if self.on_call is not None:
+                self.on_call(provider, is_answered, self._clock() - started)
 
     def hold(self, issuer: str) -> AbstractContextManager[None]:
         """Count a call to a provider while a block runs; see `CallLimit.hold`."""
@@ -253,7 +277,7 @@ class Conversation:
         try:
             # Outside of the breaker: a call that was not made says nothing of the provider.
             with self._upstream.hold(self._issuer):
-                answer = self._breaker.call(lambda: self._send(request, accepted))
+                answer = self._breaker.call(lambda: self._measure(request, accepted))
         except TooManyCallsError as error:
             raise ProviderUnavailableError("too many sign-ins wait for it") from error
         except BreakerOpenError as error:
@@ -262,6 +286,10 @@ class Conversation:
             raise ProviderUnavailableError(error.reason) from error
         self.server_time = answer.server_time
         return answer, _parse(answer.body)
+
+    def _measure(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
+        with self._upstream.measure(self._breaker.name):
+            return self._send(request, accepted)
 
     def _send(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
         try:

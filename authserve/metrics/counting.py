@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from authserve.core.breakers import BREAKERS
+from authserve.core.breakers import BREAKERS, FURTHER_BREAKERS
 from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.events import AuditAction, DomainEvent
@@ -118,12 +118,21 @@ class Metrics:
             self.families.sign_ins.labels(event.details["reason"]).inc()
         elif event.action is AuditAction.OAUTH_CODE_REUSED:
             self.families.redemptions.labels("reused").inc()
+        if event.action in _PROVIDER_SIGN_INS and "provider" in event.details:
+            outcome = event.details.get("reason", "success")
+            self.families.provider_sign_ins.labels(event.details["provider"], outcome).inc()
         for pair in _second_factors_of(event):
             self.families.second_factors.labels(*pair).inc()
 
     def observe_hash(self, duration_secs: float) -> None:
         """Record the seconds that hashing or verifying one password took."""
         self.families.hashes.observe(duration_secs)
+
+    def observe_provider_call(self, host: str, is_answered: bool, duration_secs: float) -> None:
+        """Record a call to a provider of sign-in, and whether its answer could be used."""
+        outcome = "answered" if is_answered else "failed"
+        self.families.provider_calls.labels(host, outcome).inc()
+        self.families.provider_durations.labels(host).observe(duration_secs)
 
     def sample(self) -> None:
         """Set the gauges to the current state of this process."""
@@ -133,13 +142,23 @@ class Metrics:
         families.hash_queue_limit.set(hasher.queue_size)
         families.pool_in_use.set(pool.checkedout())  # type: ignore[attr-defined]
         families.pool_limit.set(pool.size())  # type: ignore[attr-defined]
-        for breaker in BREAKERS.get():
+        find_further = FURTHER_BREAKERS.find() or tuple
+        for breaker in (*BREAKERS.get(), *find_further()):
             present = breaker.state
             for state in BREAKER_STATES:
                 families.breakers.labels(breaker.name, state).set(state == present)
 
 
 _SIGN_INS = frozenset({AuditAction.SESSION_STARTED, AuditAction.SESSION_REAUTHENTICATED})
+
+_PROVIDER_SIGN_INS = frozenset(
+    {
+        AuditAction.SESSION_STARTED,
+        AuditAction.SESSION_SIGN_IN_FAILED,
+        AuditAction.IDENTITY_SIGN_IN_REFUSED,
+    }
+)
+"""The events that end a sign-in; those by a provider name it."""
 
 _FAILURES = frozenset(
     {AuditAction.SESSION_SIGN_IN_FAILED, AuditAction.SESSION_SECOND_FACTOR_FAILED}

@@ -23,6 +23,9 @@ than 10 s has exceeded every timeout."""
 HASH_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """In seconds: from a fast, idle core to a core shared with ten others (chosen)."""
 
+PROVIDER_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""In seconds: all calls of a sign-in to its provider may take 5 s (design)."""
+
 REFRESH_OUTCOMES = {
     "token_reused": "reuse_detected",
     "token_expired": "expired",
@@ -156,6 +159,25 @@ class Families:
             "authserve_forward_auth_total",
             "Requests that reverse proxies asked about, by outcome.",
             ("outcome",),
+            registry=registry,
+        )
+        self.provider_sign_ins = Counter(
+            "authserve_provider_sign_ins_total",
+            "Sign-ins by other providers, by outcome.",
+            ("provider", "outcome"),
+            registry=registry,
+        )
+        self.provider_calls = Counter(
+            "authserve_provider_calls_total",
+            "Calls to other providers, by outcome.",
+            ("host", "outcome"),
+            registry=registry,
+        )
+        self.provider_durations = Histogram(
+            "authserve_provider_call_duration_seconds",
+            "Time of a call to another provider.",
+            ("host",),
+            buckets=PROVIDER_BUCKETS,
             registry=registry,
         )
         self.events = Counter(

@@ -10,12 +10,13 @@ from flask import Flask
 
 import config
 from authserve.clients.kinds import ClientKind
-from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.breakers import BREAKERS
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.federation.upstream import UPSTREAM, ProviderUnavailableError
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
@@ -32,7 +33,7 @@ MATCHER = re.compile(r'(\w+)(=~|!=|!~|=)"([^"]*)"')
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    return make_app(metrics_token=METRICS_TOKEN, features=("oidc",))
+    return make_app(metrics_token=METRICS_TOKEN, features=("pages", "oidc", "federation"))
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def found(app: Flask) -> Scrape:
     get_machine_token(app)
     with app.app_context(), transaction():
         emit(AuditAction.AUDIT_VERIFIED, actor=OPERATOR, request=RequestInfo())
+        refusal = {"provider": "google", "reason": "account_exists"}
+        emit(
+            AuditAction.IDENTITY_SIGN_IN_REFUSED,
+            actor=VISITOR,
+            request=RequestInfo(),
+            details=refusal,
+        )
+    # Its address is not public, so that nothing is sent.
+    with pytest.raises(ProviderUnavailableError):
+        UPSTREAM.of(app).begin("https://127.0.0.1").discover()
     return scrape(alice.client)
 
 
