@@ -10,6 +10,7 @@ The imports inside the functions are the purpose of this module; import-linter s
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from flask import Flask
 
@@ -52,6 +53,14 @@ def _add_account_part(app: Flask, part: AccountPart) -> None:
     """Add a part of accounts to those of the features before."""
     others = ACCOUNT_PARTS.of(app) if ACCOUNT_PARTS.is_filled(app) else ()
     ACCOUNT_PARTS.fill(app, (*others, part))
+
+
+def _add_page_section(app: Flask, name: str, find: Callable[[Any], Any]) -> None:
+    """Add a section to the page of connections, after those of the features before."""
+    from authserve.pages.account_connections import SECTIONS
+
+    others = SECTIONS.of(app) if SECTIONS.is_filled(app) else {}
+    SECTIONS.fill(app, {**others, name: find})
 
 
 def _add_client_checks(app: Flask) -> None:
@@ -109,9 +118,11 @@ def _add_oidc(app: Flask) -> None:
     app.register_blueprint(logout_blueprint)
     if "pages" in SETTINGS.of(app).features:
         # Imported here, because they belong to both features.
+        from authserve.pages.account_apps import find_section
         from authserve.pages.app_routes import app_blueprint
 
         app.register_blueprint(app_blueprint)
+        _add_page_section(app, "apps", find_section)
     app.cli.add_command(clients_group)
     _add_client_checks(app)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
@@ -208,9 +219,11 @@ def _add_federation(app: Flask) -> None:
     settings = SETTINGS.of(app)
     if "pages" in settings.features:
         # Imported here, because they belong to both features.
+        from authserve.pages.account_identities import find_section
         from authserve.pages.provider_routes import provider_blueprint
 
         app.register_blueprint(provider_blueprint)
+        _add_page_section(app, "identities", find_section)
     client = OutboundClient(hosts=settings.outbound_hosts)
     upstream = Upstream(client, calls=limit_for(settings.web_threads))
     UPSTREAM.fill(app, upstream)

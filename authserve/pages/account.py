@@ -22,6 +22,7 @@ from authserve.settings.model import SETTINGS, Mfa, Settings
 from authserve.web.access import require_signed_in
 from authserve.web.devices import name_device
 from authserve.web.notices import open_notice
+from authserve.web.sign_in_providers import find_linked_providers, find_sign_in_providers
 
 RECENT_EVENTS, RECENT_SESSIONS = 5, 4
 """Rows of the lists (chosen); a link leads to the whole list."""
@@ -57,6 +58,8 @@ def show_account() -> Response:
         boxes=list_boxes(),
         enroll_by=_find_deadline(session, settings),
         factors=find_factors(session.account.id),
+        has_services=bool(find_sign_in_providers()),
+        linked_services=find_linked_providers(session.account.id),
         may_add=settings.mfa is not Mfa.OFF or session.account.mfa_enabled,
         has_passkeys=bool(settings.passkey_rp_id),
         all_codes=CODES,

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from flask import Response
 
+from authserve.auth.browser_sessions import BrowserSession
 from authserve.clients.configuration import OFFLINE_SCOPE
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.oidc.apps import AuthorizedApp, list_apps, withdraw_app
 from authserve.oidc.errors import AppNotFoundError
-from authserve.pages.account_navigation import account_page
+from authserve.pages.account_connections import LIST
 from authserve.pages.blueprint import app_blueprint, link_to
 from authserve.pages.scope_texts import describe_scopes
 from authserve.users.errors import UserNotFoundError
@@ -18,8 +19,6 @@ from authserve.web.access import read_button, require_signed_in
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
-
-LIST = "app_pages.show_apps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +54,22 @@ def _describe(app: AuthorizedApp) -> ListedApp:
     )
 
 
-@app_blueprint.get("/account/apps")
-def show_apps() -> Response:
-    """Show which apps can use the account."""
-    session = require_signed_in()
-    return account_page(
-        "account_apps.html",
-        visitor=session,
-        below=LIST,
-        apps=[_describe(app) for app in list_apps(session.account.id)],
-        is_ended=open_notice("apps") is not None,
-    )
+@dataclass(frozen=True, slots=True)
+class AppSection:
+    """The section of the page of connections.
+
+    Args:
+        is_ended: True if the access of an app has just ended.
+    """
+
+    apps: list[ListedApp]
+    is_ended: bool
+
+
+def find_section(session: BrowserSession) -> AppSection:
+    """Return the apps that can use the account."""
+    apps = [_describe(app) for app in list_apps(session.account.id)]
+    return AppSection(apps, open_notice("apps") is not None)
 
 
 @app_blueprint.post("/account/apps/<client_id>/end")

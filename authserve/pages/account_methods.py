@@ -34,6 +34,7 @@ from authserve.web.access import require_signed_in
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
 from authserve.web.notices import open_notice
+from authserve.web.sign_in_providers import find_linked_providers, find_sign_in_providers
 
 
 class SwitchForm(SignedInForm):
@@ -114,4 +115,6 @@ def _show(
         may_add=settings.mfa is not Mfa.OFF or account.mfa_enabled,
         may_add_passkey=bool(settings.passkey_rp_id) and len(passkeys) < MAX_PASSKEYS,
         all_codes=CODES,
+        has_services=bool(find_sign_in_providers()),
+        linked_services=find_linked_providers(account.id),
     )

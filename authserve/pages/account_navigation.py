@@ -3,6 +3,7 @@
 It is small because each page of the account adds one line to it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,21 @@ class Entry:
         name: its name there, marked for translation.
         icon: a macro of `icons.html`.
         feature: the optional feature that the page belongs to, if any.
+        unless: the optional feature with which another entry takes its place, if any.
     """
 
     endpoint: str
     name: str
     icon: str
     feature: str | None = None
+    unless: str | None = None
+
+    def is_shown(self, features: Collection[str]) -> bool:
+        """Return True if the list has the entry while these features are on."""
+        return (self.feature is None or self.feature in features) and self.unless not in features
+
+
+_CONNECTIONS = "pages.show_connections"
 
 
 ENTRIES = (
@@ -37,7 +47,8 @@ ENTRIES = (
     Entry("pages.show_password", mark("Password"), "lock"),
     Entry("pages.show_methods", mark("Sign-in methods"), "shield"),
     Entry("pages.show_sessions", mark("Sessions"), "laptop"),
-    Entry("app_pages.show_apps", mark("Apps"), "globe", feature="oidc"),
+    Entry(_CONNECTIONS, mark("Apps"), "globe", feature="oidc", unless="federation"),
+    Entry(_CONNECTIONS, mark("Connections"), "globe", feature="federation"),
     Entry("key_pages.show_keys", mark("API keys"), "code", feature="api-keys"),
     Entry("pages.show_activity", mark("Activity"), "clock"),
     Entry("pages.show_data", mark("Your data"), "download"),
@@ -62,6 +73,6 @@ def account_page(template: str, *, visitor: BrowserSession, below: str, **values
             "is_current": entry.endpoint == below,
         }
         for entry in ENTRIES
-        if entry.feature is None or entry.feature in features
+        if entry.is_shown(features)
     ]
     return page(template, visitor=visitor, navigation=navigation, **values)

@@ -27,8 +27,8 @@ from authserve.federation.state import Purpose
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import SecondStepRequiredError
+from authserve.pages.account_connections import LIST
 from authserve.pages.blueprint import go_on, link_to, provider_blueprint
-from authserve.pages.factor_changes import LIST
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
 from authserve.pages.provider_refusals import show_refusal

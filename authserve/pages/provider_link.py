@@ -18,7 +18,8 @@ from authserve.federation.state import Purpose, State
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.mfa.switch import level_for_change_by
-from authserve.pages.factor_changes import LIST, lead_to_methods
+from authserve.pages.account_connections import LIST
+from authserve.pages.account_identities import lead_to_connections
 from authserve.pages.provider_flow import begin_provider_flow
 from authserve.ratelimit.policy import PROVIDER_STARTS
 from authserve.users.errors import UserNotFoundError
@@ -72,7 +73,7 @@ def get_linking_session(state: State) -> BrowserSession:
 
 @on_own_account(UserNotFoundError)
 def complete_link(arrival: Arrival, step: NextStep, session: BrowserSession) -> Response:
-    """Link the identity, unless it is the account's already, and lead to the account's page."""
+    """Link the identity, unless it is the account's already, and lead to the connections."""
     if isinstance(step, Link):
         link_own_identity(
             arrival.identity,
@@ -80,4 +81,4 @@ def complete_link(arrival: Arrival, step: NextStep, session: BrowserSession) -> 
             actor=session.actor,
             request=arrival.request,
         )
-    return lead_to_methods("identity-linked")
+    return lead_to_connections("linked")

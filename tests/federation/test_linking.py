@@ -37,7 +37,7 @@ from tests.support.providers import ProviderServer
 from tests.support.rows import audit_trail, change_user
 from tests.support.totp import code_at
 
-METHODS = "/account/sign-in-methods"
+CONNECTIONS = "/account/apps"
 
 EMAIL = "alice@example.com"
 
@@ -75,8 +75,8 @@ class TestByItsOwner:
         visit.sign_in()
         session_id = visit.session_id
         answer = begin(visit, server).come_back()
-        assert urlsplit(answer.location).path == METHODS
-        assert "You can sign in with that service" in visit.follow(answer).text
+        assert urlsplit(answer.location).path == CONNECTIONS
+        assert "The service is linked. You can sign in with it" in visit.follow(answer).text
         assert issuers(site, alice.id) == [server.issuer]
         # The person is signed in already.
         assert visit.session_id == session_id
@@ -93,7 +93,7 @@ class TestByItsOwner:
     ) -> None:
         visit.sign_in()
         for _ in range(2):
-            assert urlsplit(begin(visit, server).come_back().location).path == METHODS
+            assert urlsplit(begin(visit, server).come_back().location).path == CONNECTIONS
         assert issuers(site, alice.id) == [server.issuer]
         assert len(audit_trail(site, "identity.linked")) == 1
 
@@ -162,7 +162,7 @@ class TestByItsOwner:
     ) -> None:
         visit.sign_in()
         answer = begin(visit, server).come_back(error="access_denied", code=None)
-        assert answer.location == METHODS
+        assert answer.location == CONNECTIONS
 
 
 class TestAtAFirstSignIn:

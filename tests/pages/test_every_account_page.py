@@ -43,7 +43,7 @@ ALWAYS_OPEN = {
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with all pages of the account."""
-    return make_app(features=("pages", "oidc", "api-keys"))
+    return make_app(features=("pages", "oidc", "api-keys", "federation"))
 
 
 def paths_of(app: Flask, method: str) -> dict[str, str]:

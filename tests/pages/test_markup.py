@@ -9,10 +9,12 @@ import pytest
 from flask import Flask
 
 from authserve.clients.kinds import ClientKind
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.federation.presets import Preset
+from authserve.federation.registry import change_provider
 from authserve.settings.model import SETTINGS, EmailVerification, Registration
 from authserve.users.accounts import ref_of, verify_email
 from authserve.users.lookup import get_user_by_reference
@@ -20,6 +22,7 @@ from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD, login
 from tests.support.factors import give_recovery_codes, give_totp
+from tests.support.identities import ensure_provider, give_identity
 from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import CALLBACK, give_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_row
@@ -80,6 +83,8 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
         yield from show_apps(app, visit)
     if "api-keys" in SETTINGS.of(app).features:
         yield from show_keys(visit)
+    if "federation" in SETTINGS.of(app).features:
+        yield from show_identities(app, visit)
     yield "confirm", visit.open("/account/confirm")
     yield "confirm with faults", visit.fill("/account/confirm", password="wrong password 12")
     yield from show_second_proofs(app, visit)
@@ -201,6 +206,24 @@ def show_keys(visit: Visit) -> Iterator[tuple[str, Shown]]:
     yield "a key with faults", visit.fill(f"{path}/new", days="7")
     yield "a key", visit.fill(f"{path}/new", name="<b>", days="7", **{"scope.account": "1"})
     yield "keys", visit.open(path)
+
+
+def show_identities(app: Flask, visit: Visit) -> Iterator[tuple[str, Shown]]:
+    """Yield the services by which a person signs in: linked, off and linkable; and unlinking."""
+    with app.app_context():
+        user_id = get_user_by_reference("dora-s@example.com").id
+    ensure_provider(app, "work", name="<b>", issuer="https://id.example.com")
+    identity_id = give_identity(app, user_id, name="<b>")
+    yield "services", visit.open("/account/apps")
+    asked = visit.open(f"/account/apps/identities/{identity_id}/unlink")
+    yield "unlinking", asked
+    with app.app_context():
+        change_provider("google", {"enabled": False}, actor=OPERATOR, request=RequestInfo())
+    yield "a service that is off", visit.open("/account/apps")
+    change_user(app, user_id, password_hash=None)
+    yield "the last way in", visit.give(asked)
+    change_user(app, user_id, password_hash="!")
+    yield "unlinked", visit.follow(visit.give(asked))
 
 
 def show_methods(app: Flask) -> Iterator[tuple[str, Shown]]:
