@@ -19,7 +19,7 @@ CHOICES: list[tuple[MailKind, Values, str]] = [
     (MailKind.FACTOR_ADDED, {"factor": "totp", "factor_name": ""}, "An authenticator app was"),
     (MailKind.FACTOR_REMOVED, {"factor": "totp", "factor_name": ""}, "The authenticator app was"),
     (MailKind.MFA_CHANGED, {"enabled": 1}, "asks for a second factor at every sign-in"),
-    (MailKind.MFA_CHANGED, {"enabled": 0}, "the password alone opens it"),
+    (MailKind.MFA_CHANGED, {"enabled": 0}, "one step opens it"),
     (MailKind.MFA_RESET, {"state": "requested"}, "On 2026-11-28 09:57 UTC, its"),
     (MailKind.MFA_RESET, {"state": "done"}, "every session has ended"),
     (MailKind.MFA_RESET, {"state": "cancelled"}, "stay as they are"),
