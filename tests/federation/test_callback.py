@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import QueuePool, select
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
-from authserve.database.transactions import read_all
+from authserve.database.transactions import db, read_all
 from authserve.federation.configuration import ProviderChanges
 from authserve.federation.identities import find_identities
 from authserve.federation.policy import LinkPolicy
@@ -30,7 +30,7 @@ from tests.support.browsing import Shown, Visit
 from tests.support.clients import register_caller
 from tests.support.factors import give_totp
 from tests.support.provider_sign_in import SLUG, Journey, code_of, give_provider, set_out
-from tests.support.providers import Answer, ProviderServer
+from tests.support.providers import Answer, ProviderServer, Question
 from tests.support.rows import audit_trail, change_user, count_sessions
 from tests.support.totp import code_at
 
@@ -392,6 +392,24 @@ class TestRefusals:
         assert visit.cookie_names() == []
         with site.app_context():
             assert find_identities(users(site)[0]["id"]) == []
+
+
+def test_no_connection_waits_with_the_person(
+    site: Flask, visit: Visit, server: ProviderServer
+) -> None:
+    """A slow provider must not take the connections of the others."""
+    with site.app_context():
+        pool = db.engine.pool
+    assert isinstance(pool, QueuePool)
+    found, redeem = [], server.answers["/token"]
+
+    def count_and_redeem(question: Question) -> Answer:
+        found.append(pool.checkedout())
+        return redeem(question)
+
+    server.answers["/token"] = count_and_redeem
+    assert sign_in(visit, server).location == "/account"
+    assert found == [0]
 
 
 def test_no_log_line_has_a_secret(
