@@ -18,7 +18,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 # Images of containers often set it. Each process of a run would compile what it loads anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test checks compiled test-quick lint types contracts pytest test-browser test-clients pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
+.PHONY: run test checks test-quick lint types contracts pytest test-browser test-clients pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 	$(BIN)/flask db upgrade
@@ -28,15 +28,9 @@ run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
 		$(BIN)/honcho start -e /dev/null -p "$$($(FIND_SETTING) port)" web worker
 
 test: $(VENV)/test.stamp  ## everything that has to be green
-	$(MAKE) --jobs=2 checks compiled
-	$(MAKE) pytest
+	$(MAKE) --jobs=2 pytest checks
 
 checks: lint types contracts
-
-# Otherwise each process of `make pytest` would compile all tests, all at the same time. What cannot
-# be collected fails there.
-compiled: $(VENV)/test.stamp
-	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
@@ -48,20 +42,21 @@ types: $(VENV)/test.stamp
 contracts: $(VENV)/test.stamp
 	$(BIN)/lint-imports --config setup.cfg
 
-# Each worker process has a PostgreSQL of its own; the tests of one file share a process. Two more
-# than there are cores, since tests of real servers mostly wait.
-TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+# Each process has a PostgreSQL of its own; the tests of one file share a process. Two more than
+# there are cores, since tests of real servers mostly wait. The checks take no longer than the
+# collection, which is one process's work.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 pytest: $(VENV)/test.stamp
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --forks $(TEST_PROCESSES)
 
 test-quick: checks  ## the checks, and the first test of each fast file: under a minute
-	$(BIN)/pytest -n 2 --dist loadfile --quick -q
+	$(BIN)/pytest --forks 2 --quick -q
 
 # The Chromium is the system's; without one there is nothing to do, and that is no failure.
 test-browser: $(if $(CHROMIUM),$(VENV)/browser.stamp)  ## the pages in a real browser
 ifneq ($(CHROMIUM),)
-	CHROMIUM=$(CHROMIUM) $(BIN)/pytest -n 2 --dist loadfile tests/browser
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest --forks 2 tests/browser
 else
 	@echo "Browser tests skipped: there is no chromium on the PATH (set CHROMIUM to where it is)."
 endif
@@ -69,7 +64,7 @@ endif
 # What is not installed here (Apache with mod_auth_openidc, nginx, Caddy, node with npm) is
 # skipped, and pytest reports it.
 test-clients: test-browser $(VENV)/test.stamp  ## real programs that sign people in, and test-browser
-	$(BIN)/pytest -n 1 tests/real_clients
+	$(BIN)/pytest tests/real_clients
 
 pictures: $(VENV)/browser.stamp  ## pictures of pages and mails, for the documentation and to look at
 	CHROMIUM=$(CHROMIUM) $(BIN)/python -m docs.pictures.make

@@ -42,6 +42,8 @@ from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
 from tests.support.server import Server
 
+pytest_plugins = ["tests.support.forks"]
+
 Flask.test_client_class = NotingClient
 
 # No verdict may depend on how busy the machine is, nor on luck.
