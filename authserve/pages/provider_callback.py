@@ -43,7 +43,7 @@ from authserve.ratelimit.policy import PROVIDER_ANSWERS
 from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import device_tokens
 from authserve.web.flows import drop_flow
-from authserve.web.languages import resume_language, storable_language
+from authserve.web.languages import note_language_for_mails, resume_language, storable_language
 from authserve.web.rendering import see_other
 
 
@@ -59,6 +59,8 @@ def return_from_provider(slug: str) -> Response:
     _require_single_parameters()
     found = get_provider_flow(slug, request.args.get(STATE_FIELD, ""))
     resume_language(found.state.language)
+    # As every form does, for this GET can lead to mails too.
+    note_language_for_mails()
     response = _answer(found, get_open_provider(slug))
     drop_flow(response, found.flow.id)
     return response

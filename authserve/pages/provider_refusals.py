@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flask import Response
 
 from authserve.auth.errors import UnlinkedIdentityError
-from authserve.core.errors import AuthserveError
+from authserve.core.errors import AuthserveError, RetryableError
 from authserve.federation.errors import (
     AccountExistsError,
     DomainNotAllowedError,
@@ -112,7 +112,7 @@ def _show(error: AuthserveError, *, token: str, name: str, is_link: bool = False
     return page(
         "provider_refused.html",
         status=status_of(error),
-        headers=refusal_headers(error),
+        headers=refusal_headers(error) if isinstance(error, RetryableError) else {},
         referrer_policy=WITHOUT_REFERRER,
         has_switch=False,
         title=translate(words.title, provider=name),

@@ -29,6 +29,7 @@ from tests.federation.conftest import MakeSite
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import register_caller
 from tests.support.factors import give_totp
+from tests.support.messages import messages
 from tests.support.provider_sign_in import SLUG, Journey, code_of, give_provider, set_out
 from tests.support.providers import Answer, ProviderServer, Question
 from tests.support.rows import audit_trail, change_user, count_sessions
@@ -103,6 +104,22 @@ class TestFirstSignIn:
         server.claims |= {"sub": "2", "email": "bob@example.com"}
         sign_in(Visit(site), server)
         assert [user["email_verified"] for user in users(site)] == [False, True]
+
+    def test_an_address_that_is_not_verified_gets_a_link_in_the_persons_language(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        set_out(visit, server, language="de").come_back()
+        assert [user["locale"] for user in users(site)] == ["de"]
+        assert [message["payload"] for message in messages(site)] == [
+            {"email": EMAIL, "locale": "de"}
+        ]
+
+    def test_a_verified_one_gets_none(
+        self, site: Flask, visit: Visit, server: ProviderServer
+    ) -> None:
+        change(site, trusts_email=True)
+        sign_in(visit, server)
+        assert messages(site) == []
 
     def test_where_addresses_must_be_verified_it_waits_for_that(
         self, make_site: MakeSite, server: ProviderServer
@@ -352,6 +369,13 @@ class TestFaults:
         monkeypatch.setattr("authserve.federation.registry.PURPOSE", "another")
         shown = set_out(visit, server).come_back()
         assert (shown.status, code_of(shown)) == UNAVAILABLE
+
+
+def test_sixty_answers_a_minute_come_from_one_address(make_site: MakeSite) -> None:
+    visit = Visit(make_site(ratelimit_enabled=True))
+    path = f"/sign-in/with/{SLUG}/callback"
+    found = [visit.open(path).status for _ in range(61)]
+    assert found == [400] * 60 + [429]
 
 
 class TestRefusals:

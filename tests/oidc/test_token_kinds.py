@@ -15,6 +15,8 @@ from werkzeug.test import TestResponse
 
 import config
 from authserve.clients.kinds import ClientKind
+from authserve.core.clock import now
+from authserve.federation.state import Purpose, State, write_state
 from authserve.keys.store import KEY_STORE
 from authserve.oidc.hints import read_hint
 from authserve.oidc.tokens import sign_for_others
@@ -81,6 +83,14 @@ class Scene:
         (token,) = parse_qs(urlsplit(answer.headers["Location"]).query)["continue"]
         return token
 
+    def of_provider_sign_in(self) -> str:
+        """A state, which the provider gets to see."""
+        state = State(
+            provider="google", flow_id="abcdefgh", purpose=Purpose.SIGN_IN, binding="A" * 43
+        )
+        with self.app.app_context():
+            return write_state(state, now=now())
+
     def of_logout(self) -> str:
         claims = claims_of(self.of_app("id_token"))
         same = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "iat", "exp")}
@@ -107,6 +117,7 @@ KINDS: Mapping[str, Callable[[Scene], str]] = {
     "API key": lambda scene: give_api_key(scene.app, scene.alice.id)[1],
     "code": lambda scene: scene.wiki.make_code("openid"),
     "continue": Scene.of_request,
+    "provider state": Scene.of_provider_sign_in,
     "client secret": lambda scene: str(scene.wiki.secret),
 }
 """A new token of each kind."""
