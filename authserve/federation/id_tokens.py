@@ -130,7 +130,7 @@ class Expected:
 def verify_id_token(
     token: str, keys: Sequence[ProviderKey], *, expected: Expected, now: datetime
 ) -> dict[str, Any]:
-    """Return the claims of an ID token, whose `sub` is text of at most 255 ASCII characters.
+    """Return the claims of an ID token, whose `sub` is text of 1 to 255 printable ASCII characters.
 
     Args:
         keys: the provider's.
@@ -151,10 +151,14 @@ def verify_id_token(
     if not _is_text_equal(claims.get("nonce"), expected.nonce):
         raise IDTokenError("its nonce is not that of this sign-in")
     subject = claims["sub"]
-    is_subject = isinstance(subject, str) and subject.isascii()
-    if not is_subject or not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+    if not isinstance(subject, str) or not _is_subject(subject):
         raise IDTokenError("its subject is not usable")
     return claims
+
+
+def _is_subject(text: str) -> bool:
+    """Return True for a subject that can be stored: PostgreSQL's texts cannot have a NUL."""
+    return text.isascii() and text.isprintable() and 0 < len(text) <= MAX_SUBJECT_LENGTH
 
 
 def _is_text_equal(value: object, secret: str) -> bool:

@@ -55,6 +55,9 @@ DEFAULTS: Mapping[Preset, PresetDefaults] = {
     Preset.GITLAB: PresetDefaults(name="GitLab", issuer="https://gitlab.com"),
 }
 
+_MAX_NUMBER = 2**63
+"""GitHub's ids have 64 bits (REST reference, `format: int64`), and a subject has a length."""
+
 _GMAIL = "gmail.com"
 """The domain of addresses that Google itself gives out."""
 
@@ -102,7 +105,7 @@ def person_of_github(user: Mapping[str, Any], emails: Sequence[Any]) -> Person |
         emails: the answer to `GET /user/emails`; the primary address counts if it is verified.
     """
     number = user.get("id")
-    if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < _MAX_NUMBER:
         return None
     entries = [entry for entry in emails if isinstance(entry, Mapping)]
     primary = next((entry for entry in entries if entry.get("primary") is True), {})

@@ -128,6 +128,8 @@ def test_what_the_specification_allows_is_accepted(changes: dict[str, Any]) -> N
         ({"sub": ""}, "subject"),
         ({"sub": "x" * 256}, "subject"),
         ({"sub": "zoë"}, "subject"),
+        ({"sub": "a\0b"}, "subject"),
+        ({"sub": "a\nb"}, "subject"),
         ({"sub": None}, "provider"),
     ],
 )

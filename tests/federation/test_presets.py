@@ -100,6 +100,6 @@ def test_github_counts_the_primary_address_if_it_is_verified(
     assert (found.claimed.email, found.claimed.is_email_verified) == (expected, bool(expected))
 
 
-@pytest.mark.parametrize("number", [None, "583231", True, 0, -1, 1.5])
+@pytest.mark.parametrize("number", [None, "583231", True, 0, -1, 1.5, 2**63])
 def test_github_without_an_id_is_no_user(number: object) -> None:
     assert person_of_github({"id": number, "login": "octocat"}, ADDRESSES) is None

@@ -84,6 +84,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "endless": (claiming(exp=float("inf")), "no numbers"),
     "issued tomorrow": (lambda it: it.sign(iat=it.make_claims()["iat"] + 86_400), "future"),
     "subject of 256 characters": (claiming(sub="x" * 256), "subject"),
+    "subject with a NUL": (claiming(sub="a\0b"), "subject"),
     "empty subject": (claiming(sub=""), "subject"),
     "no subject": (_without("sub"), "of this provider"),
     "another's signature": (_swap_signature, "of this provider"),
