@@ -200,7 +200,7 @@ def _add_federation(app: Flask) -> None:
     from authserve.federation import cli_check, cli_transfer  # noqa: F401
     from authserve.federation.call_limit import limit_for
     from authserve.federation.cli import providers_group
-    from authserve.federation.identities import has_usable_identity
+    from authserve.federation.identities import find_opening_providers
     from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.own_identities import remove_identities_on_reset
     from authserve.federation.records import (
@@ -231,7 +231,7 @@ def _add_federation(app: Flask) -> None:
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     app.cli.add_command(providers_group)
-    FURTHER_CREDENTIALS.fill(app, has_usable_identity)
+    FURTHER_CREDENTIALS.fill(app, find_opening_providers)
     FURTHER_SECRETS.fill(app, {"provider secret": rewrap_secrets})
     _add_data_checks(app, *DATA_CHECKS)
     _add_list(app, "identities", export_identities)

@@ -107,7 +107,8 @@ OBSTACLES: Mapping[SignInObstacle, str] = {
         "/api/v1/auth/email/verify/resend sends a mail with a link."
     ),
     SignInObstacle.NO_PASSWORD: (
-        "The account has no password yet. To send the invitation again: flask users invite {email}"
+        "The account has no password and no other way in. To send the invitation again: "
+        "flask users invite {email}"
     ),
     SignInObstacle.PASSWORD_DISABLED: (
         "A hundred wrong passwords in a row disabled the password on unknown devices. "
@@ -174,6 +175,8 @@ def describe_status(email: str, status: SignInStatus) -> Iterator[str]:
         yield f"- {OBSTACLES[reason].format_map(values)}"
     verified = "verified" if status.email_verified else "not verified"
     yield f"The address is {verified}. The last sign-in was: {_time(status.last_success)}."
+    if status.providers:
+        yield f"Other providers that open the account: {', '.join(status.providers)}."
     yield f"Live sessions: {status.live_sessions}."
     yield from _section("Last failures:", (_failure(each) for each in status.last_failures))
     yield from _section("Last mails:", (_mail(each) for each in status.mails))

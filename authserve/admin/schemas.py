@@ -163,6 +163,11 @@ class SignInStatusSchema(Schema):
     is_active = fields.Boolean(required=True)
     email_verified = fields.Boolean(required=True)
     has_password = fields.Boolean(required=True)
+    providers = fields.List(
+        fields.String(metadata={"example": "google"}),
+        required=True,
+        metadata={"description": "Other providers by which the user can sign in."},
+    )
     throttled_until = Moment(required=True, allow_none=True)
     last_success = Moment(required=True, allow_none=True)
     last_failures = fields.List(fields.Nested(FailureSchema), required=True)

@@ -17,7 +17,12 @@ from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
-from authserve.mfa.factors import MfaState, find_factors, find_mfa_state
+from authserve.mfa.factors import (
+    MfaState,
+    find_factors,
+    find_further_credentials,
+    find_mfa_state,
+)
 from authserve.mfa.own_passkeys import MAX_PASSKEYS, PasskeyView, find_passkeys
 from authserve.mfa.throttle import end_second_factor_blocks
 from authserve.outbox.inspect import find_messages_of
@@ -93,13 +98,18 @@ class MfaStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInStatus:
-    """A user's sign-in status, as in the contract."""
+    """A user's sign-in status, as in the contract.
+
+    Args:
+        providers: slugs of the other providers by which the user can sign in.
+    """
 
     can_sign_in: bool
     reasons: Sequence[SignInObstacle]
     is_active: bool
     email_verified: bool
     has_password: bool
+    providers: Sequence[str]
     throttled_until: datetime | None
     last_success: datetime | None
     last_failures: Sequence[RecordedFailure]
@@ -116,14 +126,17 @@ def sign_in_status(user_id: UUID) -> SignInStatus:
     """
     user = get_user(user_id)
     throttled_until, factors = _throttled_until(user), find_factors(user_id)
-    mfa = _mfa_status(user, factors)
-    reasons = [*_obstacles(user, factors, throttled_until), *_mfa_obstacles(user, factors, mfa)]
+    mfa, providers = _mfa_status(user, factors), find_further_credentials(user_id)
+    has_other_way = bool(providers) or not _is_password_needed(user, factors)
+    obstacles = _obstacles(user, throttled_until, has_other_way=has_other_way)
+    reasons = [*obstacles, *_mfa_obstacles(user, factors, mfa)]
     return SignInStatus(
         can_sign_in=SURMOUNTABLE.issuperset(reasons),
         reasons=reasons,
         is_active=user.is_active,
         email_verified=user.email_verified,
         has_password=user.password_hash is not None,
+        providers=providers,
         throttled_until=throttled_until,
         last_success=user.last_login_at,
         last_failures=find_last_sign_in_failures(ref_of(user), limit=LAST_FAILURES),
@@ -169,13 +182,13 @@ def _is_password_needed(user: User, factors: Factors) -> bool:
 
 
 def _obstacles(
-    user: User, factors: Factors, throttled_until: datetime | None
+    user: User, throttled_until: datetime | None, *, has_other_way: bool
 ) -> Sequence[SignInObstacle]:
     has_password = user.password_hash is not None
     is_required = SETTINGS.get().email_verification is EmailVerification.REQUIRED
     found = {
         SignInObstacle.ACCOUNT_DISABLED: not user.is_active,
-        SignInObstacle.NO_PASSWORD: not has_password and _is_password_needed(user, factors),
+        SignInObstacle.NO_PASSWORD: not (has_password or has_other_way),
         SignInObstacle.PASSWORD_DISABLED: is_password_disabled(user.failed_sign_ins),
         SignInObstacle.EMAIL_NOT_VERIFIED: is_required and not user.email_verified,
         SignInObstacle.THROTTLED: throttled_until is not None,

@@ -183,16 +183,18 @@ def delete_identities(user_id: UUID) -> int:
     return execute(delete(_TABLE).where(_TABLE.c.user_id == user_id)).rowcount
 
 
-_USABLE = (
-    select(_TABLE.c.id)
+_OPENING = (
+    select(_PROVIDERS.c.slug)
     .where(
-        _TABLE.c.user_id == bindparam("owner_id"),
-        exists().where(_PROVIDERS.c.issuer == _TABLE.c.issuer, _PROVIDERS.c.enabled),
+        _PROVIDERS.c.enabled,
+        exists().where(
+            _TABLE.c.user_id == bindparam("owner_id"), _TABLE.c.issuer == _PROVIDERS.c.issuer
+        ),
     )
-    .limit(1)
+    .order_by(_PROVIDERS.c.slug)
 )
 
 
-def has_usable_identity(user_id: UUID) -> bool:
-    """Return True if an identity at an enabled provider opens an account."""
-    return bool(read_all(_USABLE, {"owner_id": user_id}))
+def find_opening_providers(user_id: UUID) -> Sequence[str]:
+    """Return the slugs of the enabled providers by which an account's user can sign in."""
+    return [row.slug for row in read_all(_OPENING, {"owner_id": user_id})]

@@ -1,6 +1,6 @@
 """The factors that an account has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -54,17 +54,18 @@ def find_factors(user_id: UUID) -> Factors:
     )
 
 
-FURTHER_CREDENTIALS = Slot[Callable[[UUID], bool]]("further_credentials")
-"""A function that returns True if an optional feature opens an account; empty without one."""
+FURTHER_CREDENTIALS = Slot[Callable[[UUID], Sequence[str]]]("further_credentials")
+"""A function that returns the names of an optional feature's ways to open an account; empty without
+one."""
 
 
-def has_further_credential(user_id: UUID) -> bool:
-    """Return True if something opens an account besides its password and its passkeys.
+def find_further_credentials(user_id: UUID) -> Sequence[str]:
+    """Return the names of what opens an account besides its password and its passkeys.
 
     It sends no statement unless an optional feature adds such a way.
     """
     find = FURTHER_CREDENTIALS.find()
-    return find is not None and find(user_id)
+    return find(user_id) if find is not None else ()
 
 
 def require_credential(user_id: UUID) -> None:
@@ -80,7 +81,7 @@ def require_credential(user_id: UUID) -> None:
     has_password = get_credentials(user_id).password_hash is not None
     if has_password or find_factors(user_id).usable_passkeys:
         return
-    if not has_further_credential(user_id):
+    if not find_further_credentials(user_id):
         raise LastCredentialError
 
 

@@ -40,6 +40,7 @@ OPEN = {
     "GET /users",
     "GET /users/{user_id}",
     "GET /users/{user_id}/factors",
+    "GET /users/{user_id}/identities",
     "GET /users/{user_id}/sessions",
     "GET /users/{user_id}/sign-in-status",
     "POST /api-keys/verify",

@@ -388,6 +388,12 @@ def identities_list_identities(scene: Scene) -> Iterator[Answer]:
 
 
 @scenario
+def identities_list_user_identities(scene: Scene) -> Iterator[Answer]:
+    give_identity(scene.app, scene.alice.id)
+    yield "success", scene.send(scene.admin)
+
+
+@scenario
 def identities_delete_identity(scene: Scene) -> Iterator[Answer]:
     mine = give_identity(scene.app, scene.alice.id)
     change_user(scene.app, scene.alice.id, password_hash=None)

@@ -11,6 +11,7 @@ from flask import Flask
 
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.clock import now
+from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
 from authserve.federation.identities import ProviderIdentity
 from authserve.federation.own_identities import add_identity
@@ -80,6 +81,32 @@ def test_the_list_is_the_callers_own_newest_first(app: Flask, alice: Caller, bob
     assert [each["id"] for each in page["items"]] == [second]
     assert [each["id"] for each in listed(alice, f"?cursor={page['next_cursor']}")] == [first]
     assert listed(bob) == []
+
+
+def test_administrators_list_those_of_a_user(app: Flask, alice: Caller, admin: Caller) -> None:
+    mine = give_identity(app, alice.id)
+    path = f"/api/v1/users/{alice.id}/identities"
+    assert [each["id"] for each in admin.get(path).get_json()["items"]] == [mine]
+    assert alice.get(path).status_code == 403
+    missing = f"/api/v1/users/{new_id()}/identities"
+    assert_problem(admin.get(missing), 404, "user_not_found")
+
+
+def test_the_sign_in_status_names_providers_as_ways_in(
+    app: Flask, alice: Caller, admin: Caller
+) -> None:
+    path = f"/api/v1/users/{alice.id}/sign-in-status"
+    change_user(app, alice.id, password_hash=None)
+    status = admin.get(path).get_json()
+    assert (status["providers"], status["reasons"]) == ([], ["no_password"])
+    give_identity(app, alice.id)
+    status = admin.get(path).get_json()
+    assert (status["providers"], status["reasons"]) == (["google"], [])
+    shown = app.test_cli_runner(capture="fd").invoke(args=["users", "why", "alice"])
+    assert "Other providers that open the account: google." in shown.output
+    with app.app_context():
+        change_provider("google", {"enabled": False}, actor=OPERATOR, request=RequestInfo())
+    assert admin.get(path).get_json()["can_sign_in"] is False
 
 
 def test_a_provider_that_is_off_or_gone_is_named_as_such(app: Flask, alice: Caller) -> None:

@@ -1034,6 +1034,7 @@ READS = {
     "GET /users/{user_id}",
     "GET /users/{user_id}/api-keys",
     "GET /users/{user_id}/factors",
+    "GET /users/{user_id}/identities",
     "GET /users/{user_id}/sessions",
     "GET /users/{user_id}/sign-in-status",
 }

@@ -471,9 +471,9 @@ def test_the_last_passkey_goes_if_a_further_credential_opens_the_account(app: Fl
     alice, key = holder(app)
     take_password(app, alice)
     path = f"{PATH}/{passkey_row(app, key)['id']}"
-    FURTHER_CREDENTIALS.fill(app, lambda user_id: user_id != alice.id)
+    FURTHER_CREDENTIALS.fill(app, lambda user_id: () if user_id == alice.id else ("google",))
     assert_problem(alice.delete(path), 409, "last_credential")
-    FURTHER_CREDENTIALS.fill(app, lambda user_id: user_id == alice.id)
+    FURTHER_CREDENTIALS.fill(app, lambda user_id: ("google",) if user_id == alice.id else ())
     assert alice.delete(path).status_code == 204
 
 
