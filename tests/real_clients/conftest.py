@@ -203,6 +203,9 @@ def provider(
 
 
 def sign_in_elsewhere(browser: HTTPBrowser, page: Shown, *, until: str | None = None) -> Shown:
-    """Press the provider's button on the page to sign in, and follow where that leads."""
-    action = f"/sign-in/with/{SLUG}"
-    return browser.send(action, page.form(action), until=until)
+    """Send what the provider's button on the page to sign in sends, and follow where that leads.
+
+    A worker that had no provider a moment ago shows the button within half a minute.
+    """
+    fields = {"continue": page.form("/sign-in").get("continue", "")}
+    return browser.send(f"/sign-in/with/{SLUG}", fields, until=until)
