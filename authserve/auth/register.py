@@ -78,7 +78,7 @@ def register(
         try:
             _open_account(new, request)
         except EmailTakenError:
-            _tell_owner(email, request)
+            notify_owner(email, request)
     return None
 
 
@@ -92,7 +92,11 @@ def _open_named_account(new: NewUser, request: RequestInfo) -> User:
         raise
 
 
-def _tell_owner(email: str, request: RequestInfo) -> None:
+def notify_owner(email: str, request: RequestInfo) -> None:
+    """Tell the owner of an address by mail that a visitor has tried to register it, and audit it.
+
+    The visitor gets the answer that a free address would get.
+    """
     with transaction():
         owner = find_by_email(email)
         subject = ref_of(owner) if owner is not None else None

@@ -65,13 +65,6 @@ class SignUpClosedError(ForbiddenError):
     default_detail = "No account belongs to this identity, and none may be opened for it."
 
 
-class EmailRequiredError(ForbiddenError):
-    """An unknown person whose provider names no address for a new account."""
-
-    code = "email_required"
-    default_detail = "The provider names no email address, which an account needs."
-
-
 class AccountExistsError(ConflictError):
     """An unknown identity whose address an account has."""
 

@@ -40,7 +40,8 @@ class Wish:
             is missing.
         address: that account's, in canonical form; None for a new account.
         display_name: for a new account.
-        has_two_factors: True if the provider asked for two factors, and is trusted to say so.
+        domain: that the provider hosts the person's account in; see `policy.Claimed`.
+        has_two_factors: True if the provider says that it asked for two.
     """
 
     provider: str
@@ -48,6 +49,7 @@ class Wish:
     account_id: UUID | None = None
     address: str | None = None
     display_name: str | None = None
+    domain: str | None = None
     has_two_factors: bool = False
 
 
@@ -57,6 +59,7 @@ def write_wish(wish: Wish, *, now: datetime) -> str:
         "email": wish.identity.email,
         "address": wish.address,
         "name": wish.display_name,
+        "domain": wish.domain,
     }
     claims: dict[str, Any] = {
         "sub": str(wish.account_id or _NO_ACCOUNT),
@@ -98,5 +101,6 @@ def _wish_of(claims: Mapping[str, Any]) -> Wish:
         account_id=None if account_id == _NO_ACCOUNT else account_id,
         address=claims.get("address"),
         display_name=claims.get("name"),
+        domain=claims.get("domain"),
         has_two_factors=claims["mfa"],
     )

@@ -13,25 +13,23 @@ from authserve.auth.browser_sign_in import sign_in_browser_with_provider
 from authserve.auth.known_devices import find_device_of
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
-from authserve.federation.errors import (
-    AccountExistsError,
-    EmailRequiredError,
-    ProviderDeniedError,
-    UnknownStateError,
-)
+from authserve.federation.errors import ProviderDeniedError, UnknownStateError
 from authserve.federation.flow import AuthorizationAnswer, get_open_provider, redeem_answer
-from authserve.federation.policy import AskForAddress, Link, SignIn
+from authserve.federation.policy import AskForAddress, AskToConfirm, Link, SignIn
 from authserve.federation.registry import Provider
 from authserve.federation.sign_in import Arrival, NextStep, prove, settle
 from authserve.federation.state import Purpose
+from authserve.federation.wished_accounts import wish_of
 from authserve.http.limits import count_call
-from authserve.http.request_info import current_request_info
+from authserve.http.request_info import current_request_info, request_state
 from authserve.mfa.errors import SecondStepRequiredError
 from authserve.pages.account_connections import LIST
 from authserve.pages.blueprint import go_on, link_to, provider_blueprint
+from authserve.pages.provider_confirm import lead_to_confirm
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
 from authserve.pages.provider_refusals import show_refusal
+from authserve.pages.provider_wishes import ADDRESS, EMAIL_REQUIRED, lead_to_question
 from authserve.pages.sign_in_steps import (
     complete,
     first_device,
@@ -115,13 +113,19 @@ def _arrive(
 
 def _follow(found: ProviderFlow, arrival: Arrival, step: NextStep) -> Response:
     """Return the answer to what `settle` found."""
+    is_remembered = found.flow.is_remembered
     match step:
         case SignIn() | Link():
-            return let_in(arrival, step, found.token, is_remembered=found.flow.is_remembered)
+            return let_in(arrival, step, found.token, is_remembered=is_remembered)
         case AskForAddress():
-            raise EmailRequiredError
+            request_state().refusal_code = EMAIL_REQUIRED
+            wish = wish_of(arrival)
+            return lead_to_question(ADDRESS, wish, found.token, is_remembered=is_remembered)
+        case AskToConfirm():
+            return lead_to_confirm(arrival, step, found.token, is_remembered=is_remembered)
         case _:
-            raise AccountExistsError
+            # A link that no one has asked for: `settle` returns none at a sign-in.
+            raise UnknownStateError
 
 
 def let_in(arrival: Arrival, step: SignIn | Link, token: str, *, is_remembered: bool) -> Response:

@@ -10,7 +10,6 @@ from authserve.core.errors import AuthserveError, RetryableError
 from authserve.federation.errors import (
     AccountExistsError,
     DomainNotAllowedError,
-    EmailRequiredError,
     IdentityTakenError,
     ProviderAwayError,
     SignUpClosedError,
@@ -73,10 +72,6 @@ _WORDS: Mapping[type[AuthserveError], _Words] = {
     AccountExistsError: _Words(
         mark("Your address has an account here already"),
         mark("It is not joined with your account at %(provider)s. Sign in another way."),
-    ),
-    EmailRequiredError: _Words(
-        mark("Your email address is missing"),
-        mark("%(provider)s does not name it, and an account needs one. Sign up another way."),
     ),
     IdentityTakenError: _Words(
         mark("This account belongs to another one here"),

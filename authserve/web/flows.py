@@ -36,7 +36,11 @@ _ID_BYTES = 6
 """Eight characters in base64url. They need not be secret: the cookie is."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8}")
-_VALUE = re.compile(r"([0-9]{1,12})\.([01])\.([A-Za-z0-9_.-]{1,3100})")
+MAX_TOKEN_LENGTH = 3_100
+"""Limits the token of a flow, in characters: browsers keep cookies of 4,096 bytes (RFC 6265 §6.1),
+and the longest has a target of 3,000."""
+
+_VALUE = re.compile(rf"([0-9]{{1,12}})\.([01])\.([A-Za-z0-9_.-]{{1,{MAX_TOKEN_LENGTH}}})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

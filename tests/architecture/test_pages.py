@@ -116,6 +116,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "provider_link",
         "provider_refusals",
         "provider_routes",
+        "provider_wishes",
         "routes",
         "scope_texts",
         "sign_in_steps",

@@ -1,0 +1,112 @@
+"""The question for an address, to a person without an account whose provider names none."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from authserve.core.errors import AuthserveError
+from authserve.federation.policy import AskToConfirm
+from authserve.federation.sign_in import Arrival
+from authserve.federation.wished_accounts import (
+    get_provider_of,
+    open_with_address,
+    return_with_address,
+)
+from authserve.http.limits import limited
+from authserve.http.request_info import current_request_info
+from authserve.pages.blueprint import link_to, page, provider_blueprint
+from authserve.pages.provider_callback import let_in
+from authserve.pages.provider_confirm import lead_to_confirm
+from authserve.pages.provider_refusals import show_refusal
+from authserve.pages.provider_wishes import ADDRESS, EMAIL_REQUIRED, HeldWish, get_held_wish
+from authserve.pages.sign_in import WAIT
+from authserve.ratelimit.errors import RateLimitedError
+from authserve.ratelimit.policy import SIGN_UP, SIGN_UP_OF_EMAIL
+from authserve.settings.model import SETTINGS
+from authserve.verification.schemas import AddressSchema
+from authserve.web.flows import FIELD, drop_flow
+from authserve.web.forms import Explanation, Explanations, PageForm, Submission, read_form, submit
+from authserve.web.languages import storable_language
+from authserve.web.notices import FIELD as NOTICE
+from authserve.web.notices import seal_notice
+from authserve.web.rendering import see_other
+
+
+class NewAddressForm(PageForm, AddressSchema):
+    """The address of a new account."""
+
+
+FORM = NewAddressForm()
+
+EXPLANATIONS: Explanations = {RateLimitedError: Explanation(WAIT)}
+
+
+@provider_blueprint.get("/sign-in/with/<slug>/address")
+def show_address(slug: str) -> Response:
+    """Ask for the address.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`.
+    """
+    return _show(get_held_wish(slug), Submission())
+
+
+@provider_blueprint.post("/sign-in/with/<slug>/address")
+def give_address(slug: str) -> Response:
+    """Open an account with the address.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`.
+    """
+    held = get_held_wish(slug)
+    act = partial(_open, held=held)
+    return submit(read_form(FORM), act, show=partial(_show, held), explanations=EXPLANATIONS)
+
+
+@limited(SIGN_UP, SIGN_UP_OF_EMAIL)
+def _open(values: dict[str, Any], *, held: HeldWish) -> Response:
+    email = values["email"]
+    arrival = return_with_address(
+        held.wish, email, locale=storable_language(), request=current_request_info()
+    )
+    response = _answer(held, arrival, email)
+    drop_flow(response, held.flow.id)
+    return response
+
+
+def _answer(held: HeldWish, arrival: Arrival, email: str) -> Response:
+    is_remembered = held.flow.is_remembered
+    try:
+        step = open_with_address(arrival)
+        if step is None:
+            notice = seal_notice("sign-up", email=email)
+            return see_other(link_to("pages.show_sign_up", held.token, **{NOTICE: notice}))
+        if isinstance(step, AskToConfirm):
+            return lead_to_confirm(arrival, step, held.token, is_remembered=is_remembered)
+        return let_in(arrival, step, held.token, is_remembered=is_remembered)
+    except AuthserveError as error:
+        return show_refusal(error, token=held.token, provider=arrival.provider)
+
+
+def _show(
+    held: HeldWish,
+    form: Submission,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    provider = get_provider_of(held.wish)
+    return page(
+        "provider_address.html",
+        status=status,
+        headers=headers,
+        form=form,
+        is_refused=form.is_refused,
+        provider=provider.configuration.name,
+        domains=SETTINGS.get().registration_domains,
+        action=link_to(ADDRESS, "", slug=provider.slug, **{FIELD: held.flow.id}),
+        token=held.token,
+        code=EMAIL_REQUIRED,
+    )

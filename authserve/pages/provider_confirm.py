@@ -1,0 +1,146 @@
+"""Joining an identity with the account that has its address, by that account's own owner.
+
+The first page asks the person to sign in once in another way. The second one, behind that sign-in,
+names provider, identity and account, and its form completes the link.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response
+
+from authserve.auth.browser_sessions import BrowserSession
+from authserve.federation.errors import AccountExistsError, IdentityTakenError
+from authserve.federation.linking import link_wished_identity
+from authserve.federation.policy import AskToConfirm
+from authserve.federation.sign_in import Arrival
+from authserve.federation.wished_accounts import get_provider_of, is_address_verified, wish_of
+from authserve.http.authentication import on_own_account
+from authserve.http.request_info import current_request_info, request_state
+from authserve.pages.account_identities import lead_to_connections
+from authserve.pages.blueprint import go_on, link_to, page, provider_blueprint
+from authserve.pages.factor_changes import (
+    BUTTON,
+    read_change,
+    require_session_for_change,
+)
+from authserve.pages.provider_wishes import HeldWish, get_held_wish, lead_to_question
+from authserve.users.errors import UserNotFoundError
+from authserve.web.continuation import Continuation, TargetKind, write_continuation
+from authserve.web.flows import FIELD, drop_flow
+from authserve.web.forms import Explanation, Explanations, Submission, submit
+from authserve.web.languages import mark
+
+EXISTS, CONFIRM = "provider_pages.show_account_exists", "provider_pages.show_confirm_link"
+
+EXPLANATIONS: Explanations = {
+    AccountExistsError: Explanation(
+        mark("This is not the account with that address. Nothing was changed.")
+    ),
+    IdentityTakenError: Explanation(
+        mark("Your account at that service is linked to another account here by now.")
+    ),
+}
+
+
+def lead_to_confirm(
+    arrival: Arrival, step: AskToConfirm, token: str, *, is_remembered: bool
+) -> Response:
+    """Return the redirect to the page that says that an account has the address.
+
+    Args:
+        token: of the person's target.
+    """
+    request_state().refusal_code = AccountExistsError.code
+    wish = wish_of(arrival, account_id=step.user_id)
+    return lead_to_question(EXISTS, wish, token, is_remembered=is_remembered)
+
+
+@provider_blueprint.get("/sign-in/with/<slug>/account-exists")
+def show_account_exists(slug: str) -> Response:
+    """Ask the person to sign in once in another way.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`.
+    """
+    held = get_held_wish(slug)
+    return page(
+        "provider_account_exists.html",
+        provider=get_provider_of(held.wish).configuration.name,
+        address=held.wish.address,
+        must_reclaim=not is_address_verified(held.wish),
+        token=_write_way_on(held),
+        code=AccountExistsError.code,
+    )
+
+
+@provider_blueprint.get("/sign-in/with/<slug>/confirm")
+def show_confirm_link(slug: str) -> Response:
+    """Ask the owner of the account whether to link the identity.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`.
+    """
+    held = get_held_wish(slug)
+    return _show(require_session_for_change(), held, Submission())
+
+
+@provider_blueprint.post("/sign-in/with/<slug>/confirm")
+def confirm_link(slug: str) -> Response:
+    """Link the identity to the account of the signed-in person.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`.
+    """
+    held = get_held_wish(slug)
+    session, submission = read_change(BUTTON)
+    act = partial(_link, held=held, session=session)
+    return submit(submission, act, show=partial(_show, session, held), explanations=EXPLANATIONS)
+
+
+@on_own_account(UserNotFoundError)
+def _link(_values: dict[str, Any], *, held: HeldWish, session: BrowserSession) -> Response:
+    link_wished_identity(
+        held.wish,
+        provider=get_provider_of(held.wish),
+        actor=session.actor,
+        request=current_request_info(),
+    )
+    response = go_on(held.token) if held.token else lead_to_connections("linked")
+    drop_flow(response, held.flow.id)
+    return response
+
+
+def _show(
+    session: BrowserSession,
+    held: HeldWish,
+    form: Submission,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    provider = get_provider_of(held.wish)
+    account = session.account
+    return page(
+        "provider_confirm.html",
+        status=status,
+        headers=headers,
+        visitor=session,
+        form=form,
+        is_refused=form.is_refused,
+        provider=provider.configuration.name,
+        identity=held.wish.identity.email or held.wish.identity.subject,
+        address=held.wish.address,
+        is_owner=(account.id, account.email) == (held.wish.account_id, held.wish.address),
+        is_verified=account.email_verified,
+        action=link_to(CONFIRM, "", slug=provider.slug, **{FIELD: held.flow.id}),
+        token=_write_way_on(held),
+    )
+
+
+def _write_way_on(held: HeldWish) -> str:
+    """Return the token of the second page, to which a sign-in leads."""
+    query = urlencode({"slug": held.wish.provider, FIELD: held.flow.id})
+    return write_continuation(Continuation(TargetKind.PAGE, f"{CONFIRM}?{query}")) or ""

@@ -1,0 +1,76 @@
+"""Identities that wait for their person, in the flow cookies of browsers.
+
+The cookie keeps the person's target too, as that of a way to a provider does.
+"""
+
+from dataclasses import dataclass, field
+
+from flask import Response, request
+
+from authserve.core.clock import now
+from authserve.federation.errors import UnknownStateError
+from authserve.federation.wishes import WISH_TTL, Wish, read_wish, write_wish
+from authserve.pages.blueprint import link_to
+from authserve.web.continuation import read_continuation
+from authserve.web.flows import FIELD, MAX_TOKEN_LENGTH, Flow, begin_flow, find_flow, hold_flow
+from authserve.web.rendering import see_other
+
+ADDRESS = "provider_pages.show_address"
+"""The page that asks for the address of a new account."""
+
+EMAIL_REQUIRED = "email_required"
+"""The code that this page shows, and that logs and metrics count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldWish:
+    """An identity that waits for this browser's person.
+
+    Args:
+        flow: of the cookie.
+        token: of the person's target; empty without one.
+    """
+
+    wish: Wish
+    flow: Flow
+    token: str = field(repr=False)
+
+
+def lead_to_question(endpoint: str, wish: Wish, token: str, *, is_remembered: bool) -> Response:
+    """Return the redirect to the page that asks the person of a new wish.
+
+    Args:
+        endpoint: of that page.
+        token: of the person's target. It is dropped if it does not fit into the cookie, so that
+            the person reaches their account instead.
+        is_remembered: True if the person asked to be kept signed in.
+    """
+    written = write_wish(wish, now=now())
+    target = token if read_continuation(token) is not None else ""
+    held = f"{written}.{target}"
+    if len(held) > MAX_TOKEN_LENGTH:
+        held = f"{written}."
+    flow = begin_flow(held, is_remembered=is_remembered)
+    response = see_other(link_to(endpoint, "", slug=wish.provider, **{FIELD: flow.id}))
+    hold_flow(response, flow, ttl=WISH_TTL)
+    return response
+
+
+def get_held_wish(slug: str) -> HeldWish:
+    """Return the wish that the request's query names.
+
+    Args:
+        slug: of the provider in the request's path.
+
+    Raises:
+        UnknownStateError: this browser holds none, or it has expired, or is another provider's.
+    """
+    flow = find_flow(request.args.get(FIELD, ""))
+    if flow is None:
+        raise UnknownStateError
+    # A signed token has three parts, and the target's follows (RFC 7515 §3.1).
+    *parts, token = flow.token.split(".", 3)
+    wish = read_wish(".".join(parts), now=now())
+    if wish.provider != slug:
+        raise UnknownStateError
+    return HeldWish(wish=wish, flow=flow, token=token)
