@@ -1,7 +1,7 @@
 """The return from a provider: a session, a question, or the reason why there is neither.
 
-It is a GET that signs a person in, so every answer of it takes the browser's cookie of the way
-away, whatever the outcome: a second request with the same address opens nothing. An address that
+It is a GET that signs a person in, so its answer takes the browser's cookie of the way away,
+whatever the provider says: a second request with the same address opens nothing. An address that
 another person got from the provider needs a cookie that only their browser has (login CSRF,
 RFC 9700 §4.7).
 """

@@ -2,35 +2,25 @@
 
 import logging
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-import time_machine
 from flask import Flask
 from sqlalchemy import QueuePool, select
 
-from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import db, read_all
-from authserve.federation.configuration import ProviderChanges
 from authserve.federation.identities import find_identities
 from authserve.federation.policy import LinkPolicy
-from authserve.federation.registry import change_provider
-from authserve.federation.state import STATE_TTL
 from authserve.settings.model import EmailVerification, Registration
-from authserve.tokens.signing import LEEWAY_SECS
 from authserve.users.models import TABLE as USERS
 from tests.federation.conftest import MakeSite
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import register_caller
 from tests.support.factors import give_totp
 from tests.support.messages import messages
-from tests.support.provider_sign_in import SLUG, Journey, code_of, give_provider, set_out
+from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import Answer, ProviderServer, Question
 from tests.support.rows import audit_trail, change_user, count_sessions
 from tests.support.totp import code_at
@@ -48,18 +38,6 @@ def users(site: Flask) -> list[dict[str, Any]]:
     with site.app_context():
         rows = read_all(select(USERS).order_by(USERS.c.created_at))
     return [dict(row._mapping) for row in rows]
-
-
-def change(site: Flask, **changes: Any) -> None:
-    """Change the provider."""
-    with site.app_context():
-        change_provider(SLUG, ProviderChanges(**changes), actor=OPERATOR, request=RequestInfo())  # type: ignore[typeddict-item]
-
-
-def assert_nothing_happened(site: Flask, visit: Visit) -> None:
-    """Fail if a session, an account or a flow is there."""
-    assert users(site) == []
-    assert [name for name in visit.cookie_names() if "flow" not in name] == []
 
 
 class TestFirstSignIn:
@@ -100,7 +78,7 @@ class TestFirstSignIn:
         self, site: Flask, visit: Visit, server: ProviderServer
     ) -> None:
         sign_in(visit, server)
-        change(site, trusts_email=True)
+        adjust_provider(site, trusts_email=True)
         server.claims |= {"sub": "2", "email": "bob@example.com"}
         sign_in(Visit(site), server)
         assert [user["email_verified"] for user in users(site)] == [False, True]
@@ -117,7 +95,7 @@ class TestFirstSignIn:
     def test_a_verified_one_gets_none(
         self, site: Flask, visit: Visit, server: ProviderServer
     ) -> None:
-        change(site, trusts_email=True)
+        adjust_provider(site, trusts_email=True)
         sign_in(visit, server)
         assert messages(site) == []
 
@@ -182,7 +160,7 @@ class TestJourney:
         trusts_mfa: bool,
         leads_to: str,
     ) -> None:
-        change(site, trusts_mfa=trusts_mfa)
+        adjust_provider(site, trusts_mfa=trusts_mfa)
         server.claims |= {"amr": ["pwd", "mfa"]}
         sign_in(visit, server)
         give_totp(site, users(site)[0]["id"])
@@ -219,158 +197,6 @@ class TestJourney:
         assert ended["reason"] == "replaced"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A fault of a return.
-
-    Args:
-        commit: makes it.
-        status, code: of the page.
-        is_asked: True if the provider is asked for tokens.
-    """
-
-    name: str
-    commit: Callable[[Flask, Journey], Shown]
-    status: int = 400
-    code: str = "state_invalid"
-
-
-def _in_another_browser(site: Flask, journey: Journey) -> Shown:
-    return journey.come_back(visit=Visit(site))
-
-
-def _in_a_browser_with_a_flow(site: Flask, journey: Journey) -> Shown:
-    other = Visit(site)
-    set_out(other, journey.server)
-    return journey.come_back(visit=other)
-
-
-def _with_anothers_state(site: Flask, journey: Journey) -> Shown:
-    """An attacker's own answer, which a victim's browser is led to (login CSRF)."""
-    attacker = set_out(Visit(site), journey.server)
-    return journey.come_back(state=attacker.asked["state"])
-
-
-def _with_the_secret_of_another_flow(site: Flask, journey: Journey) -> Shown:
-    """A cookie of this name that another one's secret is in."""
-    (name,) = [each for each in journey.visit.cookie_names() if "flow" in each]
-    value = journey.visit.cookie(name) or ""
-    begun, remembered, _rest = value.split(".", 2)
-    journey.visit.client.set_cookie(name, f"{begun}.{remembered}.{'A' * 43}.")
-    return journey.come_back()
-
-
-def _at_another_provider(site: Flask, journey: Journey) -> Shown:
-    give_provider(site, journey.server, "other")
-    query = urlencode({"code": "a code", "state": journey.asked["state"]})
-    return journey.visit.open(f"/sign-in/with/other/callback?{query}")
-
-
-def _with_a_changed_state(site: Flask, journey: Journey) -> Shown:
-    state = journey.asked["state"]
-    return journey.come_back(state=state[:-1] + ("A" if state[-1] != "A" else "B"))
-
-
-def _too_late(site: Flask, journey: Journey) -> Shown:
-    later = now() + STATE_TTL + timedelta(seconds=LEEWAY_SECS + 1)
-    with time_machine.travel(later, tick=False):
-        return journey.come_back()
-
-
-def _with_a_code_twice(site: Flask, journey: Journey) -> Shown:
-    query = urlencode([("code", "a"), ("code", "b"), ("state", journey.asked["state"])])
-    return journey.visit.open(f"{journey.path}?{query}")
-
-
-UNAVAILABLE = (503, "provider_unavailable")
-
-FAULTS = (
-    Fault("another browser", _in_another_browser),
-    Fault("another browser with a flow", _in_a_browser_with_a_flow),
-    Fault("another state", _with_anothers_state),
-    Fault("another secret", _with_the_secret_of_another_flow),
-    Fault("another provider", _at_another_provider),
-    Fault("a changed state", _with_a_changed_state),
-    Fault("no state", lambda _site, journey: journey.come_back(state=None)),
-    Fault("too late", _too_late),
-    Fault("a code twice", _with_a_code_twice),
-    Fault("another issuer", lambda _, journey: journey.come_back(iss="https://x"), *UNAVAILABLE),
-    Fault("no issuer", lambda _, journey: journey.come_back(iss=None), *UNAVAILABLE),
-    Fault("no code", lambda _, journey: journey.come_back(code=None), *UNAVAILABLE),
-    Fault("an error", lambda _, journey: journey.come_back(error="server_error"), *UNAVAILABLE),
-)
-
-
-class TestFaults:
-    """Each check of a return is broken once; nothing is asked, stored or opened."""
-
-    @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-    def test_it_opens_nothing(
-        self, site: Flask, visit: Visit, server: ProviderServer, fault: Fault
-    ) -> None:
-        shown = fault.commit(site, set_out(visit, server))
-        assert (shown.status, code_of(shown)) == (fault.status, fault.code)
-        assert_nothing_happened(site, visit)
-        assert server.asked("/token") == []
-        assert shown.headers["Referrer-Policy"] == "no-referrer"
-        assert shown.headers["Cache-Control"] == "no-store"
-
-    def test_the_issuer_may_be_missing_if_the_provider_sends_none(
-        self, visit: Visit, server: ProviderServer
-    ) -> None:
-        metadata = server.metadata(authorization_response_iss_parameter_supported=False)
-        server.answers["/.well-known/openid-configuration"] = lambda _: Answer(metadata)
-        assert set_out(visit, server).come_back(iss=None).location == "/account"
-
-    def test_a_wrong_nonce_is_refused(
-        self, site: Flask, visit: Visit, server: ProviderServer
-    ) -> None:
-        journey, token = set_out(visit, server), server.sign(nonce="another")
-        server.answers["/token"] = lambda _: Answer({"access_token": "at", "id_token": token})
-        shown = journey.come_back()
-        assert (shown.status, code_of(shown)) == UNAVAILABLE
-        assert "flow" not in "".join(visit.cookie_names())
-        assert_nothing_happened(site, visit)
-
-    def test_an_address_opens_once(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
-        journey = set_out(visit, server)
-        assert journey.come_back().location == "/account"
-        shown = journey.come_back()
-        assert (shown.status, code_of(shown)) == (400, "state_invalid")
-        assert count_sessions(site) == len(server.asked("/token")) == 1
-
-    def test_a_refusal_ends_the_way_too(
-        self, site: Flask, visit: Visit, server: ProviderServer
-    ) -> None:
-        journey = set_out(visit, server)
-        assert code_of(journey.come_back(error="server_error")) == "provider_unavailable"
-        assert code_of(journey.come_back()) == "state_invalid"
-        assert_nothing_happened(site, visit)
-
-    def test_a_disabled_provider_lets_no_one_in(
-        self, site: Flask, visit: Visit, server: ProviderServer
-    ) -> None:
-        journey = set_out(visit, server)
-        change(site, enabled=False)
-        assert journey.come_back().status == 404
-        assert_nothing_happened(site, visit)
-
-    def test_who_says_no_there_may_choose_again(self, visit: Visit, server: ProviderServer) -> None:
-        token = visit.open(visit.open("/account/sessions").location).form("/sign-in")["continue"]
-        journey = set_out(visit, server, **{"continue": token})
-        shown = visit.follow(journey.come_back(error="access_denied", code=None))
-        assert shown.alert == "The sign-in at the other service was cancelled."
-        assert shown.form("/sign-in")["continue"] == token
-        assert "flow" not in "".join(visit.cookie_names())
-
-    def test_a_secret_that_no_key_opens_is_the_operators_fault(
-        self, site: Flask, visit: Visit, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("authserve.federation.registry.PURPOSE", "another")
-        shown = set_out(visit, server).come_back()
-        assert (shown.status, code_of(shown)) == UNAVAILABLE
-
-
 def test_sixty_answers_a_minute_come_from_one_address(make_site: MakeSite) -> None:
     visit = Visit(make_site(ratelimit_enabled=True))
     path = f"/sign-in/with/{SLUG}/callback"
@@ -393,7 +219,7 @@ class TestRefusals:
         self.check(site, sign_in(Visit(site), server), 403, "sign_up_closed")
 
     def test_a_foreign_domain(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
-        change(site, allowed_domains=frozenset({"example.org"}))
+        adjust_provider(site, allowed_domains=frozenset({"example.org"}))
         self.check(site, sign_in(visit, server), 403, "domain_not_allowed")
 
     def test_a_disabled_account(self, site: Flask, visit: Visit, server: ProviderServer) -> None:
@@ -408,7 +234,7 @@ class TestRefusals:
     def test_an_account_with_the_address(
         self, site: Flask, visit: Visit, server: ProviderServer
     ) -> None:
-        change(site, link=LinkPolicy.NEVER)
+        adjust_provider(site, link=LinkPolicy.NEVER)
         before = register_caller(site, "alice").session_id
         assert before
         shown = sign_in(visit, server)
