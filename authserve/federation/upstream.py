@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from authserve.core.breakers import Breaker, BreakerOpenError
@@ -32,6 +32,7 @@ from authserve.federation.discovery import (
     discovery_url,
     read_metadata,
 )
+from authserve.federation.document_cache import DocumentCache
 from authserve.federation.id_tokens import ProviderKey, read_keys
 
 TOTAL_SECS = 5.0
@@ -43,6 +44,9 @@ MAX_BYTES = 256 * 1024
 CACHE_SECS = 3_600
 """Age at which discovery and keys are fetched anew, in seconds (design)."""
 
+GRACE_SECS = 2 * TOTAL_SECS
+"""Time in which old ones are used while they are fetched, in seconds (chosen)."""
+
 REFETCH_SECS = 60
 """Least time between two fetches for an unknown key, in seconds: anyone can name one (design)."""
 
@@ -50,8 +54,6 @@ BREAKER_FAILURES, BREAKER_RESET_SECS = 3, 30.0
 """After three failures in a row one person in 30 s waits for the provider (chosen)."""
 
 _JSON = {"Accept": "application/json"}
-
-T = TypeVar("T")
 
 CallObserver = Callable[[str, bool, float], None]
 """A function that learns of each call: the host, True for a usable answer, and its seconds."""
@@ -96,12 +98,6 @@ class Exchange:
     redirect_uri: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    value: Any
-    fetched_at: float
-
-
 class Upstream:
     """The calls to all providers of a process, with what it remembers of each.
 
@@ -122,7 +118,7 @@ class Upstream:
         self._client, self._calls, self._clock = client, calls, clock
         self.on_call: CallObserver | None = None
         self._breakers: dict[str, Breaker] = {}
-        self._cache: dict[tuple[str, str], _Cached] = {}
+        self.documents = DocumentCache(clock=clock)
         self._lock = Lock()
 
     def begin(self, issuer: str) -> "Conversation":
@@ -166,16 +162,6 @@ class Upstream:
         """Send a request; see `OutboundClient.send`."""
         return self._client.send(request, OutboundLimits(total_secs=seconds, max_bytes=MAX_BYTES))
 
-    def remembered(self, issuer: str, url: str, fetch: Callable[[], T], *, max_age: float) -> T:
-        """Return what a URL answered at most `max_age` seconds ago, else fetch it."""
-        found = self._cache.get((issuer, url))
-        if found is not None and self._clock() - found.fetched_at < max_age:
-            value: T = found.value
-            return value
-        fetched = fetch()
-        self._cache[issuer, url] = _Cached(fetched, self._clock())
-        return fetched
-
 
 UPSTREAM = Slot[Upstream]("upstream")
 
@@ -199,11 +185,12 @@ class Conversation:
                 is no URL (OpenID Connect Discovery §4.3).
         """
         url = discovery_url(self._issuer)
-        return self._upstream.remembered(
+        return self._upstream.documents.find(
             self._issuer,
             url,
             lambda: _read_metadata(self.get_document(url), self._issuer),
-            max_age=CACHE_SECS,
+            max_age_secs=CACHE_SECS,
+            grace_secs=GRACE_SECS,
         )
 
     def find_keys(self, jwks_uri: str, *, is_key_unknown: bool = False) -> tuple[ProviderKey, ...]:
@@ -216,11 +203,13 @@ class Conversation:
         Raises:
             ProviderUnavailableError: they cannot be had.
         """
-        return self._upstream.remembered(
+        return self._upstream.documents.find(
             self._issuer,
             jwks_uri,
             lambda: read_keys(self.get_document(jwks_uri)),
-            max_age=REFETCH_SECS if is_key_unknown else CACHE_SECS,
+            max_age_secs=REFETCH_SECS if is_key_unknown else CACHE_SECS,
+            # An old set has no new key.
+            grace_secs=0 if is_key_unknown else GRACE_SECS,
         )
 
     def exchange(
