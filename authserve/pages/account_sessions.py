@@ -45,6 +45,7 @@ _PROOFS = {
     "rcv": mark("recovery code"),
     "pop": mark("passkey"),
     "email": mark("mailed code"),
+    "fed": mark("another service"),
 }
 """The names of proofs (`core.levels.Proof`), by their value in `amr`."""
 

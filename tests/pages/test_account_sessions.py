@@ -1,10 +1,12 @@
 """The list of sessions, and how they end from there."""
 
+import re
 from uuid import UUID
 
 import pytest
 from flask import Flask
 
+from authserve.core.levels import Proof
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
@@ -45,6 +47,14 @@ def test_it_shows_where_the_user_is_signed_in(visit: Visit, phone: UUID) -> None
     (safari,) = [row for row in rows if row.startswith("Safari on iPhone 2001:db8::17")]
     assert "with: app code, password Sign out" in safari
     assert [row.split()[1] for row in rows].count("App") == 1
+
+
+def test_every_proof_has_a_name(app: Flask, visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    for proof in Proof:
+        change_session(app, visit.session_id, amr=[proof.value])
+        (row, *_others) = visit.open(SESSIONS).tree.iterfind(".//main//li")
+        assert re.search(r"with: \w+", " ".join("".join(row.itertext()).split())), proof
 
 
 def test_one_session_ends(app: Flask, visit: Visit, phone: UUID, alice: Caller) -> None:
