@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+import time_machine
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -130,10 +131,8 @@ def test_a_person_signs_in_by_it_and_comes_back_to_the_same_account(
     assert count_sessions(site, revoked_at=None) == 2
 
 
-def test_an_app_leads_there_by_its_hint_and_gets_the_person(
-    site: Flask, elsewhere: Elsewhere
-) -> None:
-    give_client(site, "wiki", first_party=True, scopes=("openid", "email"))
+def authorize(visit: Visit, elsewhere: Elsewhere, **changes: str) -> str:
+    """Come from an app to the second service, and return where the first one leads to then."""
     asked = {
         "response_type": "code",
         "client_id": "wiki",
@@ -143,17 +142,28 @@ def test_an_app_leads_there_by_its_hint_and_gets_the_person(
         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         "code_challenge_method": "S256",
         "idp_hint": "work",
+        **changes,
     }
-    visit = Visit(site)
     page = visit.follow(visit.open(f"/oauth/authorize?{urlencode(asked)}"))
     fields = page.form("/sign-in/with/work")
     shown = visit.follow(visit.open(elsewhere.answer(press_button(visit, **fields))))
     # The page between leads to the decision, which leads to the app.
-    shown = visit.open(find_way_on(shown))
-    answer = dict(parse_qsl(urlsplit(shown.location).query))
-    assert shown.location.startswith(f"{CALLBACK}?")
-    assert answer["state"] == "a state of the app"
-    assert answer["code"]
+    return visit.open(find_way_on(shown)).location
+
+
+def test_an_app_leads_there_by_its_hint_and_gets_the_person(
+    site: Flask, elsewhere: Elsewhere, clock: time_machine.Traveller
+) -> None:
+    give_client(site, "wiki", first_party=True, scopes=("openid", "email"))
+    visit = Visit(site)
+    # A person who is signed in is asked again, once, if the app wishes it.
+    for wish in ({}, {"prompt": "login"}):
+        location = authorize(visit, elsewhere, **wish)
+        answer = dict(parse_qsl(urlsplit(location).query))
+        assert location.startswith(f"{CALLBACK}?")
+        assert answer["state"] == "a state of the app"
+        assert answer["code"]
+        clock.shift(60)
 
 
 def test_a_person_who_says_no_there_is_back_at_the_sign_in_page(
