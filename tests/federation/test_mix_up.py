@@ -1,6 +1,6 @@
 """Answers that belong to another person, provider or way (RFC 9700 §4.4, §4.5, §4.7).
 
-`test_callback.py` has the faults of one way; here two ways, browsers or providers meet.
+`test_callback_faults.py` has the faults of one way; here two ways, browsers or providers meet.
 """
 
 import pytest
