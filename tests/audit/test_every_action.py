@@ -35,7 +35,7 @@ from authserve.federation.configuration import ProviderChanges
 from authserve.federation.errors import SignUpClosedError
 from authserve.federation.identities import ProviderIdentity
 from authserve.federation.own_identities import add_identity
-from authserve.federation.policy import Claimed
+from authserve.federation.policy import Claimed, SignIn
 from authserve.federation.presets import Person
 from authserve.federation.registry import change_provider, get_provider
 from authserve.federation.sign_in import Arrival, prove, settle
@@ -491,7 +491,8 @@ def sign_in_by_lost_identity(scene: Scene) -> None:
     """Let a person sign in whose identity was unlinked meanwhile."""
     user_id = scene.user.id
     with scene.app.app_context():
-        proven, settings = prove(come_back(scene, sign_up=True), user_id), SETTINGS.get()
+        step, settings = SignIn(user_id), SETTINGS.get()
+        proven = prove(come_back(scene, sign_up=True), step)
         with pytest.raises(UnlinkedIdentityError):
             start_session_with_provider(
                 proven, device=None, request=scene.origin, settings=settings
