@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from authserve.core.levels import MULTIPLE_FACTORS
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.discovery import Metadata
 from authserve.federation.id_tokens import (
     Expected,
@@ -22,7 +23,6 @@ from authserve.federation.presets import (
 )
 from authserve.federation.upstream import (
     Conversation,
-    Exchange,
     ProviderUnavailableError,
 )
 

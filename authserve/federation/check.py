@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from authserve.core.findings import Finding, Level
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.ask import github_api
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.configuration import ProviderConfiguration, has_unsafe_joining
 from authserve.federation.discovery import Metadata, discovery_url
 from authserve.federation.id_tokens import ALGORITHMS, LEEWAY_SECS
@@ -19,7 +20,6 @@ from authserve.federation.presets import Preset
 from authserve.federation.registry import Provider
 from authserve.federation.upstream import (
     CodeRefusedError,
-    Exchange,
     ProviderUnavailableError,
     Upstream,
 )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from authserve.core.crypto import UndecryptableError
 from authserve.federation.ask import Answered, Endpoint, ask_provider, find_endpoint
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.documents import callback_uri
 from authserve.federation.errors import (
     ProviderAwayError,
@@ -18,7 +19,6 @@ from authserve.federation.state import challenge_of, nonce_of, verifier_of
 from authserve.federation.upstream import (
     UPSTREAM,
     Conversation,
-    Exchange,
     ProviderUnavailableError,
 )
 

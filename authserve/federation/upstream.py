@@ -4,15 +4,13 @@ Provider tokens stay inside this module's answers: nothing stores or logs them (
 """
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from time import monotonic
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.container import Slot
@@ -26,6 +24,7 @@ from authserve.core.outbound import (
     OutboundTimeoutError,
 )
 from authserve.federation.call_limit import CallLimit, TooManyCallsError
+from authserve.federation.code_exchange import Exchange, code_request, read_error
 from authserve.federation.discovery import (
     Metadata,
     MetadataError,
@@ -81,21 +80,6 @@ class CodeRefusedError(ProviderUnavailableError):
     def __init__(self, error: str) -> None:
         super().__init__(f"it refuses the code: {error}")
         self.error = error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """A code with what its provider compares.
-
-    Args:
-        verifier: of PKCE (RFC 7636).
-    """
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    code: str = field(repr=False)
-    verifier: str = field(repr=False)
-    redirect_uri: str
 
 
 class Upstream:
@@ -221,26 +205,12 @@ class Conversation:
             CodeRefusedError: the provider refuses it (RFC 6749 §5.2); GitHub does so with 200.
             ProviderUnavailableError: it does not answer as it should.
         """
-        fields = {
-            "grant_type": "authorization_code",
-            "code": exchange.code,
-            "redirect_uri": exchange.redirect_uri,
-            "code_verifier": exchange.verifier,
-        }
-        headers = {**_JSON, "Content-Type": "application/x-www-form-urlencoded"}
-        if takes_basic:
-            headers["Authorization"] = _basic(exchange.client_id, exchange.client_secret)
-        else:
-            fields |= {"client_id": exchange.client_id, "client_secret": exchange.client_secret}
-        request = OutboundRequest(
-            url=endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
-        )
+        request = code_request(endpoint, exchange, takes_basic=takes_basic)
         answer, document = self._ask(request, accepted=(200, 400, 401))
         if not isinstance(document, Mapping):
             raise ProviderUnavailableError("its answer to a code is no object")
         if answer.status != 200 or "error" in document:
-            error = str(document.get("error"))
-            raise CodeRefusedError(error if error in _EXPECTED_ERRORS else "another error")
+            raise CodeRefusedError(read_error(document))
         return document
 
     def get_with_token(self, url: str, access_token: str) -> Any:
@@ -289,28 +259,6 @@ class Conversation:
         if answer.status not in accepted:
             raise OutboundError(f"it answered {answer.status}")
         return answer
-
-
-_EXPECTED_ERRORS = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "bad_verification_code",
-        "incorrect_client_credentials",
-        "redirect_uri_mismatch",
-    }
-)
-"""Codes of RFC 6749 §5.2 and of GitHub, which the operator's log may show."""
-
-
-def _basic(client_id: str, secret: str) -> str:
-    """Return the credentials, encoded as a form before they are joined (RFC 6749 §2.3.1)."""
-    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
-    return f"Basic {b64encode(pair.encode()).decode()}"
 
 
 def _parse(body: bytes) -> Any:

@@ -10,8 +10,9 @@ import pytest
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.ask import Answered, ask_provider, find_endpoint
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.presets import Preset
-from authserve.federation.upstream import Exchange, ProviderUnavailableError, Upstream
+from authserve.federation.upstream import ProviderUnavailableError, Upstream
 from tests.support.providers import (
     CLIENT_ID,
     SECRET,

@@ -13,10 +13,10 @@ from authserve.core.deadline import TLSContext
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.ask import Answered, ask_provider, find_endpoint
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.presets import DEFAULTS, Preset
 from authserve.federation.upstream import (
     CodeRefusedError,
-    Exchange,
     ProviderUnavailableError,
     Upstream,
 )

@@ -12,10 +12,10 @@ import pytest
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation import upstream as module
+from authserve.federation.code_exchange import Exchange
 from authserve.federation.upstream import (
     BREAKER_FAILURES,
     CodeRefusedError,
-    Exchange,
     ProviderUnavailableError,
     Upstream,
 )
