@@ -16,7 +16,9 @@ from werkzeug.test import TestResponse
 import config
 from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
+from authserve.federation.identities import ProviderIdentity
 from authserve.federation.state import Purpose, State, write_state
+from authserve.federation.wishes import Wish, write_wish
 from authserve.keys.store import KEY_STORE
 from authserve.oidc.hints import read_hint
 from authserve.oidc.tokens import sign_for_others
@@ -91,6 +93,12 @@ class Scene:
         with self.app.app_context():
             return write_state(state, now=now())
 
+    def of_wish(self) -> str:
+        """An identity that waits for its person, in the cookie of a browser."""
+        identity = ProviderIdentity(issuer="https://id.example.com", subject="1", email=None)
+        with self.app.app_context():
+            return write_wish(Wish(provider="google", identity=identity), now=now())
+
     def of_logout(self) -> str:
         claims = claims_of(self.of_app("id_token"))
         same = {name: claims[name] for name in ("iss", "aud", "sub", "sid", "iat", "exp")}
@@ -118,6 +126,7 @@ KINDS: Mapping[str, Callable[[Scene], str]] = {
     "code": lambda scene: scene.wiki.make_code("openid"),
     "continue": Scene.of_request,
     "provider state": Scene.of_provider_sign_in,
+    "identity wish": Scene.of_wish,
     "client secret": lambda scene: str(scene.wiki.secret),
 }
 """A new token of each kind."""
