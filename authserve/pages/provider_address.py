@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from authserve.core.errors import AuthserveError
+from authserve.federation.errors import UnknownStateError
 from authserve.federation.policy import AskToConfirm
 from authserve.federation.sign_in import Arrival
 from authserve.federation.wished_accounts import (
@@ -48,9 +49,9 @@ def show_address(slug: str) -> Response:
     """Ask for the address.
 
     Raises:
-        UnknownStateError: see `get_held_wish`.
+        UnknownStateError: see `_get_addressless_wish`.
     """
-    return _show(get_held_wish(slug), Submission())
+    return _show(_get_addressless_wish(slug), Submission())
 
 
 @provider_blueprint.post("/sign-in/with/<slug>/address")
@@ -58,11 +59,24 @@ def give_address(slug: str) -> Response:
     """Open an account with the address.
 
     Raises:
-        UnknownStateError: see `get_held_wish`.
+        UnknownStateError: see `_get_addressless_wish`.
     """
-    held = get_held_wish(slug)
+    held = _get_addressless_wish(slug)
     act = partial(_open, held=held)
     return submit(read_form(FORM), act, show=partial(_show, held), explanations=EXPLANATIONS)
+
+
+def _get_addressless_wish(slug: str) -> HeldWish:
+    """Return the wish that the request's query names, of a person whose address is missing.
+
+    Raises:
+        UnknownStateError: see `get_held_wish`; or the provider has named the address of an account,
+            in whose place a person cannot name another one.
+    """
+    held = get_held_wish(slug)
+    if held.wish.account_id is not None:
+        raise UnknownStateError
+    return held
 
 
 @limited(SIGN_UP, SIGN_UP_OF_EMAIL)

@@ -104,6 +104,20 @@ def test_a_taken_address_leads_to_its_owners_sign_in(
     assert len(users(site)) == 1
 
 
+def test_no_other_address_takes_the_place_of_a_named_one(
+    site: Flask, visit: Visit, server: ProviderServer
+) -> None:
+    alice = register_caller(site, "alice")
+    change_user(site, alice.id, email_verified=True)
+    page = come(visit, server)
+    named = visit.follow(give(visit, page)).response.request.query_string.decode()
+    shown = visit.open(f"{ADDRESS}?{named}")
+    assert (shown.status, code_of(shown)) == (400, "state_invalid")
+    refused = visit.send(f"{ADDRESS}?{named}", {**page.form(), "email": "other@example.com"})
+    assert refused.status == 400
+    assert len(users(site)) == 1
+
+
 def test_a_fault_keeps_the_form(visit: Visit, server: ProviderServer) -> None:
     shown = give(visit, come(visit, server), "alice")
     assert shown.status == 422
