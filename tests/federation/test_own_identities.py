@@ -9,15 +9,17 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
+from authserve.core.actor import OPERATOR, VISITOR, Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.errors import SessionRevokedError, StepUpRequiredError
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
-from authserve.federation.identities import ProviderIdentity
-from authserve.federation.own_identities import add_identity
+from authserve.federation.identities import ProviderIdentity, find_identities
+from authserve.federation.own_identities import add_identity, unlink_identity
 from authserve.federation.registry import change_provider, delete_provider, get_provider
 from authserve.settings.model import EmailVerification
 from authserve.users.accounts import lock_user, ref_of
+from authserve.users.lookup import get_user
 from tests.support.clients import Caller, register_caller, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import raise_caller
@@ -29,6 +31,7 @@ from tests.support.passkeys import give_passkey, passkey_row
 from tests.support.problems import assert_problem
 from tests.support.rows import (
     audit_trail,
+    change_session,
     change_user,
     live_session_row,
     session_row,
@@ -52,6 +55,11 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 def listed(caller: Caller, query: str = "") -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = caller.get(f"{PATH}{query}").get_json()["items"]
     return items
+
+
+def find_identity_ids(app: Flask, user_id: UUID) -> list[UUID]:
+    with app.app_context():
+        return [each.id for each in find_identities(user_id)]
 
 
 def test_without_the_feature_there_are_no_calls(make_app: Callable[..., Flask]) -> None:
@@ -164,6 +172,25 @@ def test_with_a_second_factor_one_factor_unlinks_nothing(app: Flask, alice: Call
     assert_problem(alice.delete(f"{PATH}/{mine}"), 401, "step_up_required")
     raise_caller(app, alice)
     assert alice.delete(f"{PATH}/{mine}").status_code == 204
+
+
+def test_the_session_is_checked_again_beside_other_changes(app: Flask, alice: Caller) -> None:
+    """The check before the call may be outdated by a simultaneous call."""
+    mine = UUID(give_identity(app, alice.id))
+    with app.app_context():
+        actor = Actor(user=ref_of(get_user(alice.id)), session_id=alice.session_id)
+
+    def unlink() -> None:
+        with app.app_context():
+            unlink_identity(actor.signed_in_user, mine, actor=actor, request=RequestInfo())
+
+    give_passkey(app, alice.id)
+    with pytest.raises(StepUpRequiredError):
+        unlink()
+    change_session(app, alice.session_id, revoked_at=now())
+    with pytest.raises(SessionRevokedError):
+        unlink()
+    assert find_identity_ids(app, alice.id) == [mine]
 
 
 def test_the_last_credential_stays(app: Flask, alice: Caller) -> None:
