@@ -189,6 +189,19 @@ class TestWhereAddressesMustBeVerified:
         change_user(site, users(site)[0]["id"], email_verified=True)
         assert set_out(visit, server).come_back().location == "/account"
 
+    def test_a_wish_is_fulfilled_once_for_known_and_unknown_addresses(
+        self, make_site: MakeSite, server: ProviderServer
+    ) -> None:
+        site = make_site(email_verification=EmailVerification.REQUIRED)
+        visit = Visit(site)
+        shown = come(visit, server)
+        (name,) = [each for each in visit.cookie_names() if "flow" in each]
+        value = visit.cookie(name) or ""
+        give(visit, shown)
+        for email in (EMAIL, "other@example.com"):
+            visit.client.set_cookie(name, value)
+            assert code_of(give(visit, shown, email)) == "state_invalid"
+
     def test_both_take_at_least_as_long(
         self, make_site: MakeSite, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,9 +11,10 @@ import pytest
 import time_machine
 from flask import Flask
 
+from authserve.auth.provider_sign_in import ProvenIdentity, start_session_with_provider
 from authserve.core.actor import OPERATOR, VISITOR, Actor
 from authserve.core.clock import now
-from authserve.core.errors import AuthserveError
+from authserve.core.errors import AuthserveError, SessionRevokedError, StepUpRequiredError
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.federation.errors import IdentityNotFoundError, IdentityTakenError
@@ -22,6 +23,7 @@ from authserve.federation.linking import LinkAtSignIn, link_own_identity
 from authserve.federation.own_identities import unlink_identity
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.registry import ProviderChanges, change_provider, get_provider
+from authserve.settings.model import SETTINGS
 from authserve.users.accounts import delete_user, ref_of
 from authserve.users.errors import UserNotFoundError
 from authserve.users.lookup import get_user
@@ -34,7 +36,7 @@ from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.provider_sign_in import SLUG, Journey, code_of, set_out
 from tests.support.providers import ProviderServer
-from tests.support.rows import audit_trail, change_user
+from tests.support.rows import audit_trail, change_session, change_user
 from tests.support.totp import code_at
 
 CONNECTIONS = "/account/apps"
@@ -165,6 +167,26 @@ class TestByItsOwner:
         assert answer.location == CONNECTIONS
 
 
+class TestMeanwhile:
+    """What has changed since the page looked is seen under the lock of the account."""
+
+    def test_a_session_that_has_ended(
+        self, site: Flask, server: ProviderServer, alice: Caller
+    ) -> None:
+        identity = ProviderIdentity(issuer=server.issuer, subject="1", email=None)
+        change_session(site, alice.session_id, revoked_at=now())
+        with site.app_context():
+            assert attempt(alice, identity) == SessionRevokedError.code
+        assert issuers(site, alice.id) == []
+
+    def test_a_first_factor(self, site: Flask, server: ProviderServer, alice: Caller) -> None:
+        identity = ProviderIdentity(issuer=server.issuer, subject="1", email=None)
+        give_totp(site, alice.id)
+        with site.app_context():
+            assert attempt(alice, identity) == StepUpRequiredError.code
+        assert issuers(site, alice.id) == []
+
+
 class TestAtAFirstSignIn:
     """`verified`: both sides have verified the address, and the operator trusts the provider."""
 
@@ -233,6 +255,33 @@ class TestRaces:
         assert owner is not None
         # Its owner's own other requests find it linked.
         assert Counter(answers) == {"linked": CROWD // 2, IdentityTakenError.code: CROWD // 2}
+        assert len(audit_trail(site, "identity.linked")) == 1
+
+    @both_databases
+    def test_one_first_sign_in_20_times(self, site: Flask, server: ProviderServer) -> None:
+        """The first one links the identity, and the others use it."""
+        alice = register_caller(site, "alice")
+        change_user(site, alice.id, email_verified=True)
+        identity = ProviderIdentity(issuer=server.issuer, subject="1", email=EMAIL)
+
+        def start() -> bool:
+            with site.app_context():
+                link = LinkAtSignIn(
+                    user_id=alice.id,
+                    identity=identity,
+                    provider=get_provider(SLUG),
+                    request=REQUEST,
+                )
+                proven = ProvenIdentity(
+                    user_id=alice.id, provider=SLUG, has_two_factors=False, claim=link.claim
+                )
+                session, _ = start_session_with_provider(
+                    proven, device=None, request=REQUEST, settings=SETTINGS.get()
+                )
+                return session.user_id == alice.id
+
+        assert all(all_at_once([start] * CROWD))
+        assert issuers(site, alice.id) == [server.issuer]
         assert len(audit_trail(site, "identity.linked")) == 1
 
     @both_databases
