@@ -187,6 +187,22 @@ def _note_age(_dbapi_connection: Any, record: Any) -> None:
     record.info[_CONNECTED_AT] = time.monotonic()
 
 
+FAILURE = "authserve.failure"
+"""Name of the option with the error of a statement that ran on the driver's own cursor."""
+
+
+@event.listens_for(Engine, "do_execute")
+def _raise_failure(_cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
+    """Raise the error of a statement that has failed already, instead of executing it.
+
+    So SQLAlchemy handles it like one of its own: it wraps the error, calls the listeners below, and
+    invalidates a lost connection.
+    """
+    failure: Exception | None = context.execution_options.get(FAILURE)
+    if failure is not None:
+        raise failure
+
+
 @event.listens_for(Engine, "handle_error")
 def _discard_read_only_connections(context: ExceptionContext) -> None:
     """Replace all pooled connections when an older one turns out to be read-only.

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-from authserve.database.engine import LOCAL_SETTINGS
+from authserve.database.engine import FAILURE, LOCAL_SETTINGS
 from authserve.database.refusals import is_plan_lost, is_timeout
 
 
@@ -66,9 +66,10 @@ class PreparedStatement:
     ) -> list[Any]:
         """Return the rows; none of a write without RETURNING.
 
-        The transaction cannot continue after an error, so nothing runs again. If the connection
-        has lost the plan, the pool replaces all its connections, and the caller gets 503: once in
-        a process, after a migration that changes the type of a returned column.
+        The transaction cannot continue after an error, so nothing runs again: SQLAlchemy only
+        handles the error. If the connection has lost the plan, the pool replaces all its
+        connections, and the caller gets 503: once in a process, after a migration that changes the
+        type of a returned column.
 
         Raises:
             DBAPIError: the database is away, or does not execute the statement.
@@ -76,11 +77,11 @@ class PreparedStatement:
         if LOCAL_SETTINGS in connection.get_execution_options():
             return self._run_unprepared(connection, parameters)
         form = self._form(connection.dialect, parameters)
-        if form.preparation is not None and self.name not in connection.info:
-            connection.exec_driver_sql(form.preparation)
-            connection.info[self.name] = True
-        result = connection.exec_driver_sql(form.text, form.bind(parameters))
-        return [form.row(values) for values in result] if result.returns_rows else []
+        try:
+            return form.fetch(connection, parameters)
+        except connection.dialect.loaded_dbapi.Error as error:
+            connection.exec_driver_sql(form.text, execution_options={FAILURE: error})
+            raise
 
     def _run_unprepared(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         result = connection.execute(self.statement, parameters)

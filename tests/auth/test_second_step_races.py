@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from flask import Flask
@@ -11,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.clock import now
-from authserve.database.transactions import db, read_all, transaction
+from authserve.database.transactions import PreparedStatement, db, read_all, transaction
 from authserve.mfa.models import PendingSignIn, RecoveryCode
 from authserve.mfa.reset import request_reset
 from authserve.ratelimit.models import RateCounter
@@ -162,7 +163,12 @@ def interrupted_at(app: Flask, number: int) -> Iterator[list[str]]:
         if len(sent) == number:
             raise InterruptionError
 
-    with app.app_context():
+    def run(statement: PreparedStatement, *arguments: Any) -> list[Any]:
+        count(None, None, statement.name)
+        return uncounted(statement, *arguments)
+
+    uncounted = PreparedStatement.run_in_transaction
+    with app.app_context(), patch.object(PreparedStatement, "run_in_transaction", run):
         event.listen(db.engine, "before_cursor_execute", count)
         try:
             yield sent

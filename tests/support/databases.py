@@ -33,14 +33,11 @@ def executed(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        # What PostgreSQL has planned is recorded below, with its text.
-        if not statement.startswith(("PREPARE ", "EXECUTE ")):
-            sent.append((statement, parameters))
+        sent.append((statement, parameters))
 
     def run(statement: PreparedStatement, connection: Connection, parameters: Any) -> list[Any]:
-        # Behind a pooler nothing is planned beforehand.
-        is_planned = LOCAL_SETTINGS not in connection.get_execution_options()
-        if connection.dialect.name == "postgresql" and is_planned:
+        # Behind a pooler nothing is planned beforehand, and the engine executes all.
+        if LOCAL_SETTINGS not in connection.get_execution_options():
             keys = list(parameters)
             compiled = statement.statement.compile(dialect=connection.dialect, column_keys=keys)
             sent.append((str(compiled), bound(compiled, parameters)))
