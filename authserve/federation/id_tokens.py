@@ -167,6 +167,9 @@ def _is_text_equal(value: object, secret: str) -> bool:
 
 
 def _read_header(token: str) -> tuple[str, str | None]:
+    if not token.isascii():
+        # A lone surrogate, which JSON can hold, has no bytes.
+        raise IDTokenError("it is not a signed token")
     try:
         header = get_unverified_header(token)
     except PyJWTError as error:

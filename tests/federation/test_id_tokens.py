@@ -174,6 +174,7 @@ FORGERIES: dict[str, Callable[[], str]] = {
     ),
     "no token": lambda: "no token",
     "empty": lambda: "",
+    "no bytes": lambda: "\ud800",
     "five parts": lambda: "a.b.c.d.e",
 }
 
