@@ -16,7 +16,10 @@ from tests.flows.test_ways_in import WAYS, Need, Scene
 from tests.support.authenticator import Authenticator
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD
+from tests.support.identities import give_identity
 from tests.support.mail import work
+from tests.support.provider_sign_in import LOOPBACK, SLUG, give_provider, set_out
+from tests.support.providers import provider_server
 from tests.support.rows import live_session_row
 from tests.support.totp import code_at, mailed_code
 
@@ -128,6 +131,32 @@ def test_a_way_leads_where_the_way_of_the_api_leads(app: Flask, need: Need, name
         Need.ENROLLMENT: way.enrollment,
     }
     assert outcome(app, visit, PLAYS[name](scene, visit)) == expected[need]
+
+
+@pytest.mark.parametrize("need", Need)
+def test_a_provider_leads_where_a_password_leads(
+    make_app: Callable[..., Flask], need: Need
+) -> None:
+    """No call of the API signs in by a provider, so no row of its table does."""
+    app = make_app(features=("pages", "federation"), outbound_hosts=LOOPBACK)
+    scene, visit, way = Scene(app, need), Visit(app), WAYS["password"]
+    expected = {
+        Need.ONE_FACTOR: way.one_factor,
+        Need.SECOND_FACTOR: way.second_factor,
+        Need.ENROLLMENT: way.enrollment,
+    }
+    with provider_server() as server:
+        give_provider(app, server)
+        person = {"subject": str(server.claims["sub"]), "issuer": server.issuer, "slug": SLUG}
+        give_identity(app, scene.alice.id, **person)
+        shown = set_out(visit, server).come_back()
+    assert outcome(app, visit, shown) == expected[need]
+    if need is Need.ENROLLMENT:
+        made = visit.give(visit.follow(shown))
+        code = code_at(made.form()["secret"], now())
+        email_code = mailed_code(app, scene.mailbox, scene.alice)
+        done = visit.give(made, code=code, email_code=email_code)
+        assert outcome(app, visit, done) == WAYS["password and first factor"].enrollment
 
 
 def test_every_way_to_sign_in_has_a_page() -> None:
