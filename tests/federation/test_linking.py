@@ -159,6 +159,20 @@ class TestByItsOwner:
         answer = visit.send(f"/sign-in/with/{SLUG}", {"purpose": "link", "token": token})
         assert answer.location.startswith("/account/confirm?level=aal2")
 
+    def test_it_confirms_who_the_person_is_from_then_on(
+        self, visit: Visit, server: ProviderServer, alice: Caller, clock: time_machine.Traveller
+    ) -> None:
+        visit.sign_in(remember="1")
+        begin(visit, server).come_back()
+        clock.shift(timedelta(minutes=6))
+        path = "/account/sign-in-methods/totp"
+        fields = visit.follow(visit.open(path)).form(f"/sign-in/with/{SLUG}")
+        answer = set_out(visit, server, **fields).come_back()
+        assert answer.location == path
+        assert visit.open(path).status == 200
+        (cookie,) = [c for c in answer.headers.getlist("Set-Cookie") if c.startswith("authserve=")]
+        assert "Max-Age" in cookie
+
     def test_a_cancelled_one_leads_back(
         self, visit: Visit, server: ProviderServer, alice: Caller
     ) -> None:
