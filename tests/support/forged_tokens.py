@@ -20,7 +20,7 @@ Forge = Callable[[ProviderServer], str]
 
 @cache
 def foreign_key() -> ec.EllipticCurvePrivateKey:
-    """A key of somebody else."""
+    """The key of an attacker."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
