@@ -143,10 +143,11 @@ class Metrics:
         families.pool_in_use.set(pool.checkedout())  # type: ignore[attr-defined]
         families.pool_limit.set(pool.size())  # type: ignore[attr-defined]
         find_further = FURTHER_BREAKERS.find() or tuple
-        for breaker in (*BREAKERS.get(), *find_further()):
-            present = breaker.state
+        found = [(each.name, each.state) for each in (*BREAKERS.get(), *find_further())]
+        # Providers with issuers at one host, such as tenants of Microsoft, share a name.
+        for name in {name for name, _ in found}:
             for state in BREAKER_STATES:
-                families.breakers.labels(breaker.name, state).set(state == present)
+                families.breakers.labels(name, state).set(found.count((name, state)))
 
 
 _SIGN_INS = frozenset({AuditAction.SESSION_STARTED, AuditAction.SESSION_REAUTHENTICATED})

@@ -151,6 +151,18 @@ def authorize(visit: Visit, elsewhere: Elsewhere, **changes: str) -> str:
     return visit.open(find_way_on(shown)).location
 
 
+def test_the_check_tells_a_right_secret_from_a_wrong_one(site: Flask) -> None:
+    runner = site.test_cli_runner()
+    checked = runner.invoke(args=["providers", "check", "work"])
+    assert checked.exit_code == 0, checked.output
+    assert "ok       credentials: " in checked.stdout
+    options = ("--client-secret-file", "-")
+    runner.invoke(args=["providers", "update", "work", *options], input="another")
+    checked = runner.invoke(args=["providers", "check", "work"])
+    assert checked.exit_code == 1
+    assert "FAILURE  credentials: The provider refuses the client or its secret" in checked.stdout
+
+
 def test_an_app_leads_there_by_its_hint_and_gets_the_person(
     site: Flask, elsewhere: Elsewhere, clock: time_machine.Traveller
 ) -> None:

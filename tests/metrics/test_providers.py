@@ -36,13 +36,19 @@ def test_calls_are_counted_and_breakers_are_shown(app: Flask) -> None:
         for _ in range(BREAKER_FAILURES + 2):
             with pytest.raises(ProviderUnavailableError):
                 upstream.begin(provider.issuer).get_document(f"{provider.issuer}/down")
+        with pytest.raises(ProviderUnavailableError):
+            upstream.begin(f"{provider.issuer}/tenant").discover()
     found = scrape(app.test_client())
     calls = "authserve_provider_calls_total"
     assert values(found, calls, host=HOST, outcome="answered") == 1
-    assert values(found, calls, host=HOST, outcome="failed") == BREAKER_FAILURES
+    assert values(found, calls, host=HOST, outcome="failed") == BREAKER_FAILURES + 1
     durations = "authserve_provider_call_duration_seconds_count"
-    assert values(found, durations, host=HOST) == 1 + BREAKER_FAILURES
-    assert values(found, "authserve_breaker_workers", breaker=HOST, state="open") == 1
+    assert values(found, durations, host=HOST) == 2 + BREAKER_FAILURES
+    states = {
+        state: values(found, "authserve_breaker_workers", breaker=HOST, state=state)
+        for state in ("closed", "open", "half-open")
+    }
+    assert states == {"closed": 1, "open": 1, "half-open": 0}
 
 
 def test_sign_ins_are_counted_by_provider_and_outcome(app: Flask) -> None:
