@@ -88,7 +88,9 @@ def examine_values(provider: Provider) -> Iterator[Finding]:
             "or choose --link confirm.",
         )
     if configuration.issuer.startswith("http:"):
-        yield _warn("issuer", "It is not https: who is on the way can sign in as any person.")
+        yield _warn(
+            "issuer", "It is not https: an attacker on the network can sign in as any person."
+        )
 
 
 def find_discovery_fault(provider: Provider, upstream: Upstream, *, now: datetime) -> str | None:
