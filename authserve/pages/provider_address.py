@@ -73,7 +73,7 @@ def _get_addressless_wish(slug: str) -> HeldWish:
         UnknownStateError: see `get_held_wish`; or the provider has named the address of an account,
             in whose place a person cannot name another one.
     """
-    held = get_held_wish(slug)
+    held = get_held_wish(slug, has_account=False)
     if held.wish.account_id is not None:
         raise UnknownStateError
     return held

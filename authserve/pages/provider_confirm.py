@@ -65,7 +65,7 @@ def show_account_exists(slug: str) -> Response:
     Raises:
         UnknownStateError: see `get_held_wish`.
     """
-    held = get_held_wish(slug)
+    held = get_held_wish(slug, has_account=True)
     return page(
         "provider_account_exists.html",
         provider=get_provider_of(held.wish).configuration.name,
@@ -83,7 +83,7 @@ def show_confirm_link(slug: str) -> Response:
     Raises:
         UnknownStateError: see `get_held_wish`.
     """
-    held = get_held_wish(slug)
+    held = get_held_wish(slug, has_account=True)
     return _show(require_session_for_change(), held, Submission())
 
 
@@ -94,7 +94,7 @@ def confirm_link(slug: str) -> Response:
     Raises:
         UnknownStateError: see `get_held_wish`.
     """
-    held = get_held_wish(slug)
+    held = get_held_wish(slug, has_account=True)
     session, submission = read_change(BUTTON)
     act = partial(_link, held=held, session=session)
     return submit(submission, act, show=partial(_show, session, held), explanations=EXPLANATIONS)

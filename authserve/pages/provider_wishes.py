@@ -56,14 +56,16 @@ def lead_to_question(endpoint: str, wish: Wish, token: str, *, is_remembered: bo
     return response
 
 
-def get_held_wish(slug: str) -> HeldWish:
+def get_held_wish(slug: str, *, has_account: bool) -> HeldWish:
     """Return the wish that the request's query names.
 
     Args:
         slug: of the provider in the request's path.
+        has_account: True for a wish that an account has the address of; False for a new account.
 
     Raises:
-        UnknownStateError: this browser holds none, or it has expired, or is another provider's.
+        UnknownStateError: this browser holds none, or it has expired, or is another provider's or
+            of the other kind.
     """
     flow = find_flow(request.args.get(FIELD, ""))
     if flow is None:
@@ -71,6 +73,6 @@ def get_held_wish(slug: str) -> HeldWish:
     # A signed token has three parts, and the target's follows (RFC 7515 §3.1).
     *parts, token = flow.token.split(".", 3)
     wish = read_wish(".".join(parts), now=now())
-    if wish.provider != slug:
+    if wish.provider != slug or (wish.account_id is not None) != has_account:
         raise UnknownStateError
     return HeldWish(wish=wish, flow=flow, token=token)

@@ -13,7 +13,7 @@ from authserve.database.transactions import transaction
 from authserve.federation.identities import ProviderIdentity, find_identities, link_identity
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.registry import ProviderChanges, change_provider
-from authserve.federation.wishes import WISH_TTL
+from authserve.federation.wishes import WISH_TTL, Wish
 from authserve.tokens.signing import LEEWAY_SECS
 from tests.factories import REQUEST
 from tests.support.browsing import Shown, Visit
@@ -23,6 +23,7 @@ from tests.support.mail import open_mailbox, work
 from tests.support.provider_sign_in import SLUG, code_of, set_out
 from tests.support.providers import ProviderServer
 from tests.support.rows import audit_trail, change_user
+from tests.support.wishes import hold_wish
 
 EMAIL = "alice@example.com"
 
@@ -163,6 +164,21 @@ def test_another_browser_cannot_complete_it(
     other.sign_in()
     lost = other.follow(other.open(link_in(shown, "Sign in")))
     assert (lost.status, code_of(lost)) == (400, "state_invalid")
+
+
+def test_a_wish_for_a_new_account_is_no_question_to_an_owner(
+    site: Flask, visit: Visit, server: ProviderServer, alice: Caller
+) -> None:
+    identity = ProviderIdentity(issuer=server.issuer, subject="1", email=None)
+    pending = hold_wish(visit, Wish(provider=SLUG, identity=identity))
+    visit.sign_in()
+    for path in (EXISTS, CONFIRM):
+        assert code_of(visit.open(f"{path}?pending={pending}")) == "state_invalid"
+    known = Wish(provider=SLUG, identity=identity, account_id=alice.id, address=EMAIL)
+    hold_wish(visit, known)
+    address = visit.open(f"/sign-in/with/{SLUG}/address?pending={pending}")
+    assert code_of(address) == "state_invalid"
+    assert "Link them" in visit.open(f"{CONFIRM}?pending={pending}").text
 
 
 def test_it_ends_after_half_an_hour(
