@@ -25,7 +25,7 @@ while not (Path("web").exists() and Path("worker").exists()):
 
 
 def test_the_worker_names_the_address_of_the_web_server(tmp_path: Path) -> None:
-    for name in ("Makefile", "config.py", "requirements.txt"):
+    for name in ("Makefile", "config.py", "requirements.txt", "requirements-uv.txt"):
         shutil.copy(config.ROOT / name, tmp_path)
     (tmp_path / "process.py").write_text(PROCESS)
     lines = [f"{name}: {sys.executable} process.py {name}" for name in ("web", "worker")]

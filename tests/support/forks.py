@@ -111,10 +111,10 @@ class Fork:
         return kind, content
 
     def end(self) -> None:
-        """End the process if it still runs."""
+        """Interrupt the process if it still runs, and wait for its end."""
         if not self.is_done:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, signal.SIGINT)
         os.waitpid(self.pid, 0)
 
 
@@ -163,6 +163,10 @@ def run_and_exit(
     except BaseException:
         sending.send("error", traceback.format_exc())
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # An interrupted test leaves fixtures, whose servers would go on.
+        with suppress(BaseException):
+            session._setupstate.teardown_exact(None)
         # Nothing that the parent has registered may run at the end of this process.
         os._exit(0)
 
