@@ -25,6 +25,7 @@ from authserve.core.outbound_hosts import OutboundHosts
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
 from authserve.settings.parsers import find_weakness
 from authserve.settings.return_urls import ReturnURL
+from tests.support import processes
 from tests.support.crowd import DEADLINE_SECS
 
 SECRET = "kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
@@ -1074,8 +1075,10 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of Python in `project` with no other variables than these."""
+    """Run Python, or one of its modules, in `project` with no other variables than these."""
     base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(config.ROOT), "HOME": str(project)}
+    if command[0] == "-m":
+        return processes.run(*command[1:], folder=project, environ=base | environ)
     return subprocess.run(
         [sys.executable, *command],
         cwd=project,

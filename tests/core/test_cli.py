@@ -32,6 +32,7 @@ from authserve.database.transactions import transaction
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import list_messages
 from tests.conftest import make_settings
+from tests.support import processes
 from tests.support.commands import run_flask
 from tests.support.marks import both_databases
 from tests.support.people import make_user
@@ -129,10 +130,12 @@ def test_output_that_cannot_be_written_fails_in_one_line(
 ) -> None:
     with app.app_context():
         make_user("alice")
-    with open("/dev/full", "wb") as full:
-        result = run_flask("users", "list", database_url=database_url, folder=tmp_path, stdout=full)
-    assert result.returncode == 1
-    assert result.stderr.decode() == "Error: No space left on device.\n"
+    command = ["flask", "--app", "wsgi:app", "users", "list"]
+    environ = {"APP_ENV": "test", "SECRET_KEY": "x" * 32, "DATABASE_URL": database_url}
+    full, errors = Path("/dev/full"), tmp_path / "errors"
+    process = processes.start(*command, folder=tmp_path, environ=environ, out=full, err=errors)
+    assert process.wait() == 1
+    assert errors.read_text() == "Error: No space left on device.\n"
 
     reader, writer = os.pipe()
     os.close(reader)
