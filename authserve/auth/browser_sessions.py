@@ -29,7 +29,7 @@ from authserve.sessions.revoke import end_session
 from authserve.sessions.statements import TABLE, is_live
 from authserve.settings.model import SETTINGS
 from authserve.tokens.device import Device, new_device
-from authserve.users.passwords import check_new_password, set_new_password
+from authserve.users.password_changes import check_new_password, set_new_password
 
 SECRET_BYTES = 32
 """Length of a cookie's secret: 256 bits; ASVS 7.2.3 requires at least 128."""
@@ -199,7 +199,7 @@ class ChangedPassword:
 def change_password_in_browser(
     session: BrowserSession, *, current_password: str, new_password: str, request: RequestInfo
 ) -> ChangedPassword:
-    """Replace the password of a browser's user as `users.passwords.change_password` does.
+    """Replace the password of a browser's user as `users.password_changes.change_password` does.
 
     Every other session ends, and this one gets a new secret.
 

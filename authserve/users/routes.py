@@ -27,7 +27,7 @@ from authserve.users.errors import (
     UserNotFoundError,
     WrongPasswordError,
 )
-from authserve.users.passwords import change_password
+from authserve.users.password_changes import change_password
 from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
 
 blueprint = Blueprint(

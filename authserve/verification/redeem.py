@@ -20,7 +20,8 @@ from authserve.ratelimit.throttle_keys import hashing_network
 from authserve.users.accounts import ProfileChanges, change_email, update_profile, verify_email
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
-from authserve.users.passwords import confirm_password, replace_password
+from authserve.users.password_changes import replace_password
+from authserve.users.passwords import confirm_password
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import Purpose
 from authserve.verification.requests import (

@@ -16,7 +16,7 @@ from authserve.ratelimit.models import RateCounter
 from authserve.users.accounts import deactivate, delete_user, ref_of
 from authserve.users.lookup import get_user
 from authserve.users.models import User
-from authserve.users.passwords import change_password
+from authserve.users.password_changes import change_password
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem

@@ -19,7 +19,7 @@ from authserve.outbox.errors import DroppedError
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
-from authserve.users.passwords import replace_password
+from authserve.users.password_changes import replace_password
 from authserve.verification.policy import LIFETIMES, Purpose
 from authserve.verification.requests import invite, make_invitation_link
 from authserve.verification.tokens import purge_dead_tokens
