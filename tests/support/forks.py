@@ -112,6 +112,8 @@ class Fork:
 
     def end(self) -> None:
         """Interrupt the process if it still runs, and wait for its end."""
+        # It would wait for a reader of what it sends.
+        self.messages.close()
         if not self.is_done:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
