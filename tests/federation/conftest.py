@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from tests.support.browsing import Visit
-from tests.support.provider_sign_in import LOOPBACK, give_provider
+from tests.support.provider_sign_in import LOOPBACK, register_server
 from tests.support.providers import ProviderServer, provider_server
 
 MakeSite = Callable[..., Flask]
@@ -25,7 +25,7 @@ def make_site(make_app: Callable[..., Flask], server: ProviderServer) -> MakeSit
 
     def make(**changes: object) -> Flask:
         app = make_app(features=("pages", "federation"), outbound_hosts=LOOPBACK, **changes)
-        give_provider(app, server)
+        register_server(app, server)
         return app
 
     return make

@@ -18,7 +18,7 @@ from tests.support.provider_sign_in import (
     adjust_provider,
     code_of,
     count_rows,
-    give_provider,
+    register_server,
     set_out,
 )
 from tests.support.providers import Answer, ProviderServer
@@ -66,7 +66,7 @@ def _with_the_secret_of_another_flow(site: Flask, journey: Journey) -> Shown:
 
 
 def _at_another_provider(site: Flask, journey: Journey) -> Shown:
-    give_provider(site, journey.server, "other")
+    register_server(site, journey.server, "other")
     query = urlencode({"code": "a code", "state": journey.asked["state"]})
     return journey.visit.open(f"/sign-in/with/other/callback?{query}")
 

@@ -16,7 +16,7 @@ from authserve.federation.upstream import MAX_BYTES, UPSTREAM, Upstream
 from tests.conftest import make_settings
 from tests.support.browsing import Visit
 from tests.support.forged_tokens import FORGERIES
-from tests.support.provider_sign_in import LOOPBACK, give_provider, require_nothing, set_out
+from tests.support.provider_sign_in import LOOPBACK, register_server, require_nothing, set_out
 from tests.support.providers import Answer, ProviderServer, provider_server
 
 INTERNAL = "https://169.254.169.254/latest/meta-data"
@@ -45,8 +45,8 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def servers(site: Flask) -> Iterator[tuple[ProviderServer, ProviderServer]]:
     """The provider, and another one."""
     with provider_server() as one, provider_server() as other:
-        give_provider(site, one)
-        give_provider(site, other, "other")
+        register_server(site, one)
+        register_server(site, other, "other")
         yield one, other
 
 

@@ -17,7 +17,7 @@ from authserve.federation.upstream import UPSTREAM, Upstream
 from tests.support.browsing import Visit
 from tests.support.known_providers import KnownProvider, known_provider
 from tests.support.provider_mock import authorize, mock_provider
-from tests.support.provider_sign_in import LOOPBACK, code_of, give_provider, set_out
+from tests.support.provider_sign_in import LOOPBACK, code_of, register_server, set_out
 from tests.support.providers import Answer
 from tests.support.rows import audit_trail
 
@@ -44,7 +44,7 @@ def make_provider(
         def make(preset: Preset) -> KnownProvider:
             server = running.enter_context(known_provider(preset.value, authority, monkeypatch))
             scopes = DEFAULTS[preset].scopes
-            give_provider(own, server, preset.value, preset=preset, scopes=scopes, rules=TRUSTING)
+            register_server(own, server, preset.value, preset=preset, scopes=scopes, rules=TRUSTING)
             return server
 
         yield make
@@ -104,7 +104,7 @@ def test_oidc_provider_mock_signs_a_person_in(make_app: Callable[..., Flask]) ->
     hosts = OutboundHosts(names=names, networks=networks)
     app = make_app(features=("pages", "federation"), outbound_hosts=hosts)
     with mock_provider() as server:
-        give_provider(app, server, rules=TRUSTING)
+        register_server(app, server, rules=TRUSTING)
         for _ in range(2):
             visit = Visit(app)
             journey = set_out(visit, server)

@@ -8,7 +8,7 @@ import time_machine
 from flask import Flask
 
 from tests.support.browsing import Visit
-from tests.support.provider_sign_in import count_rows, give_provider, require_nothing, set_out
+from tests.support.provider_sign_in import count_rows, register_server, require_nothing, set_out
 from tests.support.providers import Answer, ProviderServer, Question, provider_server
 from tests.support.rows import count_sessions
 
@@ -58,7 +58,7 @@ def test_the_answer_of_one_provider_opens_nothing_at_another(
 ) -> None:
     """The mix-up: a hostile provider sends the browser to an honest one (RFC 9700 §4.4.1)."""
     with provider_server() as hostile:
-        give_provider(site, hostile, "hostile")
+        register_server(site, hostile, "hostile")
         visit = Visit(site)
         on_the_way = set_out(visit, hostile, "hostile")
         # The honest provider's code and issuer come to the hostile one's redirect URI.
@@ -78,7 +78,7 @@ def test_a_provider_that_claims_anothers_issuer_opens_no_account_of_it(
 ) -> None:
     assert set_out(Visit(site), server).come_back().status == 303
     with provider_server() as hostile:
-        give_provider(site, hostile, "hostile")
+        register_server(site, hostile, "hostile")
         before = count_rows(site)
         hostile.claims["sub"] = server.claims["sub"]
         hostile.answers["/token"] = lambda _: Answer(

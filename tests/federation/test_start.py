@@ -10,7 +10,7 @@ from authserve.core.clock import now
 from authserve.federation.state import Purpose, read_state
 from tests.federation.conftest import MakeSite
 from tests.support.browsing import ORIGIN, Visit
-from tests.support.provider_sign_in import SLUG, code_of, find_way_on, give_provider, set_out
+from tests.support.provider_sign_in import SLUG, code_of, find_way_on, register_server, set_out
 from tests.support.providers import CLIENT_ID, Answer, ProviderServer
 
 PATH = f"/sign-in/with/{SLUG}"
@@ -93,7 +93,7 @@ def test_without_a_state_it_leads_to_the_form(visit: Visit) -> None:
 def test_an_unknown_or_disabled_provider_is_no_page(
     site: Flask, visit: Visit, server: ProviderServer, slug: str
 ) -> None:
-    give_provider(site, server, "off", enabled=False)
+    register_server(site, server, "off", enabled=False)
     shown = visit.send(f"/sign-in/with/{slug}", {})
     assert shown.status == 404
     assert "There is no such page" in shown.text

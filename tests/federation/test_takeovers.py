@@ -19,7 +19,7 @@ from tests.support.provider_sign_in import (
     adjust_provider,
     code_of,
     count_rows,
-    give_provider,
+    register_server,
     set_out,
 )
 from tests.support.providers import ProviderServer, provider_server
@@ -34,7 +34,7 @@ OTHER, OTHER_EMAIL = "other", "mallory@example.com"
 def site(make_app: Callable[..., Flask], server: ProviderServer) -> Flask:
     """An application by whose provider people sign in, and whose users may make API keys."""
     app = make_app(features=("pages", "federation", "api-keys"), outbound_hosts=LOOPBACK)
-    give_provider(app, server)
+    register_server(app, server)
     return app
 
 
@@ -48,7 +48,7 @@ def attacker(site: Flask) -> Caller:
 def other(site: Flask) -> Iterator[ProviderServer]:
     """Another provider, at which the attacker has an account."""
     with provider_server() as running:
-        give_provider(site, running, OTHER)
+        register_server(site, running, OTHER)
         running.claims = {"sub": "666", "email": OTHER_EMAIL, "email_verified": True}
         yield running
 

@@ -20,7 +20,7 @@ from tests.support.browsing import ORIGIN, Visit
 from tests.support.clients import register_caller
 from tests.support.http_browser import HTTPBrowser, find_target
 from tests.support.oauth_clients import CALLBACK, give_client
-from tests.support.provider_sign_in import LOOPBACK, find_way_on, give_provider
+from tests.support.provider_sign_in import LOOPBACK, find_way_on, register_server
 from tests.support.providers import HOST
 from tests.support.rows import audit_trail, change_user, count_sessions
 
@@ -101,7 +101,7 @@ def site(make_app: Callable[..., Flask], elsewhere: Elsewhere) -> Flask:
         redirect_uris=(REDIRECT_URI,),
         scopes=("openid", "profile", "email"),
     )
-    give_provider(
+    register_server(
         app,
         elsewhere,
         client_id="first",

@@ -18,7 +18,7 @@ from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD
 from tests.support.identities import give_identity
 from tests.support.mail import work
-from tests.support.provider_sign_in import LOOPBACK, SLUG, give_provider, set_out
+from tests.support.provider_sign_in import LOOPBACK, SLUG, register_server, set_out
 from tests.support.providers import provider_server
 from tests.support.rows import live_session_row
 from tests.support.totp import code_at, mailed_code
@@ -146,7 +146,7 @@ def test_a_provider_leads_where_a_password_leads(
         Need.ENROLLMENT: way.enrollment,
     }
     with provider_server() as server:
-        give_provider(app, server)
+        register_server(app, server)
         person = {"subject": str(server.claims["sub"]), "issuer": server.issuer, "slug": SLUG}
         give_identity(app, scene.alice.id, **person)
         shown = set_out(visit, server).come_back()

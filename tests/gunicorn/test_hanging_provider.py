@@ -14,7 +14,7 @@ from authserve.federation.upstream import TOTAL_SECS
 from tests.conftest import fresh_database, make_settings
 from tests.support.browsing import BROWSER, OWN_FORM
 from tests.support.crowd import persistently
-from tests.support.provider_sign_in import LOOPBACK, SLUG, give_provider
+from tests.support.provider_sign_in import LOOPBACK, SLUG, register_server
 from tests.support.providers import Answer, ProviderServer, Question, provider_server
 from tests.support.server import Server
 
@@ -76,7 +76,7 @@ def test_the_others_are_answered_meanwhile(
         features = ("pages", "federation")
         settings = make_settings(url, folder, features=features, outbound_hosts=LOOPBACK)
         app = create_app(settings)
-        give_provider(app, hanging.server)
+        register_server(app, hanging.server)
         with app.app_context():
             db.engine.dispose()
         server = Server(settings, folder / "server", environ)

@@ -37,7 +37,7 @@ class Issuer(Protocol):
         """The URL that its tokens name."""
 
 
-def give_provider(
+def register_server(
     app: Flask,
     server: Issuer,
     slug: str = SLUG,
