@@ -40,8 +40,21 @@ def find_shared_folder() -> Path | None:
 def read_all_workers(folder: Path) -> Iterable[Metric]:
     """Return the sums of all workers since the start, and the gauges of live workers."""
     with _lock(folder, fcntl.LOCK_SH):
-        metrics: list[Metric] = list(MultiProcessCollector(None, str(folder)).collect())  # type: ignore[no-untyped-call]
+        files = [str(path) for path in folder.glob("*.db") if _has_values(path)]
+        metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return metrics
+
+
+def _has_values(path: Path) -> bool:
+    """Return False for a file that its worker has just made, and not sized yet.
+
+    prometheus_client fails at such a file, which also stays if its worker is killed at that moment
+    (client_python#1199). A file of a live worker's gauges may be gone already.
+    """
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def forget_worker(pid: int, *, alive: Collection[int]) -> None:
@@ -75,10 +88,16 @@ def forget_worker(pid: int, *, alive: Collection[int]) -> None:
 def _merge_ended(folder: Path, kind: str) -> None:
     """Add the values in the files of ended workers by key; both kinds of metric are sums."""
     ended = [path for pid in _ended if (path := folder / f"{kind}_{pid}.db").exists()]
-    if not ended:
-        return
+    counted = [path for path in ended if _has_values(path)]
+    if counted:
+        _add_to_merged(folder, kind, counted)
+    for path in ended:
+        path.unlink()
+
+
+def _add_to_merged(folder: Path, kind: str, counted: Iterable[Path]) -> None:
     merged = folder / f"{kind}_{ENDED}.db"
-    sources = [path for path in (merged, *ended) if path.exists()]
+    sources = [merged, *counted] if merged.exists() else counted
     sums: dict[str, float] = defaultdict(float)
     for path in sources:
         for key, value, _, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
@@ -86,8 +105,6 @@ def _merge_ended(folder: Path, kind: str) -> None:
     partial = folder / f"{kind}_{ENDED}.partial"
     _write(partial, sums)
     partial.replace(merged)
-    for path in ended:
-        path.unlink()
 
 
 def _write(path: Path, sums: dict[str, float]) -> None:

@@ -133,3 +133,14 @@ def test_a_worker_that_counted_nothing_leaves_nothing(
 def test_a_process_by_itself_has_no_worker_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(files.FOLDER_VARIABLE, raising=False)
     forget_worker(101, alive=())
+
+
+def test_a_file_that_was_just_made_hides_no_other(folder: Path, count: Count) -> None:
+    count(101, 3.0)
+    (folder / "counter_102.db").touch()
+    assert sums(folder) == {(f"{NAME}_total", "a"): 3.0}
+    # Its worker was killed before it could count.
+    forget_worker(102, alive={101})
+    assert names(folder) == {"counter_101.db"}
+    forget_worker(101, alive=())
+    assert sums(folder) == {(f"{NAME}_total", "a"): 3.0}
