@@ -182,7 +182,7 @@ class TestByItsOwner:
 
 
 class TestMeanwhile:
-    """What has changed since the page looked is seen under the lock of the account."""
+    """A change since the page looked is seen under the lock of the account."""
 
     def test_a_session_that_has_ended(
         self, site: Flask, server: ProviderServer, alice: Caller
