@@ -22,7 +22,7 @@ from authserve.core.logs import configure_logging
 from authserve.database.circuit import guard_connections
 from authserve.database.engine import add_postgresql_listeners, engine_options
 from authserve.database.transactions import db
-from authserve.features import add_features, optional_blueprints
+from authserve.features import add_feature_commands, add_features, optional_blueprints
 from authserve.health.drain import DRAIN, Drain
 from authserve.health.routes import blueprint as health_blueprint
 from authserve.http import docs, root
@@ -139,6 +139,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
         from authserve.commands import add_commands
 
         add_commands(app)
+        add_feature_commands(app)
     return app
 
 

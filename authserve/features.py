@@ -86,17 +86,12 @@ def _add_pages(app: Flask) -> None:
 
 
 def _add_oidc(app: Flask) -> None:
-    """Add the identity provider: its calls, and the command for its clients."""
+    """Add the identity provider: its calls and pages."""
     from authserve.auth.logout import OTHER_GRANTS
-    from authserve.clients import cli_create, cli_status, cli_transfer  # noqa: F401
-    from authserve.clients.cli import clients_group
     from authserve.clients.registry import find_names
     from authserve.clients.spa_origins import SPAOrigins
     from authserve.clients.status import LOGOUT_DELIVERIES
     from authserve.http.cors import install_cors_of_paths
-
-    # These modules add their commands to `clients_group`.
-    from authserve.oidc import cli  # noqa: F401
     from authserve.oidc.api_callers import authenticate_client_token
     from authserve.oidc.apps import export_apps, withdraw_all_apps
     from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
@@ -123,7 +118,6 @@ def _add_oidc(app: Flask) -> None:
 
         app.register_blueprint(app_blueprint)
         _add_page_section(app, "apps", find_section)
-    app.cli.add_command(clients_group)
     _add_client_checks(app)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
     INTROSPECTORS.fill(app, (*INTROSPECTORS.of(app), inspect_client_token))
@@ -147,7 +141,6 @@ def _add_oidc(app: Flask) -> None:
 def _add_api_keys(app: Flask) -> None:
     """Add the keys of users' programs; their calls are in `optional_blueprints`."""
     from authserve.apikeys.authenticate import authenticate_api_key
-    from authserve.apikeys.cli import api_keys_group
     from authserve.apikeys.listing import export_keys
     from authserve.apikeys.records import KeyRecordSchema, read_key_documents, write_key_records
     from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
@@ -162,7 +155,6 @@ def _add_api_keys(app: Flask) -> None:
         app.register_blueprint(key_blueprint)
     AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
     KEY_INTROSPECTOR.fill(app, inspect_key)
-    app.cli.add_command(api_keys_group)
     _add_data_checks(app, check_api_keys)
     _add_list(app, "api_keys", export_keys)
     part = AccountPart(
@@ -191,15 +183,11 @@ def _add_forward_auth(app: Flask) -> None:
 
 
 def _add_federation(app: Flask) -> None:
-    """Add sign-in by other providers: the calls to them, their pages, buttons and command."""
+    """Add sign-in by other providers: the calls to them, their pages and buttons."""
     from authserve.core.breakers import FURTHER_BREAKERS
     from authserve.core.crypto import FURTHER_SECRETS
     from authserve.core.outbound import OutboundClient
-
-    # These modules add commands to `providers_group`.
-    from authserve.federation import cli_check, cli_transfer  # noqa: F401
     from authserve.federation.call_limit import limit_for
-    from authserve.federation.cli import providers_group
     from authserve.federation.identities import find_opening_providers
     from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.own_identities import remove_identities_on_reset
@@ -230,7 +218,6 @@ def _add_federation(app: Flask) -> None:
     FURTHER_BREAKERS.fill(app, upstream.breakers)
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
-    app.cli.add_command(providers_group)
     FURTHER_CREDENTIALS.fill(app, find_opening_providers)
     FURTHER_SECRETS.fill(app, {"provider secret": rewrap_secrets})
     _add_data_checks(app, *DATA_CHECKS)
@@ -294,6 +281,28 @@ def _federation_blueprints() -> tuple[Blueprint, ...]:
     from authserve.federation.routes import blueprint
 
     return (blueprint, identities_blueprint)
+
+
+def add_feature_commands(app: Flask) -> None:
+    """Add the `flask` commands of the features that are on; a web worker needs none."""
+    features = SETTINGS.of(app).features
+    if "oidc" in features:
+        # Each module beside `clients.cli` adds its commands to the group.
+        from authserve.clients import cli_create, cli_status, cli_transfer  # noqa: F401
+        from authserve.clients.cli import clients_group
+        from authserve.oidc import cli  # noqa: F401
+
+        app.cli.add_command(clients_group)
+    if "api-keys" in features:
+        from authserve.apikeys.cli import api_keys_group
+
+        app.cli.add_command(api_keys_group)
+    if "federation" in features:
+        import authserve.federation.cli_check
+        import authserve.federation.cli_transfer  # noqa: F401
+        from authserve.federation.cli import providers_group
+
+        app.cli.add_command(providers_group)
 
 
 def add_features(app: Flask) -> None:

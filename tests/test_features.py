@@ -1,5 +1,6 @@
 """Optional parts of the service."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,18 +40,30 @@ def test_it_refuses_other_names(monkeypatch: pytest.MonkeyPatch, raw: str) -> No
         parsers.parse_features(raw)
 
 
-def find_packages(database_url: str, folder: Path, *names: str) -> set[str]:
-    """Return the packages that a new process loads for an application with these features."""
+def find_modules(database_url: str, folder: Path, *names: str) -> set[str]:
+    """Return the modules that a new process loads for a web worker with these features."""
     command = [sys.executable, "-W", "ignore", "-c", LOADED, database_url, str(folder), *names]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {name.split(".")[1] for name in done.stdout.splitlines()[-1].split()}
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def packages_of(modules: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in modules}
 
 
 def test_what_is_off_is_not_loaded(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/test.db"
-    without, with_pages = find_packages(url, tmp_path), find_packages(url, tmp_path, "pages")
+    without = packages_of(find_modules(url, tmp_path))
+    with_pages = packages_of(find_modules(url, tmp_path, "pages"))
     assert with_pages - without == {"pages", "web"}
     assert {"clients", "oidc", "apikeys", "forwardauth", "federation"}.isdisjoint(with_pages)
+
+
+def test_a_web_worker_loads_no_command(tmp_path: Path) -> None:
+    loaded = find_modules(f"sqlite:///{tmp_path}/test.db", tmp_path, *model.FEATURE_NAMES)
+    assert "authserve.federation.registry" in loaded
+    commands = {name for name in loaded if re.search(r"\.cli(_|$)", name)}
+    assert commands <= {"authserve.core.cli", "authserve.core.cli_output"}
 
 
 def test_without_pages_those_behind_links_alone_are_there(make_app: Callable[..., Flask]) -> None:
