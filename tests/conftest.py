@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -35,9 +36,11 @@ from werkzeug.routing import Rule
 from authserve.app import create_app
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.deadline import TLSContext, make_tls_context
+from authserve.database.circuit import PROBE_THREAD
 from authserve.database.transactions import db
 from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
+from tests.support.crowd import DEADLINE_SECS
 from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
 from tests.support.server import Server
@@ -436,6 +439,19 @@ def clock() -> Iterator[time_machine.Traveller]:
 def overheard() -> Iterator[Eavesdropper]:
     """The log of the test's process, in which no secret of the test may appear."""
     yield from eavesdrop()
+
+
+@pytest.fixture(autouse=True)
+def _no_probe_outlives_its_test() -> Iterator[None]:
+    """No thread that probes a lost database logs into the next test.
+
+    It ends with the engine: a test that makes an application without `make_app` disposes it.
+    """
+    yield
+    for thread in threading.enumerate():
+        if thread.name == PROBE_THREAD:
+            thread.join(DEADLINE_SECS)
+            assert not thread.is_alive(), "an engine that lost its database was not disposed"
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,10 @@
 """The circuit breaker of database connections: during an outage callers fail at once."""
 
 import re
-import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import psycopg2
@@ -14,6 +13,9 @@ from sqlalchemy.exc import DisconnectionError
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.database.watchdog import WatchedConnection
+
+PROBE_THREAD = "database"
+"""Name of the thread that tries to connect while the breaker is not closed."""
 
 BREAKER_FAILURES = 3
 BREAKER_RESET_SECS = 2.0
@@ -55,6 +57,7 @@ class _GuardedConnect:
         self.breaker = breaker
         self._lock = Lock()
         self._probe: Thread | None = None
+        self._is_disposed = Event()
         self._attempt: Callable[[], Any]
 
     def connect(
@@ -90,13 +93,25 @@ class _GuardedConnect:
         with self._lock:
             if self.breaker.is_closed or self._is_looked_after():
                 return
+            self._is_disposed = Event()
             # The thread keeps only a weak reference: it ends once the engine is unused.
             self._probe = Thread(
-                target=_look_until_closed, args=[weakref.ref(self)], name="database", daemon=True
+                target=_look_until_closed,
+                args=[weakref.ref(self), self._is_disposed],
+                name=PROBE_THREAD,
+                daemon=True,
             )
             # If no thread can be started, callers try to connect themselves.
             with suppress(RuntimeError):
                 self._probe.start()
+
+    def stop_probing(self, _engine: Engine) -> None:
+        """End the probing thread; handles SQLAlchemy's event `engine_disposed`.
+
+        A later connect that fails starts another.
+        """
+        with self._lock:
+            self._is_disposed.set()
 
     def look(self) -> bool:
         """Try to connect if the breaker admits a call; return True while it is not closed."""
@@ -105,10 +120,11 @@ class _GuardedConnect:
         return not self.breaker.is_closed
 
 
-def _look_until_closed(found: "weakref.ref[_GuardedConnect]") -> None:
+def _look_until_closed(found: "weakref.ref[_GuardedConnect]", is_disposed: Event) -> None:
     while (door := found()) is not None and door.look():
         del door
-        time.sleep(_LOOK_SECS)
+        if is_disposed.wait(_LOOK_SECS):
+            return
 
 
 _LOOK_SECS = 0.25
@@ -127,7 +143,9 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
     if engine.dialect.name != "postgresql":
         return ()
     breaker = Breaker("database", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
-    event.listen(engine, "do_connect", _GuardedConnect(breaker).connect)
+    door = _GuardedConnect(breaker)
+    event.listen(engine, "do_connect", door.connect)
+    event.listen(engine, "engine_disposed", door.stop_probing)
     event.listen(engine, "checkout", _replace_ended)
     return (breaker,)
 

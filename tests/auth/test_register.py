@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from authserve.app import create_app
-from authserve.database.transactions import read_all
+from authserve.database.transactions import db, read_all
 from authserve.passwords.policy import MAX_LENGTH
 from authserve.settings.model import EmailVerification
 from authserve.users.models import User
@@ -221,3 +221,5 @@ def test_with_the_database_away_nothing_is_hashed(database_url: str, tmp_path: P
         with argon2_asked() as asked:
             assert_problem(app.test_client().post(PATH, json=body), 503, "service_unavailable")
         assert asked == ([], [])
+    with app.app_context():
+        db.engine.dispose()

@@ -1,6 +1,7 @@
 """Connecting to a database that is away, that hangs, and that refuses."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,12 @@ from sqlalchemy.exc import OperationalError
 
 from authserve.app import create_app
 from authserve.core.breakers import BREAKERS, Breaker
-from authserve.database.circuit import BREAKER_FAILURES, DatabaseAwayError, is_outage
+from authserve.database.circuit import (
+    BREAKER_FAILURES,
+    PROBE_THREAD,
+    DatabaseAwayError,
+    is_outage,
+)
 from authserve.database.transactions import db, reading
 from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller
@@ -152,6 +158,17 @@ def test_it_heals_without_calls() -> None:
     assert isinstance(failure(), DatabaseAwayError)
     wait_until_closed(database_breaker())
     assert read() == 1
+
+
+def test_a_disposed_engine_is_probed_no_more(tmp_path: Path, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    with application(port, tmp_path):
+        for _ in range(BREAKER_FAILURES):
+            failure()
+        (probe,) = [thread for thread in threading.enumerate() if thread.name == PROBE_THREAD]
+    probe.join(DEADLINE_SECS)
+    assert not probe.is_alive()
 
 
 @on_postgresql
