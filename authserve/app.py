@@ -9,7 +9,6 @@ from authserve.audit.record import erase_details, keep_pseudonym, record
 from authserve.audit.routes import blueprint as audit_blueprint
 from authserve.auth.current_session import authenticate_access_token
 from authserve.auth.introspection import INTROSPECTORS, inspect_own_token
-from authserve.auth.logout import OTHER_GRANTS
 from authserve.auth.passkey_routes import blueprint as passkey_sign_in_blueprint
 from authserve.auth.passkey_routes import registration_blueprint
 from authserve.auth.routes import blueprint as auth_blueprint
@@ -182,7 +181,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     KEYRING.fill(app, Keyring((settings.secret_key, *settings.secret_key_fallbacks)))
     DRAIN.fill(app, Drain())
     LIMIT_COUNTERS.fill(app, LimitCounters(settings.ratelimit_storage_url))
-    SUBSCRIPTIONS.fill(app, SUBSCRIBERS)
+    SUBSCRIPTIONS.add(app, *SUBSCRIBERS)
     KEY_STORE.fill(app, KeyStore())
     PASSWORD_HASHER.fill(
         app,
@@ -206,6 +205,5 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
                 breached_passwords.breaker,
             ),
         )
-    AUTHENTICATORS.fill(app, (authenticate_access_token,))
-    INTROSPECTORS.fill(app, (inspect_own_token,))
-    OTHER_GRANTS.fill(app, {})
+    AUTHENTICATORS.add(app, authenticate_access_token)
+    INTROSPECTORS.add(app, inspect_own_token)

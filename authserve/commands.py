@@ -83,11 +83,9 @@ def add_commands(app: Flask) -> None:
     settings = SETTINGS.of(app)
     transport = make_transport(settings.mail_url, helo=helo_name(settings))
     MAILER.fill(app, Mailer(settings, transport))
-    handlers = MESSAGE_HANDLERS.of(app) if MESSAGE_HANDLERS.is_filled(app) else {}
-    handlers = {**verification_worker.HANDLERS, **mfa_worker.HANDLERS, **handlers}
-    MESSAGE_HANDLERS.fill(app, handlers)
-    of_features = PURGE_TASKS.of(app) if PURGE_TASKS.is_filled(app) else ()
-    PURGE_TASKS.fill(app, (*PURGES, *of_features))
-    SCHEDULED_JOBS.fill(app, (HEARTBEAT, *audit_worker.JOBS, *mfa_worker.JOBS))
+    handlers = {**verification_worker.HANDLERS, **mfa_worker.HANDLERS}
+    MESSAGE_HANDLERS.add(app, *handlers.items())
+    PURGE_TASKS.add(app, *PURGES)
+    SCHEDULED_JOBS.add(app, HEARTBEAT, *audit_worker.JOBS, *mfa_worker.JOBS)
     for command in COMMANDS:
         app.cli.add_command(command)

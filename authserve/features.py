@@ -10,15 +10,14 @@ The imports inside the functions are the purpose of this module; import-linter s
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from flask import Flask
 
 from authserve import __version__
-from authserve.admin.personal_data import FURTHER_LISTS, FurtherList
+from authserve.admin.personal_data import FURTHER_LISTS
 from authserve.auth.introspection import INTROSPECTORS, KEY_INTROSPECTOR
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, Subscription
-from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS, Check
+from authserve.health.report import FEATURE_CHECKS, FEATURE_DATA_CHECKS
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.openapi import Blueprint
 from authserve.keys.families import RS256
@@ -31,43 +30,11 @@ _TEMPLATES = {"oidc": "authserve.oidc", "forward-auth": "authserve.forwardauth"}
 """The packages of features that have templates of their own."""
 
 
-def _add_checks(app: Flask, *checks: Check) -> None:
-    """Add checks that need no database to those of the features before."""
-    others = FEATURE_CHECKS.of(app) if FEATURE_CHECKS.is_filled(app) else ()
-    FEATURE_CHECKS.fill(app, (*others, *checks))
-
-
-def _add_data_checks(app: Flask, *checks: Check) -> None:
-    """Add checks of stored data to those of the features before."""
-    others = FEATURE_DATA_CHECKS.of(app) if FEATURE_DATA_CHECKS.is_filled(app) else ()
-    FEATURE_DATA_CHECKS.fill(app, (*others, *checks))
-
-
-def _add_list(app: Flask, name: str, find: FurtherList) -> None:
-    """Add a list to the copy of a user's data, after those of the features before."""
-    others = FURTHER_LISTS.of(app) if FURTHER_LISTS.is_filled(app) else {}
-    FURTHER_LISTS.fill(app, {**others, name: find})
-
-
-def _add_account_part(app: Flask, part: AccountPart) -> None:
-    """Add a part of accounts to those of the features before."""
-    others = ACCOUNT_PARTS.of(app) if ACCOUNT_PARTS.is_filled(app) else ()
-    ACCOUNT_PARTS.fill(app, (*others, part))
-
-
-def _add_page_section(app: Flask, name: str, find: Callable[[Any], Any]) -> None:
-    """Add a section to the page of connections, after those of the features before."""
-    from authserve.pages.account_connections import SECTIONS
-
-    others = SECTIONS.of(app) if SECTIONS.is_filled(app) else {}
-    SECTIONS.fill(app, {**others, name: find})
-
-
 def _add_client_checks(app: Flask) -> None:
     from authserve.health.client_checks import DATA_CHECKS, check_issuer
 
-    _add_checks(app, check_issuer)
-    _add_data_checks(app, *DATA_CHECKS)
+    FEATURE_CHECKS.add(app, check_issuer)
+    FEATURE_DATA_CHECKS.add(app, *DATA_CHECKS)
 
 
 def _add_pages(app: Flask) -> None:
@@ -82,7 +49,7 @@ def _add_pages(app: Flask) -> None:
     add_web(app, packages=["authserve.pages", *others])
     app.register_blueprint(blueprint)
     START_PAGE.fill(app, START_PATH)
-    _add_checks(app, check_pages, check_page_templates)
+    FEATURE_CHECKS.add(app, check_pages, check_page_templates)
 
 
 def _add_oidc(app: Flask) -> None:
@@ -114,20 +81,21 @@ def _add_oidc(app: Flask) -> None:
     if "pages" in SETTINGS.of(app).features:
         # Imported here, because they belong to both features.
         from authserve.pages.account_apps import find_section
+        from authserve.pages.account_connections import SECTIONS
         from authserve.pages.app_routes import app_blueprint
 
         app.register_blueprint(app_blueprint)
-        _add_page_section(app, "apps", find_section)
+        SECTIONS.add(app, ("apps", find_section))
     _add_client_checks(app)
-    AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_client_token))
-    INTROSPECTORS.fill(app, (*INTROSPECTORS.of(app), inspect_client_token))
+    AUTHENTICATORS.add(app, authenticate_client_token)
+    INTROSPECTORS.add(app, inspect_client_token)
     install_cors_of_paths(app, paths=CORS_PATHS, find_origins=SPAOrigins().find)
     CLIENT_NAMES.fill(app, find_names)
-    OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "apps": withdraw_all_apps})
-    _add_list(app, "apps", export_apps)
-    PURGE_TASKS.fill(app, (purge_dead_codes,))
+    OTHER_GRANTS.add(app, ("apps", withdraw_all_apps))
+    FURTHER_LISTS.add(app, ("apps", export_apps))
+    PURGE_TASKS.add(app, purge_dead_codes)
     LOGOUT_SENDER.fill(app, LogoutSender(SETTINGS.of(app).outbound_hosts))
-    MESSAGE_HANDLERS.fill(app, HANDLERS)
+    MESSAGE_HANDLERS.add(app, *HANDLERS.items())
     APP_SESSIONS_ENDED.fill(app, enqueue_logout_tokens)
     LOGOUT_DELIVERIES.fill(app, find_logout_deliveries)
     subscriptions: tuple[Subscription, ...] = (
@@ -135,7 +103,7 @@ def _add_oidc(app: Flask) -> None:
         ({AuditAction.USER_DELETED}, end_app_sessions_of_deleted),
     )
     # First, so that the event of each parent is recorded after those of the sessions below it.
-    SUBSCRIPTIONS.fill(app, (*subscriptions, *SUBSCRIPTIONS.of(app)))
+    SUBSCRIPTIONS.add_first(app, *subscriptions)
 
 
 def _add_api_keys(app: Flask) -> None:
@@ -153,20 +121,20 @@ def _add_api_keys(app: Flask) -> None:
         from authserve.pages.key_routes import key_blueprint
 
         app.register_blueprint(key_blueprint)
-    AUTHENTICATORS.fill(app, (*AUTHENTICATORS.of(app), authenticate_api_key))
+    AUTHENTICATORS.add(app, authenticate_api_key)
     KEY_INTROSPECTOR.fill(app, inspect_key)
-    _add_data_checks(app, check_api_keys)
-    _add_list(app, "api_keys", export_keys)
+    FEATURE_DATA_CHECKS.add(app, check_api_keys)
+    FURTHER_LISTS.add(app, ("api_keys", export_keys))
     part = AccountPart(
         name="api_keys",
         schema=KeyRecordSchema(),
         read=read_key_documents,
         write=write_key_records,
     )
-    _add_account_part(app, part)
-    OTHER_GRANTS.fill(app, {**OTHER_GRANTS.of(app), "api-keys": revoke_all_keys})
+    ACCOUNT_PARTS.add(app, part)
+    OTHER_GRANTS.add(app, ("api-keys", revoke_all_keys))
     resets = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
-    SUBSCRIPTIONS.fill(app, ((resets, revoke_keys_on_reset), *SUBSCRIPTIONS.of(app)))
+    SUBSCRIPTIONS.add_first(app, (resets, revoke_keys_on_reset))
 
 
 def _add_forward_auth(app: Flask) -> None:
@@ -175,11 +143,10 @@ def _add_forward_auth(app: Flask) -> None:
     from authserve.forwardauth import page_routes, routes  # noqa: F401
     from authserve.forwardauth.blueprint import blueprint
     from authserve.health.proxy_checks import check_networks, check_origins
-    from authserve.health.report import FEATURE_CHECKS
 
     app.register_blueprint(blueprint)
-    FEATURE_CHECKS.fill(app, (*FEATURE_CHECKS.of(app), check_networks))
-    _add_data_checks(app, check_origins)
+    FEATURE_CHECKS.add(app, check_networks)
+    FEATURE_DATA_CHECKS.add(app, check_origins)
 
 
 def _add_federation(app: Flask) -> None:
@@ -207,11 +174,12 @@ def _add_federation(app: Flask) -> None:
     settings = SETTINGS.of(app)
     if "pages" in settings.features:
         # Imported here, because they belong to both features.
+        from authserve.pages.account_connections import SECTIONS
         from authserve.pages.account_identities import find_section
         from authserve.pages.provider_routes import provider_blueprint
 
         app.register_blueprint(provider_blueprint)
-        _add_page_section(app, "identities", find_section)
+        SECTIONS.add(app, ("identities", find_section))
     client = OutboundClient(hosts=settings.outbound_hosts)
     upstream = Upstream(client, calls=limit_for(settings.web_threads))
     UPSTREAM.fill(app, upstream)
@@ -219,22 +187,22 @@ def _add_federation(app: Flask) -> None:
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
     FURTHER_CREDENTIALS.fill(app, find_opening_providers)
-    FURTHER_SECRETS.fill(app, {"provider secret": rewrap_secrets})
-    _add_data_checks(app, *DATA_CHECKS)
-    _add_list(app, "identities", export_identities)
+    FURTHER_SECRETS.add(app, ("provider secret", rewrap_secrets))
+    FEATURE_DATA_CHECKS.add(app, *DATA_CHECKS)
+    FURTHER_LISTS.add(app, ("identities", export_identities))
     part = AccountPart(
         name="identities",
         schema=IdentityRecordSchema(),
         read=read_identity_documents,
         write=write_identity_records,
     )
-    _add_account_part(app, part)
+    ACCOUNT_PARTS.add(app, part)
     subscriptions: tuple[Subscription, ...] = (
         ({AuditAction.USER_PASSWORD_RESET}, remove_identities_on_reset),
         # A sign-in whose first step was the identity must not reach its second one.
         ({AuditAction.IDENTITY_UNLINKED}, end_pending_of_subject),
     )
-    SUBSCRIPTIONS.fill(app, (*subscriptions, *SUBSCRIPTIONS.of(app)))
+    SUBSCRIPTIONS.add_first(app, *subscriptions)
 
 
 LOADERS: Mapping[str, Callable[[Flask], None]] = {
@@ -340,10 +308,10 @@ def _add_metrics(app: Flask) -> None:
         from authserve.metrics.backchannel import read_backchannel
 
         sources["backchannel"] = read_backchannel
-    SOURCES.fill(app, sources)
+    SOURCES.add(app, *sources.items())
     # Called after all others, so that an event that a handler refuses is not counted.
     counting = (frozenset(AuditAction), count_when_committed)
-    SUBSCRIPTIONS.fill(app, (*SUBSCRIPTIONS.of(app), counting))
+    SUBSCRIPTIONS.add(app, counting)
     PASSWORD_HASHER.of(app).on_hashed = metrics.observe_hash
     count_requests(app, metrics)
     app.register_blueprint(blueprint)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from authserve.audit.own_events import find_own_events
 from authserve.core.clock import now, to_rfc3339
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.http.schemas import user_document
 from authserve.mail.policy import MailKind
 from authserve.mfa.factors import list_factors
@@ -39,8 +39,8 @@ SECRET_COLUMNS = frozenset({"family_digest", "cookie_digest", "previous_digest"}
 FurtherList = Callable[[UUID], Iterable[dict[str, Any]]]
 """A function that returns what a feature holds on a user."""
 
-FURTHER_LISTS = Slot[Mapping[str, FurtherList]]("further_lists")
-"""Lists that optional features add to a user's data, by their names; empty without one."""
+FURTHER_LISTS = ListSlot[tuple[str, FurtherList]]("further_lists")
+"""Names and functions of the lists that optional features add to a user's data."""
 
 RowT = TypeVar("RowT")
 
@@ -80,8 +80,7 @@ def _account(user: User) -> dict[str, Any]:
 
 
 def _further_lists(user_id: UUID) -> dict[str, Iterable[dict[str, Any]]]:
-    lists = FURTHER_LISTS.find() or {}
-    return {name: map(_plain, find(user_id)) for name, find in lists.items()}
+    return {name: map(_plain, find(user_id)) for name, find in FURTHER_LISTS.get()}
 
 
 def _documents(find: Callable[..., Sequence[Any]]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authserve.auth.current_session import authenticate_access_token
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot, Slot
 from authserve.core.errors import UnauthenticatedError
 
 TOKEN_CLAIMS = ("sub", "client_id", "exp", "iat", "iss", "aud")
@@ -39,7 +39,7 @@ class TokenFacts:
 Introspector = Callable[[str], TokenFacts | None]
 """A function that returns the facts about a token, or None if it is not good or of another kind."""
 
-INTROSPECTORS = Slot[tuple[Introspector, ...]]("introspectors")
+INTROSPECTORS = ListSlot[Introspector]("introspectors")
 """The introspectors of access tokens, in the order in which they are asked."""
 
 KEY_INTROSPECTOR = Slot[Introspector]("key_introspector")

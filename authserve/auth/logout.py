@@ -1,13 +1,13 @@
 """The use cases that end the caller's own sessions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
 
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
 from authserve.database.transactions import transaction
 from authserve.sessions.errors import SessionNotFoundError
@@ -53,8 +53,8 @@ class EndGrants(Protocol):
         """End all of them."""
 
 
-OTHER_GRANTS = Slot[Mapping[str, EndGrants]]("other_grants")
-"""The grants that a user can end with all sessions, by name in `include`; features add some."""
+OTHER_GRANTS = ListSlot[tuple[str, EndGrants]]("other_grants")
+"""The grants that a user can end with all sessions, each with its name in `include`."""
 
 
 def logout_everywhere(*, include: Collection[str] = (), actor: Actor, request: RequestInfo) -> None:
@@ -82,7 +82,7 @@ def end_other_grants(
     Args:
         include: see `logout_everywhere`.
     """
-    for name, end_grants in OTHER_GRANTS.get().items():
+    for name, end_grants in OTHER_GRANTS.get():
         if name in include:
             end_grants(user_id, actor=actor, request=request)
 

@@ -54,3 +54,32 @@ class Slot(Generic[T]):
     def is_filled(self, app: Flask) -> bool:
         """Return True if `app` has the component; those of optional features may be absent."""
         return self._key in app.extensions
+
+
+class ListSlot(Slot[tuple[T, ...]]):
+    """The place of components of one kind, to which several features add; empty without one.
+
+    Where components have names, they are pairs of a name and a component.
+    """
+
+    def add(self, app: Flask, *components: T) -> None:
+        """Add components after those that `app` has."""
+        self.fill(app, (*self.of(app), *components))
+
+    def add_first(self, app: Flask, *components: T) -> None:
+        """Add components before those that `app` has."""
+        self.fill(app, (*components, *self.of(app)))
+
+    def get(self) -> tuple[T, ...]:
+        """Return the components of the current application, in their order.
+
+        Raises:
+            RuntimeError: there is no application context.
+        """
+        components: tuple[T, ...] = current_app.extensions.get(self._key, ())
+        return components
+
+    def of(self, app: Flask) -> tuple[T, ...]:
+        """Return the components of `app`, without an application context."""
+        components: tuple[T, ...] = app.extensions.get(self._key, ())
+        return components

@@ -3,14 +3,14 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot, Slot
 
 _NONCE_BYTES = 12
 """AES-GCM's nonce (NIST SP 800-38D §5.2.1.1); random is safe as a key encrypts few messages."""
@@ -120,8 +120,8 @@ def _derive(secret: bytes, purpose: str) -> bytes:
 
 KEYRING = Slot[Keyring]("keyring")
 
-FURTHER_SECRETS = Slot[Mapping[str, Callable[[], tuple[int, int]]]]("further_secrets")
-"""The functions that encrypt an optional feature's secrets again, by the noun of such a secret.
+FURTHER_SECRETS = ListSlot[tuple[str, Callable[[], tuple[int, int]]]]("further_secrets")
+"""The nouns of optional features' secrets, each with a function that encrypts them again.
 
-Each returns the numbers of secrets that it encrypted, and of those that no key decrypts.
+The functions return the numbers of secrets that it encrypted, and of those that no key decrypts.
 """

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 
 
 class AuditAction(StrEnum):
@@ -122,4 +122,4 @@ Handler = Callable[[DomainEvent], None]
 Subscription = tuple[Collection[AuditAction], Handler]
 """Actions, and a handler that is called for each event of one of them."""
 
-SUBSCRIPTIONS = Slot[tuple[Subscription, ...]]("subscriptions")
+SUBSCRIPTIONS = ListSlot[Subscription]("subscriptions")

@@ -67,7 +67,7 @@ def examine() -> Iterator[Finding]:
     yield check_mail(settings)
     yield check_mail_templates()
     yield check_breached_passwords(settings)
-    yield from (check(settings) for check in FEATURE_CHECKS.find() or ())
+    yield from (check(settings) for check in FEATURE_CHECKS.get())
     connection = check_connection(settings)
     yield connection
     if connection.level is not Level.FAILURE:
@@ -104,4 +104,4 @@ def _examine_data(settings: Settings) -> Iterator[Finding]:
     yield check_audit_verification()
     yield check_former_secrets(settings)
     yield check_unused_providers(settings)
-    yield from (check(settings) for check in FEATURE_DATA_CHECKS.find() or ())
+    yield from (check(settings) for check in FEATURE_DATA_CHECKS.get())

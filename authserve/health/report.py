@@ -5,17 +5,17 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.core.findings import Finding
 from authserve.settings.model import SETTINGS, Settings
 
 Check = Callable[[Settings], Finding]
 """A check of `flask doctor`."""
 
-FEATURE_CHECKS = Slot[Sequence[Check]]("feature_checks")
+FEATURE_CHECKS = ListSlot[Check]("feature_checks")
 """The checks that optional features add; none of them needs the database."""
 
-FEATURE_DATA_CHECKS = Slot[Sequence[Check]]("feature_data_checks")
+FEATURE_DATA_CHECKS = ListSlot[Check]("feature_data_checks")
 """The checks of stored data that optional features add."""
 
 

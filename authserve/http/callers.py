@@ -13,7 +13,7 @@ from uuid import UUID
 from flask import request
 
 from authserve.core.actor import Actor
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.core.errors import (
     AuthenticationRequiredError,
     InvalidTokenError,
@@ -105,7 +105,7 @@ Authenticator = Callable[[str], Authentication]
 """A function that returns the caller of a bearer token. It raises `InvalidTokenError` for a token
 of another kind, so that the next authenticator is asked."""
 
-AUTHENTICATORS = Slot[tuple[Authenticator, ...]]("authenticators")
+AUTHENTICATORS = ListSlot[Authenticator]("authenticators")
 """The authenticators, in the order in which they are asked; features add theirs."""
 
 

@@ -1,12 +1,11 @@
 """The route `/metrics`, and the counting of requests."""
 
 import time
-from collections.abc import Mapping
 
 from flask import Blueprint, Flask, Response, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.core.crypto import is_equal
 from authserve.core.errors import AuthenticationRequiredError, InvalidTokenError
 from authserve.http.callers import bearer_token
@@ -31,7 +30,8 @@ REFRESH = "auth.refresh_tokens"
 
 FORWARD_AUTH = "forward_auth.check"
 
-SOURCES = Slot[Mapping[str, Source]]("metrics_sources")
+SOURCES = ListSlot[tuple[str, Source]]("metrics_sources")
+"""The readers of the database, each with the name that is reported if it fails."""
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -50,8 +50,8 @@ def metrics() -> Response:
         raise AuthenticationRequiredError("Send METRICS_TOKEN: Authorization: Bearer <token>.")
     if not is_equal(token.encode(), expected.encode()):
         raise InvalidTokenError
-    sources = SOURCES.get()
-    return Response(expose(METRICS.get(), sources), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    answer = expose(METRICS.get(), dict(SOURCES.get()))
+    return Response(answer, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @blueprint.after_request

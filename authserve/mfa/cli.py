@@ -34,7 +34,7 @@ def rewrap_() -> None:
         keys = rewrap()
     except SigningKeyUnavailableError as error:
         raise click.ClickException(f"Nothing was changed: {error.remedy}") from error
-    kinds: dict[str, Rewrap] = {"TOTP secret": _rewrap_totp, **(FURTHER_SECRETS.find() or {})}
+    kinds: dict[str, Rewrap] = {"TOTP secret": _rewrap_totp, **dict(FURTHER_SECRETS.get())}
     encrypted, unopened = {"key": keys}, {}
     for noun, encrypt in kinds.items():
         encrypted[noun], unopened[noun] = encrypt()

@@ -46,7 +46,7 @@ def worker_command() -> None:
         signal.signal(number, stop.set)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     worker = Worker(
-        MESSAGE_HANDLERS.get(),
+        dict(MESSAGE_HANDLERS.get()),
         PURGE_TASKS.get(),
         jobs=SCHEDULED_JOBS.get(),
         context=app.app_context,

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.core.logs import correlation_id_var
 from authserve.database.transactions import transaction
 from authserve.outbox.delivery import (
@@ -89,9 +89,11 @@ HEARTBEAT = Job(
     trouble="the worker could not record its heartbeat",
 )
 
-MESSAGE_HANDLERS = Slot[Mapping[str, Handler]]("message_handlers")
-PURGE_TASKS = Slot[Sequence[Purge]]("purge_tasks")
-SCHEDULED_JOBS = Slot[Sequence[Job]]("scheduled_jobs")
+MESSAGE_HANDLERS = ListSlot[tuple[str, Handler]]("message_handlers")
+"""The kinds of messages, each with its handler."""
+
+PURGE_TASKS = ListSlot[Purge]("purge_tasks")
+SCHEDULED_JOBS = ListSlot[Job]("scheduled_jobs")
 
 
 class Stop(Protocol):

@@ -3,13 +3,13 @@
 It is small because each feature adds its own section; without one of them there is no such page.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint, hide_unless
 from authserve.web.access import require_signed_in
@@ -19,15 +19,15 @@ LIST = "pages.show_connections"
 Section = Callable[[BrowserSession], Any]
 """A function that returns the values of a section of the page."""
 
-SECTIONS = Slot[Mapping[str, Section]]("connection_sections")
-"""The sections by their names in `account_apps.html`; empty without a feature that has one."""
+SECTIONS = ListSlot[tuple[str, Section]]("connection_sections")
+"""The names of the sections in `account_apps.html`, each with its function."""
 
 
 @blueprint.get("/account/apps")
 def show_connections() -> Response:
     """Show which apps can use the account, and which other services open it."""
-    sections = SECTIONS.find() or {}
+    sections = SECTIONS.get()
     hide_unless(bool(sections))
     session = require_signed_in()
-    shown = {name: find(session) for name, find in sections.items()}
+    shown = {name: find(session) for name, find in sections}
     return account_page("account_apps.html", visitor=session, below=LIST, sections=shown)

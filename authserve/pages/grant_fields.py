@@ -41,7 +41,7 @@ _BOXES = {
 
 def list_boxes() -> list[Box]:
     """Return the checkboxes of the grants that features make."""
-    found = (box for name, box in _BOXES.items() if name in OTHER_GRANTS.get())
+    found = (_BOXES[name] for name, _ in OTHER_GRANTS.get())
     return [Box(box.name, translate(box.text)) for box in found]
 
 

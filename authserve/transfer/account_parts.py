@@ -11,7 +11,7 @@ from uuid import UUID
 
 from marshmallow import Schema
 
-from authserve.core.container import Slot
+from authserve.core.container import ListSlot
 
 Records = Sequence[Mapping[str, Any]]
 """The records of one account."""
@@ -35,12 +35,8 @@ class AccountPart:
     write: Callable[[Mapping[UUID, Records]], None]
 
 
-ACCOUNT_PARTS = Slot[tuple[AccountPart, ...]]("account_parts")
+ACCOUNT_PARTS = ListSlot[AccountPart]("account_parts")
+"""The parts of the features that are on."""
 
 FEATURES_OF_PARTS: Mapping[str, str] = {"api_keys": "api-keys", "identities": "federation"}
 """The name in `FEATURES` of the feature that each member of a row needs."""
-
-
-def find_parts() -> tuple[AccountPart, ...]:
-    """Return the parts of the features that are on."""
-    return ACCOUNT_PARTS.find() or ()

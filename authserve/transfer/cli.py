@@ -19,7 +19,7 @@ from authserve.core.cli_output import (
     progress_bar,
 )
 from authserve.settings.model import SETTINGS
-from authserve.transfer.account_parts import find_parts
+from authserve.transfer.account_parts import ACCOUNT_PARTS
 from authserve.transfer.conversions import FirebaseConfig, parse_firebase_config
 from authserve.transfer.export import export_users
 from authserve.transfer.files import TransferFileError
@@ -142,7 +142,7 @@ def import_command(
         without_bad_usernames=without_bad_usernames,
         flask_security_salt=SETTINGS.get().flask_security_salt,
         passkey_rp_id=SETTINGS.get().passkey_rp_id,
-        parts=find_parts(),
+        parts=ACCOUNT_PARTS.get(),
     )
     columns = _columns(maps, reading["file_format"])
     counts = Counts(is_dry_run=dry_run, is_update=update)

@@ -10,7 +10,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.records import read_records
 from authserve.rbac.assignment import roles_of_many
-from authserve.transfer.account_parts import find_parts
+from authserve.transfer.account_parts import ACCOUNT_PARTS
 from authserve.transfer.factors import factors_document
 from authserve.users.accounts import User
 from authserve.users.lists import page_of_users, position_of
@@ -30,7 +30,7 @@ def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
 
     Yields:
         The fields of `transfer.rows.FIELDS` except `source_id`, and a list for each of
-        `account_parts.find_parts`.
+        `ACCOUNT_PARTS`.
 
     Raises:
         FactorUnavailableError: a TOTP secret cannot be decrypted.
@@ -43,7 +43,7 @@ def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
     while users := page_of_users(after=after, limit=PAGE_SIZE):
         roles = roles_of_many([user.id for user in users])
         factors = read_records([user.id for user in users]) if with_secrets else {}
-        parts = {part.name: part.read([user.id for user in users]) for part in find_parts()}
+        parts = {part.name: part.read([user.id for user in users]) for part in ACCOUNT_PARTS.get()}
         for user in users:
             document = _document(user, roles[user.id])
             document |= {name: found.get(user.id, []) for name, found in parts.items()}

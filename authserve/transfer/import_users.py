@@ -20,7 +20,7 @@ from authserve.database.transactions import transaction
 from authserve.mfa.records import NO_FACTORS, find_taken_credentials, write_records
 from authserve.rbac.assignment import assign_roles_in_bulk, find_missing_roles, roles_of_many
 from authserve.rbac.policy import USER_ROLE
-from authserve.transfer.account_parts import find_parts
+from authserve.transfer.account_parts import ACCOUNT_PARTS
 from authserve.transfer.files import RawRow
 from authserve.transfer.results import Result, RowResult
 from authserve.transfer.rows import Candidate, UnusableRowError, source_id_of
@@ -300,7 +300,7 @@ def _write(decisions: Sequence[Candidate | _Fill]) -> list[RowResult]:
         added = add_accounts(new)
         pairs = list(zip(added, new, strict=True))
         write_records({user.id: candidate.factors for user, candidate in pairs})
-        for part in find_parts():
+        for part in ACCOUNT_PARTS.get():
             part.write({user.id: candidate.parts.get(part.name, ()) for user, candidate in pairs})
         fill_users_in_bulk([fill.user for fill in fills])
         assign_roles_in_bulk((fill.user.id, role) for fill in fills for role in fill.roles)

@@ -125,7 +125,7 @@ def test_without_the_database_the_rest_is_exported(
     assert set(before.series(ERRORS).values()) == {0}
     lose_database()
     found = read()
-    assert found.series(ERRORS) == {(("source", name),): 1 for name in SOURCES.of(app)}
+    assert found.series(ERRORS) == {(("source", name),): 1 for name, _ in SOURCES.of(app)}
     assert found.value(
         "authserve_http_requests_total", method="GET", route="/healthz", status="200"
     )
@@ -145,10 +145,10 @@ def test_a_slow_query_is_given_up_and_none_follows(
     monkeypatch.setattr(scraping, "STATEMENT_TIMEOUT_MS", 50)
     asked: list[str] = []
     sleep = text("SELECT pg_sleep(60)")
-    sources = {
-        "slow": lambda: read_all(sleep),  # type: ignore[arg-type]
-        "next": lambda: asked.append("next") or [],  # type: ignore[func-returns-value]
-    }
+    sources = (
+        ("slow", lambda: read_all(sleep)),  # type: ignore[arg-type]
+        ("next", lambda: asked.append("next") or []),  # type: ignore[func-returns-value]
+    )
     SOURCES.fill(app, sources)
     assert set(read().series(ERRORS).values()) == {1}
     assert asked == []

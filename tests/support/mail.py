@@ -112,7 +112,7 @@ def open_mailbox(app: Flask) -> Mailbox:
 
 def work(app: Flask) -> None:
     """Deliver everything that is due now, as the worker does."""
-    worker = Worker(MESSAGE_HANDLERS.of(app), (), context=app.app_context)
+    worker = Worker(dict(MESSAGE_HANDLERS.of(app)), (), context=app.app_context)
     with app.app_context():
         while worker.deliver_one():
             pass
