@@ -72,6 +72,10 @@ class AccountExistsError(ConflictError):
     default_detail = "An account has this address already. Sign in to it in another way."
 
 
+class OtherAccountError(AccountExistsError):
+    """A link to an account that does not have the address, or has not verified it."""
+
+
 class IdentityTakenError(ConflictError):
     """An identity that belongs to another account."""
 

@@ -11,9 +11,11 @@ from uuid import UUID
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
-from authserve.federation.errors import AccountExistsError, IdentityTakenError
+from authserve.federation.errors import IdentityTakenError, OtherAccountError
 from authserve.federation.identities import ProviderIdentity, find_owner, record_use
 from authserve.federation.own_identities import add_identity
+from authserve.federation.policy import check_confirmation
+from authserve.federation.refusals import refuse_identity
 from authserve.federation.registry import Provider
 from authserve.federation.wishes import Wish
 from authserve.mfa.switch import Owner, lock_owner, require_may_change
@@ -45,14 +47,18 @@ def link_wished_identity(
     """Link an identity to the account that has its address, whose owner has signed in and agreed.
 
     Args:
-        provider: that of the wish.
+        provider: that of the wish, with its present rules.
         actor: the owner, in any session of this browser.
 
     Raises:
-        AccountExistsError: the account that has the address is another one, or has not verified
+        AccountExistsError, DomainNotAllowedError: the provider's rules refuse the link by now.
+        OtherAccountError: the account that has the address is another one, or has not verified
             it.
         AuthserveError: see `link_own_identity`.
     """
+    refusal = check_confirmation(wish.domain, rules=provider.configuration.rules)
+    if refusal is not None:
+        raise refuse_identity(refusal, provider=provider, actor=actor, request=request)
     _link(wish.identity, provider, actor, request, wish=wish)
 
 
@@ -69,7 +75,7 @@ def _link(
         owner = lock_owner(user.id)
         require_may_change(owner, actor)
         if wish is not None and not _is_account_of(wish, owner):
-            raise AccountExistsError
+            raise OtherAccountError
         is_new = add_identity(
             user,
             identity,

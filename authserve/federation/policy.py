@@ -159,7 +159,7 @@ def decide_identity(
         is_registration_open: the setting `REGISTRATION`.
         registration_domains: the setting `REGISTRATION_DOMAINS`; empty if every domain may join.
     """
-    if rules.allowed_domains and claimed.domain not in rules.allowed_domains:
+    if not is_admitted(claimed.domain, rules=rules):
         return Refuse(Refusal.DOMAIN_NOT_ALLOWED)
     if linking_user_id is not None:
         return _decide_link(linking_user_id, owner)
@@ -169,6 +169,24 @@ def decide_identity(
         return _decide_namesake(namesake, claimed, rules)
     may_join = rules.sign_up and is_registration_open
     return _decide_new(claimed, rules, registration_domains) if may_join else _CLOSED
+
+
+def check_confirmation(domain: str | None, *, rules: ProviderRules) -> Refusal | None:
+    """Return why the owner of an account may not link the identity they were asked about, or None.
+
+    The rules may have changed since the provider's answer; those of the confirmation count.
+
+    Args:
+        domain: see `Claimed`.
+    """
+    if not is_admitted(domain, rules=rules):
+        return Refusal.DOMAIN_NOT_ALLOWED
+    return Refusal.ACCOUNT_EXISTS if rules.link is LinkPolicy.NEVER else None
+
+
+def is_admitted(domain: str | None, *, rules: ProviderRules) -> bool:
+    """Return True if people of a domain may sign in by a provider; see `Claimed`."""
+    return not rules.allowed_domains or domain in rules.allowed_domains
 
 
 _CLOSED = Refuse(Refusal.SIGN_UP_CLOSED)

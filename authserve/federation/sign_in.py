@@ -1,6 +1,5 @@
 """What a provider's answer leads to: an account of this service, a new one, or a refusal."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,17 +8,7 @@ from uuid import UUID
 from authserve.auth.provider_sign_in import ProvenIdentity
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.errors import AuthserveError
-from authserve.core.events import AuditAction
-from authserve.core.events import Outcome as Result
-from authserve.database.emit import emit
-from authserve.database.transactions import transaction
 from authserve.federation.ask import Answered
-from authserve.federation.errors import (
-    AccountExistsError,
-    DomainNotAllowedError,
-    IdentityTakenError,
-    SignUpClosedError,
-)
 from authserve.federation.identities import (
     ProviderIdentity,
     find_namesake,
@@ -40,20 +29,10 @@ from authserve.federation.policy import (
     SignUp,
     decide_identity,
 )
+from authserve.federation.refusals import refuse_identity
 from authserve.federation.registry import Provider
 from authserve.federation.sign_up import open_account
 from authserve.settings.model import SETTINGS, Registration
-from authserve.users.errors import AccountDisabledError
-
-logger = logging.getLogger(__name__)
-
-_ERRORS: dict[Refusal, type[AuthserveError]] = {
-    Refusal.DOMAIN_NOT_ALLOWED: DomainNotAllowedError,
-    Refusal.ACCOUNT_DISABLED: AccountDisabledError,
-    Refusal.ACCOUNT_EXISTS: AccountExistsError,
-    Refusal.IDENTITY_TAKEN: IdentityTakenError,
-    Refusal.SIGN_UP_CLOSED: SignUpClosedError,
-}
 
 NextStep = SignIn | Link | KeepLink | AskToConfirm | AskForAddress
 """An outcome of the decision that is left to the pages."""
@@ -142,18 +121,9 @@ def decide(arrival: Arrival) -> Outcome:
 
 
 def refuse(reason: Refusal, arrival: Arrival) -> AuthserveError:
-    """Audit a refusal, commit, and return the error to raise (ASVS 16.3.1)."""
-    details = {"reason": reason, "provider": arrival.provider.slug}
-    logger.info("sign-in by a provider refused", extra=details)
-    with transaction(durable=True):
-        emit(
-            AuditAction.IDENTITY_SIGN_IN_REFUSED,
-            outcome=Result.FAILURE,
-            actor=VISITOR,
-            request=arrival.request,
-            details=details,
-        )
-    return _ERRORS[reason]()
+    """Audit a refusal, commit, and return the error to raise."""
+    provider, request = arrival.provider, arrival.request
+    return refuse_identity(reason, provider=provider, actor=VISITOR, request=request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from authserve.federation.ask import Answered
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.flow import get_open_provider
 from authserve.federation.identities import find_namesake, find_owner
-from authserve.federation.policy import AskToConfirm, Claimed, Refusal, Refuse, SignIn, SignUp
+from authserve.federation.policy import (
+    AskToConfirm,
+    Claimed,
+    Refusal,
+    Refuse,
+    SignIn,
+    SignUp,
+    is_admitted,
+)
 from authserve.federation.presets import Person
 from authserve.federation.registry import Provider
 from authserve.federation.sign_in import Arrival, decide, open_arrived, refuse
@@ -129,6 +137,8 @@ def open_with_address(arrival: Arrival) -> SignIn | AskToConfirm | None:
 def _require_open(arrival: Arrival) -> None:
     """Refuse every address alike while no accounts are opened, and a wish that is fulfilled."""
     rules, identity = arrival.provider.configuration.rules, arrival.identity
+    if not is_admitted(arrival.claimed.domain, rules=rules):
+        raise refuse(Refusal.DOMAIN_NOT_ALLOWED, arrival)
     if not rules.sign_up or SETTINGS.get().registration is Registration.CLOSED:
         raise refuse(Refusal.SIGN_UP_CLOSED, arrival)
     if find_owner(identity.issuer, identity.subject) is not None:

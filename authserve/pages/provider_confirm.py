@@ -12,7 +12,12 @@ from urllib.parse import urlencode
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.federation.errors import AccountExistsError, IdentityTakenError
+from authserve.federation.errors import (
+    AccountExistsError,
+    DomainNotAllowedError,
+    IdentityTakenError,
+    OtherAccountError,
+)
 from authserve.federation.linking import link_wished_identity
 from authserve.federation.policy import AskToConfirm
 from authserve.federation.sign_in import Arrival
@@ -26,6 +31,7 @@ from authserve.pages.factor_changes import (
     read_change,
     require_session_for_change,
 )
+from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.provider_wishes import HeldWish, get_held_wish, lead_to_question
 from authserve.users.errors import UserNotFoundError
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
@@ -36,7 +42,7 @@ from authserve.web.languages import mark
 EXISTS, CONFIRM = "provider_pages.show_account_exists", "provider_pages.show_confirm_link"
 
 EXPLANATIONS: Explanations = {
-    AccountExistsError: Explanation(
+    OtherAccountError: Explanation(
         mark("This is not the account with that address. Nothing was changed.")
     ),
     IdentityTakenError: Explanation(
@@ -97,7 +103,13 @@ def confirm_link(slug: str) -> Response:
     held = get_held_wish(slug, has_account=True)
     session, submission = read_change(BUTTON)
     act = partial(_link, held=held, session=session)
-    return submit(submission, act, show=partial(_show, session, held), explanations=EXPLANATIONS)
+    try:
+        return submit(
+            submission, act, show=partial(_show, session, held), explanations=EXPLANATIONS
+        )
+    except (AccountExistsError, DomainNotAllowedError) as error:
+        provider = get_provider_of(held.wish)
+        return show_refusal(error, token="", provider=provider, is_link=True)
 
 
 @on_own_account(UserNotFoundError)

@@ -12,13 +12,10 @@ from flask import Flask
 from sqlalchemy import select
 
 from authserve.auth import register
-from authserve.core.actor import OPERATOR
 from authserve.database.transactions import read_all
 from authserve.federation import wished_accounts
-from authserve.federation.registry import ProviderChanges, change_provider
 from authserve.settings.model import EmailVerification, Registration
 from authserve.users.models import TABLE as USERS
-from tests.factories import REQUEST
 from tests.federation.conftest import MakeSite
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import register_caller
@@ -26,7 +23,7 @@ from tests.support.crowd import all_at_once
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.people import make_user
-from tests.support.provider_sign_in import SLUG, code_of, set_out
+from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import ProviderServer
 from tests.support.rows import audit_trail, change_user, count_sessions
 
@@ -136,17 +133,27 @@ def test_a_domain_that_is_not_listed_is_a_fault(
     assert give(visit, refused, "alice@example.org").location == "/account"
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"sign_up": False}, "sign_up_closed"),
+        ({"allowed_domains": frozenset({"example.org"})}, "domain_not_allowed"),
+    ],
+    ids=["closed", "another domain"],
+)
 def test_where_no_accounts_are_opened_by_now(
-    site: Flask, visit: Visit, server: ProviderServer
+    make_site: MakeSite, server: ProviderServer, changes: dict[str, Any], code: str
 ) -> None:
-    register_caller(site, "alice")
-    shown = come(visit, server)
+    """A taken address gets the answer of a free one."""
+    site = make_site(email_verification=EmailVerification.REQUIRED)
     with site.app_context():
-        changes = ProviderChanges(sign_up=False)
-        change_provider(SLUG, changes, actor=OPERATOR, request=REQUEST)
-    # A taken address gets the same answer.
-    refused = give(visit, shown)
-    assert (refused.status, code_of(refused)) == (403, "sign_up_closed")
+        make_user("alice")
+    visits = [Visit(site), Visit(site)]
+    shown = [come(visit, server) for visit in visits]
+    adjust_provider(site, **changes)
+    for visit, page, email in zip(visits, shown, (EMAIL, "other@example.com"), strict=True):
+        refused = give(visit, page, email)
+        assert (refused.status, code_of(refused)) == (403, code)
 
 
 def test_where_registration_is_closed_no_address_is_asked_for(

@@ -1,6 +1,7 @@
 """Joining an identity with the account that has its address, by a sign-in in another way."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,7 @@ from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import give_totp
 from tests.support.mail import open_mailbox, work
-from tests.support.provider_sign_in import SLUG, code_of, set_out
+from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import ProviderServer
 from tests.support.rows import audit_trail, change_user
 from tests.support.wishes import hold_wish
@@ -138,6 +139,42 @@ def test_the_address_must_still_be_the_accounts_own(
     sign_in(visit, come(visit, server))
     change_user(site, alice.id, **change)
     assert press(visit).status == 422
+    assert issuers(site, alice.id) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "status", "code"),
+    [
+        ({"link": LinkPolicy.NEVER}, 409, "account_exists"),
+        ({"allowed_domains": frozenset({"example.org"})}, 403, "domain_not_allowed"),
+    ],
+    ids=["never", "another domain"],
+)
+def test_the_rules_of_the_confirmation_count(
+    site: Flask,
+    visit: Visit,
+    server: ProviderServer,
+    alice: Caller,
+    rules: dict[str, Any],
+    status: int,
+    code: str,
+) -> None:
+    asked = sign_in(visit, come(visit, server))
+    adjust_provider(site, **rules)
+    refused = visit.give(asked)
+    assert (refused.status, code_of(refused)) == (status, code)
+    assert issuers(site, alice.id) == []
+    (event,) = audit_trail(site, "identity.sign_in_refused")
+    assert event["details"] == {"reason": code, "provider": SLUG}
+    assert event["actor_audit_id"] is not None
+
+
+def test_a_provider_that_is_disabled_meanwhile_links_nothing(
+    site: Flask, visit: Visit, server: ProviderServer, alice: Caller
+) -> None:
+    asked = sign_in(visit, come(visit, server))
+    adjust_provider(site, enabled=False)
+    assert visit.give(asked).status == 404
     assert issuers(site, alice.id) == []
 
 

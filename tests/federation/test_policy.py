@@ -19,6 +19,7 @@ from authserve.federation.policy import (
     Refuse,
     SignIn,
     SignUp,
+    check_confirmation,
     decide_identity,
 )
 
@@ -125,6 +126,20 @@ def test_an_unknown_person_joins_if_the_operator_lets_people_join(
     claimed: Claimed, rules: ProviderRules, known: dict[str, Any], outcome: Outcome
 ) -> None:
     assert decide(claimed, rules, **known) == outcome
+
+
+@pytest.mark.parametrize("link", LinkPolicy)
+@pytest.mark.parametrize(
+    ("domain", "is_foreign"), [("example.com", False), ("example.org", True), (None, True)]
+)
+def test_the_rules_of_the_confirmation_count(
+    link: LinkPolicy, domain: str | None, is_foreign: bool
+) -> None:
+    closed = Refusal.ACCOUNT_EXISTS if link is LinkPolicy.NEVER else None
+    assert check_confirmation(domain, rules=ProviderRules(link=link)) is closed
+    here = ProviderRules(link=link, allowed_domains=frozenset({"example.com"}))
+    expected = Refusal.DOMAIN_NOT_ALLOWED if is_foreign else closed
+    assert check_confirmation(domain, rules=here) is expected
 
 
 @pytest.mark.parametrize(
