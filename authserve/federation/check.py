@@ -151,7 +151,7 @@ def _explain_discovery(subject: Subject, upstream: Upstream, reason: str) -> str
         return (
             f"{url} names the issuer {theirs[:200]!r}, and so do its ID tokens; here it is "
             f"{issuer!r}. If that is your provider, set it by flask providers update "
-            f"{subject.provider.slug} --issuer."
+            f"{subject.provider.slug} --issuer ISSUER --client-secret-file FILE."
         )
     return (
         f"{url}: {reason}. Compare the issuer with the provider's documentation; a host in your "

@@ -43,6 +43,8 @@ from authserve.settings.model import SETTINGS
 PURPOSE = "provider-secret"
 """The name of the key that encrypts secrets."""
 
+_NEW_ISSUER = "Another issuer needs the secret of this service's client there."
+
 _TABLE = table_of(IdentityProvider)
 
 _RULES = tuple(field.name for field in fields(ProviderRules))
@@ -107,7 +109,8 @@ def change_provider(
     """Change values of a provider, from its next sign-in on.
 
     Args:
-        secret: a new one; None to keep it.
+        secret: a new one; None to keep it. Another issuer needs one: it would be sent the former
+            issuer's, which no caller may learn.
 
     Raises:
         ProviderNotFoundError: there is none of this slug.
@@ -124,6 +127,8 @@ def change_provider(
         is_switched_off = wanted == replace(former, enabled=False) and secret is None
         if (former.is_trusted or wanted.is_trusted) and not is_switched_off:
             actor.require_everything()
+        if wanted.issuer != former.issuer and secret is None:
+            raise ValidationFailedError({"client_secret": [_NEW_ISSUER]})
         changed = [name for name, value in after.items() if before[name] != value]
         sealed = {"secret": _seal(slug, secret)} if secret is not None else {}
         if changed or sealed:

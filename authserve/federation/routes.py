@@ -90,7 +90,8 @@ def patch_provider(body: dict[str, Any], slug: str) -> Response:
     """Change a provider, from its next sign-in on.
 
     A provider whose word counts for an address or a second factor, before or after, needs an
-    administrator; but every caller may disable it.
+    administrator; but every caller may disable it. Another `issuer` needs a `client_secret`, since
+    the former one is sent to no other server.
     """
     changed = change_provider(
         slug,

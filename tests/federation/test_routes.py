@@ -140,6 +140,18 @@ def test_a_helper_cannot_open_accounts_by_a_trusted_provider(
     assert helper.delete(f"{PROVIDERS}/work").status_code == 204
 
 
+def test_another_issuer_is_never_sent_the_former_ones_secret(app: Flask, helper: Caller) -> None:
+    """Otherwise a helper would read the secret, at a server of their own."""
+    assert helper.post(PROVIDERS, json=WORK).status_code == 201
+    path, moved = f"{PROVIDERS}/work", {"issuer": "https://id.example.com"}
+    problem = assert_problem(helper.patch(path, json=moved), 422, "validation_failed")
+    assert list(problem["errors"]) == ["client_secret"]
+    assert helper.patch(path, json={"issuer": WORK["issuer"]}).status_code == 200
+    assert helper.patch(path, json={**moved, "client_secret": "another"}).status_code == 200
+    with app.app_context():
+        assert read_secret("work") == "another"
+
+
 def test_without_the_feature_there_are_no_such_calls(make_app: Callable[..., Flask]) -> None:
     client = make_app().test_client()
     assert client.get(PROVIDERS).status_code == 404
