@@ -82,6 +82,10 @@ class CodeRefusedError(ProviderUnavailableError):
         self.error = error
 
 
+class _UnexpectedStatusError(OutboundError):
+    """An answer of another status than those that are accepted."""
+
+
 class Upstream:
     """The calls to all providers of a process, with what it remembers of each.
 
@@ -206,7 +210,7 @@ class Conversation:
             ProviderUnavailableError: it does not answer as it should.
         """
         request = code_request(endpoint, exchange, takes_basic=takes_basic)
-        answer, document = self._ask(request, accepted=(200, 400, 401))
+        answer, document = self._ask(request, accepted=(200, 400, 401), is_outage=_is_silence)
         if not isinstance(document, Mapping):
             raise ProviderUnavailableError("its answer to a code is no object")
         if answer.status != 200 or "error" in document:
@@ -220,7 +224,8 @@ class Conversation:
             ProviderUnavailableError: it does not answer as it should.
         """
         headers = {**_JSON, "Authorization": f"Bearer {access_token}"}
-        return self._ask(OutboundRequest(url=url, headers=headers), accepted=(200,))[1]
+        request = OutboundRequest(url=url, headers=headers)
+        return self._ask(request, accepted=(200,), is_outage=_is_silence)[1]
 
     def get_document(self, url: str) -> Any:
         """Return what a URL answers to anyone, fetched now.
@@ -228,15 +233,22 @@ class Conversation:
         Raises:
             ProviderUnavailableError: it does not answer as it should.
         """
-        return self._ask(OutboundRequest(url=url, headers=_JSON), accepted=(200,))[1]
+        request = OutboundRequest(url=url, headers=_JSON)
+        return self._ask(request, accepted=(200,), is_outage=_is_any)[1]
 
     def _ask(
-        self, request: OutboundRequest, *, accepted: tuple[int, ...]
+        self,
+        request: OutboundRequest,
+        *,
+        accepted: tuple[int, ...],
+        is_outage: Callable[[Exception], bool],
     ) -> tuple[OutboundAnswer, Any]:
         try:
             # Outside of the breaker: a call that was not made says nothing of the provider.
             with self._upstream.hold(self._issuer):
-                answer = self._breaker.call(lambda: self._measure(request, accepted))
+                answer = self._breaker.call(
+                    lambda: self._measure(request, accepted), is_failure=is_outage
+                )
         except TooManyCallsError as error:
             raise ProviderUnavailableError("too many sign-ins wait for it") from error
         except BreakerOpenError as error:
@@ -257,8 +269,22 @@ class Conversation:
             # The limit of all calls, not what the calls before have left of it.
             raise OutboundError(f"it took longer than {TOTAL_SECS:g} s") from error
         if answer.status not in accepted:
-            raise OutboundError(f"it answered {answer.status}")
+            raise _UnexpectedStatusError(f"it answered {answer.status}")
         return answer
+
+
+def _is_any(_error: Exception) -> bool:
+    """Count every failed call for a document, which no person's input changes, as an outage."""
+    return True
+
+
+def _is_silence(error: Exception) -> bool:
+    """Count a failed call with a person's code or token as an outage if nothing was answered.
+
+    The person chooses the code, and the scopes of the token. By what the provider refuses with 403
+    or 500, any visitor could otherwise open the breaker for all people.
+    """
+    return not isinstance(error, _UnexpectedStatusError)
 
 
 def _parse(body: bytes) -> Any:

@@ -176,6 +176,34 @@ def test_a_refused_code_is_not_an_outage(
     assert upstream.begin(provider.issuer).discover()
 
 
+@pytest.mark.parametrize("status", [302, 403, 404, 429, 500])
+def test_what_a_visitor_sends_opens_no_breaker(
+    provider: ProviderServer, upstream: Upstream, status: int
+) -> None:
+    """A visitor makes up a code, or takes a scope out of the request."""
+    for path in ("/token", "/userinfo"):
+        provider.answers[path] = lambda _: Answer({}, status=status)
+    for _ in range(BREAKER_FAILURES):
+        conversation = upstream.begin(provider.issuer)
+        with pytest.raises(ProviderUnavailableError, match=f"answered {status}"):
+            conversation.exchange(f"{provider.issuer}/token", CODE, takes_basic=True)
+        with pytest.raises(ProviderUnavailableError, match=f"answered {status}"):
+            conversation.get_with_token(f"{provider.issuer}/userinfo", "at")
+    assert upstream.begin(provider.issuer).discover()
+
+
+def test_silence_after_a_code_opens_the_breaker(
+    provider: ProviderServer, upstream: Upstream
+) -> None:
+    provider.answers["/token"] = lambda _: Answer(b" " * (module.MAX_BYTES + 1))
+    for _ in range(BREAKER_FAILURES + 1):
+        with pytest.raises(ProviderUnavailableError):
+            upstream.begin(provider.issuer).exchange(
+                f"{provider.issuer}/token", CODE, takes_basic=True
+            )
+    assert len(provider.asked("/token")) == BREAKER_FAILURES
+
+
 def test_a_provider_that_is_away_is_soon_asked_no_more(
     provider: ProviderServer, upstream: Upstream
 ) -> None:
