@@ -48,6 +48,10 @@ _TWO_FACTORS = frozenset(
 Authentication Profile ACR Values 1.0, the REFEDS MFA Profile 1.2, and PAPE 1.0 §4."""
 
 
+_ABOUT_ADDRESS = frozenset({"email_verified", "xms_edov"})
+"""Claims about the address beside them: OpenID Connect Core §5.1, and Microsoft's own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """A provider's answer.
@@ -137,7 +141,11 @@ def _complete(
     metadata: Metadata,
     conversation: Conversation,
 ) -> dict[str, Any]:
-    """Return the claims with those of userinfo, which is asked only for a missing address."""
+    """Return the claims with those of userinfo, which is asked only for a missing address.
+
+    Then userinfo alone says whether the address is verified: what the ID token says of one is about
+    an address that it does not name.
+    """
     access_token = tokens.get("access_token")
     if "email" in claims or metadata.userinfo_endpoint is None:
         return claims
@@ -147,7 +155,7 @@ def _complete(
     # Another subject would be another person (OpenID Connect Core §5.3.2).
     if not isinstance(found, Mapping) or found.get("sub") != claims["sub"]:
         raise ProviderUnavailableError("its userinfo is about another subject")
-    return {**found, **claims}
+    return {**found, **{name: claims[name] for name in claims.keys() - _ABOUT_ADDRESS}}
 
 
 def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> Answered:

@@ -77,6 +77,21 @@ def test_userinfo_is_asked_for_an_address_that_the_token_lacks(
         ask(provider, upstream)
 
 
+@pytest.mark.parametrize(
+    ("preset", "claim"), [(Preset.OIDC, "email_verified"), (Preset.MICROSOFT, "xms_edov")]
+)
+def test_a_token_verifies_no_address_of_userinfo(
+    provider: ProviderServer, upstream: Upstream, preset: Preset, claim: str
+) -> None:
+    whole: dict[str, Any] = {"sub": provider.claims["sub"], "email": "victim@example.com"}
+    provider.answers["/userinfo"] = lambda _: Answer(whole)
+    provider.claims = {"sub": whole["sub"], claim: True}
+    found = ask(provider, upstream, preset).person.claimed
+    assert (found.email, found.is_email_verified) == ("victim@example.com", False)
+    whole[claim] = True
+    assert ask(provider, upstream, preset).person.claimed.is_email_verified
+
+
 def test_a_new_key_is_fetched_and_an_unknown_one_refused(
     provider: ProviderServer, upstream: Upstream
 ) -> None:
