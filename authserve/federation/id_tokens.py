@@ -98,7 +98,8 @@ def _read_key(entry: object) -> ProviderKey | None:
     if not isinstance(entry, dict) or "d" in entry or entry.get("use", "sig") != "sig":
         return None
     kid, algorithm = entry.get("kid"), entry.get("alg")
-    if algorithm is not None and algorithm not in ALGORITHMS:
+    is_named = isinstance(algorithm, str)
+    if algorithm is not None and not (is_named and algorithm in ALGORITHMS):
         return None
     try:
         parsed = PyJWK.from_dict(entry)

@@ -211,6 +211,7 @@ def test_without_a_kid_each_fitting_key_is_tried() -> None:
         {"keys": [{"kty": "RSA", "n": 1, "e": []}, {"kty": ["RSA"]}, {"kty": "RSA", "alg": 1}]},
         {"keys": [public_jwk("RSA", "RS256", use="enc")]},
         {"keys": [public_jwk("RSA", "RS256", alg="HS256")]},
+        {"keys": [public_jwk("RSA", "RS256", alg=["RS256"])]},
         {"keys": [public_jwk("RSA", "RS256", d="AAAA")]},
         {"keys": [public_jwk("short", "RS256")]},
     ],
