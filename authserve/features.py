@@ -155,7 +155,7 @@ def _add_federation(app: Flask) -> None:
     from authserve.core.crypto import FURTHER_SECRETS
     from authserve.core.outbound import OutboundClient
     from authserve.federation.call_limit import limit_for
-    from authserve.federation.identities import find_opening_providers
+    from authserve.federation.identities import MAX_IDENTITIES, find_opening_providers
     from authserve.federation.offered import OfferedProviders, find_linked_providers
     from authserve.federation.own_identities import remove_identities_on_reset
     from authserve.federation.records import (
@@ -195,6 +195,7 @@ def _add_federation(app: Flask) -> None:
         schema=IdentityRecordSchema(),
         read=read_identity_documents,
         write=write_identity_records,
+        max_records=MAX_IDENTITIES,
     )
     ACCOUNT_PARTS.add(app, part)
     subscriptions: tuple[Subscription, ...] = (

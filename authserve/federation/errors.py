@@ -76,6 +76,13 @@ class OtherAccountError(AccountExistsError):
     """A link to an account that does not have the address, or has not verified it."""
 
 
+class TooManyIdentitiesError(ConflictError):
+    """An account that has as many identities as an account may have."""
+
+    code = "too_many_identities"
+    default_detail = "An account can have ten identities. Unlink one first."
+
+
 class IdentityTakenError(ConflictError):
     """An identity that belongs to another account."""
 

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from authserve.core.ids import new_id
 from authserve.database.transactions import (
     UTCDateTime,
+    dialect_insert,
     execute,
-    insert_if_absent,
     read_all,
     table_of,
 )
-from authserve.federation.errors import IdentityNotFoundError
+from authserve.federation.errors import IdentityNotFoundError, TooManyIdentitiesError
 from authserve.federation.models import Identity, IdentityProvider
 from authserve.federation.policy import KnownAccount
 from authserve.users.credentials import Credentials, find_credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
+
+MAX_IDENTITIES = 10
+"""Identities of one account (chosen, as for passkeys: people have few, and each is a way in)."""
 
 _TABLE, _PROVIDERS = table_of(Identity), table_of(IdentityProvider)
 
@@ -92,22 +95,45 @@ def _known(account: Credentials) -> KnownAccount:
     )
 
 
+_NEW_COLUMNS = ("id", "user_id", "issuer", "subject", "email", "created_at")
+
+_COUNT = select(func.count()).where(_TABLE.c.user_id == bindparam("owner_id"))
+
+_NEW_ROW = select(
+    *(bindparam(f"new_{name}", type_=_TABLE.c[name].type) for name in _NEW_COLUMNS)
+).where(_COUNT.scalar_subquery() < MAX_IDENTITIES)
+
+
 def link_identity(user_id: UUID, identity: ProviderIdentity, *, now: datetime) -> bool:
     """Make an identity an account's, in the open transaction.
 
+    The lock on the user's row makes the count exact.
+
     Returns:
         False if it is an account's already, perhaps this one's.
+
+    Raises:
+        TooManyIdentitiesError: the account has `MAX_IDENTITIES`, and this one is no account's.
     """
     row = {
-        "id": new_id(),
-        "user_id": user_id,
-        "issuer": identity.issuer,
-        "subject": identity.subject,
-        "email": identity.email,
-        "created_at": now,
-        "last_used_at": None,
+        "new_id": new_id(),
+        "new_user_id": user_id,
+        "new_issuer": identity.issuer,
+        "new_subject": identity.subject,
+        "new_email": identity.email,
+        "new_created_at": now,
+        "owner_id": user_id,
     }
-    return execute(insert_if_absent(Identity), row).rowcount == 1
+    insertion = dialect_insert(Identity).from_select(_NEW_COLUMNS, _NEW_ROW)
+    if execute(insertion.on_conflict_do_nothing(), row).rowcount == 1:
+        return True
+    if _is_full(user_id) and find_owner(identity.issuer, identity.subject) is None:
+        raise TooManyIdentitiesError
+    return False
+
+
+def _is_full(user_id: UUID) -> bool:
+    return bool(read_all(_COUNT, {"owner_id": user_id})[0][0] >= MAX_IDENTITIES)
 
 
 _RECORD_USE = (

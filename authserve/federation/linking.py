@@ -35,6 +35,7 @@ def link_own_identity(
 
     Raises:
         IdentityTakenError: it is another account's.
+        TooManyIdentitiesError: the account has as many as it may have.
         SessionRevokedError, StepUpRequiredError: see `mfa.switch.require_may_change`.
         UserNotFoundError: the account is gone or deactivated.
     """
@@ -121,6 +122,9 @@ class LinkAtSignIn:
         Returns:
             False if the identity is another account's, or the account has another address or an
             unverified one by now.
+
+        Raises:
+            TooManyIdentitiesError: the account has as many as it may have.
         """
         account = get_credentials(self.user_id)
         if account.email != self.identity.email or not account.email_verified:

@@ -75,6 +75,9 @@ def add_identity(
 
     Returns:
         False if it is an account's already, perhaps this one's; then nothing is recorded.
+
+    Raises:
+        TooManyIdentitiesError: see `link_identity`.
     """
     if not link_identity(user.id, identity, now=now):
         return False

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
+from authserve.federation.identities import MAX_IDENTITIES
 from authserve.federation.own_identities import (
     OwnIdentity,
     find_own_identities,
@@ -52,12 +53,14 @@ class IdentitySection:
 
     Args:
         identities: newest first.
-        others: enabled providers at which the account has no identity.
+        others: enabled providers at which the account has no identity; empty if it is full.
+        is_full: True if the account has as many identities as it may have.
         done: what has just been done, if anything.
     """
 
     identities: Sequence[OwnIdentity]
     others: Sequence[Provider]
+    is_full: bool
     done: str | None
 
 
@@ -66,9 +69,11 @@ def find_section(session: BrowserSession) -> IdentitySection:
     identities = find_own_identities(session.account.id, limit=MAX_LIMIT)
     issuers = {own.identity.issuer for own in identities}
     enabled = [each for each in list_providers() if each.configuration.enabled]
-    others = [each for each in enabled if each.configuration.issuer not in issuers]
+    is_full = len(identities) >= MAX_IDENTITIES
+    others = [each for each in enabled if each.configuration.issuer not in issuers and not is_full]
     notice = open_notice(NOTICE_KIND)
-    return IdentitySection(identities, others, notice["done"] if notice is not None else None)
+    done = notice["done"] if notice is not None else None
+    return IdentitySection(identities, others, is_full, done)
 
 
 def lead_to_connections(done: str) -> Response:

@@ -17,6 +17,7 @@ from authserve.federation.errors import (
     DomainNotAllowedError,
     IdentityTakenError,
     OtherAccountError,
+    TooManyIdentitiesError,
 )
 from authserve.federation.linking import link_wished_identity
 from authserve.federation.policy import AskToConfirm
@@ -47,6 +48,9 @@ EXPLANATIONS: Explanations = {
     ),
     IdentityTakenError: Explanation(
         mark("Your account at that service is linked to another account here by now.")
+    ),
+    TooManyIdentitiesError: Explanation(
+        mark("An account can be linked with ten services. Unlink one that you do not use first.")
     ),
 }
 

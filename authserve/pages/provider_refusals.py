@@ -13,6 +13,7 @@ from authserve.federation.errors import (
     IdentityTakenError,
     ProviderAwayError,
     SignUpClosedError,
+    TooManyIdentitiesError,
     UnknownStateError,
 )
 from authserve.federation.registry import Provider
@@ -76,6 +77,10 @@ _WORDS: Mapping[type[AuthserveError], _Words] = {
     IdentityTakenError: _Words(
         mark("This account belongs to another one here"),
         mark("Your account at %(provider)s is linked to another account of this service."),
+    ),
+    TooManyIdentitiesError: _Words(
+        mark("This account is linked with ten services already"),
+        mark("An account can be linked with ten services. Unlink one that you do not use first."),
     ),
 }
 """The words of each refusal; one without any gets the general error page."""

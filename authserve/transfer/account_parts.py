@@ -27,12 +27,14 @@ class AccountPart:
         read: returns the records of accounts, as they stand in a file; it leaves out accounts
             without any.
         write: stores the loaded records of new accounts, in the open transaction.
+        max_records: greatest number of one account; None without a limit.
     """
 
     name: str
     schema: Schema
     read: Callable[[Sequence[UUID]], Mapping[UUID, Records]]
     write: Callable[[Mapping[UUID, Records]], None]
+    max_records: int | None = None
 
 
 ACCOUNT_PARTS = ListSlot[AccountPart]("account_parts")

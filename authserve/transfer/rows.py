@@ -323,6 +323,8 @@ def _load_records(part: AccountPart, records: Any) -> Records:
     except ValidationError as error:
         faults = flatten({part.name: error.messages})
         raise UnusableRowError(describe_faults(faults)) from error
+    if part.max_records is not None and len(found) > part.max_records:
+        raise UnusableRowError(f"{part.name}: an account can have {part.max_records}")
     return found
 
 

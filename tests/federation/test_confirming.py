@@ -20,6 +20,7 @@ from tests.factories import REQUEST
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import give_totp
+from tests.support.identities import fill_identities
 from tests.support.mail import open_mailbox, work
 from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import ProviderServer
@@ -190,6 +191,17 @@ def test_an_identity_that_is_linked_elsewhere_meanwhile_is_refused(
     assert refused.status == 422
     assert "linked to another account here" in refused.alert
     assert issuers(site, alice.id) == []
+
+
+def test_an_account_that_is_full_is_told_so(
+    site: Flask, visit: Visit, server: ProviderServer, alice: Caller
+) -> None:
+    asked = sign_in(visit, come(visit, server))
+    fill_identities(site, alice.id)
+    refused = visit.give(asked)
+    assert refused.status == 422
+    assert refused.alert.startswith("An account can be linked with ten services.")
+    assert server.issuer not in issuers(site, alice.id)
 
 
 def test_another_browser_cannot_complete_it(

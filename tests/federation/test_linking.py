@@ -17,8 +17,17 @@ from authserve.core.clock import now
 from authserve.core.errors import AuthserveError, SessionRevokedError, StepUpRequiredError
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
-from authserve.federation.errors import IdentityNotFoundError, IdentityTakenError
-from authserve.federation.identities import ProviderIdentity, find_identities, find_owner
+from authserve.federation.errors import (
+    IdentityNotFoundError,
+    IdentityTakenError,
+    TooManyIdentitiesError,
+)
+from authserve.federation.identities import (
+    MAX_IDENTITIES,
+    ProviderIdentity,
+    find_identities,
+    find_owner,
+)
 from authserve.federation.linking import LinkAtSignIn, link_own_identity
 from authserve.federation.own_identities import unlink_identity
 from authserve.federation.policy import LinkPolicy
@@ -32,6 +41,7 @@ from tests.support.browsing import Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once
 from tests.support.factors import give_totp
+from tests.support.identities import fill_identities
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.provider_sign_in import SLUG, Journey, code_of, set_out
@@ -108,6 +118,16 @@ class TestByItsOwner:
         shown = begin(visit, server).come_back()
         assert (shown.status, code_of(shown)) == (409, "identity_taken")
         assert issuers(site, alice.id) == []
+
+    def test_an_account_that_is_full_is_told_so(
+        self, site: Flask, visit: Visit, server: ProviderServer, alice: Caller
+    ) -> None:
+        visit.sign_in()
+        journey = begin(visit, server)
+        fill_identities(site, alice.id)
+        shown = journey.come_back()
+        assert (shown.status, code_of(shown)) == (409, "too_many_identities")
+        assert server.issuer not in issuers(site, alice.id)
 
     @pytest.mark.parametrize("name", ["another browser", "signed out", "another account"])
     def test_another_session_is_not_linked(
@@ -226,6 +246,14 @@ class TestAtAFirstSignIn:
         work(site)
         assert mailbox.to(EMAIL)
 
+    def test_an_account_that_is_full_is_told_so(
+        self, site: Flask, visit: Visit, server: ProviderServer, trusted: Caller
+    ) -> None:
+        fill_identities(site, trusted.id)
+        shown = set_out(visit, server).come_back()
+        assert (shown.status, code_of(shown)) == (409, "too_many_identities")
+        assert visit.cookie() is None
+
     def test_the_second_factor_is_asked_for(
         self, site: Flask, visit: Visit, server: ProviderServer, trusted: Caller
     ) -> None:
@@ -270,6 +298,24 @@ class TestRaces:
         # Its owner's own other requests find it linked.
         assert Counter(answers) == {"linked": CROWD // 2, IdentityTakenError.code: CROWD // 2}
         assert len(audit_trail(site, "identity.linked")) == 1
+
+    @both_databases
+    def test_one_account_and_many_identities(self, site: Flask, server: ProviderServer) -> None:
+        alice, bob = (register_caller(site, name) for name in ("alice", "bob"))
+
+        def link(caller: Caller, number: int) -> str:
+            identity = ProviderIdentity(issuer=server.issuer, subject=str(number), email=None)
+            with site.app_context():
+                return attempt(caller, identity)
+
+        answers = all_at_once([partial(link, alice, number) for number in range(CROWD)])
+        refused = TooManyIdentitiesError.code
+        assert Counter(answers) == {"linked": MAX_IDENTITIES, refused: CROWD - MAX_IDENTITIES}
+        assert len(issuers(site, alice.id)) == MAX_IDENTITIES
+        # A full account still finds its own identities linked, and others' taken.
+        assert link(alice, answers.index("linked")) == "linked"
+        assert link(bob, CROWD) == "linked"
+        assert link(alice, CROWD) == IdentityTakenError.code
 
     @both_databases
     def test_one_first_sign_in_20_times(self, site: Flask, server: ProviderServer) -> None:
@@ -347,7 +393,8 @@ class TestRaces:
 
         calls = [partial(link, number) for number in range(CROWD)]
         answers = Counter(all_at_once([*calls[:10], delete, *calls[10:]]))
-        assert answers.keys() <= {"linked", "deleted", UserNotFoundError.code}
+        refused = {UserNotFoundError.code, TooManyIdentitiesError.code}
+        assert answers.keys() <= {"linked", "deleted", *refused}
         assert issuers(site, alice.id) == []
 
 

@@ -9,7 +9,7 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from authserve.federation.identities import find_owner
+from authserve.federation.identities import MAX_IDENTITIES, find_owner
 from tests.support.clients import Caller
 from tests.support.identities import GOOGLE, give_identity
 
@@ -65,6 +65,12 @@ def test_an_identity_opens_its_account_after_a_move(
     assert owner_of(app, "24400320") == str(alice.id)
     assert owner_of(app, "another") == str(bob.id)
 
+    many = [
+        {**identity, "subject": str(number), "created_at": created_at}
+        for number in range(MAX_IDENTITIES + 1)
+    ]
+    file.write_text(json.dumps({"email": "eve@example.com", "identities": many}))
+    assert "identities: an account can have 10" in run(app, "import", file).output
     for name, value in {"issuer": "https://a b", "subject": "", "email": ""}.items():
         record = {**identity, "created_at": created_at, name: value}
         file.write_text(json.dumps({"email": "eve@example.com", "identities": [record]}))

@@ -12,7 +12,7 @@ from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.federation.registry import change_provider
 from tests.support.browsing import Visit
 from tests.support.clients import Caller, register_caller
-from tests.support.identities import ensure_provider, give_identity
+from tests.support.identities import ensure_provider, fill_identities, give_identity
 from tests.support.rows import audit_trail, change_user
 
 PAGE = "/account/apps"
@@ -59,6 +59,15 @@ def test_it_lists_what_is_linked_and_what_can_be(app: Flask, alice: Caller, visi
     shown = visit.open(PAGE)
     assert "Not offered any more" in shown.text
     assert "/sign-in/with/" not in shown.html
+
+
+def test_a_full_account_is_offered_no_other(app: Flask, alice: Caller, visit: Visit) -> None:
+    visit.sign_in()
+    ensure_provider(app, "work", name="Work", issuer=OTHER)
+    fill_identities(app, alice.id)
+    shown = visit.open(PAGE)
+    assert "An account can be linked with ten services." in shown.text
+    assert "/sign-in/with/work" not in shown.html
 
 
 def test_an_identity_is_unlinked(app: Flask, alice: Caller, visit: Visit) -> None:

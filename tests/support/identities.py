@@ -9,7 +9,12 @@ from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
 from authserve.federation.errors import ProviderExistsError
-from authserve.federation.identities import ProviderIdentity, find_identities, link_identity
+from authserve.federation.identities import (
+    MAX_IDENTITIES,
+    ProviderIdentity,
+    find_identities,
+    link_identity,
+)
 from authserve.federation.presets import Preset
 from authserve.users.accounts import lock_user
 from tests.support.identity_providers import give_provider
@@ -48,3 +53,12 @@ def give_identity(
             lock_user(user_id)
             assert link_identity(user_id, identity, now=now())
         return str(find_identities(user_id, limit=1)[0].id)
+
+
+def fill_identities(app: Flask, user_id: UUID) -> None:
+    """Link a user to as many identities as an account may have, of providers that are gone."""
+    with app.app_context(), transaction():
+        lock_user(user_id)
+        for number in range(MAX_IDENTITIES):
+            identity = ProviderIdentity(issuer=f"https://id-{number}.test", subject="1", email=None)
+            assert link_identity(user_id, identity, now=now())
