@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from authserve import features
 from authserve.settings import model, parsers
+from tests.conftest import make_settings
 
 LOADED = """\
 import sys
@@ -24,8 +26,35 @@ print(" ".join(name for name in sys.modules if name.startswith("authserve.")))
 """
 
 
-def test_every_feature_has_a_loader() -> None:
-    assert set(model.FEATURE_NAMES) <= set(features.LOADERS)
+def test_every_feature_has_a_part_of_its_own() -> None:
+    for parts in (features.PARTS, features.COMMAND_PARTS):
+        assert [{name} for name in model.FEATURE_NAMES if {name} not in parts.values()] == []
+
+
+def test_every_module_of_a_part_is_in_the_table() -> None:
+    modules = {path.stem for path in Path(features.__path__[0]).glob("*.py")}
+    assert modules - {"__init__", "part"} == {*features.PARTS, *features.COMMAND_PARTS}
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({}, []),
+        ({"email_sign_in": True}, ["email_codes"]),
+        ({"features": ("api-keys",)}, ["api_keys"]),
+        ({"features": ("api-keys", "pages")}, ["pages", "api_keys", "api_key_pages"]),
+        ({"metrics_token": "t"}, ["metrics"]),
+        (
+            {"features": ("pages", "oidc"), "metrics_token": "t"},
+            ["pages", "oidc", "metrics", "metrics_of_oidc"],
+        ),
+    ],
+)
+def test_a_part_is_on_with_all_that_it_needs(
+    changed: dict[str, Any], names: list[str], tmp_path: Path
+) -> None:
+    settings = make_settings("sqlite://", tmp_path, **{"email_sign_in": False, **changed})
+    assert features.find_parts(features.PARTS, settings) == names
 
 
 def test_it_reads_a_list_of_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +91,10 @@ def test_what_is_off_is_not_loaded(tmp_path: Path) -> None:
 def test_a_web_worker_loads_no_command(tmp_path: Path) -> None:
     loaded = find_modules(f"sqlite:///{tmp_path}/test.db", tmp_path, *model.FEATURE_NAMES)
     assert "authserve.federation.registry" in loaded
-    commands = {name for name in loaded if re.search(r"\.cli(_|$)", name)}
-    assert commands <= {"authserve.core.cli", "authserve.core.cli_output"}
+    unneeded = re.compile(
+        r"\.cli(_|$)|_commands$|_checks$|\.(transfer|commands|worker|backchannel)$"
+    )
+    assert [name for name in loaded if unneeded.search(name)] == []
 
 
 def test_without_pages_those_behind_links_alone_are_there(make_app: Callable[..., Flask]) -> None:

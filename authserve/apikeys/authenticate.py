@@ -1,4 +1,4 @@
-"""Authentication of calls by API key. It is small because it is what `features.py` adds alone."""
+"""Authentication of calls by API key. It is small because `features/api_keys.py` adds it alone."""
 
 from authserve.apikeys.use import UnknownKeyError, use_key
 from authserve.core.clock import now

@@ -1,4 +1,4 @@
-"""The check of API keys by `flask doctor`; only the feature itself imports it."""
+"""The check of API keys by `flask doctor`; only commands of the feature import it."""
 
 from datetime import timedelta
 

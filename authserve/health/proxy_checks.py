@@ -1,4 +1,4 @@
-"""The checks of forward authentication by `flask doctor`; only that feature imports them.
+"""The checks of forward authentication by `flask doctor`; only that feature's commands import them.
 
 They are few because the log names what is missing whenever a proxy's call is refused.
 """

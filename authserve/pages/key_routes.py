@@ -1,6 +1,6 @@
 """The blueprint with the pages about API keys. It is small because importing its module adds them.
 
-`features.py` imports it where both features are on.
+`features/api_key_pages.py` imports it where both features are on.
 """
 
 from authserve.pages import account_keys

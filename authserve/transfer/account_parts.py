@@ -1,7 +1,6 @@
 """Parts of accounts that optional features add to the export, and read from an import.
 
-It is small so that a feature can add its part without the rest of this package, which only
-commands load.
+It is small because the commands of features, which add their parts, need nothing else of an import.
 """
 
 from collections.abc import Callable, Mapping, Sequence
