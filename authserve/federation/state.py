@@ -51,7 +51,7 @@ class State:
     Args:
         provider: its slug.
         flow_id: names the cookie that holds the secret.
-        binding: see `bind`.
+        binding: to that secret, and to the provider's issuer; see `bind`.
         session_id: of the signed-in person who asked for a link; None at a sign-in.
         language: that the pages were asked for in; empty if no page was.
     """
@@ -63,14 +63,18 @@ class State:
     session_id: UUID | None = None
     language: str = ""
 
-    def is_bound_to(self, secret: bytes) -> bool:
-        """Return True if this is the secret with which the sign-in began."""
-        return is_equal(self.binding.encode(), bind(secret).encode())
+    def is_bound_to(self, secret: bytes, issuer: str) -> bool:
+        """Return True if the sign-in began with this secret, at this issuer."""
+        return is_equal(self.binding.encode(), bind(secret, issuer).encode())
 
 
-def bind(secret: bytes) -> str:
-    """Return what a state shows of the secret: its digest, which opens nothing."""
-    return _encode(digest(secret))
+def bind(secret: bytes, issuer: str) -> str:
+    """Return what a state shows of the secret: its digest with the issuer, which opens nothing.
+
+    A slug can get another issuer in the meantime, to which no code of the former one may be sent
+    (RFC 9700 §4.4.2).
+    """
+    return _encode(digest(secret + issuer.encode()))
 
 
 def write_state(state: State, *, now: datetime) -> str:

@@ -14,9 +14,8 @@ from authserve.auth.known_devices import find_device_of
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.federation.errors import ProviderDeniedError, UnknownStateError
-from authserve.federation.flow import AuthorizationAnswer, get_open_provider, redeem_answer
+from authserve.federation.flow import AuthorizationAnswer, redeem_answer
 from authserve.federation.policy import AskForAddress, AskToConfirm, Link, SignIn
-from authserve.federation.registry import Provider
 from authserve.federation.sign_in import Arrival, NextStep, prove, settle
 from authserve.federation.state import Purpose
 from authserve.federation.wished_accounts import wish_of
@@ -51,6 +50,7 @@ def return_from_provider(slug: str) -> Response:
 
     Raises:
         UnknownStateError: this browser has not begun it, or the answer has a parameter twice.
+        ProviderNotFoundError: there is no such provider any more.
     """
     if SETTINGS.get().ratelimit_enabled:
         count_call([PROVIDER_ANSWERS], ())
@@ -59,7 +59,7 @@ def return_from_provider(slug: str) -> Response:
     resume_language(found.state.language)
     # As every form does, for this GET can lead to mails too.
     note_language_for_mails()
-    response = _answer(found, get_open_provider(slug))
+    response = _answer(found)
     drop_flow(response, found.flow.id)
     return response
 
@@ -70,41 +70,39 @@ def _require_single_parameters() -> None:
         raise UnknownStateError
 
 
-def _answer(found: ProviderFlow, provider: Provider) -> Response:
+def _answer(found: ProviderFlow) -> Response:
     if found.state.purpose is Purpose.LINK:
-        return _answer_link(found, provider)
+        return _answer_link(found)
     try:
-        arrival = _arrive(found, provider)
+        arrival = _arrive(found)
         return _follow(found, arrival, settle(arrival))
     except ProviderDeniedError as error:
         return lead_to_start(error, found.token)
     except AuthserveError as error:
-        return show_refusal(error, token=found.token, provider=provider)
+        return show_refusal(error, token=found.token, provider=found.provider)
 
 
-def _answer_link(found: ProviderFlow, provider: Provider) -> Response:
+def _answer_link(found: ProviderFlow) -> Response:
     # First, so that a stranger's answer is not even redeemed.
     session = get_linking_session(found.state)
     try:
-        arrival = _arrive(found, provider, linking=session)
+        arrival = _arrive(found, linking=session)
         return complete_link(arrival, settle(arrival), session)
     except ProviderDeniedError:
         return see_other(link_to(LIST, ""))
     except AuthserveError as error:
-        return show_refusal(error, token="", provider=provider, is_link=True)
+        return show_refusal(error, token="", provider=found.provider, is_link=True)
 
 
-def _arrive(
-    found: ProviderFlow, provider: Provider, *, linking: BrowserSession | None = None
-) -> Arrival:
+def _arrive(found: ProviderFlow, *, linking: BrowserSession | None = None) -> Arrival:
     answer = AuthorizationAnswer(
         code=request.args.get("code", ""),
         error=request.args.get("error", ""),
         issuer=request.args.get("iss", ""),
     )
     return Arrival(
-        provider=provider,
-        answered=redeem_answer(provider, answer, secret=found.secret, now=now()),
+        provider=found.provider,
+        answered=redeem_answer(found.provider, answer, secret=found.secret, now=now()),
         linking_user_id=linking.account.id if linking is not None else None,
         locale=storable_language(),
         request=current_request_info(),

@@ -12,6 +12,7 @@ from flask import Response
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.federation.errors import UnknownStateError
+from authserve.federation.flow import get_open_provider
 from authserve.federation.registry import Provider
 from authserve.federation.state import (
     SECRET_BYTES,
@@ -41,10 +42,12 @@ class ProviderFlow:
     Args:
         flow: of the cookie.
         secret: that the state is bound to.
+        provider: with the issuer at which the way began.
         token: of the person's target; empty without one.
     """
 
     state: State
+    provider: Provider
     flow: Flow
     secret: bytes = field(repr=False)
     token: str = field(repr=False)
@@ -72,7 +75,7 @@ def begin_provider_flow(
         provider=provider.slug,
         flow_id=flow.id,
         purpose=purpose,
-        binding=bind(secret),
+        binding=bind(secret, provider.configuration.issuer),
         session_id=session_id,
         language=query_language() or "",
     )
@@ -89,17 +92,19 @@ def get_provider_flow(slug: str, state_token: str) -> ProviderFlow:
         slug: of the provider in the request's path.
 
     Raises:
-        UnknownStateError: the state is none, another provider's, or not of this browser.
+        UnknownStateError: the state is none, another provider's or issuer's, or not of this
+            browser.
+        ProviderNotFoundError: there is no such provider any more.
     """
     state = read_state(state_token, now=now())
     flow = find_flow(state.flow_id)
     if flow is None or state.provider != slug:
         raise UnknownStateError
     text, _, token = flow.token.partition(".")
-    secret = _decode(text)
-    if not state.is_bound_to(secret):
+    secret, provider = _decode(text), get_open_provider(slug)
+    if not state.is_bound_to(secret, provider.configuration.issuer):
         raise UnknownStateError
-    return ProviderFlow(state=state, flow=flow, secret=secret, token=token)
+    return ProviderFlow(state=state, flow=flow, provider=provider, secret=secret, token=token)
 
 
 def _encode(secret: bytes) -> str:

@@ -64,19 +64,18 @@ def leave_to_provider(slug: str) -> Response:
     """Show the page from which the browser goes on to the provider.
 
     Raises:
-        UnknownStateError: this browser has not begun it.
-        ProviderNotFoundError: there is no such provider any more.
+        UnknownStateError, ProviderNotFoundError: see `get_provider_flow`.
     """
     token = request.args.get(STATE_FIELD, "")
     if not token:
         # A refused form was shown here, and its page is loaded again.
         return see_other(link_to("pages.show_sign_in", ""))
-    found, provider = get_provider_flow(slug, token), get_open_provider(slug)
+    found = get_provider_flow(slug, token)
     resume_language(found.state.language)
     try:
-        asked = make_request(provider, state=token, secret=found.secret)
+        asked = make_request(found.provider, state=token, secret=found.secret)
     except ProviderAwayError as error:
-        return show_refusal(error, token=found.token, provider=provider)
+        return show_refusal(error, token=found.token, provider=found.provider)
     return page(
         "leave.html",
         referrer_policy=WITHOUT_REFERRER,

@@ -8,8 +8,14 @@ import time_machine
 from flask import Flask
 
 from tests.support.browsing import Visit
-from tests.support.provider_sign_in import count_rows, register_server, require_nothing, set_out
-from tests.support.providers import Answer, ProviderServer, Question, provider_server
+from tests.support.provider_sign_in import (
+    adjust_provider,
+    count_rows,
+    register_server,
+    require_nothing,
+    set_out,
+)
+from tests.support.providers import SECRET, Answer, ProviderServer, Question, provider_server
 from tests.support.rows import count_sessions
 
 ATTACKER = {"sub": "666", "email": "mallory@example.com", "name": "Mallory"}
@@ -71,6 +77,21 @@ def test_the_answer_of_one_provider_opens_nothing_at_another(
         shown = visit.open(path)
         require_nothing(site, visit, shown, "state_invalid", 400)
         assert not server.asked("/token")
+
+
+def test_a_code_is_sent_to_no_issuer_that_took_the_slug_in_the_meantime(
+    site: Flask, server: ProviderServer
+) -> None:
+    """Otherwise a helper who moves a provider would read the codes of the people on their way."""
+    visit = Visit(site)
+    journey = set_out(visit, server)
+    with provider_server() as other:
+        adjust_provider(site, secret=SECRET, issuer=other.issuer)
+        # With either issuer in the answer.
+        for issuer in (server.issuer, other.issuer):
+            shown = journey.come_back(iss=issuer)
+            require_nothing(site, visit, shown, "state_invalid", 400)
+        assert not other.questions
 
 
 def test_a_provider_that_claims_anothers_issuer_opens_no_account_of_it(

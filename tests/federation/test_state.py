@@ -28,7 +28,11 @@ from authserve.web.continuation import CONTINUE, Continuation, TargetKind, write
 
 SECRET = b"a secret of thirty-two bytes 123"
 
-STATE = State(provider="google", flow_id="abcd-_12", purpose=Purpose.SIGN_IN, binding=bind(SECRET))
+ISSUER = "https://id.example.org"
+
+STATE = State(
+    provider="google", flow_id="abcd-_12", purpose=Purpose.SIGN_IN, binding=bind(SECRET, ISSUER)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,16 +73,22 @@ def test_another_token_is_no_state() -> None:
 
 
 def test_another_secret_is_not_the_one_that_it_is_bound_to() -> None:
-    assert STATE.is_bound_to(SECRET)
-    assert not STATE.is_bound_to(SECRET[:-1] + b"4")
-    assert not STATE.is_bound_to(b"")
+    assert STATE.is_bound_to(SECRET, ISSUER)
+    assert not STATE.is_bound_to(SECRET[:-1] + b"4", ISSUER)
+    assert not STATE.is_bound_to(b"", ISSUER)
+    assert not STATE.is_bound_to(SECRET, f"{ISSUER}/")
 
 
 def test_verifier_and_nonce_follow_from_the_secret_and_differ() -> None:
-    found = [verifier_of(SECRET), nonce_of(SECRET), challenge_of(SECRET), bind(SECRET)]
+    found = [verifier_of(SECRET), nonce_of(SECRET), challenge_of(SECRET), bind(SECRET, ISSUER)]
     assert len(set(found)) == 4
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", each) for each in found)
-    assert found == [verifier_of(SECRET), nonce_of(SECRET), challenge_of(SECRET), bind(SECRET)]
+    assert found == [
+        verifier_of(SECRET),
+        nonce_of(SECRET),
+        challenge_of(SECRET),
+        bind(SECRET, ISSUER),
+    ]
 
 
 def test_who_has_the_secret_alone_has_no_verifier(app: Flask) -> None:

@@ -51,7 +51,10 @@ def test_it_lasts_half_an_hour() -> None:
 
 def test_another_token_is_no_wish() -> None:
     state = State(
-        provider="google", flow_id="abcd-_12", purpose=Purpose.SIGN_IN, binding=bind(bytes(32))
+        provider="google",
+        flow_id="abcd-_12",
+        purpose=Purpose.SIGN_IN,
+        binding=bind(bytes(32), ""),
     )
     token = write_wish(KNOWN, now=now())
     for other in ("", "x", f"{token[:-1]}~", write_state(state, now=now())):

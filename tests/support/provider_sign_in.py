@@ -60,11 +60,13 @@ def register_server(
         add_provider(slug, configuration, secret=secret, actor=OPERATOR, request=RequestInfo())
 
 
-def adjust_provider(app: Flask, slug: str = SLUG, **changes: Any) -> None:
+def adjust_provider(
+    app: Flask, slug: str = SLUG, *, secret: str | None = None, **changes: Any
+) -> None:
     """Change values of a registered provider, by their names in `ProviderChanges`."""
     with app.app_context():
         values = cast(ProviderChanges, changes)
-        change_provider(slug, values, actor=OPERATOR, request=RequestInfo())
+        change_provider(slug, values, secret=secret, actor=OPERATOR, request=RequestInfo())
 
 
 @dataclass
