@@ -28,6 +28,7 @@ from authserve.http import docs, root
 from authserve.http.callers import AUTHENTICATORS
 from authserve.http.cors import install_cors
 from authserve.http.errors import register_error_handlers
+from authserve.http.get_effects import refuse_head
 from authserve.http.json_body import MAX_BODY_BYTES
 from authserve.http.jwt_callbacks import wire_callbacks
 from authserve.http.middleware import install_middleware
@@ -134,6 +135,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
         # With that feature on, its forms are behind mailed links.
         app.register_blueprint(pages_blueprint)
     add_features(app)
+    refuse_head(app)
     if with_commands:
         from authserve.commands import add_commands
 

@@ -17,6 +17,7 @@ from authserve.forwardauth.cookies import (
 from authserve.forwardauth.errors import SignInStateError
 from authserve.forwardauth.policy import CALLBACK_PREFIX, Verdict
 from authserve.forwardauth.sign_in import Departure, finish_sign_in, read_state
+from authserve.http.get_effects import changes_on_get
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
 from authserve.ratelimit.policy import PAGE_POSTS
@@ -36,6 +37,7 @@ _REFUSED = mark("You were not let in. Open the page again, or ask the operator o
 
 
 @blueprint.get(CALLBACK_PATH)
+@changes_on_get
 def finish() -> Response:
     """Let a person in who comes back from authorize (RFC 6749 §4.1.2)."""
     origin, moment = request_origin(), now()

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
 from authserve.core.levels import Level
+from authserve.http.get_effects import changes_on_get
 from authserve.http.json_body import FORM_TYPE
 from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
@@ -93,6 +94,7 @@ blueprint.after_request(remove_dead_session)
 
 
 @blueprint.get(AUTHORIZE_PATH)
+@changes_on_get
 def start() -> Response:
     """Answer an app's request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1)."""
     return _answer(request.query_string.decode("latin-1"), begun=now())
@@ -113,6 +115,7 @@ def start_by_form() -> Response:
 
 
 @blueprint.get(RESUME_PATH)
+@changes_on_get
 def resume() -> Response:
     """Go on with an app's request after a step of the person; everything is decided anew."""
     found = read_continuation(request.args.get(FIELD, ""))

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import MalformedRequestError
+from authserve.http.get_effects import changes_on_get
 from authserve.http.json_body import FORM_TYPE
 from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
@@ -61,6 +62,7 @@ blueprint.after_request(remove_dead_session)
 
 
 @blueprint.get(LOGOUT_PATH)
+@changes_on_get
 def start() -> Response:
     """Sign the browser out if a hint shows that its own app asks; else ask its user first."""
     query = request.query_string.decode("latin-1")

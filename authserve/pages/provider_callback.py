@@ -19,6 +19,7 @@ from authserve.federation.policy import AskForAddress, AskToConfirm, Link, SignI
 from authserve.federation.sign_in import Arrival, NextStep, prove, settle
 from authserve.federation.state import Purpose
 from authserve.federation.wished_accounts import wish_of
+from authserve.http.get_effects import changes_on_get
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
 from authserve.mfa.errors import SecondStepRequiredError
@@ -45,6 +46,7 @@ from authserve.web.rendering import see_other
 
 
 @provider_blueprint.get("/sign-in/with/<slug>/callback")
+@changes_on_get
 def return_from_provider(slug: str) -> Response:
     """Let a person in who comes back from a provider (RFC 6749 §4.1.2).
 

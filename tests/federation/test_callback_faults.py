@@ -142,6 +142,18 @@ def test_an_address_opens_once(site: Flask, visit: Visit, server: ProviderServer
     assert len(server.asked("/token")) == 1
 
 
+def test_a_look_at_the_address_uses_nothing_up(
+    site: Flask, visit: Visit, server: ProviderServer
+) -> None:
+    """HEAD, which programs send to look at an address, is none of the ways back."""
+    journey = set_out(visit, server)
+    given = {"code": "a code", "state": journey.asked["state"], "iss": server.issuer}
+    look = visit.client.head(journey.path, query_string=given, base_url=visit.base_url)
+    assert (look.status_code, look.headers["Allow"]) == (405, "GET")
+    assert server.asked("/token") == []
+    assert journey.come_back().location == "/account"
+
+
 def test_a_refusal_ends_the_way_too(site: Flask, visit: Visit, server: ProviderServer) -> None:
     journey = set_out(visit, server)
     assert code_of(journey.come_back(error="server_error")) == "provider_unavailable"
