@@ -35,6 +35,7 @@ from authserve.http.middleware import install_middleware
 from authserve.http.openapi import Blueprint
 from authserve.http.openapi_document import OPENAPI, OpenAPIDocument
 from authserve.http.request_info import trust_proxies
+from authserve.http.url_rules import set_up_url_rules
 from authserve.keys.routes import blueprint as keys_blueprint
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mfa.email_codes import end_codes_of_changed_email
@@ -118,7 +119,7 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
     )
     app = Flask(__name__, instance_path=str(settings.instance_path), static_folder=None)
     app.config.from_mapping(_flask_config(settings))
-    _refuse_path_variants(app)
+    set_up_url_rules(app)
     _bind_extensions(app, settings)
     install_middleware(app)
     register_error_handlers(app)
@@ -166,13 +167,6 @@ def _flask_config(settings: Settings) -> dict[str, object]:
         "JWT_COOKIE_CSRF_PROTECT": False,
         "PROPAGATE_EXCEPTIONS": False,
     }
-
-
-def _refuse_path_variants(app: Flask) -> None:
-    """Give each call exactly one path: no redirect accepts `//` or a trailing slash."""
-    app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = True
-    app.url_map.redirect_defaults = False
 
 
 def _bind_extensions(app: Flask, settings: Settings) -> None:

