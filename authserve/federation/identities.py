@@ -5,7 +5,7 @@ that a link, its removal and a deletion of the account follow each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from authserve.database.transactions import (
 from authserve.federation.errors import IdentityNotFoundError, TooManyIdentitiesError
 from authserve.federation.models import Identity, IdentityProvider
 from authserve.federation.policy import KnownAccount
+from authserve.mfa.factors import find_factors
 from authserve.users.credentials import Credentials, find_credentials, get_credentials
 from authserve.users.errors import UserNotFoundError
 
@@ -84,7 +85,9 @@ def find_namesake(email: str) -> KnownAccount | None:
         email: in canonical form.
     """
     found = find_credentials(email)
-    return _known(found) if found is not None else None
+    if found is None:
+        return None
+    return replace(_known(found), has_factors=find_factors(found.ref.id).is_any)
 
 
 def _known(account: Credentials) -> KnownAccount:

@@ -18,6 +18,7 @@ from authserve.federation.policy import check_confirmation
 from authserve.federation.refusals import refuse_identity
 from authserve.federation.registry import Provider
 from authserve.federation.wishes import Wish
+from authserve.mfa.factors import find_factors
 from authserve.mfa.switch import Owner, lock_owner, require_may_change
 from authserve.users.credentials import get_credentials
 
@@ -120,14 +121,16 @@ class LinkAtSignIn:
         The transaction is that of the sign-in, which holds the lock on the user's row.
 
         Returns:
-            False if the identity is another account's, or the account has another address or an
-            unverified one by now.
+            False if the identity is another account's, or the account has another address, an
+            unverified one or a second factor by now.
 
         Raises:
             TooManyIdentitiesError: the account has as many as it may have.
         """
         account = get_credentials(self.user_id)
         if account.email != self.identity.email or not account.email_verified:
+            return False
+        if find_factors(self.user_id).is_any:
             return False
         add_identity(
             account.ref,

@@ -16,7 +16,8 @@ class LinkPolicy(StrEnum):
 
     `NEVER`: a page that says so. `CONFIRM`: the person signs in to the account once in another
     way, and confirms. `VERIFIED`: the identity is linked at once, if the operator trusts the
-    provider's addresses and both sides have verified this one; otherwise as `CONFIRM`.
+    provider's addresses, both sides have verified this one, and the account has no second factor;
+    otherwise as `CONFIRM`.
     """
 
     NEVER = "never"
@@ -59,11 +60,16 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAccount:
-    """An account of this service that the answer leads to."""
+    """An account of this service that the answer leads to.
+
+    Args:
+        has_factors: True if changes of its ways in need a second factor; it matters to a namesake.
+    """
 
     id: UUID
     is_active: bool = True
     is_email_verified: bool = False
+    has_factors: bool = False
 
 
 class Refusal(StrEnum):
@@ -214,6 +220,8 @@ def _decide_namesake(namesake: KnownAccount, claimed: Claimed, rules: ProviderRu
     if not namesake.is_active:
         return Refuse(Refusal.ACCOUNT_DISABLED)
     is_proven = _is_trusted(claimed, rules) and namesake.is_email_verified
+    # One factor alone must not add another way in to an account of two (`mfa.switch`).
+    is_proven = is_proven and not namesake.has_factors
     if rules.link is LinkPolicy.VERIFIED and is_proven:
         return Link(namesake.id, signs_in=True)
     return AskToConfirm(namesake.id, must_reclaim=not namesake.is_email_verified)

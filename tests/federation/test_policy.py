@@ -30,6 +30,7 @@ UNSURE = Claimed(email="alice@example.com", is_email_verified=False, domain=None
 NAMELESS = Claimed(email=None, is_email_verified=False, domain=None)
 
 VERIFIED = KnownAccount(id=ALICE, is_email_verified=True)
+GUARDED = KnownAccount(id=ALICE, is_email_verified=True, has_factors=True)
 UNVERIFIED = KnownAccount(id=ALICE)
 DISABLED = KnownAccount(id=ALICE, is_active=False, is_email_verified=True)
 
@@ -79,7 +80,7 @@ def test_a_signed_in_person_links_to_their_own_account(
 
 @pytest.mark.parametrize("trusts_email", [False, True])
 @pytest.mark.parametrize("claimed", [SURE, UNSURE])
-@pytest.mark.parametrize("namesake", [VERIFIED, UNVERIFIED, DISABLED])
+@pytest.mark.parametrize("namesake", [VERIFIED, GUARDED, UNVERIFIED, DISABLED])
 @pytest.mark.parametrize("link", LinkPolicy)
 def test_an_address_alone_opens_no_account(
     link: LinkPolicy, namesake: KnownAccount, claimed: Claimed, trusts_email: bool
