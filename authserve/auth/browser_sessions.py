@@ -17,7 +17,6 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.database.transactions import execute, transaction
 from authserve.http.callers import Account
-from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.policy import (
     RevokeReason,
@@ -107,7 +106,7 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         is_remembered=found.row.is_remembered,
         now=now,
     )
-    need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), now))
+    need = found.need(SETTINGS.get(), now)
     return BrowserSession(
         cookie=cookie,
         actor=found.actor,

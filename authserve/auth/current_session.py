@@ -7,7 +7,6 @@ from authserve.auth.queries import FoundSession, find_session
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError
 from authserve.http.callers import Authentication
-from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.policy import require_live
 from authserve.settings.model import SETTINGS
 from authserve.tokens.access import decode_access_token
@@ -39,5 +38,5 @@ def authenticate_access_token(token: str) -> Authentication:
     found = get_live_session(UUID(claims["sid"]), now=moment)
     if str(found.row.id) != claims["sub"]:
         raise InvalidTokenError
-    need = found.need(is_mfa_required=is_mfa_required(SETTINGS.get(), moment))
+    need = found.need(SETTINGS.get(), moment)
     return Authentication(actor=found.actor, found_account=found.account, claims=claims, need=need)

@@ -12,7 +12,6 @@ from authserve.mfa.assurance import (
     NeedsSecond,
     SecondStep,
     assess,
-    is_mfa_required,
     need_of,
 )
 from authserve.mfa.email_codes import request_enrollment_code
@@ -40,8 +39,7 @@ def assess_first_step(
         now: the time of the sign-in.
         provider_level: see `mfa.assurance.worth`.
     """
-    is_required = is_mfa_required(settings, now)
-    need = need_of(mfa_enabled=account.mfa_enabled, is_required=is_required)
+    need = need_of(mfa_enabled=account.mfa_enabled, settings=settings, now=now)
     # Most accounts need no second factor, so their sign-in reads none.
     factors = Factors() if need is Level.AAL1 else find_factors(account.ref.id)
     return assess(proofs, need=need, factors=factors, provider_level=provider_level)

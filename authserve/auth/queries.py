@@ -6,6 +6,7 @@ no BEGIN, no ROLLBACK.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from authserve.sessions.models import Session
 from authserve.sessions.policy import (
     SessionKind,
 )
+from authserve.settings.model import Settings
 from authserve.tokens.access import LiveSession
 from authserve.users.models import User
 
@@ -117,9 +119,9 @@ class FoundSession:
     actor: Actor
     roles: tuple[str, ...]
 
-    def need(self, *, is_mfa_required: bool) -> Level:
+    def need(self, settings: Settings, now: datetime) -> Level:
         """Return the least level that a session of this account needs."""
-        return need_of(mfa_enabled=self.row.mfa_enabled, is_required=is_mfa_required)
+        return need_of(mfa_enabled=self.row.mfa_enabled, settings=settings, now=now)
 
     @property
     def account(self) -> Account:
@@ -184,9 +186,9 @@ def find_actor(rows: Sequence[Row[Any]], *, level: Level, session_id: UUID | Non
         session_id=session_id,
         level=level,
         roles=roles,
-        permissions=from_scopes(held[name].permissions for name in roles),
+        permissions=from_scopes([held[name].permissions for name in roles]),
         holds_everything=ADMIN_ROLE in roles,
-        sleeping_permissions=from_scopes(held[name].permissions for name in sleeping),
+        sleeping_permissions=from_scopes([held[name].permissions for name in sleeping]),
         is_sleeping_admin=ADMIN_ROLE in sleeping,
     )
 

@@ -19,7 +19,6 @@ from authserve.mfa.assurance import (
     Factors,
     ProofFailure,
     SecondStep,
-    is_mfa_required,
     need_of,
     second_steps,
     worth,
@@ -235,8 +234,8 @@ def reauthentication_options(actor: Actor) -> dict[str, Any]:
 
 def _needed(account: Credentials, actor: Actor) -> Level:
     """Return the level that proofs must reach: the session's, and what the account needs."""
-    is_required = is_mfa_required(SETTINGS.get(), now())
-    return max(need_of(mfa_enabled=account.mfa_enabled, is_required=is_required), actor.level)
+    need = need_of(mfa_enabled=account.mfa_enabled, settings=SETTINGS.get(), now=now())
+    return max(need, actor.level)
 
 
 def _is_without_factor(level: Level, actor: Actor, factors: Factors) -> bool:

@@ -73,6 +73,6 @@ def continue_session(
         return session
     require_within_grace(claims, grace=settings.refresh_reuse_grace, request=request, now=now)
     found = get_live_session(claims.session_id, now=now)
-    if found.actor.level < found.need(is_mfa_required=is_mfa_required(settings, now)):
+    if found.actor.level < found.need(settings, now):
         raise StepUpRequiredError
     return found.as_live(family_secret=claims.family_secret, is_retry=True)

@@ -15,7 +15,6 @@ from authserve.forwardauth.queries import (
     find_client_of_origin,
     find_proxied_session,
 )
-from authserve.mfa.assurance import is_mfa_required
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session
@@ -58,8 +57,7 @@ def check_request(origin: str, cookie: BrowserCookie | None, *, now: datetime) -
         raise _unknown(origin)
     if cookie is None or not is_digest(session.row.cookie_digest, cookie.secret):
         return Check(Verdict.SIGNED_OUT, session.row.client_id)
-    is_required = is_mfa_required(SETTINGS.get(), now)
-    verdict = decide(session.standing(is_mfa_required=is_required), now=now)
+    verdict = decide(session.standing(SETTINGS.get(), now), now=now)
     if verdict is Verdict.ALLOWED:
         _record_use(session, now)
     return Check(verdict, session.row.client_id, session)

@@ -18,6 +18,7 @@ from authserve.core.levels import Level
 from authserve.database.transactions import PreparedStatement, read_all, table_of
 from authserve.forwardauth.policy import Standing
 from authserve.sessions.models import Session
+from authserve.settings.model import Settings
 
 _SESSIONS, _CLIENTS, _ORIGINS = map(table_of, (Session, Client, ClientOrigin))
 _PARENT = _SESSIONS.alias("parent")
@@ -78,12 +79,8 @@ class ProxiedSession:
         seconds = self.row.refresh_idle_ttl
         return LIFETIMES[ClientKind.PROXY].idle if seconds is None else timedelta(seconds=seconds)
 
-    def standing(self, *, is_mfa_required: bool) -> Standing:
-        """Return the facts for the decision.
-
-        Args:
-            is_mfa_required: True if the settings ask every account for two factors.
-        """
+    def standing(self, settings: Settings, now: datetime) -> Standing:
+        """Return the facts for the decision."""
         row, actor = self.row, self.found.actor
         parent = None
         if row.parent_id is not None:
@@ -96,7 +93,7 @@ class ProxiedSession:
             parent=parent,
             is_user_active=row.is_active,
             level=actor.level,
-            needed_level=max(asked, self.found.need(is_mfa_required=is_mfa_required)),
+            needed_level=max(asked, self.found.need(settings, now)),
             roles=actor.roles,
             allowed_roles=row.allowed_roles,
         )

@@ -126,14 +126,14 @@ def is_mfa_required(settings: Settings, now: datetime) -> bool:
     return settings.mfa is Mfa.REQUIRED and (enroll_by is None or now >= enroll_by)
 
 
-def need_of(*, mfa_enabled: bool, is_required: bool) -> Level:
+def need_of(*, mfa_enabled: bool, settings: Settings, now: datetime) -> Level:
     """Return the least level that a session of an account needs to be useful.
 
     Args:
         mfa_enabled: the account's own switch.
-        is_required: see `is_mfa_required`.
+        settings, now: see `is_mfa_required`.
     """
-    return Level.AAL2 if mfa_enabled or is_required else Level.AAL1
+    return Level.AAL2 if mfa_enabled or is_mfa_required(settings, now) else Level.AAL1
 
 
 def assess(

@@ -8,7 +8,7 @@ from authserve.core.levels import Proof
 from authserve.database.transactions import transaction
 from authserve.mail.mailer import MAILER
 from authserve.mail.policy import MailKind, plain_name
-from authserve.mfa.assurance import Enough, NeedsEnrollment, assess, is_mfa_required, need_of
+from authserve.mfa.assurance import Enough, NeedsEnrollment, assess, need_of
 from authserve.mfa.email_codes import CODE_LIFETIME, CodePurpose, code_of, ensure_code
 from authserve.mfa.factors import find_factors
 from authserve.mfa.reset import perform_due_resets
@@ -75,8 +75,7 @@ def _find_refusal(account: User) -> str | None:
     if not account.email_verified:
         return "unverified"
     settings = SETTINGS.get()
-    is_required = is_mfa_required(settings, now())
-    need = need_of(mfa_enabled=account.mfa_enabled, is_required=is_required)
+    need = need_of(mfa_enabled=account.mfa_enabled, settings=settings, now=now())
     found = assess({Proof.EMAIL_CODE}, need=need, factors=find_factors(account.id))
     can_enroll = isinstance(found, NeedsEnrollment) and settings.passkey_rp_id
     return None if isinstance(found, Enough) or can_enroll else "second_factor"

@@ -12,7 +12,6 @@ from authserve.core.actor import Actor
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, StepUpRequiredError
 from authserve.http.callers import Authentication, CallerKind
-from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.access_tokens import AccessClaims, read_access_token
 from authserve.oidc.grants import is_usable, narrow_scopes
 from authserve.oidc.queries import FoundGrant, find_grant
@@ -80,13 +79,11 @@ def find_usable_scopes(
         SessionRevokedError: the grant may not be used any more.
         StepUpRequiredError: its session is below what its account or its client needs.
     """
-    is_required = is_mfa_required(settings, now)
     if not grant.is_live(now):
         raise SessionRevokedError
-    if not grant.has_level(is_mfa_required=is_required):
-        need = grant.found.need(is_mfa_required=is_required)
-        raise StepUpRequiredError(level=max(need, grant.client.configuration.min_level))
-    if not is_usable(grant, is_mfa_required=is_required, now=now):
+    if not grant.has_level(settings, now):
+        raise StepUpRequiredError(level=grant.need(settings, now))
+    if not is_usable(grant, settings=settings, now=now):
         raise SessionRevokedError
     return frozenset(claims.scopes).intersection(narrow_scopes(grant))
 

@@ -10,7 +10,7 @@ from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.clients.registry import RegisteredClient
 from authserve.core.levels import Level
-from authserve.mfa.assurance import is_mfa_required, need_of
+from authserve.mfa.assurance import need_of
 from authserve.mfa.factors import find_factors
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.consents import find_consent
@@ -102,8 +102,7 @@ def _decide(user: User, client: RegisteredClient, now: datetime) -> SignInCheck:
 
 
 def _signed_in(user: User, now: datetime) -> SignedInUser:
-    is_required = is_mfa_required(SETTINGS.get(), now)
-    level = need_of(mfa_enabled=user.mfa_enabled, is_required=is_required)
+    level = need_of(mfa_enabled=user.mfa_enabled, settings=SETTINGS.get(), now=now)
     factors, roles = find_factors(user.id), find_held_roles(user.id, level)
     highest = Level.PHR if factors.usable_passkeys else Level.AAL2 if factors.has_totp else level
     return SignedInUser(

@@ -19,7 +19,6 @@ from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
 from authserve.database.transactions import delete_in_slices, execute, table_of, transaction
-from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable
@@ -218,7 +217,7 @@ def _start(
     grant = find_grant(session_id, now=moment)
     if grant is None:
         raise invalid_grant()
-    require_usable(grant, is_mfa_required=is_mfa_required(settings, moment), now=moment)
+    require_usable(grant, settings=settings, now=moment)
     return Issue(
         grant=grant,
         scopes=narrow_scopes(grant),

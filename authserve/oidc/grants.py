@@ -9,28 +9,23 @@ from authserve.core.levels import Level
 from authserve.oidc.errors import invalid_grant
 from authserve.oidc.policy import SignedInUser, find_consented_scopes, find_granted_scopes
 from authserve.oidc.queries import FoundGrant
+from authserve.settings.model import Settings
 
 
-def is_usable(grant: FoundGrant, *, is_mfa_required: bool, now: datetime) -> bool:
+def is_usable(grant: FoundGrant, *, settings: Settings, now: datetime) -> bool:
     """Return True if its client is enabled, it is live, and its user may use the app."""
     client, actor = grant.client.configuration, grant.found.actor
     is_open = not client.allowed_roles or bool(set(client.allowed_roles).intersection(actor.roles))
-    return (
-        client.enabled
-        and is_open
-        and grant.is_live(now)
-        and grant.has_level(is_mfa_required=is_mfa_required)
-    )
+    return client.enabled and is_open and grant.is_live(now) and grant.has_level(settings, now)
 
 
-def require_usable(grant: FoundGrant, *, is_mfa_required: bool, now: datetime) -> None:
+def require_usable(grant: FoundGrant, *, settings: Settings, now: datetime) -> None:
     """Refuse a grant that an app may not use (any more).
 
     Raises:
         OAuthError: `invalid_grant`; also if no scope is left.
     """
-    is_good = is_usable(grant, is_mfa_required=is_mfa_required, now=now)
-    if not is_good or not narrow_scopes(grant):
+    if not is_usable(grant, settings=settings, now=now) or not narrow_scopes(grant):
         raise invalid_grant()
 
 

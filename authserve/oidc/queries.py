@@ -32,6 +32,7 @@ from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import effective_roles, from_scopes
 from authserve.sessions.models import Session
 from authserve.sessions.policy import SessionState, check_session
+from authserve.settings.model import Settings
 from authserve.users.models import User
 
 _CLIENTS, _SECRETS, _SESSIONS, _USERS = map(table_of, (Client, ClientSecret, Session, User))
@@ -106,11 +107,13 @@ class FoundGrant:
             return False
         return row.is_offline or _is_parent_live(row, now)
 
-    def has_level(self, *, is_mfa_required: bool) -> bool:
+    def need(self, settings: Settings, now: datetime) -> Level:
+        """Return the least level that the account and the client need."""
+        return max(self.found.need(settings, now), self.client.configuration.min_level)
+
+    def has_level(self, settings: Settings, now: datetime) -> bool:
         """Return True if the session has the level that its account and its client need."""
-        level = Level(self.row.aal)
-        need = self.found.need(is_mfa_required=is_mfa_required)
-        return level >= max(need, self.client.configuration.min_level)
+        return Level(self.row.aal) >= self.need(settings, now)
 
 
 def _is_parent_live(row: Row[Any], now: datetime) -> bool:

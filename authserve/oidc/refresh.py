@@ -52,7 +52,7 @@ def refresh_grant(
     claims = _read(token, credentials, settings, moment)
     grant = _find_own(claims, credentials, moment)
     keys = get_token_keys(grant.client.configuration)
-    require_usable(grant, is_mfa_required=is_mfa_required(settings, moment), now=moment)
+    require_usable(grant, settings=settings, now=moment)
     scopes = _choose_scopes(grant, scope)
     audience = choose_audience(grant.resource, resource, settings)
     rotated = _rotate(claims, grant, settings, request, moment)
@@ -134,13 +134,12 @@ def _rotate(
     configuration = grant.client.configuration
     own_grace = configuration.refresh_grace
     grace = settings.refresh_reuse_grace if own_grace is None else timedelta(seconds=own_grace)
-    is_required = is_mfa_required(settings, now)
     try:
         session = rotate_session(
             claims,
             grace=grace,
             idle_ttl=configuration.lifetimes.idle,
-            is_mfa_required=is_required,
+            is_mfa_required=is_mfa_required(settings, now),
             now=now,
         )
         if session is not None:
@@ -151,7 +150,7 @@ def _rotate(
     current = find_grant(claims.session_id, now=now)
     if current is None:
         raise invalid_grant()
-    require_usable(current, is_mfa_required=is_required, now=now)
+    require_usable(current, settings=settings, now=now)
     row = current.row
     return _Rotated(row.generation, min(row.expires_at, row.idle_expires_at))
 

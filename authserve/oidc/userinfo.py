@@ -5,7 +5,6 @@ from typing import Any
 from authserve.clients.claims import ClaimPlace
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
-from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.access_tokens import read_access_token
 from authserve.oidc.claims import make_claims
 from authserve.oidc.errors import OAuthCode, OAuthError
@@ -31,11 +30,10 @@ def find_userinfo(token: str) -> dict[str, Any]:
     grant = find_grant(claims.session_id, now=moment) if claims.session_id is not None else None
     if grant is None or not grant.is_live(moment) or grant.row.id != claims.user_id:
         raise _invalid_token()
-    is_required = is_mfa_required(settings, moment)
-    if not grant.has_level(is_mfa_required=is_required):
+    if not grant.has_level(settings, moment):
         code = OAuthCode.INSUFFICIENT_USER_AUTHENTICATION
         raise OAuthError(code, "The user has to sign in to the app again, with a second factor.")
-    if not is_usable(grant, is_mfa_required=is_required, now=moment):
+    if not is_usable(grant, settings=settings, now=moment):
         raise _invalid_token()
     scopes = [scope for scope in narrow_scopes(grant) if scope in claims.scopes]
     if "openid" not in scopes:

@@ -20,7 +20,7 @@ from authserve.core.levels import Level
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.mfa.assurance import SecondStep, is_mfa_required, need_of
+from authserve.mfa.assurance import SecondStep, need_of
 from authserve.mfa.errors import (
     CodeReusedError,
     FactorUnavailableError,
@@ -196,6 +196,6 @@ def _find_providers(session: BrowserSession, level: Level) -> Sequence[SignInPro
 
     A provider is one factor, so it leads to two only in an account that is asked for the second.
     """
-    is_required = is_mfa_required(SETTINGS.get(), now())
-    need = need_of(mfa_enabled=session.account.mfa_enabled, is_required=is_required)
+    enabled = session.account.mfa_enabled
+    need = need_of(mfa_enabled=enabled, settings=SETTINGS.get(), now=now())
     return find_linked_providers(session.account.id) if level <= need else ()

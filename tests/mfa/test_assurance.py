@@ -96,6 +96,16 @@ def test_a_trusted_provider_spares_the_second_step() -> None:
 START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
+def make_settings(mfa: Mfa, enroll_by: datetime | None) -> Settings:
+    return Settings(
+        secret_key="x",
+        database_url="sqlite://",
+        instance_path=Path(),
+        mfa=mfa,
+        mfa_enroll_by=enroll_by,
+    )
+
+
 @pytest.mark.parametrize(
     ("mfa", "enroll_by", "is_required"),
     [
@@ -108,21 +118,11 @@ START = datetime(2026, 11, 27, 12, tzinfo=UTC)
     ],
 )
 def test_the_settings_require_it(mfa: Mfa, enroll_by: datetime | None, is_required: bool) -> None:
-    settings = Settings(
-        secret_key="x",
-        database_url="sqlite://",
-        instance_path=Path(),
-        mfa=mfa,
-        mfa_enroll_by=enroll_by,
-    )
+    settings = make_settings(mfa, enroll_by)
     assert is_mfa_required(settings, START) is is_required
-
-
-@pytest.mark.parametrize("mfa_enabled", [True, False])
-@pytest.mark.parametrize("is_required", [True, False])
-def test_the_need_of_an_account(mfa_enabled: bool, is_required: bool) -> None:
-    level = Level.AAL2 if mfa_enabled or is_required else Level.AAL1
-    assert need_of(mfa_enabled=mfa_enabled, is_required=is_required) is level
+    need = Level.AAL2 if is_required else Level.AAL1
+    assert need_of(mfa_enabled=False, settings=settings, now=START) is need
+    assert need_of(mfa_enabled=True, settings=settings, now=START) is Level.AAL2
 
 
 NONE, ALL = Factors(), Factors(has_totp=True, usable_passkeys=1, passkeys=2, recovery_codes_left=9)
