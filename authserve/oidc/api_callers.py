@@ -108,6 +108,6 @@ def find_machine_scopes(claims: AccessClaims, now: datetime) -> frozenset[str]:
     if client is None:
         raise SessionRevokedError
     valid_from = client.tokens_valid_from
-    if valid_from is not None and claims.issued_at < valid_from.timestamp():
+    if valid_from is not None and claims.issued_at <= valid_from.timestamp():
         raise SessionRevokedError
     return frozenset(claims.scopes).intersection(client.configuration.scopes)

@@ -204,6 +204,7 @@ class TestMachines:
         (made,) = audit_trail(app, "role.created")
         assert (made["actor_client_id"], made["actor_audit_id"]) == ("job", None)
 
+    @pytest.mark.usefixtures("clock")
     def test_the_row_of_the_client_decides(self, app: Flask, job: App) -> None:
         token = ask(job)
         change(job, enabled=False)
