@@ -157,7 +157,7 @@ def _delete_consents(user: UserRef, client_id: str | None) -> list[str]:
 
 
 def _delete_unused_codes(user: UserRef, client_id: str | None) -> int:
-    # A used one stays, so that a later use of it is recognized.
+    # A used one gives no access: the session that it made does.
     is_unused = (_CODES.c.user_id == user.id) & _CODES.c.used_at.is_(None)
     statement = delete(_CODES).where(is_unused)
     if client_id is not None:

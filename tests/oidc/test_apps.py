@@ -17,6 +17,7 @@ from authserve.oidc.apps import list_apps
 from authserve.oidc.consents import find_consent
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_codes import INVALID, error
+from tests.oidc.test_revoke import revoke
 from tests.support.browsing import Visit
 from tests.support.clients import Caller, login
 from tests.support.marks import both_databases
@@ -137,6 +138,12 @@ class TestWithdrawal:
         assert is_allowed(chat)
         assert chat.refresh(tokens["refresh_token"]).status_code == 200
         assert alice.get("/api/v1/users/me").status_code == 200
+
+    def test_a_used_code_is_no_access(self, make_client: MakeApp, alice: Caller) -> None:
+        wiki = make_client()
+        tokens = wiki.sign_in("openid")
+        assert revoke(wiki, tokens["refresh_token"]).status_code == 200
+        assert alice.delete(f"{APPS}/wiki").status_code == 404
 
     @pytest.mark.parametrize("client_id", ["unknown", "authserve", "x" * 60, "Wiki"])
     def test_an_unknown_app_is_not_found(
