@@ -37,6 +37,11 @@ def test_a_user_who_can_sign_in(runner: FlaskCliRunner, wiki: App) -> None:
     ]
 
 
+def test_an_administrator_lacks_no_scope(runner: FlaskCliRunner, wiki: App, admin: Caller) -> None:
+    result = runner.invoke(args=["clients", "check", "admin", "wiki", "--json"])
+    assert json.loads(result.stdout)["missing_scopes"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "obstacle", "words"),
     [
