@@ -97,6 +97,7 @@ def test_keys_are_asked_for_once_a_minute_if_one_is_unknown(
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": ["https://id.example.org/keys"]},
         {"jwks_uri": "https://id.example.org/a key"},
+        {"authorization_endpoint": "https://id.example.org/authorize\x7f"},
         {"userinfo_endpoint": "javascript:alert(1)"},
     ],
 )
