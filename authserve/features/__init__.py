@@ -38,6 +38,8 @@ COMMAND_PARTS: Mapping[str, frozenset[str]] = {
     "api_keys_commands": frozenset({"api-keys"}),
     "forward_auth_commands": frozenset({"forward-auth"}),
     "federation_commands": frozenset({"federation"}),
+    # Always: the secrets stay in the database while the feature is off.
+    "provider_secrets": frozenset(),
 }
 """The same of the modules that only `flask` commands need."""
 

@@ -2,7 +2,6 @@
 
 from flask import Flask
 
-from authserve.core.crypto import FURTHER_SECRETS
 from authserve.features.part import Part
 
 # The modules beside `federation.cli` add their commands to the group.
@@ -14,7 +13,6 @@ from authserve.federation.records import (
     read_identity_documents,
     write_identity_records,
 )
-from authserve.federation.registry import rewrap_secrets
 from authserve.health.provider_checks import DATA_CHECKS
 from authserve.health.report import FEATURE_DATA_CHECKS
 from authserve.transfer.account_parts import ACCOUNT_PARTS, AccountPart
@@ -33,7 +31,6 @@ def add(app: Flask) -> None:
     app.cli.add_command(providers_group)
     FEATURE_DATA_CHECKS.add(app, *DATA_CHECKS)
     ACCOUNT_PARTS.add(app, IDENTITIES_OF_ACCOUNT)
-    FURTHER_SECRETS.add(app, ("provider secret", rewrap_secrets))
 
 
 PART = Part(add=add)

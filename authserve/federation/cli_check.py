@@ -10,7 +10,8 @@ from authserve.core.outbound import OutboundClient
 from authserve.federation.check import Subject, examine_provider
 from authserve.federation.cli import providers_group, slug_argument
 from authserve.federation.documents import callback_uri
-from authserve.federation.registry import get_provider, read_secret
+from authserve.federation.registry import get_provider
+from authserve.federation.secrets import read_secret
 from authserve.federation.upstream import Upstream
 from authserve.settings.model import SETTINGS
 

@@ -14,7 +14,8 @@ from authserve.federation.errors import (
     ProviderNotFoundError,
 )
 from authserve.federation.presets import Preset
-from authserve.federation.registry import Provider, find_provider, read_secret
+from authserve.federation.registry import Provider, find_provider
+from authserve.federation.secrets import read_secret
 from authserve.federation.state import challenge_of, nonce_of, verifier_of
 from authserve.federation.upstream import (
     UPSTREAM,

@@ -17,7 +17,6 @@ from sqlalchemy import Row, delete, select, update
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
-from authserve.core.crypto import KEYRING, UndecryptableError
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
@@ -38,10 +37,8 @@ from authserve.federation.errors import ProviderExistsError, ProviderNotFoundErr
 from authserve.federation.models import IdentityProvider
 from authserve.federation.policy import LinkPolicy, ProviderRules
 from authserve.federation.presets import Preset
+from authserve.federation.secrets import seal_secret
 from authserve.settings.model import SETTINGS
-
-PURPOSE = "provider-secret"
-"""The name of the key that encrypts secrets."""
 
 _NEW_ISSUER = "Another issuer needs the secret of this service's client there."
 
@@ -86,7 +83,7 @@ def add_provider(
     row = {
         "slug": slug,
         **_columns(configuration),
-        "secret": _seal(slug, secret),
+        "secret": seal_secret(slug, secret),
         "created_at": moment,
         "updated_at": moment,
     }
@@ -130,7 +127,7 @@ def change_provider(
         if wanted.issuer != former.issuer and secret is None:
             raise ValidationFailedError({"client_secret": [_NEW_ISSUER]})
         changed = [name for name, value in after.items() if before[name] != value]
-        sealed = {"secret": _seal(slug, secret)} if secret is not None else {}
+        sealed = {"secret": seal_secret(slug, secret)} if secret is not None else {}
         if changed or sealed:
             _write(slug, {**after, **sealed, "updated_at": now()})
             details = {"provider": slug, "fields": [*changed, *sealed]}
@@ -184,57 +181,6 @@ def list_providers(*, limit: int | None = None, after: str | None = None) -> Seq
     return [_provider_of(row) for row in read_all(statement)]
 
 
-def read_secret(slug: str) -> str:
-    """Return the secret of this service's client at a provider.
-
-    Raises:
-        ProviderNotFoundError: there is no such provider.
-        UndecryptableError: no `SECRET_KEY` of this service decrypts it.
-    """
-    return unseal_secret(slug, read_sealed_secret(slug))
-
-
-def read_sealed_secret(slug: str) -> bytes:
-    """Return a secret as it is stored.
-
-    Raises:
-        ProviderNotFoundError: there is no such provider.
-    """
-    rows = read_all(select(_TABLE.c.secret).where(_TABLE.c.slug == slug))
-    if not rows:
-        raise ProviderNotFoundError
-    sealed: bytes = rows[0].secret
-    return sealed
-
-
-def unseal_secret(slug: str, sealed: bytes) -> str:
-    """Return the secret in a stored form.
-
-    Raises:
-        UndecryptableError: no `SECRET_KEY` of this service decrypts it, or it is another slug's.
-    """
-    return KEYRING.get().decrypt(PURPOSE, sealed, context=slug.encode()).decode()
-
-
-def rewrap_secrets() -> tuple[int, int]:
-    """Encrypt every secret with the current `SECRET_KEY`.
-
-    Returns:
-        The numbers of those that were encrypted anew, and of those that no key decrypts.
-    """
-    encrypted = skipped = 0
-    with transaction():
-        for row in read_all(select(_TABLE.c.slug, _TABLE.c.secret).with_for_update()):
-            try:
-                opened = unseal_secret(row.slug, row.secret)
-            except UndecryptableError:
-                skipped += 1
-                continue
-            _write(row.slug, {"secret": _seal(row.slug, opened)})
-            encrypted += 1
-    return encrypted, skipped
-
-
 _SELECT = select(*(column for column in _TABLE.c if column.name != "secret"))
 
 
@@ -260,10 +206,6 @@ def _lock(slug: str) -> Provider:
 
 def _write(slug: str, values: dict[str, Any]) -> None:
     execute(update(_TABLE).where(_TABLE.c.slug == slug).values(values))
-
-
-def _seal(slug: str, secret: str) -> bytes:
-    return KEYRING.get().encrypt(PURPOSE, secret.encode(), context=slug.encode())
 
 
 def _columns(configuration: ProviderConfiguration) -> dict[str, Any]:

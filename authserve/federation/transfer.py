@@ -17,10 +17,9 @@ from authserve.federation.documents import provider_document
 from authserve.federation.registry import (
     Provider,
     add_provider,
-    read_sealed_secret,
-    unseal_secret,
 )
 from authserve.federation.schemas import NewProviderSchema, to_configuration
+from authserve.federation.secrets import read_sealed_secret, unseal_secret
 
 _LEFT_OUT = ("redirect_uri", "created_at", "updated_at")
 """Members that belong to this installation."""

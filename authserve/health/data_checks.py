@@ -197,6 +197,6 @@ def check_unused_providers(settings: Settings) -> Finding:
         return Finding(name, Level.OK, "No provider of sign-in is registered in vain.")
     message = (
         f"{count} providers of sign-in are registered, but FEATURES lacks federation: no one can "
-        "sign in by them, and `flask keys rewrap` leaves their secrets as they are."
+        "sign in by them."
     )
     return Finding(name, Level.WARNING, message)

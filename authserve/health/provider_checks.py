@@ -10,7 +10,8 @@ from authserve.core.findings import Finding, Level
 from authserve.core.outbound import OutboundClient
 from authserve.federation.check import examine_values, find_discovery_fault
 from authserve.federation.documents import callback_uri
-from authserve.federation.registry import Provider, list_providers, read_secret
+from authserve.federation.registry import Provider, list_providers
+from authserve.federation.secrets import read_secret
 from authserve.federation.upstream import Upstream
 from authserve.health.report import join_names
 from authserve.settings.model import Settings

@@ -182,6 +182,6 @@ def test_who_says_no_there_may_choose_again(visit: Visit, server: ProviderServer
 def test_a_secret_that_no_key_opens_is_the_operators_fault(
     site: Flask, visit: Visit, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authserve.federation.registry.PURPOSE", "another")
+    monkeypatch.setattr("authserve.federation.secrets.PURPOSE", "another")
     shown = set_out(visit, server).come_back()
     assert (shown.status, code_of(shown)) == UNAVAILABLE

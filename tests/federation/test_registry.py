@@ -16,8 +16,8 @@ from authserve.federation.registry import (
     delete_provider,
     find_provider,
     get_provider,
-    read_secret,
 )
+from authserve.federation.secrets import read_secret
 from tests.support.crowd import all_at_once, served
 from tests.support.identity_providers import give_provider
 from tests.support.marks import both_databases

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from authserve.core.outbound_hosts import OutboundHosts
-from authserve.federation.registry import read_secret
+from authserve.federation.secrets import read_secret
 from tests.support.clients import Caller, register_caller
 from tests.support.identity_providers import give_provider
 from tests.support.problems import assert_problem

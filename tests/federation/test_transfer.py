@@ -11,7 +11,8 @@ from flask.testing import FlaskCliRunner
 
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
-from authserve.federation.registry import list_providers, read_secret
+from authserve.federation.registry import list_providers
+from authserve.federation.secrets import read_secret
 from tests.support.identity_providers import SECRET, give_provider
 
 FORMER = "a secret for tests alone, 0123456789"

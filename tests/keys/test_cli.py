@@ -79,9 +79,11 @@ def test_rewrap_reports_how_many_keys_it_encrypted(app: Flask, runner: FlaskCliR
     kids(app)
     result = runner.invoke(args=["keys", "rewrap"])
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "1 key and 0 TOTP secrets encrypted under the current SECRET_KEY.\n"
+    assert result.stdout == (
+        "1 key, 0 TOTP secrets and 0 provider secrets encrypted under the current SECRET_KEY.\n"
+    )
     runner.invoke(args=["keys", "rotate"])
-    assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys and 0 ")
+    assert runner.invoke(args=["keys", "rewrap"]).stdout.startswith("2 keys, 0 ")
 
 
 def test_rewrap_under_a_wrong_secret_names_the_remedy(
