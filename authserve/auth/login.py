@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from authserve.auth.errors import InvalidCredentialsError
 from authserve.auth.first_step import assess_first_step, begin_second_step
@@ -207,8 +208,9 @@ def _finish(
         SecondStepRequiredError: the account needs a second factor.
         AuthserveError: the account changed during the check; see `_REFUSALS`.
     """
-    found = assess_first_step(account, _PROOFS, settings=settings, now=now())
-    outcome = _record(attempt, account, found, new_hash, settings)
+    moment = now()
+    found = assess_first_step(account, _PROOFS, settings=settings, now=moment)
+    outcome = _record(attempt, account, found, new_hash, settings, moment)
     if isinstance(outcome, LiveSession):
         return outcome
     if outcome is not None:
@@ -229,9 +231,10 @@ def _record(
     found: Assessment,
     new_hash: str | None,
     settings: Settings,
+    moment: datetime,
 ) -> LiveSession | SecondStepRequiredError | None:
     """Store the session or the pending sign-in; None if the account changed during the check."""
-    moment, is_known, request = now(), attempt.is_known, attempt.request
+    is_known, request = attempt.is_known, attempt.request
     with transaction():
         if not record_login(
             account.ref.id,

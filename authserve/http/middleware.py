@@ -108,7 +108,7 @@ def _begin() -> None:
     accepted_languages_var.set(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
     if environ["PATH_INFO"].startswith(API_PREFIX):
         refuse_late()
-    _refuse_unreadable(environ)
+    _refuse_unreadable(environ, state)
 
 
 def refuse_late() -> None:
@@ -137,8 +137,10 @@ def accepted_correlation_id(environ: Mapping[str, Any]) -> str:
     return random_bytes().hex()
 
 
-def _refuse_unreadable(environ: Mapping[str, Any]) -> None:
+def _refuse_unreadable(environ: Mapping[str, Any], state: RequestState) -> None:
     """Refuse input that no handler should get: text that cannot be stored, and undeclared input.
+
+    Store the parsed body in the request's state.
 
     Raises:
         NotFoundError: the path has a spelling that proxies and Flask could route differently, so
@@ -167,7 +169,7 @@ def _refuse_unreadable(environ: Mapping[str, Any]) -> None:
     if query:
         _check_query(view, query)
     if has_body:
-        _check_body(view)
+        state.json_body = _read_declared_body(view)
 
 
 def _has_encoded_slash(target: str) -> bool:
@@ -188,12 +190,12 @@ def _check_query(view: Any, query: str) -> None:
         raise ValidationFailedError({name: ["Unknown parameter."] for name in request.args})
 
 
-def _check_body(view: Any) -> None:
+def _read_declared_body(view: Any) -> dict[str, Any] | None:
     facts = facts_of(view)
     body = read_object(request, accepts_form=facts.accepts_form)
     if body and "json" not in facts.locations:
         raise ValidationFailedError({name: ["Unknown field."] for name in body})
-    request_state().json_body = body
+    return body
 
 
 def _finish(response: Response) -> Response:
