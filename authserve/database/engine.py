@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
@@ -14,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from authserve.database.refusals import is_locked, is_plan_lost, is_read_only
 from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
+from authserve.database.write_queue import QueuedConnection, queue_to_write
 from authserve.settings.database_url import hosts_of, is_pooled
 from authserve.settings.secret_files import make_private_file
 
@@ -51,8 +53,9 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
     else:
         # Otherwise the driver begins transactions itself, too late and without the write lock.
         options["isolation_level"] = "AUTOCOMMIT"
+        options["connect_args"] = {"factory": partial(QueuedConnection, queue=Lock())}
         if "timeout" not in url.query:
-            options["connect_args"] = {"timeout": LOCK_TIMEOUT_MS / 1000}
+            options["connect_args"]["timeout"] = LOCK_TIMEOUT_MS / 1000
     return options
 
 
@@ -277,6 +280,7 @@ def _begin_as_the_database_should(connection: Connection) -> None:
     elif not is_autocommit:
         # Take SQLite's write lock now: a later upgrade could fail at once despite the timeout.
         # A token check uses AUTOCOMMIT: with the lock it would wait for every write.
+        queue_to_write(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

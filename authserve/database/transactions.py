@@ -6,7 +6,7 @@ No other code opens a connection.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -38,6 +38,7 @@ from sqlalchemy.types import TypeDecorator
 from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
 from authserve.database.prepared import PreparedStatement as PreparedStatement
 from authserve.database.watchdog import ServerFrozenError
+from authserve.database.write_queue import queue_to_write
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -289,6 +290,14 @@ def reading() -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def writing() -> Iterator[Connection]:
+    """Open a connection in AUTOCOMMIT for one write; on SQLite it waits for its turn."""
+    with reading() as connection:
+        queue_to_write(connection)
+        yield connection
+
+
 AnyReturning = ReturningUpdate[*tuple[Any, ...]] | ReturningInsert[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
@@ -310,7 +319,7 @@ def read_all(
         if isinstance(statement, PreparedStatement):
             return statement.run_in_transaction(session.connection(), parameters or {})
         return list(session.execute(statement, parameters))
-    return _fetch_or_retry(statement, parameters)
+    return _fetch_or_retry(statement, parameters, connecting=reading)
 
 
 def write_repeatably(
@@ -325,24 +334,30 @@ def write_repeatably(
         TransactionNestingError: a transaction is open.
     """
     require_no_transaction()
-    return _fetch_or_retry(statement, parameters)
+    return _fetch_or_retry(statement, parameters, connecting=writing)
 
 
 def _fetch_or_retry(
-    statement: Executable | PreparedStatement, parameters: dict[str, Any] | None
+    statement: Executable | PreparedStatement,
+    parameters: dict[str, Any] | None,
+    *,
+    connecting: Callable[[], AbstractContextManager[Connection]],
 ) -> list[Row[Any]]:
     try:
-        return _fetch(statement, parameters)
+        with connecting() as connection:
+            return _fetch(connection, statement, parameters)
     except DBAPIError as error:
         if not error.connection_invalidated or isinstance(error.orig, ServerFrozenError):
             raise
-    return _fetch(statement, parameters)
+    with connecting() as connection:
+        return _fetch(connection, statement, parameters)
 
 
 def _fetch(
-    statement: Executable | PreparedStatement, parameters: dict[str, Any] | None
+    connection: Connection,
+    statement: Executable | PreparedStatement,
+    parameters: dict[str, Any] | None,
 ) -> list[Row[Any]]:
-    with reading() as connection:
-        if isinstance(statement, PreparedStatement):
-            return statement.run(connection, parameters or {})
-        return list(connection.execute(statement, parameters))
+    if isinstance(statement, PreparedStatement):
+        return statement.run(connection, parameters or {})
+    return list(connection.execute(statement, parameters))

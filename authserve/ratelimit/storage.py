@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.clock import now
-from authserve.database.transactions import dialect_insert, reading
+from authserve.database.transactions import dialect_insert, writing
 from authserve.ratelimit.models import TABLE, RateCounter
 
 
@@ -64,7 +64,7 @@ class SQLStorage:
                 "expires_at": case((is_over, insert.excluded.expires_at), else_=TABLE.c.expires_at),
             },
         ).returning(TABLE.c.hits, TABLE.c.expires_at)
-        with reading() as connection:
+        with writing() as connection:
             hits, expires_at = connection.execute(upsert).one()
         return Window(hits, expires_at.timestamp())
 

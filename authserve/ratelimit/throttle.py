@@ -23,9 +23,9 @@ from authserve.database.transactions import (
     dialect_insert,
     execute,
     read_all,
-    reading,
     require_no_transaction,
     transaction,
+    writing,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.models import IS_NAMED, TABLE, RateCounter, name_parameters
@@ -297,7 +297,7 @@ def _count(key: ThrottleKey, moment: datetime) -> int | None:
         },
         where=~_is_blocking(key, moment),
     ).returning(TABLE.c.hits)
-    with reading() as connection:
+    with writing() as connection:
         return connection.execute(upsert).scalar_one_or_none()
 
 
