@@ -128,7 +128,7 @@ def redeem_answer(
     try:
         conversation = _begin(provider)
         _require_issuer(provider, _find_endpoint(provider, conversation), answer)
-        _require_code(answer)
+        _require_code(provider, answer)
         return ask_provider(
             provider.configuration.preset,
             provider.configuration.issuer,
@@ -167,8 +167,9 @@ def _require_issuer(provider: Provider, endpoint: Endpoint, answer: Authorizatio
         raise ProviderUnavailableError("the answer names no issuer")
 
 
-def _require_code(answer: AuthorizationAnswer) -> None:
+def _require_code(provider: Provider, answer: AuthorizationAnswer) -> None:
     if answer.error == _ACCESS_DENIED:
+        logger.info("sign-in denied by a provider", extra={"provider": provider.slug})
         raise ProviderDeniedError
     if answer.error:
         known = answer.error if answer.error in _KNOWN_ERRORS else "another error"

@@ -1,5 +1,6 @@
 """Returns from a provider that are none: each check is broken once."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from authserve.federation.state import STATE_TTL
 from authserve.tokens.signing import LEEWAY_SECS
 from tests.support.browsing import Shown, Visit
 from tests.support.provider_sign_in import (
+    SLUG,
     Journey,
     adjust_provider,
     code_of,
@@ -177,6 +179,15 @@ def test_who_says_no_there_may_choose_again(visit: Visit, server: ProviderServer
     assert shown.alert == "The sign-in at the other service was cancelled."
     assert shown.form("/sign-in")["continue"] == token
     assert "flow" not in "".join(visit.cookie_names())
+
+
+def test_a_denial_is_logged(
+    visit: Visit, server: ProviderServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    set_out(visit, server).come_back(error="access_denied", code=None)
+    (line,) = [vars(each) for each in caplog.records if each.name == "authserve.federation.flow"]
+    assert (line["message"], line["provider"]) == ("sign-in denied by a provider", SLUG)
 
 
 def test_a_secret_that_no_key_opens_is_the_operators_fault(
