@@ -57,12 +57,15 @@ class ProvenIdentity:
         claim: called once in the transaction of the sign-in, which holds the lock on the user's
             row, with the time of the sign-in. It records the use of the identity, and returns
             False if that is not the account's; then nothing is stored.
+        auth_time: of the former sign-in there by which the user came; None if they have just
+            signed in there, or the provider does not say.
     """
 
     user_id: UUID
     provider: str
     has_two_factors: bool
     claim: Callable[[datetime], bool] = field(repr=False)
+    auth_time: datetime | None = None
 
 
 def start_session_with_provider(
@@ -180,6 +183,7 @@ def _store(
         now=moment,
         cookie=attempt.cookie,
         provider=proven.provider,
+        auth_time=proven.auth_time,
     )
 
 

@@ -105,6 +105,7 @@ def insert_session(
     request: RequestInfo,
     terms: SessionTerms,
     now: datetime,
+    auth_time: datetime,
 ) -> tuple[LiveSession, bool]:
     """Insert a session in the open transaction.
 
@@ -113,7 +114,7 @@ def insert_session(
         family_secret: of its refresh tokens. A browser's session gets one too, which no token
             carries, because the column has no empty value.
         terms: its kind and limits.
-        request, now: see `start_session`.
+        request, now, auth_time: see `start_session`.
 
     Returns:
         The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones.
@@ -136,7 +137,7 @@ def insert_session(
         "user_agent": request.user_agent,
         "amr": list(found.amr),
         "aal": found.level,
-        "auth_time": now,
+        "auth_time": auth_time,
         "owner_id": user_id,
         "moment": now,
     }
@@ -148,7 +149,7 @@ def insert_session(
         ends_at=terms.idle_expires_at,
         level=found.level,
         amr=found.amr,
-        auth_time=now,
+        auth_time=auth_time,
         email_verified=row.email_verified,
         roles=_roles(row, found.level),
         family_secret=family_secret,

@@ -61,6 +61,7 @@ def start_session(
     now: datetime,
     cookie: NewCookie | None = None,
     provider: str | None = None,
+    auth_time: datetime | None = None,
 ) -> LiveSession:
     """Start a session in the open transaction, which must hold the lock on the user's row.
 
@@ -74,9 +75,10 @@ def start_session(
         is_known_device: True if the sign-in carried a valid device token of the account.
         request: for the session's row and the audit events.
         settings: for the session's limits, and the mail.
-        now: the time of the authentication.
+        now: the time of the sign-in.
         cookie: makes it a browser's session; None makes it an API client's.
         provider: the slug of the provider that the user signed in by, for the audit trail.
+        auth_time: of the user's last proof, if it was before the sign-in.
     """
     user, terms = account.ref, _terms(cookie, settings, now)
     is_known = recognize_device(
@@ -94,6 +96,7 @@ def start_session(
         request=request,
         terms=terms,
         now=now,
+        auth_time=auth_time or now,
     )
     actor = Actor(user=user, session_id=session.id)
     if may_be_too_many:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from authserve.core.levels import MULTIPLE_FACTORS
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.discovery import Metadata
 from authserve.federation.id_tokens import (
+    LEEWAY_SECS,
     Expected,
     IDTokenError,
     UnknownKeyError,
@@ -58,11 +59,13 @@ class Answered:
 
     Args:
         amr, acr: how the person signed in there, as the ID token says; empty and None without.
+        auth_time: when the person signed in there, if the ID token says that it is a while ago.
     """
 
     person: Person
     amr: frozenset[str] = field(default=frozenset())
     acr: str | None = None
+    auth_time: datetime | None = None
 
     @property
     def claims_two_factors(self) -> bool:
@@ -112,7 +115,12 @@ def ask_provider(
     expected = Expected(issuer=issuer, client_id=exchange.client_id, nonce=nonce)
     claims = _verify(tokens.get("id_token"), metadata, conversation, expected, now)
     person = person_of_claims(preset, _complete(claims, tokens, metadata, conversation))
-    return Answered(person=person, amr=_read_amr(claims), acr=_read_acr(claims))
+    return Answered(
+        person=person,
+        amr=_read_amr(claims),
+        acr=_read_acr(claims),
+        auth_time=_read_auth_time(claims, now),
+    )
 
 
 def _verify(
@@ -195,3 +203,17 @@ def _read_amr(claims: Mapping[str, Any]) -> frozenset[str]:
 def _read_acr(claims: Mapping[str, Any]) -> str | None:
     found = claims.get("acr")
     return found if isinstance(found, str) else None
+
+
+def _read_auth_time(claims: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return the time of a former sign-in, by which the person came without a new one.
+
+    The provider's clock may be behind by the leeway, so a new sign-in never looks like a former.
+    """
+    found = claims.get("auth_time")
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return None
+    is_former = 0 <= found < now.timestamp() - LEEWAY_SECS
+    if not is_former:
+        return None
+    return datetime.fromtimestamp(found + LEEWAY_SECS, UTC)

@@ -84,12 +84,16 @@ def get_open_provider(slug: str) -> Provider:
     return found
 
 
-def make_request(provider: Provider, *, state: str, secret: bytes) -> AuthorizationRequest:
+def make_request(
+    provider: Provider, *, state: str, secret: bytes, max_age_secs: int | None = None
+) -> AuthorizationRequest:
     """Return where a person signs in (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
 
     Args:
         state: the token.
         secret: of the cookie that binds the browser.
+        max_age_secs: the greatest age of their sign-in there, in seconds; 0 asks for a new one,
+            None for any.
 
     Raises:
         ProviderAwayError: the provider's discovery document cannot be had.
@@ -108,8 +112,20 @@ def make_request(provider: Provider, *, state: str, secret: bytes) -> Authorizat
         "nonce": nonce_of(secret),
         "code_challenge": challenge_of(secret),
         "code_challenge_method": "S256",
+        **_ask_for_age(configuration.preset, max_age_secs),
     }
     return AuthorizationRequest(endpoint=endpoint.url, fields=fields)
+
+
+def _ask_for_age(preset: Preset, max_age_secs: int | None) -> dict[str, str]:
+    """Return the parameters that ask for a recent sign-in.
+
+    GitHub knows none. Google refuses `prompt=login`, and takes no notice of `max_age`.
+    """
+    if max_age_secs is None or preset is Preset.GITHUB:
+        return {}
+    is_new = max_age_secs == 0 and preset is not Preset.GOOGLE
+    return {"max_age": str(max_age_secs), **({"prompt": "login"} if is_new else {})}
 
 
 def redeem_answer(

@@ -149,6 +149,7 @@ def prove(arrival: Arrival, step: SignIn | Link) -> ProvenIdentity:
         user_id=step.user_id,
         provider=arrival.provider.slug,
         has_two_factors=trusts_mfa and arrival.answered.claims_two_factors,
+        auth_time=arrival.answered.auth_time,
         claim=_find_claim(arrival, step),
     )
 

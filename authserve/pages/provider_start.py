@@ -16,12 +16,19 @@ from authserve.federation.flow import get_open_provider, make_request
 from authserve.federation.state import Purpose
 from authserve.http.limits import limited
 from authserve.pages.blueprint import link_to, page, provider_blueprint
-from authserve.pages.provider_flow import STATE_FIELD, begin_provider_flow, get_provider_flow
+from authserve.pages.provider_flow import (
+    STATE_FIELD,
+    ProviderFlow,
+    begin_provider_flow,
+    get_provider_flow,
+)
 from authserve.pages.provider_link import begin_link
 from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.sign_in import WAIT, show_form
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import PROVIDER_STARTS
+from authserve.web.browser_session import find_visitor
+from authserve.web.continuation import read_continuation
 from authserve.web.forms import Checkbox, Explanation, Explanations, SignedInForm, read_form, submit
 from authserve.web.languages import resume_language
 from authserve.web.rendering import WITHOUT_REFERRER, add_query, see_other
@@ -73,7 +80,9 @@ def leave_to_provider(slug: str) -> Response:
     found = get_provider_flow(slug, token)
     resume_language(found.state.language)
     try:
-        asked = make_request(found.provider, state=token, secret=found.secret)
+        asked = make_request(
+            found.provider, state=token, secret=found.secret, max_age_secs=_find_max_age(found)
+        )
     except ProviderAwayError as error:
         return show_refusal(error, token=found.token, provider=found.provider)
     return page(
@@ -82,3 +91,16 @@ def leave_to_provider(slug: str) -> Response:
         address=add_query(asked.endpoint, asked.fields),
         host=urlsplit(asked.endpoint).hostname,
     )
+
+
+def _find_max_age(found: ProviderFlow) -> int | None:
+    """Return how old the sign-in there may be, in seconds; None if any age will do.
+
+    A signed-in person gives a proof again, for which the provider's own session is none.
+    """
+    if found.state.purpose is Purpose.LINK:
+        return None
+    if find_visitor() is not None:
+        return 0
+    target = read_continuation(found.token)
+    return target.max_age_secs if target is not None else None

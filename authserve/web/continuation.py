@@ -111,10 +111,26 @@ class Continuation:
         """The slug of the provider that an app wants to be offered; empty text without one."""
         return self.find_parameter("idp_hint") if self.kind is TargetKind.AUTHORIZE else ""
 
+    @property
+    def max_age_secs(self) -> int | None:
+        """The greatest age of a sign-in that an app accepts, in seconds; 0 for a new one only.
+
+        None if any will do (OpenID Connect Core §3.1.2.1).
+        """
+        if self.kind is not TargetKind.AUTHORIZE:
+            return None
+        if not _NEW_SIGN_INS.isdisjoint(self.find_parameter("prompt").split(" ")):
+            return 0
+        age = self.find_parameter("max_age")
+        return int(age) if age.isascii() and age.isdecimal() else None
+
     def find_parameter(self, name: str) -> str:
         """Return a parameter of the query in `target`; empty text without one."""
         return dict(parse_qsl(self.target)).get(name, "")
 
+
+_NEW_SIGN_INS = frozenset({"login", "select_account"})
+"""Values of `prompt` for which a former sign-in is not enough."""
 
 _ADDRESS_PARAMETERS = {
     TargetKind.AUTHORIZE: "redirect_uri",

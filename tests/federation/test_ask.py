@@ -24,6 +24,8 @@ from tests.support.providers import (
 
 NONCE = "n-0S6_WzA2Mj"
 
+AT = 1_795_860_000
+
 
 @pytest.fixture
 def provider() -> Iterator[ProviderServer]:
@@ -38,7 +40,13 @@ def upstream() -> Upstream:
     return Upstream(OutboundClient(hosts=hosts), clock=iter(range(0, 10**6, 100)).__next__)
 
 
-def ask(provider: ProviderServer, upstream: Upstream, preset: Preset = Preset.OIDC) -> Answered:
+def ask(
+    provider: ProviderServer,
+    upstream: Upstream,
+    preset: Preset = Preset.OIDC,
+    *,
+    now: datetime | None = None,
+) -> Answered:
     """Exchange a code."""
     exchange = Exchange(
         client_id=CLIENT_ID,
@@ -48,9 +56,8 @@ def ask(provider: ProviderServer, upstream: Upstream, preset: Preset = Preset.OI
         redirect_uri="https://login.example.com/sign-in/with/oidc/callback",
     )
     conversation = upstream.begin(provider.issuer)
-    return ask_provider(
-        preset, provider.issuer, exchange, conversation, nonce=NONCE, now=datetime.now(UTC)
-    )
+    moment = now or datetime.now(UTC)
+    return ask_provider(preset, provider.issuer, exchange, conversation, nonce=NONCE, now=moment)
 
 
 def test_a_good_answer_describes_the_person(provider: ProviderServer, upstream: Upstream) -> None:
@@ -61,6 +68,32 @@ def test_a_good_answer_describes_the_person(provider: ProviderServer, upstream: 
     assert found.person.claimed.is_email_verified
     assert (found.amr, found.acr) == ({"pwd", "otp"}, "aal2")
     assert not provider.asked("/userinfo")
+
+
+@pytest.mark.parametrize(
+    ("told", "is_former"),
+    [
+        (AT - 61, True),
+        (AT - 60, False),
+        (AT - 3_600.5, True),
+        (0, True),
+        (AT + 600, False),
+        (None, False),
+        (-1, False),
+        (True, False),
+        (str(AT - 3_600), False),
+        (float("nan"), False),
+        (float("-inf"), False),
+    ],
+)
+def test_a_former_sign_in_there_has_its_own_time(
+    provider: ProviderServer, upstream: Upstream, told: Any, is_former: bool
+) -> None:
+    """The two clocks may differ by a minute."""
+    provider.claims["auth_time"] = told
+    provider.answers["/token"] = lambda _: Answer({"id_token": provider.sign(iat=AT, exp=AT + 60)})
+    found = ask(provider, upstream, now=datetime.fromtimestamp(AT, UTC)).auth_time
+    assert found == (datetime.fromtimestamp(told + 60, UTC) if is_former else None)
 
 
 def test_userinfo_is_asked_for_an_address_that_the_token_lacks(

@@ -167,6 +167,20 @@ class TestJourney:
         answer = sign_in(Visit(site), server)
         assert answer.location.startswith(leads_to)
 
+    def test_a_former_sign_in_there_is_no_recent_proof(
+        self, visit: Visit, server: ProviderServer
+    ) -> None:
+        server.claims["auth_time"] = int(now().timestamp()) - 3_600
+        sign_in(visit, server)
+        asked = visit.open("/account/email")
+        assert asked.location.startswith("/account/confirm?")
+        server.claims["auth_time"] = int(now().timestamp())
+        shown = visit.open(asked.location)
+        target = shown.form(f"/sign-in/with/{SLUG}")["continue"]
+        answer = sign_in(visit, server, **{"continue": target})
+        assert (answer.status, answer.location) == (303, "/account/email")
+        assert visit.open("/account/email").status == 200
+
     def test_a_target_that_is_none_of_ours_is_dropped(
         self, visit: Visit, server: ProviderServer
     ) -> None:

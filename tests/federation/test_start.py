@@ -7,9 +7,12 @@ import pytest
 from flask import Flask
 
 from authserve.core.clock import now
+from authserve.federation.presets import Preset
 from authserve.federation.state import Purpose, read_state
+from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from tests.federation.conftest import MakeSite
 from tests.support.browsing import ORIGIN, Visit
+from tests.support.clients import register_caller
 from tests.support.provider_sign_in import SLUG, code_of, find_way_on, register_server, set_out
 from tests.support.providers import CLIENT_ID, Answer, ProviderServer
 
@@ -38,6 +41,44 @@ def test_the_button_leads_to_the_provider(
     assert asked == {}
     (cookie,) = [name for name in visit.cookie_names() if "flow" in name]
     assert cookie.endswith(state.flow_id)
+
+
+NEW = {"max_age": "0", "prompt": "login"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "query", "expected"),
+    [
+        (Preset.OIDC, "prompt=consent", {}),
+        (Preset.OIDC, "prompt=login", NEW),
+        (Preset.OIDC, "prompt=consent+select_account&max_age=60", NEW),
+        (Preset.OIDC, "max_age=0", NEW),
+        (Preset.OIDC, "max_age=60", {"max_age": "60"}),
+        (Preset.GOOGLE, "prompt=login", {"max_age": "0"}),
+        (Preset.GITHUB, "prompt=login", {}),
+    ],
+)
+def test_an_app_that_asks_for_a_new_sign_in_gets_one_there_too(
+    site: Flask, server: ProviderServer, preset: Preset, query: str, expected: dict[str, str]
+) -> None:
+    register_server(site, server, "asked", preset=preset)
+    with site.test_request_context():
+        token = write_continuation(Continuation(TargetKind.AUTHORIZE, query))
+    assert token is not None
+    journey = set_out(Visit(site), server, "asked", **{"continue": token})
+    assert {name: journey.asked[name] for name in NEW if name in journey.asked} == expected
+
+
+def test_a_signed_in_person_gives_a_new_proof_there(
+    site: Flask, visit: Visit, server: ProviderServer
+) -> None:
+    """The session that the provider's cookie has is none: the browser may be another person's."""
+    register_caller(site, "alice")
+    visit.sign_in("alice")
+    assert NEW.items() <= set_out(visit, server).asked.items()
+    token = visit.open("/account/profile").form("/account/profile")["token"]
+    linking = set_out(visit, server, purpose="link", token=token)
+    assert not linking.asked.keys() & NEW.keys()
 
 
 def test_every_way_has_secrets_of_its_own(visit: Visit, server: ProviderServer) -> None:

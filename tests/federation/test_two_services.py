@@ -17,7 +17,7 @@ from authserve.database.transactions import db
 from authserve.federation.policy import ProviderRules
 from tests.conftest import make_settings
 from tests.support.browsing import ORIGIN, Visit
-from tests.support.clients import register_caller
+from tests.support.clients import PASSWORD, register_caller
 from tests.support.http_browser import HTTPBrowser, find_target
 from tests.support.oauth_clients import CALLBACK, give_client
 from tests.support.provider_sign_in import LOOPBACK, find_way_on, register_server
@@ -41,12 +41,14 @@ class Elsewhere:
     def answer(self, address: str, consent: str = "allow") -> str:
         """Open its page to authorize, and return the path that it leads back to.
 
-        Alice signs in if she has no session there. She is asked for her consent each time, since
-        the first service is at a loopback address.
+        Alice signs in if she has no session there, and once more if she has to. She is asked for
+        her consent each time, since the first service is at a loopback address.
         """
         shown = self.browser.open(address, until=ORIGIN)
         if shown.title.startswith("Sign in"):
             shown = self.browser.sign_in(shown, "alice", until=ORIGIN)
+        if shown.title.startswith("Confirm"):
+            shown = self.browser.give(shown, until=ORIGIN, password=PASSWORD)
         target = find_target(self.browser.give(shown, until=ORIGIN, answer=consent)) or ""
         assert target.startswith(ORIGIN), shown.html
         return target.removeprefix(ORIGIN)
@@ -176,6 +178,8 @@ def test_an_app_leads_there_by_its_hint_and_gets_the_person(
         assert answer["state"] == "a state of the app"
         assert answer["code"]
         clock.shift(60)
+    # The provider's own session was no new proof for that app.
+    assert len(audit_trail(elsewhere.app, "session.reauthenticated")) == 1
 
 
 def test_a_person_who_says_no_there_is_back_at_the_sign_in_page(
