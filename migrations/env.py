@@ -12,7 +12,8 @@ import authserve.clients.models
 import authserve.oidc.models  # noqa: F401 - these bring every table into the metadata
 from authserve.database.readiness import expected_revision, is_of_newer_release
 from authserve.database.refusals import is_refusal
-from authserve.database.transactions import Base, db
+from authserve.database.statements import Base
+from authserve.database.transactions import db
 
 logger = logging.getLogger("authserve.migrations")
 

@@ -23,7 +23,8 @@ from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.core.key_text import hint_of, new_key_text
 from authserve.database.emit import emit
-from authserve.database.transactions import execute, read_all, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.mail.notices import describe_request, notify
 from authserve.mail.policy import MailKind, plain_name
 from authserve.rbac.policy import to_scope

@@ -11,7 +11,8 @@ from sqlalchemy import Row, func, select
 from authserve.apikeys.models import APIKey
 from authserve.apikeys.policy import MAX_LIVE_KEYS
 from authserve.core.clock import now
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 
 _KEYS = table_of(APIKey)
 

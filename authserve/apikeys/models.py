@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authserve.apikeys.policy import NAME_MAX_LENGTH
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
-from authserve.database.transactions import Base, UTCDateTime
+from authserve.database.statements import Base, UTCDateTime
 
 
 class APIKey(Base):

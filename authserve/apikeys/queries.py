@@ -14,7 +14,8 @@ from authserve.auth.queries import OWNER_COLUMNS, account_of, find_actor, names_
 from authserve.core.actor import Actor
 from authserve.core.crypto import digest
 from authserve.core.levels import Level
-from authserve.database.transactions import PreparedStatement, read_all, table_of
+from authserve.database.statements import PreparedStatement, table_of
+from authserve.database.transactions import read_all
 from authserve.http.callers import Account
 from authserve.rbac.models import Role, UserRole
 from authserve.users.models import User

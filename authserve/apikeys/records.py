@@ -18,7 +18,8 @@ from authserve.core.clock import to_rfc3339
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
 from authserve.core.levels import Level
-from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all
 from authserve.http.fields import DisplayName, MomentInput
 from authserve.http.schemas import StrictSchema
 from authserve.mfa.answers import encode_base64url

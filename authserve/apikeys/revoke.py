@@ -9,7 +9,8 @@ from authserve.apikeys.models import APIKey
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
-from authserve.database.transactions import execute, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, transaction
 from authserve.rbac.assignment import require_may_act_on
 from authserve.users.accounts import lock_user, ref_of
 

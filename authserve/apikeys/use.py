@@ -10,7 +10,8 @@ from authserve.apikeys.policy import USE_INTERVAL, KeyRefusal, is_use_due
 from authserve.apikeys.queries import FoundKey, find_key
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.core.key_text import is_key_text
-from authserve.database.transactions import execute, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, transaction
 from authserve.settings.model import SETTINGS
 
 _KEYS = table_of(APIKey)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime
+from authserve.database.statements import Base, UTCDateTime
 
 
 class AuditEvent(Base):

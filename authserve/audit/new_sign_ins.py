@@ -18,7 +18,8 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.errors import NotFoundError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import UTCDateTime, read_all, transaction
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import read_all, transaction
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_session_if_live
 from authserve.users.accounts import lock_user

@@ -10,13 +10,8 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
-from authserve.database.transactions import (
-    PreparedStatement,
-    execute,
-    execute_prepared,
-    insert_if_absent,
-    table_of,
-)
+from authserve.database.statements import PreparedStatement, table_of
+from authserve.database.transactions import execute, execute_prepared, insert_if_absent
 
 SALT_BYTES = 16
 

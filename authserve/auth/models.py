@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, Integer, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, table_of
+from authserve.database.statements import Base, UTCDateTime, table_of
 
 ONLY_ID = 1
 """The id of the only row: a new link replaces the previous one."""

@@ -20,11 +20,8 @@ from sqlalchemy import (
 
 from authserve.core.actor import Actor, UserRef
 from authserve.core.levels import Level
-from authserve.database.transactions import (
-    PreparedStatement,
-    read_all,
-    table_of,
-)
+from authserve.database.statements import PreparedStatement, table_of
+from authserve.database.transactions import read_all
 from authserve.http.callers import Account
 from authserve.mfa.assurance import need_of
 from authserve.rbac.models import Role, UserRole

@@ -17,15 +17,13 @@ from authserve.core.actor import RequestInfo
 from authserve.core.browsers import find_browser_family
 from authserve.core.clock import now
 from authserve.core.crypto import digest
+from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
 from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
     db,
     delete_in_slices,
     dialect_insert,
     execute_prepared,
     read_all,
-    table_of,
 )
 from authserve.mail.notices import describe_request, notify
 from authserve.mail.policy import MailKind

@@ -28,14 +28,8 @@ from authserve.core.crypto import digest
 from authserve.core.errors import SessionRevokedError
 from authserve.core.levels import Level
 from authserve.database.server_clock import server_now, shared_time
-from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
-    execute,
-    execute_prepared,
-    table_of,
-    write_repeatably,
-)
+from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
+from authserve.database.transactions import execute, execute_prepared, write_repeatably
 from authserve.mfa.assurance import Enough
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import effective_roles

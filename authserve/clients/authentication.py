@@ -12,13 +12,8 @@ from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of, is_client_id
 from authserve.core.crypto import digest
 from authserve.core.key_text import is_key_text
-from authserve.database.transactions import (
-    UTCDateTime,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import execute, read_all, transaction
 
 _CLIENTS, _SECRETS = table_of(Client), table_of(ClientSecret)
 

@@ -29,7 +29,8 @@ from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.core.key_text import hint_of, new_key_text
 from authserve.database.emit import emit
-from authserve.database.transactions import execute, read_all, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, read_all, transaction
 
 PREFIX = "as_cs_"
 """The beginning of every secret, by which scanners of source code know it (design)."""

@@ -17,14 +17,8 @@ from authserve.clients.registry import is_client_id
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    UTCDateTime,
-    dialect_insert,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import dialect_insert, execute, read_all, transaction
 
 WRITE_INTERVAL = timedelta(minutes=1)
 """Least time between two writes for a client and a reason (chosen, as for redirect URIs)."""

@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from authserve.clients.models import Client
 from authserve.clients.registry import RegisteredClient, client_columns, client_of
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 
 PAGE_SIZE = 200
 """Clients read per query (chosen)."""

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH
 
 ORIGIN_MAX_LENGTH = 267

@@ -10,7 +10,8 @@ from sqlalchemy import delete, select
 
 from authserve.clients.models import ORIGIN_MAX_LENGTH, ClientOrigin
 from authserve.core.errors import ValidationFailedError
-from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all
 from authserve.settings.model import Settings
 from authserve.settings.urls import check_web_origin
 

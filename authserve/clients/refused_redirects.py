@@ -11,14 +11,8 @@ from sqlalchemy import LargeBinary, String, Text, delete, exists, literal, selec
 
 from authserve.clients.models import RefusedRedirectURI
 from authserve.core.crypto import digest
-from authserve.database.transactions import (
-    UTCDateTime,
-    dialect_insert,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import dialect_insert, execute, read_all, transaction
 
 MAX_KEPT = 5
 """Limits the texts of a client; the oldest goes (design)."""

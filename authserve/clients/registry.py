@@ -25,13 +25,8 @@ from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
 from authserve.core.ids import read_id
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    execute,
-    insert_if_absent,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
 from authserve.keys.families import RS256
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import rotate

@@ -10,7 +10,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.clients.kinds import ClientKind
 from authserve.clients.models import Client
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 
 CACHE_SECS = 30.0
 """Time for which a worker keeps the list, in seconds (design)."""

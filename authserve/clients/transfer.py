@@ -17,7 +17,8 @@ from authserve.core.clock import now, to_rfc3339
 from authserve.core.errors import ValidationFailedError
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
-from authserve.database.transactions import execute, read_all, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.http.fields import MomentInput
 from authserve.http.schemas import StrictSchema
 

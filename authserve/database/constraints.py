@@ -5,7 +5,7 @@ from typing import cast
 from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
-from authserve.database.transactions import Base
+from authserve.database.statements import Base
 
 
 def violated_constraint(error: IntegrityError) -> str | None:

@@ -11,7 +11,8 @@ from sqlalchemy import column, false, inspect, select, table, update
 from sqlalchemy.exc import DBAPIError
 
 from authserve.database.refusals import is_locked
-from authserve.database.transactions import Base, reading
+from authserve.database.statements import Base
+from authserve.database.transactions import reading
 
 MIGRATIONS_FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from authserve.database.transactions import UTCDateTime
+from authserve.database.statements import UTCDateTime
 
 MAX_DISTANCE = timedelta(seconds=35)
 """Largest plausible difference to the server's clock. Two machines' clocks may differ by 30 s; the

@@ -1,4 +1,4 @@
-"""The declarative base, and the two ways to use the database: transactions and AUTOCOMMIT.
+"""The two ways to use the database: transactions and AUTOCOMMIT.
 
 `transaction()` is for writes. `reading()` opens an AUTOCOMMIT connection for single statements,
 mostly reads, which so cost one round trip each; the most frequent ones are a `PreparedStatement`.
@@ -7,7 +7,6 @@ No other code opens a connection.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
@@ -16,87 +15,25 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     CursorResult,
-    DateTime,
-    Dialect,
     Engine,
     Executable,
     Insert,
-    MetaData,
     Row,
     Select,
-    String,
-    Table,
     delete,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-from sqlalchemy.types import TypeDecorator
 
 from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
-from authserve.database.prepared import PreparedStatement as PreparedStatement
+from authserve.database.statements import Base, PreparedStatement, table_of
 from authserve.database.watchdog import ServerFrozenError
 from authserve.database.write_queue import queue_to_write
 
-CONVENTION = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-"""Naming rules that give every constraint a fixed name, so that migrations can refer to it."""
-
-
-class Base(DeclarativeBase):
-    """The base class of every table."""
-
-    metadata = MetaData(naming_convention=CONVENTION)
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """An aware time in UTC; a naive one is rejected, since its zone is unknown."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC for the database; drop the zone where the column cannot hold one."""
-        if value is None:
-            return None
-        if value.utcoffset() is None:
-            raise ValueError("naive datetime: use core.clock.now()")
-        value = value.astimezone(UTC)
-        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the database's value as an aware time in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def key_string(length: int) -> String:
-    """Return the type of a text column that is compared byte by byte on every database.
-
-    PostgreSQL's default collation may order by locale. Under "C" a plain index serves equality
-    and prefix ranges, as SQLite's does.
-    """
-    return String(length).with_variant(String(length, collation="C"), "postgresql")
-
-
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-
-
-def table_of(model: type[Base]) -> Table:
-    """Return the model's table, for statements without the ORM.
-
-    SQLAlchemy processes a statement with an ORM column anew at each use, which takes half as long
-    again (measured). So statements that run often use tables.
-    """
-    return cast(Table, model.__table__)
 
 
 def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:

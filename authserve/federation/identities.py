@@ -12,13 +12,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from authserve.core.ids import new_id
-from authserve.database.transactions import (
-    UTCDateTime,
-    dialect_insert,
-    execute,
-    read_all,
-    table_of,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import dialect_insert, execute, read_all
 from authserve.federation.errors import IdentityNotFoundError, TooManyIdentitiesError
 from authserve.federation.models import Identity, IdentityProvider
 from authserve.federation.policy import KnownAccount

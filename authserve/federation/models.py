@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 from authserve.federation.configuration import MAX_ISSUER_LENGTH
 from authserve.federation.id_tokens import MAX_SUBJECT_LENGTH
 

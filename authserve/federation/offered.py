@@ -14,7 +14,8 @@ from sqlalchemy import Row, bindparam, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 from authserve.federation.models import Identity, IdentityProvider
 from authserve.web.sign_in_providers import SignInProvider
 

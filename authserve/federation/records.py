@@ -13,7 +13,8 @@ from sqlalchemy import Row, select
 from authserve.core.clock import to_rfc3339
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all
 from authserve.federation.configuration import MAX_ISSUER_LENGTH
 from authserve.federation.id_tokens import MAX_SUBJECT_LENGTH
 from authserve.federation.identities import find_identities

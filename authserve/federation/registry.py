@@ -20,13 +20,8 @@ from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    execute,
-    insert_if_absent,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
 from authserve.federation.configuration import (
     SLUG_PATTERN,
     ProviderChanges,

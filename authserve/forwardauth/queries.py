@@ -15,7 +15,8 @@ from authserve.clients.kinds import LIFETIMES, ClientKind
 from authserve.clients.models import Client, ClientOrigin
 from authserve.clients.registry import RegisteredClient, client_columns, client_of
 from authserve.core.levels import Level
-from authserve.database.transactions import PreparedStatement, read_all, table_of
+from authserve.database.statements import PreparedStatement, table_of
+from authserve.database.transactions import read_all
 from authserve.forwardauth.policy import Standing
 from authserve.sessions.models import Session
 from authserve.settings.model import Settings

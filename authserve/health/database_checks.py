@@ -14,7 +14,8 @@ from authserve.core.clock import now
 from authserve.core.findings import Finding, Level
 from authserve.database.readiness import is_migrated, probe_writing
 from authserve.database.refusals import is_read_only
-from authserve.database.transactions import Base, db, reading
+from authserve.database.statements import Base
+from authserve.database.transactions import db, reading
 from authserve.settings.database_url import POOLER, hosts_of
 from authserve.settings.model import Settings
 

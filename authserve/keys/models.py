@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 
 
 class _KeyColumns:

@@ -15,13 +15,8 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    execute,
-    insert_if_absent,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
 from authserve.keys.families import ES256, FAMILIES, KeyFamily, PrivateKey
 from authserve.keys.policy import (
     MAX_APP_TOKEN_TTL,

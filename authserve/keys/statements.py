@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, or_, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, UndecryptableError
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.families import ES256, KeyFamily, PrivateKey, PublicKey
 from authserve.keys.policy import ROTATION_PERIOD, find_signing_key, is_ended_by_emergency

@@ -29,13 +29,12 @@ from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, digest, is_equal
 from authserve.core.events import DomainEvent
+from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import (
-    UTCDateTime,
     delete_in_slices,
     execute,
     insert_if_absent,
     read_all,
-    table_of,
     write_repeatably,
 )
 from authserve.mail.notices import describe_request

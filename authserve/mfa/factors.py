@@ -9,7 +9,8 @@ from sqlalchemy import BindParameter, bindparam, func, literal, null, select, un
 
 from authserve.core.container import Slot
 from authserve.core.levels import Proof
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 from authserve.mfa.assurance import Factors, SecondStep, is_mfa_required, second_steps
 from authserve.mfa.errors import LastCredentialError
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor

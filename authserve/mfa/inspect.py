@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Select, distinct, func, select, union
 
 from authserve.core.crypto import KEYRING, UndecryptableError
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 from authserve.mfa.models import Passkey, TotpFactor
 from authserve.mfa.passkey_options import is_usable
 from authserve.mfa.totp import SEAL_PURPOSE

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 
 _IS_CONFIRMED, _IS_SET_UP = text("confirmed_at IS NOT NULL"), text("confirmed_at IS NULL")
 

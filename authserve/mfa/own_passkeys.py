@@ -13,13 +13,8 @@ from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    execute,
-    insert_if_absent,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
 from authserve.mail.policy import plain_name
 from authserve.mfa.assurance import SecondStep
 from authserve.mfa.ceremonies import NewPasskey

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
-from authserve.database.transactions import read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all
 from authserve.mfa.answers import encode_base64url
 from authserve.mfa.challenges import CHALLENGE_TTL, ChallengeUse, make_challenge
 from authserve.mfa.models import Passkey

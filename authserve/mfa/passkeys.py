@@ -25,7 +25,8 @@ from sqlalchemy.engine import Row
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
-from authserve.database.transactions import UTCDateTime, execute, read_all, table_of, transaction
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind, plain_name
 from authserve.mfa import ceremonies

@@ -21,14 +21,8 @@ from authserve.core.errors import InvalidTokenError, TokenExpiredError, Unauthen
 from authserve.core.events import DomainEvent
 from authserve.core.ids import new_id
 from authserve.core.levels import Proof
-from authserve.database.transactions import (
-    UTCDateTime,
-    delete_in_slices,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import delete_in_slices, execute, read_all, transaction
 from authserve.mfa.errors import DeadPendingError, MfaTokenExpiredError, MfaTokenInvalidError
 from authserve.mfa.models import PendingSignIn
 from authserve.settings.model import Settings

@@ -11,7 +11,8 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from authserve.core.ids import new_id
-from authserve.database.transactions import read_all, require_transaction, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import read_all, require_transaction
 from authserve.mfa.errors import PasskeyTakenError
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.mfa.totp import seal, unseal

@@ -16,7 +16,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from authserve.core.crypto import digest, random_bytes
-from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import execute, read_all
 from authserve.mfa.assurance import ProofFailure
 from authserve.mfa.models import RecoveryCode
 

@@ -22,13 +22,8 @@ from sqlalchemy import bindparam, select, update
 
 from authserve.core.crypto import KEYRING, UndecryptableError, random_bytes
 from authserve.database.server_clock import server_now
-from authserve.database.transactions import (
-    UTCDateTime,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.mfa.assurance import ProofFailure
 from authserve.mfa.errors import FactorUnavailableError
 from authserve.mfa.models import TotpFactor

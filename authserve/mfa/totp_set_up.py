@@ -19,8 +19,8 @@ from authserve.core.ids import new_id
 from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
+from authserve.database.statements import UTCDateTime
 from authserve.database.transactions import (
-    UTCDateTime,
     delete_in_slices,
     dialect_insert,
     execute,

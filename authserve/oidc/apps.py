@@ -12,7 +12,8 @@ from authserve.clients.registry import RegisteredClient, find_clients, is_client
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import execute, read_all, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.oidc.errors import AppNotFoundError
 from authserve.oidc.models import AuthorizationCode, UserConsent
 from authserve.sessions.app_sessions import end_sessions_of_apps, find_app_sessions

@@ -18,7 +18,8 @@ from authserve.core.crypto import digest, is_equal, random_bytes
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
-from authserve.database.transactions import delete_in_slices, execute, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import delete_in_slices, execute, transaction
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable

@@ -12,13 +12,8 @@ from authserve.core.clock import now
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    dialect_insert,
-    execute,
-    read_all,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import table_of
+from authserve.database.transactions import dialect_insert, execute, read_all, transaction
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind
 from authserve.oidc.models import UserConsent

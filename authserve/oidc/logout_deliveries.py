@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from authserve.clients.status import LogoutDeliveries
-from authserve.database.transactions import execute, insert_if_absent, read_all, table_of
+from authserve.database.statements import table_of
+from authserve.database.transactions import execute, insert_if_absent, read_all
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
 from authserve.oidc.models import LogoutDelivery
 from authserve.outbox.inspect import find_pending

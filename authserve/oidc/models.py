@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH
 
 

@@ -25,7 +25,8 @@ from authserve.core.actor import UserRef
 from authserve.core.crypto import digest
 from authserve.core.levels import Level
 from authserve.database.server_clock import server_now
-from authserve.database.transactions import UTCDateTime, execute, read_all, table_of
+from authserve.database.statements import UTCDateTime, table_of
+from authserve.database.transactions import execute, read_all
 from authserve.oidc.models import AuthorizationCode, UserConsent
 from authserve.oidc.policy import Consent
 from authserve.rbac.models import Role, UserRole

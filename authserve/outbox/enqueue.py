@@ -11,13 +11,8 @@ from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.core.languages import request_locale
 from authserve.core.logs import correlation_id_var
-from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
-    execute_prepared,
-    require_transaction,
-    table_of,
-)
+from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
+from authserve.database.transactions import execute_prepared, require_transaction
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import SUPERSEDED, MessageState
 

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 
 TOPIC_MAX_LENGTH = 320
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Index, Integer, bindparam
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, key_string, table_of
+from authserve.database.statements import Base, UTCDateTime, key_string, table_of
 
 KEY_MAX_LENGTH = 200
 

@@ -17,8 +17,8 @@ from authserve.core.errors import UnavailableError
 from authserve.core.events import AuditAction, Outcome
 from authserve.database.circuit import loggable_error
 from authserve.database.emit import emit
+from authserve.database.statements import PreparedStatement
 from authserve.database.transactions import (
-    PreparedStatement,
     delete_in_slices,
     dialect_insert,
     execute,

@@ -8,13 +8,12 @@ from sqlalchemy import Select, bindparam, delete, insert, select
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
+from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import (
-    PreparedStatement,
     execute_prepared,
     insert_if_absent,
     read_all,
     require_transaction,
-    table_of,
     transaction,
 )
 from authserve.rbac.errors import RoleNotFoundError

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 
 ROLE_NAME_MAX_LENGTH = 64
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH, SessionKind
 
 _OF_CLIENT, _OF_PARENT = text("client_id IS NOT NULL"), text("parent_id IS NOT NULL")

@@ -20,7 +20,8 @@ from authserve.core.events import AuditAction, Outcome
 from authserve.core.levels import Level, Proof, amr_of
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
-from authserve.database.transactions import UTCDateTime, execute, read_all, transaction
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import execute, read_all, transaction
 from authserve.sessions.ending import end_where
 from authserve.sessions.errors import TokenReusedError
 from authserve.sessions.policy import (

@@ -10,13 +10,8 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import AuditAction, DomainEvent
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    PURGE_SLICE,
-    UTCDateTime,
-    execute,
-    read_all,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import PURGE_SLICE, execute, read_all, transaction
 from authserve.sessions.ending import end_all_where, end_where
 from authserve.sessions.errors import SessionNotFoundError
 from authserve.sessions.models import Session

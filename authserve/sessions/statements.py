@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, update
 
-from authserve.database.transactions import table_of
+from authserve.database.statements import table_of
 from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason
 

@@ -17,13 +17,8 @@ from authserve.core.identifiers import search_key
 from authserve.core.ids import new_id
 from authserve.database.constraints import violated_constraint
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    PreparedStatement,
-    db,
-    execute_prepared,
-    require_transaction,
-    transaction,
-)
+from authserve.database.statements import PreparedStatement
+from authserve.database.transactions import db, execute_prepared, require_transaction, transaction
 from authserve.users.errors import (
     ChangedMeanwhileError,
     EmailTakenError,

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, select, update
 
 from authserve.core.actor import UserRef
 from authserve.core.clock import now
-from authserve.database.transactions import PreparedStatement, execute, read_all
+from authserve.database.statements import PreparedStatement
+from authserve.database.transactions import execute, read_all
 from authserve.users.errors import UserNotFoundError
 from authserve.users.models import TABLE, User, is_activated
 

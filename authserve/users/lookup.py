@@ -7,12 +7,8 @@ from sqlalchemy import ColumnElement, bindparam, exists, or_, select
 
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.ids import read_id
-from authserve.database.transactions import (
-    PreparedStatement,
-    read_all,
-    require_transaction,
-    transaction,
-)
+from authserve.database.statements import PreparedStatement
+from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.users.errors import UserNotFoundError
 from authserve.users.models import TABLE, User, is_activated
 

@@ -24,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from authserve.core.identifiers import DISPLAY_NAME_MAX_LENGTH, EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, UTCDateTime, key_string, table_of
+from authserve.database.statements import Base, UTCDateTime, key_string, table_of
 
 
 class email_domain(FunctionElement[str]):  # noqa: N801 - a function of SQL

@@ -9,12 +9,8 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    UTCDateTime,
-    execute,
-    require_transaction,
-    transaction,
-)
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import execute, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle_keys import hashing_network

@@ -20,13 +20,8 @@ from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction, Outcome
 from authserve.core.levels import Level
 from authserve.database.emit import emit
-from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
-    execute_prepared,
-    require_transaction,
-    transaction,
-)
+from authserve.database.statements import PreparedStatement, UTCDateTime
+from authserve.database.transactions import execute_prepared, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit.models import IS_NAMED, name_parameters
 from authserve.ratelimit.throttle import (

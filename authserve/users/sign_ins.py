@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Boolean, bindparam, case, func, or_, update
 
 from authserve.core.levels import Level
-from authserve.database.transactions import UTCDateTime, execute
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import execute
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
 from authserve.users.models import TABLE
 

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
-from authserve.database.transactions import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string
 
 _LIVE = text("used_at IS NULL AND superseded_at IS NULL")
 

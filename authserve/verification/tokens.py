@@ -12,15 +12,13 @@ from sqlalchemy import ColumnElement, Row, bindparam, select, update
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, is_equal
 from authserve.core.errors import InvalidTokenForUseError
+from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
 from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
     delete_in_slices,
     execute_prepared,
     insert_if_absent,
     read_all,
     require_transaction,
-    table_of,
     transaction,
 )
 from authserve.settings.model import SETTINGS, Settings

@@ -125,7 +125,7 @@ CASES: list[tuple[Finder, list[str]]] = [
 
 KNOWN = {
     # The text that SQLAlchemy compiled from a statement of a module, with places for the values.
-    unsafe_sql: {"authserve/database/prepared.py"},
+    unsafe_sql: {"authserve/database/statements.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
     # One parameter of the C library's allocator, a constant.

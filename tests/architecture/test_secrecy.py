@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 import authserve
 from authserve.core.crypto import Keyring
-from authserve.database.transactions import Base
+from authserve.database.statements import Base
 from authserve.passwords.hasher import PasswordHasher
 from authserve.settings.model import Settings
 from tests.conftest import CHEAP, make_settings

@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 
 from authserve.core.actor import OPERATOR, VISITOR, RequestInfo
 from authserve.core.clock import now
-from authserve.database.transactions import PreparedStatement, db, read_all, transaction
+from authserve.database.statements import PreparedStatement
+from authserve.database.transactions import db, read_all, transaction
 from authserve.mfa.models import PendingSignIn, RecoveryCode
 from authserve.mfa.reset import request_reset
 from authserve.ratelimit.models import RateCounter

@@ -15,7 +15,8 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import delete_client, find_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
-from authserve.database.transactions import Base, execute, transaction
+from authserve.database.statements import Base
+from authserve.database.transactions import execute, transaction
 from tests.support.oauth_clients import give_client
 
 

@@ -9,7 +9,8 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from authserve.database.transactions import Base, read_all
+from authserve.database.statements import Base
+from authserve.database.transactions import read_all
 from authserve.ratelimit.models import RateCounter
 from tests.support.clients import Caller, register_caller
 from tests.support.factors import raise_caller

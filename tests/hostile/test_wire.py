@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from authserve.database.transactions import Base, read_all
+from authserve.database.statements import Base
+from authserve.database.transactions import read_all
 from authserve.ratelimit.models import RateCounter
 from tests.gunicorn.conftest import Site, site  # noqa: F401 - a fixture
 from tests.hostile.conftest import MARK

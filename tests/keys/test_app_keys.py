@@ -17,7 +17,8 @@ from authserve.clients.configuration import ClientChanges
 from authserve.clients.registry import change_client, register_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.findings import Level
-from authserve.database.transactions import db, execute, read_all, table_of, transaction
+from authserve.database.statements import table_of
+from authserve.database.transactions import db, execute, read_all, transaction
 from authserve.health.data_checks import check_signing_keys
 from authserve.keys import store
 from authserve.keys.errors import SigningKeyUnavailableError

@@ -13,12 +13,8 @@ from sqlalchemy import select
 from authserve.core.actor import OPERATOR, RequestInfo, UserRef
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.ids import new_id
-from authserve.database.transactions import (
-    Base,
-    TransactionNestingError,
-    read_all,
-    transaction,
-)
+from authserve.database.statements import Base
+from authserve.database.transactions import TransactionNestingError, read_all, transaction
 from authserve.mail.errors import TransportError
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.message import OutgoingMail

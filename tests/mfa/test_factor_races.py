@@ -10,7 +10,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from authserve.core.clock import now
-from authserve.database.transactions import Base, read_all
+from authserve.database.statements import Base
+from authserve.database.transactions import read_all
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.sessions.models import Session
 from authserve.settings.model import SETTINGS, EmailVerification, Mfa

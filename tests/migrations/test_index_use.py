@@ -23,7 +23,8 @@ from authserve.core.actor import OPERATOR, VISITOR, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, DomainEvent, Outcome
 from authserve.core.ids import new_id
-from authserve.database.transactions import Base, db, read_all, transaction
+from authserve.database.statements import Base
+from authserve.database.transactions import db, read_all, transaction
 from authserve.federation.identities import find_identities
 from authserve.mfa.challenges import purge_spent_challenges
 from authserve.mfa.email_codes import CodePurpose, end_codes, ensure_code, purge_dead_codes

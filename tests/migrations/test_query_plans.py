@@ -19,7 +19,8 @@ from sqlalchemy import text
 from authserve.app import create_app
 from authserve.auth.queries import _TOKEN_CHECK
 from authserve.auth.session_writes import _START
-from authserve.database.transactions import PreparedStatement, db, transaction
+from authserve.database.statements import PreparedStatement
+from authserve.database.transactions import db, transaction
 from authserve.users.credentials import _BY_EMAIL, _BY_USERNAME
 from authserve.users.lists import UserFilters, page_of_users, search_users
 from authserve.users.passwords import _RECORD_FIRST_TRY

@@ -34,7 +34,8 @@ from authserve.database.readiness import (
     expected_revision,
     is_of_newer_release,
 )
-from authserve.database.transactions import Base, db, read_all
+from authserve.database.statements import Base
+from authserve.database.transactions import db, read_all
 from authserve.rbac.models import Role
 from authserve.rbac.policy import BUILT_IN_ROLES, Permission, from_scopes
 from authserve.users.models import User

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from authserve.database.engine import engine_options
 from authserve.database.readiness import expected_revision
-from authserve.database.transactions import Base
+from authserve.database.statements import Base
 from tests.support import processes
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.marks import both_databases

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from authserve.database.engine import LOCAL_SETTINGS
-from authserve.database.transactions import PreparedStatement
+from authserve.database.statements import PreparedStatement
 
 
 def bound(compiled: SQLCompiler, parameters: Mapping[str, Any]) -> Any:

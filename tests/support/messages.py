@@ -7,7 +7,8 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select, update
 
-from authserve.database.transactions import Base, read_all, transaction
+from authserve.database.statements import Base
+from authserve.database.transactions import read_all, transaction
 from authserve.outbox.models import OutboxMessage
 from authserve.verification.models import OneTimeToken
 

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from authserve.core.actor import VISITOR, RequestInfo
-from authserve.database.transactions import Base, read_all
+from authserve.database.statements import Base
+from authserve.database.transactions import read_all
 from authserve.mail.mailer import MAILER, Mailer
 from authserve.mail.message import OutgoingMail
 from authserve.settings.model import SETTINGS, EmailVerification

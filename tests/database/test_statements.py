@@ -8,15 +8,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from authserve.core.clock import now
 from authserve.database.constraints import violated_constraint
 from authserve.database.refusals import is_refusal
-from authserve.database.transactions import (
-    PreparedStatement,
-    UTCDateTime,
-    execute_prepared,
-    read_all,
-    reading,
-    table_of,
-    transaction,
-)
+from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
+from authserve.database.transactions import execute_prepared, read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.clients import Caller
 from tests.support.marks import both_databases, on_postgresql
