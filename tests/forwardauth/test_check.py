@@ -258,6 +258,8 @@ def test_refused_cookies_are_limited_and_good_ones_are_not(
     assert code_of(files.ask(Sec_Fetch_Mode="cors")) == (429, "rate_limited")
     files.cookies[APP] = good
     assert files.ask().status_code == 200
+    change(files, allowed_roles=("staff",))
+    assert code_of(files.ask(Sec_Fetch_Mode="cors")) == (403, "not_open")
     del files.cookies[APP]
     assert files.ask(Sec_Fetch_Mode="cors").status_code == 401
 
