@@ -12,7 +12,7 @@ from authserve.pages.key_routes import MODULES as KEY_MODULES
 from authserve.pages.provider_routes import MODULES as PROVIDER_MODULES
 from authserve.pages.routes import MODULES
 from authserve.web.rendering import make_templates
-from tests.architecture.sources import PACKAGE, parse
+from tests.architecture.sources import PACKAGE, at, functions, parse
 from tests.conftest import make_settings
 
 PAGES, WEB = PACKAGE / "pages", PACKAGE / "web"
@@ -68,6 +68,18 @@ OF_PAGES_ALONE = {
 """What pages call and no route of the API does."""
 
 
+TWINS = {"sign_in_browser": "login"}
+"""What the API has by another name than the page's without `browser`."""
+
+OF_A_CHALLENGE = {
+    ("account_confirm", "_show"),
+    ("second_step", "_options"),
+    ("set_up", "_choose"),
+    ("sign_in", "_passkey_options"),
+}
+"""Functions of pages that write a passkey's challenge into a page, which is only read."""
+
+
 def used_names(path: Path) -> set[str]:
     """Names of functions that a module imports from packages with use cases."""
     return {
@@ -93,6 +105,52 @@ def test_pages_call_what_the_api_calls() -> None:
     by_pages = {name for path in PAGES.glob("*.py") for name in used_names(path)}
     assert len(by_pages) > 8
     assert by_pages - by_api - OF_THE_BROWSER - OF_PAGES_ALONE == set()
+
+
+def limits_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[str, ...]:
+    """Names of the limits that a function's decorators count."""
+    return tuple(
+        ast.unparse(limit)
+        for decorator in function.decorator_list
+        if isinstance(decorator, ast.Call)
+        and ast.unparse(decorator.func) in ("limited", "noting_limits")
+        for limit in decorator.args
+    )
+
+
+def names_in(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Names that the statements of a function use."""
+    statements = ast.Module(body=function.body, type_ignores=[])
+    return {node.id for node in ast.walk(statements) if isinstance(node, ast.Name)}
+
+
+def find_limits_of_api() -> dict[str, tuple[str, ...]]:
+    """Return the limits that the API's view of a use case counts, by the use case's name."""
+    found = {}
+    for path in PACKAGE.rglob("*routes.py"):
+        by_name = {function.name: function for function in functions(parse(path))}
+        for function in by_name.values():
+            helpers = [by_name[name] for name in names_in(function) & by_name.keys()]
+            if limits := limits_of(function):
+                names = names_in(function).union(*map(names_in, helpers))
+                found |= dict.fromkeys(names, limits)
+    return found
+
+
+def test_pages_have_the_limits_of_the_api() -> None:
+    by_api, checked = find_limits_of_api(), 0
+    for path in PAGES.glob("*.py"):
+        use_cases = used_names(path)
+        for function in functions(parse(path)):
+            for name in sorted(names_in(function) & use_cases):
+                limits = by_api.get(
+                    TWINS.get(name) or re.sub("_(of|in)_browser$|_browser", "", name)
+                )
+                if limits is None or (path.stem, function.name) in OF_A_CHALLENGE:
+                    continue
+                assert limits_of(function) == limits, f"{at(path, function)} calls {name}"
+                checked += 1
+    assert checked > 25
 
 
 def test_every_module_of_pages_is_loaded() -> None:
