@@ -29,16 +29,14 @@ from authserve.core.errors import SessionRevokedError
 from authserve.core.levels import Level
 from authserve.database.server_clock import server_now, shared_time
 from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
-from authserve.database.transactions import execute, execute_prepared, write_repeatably
+from authserve.database.transactions import execute_prepared, write_repeatably
 from authserve.mfa.assurance import Enough
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import effective_roles
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
     CLOCK_TOLERANCE,
-    MAX_SESSIONS_PER_APP,
     MAX_SESSIONS_PER_USER,
-    AppTerms,
     SessionTerms,
 )
 from authserve.sessions.statements import is_live, is_own_of
@@ -149,88 +147,6 @@ def insert_session(
         family_secret=family_secret,
     )
     return session, row.may_be_too_many
-
-
-_PARENT = _SESSIONS.alias("parent")
-
-_APP_COLUMNS = (
-    *("id", "user_id", "kind", "generation", "family_digest", "created_at", "last_used_at"),
-    *("idle_expires_at", "expires_at", "ip", "user_agent", "client_id", "parent_id", "scope"),
-    *("resource", "is_offline", "cookie_digest"),
-)
-
-_COPIED_COLUMNS = ("amr", "aal", "auth_time")
-"""Columns that an app's session takes from the browser's, so that it is never above that."""
-
-_START_APP = (
-    insert(_SESSIONS)
-    .from_select(
-        [*_APP_COLUMNS, *_COPIED_COLUMNS],
-        select(
-            *(bindparam(f"new_{name}", type_=_SESSIONS.c[name].type) for name in _APP_COLUMNS),
-            *(_PARENT.c[name] for name in _COPIED_COLUMNS),
-        ).where(
-            _PARENT.c.id == bindparam("new_parent_id"),
-            _PARENT.c.user_id == bindparam("new_user_id"),
-            _PARENT.c.revoked_at.is_(None),
-        ),
-        include_defaults=False,
-    )
-    .returning(
-        exists(
-            select(_SESSIONS.c.id)
-            .where(
-                _SESSIONS.c.client_id == bindparam("held_by"),
-                _SESSIONS.c.user_id == bindparam("owner_id"),
-                is_live(_MOMENT),
-            )
-            .offset(MAX_SESSIONS_PER_APP - 1)
-        ).label("may_be_too_many")
-    )
-)
-
-
-def insert_app_session(
-    session_id: UUID,
-    user_id: UUID,
-    *,
-    family_secret: bytes,
-    terms: AppTerms,
-    request: RequestInfo,
-    now: datetime,
-) -> bool | None:
-    """Insert a session of an app in the open transaction.
-
-    Args:
-        terms: name the browser's session, which the caller has locked and found live.
-
-    Returns:
-        True if the app may hold more than `MAX_SESSIONS_PER_APP` of this user now; None if the
-        browser's session is none of the user's, and nothing was inserted.
-    """
-    values = {
-        "id": session_id,
-        "user_id": user_id,
-        "kind": terms.kind.value,
-        "generation": 0,
-        "family_digest": digest(family_secret),
-        "created_at": now,
-        "last_used_at": now,
-        "idle_expires_at": terms.idle_expires_at,
-        "expires_at": terms.expires_at,
-        "ip": request.ip,
-        "user_agent": request.user_agent,
-        "client_id": terms.client_id,
-        "parent_id": terms.parent_id,
-        "scope": " ".join(terms.scopes),
-        "resource": terms.resource,
-        "is_offline": terms.is_offline,
-        "cookie_digest": terms.cookie_digest,
-    }
-    parameters = {f"new_{name}": value for name, value in values.items()}
-    held = {"held_by": terms.client_id, "owner_id": user_id, "moment": now}
-    rows = execute(_START_APP, {**parameters, **held}).all()
-    return rows[0].may_be_too_many if rows else None
 
 
 def _roles(row: Row[Any], level: Level) -> tuple[str, ...]:

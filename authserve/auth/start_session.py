@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from authserve.auth.seen_devices import recognize_device
-from authserve.auth.session_writes import insert_app_session, insert_session
+from authserve.auth.session_writes import insert_session
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes
@@ -17,6 +17,7 @@ from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.keys.store import SigningKey
 from authserve.mfa.assurance import Enough
+from authserve.sessions.app_sessions import insert_app_session
 from authserve.sessions.policy import (
     AppTerms,
     SessionTerms,

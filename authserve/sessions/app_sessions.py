@@ -1,18 +1,102 @@
-"""The sessions that apps hold of one user: which there are, and how they end."""
+"""The sessions that apps hold of one user: how one starts, which there are, and how they end."""
 
+from datetime import datetime
 from uuid import UUID
+
+from sqlalchemy import bindparam, exists, insert, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
+from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
-from authserve.database.transactions import read_all
+from authserve.database.statements import UTCDateTime
+from authserve.database.transactions import execute, read_all
 from authserve.sessions.ending import end_where
 from authserve.sessions.listing import VIEW, SessionView
-from authserve.sessions.policy import RevokeReason
+from authserve.sessions.policy import MAX_SESSIONS_PER_APP, AppTerms, RevokeReason
 from authserve.sessions.statements import TABLE, is_live
 
 _PARENT = TABLE.alias("parent")
+
+_APP_COLUMNS = (
+    *("id", "user_id", "kind", "generation", "family_digest", "created_at", "last_used_at"),
+    *("idle_expires_at", "expires_at", "ip", "user_agent", "client_id", "parent_id", "scope"),
+    *("resource", "is_offline", "cookie_digest"),
+)
+
+_COPIED_COLUMNS = ("amr", "aal", "auth_time")
+"""Columns that an app's session takes from the browser's, so that it is never above that."""
+
+_START_APP = (
+    insert(TABLE)
+    .from_select(
+        [*_APP_COLUMNS, *_COPIED_COLUMNS],
+        select(
+            *(bindparam(f"new_{name}", type_=TABLE.c[name].type) for name in _APP_COLUMNS),
+            *(_PARENT.c[name] for name in _COPIED_COLUMNS),
+        ).where(
+            _PARENT.c.id == bindparam("new_parent_id"),
+            _PARENT.c.user_id == bindparam("new_user_id"),
+            _PARENT.c.revoked_at.is_(None),
+        ),
+        include_defaults=False,
+    )
+    .returning(
+        exists(
+            select(TABLE.c.id)
+            .where(
+                TABLE.c.client_id == bindparam("held_by"),
+                TABLE.c.user_id == bindparam("owner_id"),
+                is_live(bindparam("moment", type_=UTCDateTime)),
+            )
+            .offset(MAX_SESSIONS_PER_APP - 1)
+        ).label("may_be_too_many")
+    )
+)
+
+
+def insert_app_session(
+    session_id: UUID,
+    user_id: UUID,
+    *,
+    family_secret: bytes,
+    terms: AppTerms,
+    request: RequestInfo,
+    now: datetime,
+) -> bool | None:
+    """Insert a session of an app in the open transaction.
+
+    Args:
+        terms: name the browser's session, which the caller has locked and found live.
+
+    Returns:
+        True if the app may hold more than `MAX_SESSIONS_PER_APP` of this user now; None if the
+        browser's session is none of the user's, and nothing was inserted.
+    """
+    values = {
+        "id": session_id,
+        "user_id": user_id,
+        "kind": terms.kind.value,
+        "generation": 0,
+        "family_digest": digest(family_secret),
+        "created_at": now,
+        "last_used_at": now,
+        "idle_expires_at": terms.idle_expires_at,
+        "expires_at": terms.expires_at,
+        "ip": request.ip,
+        "user_agent": request.user_agent,
+        "client_id": terms.client_id,
+        "parent_id": terms.parent_id,
+        "scope": " ".join(terms.scopes),
+        "resource": terms.resource,
+        "is_offline": terms.is_offline,
+        "cookie_digest": terms.cookie_digest,
+    }
+    parameters = {f"new_{name}": value for name, value in values.items()}
+    held = {"held_by": terms.client_id, "owner_id": user_id, "moment": now}
+    rows = execute(_START_APP, {**parameters, **held}).all()
+    return rows[0].may_be_too_many if rows else None
 
 
 def find_app_sessions(user_id: UUID) -> list[SessionView]:
