@@ -38,9 +38,9 @@ from authserve.users.accounts import (
     lock_user,
     ref_of,
     require_unchanged,
-    set_email,
     update_profile,
 )
+from authserve.users.email_changes import set_email
 from authserve.users.errors import AlreadyActiveError, OwnAccountError
 from authserve.users.lists import Position, UserFilters, page_of_users, position_of
 from authserve.verification.policy import Purpose

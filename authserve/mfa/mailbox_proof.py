@@ -22,7 +22,7 @@ from authserve.mfa.email_codes import (
 from authserve.mfa.errors import WrongMailedCodeError
 from authserve.mfa.switch import Owner
 from authserve.settings.model import SETTINGS, EmailVerification
-from authserve.users.accounts import verify_email
+from authserve.users.email_changes import verify_email
 
 
 def is_mailbox_proof_needed(factors: Factors) -> bool:

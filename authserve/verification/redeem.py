@@ -17,8 +17,9 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.throttle import remember_network
 from authserve.ratelimit.throttle_keys import hashing_network
-from authserve.users.accounts import ProfileChanges, change_email, update_profile, verify_email
+from authserve.users.accounts import ProfileChanges, update_profile
 from authserve.users.credentials import Credentials, get_credentials
+from authserve.users.email_changes import change_email, verify_email
 from authserve.users.errors import UserNotFoundError
 from authserve.users.password_changes import replace_password
 from authserve.users.passwords import confirm_password

@@ -13,7 +13,8 @@ from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.federation.presets import Preset
 from authserve.sessions.listing import find_own_sessions
-from authserve.users.accounts import ref_of, verify_email
+from authserve.users.accounts import ref_of
+from authserve.users.email_changes import verify_email
 from authserve.users.lookup import get_user_by_reference
 from docs.pictures.browser import THEMES, WIDTHS_PX, shoot, sign_in
 from tests.conftest import make_settings

@@ -18,8 +18,9 @@ from authserve.mfa.email_codes import FoundCode, spend_enrollment_code
 from authserve.mfa.totp import CheckedCode, check_code, find_totp
 from authserve.mfa.totp_set_up import purge_dead_set_ups, set_up_totp
 from authserve.settings.model import EmailVerification, Mfa
-from authserve.users.accounts import ref_of, set_email
+from authserve.users.accounts import ref_of
 from authserve.users.credentials import switch_mfa
+from authserve.users.email_changes import set_email
 from authserve.users.lookup import get_user
 from tests.factories import REQUEST, make_session, make_user
 from tests.support.clients import Caller, login, register_caller, sign_in

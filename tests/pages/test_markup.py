@@ -16,7 +16,8 @@ from authserve.database.transactions import transaction
 from authserve.federation.presets import Preset
 from authserve.federation.registry import change_provider
 from authserve.settings.model import SETTINGS, EmailVerification, Registration
-from authserve.users.accounts import ref_of, verify_email
+from authserve.users.accounts import ref_of
+from authserve.users.email_changes import verify_email
 from authserve.users.lookup import get_user_by_reference
 from authserve.web.sign_in_providers import SIGN_IN_PROVIDERS, SignInProvider
 from tests.support.browsing import Shown, Visit, find_unsafe_markup
