@@ -13,7 +13,7 @@ from typing import Any
 
 from authserve.core.clock import now, to_rfc3339
 from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
-from authserve.transfer.rows import id_of_source, parse_time
+from authserve.transfer.values import id_of_source, parse_time
 
 Record = Mapping[str, Any]
 

@@ -11,15 +11,9 @@ import pytest
 
 from authserve.passwords.foreign_hashes import parse_hash
 from authserve.transfer.conversions import parse_firebase_config
-from authserve.transfer.rows import (
-    Candidate,
-    LoadOptions,
-    UnusableRowError,
-    load_row,
-    parse_time,
-    parse_truth,
-)
+from authserve.transfer.rows import Candidate, LoadOptions, UnusableRowError, load_row
 from authserve.transfer.sources import ReadOptions, read_rows
+from authserve.transfer.values import parse_time, parse_truth
 from tests.passwords.test_foreign_hashes import REAL, VECTORS
 
 UUID = "0190a1b2-0000-7000-8000-000000000001"
