@@ -45,9 +45,14 @@ def wiki(site_with_pages: Site) -> Iterator[App]:
 @pytest.fixture
 def newcomer(provider: ProviderServer, ada: Person) -> Person:
     """A browser whose person is known to the provider alone."""
+    name_newcomer(provider)
+    return ada
+
+
+def name_newcomer(provider: ProviderServer) -> None:
+    """Let the provider name a person without an account."""
     name = f"person-{uuid4().hex[:8]}"
     provider.claims = {"sub": name, "email": f"{name}@example.com", "email_verified": True}
-    return ada
 
 
 def press(person: Person, name: str) -> None:
@@ -103,6 +108,22 @@ def test_a_newcomer_signs_in_twice_and_stays_signed_in_as_asked(newcomer: Person
         assert (lifetime > 0) is is_remembered
         newcomer.page.get_by_role("button", name="Sign out").click()
         expect_heading(newcomer, "You are signed out")
+
+
+def test_without_script_a_person_stays_signed_in_as_asked(
+    provider: ProviderServer, make_person: Callable[..., Person]
+) -> None:
+    name_newcomer(provider)
+    person = make_person(java_script_enabled=False)
+    person.open("/sign-in")
+    form = person.page.locator("form", has=person.page.get_by_role("button", name=BUTTON))
+    form.get_by_label("Keep me signed in").check()
+    form.get_by_role("button").click()
+    person.page.get_by_role("link", name="Go on").click()
+    expect_heading(person, "Your account")
+    cookies = person.page.context.cookies()
+    (lifetime,) = [each["expires"] for each in cookies if each["name"] == SESSION_COOKIE]
+    assert lifetime > 0
 
 
 def test_a_person_who_goes_back_there_can_begin_again(newcomer: Person) -> None:

@@ -89,10 +89,21 @@ def test_a_button_carries_target_and_language(app: Flask) -> None:
     action = "/sign-in/with/google?lang=de"
     fields = shown.form(action)
     assert fields == {"continue": shown.form("/sign-in?lang=de")["continue"]}
-    # The script sends it if the checkbox of the other form is ticked.
-    assert '<input type="hidden" name="remember" value="1" disabled data-follows="remember">' in (
-        shown.html
+
+
+def test_a_person_stays_signed_in_by_a_provider_with_and_without_script(app: Flask) -> None:
+    shown = offer(app, GOOGLE).open("/sign-in")
+    (form,) = [each for each in shown.forms if each.get("action") == "/sign-in/with/google"]
+    # The script sends it if the checkbox of the form with the password is ticked.
+    (sent,) = [each.attrib for each in form.iter("input") if "data-follows" in each.attrib]
+    assert (sent["name"], sent["data-follows"], "disabled" in sent) == (
+        "remember",
+        "remember",
+        True,
     )
+    (without,) = form.iter("noscript")
+    (box,) = without.iter("input")
+    assert (box.get("type"), box.get("name"), box.get("value")) == ("checkbox", "remember", "1")
 
 
 def test_the_page_asks_the_database_once(make_app: Callable[..., Flask]) -> None:
