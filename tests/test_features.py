@@ -18,9 +18,15 @@ LOADED = """\
 import sys
 from pathlib import Path
 from authserve.app import create_app
-from tests import conftest
+from authserve.settings.model import Settings
 url, folder, *features = sys.argv[1:]
-settings = conftest.make_settings(url, Path(folder), features=tuple(features))
+settings = Settings(
+    app_env="test",
+    secret_key="a secret for tests alone, 0123456789",
+    database_url=url,
+    instance_path=Path(folder),
+    features=tuple(features),
+)
 create_app(settings, with_commands=False)
 print(" ".join(name for name in sys.modules if name.startswith("authserve.")))
 """
