@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import config
+from tests.conftest import make_once
+from tests.support.crowd import all_at_once
 
 
 def run_tests(folder: Path, **sources: str) -> "subprocess.CompletedProcess[str]":
@@ -68,3 +72,21 @@ def test_a_process_that_ends_fails_the_run_with_the_name_of_its_test(tmp_path: P
     done = run_tests(tmp_path, a=ending, b=NOTING.replace("FAILS", "9"))
     assert done.returncode not in (0, 1)
     assert "a process that runs tests failed in test_a.py::test_end: It ended." in done.stdout
+
+
+def test_what_processes_share_is_made_once(tmp_path: Path) -> None:
+    made = []
+
+    def make(path: Path) -> None:
+        made.append(path)
+        path.write_text("made")
+
+    shared = all_at_once([lambda: make_once(tmp_path / "shared", make)] * 4)
+    assert [path.read_text() for path in shared] == ["made"] * 4
+    assert len(made) == 1
+
+
+def test_what_could_not_be_made_is_made_by_the_next_process(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        make_once(tmp_path / "shared", Path.read_text)
+    assert make_once(tmp_path / "shared", Path.touch).is_file()

