@@ -20,8 +20,13 @@ from authserve.mfa.pending import end_pending_of_subject
 from authserve.pages.account_connections import SECTIONS
 from authserve.pages.account_identities import find_section
 from authserve.pages.provider_routes import provider_blueprint
+from authserve.pages.provider_wishes import find_identified_person
 from authserve.settings.model import SETTINGS
-from authserve.web.sign_in_providers import LINKED_PROVIDERS, SIGN_IN_PROVIDERS
+from authserve.web.sign_in_providers import (
+    IDENTIFIED_PERSON,
+    LINKED_PROVIDERS,
+    SIGN_IN_PROVIDERS,
+)
 
 
 def add(app: Flask) -> None:
@@ -34,6 +39,7 @@ def add(app: Flask) -> None:
     app.register_blueprint(provider_blueprint)
     SIGN_IN_PROVIDERS.fill(app, OfferedProviders().find)
     LINKED_PROVIDERS.fill(app, find_linked_providers)
+    IDENTIFIED_PERSON.fill(app, find_identified_person)
     SECTIONS.add(app, ("identities", find_section))
     FURTHER_CREDENTIALS.fill(app, find_opening_providers)
     FURTHER_LISTS.add(app, ("identities", export_identities))

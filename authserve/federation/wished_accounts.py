@@ -7,11 +7,11 @@ it opens nothing but a new account, and a mail goes there.
 from uuid import UUID
 
 from authserve.auth.register import SILENT_SECS, notify_owner
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import taking_at_least
 from authserve.core.levels import MULTIPLE_FACTORS
 from authserve.federation.ask import Answered
-from authserve.federation.errors import UnknownStateError
+from authserve.federation.errors import ProviderNotFoundError, UnknownStateError
 from authserve.federation.flow import get_open_provider
 from authserve.federation.identities import find_namesake, find_owner
 from authserve.federation.policy import (
@@ -78,6 +78,22 @@ def is_address_verified(wish: Wish) -> bool:
         return get_credentials(wish.account_id).email_verified
     except UserNotFoundError as error:
         raise UnknownStateError from error
+
+
+def find_identified(wish: Wish) -> Actor | None:
+    """Return the owner of a wish's identity, if it is an account's already.
+
+    Such a wish is kept by a person whose address has to be verified before they may sign in.
+    """
+    identity = wish.identity
+    owner = find_owner(identity.issuer, identity.subject)
+    if owner is None:
+        return None
+    try:
+        get_provider_of(wish)
+        return Actor(user=get_credentials(owner.id).ref)
+    except (ProviderNotFoundError, UnknownStateError, UserNotFoundError):
+        return None
 
 
 def return_with_address(

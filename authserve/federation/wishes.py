@@ -1,8 +1,9 @@
 """Identities that wait for their person: a signed token in a cookie of the browser.
 
-A provider has confirmed the identity, and the person still has to show which account it belongs
-to, or to name an address for a new one. Nothing is stored, and nothing is completed by a mailed
-link: a person who follows one could be linking a stranger's identity.
+A provider has confirmed the identity. The person still has to show which account it belongs to, to
+name an address for a new one, or to verify that of the account which has it. Nothing is stored, and
+nothing is completed by a mailed link: a person who follows one could be linking a stranger's
+identity.
 """
 
 from collections.abc import Mapping

@@ -48,7 +48,7 @@ from authserve.web.languages import mark
 from authserve.web.notices import FIELD as NOTICE
 from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import WITHOUT_REFERRER, see_other
-from authserve.web.sign_in_providers import find_sign_in_providers
+from authserve.web.sign_in_providers import find_identified_person, find_sign_in_providers
 
 ENDPOINTS = frozenset(
     {
@@ -136,7 +136,10 @@ FIRST_ADMINISTRATOR = FirstAdministratorForm()
 
 @blueprint.get("/verify-email")
 def show_verify_email() -> Response:
-    """Show the form that verifies an address, or that it is verified."""
+    """Show the form that verifies an address, or that it is verified.
+
+    It asks for no password if a provider has just identified the person, who may have none.
+    """
     return _show_first("verify_email.html", "verify-email")
 
 
@@ -151,10 +154,17 @@ def _verify_email(values: dict[str, Any]) -> Response:
     verify_address(
         values["token"],
         password=values.get("password"),
-        actor=_actor(),
+        actor=_actor_who_may_verify(values.get("password")),
         request=current_request_info(),
     )
     return _done("show_verify_email", "verify-email")
+
+
+def _actor_who_may_verify(password: str | None) -> Actor:
+    actor = _actor()
+    if actor.user is None and password is None:
+        return find_identified_person() or actor
+    return actor
 
 
 @blueprint.get("/confirm-email")
@@ -296,6 +306,7 @@ def _show(
         long_length=LONG_LENGTH,
         # An account that a provider opened has no password.
         has_providers=bool(find_sign_in_providers()),
+        is_identified=find_identified_person,
     )
 
 

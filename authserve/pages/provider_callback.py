@@ -29,7 +29,12 @@ from authserve.pages.provider_confirm import lead_to_confirm
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
 from authserve.pages.provider_refusals import show_refusal
-from authserve.pages.provider_wishes import ADDRESS, EMAIL_REQUIRED, lead_to_question
+from authserve.pages.provider_wishes import (
+    ADDRESS,
+    EMAIL_REQUIRED,
+    hold_identity,
+    lead_to_question,
+)
 from authserve.pages.sign_in_steps import (
     complete,
     first_device,
@@ -39,6 +44,7 @@ from authserve.pages.sign_in_steps import (
 )
 from authserve.ratelimit.policy import PROVIDER_ANSWERS
 from authserve.settings.model import SETTINGS
+from authserve.users.errors import EmailNotVerifiedError
 from authserve.web.browser_session import device_tokens
 from authserve.web.flows import drop_flow
 from authserve.web.languages import note_language_for_mails, resume_language, storable_language
@@ -148,4 +154,8 @@ def let_in(arrival: Arrival, step: SignIn | Link, token: str, *, is_remembered: 
         )
     except SecondStepRequiredError as error:
         return lead_to_next_step(error, token, is_remembered=is_remembered)
+    except EmailNotVerifiedError as error:
+        response = show_refusal(error, token=token, provider=arrival.provider)
+        hold_identity(response, wish_of(arrival, account_id=step.user_id))
+        return response
     return complete(go_on(token), done, is_remembered=is_remembered)

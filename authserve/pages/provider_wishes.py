@@ -7,12 +7,22 @@ from dataclasses import dataclass, field
 
 from flask import Response, request
 
+from authserve.core.actor import Actor
 from authserve.core.clock import now
 from authserve.federation.errors import UnknownStateError
+from authserve.federation.wished_accounts import find_identified
 from authserve.federation.wishes import WISH_TTL, Wish, read_wish, write_wish
 from authserve.pages.blueprint import link_to
 from authserve.web.continuation import read_continuation
-from authserve.web.flows import FIELD, MAX_TOKEN_LENGTH, Flow, begin_flow, find_flow, hold_flow
+from authserve.web.flows import (
+    FIELD,
+    MAX_TOKEN_LENGTH,
+    Flow,
+    begin_flow,
+    find_flow,
+    find_flows,
+    hold_flow,
+)
 from authserve.web.rendering import see_other
 
 ADDRESS = "provider_pages.show_address"
@@ -45,15 +55,41 @@ def lead_to_question(endpoint: str, wish: Wish, token: str, *, is_remembered: bo
             the person reaches their account instead.
         is_remembered: True if the person asked to be kept signed in.
     """
-    written = write_wish(wish, now=now())
     target = token if read_continuation(token) is not None else ""
-    held = f"{written}.{target}"
-    if len(held) > MAX_TOKEN_LENGTH:
-        held = f"{written}."
-    flow = begin_flow(held, is_remembered=is_remembered)
+    flow = _begin(wish, target, is_remembered=is_remembered)
     response = see_other(link_to(endpoint, "", slug=wish.provider, **{FIELD: flow.id}))
     hold_flow(response, flow, ttl=WISH_TTL)
     return response
+
+
+def hold_identity(response: Response, wish: Wish) -> None:
+    """Let the browser show by which identity its person came, who has to verify their address.
+
+    Args:
+        wish: with the account that has the identity.
+    """
+    hold_flow(response, _begin(wish, "", is_remembered=False), ttl=WISH_TTL)
+
+
+def _begin(wish: Wish, target: str, *, is_remembered: bool) -> Flow:
+    written = write_wish(wish, now=now())
+    held = f"{written}.{target}"
+    return begin_flow(
+        held if len(held) <= MAX_TOKEN_LENGTH else f"{written}.", is_remembered=is_remembered
+    )
+
+
+def find_identified_person() -> Actor | None:
+    """Return the person of the newest identity that `hold_identity` gave to this browser."""
+    found = (find_identified(wish) for wish in map(_find_wish, find_flows()) if wish is not None)
+    return next((actor for actor in found if actor is not None), None)
+
+
+def _find_wish(flow: Flow) -> Wish | None:
+    try:
+        return _read(flow).wish
+    except UnknownStateError:
+        return None
 
 
 def get_held_wish(slug: str, *, has_account: bool) -> HeldWish:
@@ -70,9 +106,13 @@ def get_held_wish(slug: str, *, has_account: bool) -> HeldWish:
     flow = find_flow(request.args.get(FIELD, ""))
     if flow is None:
         raise UnknownStateError
+    held = _read(flow)
+    if held.wish.provider != slug or (held.wish.account_id is not None) != has_account:
+        raise UnknownStateError
+    return held
+
+
+def _read(flow: Flow) -> HeldWish:
     # A signed token has three parts, and the target's follows (RFC 7515 §3.1).
     *parts, token = flow.token.split(".", 3)
-    wish = read_wish(".".join(parts), now=now())
-    if wish.provider != slug or (wish.account_id is not None) != has_account:
-        raise UnknownStateError
-    return HeldWish(wish=wish, flow=flow, token=token)
+    return HeldWish(wish=read_wish(".".join(parts), now=now()), flow=flow, token=token)

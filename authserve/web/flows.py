@@ -77,8 +77,7 @@ def hold_flow(response: Response, flow: Flow, *, ttl: timedelta = FLOW_TTL) -> N
 
 def _find_surplus(flow: Flow) -> list[Flow]:
     """Return the flows that have no room beside a new one: the oldest."""
-    others = [other for other in _find_flows() if other.id != flow.id]
-    others.sort(key=lambda each: each.begun_at, reverse=True)
+    others = [other for other in find_flows() if other.id != flow.id]
     sizes = accumulate(map(_size, [flow, *others]))
     kept = sum(size <= MAX_BYTES for size in sizes) - 1
     return others[max(0, min(kept, MAX_FLOWS - 1)) :]
@@ -101,10 +100,12 @@ def find_flow(flow_id: str) -> Flow | None:
     return _read(flow_id, request.cookies.get(_name(flow_id), ""))
 
 
-def _find_flows() -> list[Flow]:
+def find_flows() -> list[Flow]:
+    """Return the flows that the browser holds, newest first."""
     prefix = _name("")
     held = [name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)]
-    return [flow for flow in map(find_flow, held) if flow is not None]
+    found = [flow for flow in map(find_flow, held) if flow is not None]
+    return sorted(found, key=lambda each: each.begun_at, reverse=True)
 
 
 def _write(flow: Flow) -> str:

@@ -1,9 +1,13 @@
-"""The providers that people may sign in by. It is small because `federation`, above, finds them."""
+"""The providers that people may sign in by, and whom one has identified.
+
+It is small because `federation`, above, finds them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from authserve.core.actor import Actor
 from authserve.core.container import Slot
 
 
@@ -40,3 +44,16 @@ def find_linked_providers(user_id: UUID) -> Sequence[SignInProvider]:
     """Return the enabled providers that open an account, in the order of their buttons."""
     find = LINKED_PROVIDERS.find()
     return find(user_id) if find is not None else ()
+
+
+IDENTIFIED_PERSON = Slot[Callable[[], Actor | None]]("identified_person")
+"""Returns whom a provider has identified in this browser; empty without federation."""
+
+
+def find_identified_person() -> Actor | None:
+    """Return the person whom a provider has just identified, and who may not sign in yet.
+
+    Without a cookie of a sign-in in progress, it sends no statement.
+    """
+    find = IDENTIFIED_PERSON.find()
+    return find() if find is not None else None
