@@ -135,11 +135,14 @@ def _signature(content: str, key: bytes) -> str:
     return base64url_encode(hmac.digest(key, content.encode(), "sha256")).decode()
 
 
-def verify(kind: TokenKind, token: str, *, public_url: str, now: datetime) -> dict[str, Any]:
+def verify(
+    kind: TokenKind, token: str, *, public_url: str, now: datetime, allow_expired: bool = False
+) -> dict[str, Any]:
     """Verify a token of `kind`, signed with the current secret or a fallback; return its claims.
 
     Args:
         public_url: the service's URL, the only accepted issuer.
+        allow_expired: accept an expired token that is valid otherwise.
 
     Raises:
         InvalidTokenError: the token is not one of `kind`, or its signature or a claim is wrong.
@@ -160,7 +163,8 @@ def verify(kind: TokenKind, token: str, *, public_url: str, now: datetime) -> di
     require_claims(kind, claims)
     if max(claims["iat"], claims["nbf"]) > now.timestamp() + LEEWAY_SECS:
         raise InvalidTokenError
-    require_unexpired(claims, now)
+    if not allow_expired:
+        require_unexpired(claims, now)
     return claims
 
 
