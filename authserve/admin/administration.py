@@ -6,12 +6,12 @@ check runs while the user's row is locked, so a concurrent change cannot bypass 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import (
@@ -54,7 +54,7 @@ from authserve.verification.requests import (
 PAGE_SIZE = 200  # Accounts read by one statement (chosen).
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class UserWithRoles:
     """An account and the names of its roles."""
 

@@ -223,7 +223,7 @@ class MfaResetSchema(Schema):
 
 def sign_in_status_document(status: SignInStatus) -> dict[str, Any]:
     """Return the fields of a sign-in status, for `SignInStatusSchema` to dump."""
-    names = (name for name in SignInStatus.__slots__ if name != "mails")
+    names = (name for name in SignInStatus.__dataclass_fields__ if name != "mails")
     document = {name: getattr(status, name) for name in names}
     return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
 

@@ -1,7 +1,6 @@
 """Support for users who cannot sign in: the reasons, the end of a block, a reset link."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,6 +12,7 @@ from authserve.audit.read import RecordedFailure, find_last_sign_in_failures
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -75,7 +75,7 @@ SURMOUNTABLE = frozenset(
 """Reasons with which a user still can sign in: by setting a factor up, or by another one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MfaStatus:
     """The second factors of a user, for their sign-in status.
 
@@ -96,7 +96,7 @@ class MfaStatus:
     reset_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SignInStatus:
     """A user's sign-in status, as in the contract.
 
@@ -208,7 +208,7 @@ def _identifier_keys(user: User) -> list[ThrottleKey]:
     return [identifier_key(name) for name in (user.email, user.username) if name]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class UserFactors:
     """A user's second factors, without secrets.
 

@@ -1,7 +1,7 @@
 """Making of API keys by their owners."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.core.key_text import hint_of, new_key_text
 from authserve.database.emit import emit
@@ -36,7 +37,7 @@ from authserve.users.errors import EmailNotVerifiedError
 _KEYS = table_of(APIKey)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NewKey:
     """A key that was made just now.
 

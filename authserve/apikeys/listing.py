@@ -1,7 +1,7 @@
 """Lists of API keys, for their owners and for administrators."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,13 +11,14 @@ from sqlalchemy import Row, func, select
 from authserve.apikeys.models import APIKey
 from authserve.apikeys.policy import MAX_LIVE_KEYS
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
 
 _KEYS = table_of(APIKey)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeyView:
     """A key as lists show it; expired ones stay in them until their owner makes another.
 
@@ -66,7 +67,7 @@ def export_keys(user_id: UUID) -> Iterator[dict[str, Any]]:
     return (asdict(key) for key in find_keys(user_id))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeyCounts:
     """Counts of live keys, for the operator.
 

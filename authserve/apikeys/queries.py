@@ -1,7 +1,7 @@
 """The statement behind every API key: the key, its owner and the owner's roles, in one SELECT."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from authserve.apikeys.policy import KeyRefusal, find_refusal, permissions_of, p
 from authserve.auth.queries import OWNER_COLUMNS, account_of, find_actor, names_of_roles
 from authserve.core.actor import Actor
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import read_all
@@ -39,7 +40,7 @@ _KEY_CHECK = PreparedStatement(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FoundKey:
     """A key as the check reads it, perhaps not good any more.
 

@@ -5,7 +5,6 @@ sign-ins up to the one that it names, so the account needs to keep no more than 
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +16,7 @@ from authserve.auth.logout import end_other_grants
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.errors import NotFoundError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import UTCDateTime
 from authserve.database.transactions import read_all, transaction
@@ -33,7 +33,7 @@ NEWEST_EVENTS = 500
 for an account that programs sign in to (chosen)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NewSignIn:
     """A sign-in from a device that was new to the account.
 

@@ -4,7 +4,7 @@ If another user acted, such as an administrator, their address and user agent ar
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import Integer, Row, Select, Subquery, bindparam, select, union
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.audit.read import EVENT_AND_DETAILS, RecordedEvent, recorded
 from authserve.core.actor import UserRef
+from authserve.core.frozen import frozen
 from authserve.database.transactions import read_all
 
 
@@ -35,7 +36,7 @@ def _as_seen_by(user: UserRef, event: RecordedEvent) -> RecordedEvent:
     return replace(event, ip=None, user_agent=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ActivityEvent:
     """An event for its user to read, without the ids of accounts; erased fields are None or empty.
 

@@ -1,7 +1,6 @@
 """Reads of the trail: lists for the API, and the export."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,12 +11,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 from authserve.audit.models import AuditDetail, AuditEvent, AuditPseudonym, AuditSeal
 from authserve.core.actor import UserRef
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.sqlite_hints import is_common_on_sqlite, unindexed
 from authserve.database.transactions import read_all
 from authserve.users.lists import find_audit_id, find_ids_by_audit_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordedEvent:
     """One event as the API shows it; erased fields are None or empty."""
 
@@ -34,7 +34,7 @@ class RecordedEvent:
     details: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordedFailure:
     """A sign-in that failed."""
 
@@ -44,7 +44,7 @@ class RecordedFailure:
     ip: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EventFilters:
     """The filters of a list of events; a filter that is None is not applied.
 
@@ -228,7 +228,7 @@ EXPORT_SLICE = 1_000
 """Events read by one statement (chosen, not measured)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ExportedEvent:
     """An event with its batch and the user ids that it stores.
 

@@ -1,6 +1,5 @@
 """Reports on the trail's state: the last verification, and addresses that clients share."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -8,6 +7,7 @@ from sqlalchemy import func, select
 from authserve.audit.models import AuditDetail, AuditEvent
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.database.transactions import read_all
 
 RECENT = timedelta(days=1)
@@ -19,7 +19,7 @@ MIN_USERS = 5
 """Fewer events or users may be one household (all four numbers chosen, not measured)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SharedAddress:
     """An address that all recent events came from."""
 
@@ -63,7 +63,7 @@ def find_shared_address() -> SharedAddress | None:
     return SharedAddress(found.first, found.events, found.users)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Verification:
     """The outcome of the last nightly verification.
 

@@ -28,13 +28,14 @@ from authserve.audit.models import (
 )
 from authserve.audit.seal import NO_HEAD, is_chain_mac
 from authserve.core.crypto import is_equal
+from authserve.core.frozen import frozen
 from authserve.database.transactions import read_all
 
 BATCH_SLICE = 100
 """Batches read by one statement, each with the digests of up to 500 events (chosen)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Verified:
     """The extent of a verified trail.
 

@@ -4,7 +4,7 @@ The cookie carries the session's id and 256 random bits, of which the row has th
 token belongs to such a session, and no cookie to another kind, so neither opens the other's door.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID
@@ -15,6 +15,7 @@ from authserve.auth.queries import FoundSession, find_session_of_browser
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
+from authserve.core.frozen import frozen
 from authserve.database.transactions import execute, transaction
 from authserve.http.callers import Account
 from authserve.sessions.errors import SessionNotFoundError
@@ -42,7 +43,7 @@ TOUCH_INTERVAL = timedelta(minutes=5)
 that most page views write nothing (design)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class BrowserCookie:
     """The content of a session's cookie."""
 
@@ -59,7 +60,7 @@ class DeadCookie(Enum):
     """A late answer in a slow tab must not replace the newer cookie, so this one is ignored."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class BrowserSession:
     """A live session of a browser, with its user.
 
@@ -182,7 +183,7 @@ def rotate_cookie(cookie: BrowserCookie, *, now: datetime) -> BrowserCookie | No
     return BrowserCookie(cookie.session_id, secret) if is_rotated else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ChangedPassword:
     """The results of a new password for the browser that set it.
 

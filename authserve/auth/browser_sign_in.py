@@ -4,7 +4,7 @@ A browser holds one session, so that lists show none that its user cannot reach.
 ends the session that the browser had, of any user.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from uuid import UUID
 
 from authserve.auth.browser_sessions import (
@@ -22,6 +22,7 @@ from authserve.auth.second_step import start_session_with_second_proof
 from authserve.auth.start_session import NewCookie
 from authserve.core.actor import RequestInfo
 from authserve.core.crypto import random_bytes
+from authserve.core.frozen import frozen
 from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.proving import GivenProof
 from authserve.mfa.sign_in_codes import SignInRequest
@@ -31,7 +32,7 @@ from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Browser:
     """A browser that signs in.
 
@@ -49,7 +50,7 @@ class Browser:
         return NewCookie(random_bytes(SECRET_BYTES), self.is_remembered)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class BrowserSignIn:
     """A new session of a browser.
 

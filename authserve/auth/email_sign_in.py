@@ -7,7 +7,6 @@ mailbox is no authenticator (NIST SP 800-63B-4 §3.1.3.1).
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from authserve.auth.start_session import NewCookie, start_session
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -166,7 +166,7 @@ def start_session_with_email_code(
     return outcome, device or new_device(outcome.user_id, attempt.account.password_version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Attempt:
     """A code that was given, and counted.
 

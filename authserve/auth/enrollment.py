@@ -5,7 +5,6 @@ a stolen password alone adds none. The factor, both codes, the pending sign-in a
 session are one transaction.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.second_step import (
@@ -20,6 +19,7 @@ from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
+from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
@@ -87,7 +87,7 @@ def lock_owner_without_factor(pending: Pending) -> Owner:
     return owner
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Confirmed:
     """A new factor, and perhaps a mailed code, that are right and not stored or spent yet."""
 

@@ -1,7 +1,7 @@
 """Confirmation of a new factor in a session, which rises to two factors by it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ from authserve.auth.browser_sessions import BrowserCookie, BrowserSession, rotat
 from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE, SigningKey
@@ -43,7 +44,7 @@ Renew = Callable[[datetime], RenewalT]
 the present time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ConfirmedFactor(Generic[RenewalT]):
     """The results of a new factor for its owner.
 

@@ -4,12 +4,12 @@ A feature with access tokens of its own adds their introspector to `INTROSPECTOR
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from authserve.auth.current_session import authenticate_access_token
 from authserve.core.container import ListSlot, Slot
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 
 TOKEN_CLAIMS = ("sub", "client_id", "exp", "iat", "iss", "aud")
 """Claims of every access token that are told as they are."""
@@ -21,7 +21,7 @@ INACTIVE: Mapping[str, Any] = {"active": False}
 """The only answer about every other token: it reveals nothing (RFC 7662 §2.2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TokenFacts:
     """The facts about a token that is good now.
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.errors import InvalidCredentialsError
@@ -14,6 +13,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.levels import Proof
 from authserve.database.emit import emit
@@ -141,7 +141,7 @@ def start_session_with_password(
     raise _REFUSALS[failure]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Attempt:
     """A sign-in in progress.
 

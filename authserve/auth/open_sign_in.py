@@ -4,17 +4,16 @@ A client of the API gets it with the refusal of the first step. A page may be op
 small because it only reads.
 """
 
-from dataclasses import dataclass
-
 from authserve.auth.enrollment import is_code_needed
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.mfa.assurance import SecondStep, enrollments, second_steps
 from authserve.mfa.factors import find_factors
 from authserve.mfa.pending import Pending, Purpose, read_pending
 from authserve.settings.model import SETTINGS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OpenSignIn:
     """A sign-in that waits for its second step, or for its account's first factor.
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -46,7 +47,7 @@ class _UnlinkedError(Exception):
     """Raised to roll back a sign-in whose identity is not the account's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProvenIdentity:
     """An identity of an account that its provider has just confirmed.
 
@@ -106,7 +107,7 @@ def start_session_with_provider(
     return outcome, known or new_device(outcome.user_id, account.password_version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Attempt:
     """A sign-in in progress.
 

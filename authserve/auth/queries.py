@@ -5,7 +5,6 @@ no BEGIN, no ROLLBACK.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from sqlalchemy import (
 )
 
 from authserve.core.actor import Actor, UserRef
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import read_all
@@ -102,7 +102,7 @@ _COOKIE_CHECK = PreparedStatement(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class FoundSession:
     """A session as the token check reads it, perhaps not live.
 

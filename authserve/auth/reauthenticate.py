@@ -1,7 +1,6 @@
 """The use cases that freshen a session, and step it up to a higher level."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from authserve.auth.current_session import get_live_session
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError, StepUpRequiredError
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
@@ -188,7 +188,7 @@ def _renew(
         raise MfaRequiredError(_sufficient(find_factors(user.id), needed)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WaysToReauthenticate:
     """The proofs with which a signed-in user can freshen a session.
 

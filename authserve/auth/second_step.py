@@ -1,7 +1,6 @@
 """The second step of a sign-in, after `first_step.py`: verifying a second proof."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.errors import ReusedCodeError, WrongCodeError
@@ -10,6 +9,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -56,7 +56,7 @@ REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
 """The error that answers each failure during a sign-in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CompletedSignIn:
     """A sign-in that has reached two factors.
 

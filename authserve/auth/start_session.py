@@ -1,7 +1,7 @@
 """Start of a session, and its first tokens; no other module creates one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from authserve.core.clock import to_rfc3339
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.core.levels import Level
 from authserve.database.emit import emit
@@ -39,7 +40,7 @@ FAMILY_SECRET_BYTES = 16
 """Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NewCookie:
     """The cookie that will hold a browser's session.
 

@@ -1,6 +1,6 @@
 """Authentication of a client: by its secret, or by its id alone if it can keep none."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of, is_client_id
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.core.key_text import is_key_text
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import execute, read_all, transaction
@@ -56,7 +57,7 @@ _FIND_MACHINE = select(*client_columns()).where(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClientCredentials:
     """The id and the secret that a client presents.
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from authserve.core.frozen import frozen
 
 MAX_CLAIMS = 20
 """Limits the mapped claims of a client (design)."""
@@ -49,7 +50,7 @@ class ClaimPlace(StrEnum):
     ACCESS_TOKEN = "access_token"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClaimRule:
     """One mapped claim.
 

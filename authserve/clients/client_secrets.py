@@ -1,7 +1,7 @@
 """Secrets of clients: two may live at once, so that one can be replaced without an outage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
@@ -26,6 +26,7 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.core.key_text import hint_of, new_key_text
 from authserve.database.emit import emit
@@ -41,7 +42,7 @@ MAX_LIVE_SECRETS = 2
 _SECRETS = table_of(ClientSecret)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SecretFacts:
     """A secret as lists show it.
 
@@ -57,7 +58,7 @@ class SecretFacts:
     last_used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NewClient:
     """A client that was just registered.
 

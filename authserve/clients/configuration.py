@@ -1,7 +1,6 @@
 """The values of a client that an operator chooses, and the rules for them as a whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypedDict
 
@@ -16,6 +15,7 @@ from authserve.clients.kinds import (
 )
 from authserve.clients.origins import callback_of, find_origin_fault
 from authserve.clients.redirect_uris import find_redirect_fault, host_of, is_https
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.http.callers import ACCOUNT_SCOPE as ACCOUNT_SCOPE
 from authserve.rbac.policy import is_known_permission
@@ -42,7 +42,7 @@ IDTokenClaims = Literal["full", "lean"]
 RemoteUser = Literal["id", "username"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClientConfiguration:
     """The choices of an operator for a client.
 

@@ -6,7 +6,6 @@ the audit trail gets one event an hour for each reason.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -16,6 +15,7 @@ from authserve.clients.models import Client, ClientFailure
 from authserve.clients.registry import is_client_id
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import dialect_insert, execute, read_all, transaction
@@ -59,7 +59,7 @@ class FailureReason(StrEnum):
     SCOPE_DROPPED = "scope_dropped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordedFailure:
     """A failure as it was recorded.
 

@@ -1,8 +1,9 @@
 """The kinds of clients, and what follows from a kind alone."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from authserve.core.frozen import frozen
 
 
 class ClientKind(StrEnum):
@@ -30,7 +31,7 @@ class AuthMethod(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class GrantLifetimes:
     """The lifetimes of what a user grants to a client.
 

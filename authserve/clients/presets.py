@@ -4,17 +4,18 @@ Each names the source of its facts, with the day on which it was read: apps chan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
 from authserve.clients.kinds import ClientKind
+from authserve.core.frozen import frozen
 
 IDENTITY = ("openid", "profile", "email", "groups")
 """The scopes of apps that show people by name and give rights by group."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Preset:
     """The settings that an app needs.
 

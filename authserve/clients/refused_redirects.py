@@ -4,13 +4,13 @@ They are a stranger's text: few are kept, one is written a minute, and they are 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import LargeBinary, String, Text, delete, exists, literal, select
 
 from authserve.clients.models import RefusedRedirectURI
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import dialect_insert, execute, read_all, transaction
 
@@ -23,7 +23,7 @@ WRITE_INTERVAL = timedelta(minutes=1)
 _REFUSED = table_of(RefusedRedirectURI)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RefusedRedirect:
     """A text that was refused.
 

@@ -7,7 +7,7 @@ could borrow a client's power.
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import read_id
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
@@ -49,7 +50,7 @@ _CLIENTS, _SECRETS, _REFUSED, _FAILURES = map(
 _FIELDS = tuple(field.name for field in fields(ClientConfiguration))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class RegisteredClient:
     """A client that is not deleted.
 

@@ -1,7 +1,6 @@
 """The status of a client: why it cannot sign people in, and what went wrong lately."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -15,6 +14,7 @@ from authserve.clients.refused_redirects import RefusedRedirect, list_refused_re
 from authserve.clients.registry import get_client
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.container import Slot
+from authserve.core.frozen import frozen
 from authserve.rbac.assignment import find_missing_roles
 
 
@@ -28,7 +28,7 @@ class ClientObstacle(StrEnum):
     ROLES_UNKNOWN = "roles_unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LogoutDeliveries:
     """The state of the logout tokens for a client.
 
@@ -55,7 +55,7 @@ LOGOUT_DELIVERIES = Slot[Callable[[str], LogoutDeliveries]]("logout_deliveries")
 """The function that finds a client's logout tokens, which a higher layer sends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClientStatus:
     """The facts about a client that does not work.
 

@@ -1,16 +1,16 @@
 """The actor of a call and the origin of its request, as plain values for use cases."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from authserve.core.errors import InsufficientPermissionsError, StepUpRequiredError
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 
 USER_AGENT_MAX_LENGTH = 512
 """In characters; longer user agents are cut, as they are displayed but never compared (chosen)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class UserRef:
     """A reference to a user, for events.
 
@@ -22,7 +22,7 @@ class UserRef:
     audit_id: UUID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Actor:
     """The actor of a call: a user, a machine, an unidentified visitor, or the operator.
 
@@ -119,7 +119,7 @@ Audit events of the operator have no actor; their user agent is the command.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class RequestInfo:
     """The origin of a call, for sessions, limits and audit events.
 

@@ -6,7 +6,8 @@ perceptual color space for image processing", 2020). Contrast is WCAG 2.2's.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from authserve.core.frozen import frozen
 
 MIN_CONTRAST = 4.5
 """Least contrast of text (WCAG 2.2, success criterion 1.4.3)."""
@@ -17,7 +18,7 @@ _STEP = 0.005
 RGB = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Theme:
     """One of the two themes.
 

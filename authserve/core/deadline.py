@@ -9,9 +9,10 @@ import ssl
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any, cast
+
+from authserve.core.frozen import frozen
 
 CONNECT_TIMEOUT_SECS = 5.0
 """Limit of one connection attempt (chosen): an address that does not answer leaves time for the
@@ -107,7 +108,7 @@ def make_tls_context() -> TLSContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ResolvedAddress:
     """An address of a name, as `socket.getaddrinfo` returns it.
 

@@ -6,12 +6,12 @@ with the change that it records, or not at all.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.container import ListSlot
+from authserve.core.frozen import frozen
 
 
 class AuditAction(StrEnum):
@@ -99,7 +99,7 @@ class Outcome(StrEnum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DomainEvent:
     """A fact that happened; `docs/audit.md` explains each action.
 

@@ -1,10 +1,10 @@
 """The findings of checks, as `flask` commands print them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from authserve.core.cli_output import print_line
+from authserve.core.frozen import frozen
 
 
 class Level(StrEnum):
@@ -15,7 +15,7 @@ class Level(StrEnum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Finding:
     """The result of a check.
 

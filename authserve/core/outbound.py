@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -23,6 +23,7 @@ from authserve.core.deadline import (
     make_tls_context,
     resolve,
 )
+from authserve.core.frozen import frozen
 from authserve.core.outbound_hosts import OutboundHosts
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class AddressNotAllowedError(OutboundError):
     """A URL leads to an address that it must not; nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutboundLimits:
     """Limits of one request (ASVS 13.1.3).
 
@@ -66,7 +67,7 @@ class OutboundLimits:
     max_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutboundRequest:
     """A request.
 
@@ -82,7 +83,7 @@ class OutboundRequest:
     body: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutboundAnswer:
     """An answer, perhaps a redirect.
 

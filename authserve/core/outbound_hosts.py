@@ -5,7 +5,6 @@ Only the resolved addresses are checked, never the spelling of the host: `127.1`
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -14,6 +13,8 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+
+from authserve.core.frozen import frozen
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -33,7 +34,7 @@ _METADATA = frozenset(map(ip_address, ("169.254.169.254", "fd00:ec2::254", "100.
 """Servers that give a cloud machine its credentials: most clouds, AWS over IPv6, Alibaba Cloud."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class OutboundHosts:
     """The hosts that may have private addresses and may be called by http.
 

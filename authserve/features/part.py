@@ -1,10 +1,10 @@
 """The form in which each module of this package describes its part of the service."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flask import Flask
 
+from authserve.core.frozen import frozen
 from authserve.http.openapi import Blueprint
 
 
@@ -12,7 +12,7 @@ def add_nothing(_app: Flask) -> None:
     """Add nothing to an application; for a part that has calls alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Part:
     """A part of the service that exists only with some settings.
 

@@ -1,10 +1,11 @@
 """The answer of a provider about a person who comes back with its code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
+from authserve.core.frozen import frozen
 from authserve.core.levels import MULTIPLE_FACTORS
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.discovery import Metadata
@@ -28,7 +29,7 @@ from authserve.federation.upstream import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Endpoint:
     """The address that a browser is sent to; its answer may have to name the issuer (RFC 9207)."""
 
@@ -53,7 +54,7 @@ _ABOUT_ADDRESS = frozenset({"email_verified", "xms_edov"})
 """Claims about the address beside them: OpenID Connect Core §5.1, and Microsoft's own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Answered:
     """A provider's answer.
 

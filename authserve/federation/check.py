@@ -5,11 +5,12 @@ client and its secret answers that the code is wrong (RFC 6749 §5.2).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from authserve.core.findings import Finding, Level
+from authserve.core.frozen import frozen
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.ask import github_api
 from authserve.federation.code_exchange import Exchange
@@ -39,7 +40,7 @@ _WRONG_CLIENT = frozenset({"invalid_client", "unauthorized_client", "incorrect_c
 _AUTH_METHODS = frozenset({"client_secret_basic", "client_secret_post"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Subject:
     """A provider to check.
 

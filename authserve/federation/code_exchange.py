@@ -5,10 +5,11 @@ It is pure.
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from authserve.core.frozen import frozen
 from authserve.core.outbound import OutboundRequest
 
 _EXPECTED_ERRORS = frozenset(
@@ -27,7 +28,7 @@ _EXPECTED_ERRORS = frozenset(
 """Codes of RFC 6749 §5.2 and of GitHub, which the operator's log may show."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Exchange:
     """A code with what its provider compares.
 

@@ -1,11 +1,12 @@
 """The values of a provider that an operator sets, and the faults that they can have."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypedDict
 from urllib.parse import urlsplit
 
 from authserve.core.errors import ValidationFailedError
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import canonical_domain
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.federation.policy import LinkPolicy, ProviderRules
@@ -35,7 +36,7 @@ Faults = dict[str, list[str]]
 """Sentences by the name of the value that they are about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProviderConfiguration:
     """A provider's values.
 

@@ -1,9 +1,10 @@
 """A provider's discovery document (OpenID Connect Discovery §3). It is pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from authserve.core.frozen import frozen
 
 
 class MetadataError(Exception):
@@ -18,7 +19,7 @@ class MetadataError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Metadata:
     """A provider's discovery document, as far as it is used.
 

@@ -1,15 +1,16 @@
 """The documents of providers that a process remembers: their metadata and their keys."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from typing import Any, TypeVar
 
+from authserve.core.frozen import frozen
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Cached:
     value: Any
     fetched_at: float

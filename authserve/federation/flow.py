@@ -1,10 +1,11 @@
 """The way of a person to a provider and back: where they go, and what their return says."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from authserve.core.crypto import UndecryptableError
+from authserve.core.frozen import frozen
 from authserve.federation.ask import Answered, Endpoint, ask_provider, find_endpoint
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.documents import callback_uri
@@ -47,7 +48,7 @@ _KNOWN_ERRORS = frozenset(
 authorization request errors"), which the operator's log may show."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuthorizationRequest:
     """The address at a provider to which a browser goes.
 
@@ -60,7 +61,7 @@ class AuthorizationRequest:
     fields: dict[str, str] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuthorizationAnswer:
     """The parameters with which a browser comes back (RFC 6749 §4.1.2, RFC 9207 §2).
 

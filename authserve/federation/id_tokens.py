@@ -5,7 +5,7 @@ the one algorithm that its type leads to (RFC 8725 §3.1, §3.2).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from jwt import PyJWK, PyJWT, get_unverified_header
 from jwt.exceptions import PyJWTError
 
 from authserve.core.crypto import is_equal
+from authserve.core.frozen import frozen
 
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -60,7 +61,7 @@ class UnknownKeyError(IDTokenError):
     """A token signed with a key that the known set does not have; a newer set may have it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ProviderKey:
     """A public key of a provider.
 
@@ -113,7 +114,7 @@ def _read_key(entry: object) -> ProviderKey | None:
     return ProviderKey(kid, algorithm, str(entry["kty"]), parsed.key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Expected:
     """The claims that an ID token must have.
 

@@ -5,12 +5,13 @@ that a link, its removal and a deletion of the account follow each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, select, update
 
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import dialect_insert, execute, read_all
@@ -27,7 +28,7 @@ MAX_IDENTITIES = 10
 _TABLE, _PROVIDERS = table_of(Identity), table_of(IdentityProvider)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProviderIdentity:
     """A person at a provider.
 
@@ -41,7 +42,7 @@ class ProviderIdentity:
     email: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LinkedIdentity:
     """An identity as its owner sees it.
 

@@ -4,12 +4,12 @@ The owner is signed in, or the operator trusts the provider for the address that
 verified. A claim of an address alone never links anything (OpenID Connect Core §5.7).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.transactions import transaction
 from authserve.federation.errors import IdentityTakenError, OtherAccountError
 from authserve.federation.identities import ProviderIdentity, find_owner, record_use
@@ -102,7 +102,7 @@ def _require_owner(identity: ProviderIdentity, user_id: UUID) -> None:
         raise IdentityTakenError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LinkAtSignIn:
     """An identity that becomes an account's with its first sign-in.
 

@@ -1,13 +1,13 @@
 """The identities of an account as its owner sees them: linking, listing and unlinking them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction, DomainEvent
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.federation.errors import IdentityNotFoundError
@@ -29,7 +29,7 @@ from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class OwnIdentity:
     """An identity with its provider.
 

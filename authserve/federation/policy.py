@@ -6,9 +6,10 @@ Core §5.7).
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from authserve.core.frozen import frozen
 
 
 class LinkPolicy(StrEnum):
@@ -25,7 +26,7 @@ class LinkPolicy(StrEnum):
     VERIFIED = "verified"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProviderRules:
     """The rules that the operator sets a provider.
 
@@ -42,7 +43,7 @@ class ProviderRules:
     allowed_domains: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Claimed:
     """The claims of a provider about a person, after its preset has judged them.
 
@@ -58,7 +59,7 @@ class Claimed:
     domain: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KnownAccount:
     """An account of this service that the answer leads to.
 
@@ -82,21 +83,21 @@ class Refusal(StrEnum):
     SIGN_UP_CLOSED = "sign_up_closed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Refuse:
     """Nothing changes, and the person is told why."""
 
     reason: Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SignIn:
     """The identity is this account's; its second factor is still asked for."""
 
     user_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Link:
     """The identity becomes this account's.
 
@@ -108,12 +109,12 @@ class Link:
     signs_in: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class KeepLink:
     """The identity is this signed-in person's already."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class AskToConfirm:
     """The account has the address: its owner signs in once in another way, and confirms the link.
 
@@ -126,12 +127,12 @@ class AskToConfirm:
     must_reclaim: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class AskForAddress:
     """The provider named no address: the person gives one, and verifies it by mail."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SignUp:
     """A new account without a password.
 

@@ -6,10 +6,10 @@ REST reference "Emails"; GitLab's "GitLab as an OpenID Connect identity provider
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import (
     InvalidIdentifierError,
     canonical_email,
@@ -28,7 +28,7 @@ class Preset(StrEnum):
     GITLAB = "gitlab"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PresetDefaults:
     """The values that a preset knows, so that the operator need not.
 
@@ -62,7 +62,7 @@ _GMAIL = "gmail.com"
 """The domain of addresses that Google itself gives out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Person:
     """A person as a provider describes them.
 

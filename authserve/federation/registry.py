@@ -9,7 +9,7 @@ otherwise sign in to any account, an administrator's included.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
@@ -42,7 +43,7 @@ _TABLE = table_of(IdentityProvider)
 _RULES = tuple(field.name for field in fields(ProviderRules))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Provider:
     """A provider as it is registered."""
 

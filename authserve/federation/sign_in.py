@@ -1,13 +1,14 @@
 """What a provider's answer leads to: an account of this service, a new one, or a refusal."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from authserve.auth.provider_sign_in import ProvenIdentity
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.errors import AuthserveError
+from authserve.core.frozen import frozen
 from authserve.federation.ask import Answered
 from authserve.federation.identities import (
     ProviderIdentity,
@@ -38,7 +39,7 @@ NextStep = SignIn | Link | KeepLink | AskToConfirm | AskForAddress
 """An outcome of the decision that is left to the pages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Arrival:
     """A person who came back from a provider.
 
@@ -126,7 +127,7 @@ def refuse(reason: Refusal, arrival: Arrival) -> AuthserveError:
     return refuse_identity(reason, provider=provider, actor=VISITOR, request=request)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Use:
     """The use of an identity by its account, which is recorded with the sign-in."""
 

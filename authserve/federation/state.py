@@ -6,7 +6,6 @@ follow too. So nothing is stored, and an answer that another browser got opens n
 """
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from authserve.core.crypto import KEYRING, digest, is_equal
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.federation.errors import UnknownStateError
 from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import TokenKind, sign, verify
@@ -44,7 +44,7 @@ class Purpose(StrEnum):
     LINK = "link"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class State:
     """The content of a state.
 

@@ -7,12 +7,12 @@ identity.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.identities import ProviderIdentity
 from authserve.settings.model import SETTINGS
@@ -31,7 +31,7 @@ _NO_ACCOUNT = UUID(int=0)
 """`sub` of a wish for a new account (RFC 9562 §5.9)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Wish:
     """An identity that waits for its person.
 

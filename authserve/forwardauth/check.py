@@ -1,13 +1,13 @@
 """The use case behind each proxied request, and the end of a proxied session."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 
 from authserve.auth.browser_sessions import BrowserCookie, record_use
 from authserve.clients.registry import RegisteredClient
 from authserve.core.actor import RequestInfo
 from authserve.core.crypto import is_digest
+from authserve.core.frozen import frozen
 from authserve.forwardauth.errors import UnknownOriginError
 from authserve.forwardauth.policy import Verdict, decide
 from authserve.forwardauth.queries import (
@@ -23,7 +23,7 @@ from authserve.settings.model import SETTINGS
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Check:
     """A checked request.
 

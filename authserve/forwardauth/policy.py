@@ -1,12 +1,12 @@
 """The decision on a request to a proxied application, and what its headers say."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.core.outbound_hosts import IPNetwork
 from authserve.sessions.policy import SessionState, SessionTimes, check_session
@@ -28,7 +28,7 @@ class Verdict(Enum):
     NOT_OPEN = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Standing:
     """The facts that decide on a request of a signed-in user.
 

@@ -3,7 +3,6 @@
 A request without a session has another, which finds the client.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from authserve.auth.queries import FoundSession, found_session, session_check
 from authserve.clients.kinds import LIFETIMES, ClientKind
 from authserve.clients.models import Client, ClientOrigin
 from authserve.clients.registry import RegisteredClient, client_columns, client_of
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import read_all
@@ -56,14 +56,14 @@ _PROXIED = PreparedStatement(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _ParentTimes:
     revoked_at: datetime | None
     expires_at: datetime
     idle_expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ProxiedSession:
     """A session of the application at an origin as it was read, perhaps not live."""
 

@@ -6,7 +6,7 @@ too. All tabs share the secret, so none takes another's place.
 """
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal, random_bytes
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.forwardauth.errors import SignInStateError
 from authserve.forwardauth.policy import is_local_path
@@ -43,7 +44,7 @@ _NIL_SUBJECT = str(UUID(int=0))
 _AUTHORIZE_PATH = "/oauth/authorize"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Departure:
     """A sign-in that begins.
 
@@ -56,7 +57,7 @@ class Departure:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Arrival:
     """A sign-in that succeeded.
 
@@ -68,7 +69,7 @@ class Arrival:
     cookie: BrowserCookie
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class State:
     """The content of a verified state.
 

@@ -1,12 +1,13 @@
 """The report of `flask doctor`: findings, and the settings in force with the source of each."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 from authserve.core.container import ListSlot
 from authserve.core.findings import Finding
+from authserve.core.frozen import frozen
 from authserve.settings.model import SETTINGS, Settings
 
 Check = Callable[[Settings], Finding]
@@ -29,7 +30,7 @@ def join_names(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class EffectiveSetting:
     """A setting in force; the value of a secret is `set` or `not set`."""
 

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -19,6 +18,7 @@ from authserve.core.errors import (
     InvalidTokenError,
     MalformedRequestError,
 )
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.http.request_info import request_state
 
@@ -31,7 +31,7 @@ ACCOUNT_SCOPE = "account"
 """The scope that opens four calls on the user's own account to apps and API keys (design)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Account:
     """The caller's account, as the token check read it, with the names of all its roles."""
 
@@ -68,7 +68,7 @@ class CallerKind(Enum):
     """A program with a key that a user has made."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Authentication:
     """The caller that a valid bearer token identifies.
 

@@ -2,13 +2,13 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from authserve.core.frozen import frozen
 from authserve.http.schemas import StrictSchema
 
 MAX_LIMIT = 200
@@ -164,7 +164,7 @@ def page_schema(name: str, item: type[Schema]) -> type[Schema]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Page:
     """A page of a list, with the cursor of the next one or None."""
 

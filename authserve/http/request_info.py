@@ -14,6 +14,7 @@ from typing import Any, cast
 from flask import Flask, g, has_request_context, request
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH, RequestInfo
+from authserve.core.frozen import frozen
 from authserve.ratelimit.policy import network_of
 from authserve.settings.model import SETTINGS
 
@@ -150,7 +151,7 @@ class AddressRule(StrEnum):
     X_FORWARDED_FOR = "x_forwarded_for"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class AddressFinding:
     """The client's address of the current request, and the data that it was found from.
 

@@ -5,10 +5,10 @@ The keys of `RS256` are in another table because a release before it loads every
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from authserve.core.frozen import frozen
 from authserve.keys.models import AppSigningKey, SigningKey
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -24,7 +24,7 @@ RSA_EXPONENT = 65_537
 """The least exponent that FIPS 186-5 §5.1 allows, and the usual one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeyFamily:
     """The signing keys of one algorithm.
 

@@ -1,7 +1,6 @@
 """Rotation: making the next key, retiring the older ones, and listing keys for the operator."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import execute, insert_if_absent, read_all, transaction
@@ -38,7 +38,7 @@ KID_BYTES = 16
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ListedKey:
     """A key as shown to the operator; the private part is left out."""
 
@@ -50,7 +50,7 @@ class ListedKey:
     retire_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NewestKey:
     """The newest key after a call of `rotate`.
 

@@ -1,7 +1,6 @@
 """Statements that read the keys, and the encryption of the private keys."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
@@ -10,6 +9,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, UndecryptableError
+from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
 from authserve.keys.errors import SigningKeyUnavailableError
@@ -19,7 +19,7 @@ from authserve.keys.policy import ROTATION_PERIOD, find_signing_key, is_ended_by
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class LoadedKey:
     """A key as a worker holds it: public key ready to verify, private key still encrypted."""
 
@@ -68,7 +68,7 @@ def find_trusted_key(kid: str, *, family: KeyFamily = ES256) -> PublicKey | None
     return None if found is None or is_ended_by_emergency(found, keys) else found.public_key
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class KeyDates:
     """The times of the current key's first signature and of the next rotation.
 

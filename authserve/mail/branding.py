@@ -9,10 +9,10 @@ stands beside it in words.
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from authserve.core.brand import DARK, LIGHT, make_accents
+from authserve.core.frozen import frozen
 
 LOGO_HEIGHT_PX = 28
 MAX_LOGO_WIDTH_PX = 192
@@ -24,7 +24,7 @@ _IHDR = struct.Struct(">8s8xII")
 §11.2.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Logo:
     """A PNG with the size in which mails show it, in CSS pixels.
 

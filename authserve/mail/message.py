@@ -9,10 +9,11 @@ import quopri
 import re
 from base64 import b64encode, encodebytes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from uuid import UUID
+
+from authserve.core.frozen import frozen
 
 MAX_PLAIN_LENGTH = 60
 """Characters of the longest header text that is written unencoded; a line has room for 78 with the
@@ -25,7 +26,7 @@ within 76 (RFC 2047 §2)."""
 _MAILBOX = re.compile(r"(?:(?P<name>.*?) *<(?P<address>[^<>]+)>|(?P<bare>[^<>]+))")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Sender:
     """The mailbox that mails come from.
 
@@ -43,7 +44,7 @@ class Sender:
         return self.address.rpartition("@")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class InlinePNG:
     """A PNG inside a mail; the HTML shows it by the URL `cid:` and the content id (RFC 2392).
 
@@ -56,7 +57,7 @@ class InlinePNG:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutgoingMail:
     """A mail that is ready to be sent.
 

@@ -2,9 +2,11 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
+
+from authserve.core.frozen import frozen
 
 
 def encode_base64url(raw: bytes) -> str:
@@ -25,7 +27,7 @@ def decode_base64url(text: str) -> bytes:
     return raw
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RegistrationAnswer:
     """A browser's answer to creation options (`RegistrationResponseJSON`), with bytes decoded."""
 
@@ -37,7 +39,7 @@ class RegistrationAnswer:
     transports: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AssertionAnswer:
     """A browser's answer to request options (`AuthenticationResponseJSON`), with bytes decoded."""
 
@@ -50,7 +52,7 @@ class AssertionAnswer:
     user_handle: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClientData:
     """The browser's statement about the page that asked (WebAuthn Level 3 §5.8.1).
 
@@ -67,7 +69,7 @@ class ClientData:
     has_top_origin: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuthenticatorReport:
     """The authenticator's statement (WebAuthn Level 3 §6.1).
 
@@ -86,7 +88,7 @@ class AuthenticatorReport:
     sign_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Attestation:
     """A new credential as an attestation object holds it (WebAuthn Level 3 §6.5).
 
@@ -108,7 +110,7 @@ class Attestation:
         return self.key.get(3)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class RelyingParty:
     """The service as passkeys know it.
 
@@ -121,7 +123,7 @@ class RelyingParty:
     origins: Collection[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RegisteredPasskey:
     """A passkey of an account, as far as an assertion is compared with it.
 

@@ -4,10 +4,10 @@ It is pure. Every way to a session, and every check of one, takes its decision f
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof, amr_of
 from authserve.settings.model import Mfa, Settings
 
@@ -34,7 +34,7 @@ class ProofFailure(StrEnum):
     PENDING_SIGN_IN_DEAD = "pending_sign_in_dead"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Factors:
     """The factors of an account, besides its password.
 
@@ -61,7 +61,7 @@ class Factors:
         return self.has_totp or self.passkeys > 0 or self.recovery_codes_left > 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Enough:
     """Proofs that are enough for a session of this account.
 
@@ -74,14 +74,14 @@ class Enough:
     amr: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NeedsSecond:
     """Proofs that need a second one, by one of these methods, in order; by none if it is empty."""
 
     methods: tuple[SecondStep, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NeedsEnrollment:
     """Proofs of an account that must set up a factor first, by one of these methods."""
 

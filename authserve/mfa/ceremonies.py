@@ -11,13 +11,13 @@ and verifies signatures; every comparison is in `policy.py`. An answer goes thro
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.http.json_body import parse_json
 from authserve.mfa import policy
 from authserve.mfa.answers import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fido2.webauthn import AuthenticatorData
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NewPasskey:
     """A credential that passed every check of its registration.
 
@@ -59,7 +59,7 @@ class NewPasskey:
     transports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class VerifiedAssertion:
     """An answer that passed every check but the one of the counter, which the row decides."""
 

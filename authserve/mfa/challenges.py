@@ -6,13 +6,13 @@ the MAC fits, so a challenge gets one answer, whatever comes of it (ASVS 6.7.2).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, random_bytes
+from authserve.core.frozen import frozen
 from authserve.database.transactions import (
     delete_in_slices,
     execute,
@@ -45,7 +45,7 @@ class ChallengeKind(StrEnum):
     REAUTHENTICATE = "reauth"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ChallengeUse:
     """The call that a challenge is for.
 

@@ -18,7 +18,6 @@ A code before an account's first factor (`CodePurpose.ENROLL`) takes three calls
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -29,6 +28,7 @@ from authserve.core.actor import RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, digest, is_equal
 from authserve.core.events import DomainEvent
+from authserve.core.frozen import frozen
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import (
     delete_in_slices,
@@ -73,7 +73,7 @@ class CodePurpose(StrEnum):
     ENROLL = "enroll"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FoundCode:
     """A live code that was given correctly, and is not spent yet.
 
@@ -88,7 +88,7 @@ class FoundCode:
     email: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Trial:
     """The outcome of a try.
 

@@ -1,13 +1,13 @@
 """The factors that an account has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BindParameter, bindparam, func, literal, null, select, union_all
 
 from authserve.core.container import Slot
+from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
@@ -86,7 +86,7 @@ def require_credential(user_id: UUID) -> None:
         raise LastCredentialError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class TotpTimes:
     """When an account's TOTP secret was set up, and when its last code was accepted."""
 
@@ -94,7 +94,7 @@ class TotpTimes:
     last_used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MfaState:
     """An account's second factors, as its owner sees them.
 
@@ -143,7 +143,7 @@ def find_mfa_state(user_id: UUID, *, mfa_enabled: bool, now: datetime) -> MfaSta
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListedFactor:
     """A confirmed factor, without its secret.
 

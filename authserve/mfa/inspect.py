@@ -1,11 +1,11 @@
 """Counts of factors for `flask doctor`."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Select, distinct, func, select, union
 
 from authserve.core.crypto import KEYRING, UndecryptableError
+from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
 from authserve.mfa.models import Passkey, TotpFactor
@@ -30,7 +30,7 @@ def owners_of_factors(settings: Settings) -> Select[UUID]:
     return select(owners.c.user_id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ForeignPasskeys:
     """The passkeys that work no more, because `PASSKEY_RP_ID` is another or none now.
 

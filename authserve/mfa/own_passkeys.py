@@ -1,7 +1,6 @@
 """The passkeys of an account: adding, listing, changing and removing them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from sqlalchemy import Row, bindparam, delete, func, select, update
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
@@ -45,7 +45,7 @@ DEFAULT_NAME = "Passkey"
 TABLE = table_of(Passkey)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PasskeyView:
     """A passkey as its owner sees it.
 

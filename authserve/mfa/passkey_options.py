@@ -1,12 +1,12 @@
 """The options of both passkey ceremonies, as browsers parse them (WebAuthn Level 3 §5.1)."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
+from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
 from authserve.mfa.answers import encode_base64url
@@ -26,7 +26,7 @@ EXPIRES_IN_SECS = int(CHALLENGE_TTL.total_seconds())
 _TIMEOUT_MS = EXPIRES_IN_SECS * 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PasskeyOwner:
     """The account for which an authenticator makes a passkey, and the names that it shows."""
 

@@ -14,7 +14,6 @@ and used inside it:
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +23,7 @@ from sqlalchemy.engine import Row
 
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import execute, read_all, transaction
@@ -55,7 +55,7 @@ TABLE = table_of(Passkey)
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProvenPasskey:
     """A passkey whose answer passed every check but that of its counter, which its row decides.
 
@@ -71,7 +71,7 @@ class ProvenPasskey:
     is_backed_up: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class RefusedPasskey:
     """An answer that was refused.
 

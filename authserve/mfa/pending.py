@@ -5,7 +5,6 @@ database nor a stolen signing secret makes one. It opens nothing but the calls o
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -19,6 +18,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.core.errors import InvalidTokenError, TokenExpiredError, UnauthenticatedError
 from authserve.core.events import DomainEvent
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.core.levels import Proof
 from authserve.database.statements import UTCDateTime, table_of
@@ -68,7 +68,7 @@ _COUNT = (
 _SPEND = update(_TABLE).where(_IS_LIVE).values(used_at=_MOMENT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Pending:
     """A live pending sign-in.
 

@@ -11,10 +11,11 @@ Sign-ins and step-ups do it alike:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
 from authserve.database.emit import emit
 from authserve.mail.notices import notify
@@ -47,14 +48,14 @@ from authserve.mfa.totp import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class GivenCode:
     """A code of an authenticator app, as typed; of the form `totp.CODE_PATTERN`."""
 
     code: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class GivenRecoveryCode:
     """A recovery code, as typed."""
 
@@ -67,7 +68,7 @@ GivenProof = GivenCode | GivenRecoveryCode | AssertionAnswer
 _Checked = CheckedCode | CheckedRecoveryCode | ProvenPasskey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Proven:
     """A right second proof that is not spent yet.
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all, require_transaction
@@ -20,7 +21,7 @@ from authserve.mfa.totp import seal, unseal
 _TOTP, _PASSKEYS, _CODES = table_of(TotpFactor), table_of(Passkey), table_of(RecoveryCode)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TotpRecord:
     """A confirmed TOTP secret, decrypted.
 
@@ -34,7 +35,7 @@ class TotpRecord:
     last_used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PasskeyRecord:
     """A passkey with every column but its owner; see `mfa.models.Passkey`."""
 
@@ -54,7 +55,7 @@ class PasskeyRecord:
     counter_ignored: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecoveryCodeRecord:
     """The digest of a recovery code."""
 
@@ -63,7 +64,7 @@ class RecoveryCodeRecord:
     used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FactorRecords:
     """The factors of an account."""
 

@@ -9,13 +9,13 @@ before the transaction of the sign-in, and spent inside it:
             ...
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from authserve.core.crypto import digest, random_bytes
+from authserve.core.frozen import frozen
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import execute, read_all
 from authserve.mfa.assurance import ProofFailure
@@ -49,7 +49,7 @@ _TABLE = table_of(RecoveryCode)
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class CheckedRecoveryCode:
     """A right recovery code that is not spent yet.
 
@@ -62,7 +62,7 @@ class CheckedRecoveryCode:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class CodeSet:
     """The recovery codes of an account.
 

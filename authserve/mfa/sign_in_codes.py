@@ -5,7 +5,6 @@ another person reads, or that its owner types into the page of an attacker who r
 opens nothing there. The token names no account and no row; it comes for every address alike.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from authserve.core.actor import RequestInfo
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
 from authserve.core.events import DomainEvent
+from authserve.core.frozen import frozen
 from authserve.database.transactions import transaction
 from authserve.mail.notices import describe_request
 from authserve.mail.policy import MailKind
@@ -31,7 +31,7 @@ TOKEN_LIFETIME = HORIZON + CODE_LIFETIME
 `CODE_LIFETIME`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SignInRequest:
     """A request of a code, as its token describes it.
 

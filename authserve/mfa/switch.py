@@ -4,7 +4,7 @@ Every change runs in a transaction that begins with `lock_owner`, so an account'
 one after the other, and its rows are locked in the order users, factors, codes, sessions.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.errors import StepUpRequiredError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -34,7 +35,7 @@ from authserve.users.credentials import switch_mfa
 from authserve.users.errors import UserNotFoundError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Owner:
     """An account whose row the open transaction has locked, and its factors.
 
@@ -117,7 +118,7 @@ def require_may_add(owner: Owner) -> None:
         raise MfaOffError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AddedFactor:
     """The consequences of a new factor.
 

@@ -7,13 +7,13 @@ only its own one. Strangers cannot fill it, since the password comes first.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mail.notices import notify
@@ -33,7 +33,7 @@ MAIL_INTERVAL = timedelta(days=1)
 password can begin one every six minutes)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Prover:
     """The caller of a second step.
 

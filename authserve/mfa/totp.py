@@ -13,7 +13,7 @@ import io
 import logging
 from base64 import b32encode
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select, update
 
 from authserve.core.crypto import KEYRING, UndecryptableError, random_bytes
+from authserve.core.frozen import frozen
 from authserve.database.server_clock import server_now
 from authserve.database.statements import UTCDateTime, table_of
 from authserve.database.transactions import execute, read_all, transaction
@@ -45,7 +46,7 @@ TABLE = table_of(TotpFactor)
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StoredTotp:
     """A row of `totp_factors`, and the time that its codes are compared with.
 
@@ -62,7 +63,7 @@ class StoredTotp:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class CheckedCode:
     """A right code that is not spent yet.
 

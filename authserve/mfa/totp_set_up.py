@@ -5,7 +5,7 @@ The confirmed secret works until a newer one is confirmed, and goes in that tran
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.errors import ReauthenticationRequiredError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 from authserve.core.levels import Level
 from authserve.database.emit import emit
@@ -58,7 +59,7 @@ _IS_CONFIRMED, _IS_SET_UP = TABLE.c.confirmed_at.is_not(None), TABLE.c.confirmed
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SetUp:
     """A set-up as its owner gets it, once.
 

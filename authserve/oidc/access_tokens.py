@@ -1,12 +1,12 @@
 """Access tokens that apps and machines present to this service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from authserve.core.errors import InvalidTokenError
+from authserve.core.frozen import frozen
 from authserve.core.ids import read_id
 from authserve.keys.families import ES256
 from authserve.settings.model import Settings
@@ -24,7 +24,7 @@ ACCESS = TokenKind(
 _USER_CLAIMS = ("auth_time", "acr", "amr", "fresh")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AccessClaims:
     """The content of a verified access token.
 

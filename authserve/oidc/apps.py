@@ -1,7 +1,6 @@
 """The apps that a user has allowed or is signed in to, and how their access ends."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from sqlalchemy import delete, select
 from authserve.clients.registry import RegisteredClient, find_clients, is_client_id
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import execute, read_all, transaction
@@ -24,7 +24,7 @@ from authserve.users.accounts import lock_user, ref_of
 _CONSENTS, _CODES = table_of(UserConsent), table_of(AuthorizationCode)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuthorizedApp:
     """An app that can use an account.
 
@@ -42,7 +42,7 @@ class AuthorizedApp:
     live_sessions: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Granted:
     scopes: frozenset[str]
     at: datetime

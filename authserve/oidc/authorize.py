@@ -1,6 +1,6 @@
 """The use cases behind authorize: who asks, the decision, and the code."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from authserve.auth.browser_sessions import BrowserSession
@@ -10,6 +10,7 @@ from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.clients.registry import RegisteredClient, find_client
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
 from authserve.mfa.factors import find_factors
@@ -32,7 +33,7 @@ from authserve.settings.model import SETTINGS
 from authserve.web.continuation import Answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Authorization:
     """An answered request.
 

@@ -6,7 +6,6 @@ make this service an open redirector (RFC 9700 §4.11.2).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NoReturn
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.kinds import ClientKind
 from authserve.clients.redirect_uris import is_registered, is_silent
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.oidc.errors import (
     AuthorizationError,
@@ -44,7 +44,7 @@ class Prompt(StrEnum):
     SELECT_ACCOUNT = "select_account"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuthorizeRequest:
     """A request that its client may make.
 
@@ -141,7 +141,7 @@ def read_request(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Failure:
     """A refusal by redirect, once the place to redirect to is trusted."""
 

@@ -1,7 +1,7 @@
 """The decision of authorize, made for an operator: why a user can or cannot use an app."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,6 +9,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.clients.registry import RegisteredClient
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.mfa.assurance import need_of
 from authserve.mfa.factors import find_factors
@@ -43,7 +44,7 @@ class Obstacle(StrEnum):
     SCOPE_MISSING = "scope_missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SignInCheck:
     """The result of a check.
 

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal, random_bytes
 from authserve.core.errors import SessionRevokedError
 from authserve.core.events import AuditAction, Outcome
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import delete_in_slices, execute, transaction
@@ -79,7 +80,7 @@ def issue_code(
     return code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PresentedCode:
     """The fields that an app presents for a code.
 

@@ -3,10 +3,10 @@
 `AppNotFoundError` alone has the form of the service's own API.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from authserve.core.errors import NotFoundError
+from authserve.core.frozen import frozen
 
 
 class OAuthCode(StrEnum):
@@ -37,7 +37,7 @@ class OAuthCode(StrEnum):
     UNMET_AUTHENTICATION_REQUIREMENTS = "unmet_authentication_requirements"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ReturnTarget:
     """The place to which the answer of an authorization goes: registered, so a redirect is safe.
 

@@ -5,7 +5,6 @@ token is good, and so is one whose key has been retired since; one whose key an 
 not, because others may have signed with it (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2).
 """
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from jwt import PyJWT
 from jwt.exceptions import PyJWTError
 
 from authserve.core.errors import InvalidTokenError
+from authserve.core.frozen import frozen
 from authserve.core.ids import read_id
 from authserve.keys.families import FAMILIES, KeyFamily
 from authserve.keys.statements import find_trusted_key
@@ -29,7 +29,7 @@ _REQUIRED = ("iss", "aud", "sub", "sid", "iat", "exp")
 _jwt = PyJWT()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Hint:
     """The content of a verified hint.
 

@@ -5,12 +5,12 @@ alone signs a browser out at once and names the app that the browser may return 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from authserve.auth.browser_sessions import BrowserSession, sign_browser_out
 from authserve.clients.redirect_uris import is_registered
 from authserve.clients.registry import find_client
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.frozen import frozen
 from authserve.database.transactions import transaction
 from authserve.oidc.hints import Hint, read_hint
 from authserve.oidc.queries import find_hinted_session
@@ -22,7 +22,7 @@ CLIENT, ADDRESS, STATE, HINT = "client_id", "post_logout_redirect_uri", "state",
 """The parameters of a request that have an effect (§2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WayBack:
     """The registered address of an app to which a signed-out browser may return.
 
@@ -41,7 +41,7 @@ class WayBack:
         return {name: value for name, value in named.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class LogoutRequest:
     """A request as far as it can be trusted.
 

@@ -6,17 +6,17 @@ sign-in sure enough; has the person allowed it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from authserve.clients.configuration import ClientConfiguration
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.oidc.authorize_request import AuthorizeRequest, Prompt
 from authserve.oidc.errors import OAuthCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SignedInUser:
     """The user whom a browser's session belongs to, and what that session is worth.
 
@@ -40,54 +40,54 @@ class SignedInUser:
     holds_everything: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Consent:
     """The scopes that a user has allowed a client."""
 
     scopes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Grant:
     """The client gets a code for these scopes."""
 
     scopes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SignIn:
     """The person has to sign in, perhaps with another account."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class StepUp:
     """The signed-in person has to give a proof again, which reaches this level."""
 
     level: Level
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class AskConsent:
     """The person has to allow these scopes, or at least to see which app asks."""
 
     scopes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NotOpen:
     """The app is not open to this user; a step-up may wake a role that opens it."""
 
     can_step_up: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class LevelMissing:
     """The client needs a level that the user's factors cannot reach."""
 
     level: Level
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Refuse:
     """The app is told no by redirect."""
 
@@ -137,7 +137,7 @@ def decide(
     return _decide_consent(request, client, consent, scopes, is_confirmed=is_confirmed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _NeededProof:
     """A proof that is needed.
 

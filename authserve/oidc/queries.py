@@ -5,7 +5,6 @@ this statement alone, and a refresh one more.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of
 from authserve.core.actor import UserRef
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.server_clock import server_now
 from authserve.database.statements import UTCDateTime, table_of
@@ -71,14 +71,14 @@ _GRANT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _ParentTimes:
     revoked_at: datetime | None
     expires_at: datetime
     idle_expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FoundGrant:
     """The session of an app as it was read, perhaps not live.
 
@@ -159,7 +159,7 @@ def _grant_of(rows: Sequence[Row[Any]]) -> FoundGrant:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class HintedSession:
     """The session of an app that a hint names, live or ended.
 
@@ -190,7 +190,7 @@ def to_consent(scope: str | None) -> Consent | None:
     return None if scope is None else Consent(scopes=frozenset(scope.split()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FoundCode:
     """A code of a client, perhaps used or expired, with its user's row locked.
 
@@ -264,7 +264,7 @@ def lock_user_of_code(code: str, client_id: str, *, now: datetime) -> FoundCode 
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class HeldRoles:
     """The roles of a user that have effect at a level, and what they hold.
 

@@ -1,6 +1,5 @@
 """The refresh of an app's grant: rotation, grace and reuse are those of all sessions."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from authserve.auth.browser_sessions import record_use
@@ -9,6 +8,7 @@ from authserve.clients.authentication import ClientCredentials, find_authenticat
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.mfa.assurance import is_mfa_required
 from authserve.oidc.codes import choose_audience
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client, invalid_grant
@@ -113,7 +113,7 @@ def _choose_scopes(grant: FoundGrant, asked: str | None) -> tuple[str, ...]:
     return chosen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Rotated:
     generation: int
     ends_at: datetime

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
@@ -12,6 +12,7 @@ from jwt.utils import base64url_encode
 from authserve.clients.claims import ClaimPlace
 from authserve.clients.configuration import ClientConfiguration
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.keys.families import RS256
 from authserve.keys.store import APP_KEY_STORE, KEY_STORE, SigningKey
@@ -51,7 +52,7 @@ class TokenAnswer(TypedDict):
     id_token: NotRequired[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Issue:
     """The facts that the tokens of one answer are issued from.
 
@@ -76,7 +77,7 @@ class Issue:
     is_new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class TokenKeys:
     """The keys that sign the tokens of one answer.
 

@@ -1,7 +1,6 @@
 """Claiming messages, and recording the outcome of each delivery."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, delete, literal, or_, select, update
 
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.sqlite_hints import for_partial_index_on_sqlite
 from authserve.database.transactions import read_all, require_transaction, transaction
 from authserve.outbox.errors import DroppedError
@@ -27,7 +27,7 @@ MAX_ERROR_LENGTH = 200
 """Characters that the column `last_error` holds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClaimedMessage:
     """A message that one worker has claimed for the length of a lease."""
 

@@ -1,7 +1,6 @@
 """Listing, counting, retrying and deleting messages."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, union, update
 
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.transactions import (
     delete_in_slices,
     read_all,
@@ -58,7 +58,7 @@ def find_newest_payload(topic: str, *, since: datetime) -> Mapping[str, Any] | N
     return cast("Mapping[str, Any]", rows[0].payload) if rows else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class PendingMessages:
     """The pending messages of a kind with one value in their payload.
 
@@ -105,7 +105,7 @@ def find_oldest_pending() -> datetime | None:
     return cast("datetime | None", oldest)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class MessageCount:
     """The number of messages in a state, and when the oldest of them was created."""
 

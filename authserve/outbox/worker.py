@@ -6,12 +6,12 @@ import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from authserve.core.container import ListSlot
+from authserve.core.frozen import frozen
 from authserve.core.logs import correlation_id_var
 from authserve.database.transactions import transaction
 from authserve.outbox.delivery import (
@@ -46,7 +46,7 @@ MAINTENANCE_SECS = 600.0
 """Seconds between two runs that delete dead rows (chosen)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Handler:
     """The delivery of one kind of message.
 
@@ -65,7 +65,7 @@ class Handler:
 Purge = Callable[[], Iterator[int]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Job:
     """Periodic work of the worker besides deliveries, done in slices.
 

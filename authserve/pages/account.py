@@ -1,6 +1,5 @@
 """The overview of the account: how and where its user signs in, and what happened lately."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from authserve.audit.new_sign_ins import find_new_sign_in
 from authserve.audit.own_events import find_activity
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.mfa.factors import find_factors
 from authserve.mfa.recovery_codes import CODES
@@ -28,7 +28,7 @@ RECENT_EVENTS, RECENT_SESSIONS = 5, 4
 """Rows of the lists (chosen); a link leads to the whole list."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Question:
     """A sign-in from a new device, of which the page asks whose it was.
 

@@ -1,6 +1,5 @@
 """The activity of the account: its events in words, and the answer about a new sign-in."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from authserve.audit.own_events import ActivityEvent, find_activity
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import Outcome
+from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.pagination import DEFAULT_LIMIT, PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
@@ -45,7 +45,7 @@ class AnswerForm(GrantsForm):
 FORM = AnswerForm()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListedEvent:
     """An event as pages show it.
 

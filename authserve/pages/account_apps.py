@@ -1,12 +1,12 @@
 """The apps that can use the account, and how their access ends."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.clients.configuration import OFFLINE_SCOPE
+from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.oidc.apps import AuthorizedApp, list_apps, withdraw_app
@@ -21,7 +21,7 @@ from authserve.web.notices import open_notice, seal_notice
 from authserve.web.rendering import see_other
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListedApp:
     """An app as the page shows it.
 
@@ -54,7 +54,7 @@ def _describe(app: AuthorizedApp) -> ListedApp:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class AppSection:
     """The section of the page of connections.
 

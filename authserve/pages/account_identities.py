@@ -1,7 +1,6 @@
 """The services by which the user of an account signs in: their list, and unlinking one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
+from authserve.core.frozen import frozen
 from authserve.federation.identities import MAX_IDENTITIES
 from authserve.federation.own_identities import (
     OwnIdentity,
@@ -47,7 +47,7 @@ UNLINK_EXPLANATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class IdentitySection:
     """The section of the page of connections.
 

@@ -5,7 +5,6 @@ is in the answer to the form alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ from authserve.apikeys.revoke import revoke_key
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.actor import Actor
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.callers import ACCOUNT_SCOPE
 from authserve.http.fields import DisplayName
@@ -90,7 +90,7 @@ EXPLANATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListedKey:
     """A key as the page shows it.
 

@@ -4,18 +4,18 @@ It is small because each page of the account adds one line to it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
+from authserve.core.frozen import frozen
 from authserve.pages.blueprint import link_to, page
 from authserve.settings.model import SETTINGS
 from authserve.web.languages import mark
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Entry:
     """A page of the account in the list of them.
 

@@ -1,7 +1,6 @@
 """The sessions of the account: where its user is signed in, and how that ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.logout import logout_everywhere
+from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
@@ -50,7 +50,7 @@ _PROOFS = {
 """The names of proofs (`core.levels.Proof`), by their value in `amr`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ListedSession:
     """A session as the page shows it.
 

@@ -4,10 +4,10 @@ It is small because two pages share it: signing out everywhere, and a sign-in of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from authserve.auth.logout import OTHER_GRANTS
+from authserve.core.frozen import frozen
 from authserve.web.forms import Checkbox, SignedInForm
 from authserve.web.languages import mark, translate
 
@@ -19,7 +19,7 @@ class GrantsForm(SignedInForm):
     api_keys = Checkbox()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Box:
     """A checkbox, which is ticked at first.
 

@@ -4,13 +4,14 @@ The cookie keeps the secret, and the person's target, which does not fit into a 
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from uuid import UUID
 
 from flask import Response
 
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
+from authserve.core.frozen import frozen
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.flow import get_open_provider
 from authserve.federation.registry import Provider
@@ -35,7 +36,7 @@ LEAVE = "provider_pages.leave_to_provider"
 """The page from which the browser goes on to the provider."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProviderFlow:
     """A way to a provider that this browser has begun.
 

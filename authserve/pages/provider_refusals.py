@@ -1,12 +1,12 @@
 """The pages that say why a sign-in by a provider ended: what happened, what to do, and its code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from flask import Response
 
 from authserve.auth.errors import UnlinkedIdentityError
 from authserve.core.errors import AuthserveError, RetryableError
+from authserve.core.frozen import frozen
 from authserve.federation.errors import (
     AccountExistsError,
     DomainNotAllowedError,
@@ -25,7 +25,7 @@ from authserve.web.languages import mark, translate
 from authserve.web.rendering import WITHOUT_REFERRER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Words:
     """The title of a refusal and what to do; both may have the place `provider`."""
 

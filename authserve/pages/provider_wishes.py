@@ -3,12 +3,13 @@
 The cookie keeps the person's target too, as that of a way to a provider does.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from flask import Response, request
 
 from authserve.core.actor import Actor
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.wished_accounts import find_identified
 from authserve.federation.wishes import WISH_TTL, Wish, read_wish, write_wish
@@ -32,7 +33,7 @@ EMAIL_REQUIRED = "email_required"
 """The code that this page shows, and that logs and metrics count."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class HeldWish:
     """An identity that waits for this browser's person.
 

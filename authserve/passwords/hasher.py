@@ -9,11 +9,12 @@ import os
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from authserve.core.container import Slot
 from authserve.core.crypto import random_bytes
+from authserve.core.frozen import frozen
 from authserve.passwords.argon2id import Argon2id
 from authserve.passwords.foreign_hashes import ForeignHash, UnusableHashError, parse_hash
 from authserve.passwords.queue import MAX_WAIT_SECS, HashingQueue
@@ -31,7 +32,7 @@ _MALFORMED_HASH_ERRORS = (ValueError, TypeError)
 """The errors that damaged hashes raise (found with 30,000 damaged ones)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Verification:
     """The result of verifying a password.
 

@@ -1,9 +1,10 @@
 """Numbers of the login throttle and of every limit, and the meaning of a throttle counter."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+from authserve.core.frozen import frozen
 
 IPV6_PREFIX = 64
 """Prefix length, in bits, of the smallest network that a provider's customer gets (RFC 6177 §2)."""
@@ -34,7 +35,7 @@ def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ThrottleRule:
     """Number of failures within a window that begins a block.
 
@@ -105,7 +106,7 @@ class CountedBy(StrEnum):
         return self not in (CountedBy.EMAIL, CountedBy.DEVICE_OR_EMAIL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Limit:
     """Number of calls allowed in a window, checked before anything is hashed or sent.
 

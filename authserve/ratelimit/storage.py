@@ -4,7 +4,6 @@ A window is fixed and begins with its first hit. Every hit is atomic and takes o
 counts are exact across all workers.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -14,11 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from authserve.core.breakers import Breaker, BreakerOpenError
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.transactions import dialect_insert, writing
 from authserve.ratelimit.models import TABLE, RateCounter
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Window:
     """The window that counted a hit.
 

@@ -4,13 +4,13 @@ Each key is a keyed digest, so the table reveals neither who tried to sign in no
 belong together. Known and unknown identifiers are counted alike.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from authserve.core.actor import RequestInfo
 from authserve.core.crypto import KEYRING
+from authserve.core.frozen import frozen
 from authserve.ratelimit.models import THROTTLE_PREFIX
 from authserve.ratelimit.policy import BY_ADDRESS, BY_IDENTIFIER, ThrottleRule, network_of
 from authserve.settings.model import SETTINGS
@@ -31,7 +31,7 @@ class Counted(StrEnum):
     SECOND_FACTOR_OF_SESSIONS = "second_factor_of_sessions"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ThrottleKey:
     """Key of one counter of failures."""
 

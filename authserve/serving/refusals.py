@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +16,7 @@ from gunicorn.http.errors import (
     ParseException,
 )
 
+from authserve.core.frozen import frozen
 from authserve.http.cors import origin_headers
 from authserve.http.errors import INTERNAL_ERROR, PROBLEM_TYPE, problem_document
 from authserve.http.middleware import (
@@ -70,7 +70,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
 _TOLD = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\r", re.I)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Told:
     """The headers of a refused request that its refusal needs.
 

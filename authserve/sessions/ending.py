@@ -7,7 +7,6 @@ oldest session makes room, and its event ends those of apps under it by this mod
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -16,12 +15,13 @@ from sqlalchemy import ColumnElement
 from authserve.core.clock import now
 from authserve.core.container import Slot
 from authserve.core.events import DomainEvent
+from authserve.core.frozen import frozen
 from authserve.database.transactions import execute
 from authserve.sessions.policy import RevokeReason
 from authserve.sessions.statements import TABLE, revocation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class EndedSession:
     """An app's session that the open transaction has ended."""
 

@@ -1,7 +1,7 @@
 """Queries that read sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,13 +11,14 @@ from sqlalchemy import Integer, Row, Select, bindparam, func, select
 from authserve.core.clock import now
 from authserve.core.crypto import is_digest
 from authserve.core.errors import SessionRevokedError
+from authserve.core.frozen import frozen
 from authserve.database.transactions import read_all
 from authserve.sessions.models import Session
 from authserve.sessions.policy import MAX_SESSIONS_PER_USER, require_live
 from authserve.sessions.statements import TABLE, is_live
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SessionView:
     """A session as its user sees it.
 

@@ -1,12 +1,13 @@
 """State of a session, and validity of its refresh tokens."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 from uuid import UUID
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.settings.model import Settings
 
 MAX_SESSIONS_PER_USER = 50
@@ -34,7 +35,7 @@ UNREMEMBERED_TTL = timedelta(days=1)
 800-63B-4 §2.2.3 recommends at most 24 hours at AAL2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SessionTerms:
     """The holder and the limits of a new session.
 
@@ -75,7 +76,7 @@ def browser_terms(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AppTerms:
     """The holder and the limits of a new session of an app or a proxied application.
 

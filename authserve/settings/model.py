@@ -5,7 +5,7 @@ reads it. Durations are `timedelta`, so no reader has to guess a unit.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from authserve.core.container import Slot
+from authserve.core.frozen import frozen
 from authserve.core.outbound_hosts import NO_HOSTS, IPNetwork, OutboundHosts
 from authserve.settings.return_urls import ReturnURL
 
@@ -74,7 +75,7 @@ class SettingsError(Exception):
         super().__init__("\n".join(("authserve cannot start as it is configured:", *lines)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PasswordCost:
     """Argon2id's parameters; the defaults are OWASP's minimum (Password Storage cheat sheet)."""
 
@@ -83,7 +84,7 @@ class PasswordCost:
     parallelism: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """The settings of a running service; the environment's variables are these in upper case.
 

@@ -6,9 +6,10 @@ accepted only in a form that every URL parser reads alike, and only at or below 
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from marshmallow import ValidationError
+
+from authserve.core.frozen import frozen
 
 MAX_URL_LENGTH = 2_048
 """Limits an address, in characters (chosen: what proxies and browsers surely take)."""
@@ -37,7 +38,7 @@ _AMBIGUOUS_PATH = re.compile(
 servers decode them at different times."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ReturnURL:
     """An address in comparable parts.
 

@@ -5,7 +5,7 @@ are signed in `signing.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 from uuid import UUID
@@ -14,6 +14,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.keys.families import PrivateKey
 from authserve.keys.store import SigningKey
@@ -51,7 +52,7 @@ jwt.user_identity_loader(lambda grant: grant.subject)
 jwt.encode_key_loader(lambda grant: grant.private_key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Grant:
     """The identity that Flask-JWT-Extended's callbacks receive."""
 
@@ -59,7 +60,7 @@ class _Grant:
     private_key: PrivateKey = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LiveSession:
     """A live session with the current state of its user; its tokens are issued from it.
 

@@ -1,11 +1,11 @@
 """Device tokens: they make a device known at the next sign-in to its account."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from authserve.core.crypto import random_bytes
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.tokens.signing import TokenKind, sign, verify
 
 DEVICE = TokenKind(name="device", header_type="device+jwt", claims=("did", "pv"))
@@ -14,7 +14,7 @@ DEVICE_TOKEN_TTL = timedelta(days=180)
 """Lifetime of a device token (contract)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Device:
     """A device that an account's owner has signed in with.
 

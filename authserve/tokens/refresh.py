@@ -1,7 +1,7 @@
 """Refresh tokens: each names a session's generation and carries the session's family secret."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, NotRequired
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.core.errors import InvalidTokenError
+from authserve.core.frozen import frozen
 from authserve.keys.store import SigningKey
 from authserve.settings.model import Settings
 from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
@@ -21,7 +22,7 @@ _MAX_GENERATION = 2**31 - 1
 """The largest generation that the column can hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RefreshClaims:
     """The content of a refresh token.
 

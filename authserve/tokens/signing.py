@@ -12,7 +12,6 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -23,6 +22,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from authserve.core.crypto import KEYRING, is_equal
 from authserve.core.errors import InvalidTokenError, TokenExpiredError
+from authserve.core.frozen import frozen
 from authserve.core.ids import new_id
 
 ALGORITHM = "HS256"
@@ -54,7 +54,7 @@ _jwt = PyJWT()
 _json = json.JSONEncoder(separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class TokenKind:
     """A kind of token, with the values that distinguish it from all others.
 

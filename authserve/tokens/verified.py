@@ -5,7 +5,6 @@ Verifying a signature takes longer than all that a token check does besides but 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from jwt.exceptions import PyJWTError
 
 from authserve.core.crypto import digest
 from authserve.core.errors import InvalidTokenError
+from authserve.core.frozen import frozen
 from authserve.keys.families import ES256
 from authserve.keys.store import KEY_STORE
 from authserve.tokens.signing import (
@@ -30,7 +30,7 @@ MAX_VERIFIED = 1_024
 Claims = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Verified:
     kid: str
     claims: Claims

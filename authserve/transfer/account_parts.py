@@ -4,19 +4,19 @@ It is small because the commands of features, which add their parts, need nothin
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from marshmallow import Schema
 
 from authserve.core.container import ListSlot
+from authserve.core.frozen import frozen
 
 Records = Sequence[Mapping[str, Any]]
 """The records of one account."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AccountPart:
     """A list of records that each account has in a row of JSON.
 

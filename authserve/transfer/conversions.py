@@ -7,18 +7,19 @@ fields of `rows.FIELDS`. Most are tables of column names; the others are functio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
 from authserve.core.clock import now, to_rfc3339
+from authserve.core.frozen import frozen
 from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
 from authserve.transfer.values import id_of_source, parse_time
 
 Record = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FirebaseConfig:
     """The parameters of a Firebase project's password hashes."""
 

@@ -10,6 +10,8 @@ from io import TextIOWrapper
 from itertools import chain
 from typing import Any, BinaryIO
 
+from authserve.core.frozen import frozen
+
 DELIMITERS = ",;\t|"
 """The delimiters that are detected in a header."""
 
@@ -37,7 +39,7 @@ class TransferFileError(Exception):
         self.advice = advice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RawRow:
     """One row: its place in the file, and its values or its fault.
 
@@ -125,7 +127,7 @@ def _position_of(buffered: BinaryIO) -> Callable[[], int]:
 # CSV
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Header:
     """The rules for the header of a CSV file.
 

@@ -8,13 +8,14 @@ run again.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from uuid import UUID
 
 from authserve.core.actor import OPERATOR, RequestInfo, UserRef
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.records import NO_FACTORS, find_taken_credentials, write_records
@@ -39,7 +40,7 @@ SLICE = 1_000
 """Rows checked and written at once (chosen; larger slices were not measured)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ImportOptions:
     """Options of an import.
 
@@ -56,7 +57,7 @@ class ImportOptions:
     without_bad_usernames: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Fill:
     candidate: Candidate
     user: UserFill

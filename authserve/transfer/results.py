@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from authserve.core.frozen import frozen
 from authserve.transfer.files import RawRow
 
 
@@ -19,7 +20,7 @@ class Result(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RowResult:
     """The outcome of a row.
 

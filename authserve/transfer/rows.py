@@ -6,12 +6,13 @@ that verifies it at that sign-in decides if it is accepted (`passwords.foreign_h
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
 
 from marshmallow import ValidationError, fields, validate
 
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import InvalidIdentifierError, canonical_username
 from authserve.http.fields import DisplayName, EmailAddress, Locale, Username
 from authserve.http.openapi import flatten
@@ -108,7 +109,7 @@ class ImportRowSchema(StrictSchema):
 _SCHEMA = ImportRowSchema()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LoadOptions:
     """Options of checking a row.
 
@@ -127,7 +128,7 @@ class LoadOptions:
     parts: tuple[AccountPart, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Candidate:
     """A valid row, converted to the form that is stored.
 

@@ -5,13 +5,14 @@ The file is read and checked like an import; but it holds passwords, which are h
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.policy import USER_ROLE
@@ -36,7 +37,7 @@ _FORMATS = {".json": "authserve", ".csv": "csv"}
 """The format of a file by the end of its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SeedResult:
     """The numbers of accounts that were created, and that existed and were not changed."""
 

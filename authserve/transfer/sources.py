@@ -5,9 +5,10 @@ A source has a conversion of its records to the fields of `rows.FIELDS`. Values 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import BinaryIO
 
+from authserve.core.frozen import frozen
 from authserve.transfer.conversions import (
     Convert,
     FirebaseConfig,
@@ -36,7 +37,7 @@ from authserve.transfer.json_files import read_array, read_ndjson
 from authserve.transfer.rows import FIELDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Source:
     """A format of files.
 
@@ -168,7 +169,7 @@ SOURCES: Mapping[str, Source] = {
 """Every format of `--format`, by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ReadOptions:
     """Options of reading a file.
 

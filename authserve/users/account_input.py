@@ -1,10 +1,11 @@
 """Validation of a new account that an operator writes, on the command line or in a seed file."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from marshmallow import fields
 
 from authserve.core.errors import ValidationFailedError
+from authserve.core.frozen import frozen
 from authserve.http.fields import DisplayName, EmailAddress, Password, Username
 from authserve.http.openapi import load_input
 from authserve.http.schemas import StrictSchema
@@ -26,7 +27,7 @@ class AccountSchema(StrictSchema):
     roles = fields.List(fields.String(), load_default=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AccountInput:
     """A valid account, with address and username in canonical form.
 

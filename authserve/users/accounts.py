@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import search_key
 from authserve.core.ids import new_id
 from authserve.database.constraints import violated_constraint
@@ -36,7 +37,7 @@ from authserve.users.released_usernames import (
 _TAKEN = {"uq_users_email": EmailTakenError, "uq_users_username": UsernameTakenError}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NewUser:
     """Data of a new account; address and username in canonical form.
 

@@ -1,7 +1,7 @@
 """Insertion of many accounts at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from authserve.core.actor import UserRef
 from authserve.core.clock import now
 from authserve.core.errors import ConflictError
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import search_key
 from authserve.core.ids import new_id
 from authserve.database.transactions import read_all, require_transaction
@@ -20,7 +21,7 @@ from authserve.users.models import User
 from authserve.users.released_usernames import require_not_held
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ImportedUser:
     """An account of another system, with values in the forms that the service stores.
 

@@ -1,6 +1,6 @@
 """Data of an account that the check of its password needs."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, update
 
 from authserve.core.actor import UserRef
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.database.statements import PreparedStatement
 from authserve.database.transactions import execute, read_all
 from authserve.users.errors import UserNotFoundError
@@ -33,7 +34,7 @@ def is_totp_switched_off(failed_second_factors: int) -> bool:
     return failed_second_factors >= MAX_FAILED_SECOND_FACTORS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Credentials:
     """Data of an account that decides a sign-in, and the names that its password must not be."""
 

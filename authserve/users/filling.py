@@ -1,7 +1,7 @@
 """Completion of many existing accounts with data from another system."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select, true, 
 from sqlalchemy.exc import IntegrityError
 
 from authserve.core.clock import now
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import search_key
 from authserve.database.transactions import read_all, require_transaction
 from authserve.users.bulk import ImportedUser
@@ -21,7 +22,7 @@ _FILLABLE = ("username", "display_name", "password_hash", "last_login_at")
 """Fields that are filled if they are null."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StoredUser:
     """Fields of an existing account that can be filled."""
 
@@ -33,7 +34,7 @@ class StoredUser:
     last_login_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UserFill:
     """Fields to fill in an account; a field that is None is not filled."""
 

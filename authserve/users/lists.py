@@ -1,19 +1,20 @@
 """Lists of accounts, and lookups of many accounts at once."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, tuple_
 
+from authserve.core.frozen import frozen
 from authserve.database.sqlite_hints import is_common_on_sqlite, unindexed_on_sqlite
 from authserve.database.transactions import read_all, transaction
 from authserve.users.models import TABLE, User, email_domain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UserFilters:
     """Filters of a list of accounts; None does not filter.
 

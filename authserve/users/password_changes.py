@@ -1,6 +1,6 @@
 """New passwords of accounts: change a known one, and replace one after another proof."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, literal, update
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, literal, update
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import UTCDateTime
 from authserve.database.transactions import execute, require_transaction, transaction
@@ -44,7 +45,7 @@ def change_password(
         set_new_password(user, new, actor=actor, request=request)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NewPasswordHash:
     """The hash of a new password, which replaces a verified one.
 

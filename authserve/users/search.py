@@ -6,12 +6,12 @@ accounts match.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, literal, select, tuple_, union_all
 
+from authserve.core.frozen import frozen
 from authserve.core.identifiers import email_beginnings, lower_key, search_key, unicode_email
 from authserve.database.sqlite_hints import is_common_on_sqlite, unindexed, unindexed_on_sqlite
 from authserve.database.transactions import db, read_all
@@ -27,7 +27,7 @@ Match = tuple[str, int, UUID]
 """Position of a match in a search: the matching text, the number of its beginning, the account."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Matches:
     """A page of a search.
 
@@ -40,7 +40,7 @@ class Matches:
     last: Match | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Beginning:
     """One way to match: a column that begins with a text.
 

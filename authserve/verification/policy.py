@@ -1,10 +1,10 @@
 """The purposes of one-time links, their lifetimes, and when one is live or wanted."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from authserve.core.frozen import frozen
 from authserve.mail.policy import MailKind
 
 
@@ -63,7 +63,7 @@ def is_live(token: TokenTimes, now: datetime) -> bool:
     return token.used_at is None and token.superseded_at is None and now < token.expires_at
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Recipient:
     """The facts about a user that decide if a link may still be sent."""
 

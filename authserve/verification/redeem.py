@@ -6,11 +6,11 @@ be spent, the transaction is rolled back.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from authserve.core.actor import VISITOR, Actor, RequestInfo, UserRef
 from authserve.core.errors import InvalidTokenForUseError, ValidationFailedError
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import NO_DETAILS, emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
@@ -33,7 +33,7 @@ from authserve.verification.requests import (
 from authserve.verification.tokens import consume, get_live_token, supersede
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class NewPassword:
     """The user whose password was set, and its version, for a device token."""
 

@@ -6,7 +6,6 @@ page of one release with the sheet of another.
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +14,7 @@ from flask import Blueprint, Response, abort, request
 from authserve.core.brand import make_stylesheet
 from authserve.core.container import Slot
 from authserve.core.crypto import digest
+from authserve.core.frozen import frozen
 from authserve.settings.branding import DEFAULT_COLOR, LOGO_TYPES
 from authserve.settings.model import Settings
 
@@ -32,7 +32,7 @@ _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 attributes are part of the picture."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Asset:
     """A file as it is sent.
 
@@ -52,7 +52,7 @@ class Asset:
         return f"/pages/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Assets:
     """The files of an application.
 

@@ -7,7 +7,6 @@ it is used, so a changed setting holds at once.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -19,6 +18,7 @@ from werkzeug.routing import BuildError
 
 from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
+from authserve.core.frozen import frozen
 from authserve.settings.model import SETTINGS
 from authserve.settings.return_urls import is_return_url_allowed
 from authserve.tokens.signing import LEEWAY_SECS, TokenKind, sign, verify
@@ -70,7 +70,7 @@ class Answer(StrEnum):
     DENIED = "denied"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Continuation:
     """A verified target.
 

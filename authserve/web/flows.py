@@ -6,7 +6,7 @@ hold two cookies, so neither takes the other's place.
 
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from itertools import accumulate
 
@@ -14,6 +14,7 @@ from flask import Response, request
 
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
+from authserve.core.frozen import frozen
 from authserve.web.cookies import cookie_name, set_cookie
 
 FIELD = "pending"
@@ -43,7 +44,7 @@ and the longest has a target of 3,000."""
 _VALUE = re.compile(rf"([0-9]{{1,12}})\.([01])\.([A-Za-z0-9_.-]{{1,{MAX_TOKEN_LENGTH}}})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Flow:
     """A sign-in in progress.
 

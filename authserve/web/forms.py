@@ -12,6 +12,7 @@ from flask import Response, request
 from marshmallow import Schema, ValidationError, fields
 
 from authserve.core.errors import AuthserveError, RetryableError, ValidationFailedError
+from authserve.core.frozen import frozen
 from authserve.http.errors import refusal_headers, status_of
 from authserve.http.json_body import FORM_TYPE, parse_form, read_body, require_media_type
 from authserve.http.openapi import flatten
@@ -104,7 +105,7 @@ def read_form(schema: Schema) -> Submission:
     return submission
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Explanation:
     """A page's explanation of one refusal of a use case.
 

@@ -5,12 +5,13 @@ It is small because `languages`, which it needs, knows no page.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlencode, urlsplit
 
 from flask import current_app, request
 from werkzeug.exceptions import HTTPException
 
+from authserve.core.frozen import frozen
 from authserve.core.languages import LANGUAGE_NAMES
 from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import find_visitor_if_possible, form_token
@@ -20,7 +21,7 @@ _OWN_PATH = re.compile(r"/(?![/\\])[!-~]{0,4000}")
 """A path that browsers do not take for another host, longer than any with a `continue` (chosen)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class LanguageSwitch:
     """The form that changes the language.
 

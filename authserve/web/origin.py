@@ -6,12 +6,12 @@ Forgery Prevention cheat sheet, "Fetch Metadata" and "Verifying Origin").
 
 import logging
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import Response, request
 
 from authserve.core.errors import ForbiddenError
+from authserve.core.frozen import frozen
 from authserve.settings.model import SETTINGS
 from authserve.settings.return_urls import LOOPBACK_HOSTS
 from authserve.settings.urls import browser_origin
@@ -28,7 +28,7 @@ class ForeignFormError(ForbiddenError):
     default_detail = "This form did not come from a page of this service. Nothing was changed."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class FormOrigin:
     """A browser's statement about the page that sent a form.
 

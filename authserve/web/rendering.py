@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from importlib.util import cache_from_source
@@ -27,6 +26,7 @@ from markupsafe import Markup
 
 from authserve.core.clock import to_rfc3339
 from authserve.core.container import Slot
+from authserve.core.frozen import frozen
 from authserve.core.languages import text_direction
 from authserve.http.request_info import find_request_state
 from authserve.settings.branding import OVERRIDES
@@ -57,7 +57,7 @@ WITHOUT_REFERRER = "no-referrer"
 TEMPLATES = Slot[Environment]("templates")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Brand:
     """The operator's look, for templates.
 

@@ -4,14 +4,14 @@ It is small because `federation`, above, finds them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from authserve.core.actor import Actor
 from authserve.core.container import Slot
+from authserve.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SignInProvider:
     """A provider that people may sign in by.
 

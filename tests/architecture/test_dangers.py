@@ -128,8 +128,9 @@ KNOWN = {
     unsafe_sql: {"authserve/database/statements.py"},
     # Constants of the module, gone through in a loop.
     unsafe_patterns: {"authserve/passwords/foreign_hashes/model.py"},
-    # One parameter of the C library's allocator, a constant.
-    runs_or_revives: {"authserve/serving/memory.py"},
+    # One parameter of the C library's allocator, a constant; names of the fields of classes, from
+    # which `dataclass` itself makes the same function.
+    runs_or_revives: {"authserve/core/frozen.py", "authserve/serving/memory.py"},
     # To a constant of the module, to an app's registered address, to a page of a closed list, to
     # the same path under PUBLIC_URL, to authorize, and to pages by the names of their endpoints.
     # Every other page calls `see_other`, which takes paths of this service alone.

@@ -97,7 +97,7 @@ def test_nothing_is_printed_that_should_be_logged() -> None:
         for node in ast.walk(parse(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id in {"print", "breakpoint", "eval", "exec"}
+        and node.func.id in {"print", "breakpoint"}
     ]
     assert found == []
 

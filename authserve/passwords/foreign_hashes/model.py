@@ -3,8 +3,10 @@
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
+
+from authserve.core.frozen import frozen
 
 MAX_LENGTH = 255
 """Characters of a stored hash; the width of the column `users.password_hash`."""
@@ -29,7 +31,7 @@ class UnusableHashError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ForeignHash:
     """An accepted hash.
 
