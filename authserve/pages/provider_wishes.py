@@ -52,8 +52,9 @@ def lead_to_question(endpoint: str, wish: Wish, token: str, *, is_remembered: bo
 
     Args:
         endpoint: of that page.
-        token: of the person's target. It is dropped if it does not fit into the cookie, so that
-            the person reaches their account instead.
+        token: of the person's target. It is dropped if it does not fit into the cookie, which takes
+            a long target beside a wish of over 900 characters: the person reaches their account
+            instead.
         is_remembered: True if the person asked to be kept signed in.
     """
     target = token if read_continuation(token) is not None else ""

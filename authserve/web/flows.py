@@ -26,7 +26,8 @@ MAX_FLOWS = 4
 MAX_BYTES = 5_000
 """Limits the cookies of all flows of a browser, in bytes: with those of sessions and devices they
 have to fit into one header, which gunicorn limits to 8,190 (chosen). The token of a step has some
-500; a sign-in at another provider keeps the person's target too, up to 3,000."""
+500; a sign-in at another provider keeps the person's target too, up to 3,000, and then the identity
+that it found, mostly below 900."""
 
 FLOW_TTL = timedelta(minutes=15)
 """Lifetime of the cookie: that of the longest step of a sign-in (design)."""
@@ -37,9 +38,10 @@ _ID_BYTES = 6
 """Eight characters in base64url. They need not be secret: the cookie is."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8}")
-MAX_TOKEN_LENGTH = 3_100
-"""Limits the token of a flow, in characters: browsers keep cookies of 4,096 bytes (RFC 6265 §6.1),
-and the longest has a target of 3,000."""
+
+MAX_TOKEN_LENGTH = 3_950
+"""Limits the token of a flow, in characters: browsers keep cookies of 4,096 bytes with their names
+and attributes (RFC 6265 §6.1), which take 143."""
 
 _VALUE = re.compile(rf"([0-9]{{1,12}})\.([01])\.([A-Za-z0-9_.-]{{1,{MAX_TOKEN_LENGTH}}})")
 

@@ -1,6 +1,6 @@
 """Identities that wait for their person: what their tokens hold, and what is none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +15,14 @@ from authserve.federation.id_tokens import MAX_SUBJECT_LENGTH
 from authserve.federation.identities import ProviderIdentity
 from authserve.federation.state import Purpose, State, bind, write_state
 from authserve.federation.wishes import WISH_TTL, Wish, read_wish, write_wish
+from authserve.pages.provider_wishes import ADDRESS, lead_to_question
 from authserve.tokens.signing import LEEWAY_SECS
+from authserve.web.continuation import (
+    MAX_TOKEN_LENGTH,
+    Continuation,
+    TargetKind,
+    write_continuation,
+)
 
 IDENTITY = ProviderIdentity(issuer="https://id.example.com", subject="24400320", email=None)
 
@@ -62,15 +69,44 @@ def test_another_token_is_no_wish() -> None:
             read_wish(other, now=now())
 
 
-def test_the_longest_fits_into_a_cookie() -> None:
+USUAL = Wish(
+    provider="microsoft",
+    identity=ProviderIdentity(
+        issuer="https://login.microsoftonline.com/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+        subject="AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+        email="alexandra.smith@example.com",
+    ),
+    account_id=UUID(int=7),
+    address="alexandra.smith@example.com",
+    display_name="Alexandra Smith",
+    domain="example.com",
+)
+
+LONGEST = Wish(
+    provider="x" * 32,
+    identity=ProviderIdentity(
+        issuer="i" * MAX_ISSUER_LENGTH, subject="s" * MAX_SUBJECT_LENGTH, email="e" * 254
+    ),
+    account_id=UUID(int=7),
+    address="e" * 254,
+    display_name="ä" * 100,
+)
+
+
+@pytest.mark.parametrize(("wish", "is_kept"), [(USUAL, True), (LONGEST, False)])
+def test_a_cookie_has_room_for_the_longest_target(
+    make_app: Callable[..., Flask], wish: Wish, is_kept: bool
+) -> None:
     """Browsers keep cookies of 4,096 bytes (RFC 6265 §6.1)."""
-    longest = Wish(
-        provider="x" * 32,
-        identity=ProviderIdentity(
-            issuer="i" * MAX_ISSUER_LENGTH, subject="s" * MAX_SUBJECT_LENGTH, email="e" * 254
-        ),
-        account_id=UUID(int=7),
-        address="e" * 254,
-        display_name="ä" * 100,
-    )
-    assert len(write_wish(longest, now=now())) < 3_100
+    app = make_app(features=("pages", "federation"), public_url="https://auth.example.com")
+    with app.test_request_context():
+        targets = [f"pages.show_account?x={'x' * length}" for length in range(1_500, 2_200)]
+        tokens = [write_continuation(Continuation(TargetKind.PAGE, each)) for each in targets]
+        token = max(filter(None, tokens), key=len)
+        assert len(token) >= MAX_TOKEN_LENGTH - 2
+        answer = lead_to_question(ADDRESS, wish, token, is_remembered=True)
+    (cookie,) = answer.headers.getlist("Set-Cookie")
+    assert len(cookie) <= 4_096
+    assert (token in cookie) is is_kept
+    value = cookie.partition("; ")[0].partition("=")[2]
+    assert value.count(".") == (7 if is_kept else 5)
