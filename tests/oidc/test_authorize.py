@@ -14,12 +14,13 @@ from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.codes import make_challenge
 from authserve.web.continuation import MAX_TOKEN_LENGTH
+from tests.conftest import Log
 from tests.oidc.conftest import CALLBACK, VERIFIER, App, MakeApp
 from tests.oidc.test_codes import change
 from tests.support.browsing import ORIGIN, OWN_FORM, Shown, Visit, find_unsafe_markup
 from tests.support.clients import PASSWORD, Caller
 from tests.support.factors import give_totp
-from tests.support.rows import change_user
+from tests.support.rows import change_session, change_user
 from tests.support.totp import code_at
 
 STATE = "a state, exactly: +&=%20"
@@ -106,6 +107,14 @@ def test_a_signed_in_person_goes_on_at_once(visit: Visit, wiki: App) -> None:
     assert "Set-Cookie" not in shown.headers
 
 
+def test_a_session_that_has_ended_leads_to_the_sign_in(visit: Visit, wiki: App) -> None:
+    visit.sign_in()
+    change_session(wiki.app, visit.session_id, revoked_at=now())
+    shown = ask(visit)
+    assert urlsplit(shown.location).path == "/sign-in"
+    assert visit.cookie() is None
+
+
 def test_a_request_by_form_becomes_one_by_get(visit: Visit, wiki: App) -> None:
     """An app's page sends it from another origin, so browsers leave the cookie out."""
     visit.sign_in()
@@ -146,8 +155,11 @@ class TestUntrusted:
         assert shown.headers["X-Correlation-ID"] in shown.text
         assert find_unsafe_markup(shown.html) == []
 
-    def test_its_address_is_kept_for_the_operator(self, visit: Visit, wiki: App) -> None:
+    def test_its_address_is_kept_for_the_operator(self, visit: Visit, wiki: App, log: Log) -> None:
+        log()
         ask(visit, redirect_uri="https://evil.example/")
+        (line,) = log()
+        assert (line["route"], line["code"]) == ("/oauth/authorize", "invalid_request")
         ask(visit, redirect_uri=CALLBACK)
         with wiki.app.app_context():
             found = [refused.value for refused in list_refused_redirects("wiki")]

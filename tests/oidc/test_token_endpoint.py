@@ -9,6 +9,7 @@ from flask import Flask
 
 from authserve.clients.kinds import ClientKind
 from authserve.oidc.routes import GRANTS
+from tests.conftest import Log
 from tests.oidc.conftest import VERIFIER, App, MakeApp
 from tests.oidc.test_codes import INVALID, error
 
@@ -32,6 +33,13 @@ def test_a_request_that_lacks_something_is_refused(
     assert error(answer) == (400, code)
     assert answer.headers["Cache-Control"] == "no-store"
     assert set(answer.get_json()) == {"error", "error_description"}
+
+
+def test_a_refusal_has_its_code_in_the_log(wiki: App, log: Log) -> None:
+    log()
+    wiki.call(grant_type="password")
+    (line,) = log()
+    assert (line["status"], line["code"]) == (400, "unsupported_grant_type")
 
 
 @pytest.mark.parametrize(
