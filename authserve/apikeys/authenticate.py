@@ -2,7 +2,6 @@
 
 from authserve.apikeys.use import UnknownKeyError, use_key
 from authserve.core.clock import now
-from authserve.core.errors import InvalidTokenError
 from authserve.http.callers import Authentication, CallerKind
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info
@@ -20,13 +19,10 @@ def authenticate_api_key(text: str) -> Authentication:
         TokenExpiredError: the key has expired.
         RateLimitedError: the client's address has presented too many unknown keys.
     """
-    settings = SETTINGS.get()
-    if not text.startswith(settings.api_key_prefix):
-        raise InvalidTokenError
     try:
         found = use_key(text, ip=current_request_info().ip, now=now())
     except UnknownKeyError:
-        if settings.ratelimit_enabled:
+        if SETTINGS.get().ratelimit_enabled:
             count_call([UNKNOWN_API_KEYS], ())
         raise
     return Authentication(
