@@ -77,6 +77,7 @@ def test_after_a_fault_nothing_is_imported(
         (line, "line 2: Another client has or had this id"),
         ("[]", "line 2: line: Not a JSON object."),
         (json.dumps({**json.loads(line), "client_id": "a", "scopes": ["x"]}), "line 2: scopes: "),
+        (json.dumps({**json.loads(line), "client_id": "a", "kind": "spa"}), "line 2: secrets: "),
     ):
         faulty.write_text(f"{other}\n{last}\n")
         result = runner.invoke(args=["clients", "import", str(faulty)])
