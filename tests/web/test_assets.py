@@ -44,7 +44,7 @@ def test_there_is_no_other_file(visit: Visit) -> None:
 def test_the_operator_brings_a_logo_and_a_colour(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
-    logo = tmp_path / "logo.svg"
+    logo = tmp_path / "Logo.SVG"
     logo.write_text('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>')
     app = make_app(features=("pages",), brand_logo=logo, brand_color="#0a7d55")
     visit = Visit(app)
