@@ -17,7 +17,7 @@ from authserve.mfa.pending import Pending, Purpose, read_pending
 from authserve.settings.model import SETTINGS, EmailVerification
 from authserve.users.models import User
 from tests.auth.test_sign_in_races import Meanwhile, guess, meanwhile
-from tests.support.clients import PASSWORD, Caller, login
+from tests.support.clients import PASSWORD, Caller, login, register_caller
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
@@ -63,6 +63,13 @@ def test_an_account_without_a_factor_enrols_first(app: Flask, alice: Caller) -> 
     assert members(problem) == {"expires_in": 900, "methods": ["passkey", "totp"]}
     assert read(app, problem["mfa_token"], Purpose.ENROLL).proofs == {Proof.PASSWORD}
     assert count_sessions(app) == 1
+
+
+def test_a_service_without_passkeys_offers_none(make_app: Callable[..., Flask]) -> None:
+    app = make_app(passkey_rp_id="")
+    switch_mfa_on(app, register_caller(app, "alice").id)
+    problem = assert_problem(login(app.test_client(), "alice"), 403, "mfa_enrollment_required")
+    assert problem["methods"] == ["totp"]
 
 
 def test_enrolling_after_a_password_takes_a_mailed_code(

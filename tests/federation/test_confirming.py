@@ -230,6 +230,17 @@ def test_a_wish_for_a_new_account_is_no_question_to_an_owner(
     assert "Link them" in visit.open(f"{CONFIRM}?pending={pending}").text
 
 
+def test_a_wish_ends_if_its_providers_name_is_anothers_by_now(
+    visit: Visit, server: ProviderServer, alice: Caller
+) -> None:
+    former = ProviderIdentity(issuer="https://former.example.com", subject="1", email=None)
+    known = Wish(provider=SLUG, identity=former, account_id=alice.id, address=EMAIL)
+    pending = hold_wish(visit, known)
+    visit.sign_in()
+    for path in (EXISTS, CONFIRM):
+        assert code_of(visit.open(f"{path}?pending={pending}")) == "state_invalid"
+
+
 def test_it_ends_after_half_an_hour(
     visit: Visit, server: ProviderServer, alice: Caller, clock: time_machine.Traveller
 ) -> None:

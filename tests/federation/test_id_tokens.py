@@ -84,6 +84,13 @@ def test_a_good_token_gives_its_claims(kind: str, algorithm: str) -> None:
     assert verify(sign(CLAIMS, kind, algorithm), keys) == CLAIMS
 
 
+def test_of_keys_with_one_name_that_of_the_right_type_counts() -> None:
+    entries = [public_jwk("EC", "ES256", kid="RSA"), public_jwk("RSA", "RS256")]
+    assert verify(sign(CLAIMS), read_keys({"keys": entries})) == CLAIMS
+    with pytest.raises(UnknownKeyError):
+        verify(sign(CLAIMS), read_keys({"keys": entries[:1]}))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -77,6 +77,16 @@ def test_of_two_providers_with_one_slug_one_is_added(app: Flask) -> None:
     assert len(audit_trail(app, "provider.created")) == ROUNDS
 
 
+def test_a_change_is_of_one_provider(app: Flask) -> None:
+    for slug in ("aaa", "google", "zzz"):
+        give_provider(app, slug, name=slug)
+    with app.app_context():
+        rename("new")
+        names = [get_provider(slug).configuration.name for slug in ("aaa", "google", "zzz")]
+        ids = {get_provider(slug).configuration.client_id for slug in ("aaa", "google", "zzz")}
+    assert (names, ids) == (["aaa", "new", "zzz"], {"1234.apps"})
+
+
 def test_two_changes_at_once_are_both_kept(app: Flask) -> None:
     give_provider(app)
     for _ in range(ROUNDS):

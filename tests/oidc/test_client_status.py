@@ -66,6 +66,10 @@ def test_a_refused_redirect_uri_is_shown(app: Flask, wiki: App, admin: Caller) -
     app.test_client().get(AUTHORIZE.replace(CALLBACK, other))
     (refused,) = admin.get(f"{CLIENTS}/wiki/status").get_json()["refused_redirect_uris"]
     assert (refused["value"], refused["count"]) == (other, 1)
+    admin.patch(f"{CLIENTS}/wiki", json={"redirect_uris": [CALLBACK, other]})
+    assert admin.get(f"{CLIENTS}/wiki/status").get_json()["refused_redirect_uris"] == []
+    told = app.test_cli_runner(capture="fd").invoke(args=["clients", "status", "wiki"]).stdout
+    assert told == "wiki can sign users in.\n"
 
 
 @pytest.mark.parametrize(
