@@ -72,6 +72,12 @@ def test_it_opens_an_account_and_finds_it_again(
     assert len(audit_trail(own, "session.started")) == 2
 
 
+def test_an_issuer_that_github_names_is_none(own: Flask, make_provider: MakeProvider) -> None:
+    server = make_provider(Preset.GITHUB)
+    shown = set_out(Visit(own), server, "github").come_back(iss="https://github.com/login/oauth")
+    assert (shown.status, shown.location) == (303, "/account")
+
+
 def test_githubs_login_can_change_hands_and_its_number_not(
     own: Flask, make_provider: MakeProvider
 ) -> None:

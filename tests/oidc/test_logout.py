@@ -181,11 +181,14 @@ class TestHints:
         assert ask(visit, id_token_hint=hint, post_logout_redirect_uri=BYE).location == BYE
         assert not is_signed_in(visit)
 
-    def test_one_of_another_browser_of_the_user(self, app: Flask, visit: Visit, wiki: App) -> None:
+    @pytest.mark.parametrize("state", [{"state": STATE}, {}])
+    def test_one_of_another_browser_of_the_user(
+        self, app: Flask, visit: Visit, wiki: App, state: dict[str, str]
+    ) -> None:
         hint = wiki.sign_in()["id_token"]
         other = Visit(app)
         other.sign_in("alice")
-        shown = ask(other, id_token_hint=hint, post_logout_redirect_uri=BYE, state=STATE)
+        shown = ask(other, id_token_hint=hint, post_logout_redirect_uri=BYE, **state)
         assert is_signed_in(other)
         between = confirm(other, shown)
         # A form must end at a page of ours, which goes on by itself.
@@ -193,7 +196,7 @@ class TestHints:
         (link,) = [a.attrib["href"] for a in between.tree.iter("a") if a.text == "Go on"]
         assert f"0; url={link}" in [e.get("content") for e in between.tree.iter("meta")]
         back = other.open(link)
-        assert back.location == f"{BYE}?{urlencode({'state': STATE})}"
+        assert back.location == (f"{BYE}?{urlencode(state)}" if state else BYE)
         assert not is_signed_in(other)
         assert is_signed_in(visit)
 

@@ -117,6 +117,12 @@ def test_no_get_sets_a_cookie(visit: Visit) -> None:
         assert "Set-Cookie" not in visit.open(path).headers
 
 
+def test_a_device_token_of_no_use_is_replaced(visit: Visit, alice: Caller) -> None:
+    visit.client.set_cookie("authserve-device", "expired~x")
+    visit.sign_in()
+    assert (visit.cookie("authserve-device") or "~").count("~") == 0
+
+
 def test_a_browser_keeps_three_devices(app: Flask, visit: Visit) -> None:
     for name in ("ada", "bea", "cyd", "dot"):
         assert register(app.test_client(), name).status_code == 201
