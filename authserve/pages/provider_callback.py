@@ -6,7 +6,9 @@ another person got from the provider needs a cookie that only their browser has 
 RFC 9700 §4.7).
 """
 
-from flask import Response, request
+from functools import partial
+
+from flask import Response, after_this_request, request
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.browser_sign_in import sign_in_browser_with_provider
@@ -64,11 +66,16 @@ def return_from_provider(slug: str) -> Response:
         count_call([PROVIDER_ANSWERS], ())
     _require_single_parameters()
     found = get_provider_flow(slug, request.args.get(STATE_FIELD, ""))
+    # The answers of error handlers too take the cookie away.
+    after_this_request(partial(_drop, found.flow.id))
     resume_language(found.state.language)
     # As every form does, for this GET can lead to mails too.
     note_language_for_mails()
-    response = _answer(found)
-    drop_flow(response, found.flow.id)
+    return _answer(found)
+
+
+def _drop(flow_id: str, response: Response) -> Response:
+    drop_flow(response, flow_id)
     return response
 
 

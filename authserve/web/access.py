@@ -15,6 +15,7 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
 from authserve.core.errors import StepUpRequiredError, ValidationFailedError
 from authserve.core.levels import Level
+from authserve.http.get_effects import has_effect_on_get
 from authserve.settings.model import SETTINGS
 from authserve.web.browser_session import find_signed_in, find_visitor, is_form_token
 from authserve.web.continuation import (
@@ -186,11 +187,16 @@ def _way_back(back_to: str | None, *, session: BrowserSession | None = None) -> 
 
 
 def _endpoint_of_page() -> str | None:
-    """Return the endpoint that answers a GET of the request's path, or None without one."""
+    """Return the endpoint that shows a page at the request's path, or None without one.
+
+    One whose GET changes something is none: a person who came back to it would bring its answer,
+    such as a provider's code, a second time.
+    """
     adapter = current_app.create_url_adapter(request)
     assert adapter is not None
     try:
         endpoint, _arguments = adapter.match(method="GET")
     except HTTPException:
         return None
-    return str(endpoint)
+    view = current_app.view_functions[endpoint]
+    return str(endpoint) if not has_effect_on_get(view) else None

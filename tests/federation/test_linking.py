@@ -40,7 +40,7 @@ from tests.factories import REQUEST
 from tests.support.browsing import Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import all_at_once
-from tests.support.factors import give_totp
+from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.identities import fill_identities
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
@@ -217,6 +217,18 @@ class TestMeanwhile:
         give_totp(site, alice.id)
         with site.app_context():
             assert attempt(alice, identity) == StepUpRequiredError.code
+        assert issuers(site, alice.id) == []
+
+    def test_a_way_to_the_second_factor_takes_no_code_along(
+        self, site: Flask, server: ProviderServer, alice: Caller, visit: Visit
+    ) -> None:
+        """Nor does it lead back to the callback, where the code would be sent again."""
+        visit.sign_in("alice")
+        journey = begin(visit, server)
+        give_recovery_codes(site, alice.id)
+        answer = journey.come_back()
+        assert (answer.status, answer.location) == (303, "/account/confirm?level=aal2")
+        assert not [name for name in visit.cookie_names() if "flow" in name]
         assert issuers(site, alice.id) == []
 
 
