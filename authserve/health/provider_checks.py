@@ -14,7 +14,7 @@ from authserve.federation.registry import Provider, list_providers
 from authserve.federation.secrets import read_secret
 from authserve.federation.upstream import Upstream
 from authserve.health.report import join_names
-from authserve.settings.model import Settings
+from authserve.settings.model import EmailVerification, Settings
 
 MAX_CALLED = 20
 """Providers that are called at most (chosen), all at once, each for 5 s at most."""
@@ -30,6 +30,20 @@ def check_provider_values(_settings: Settings) -> Finding:
     if found:
         return Finding("provider values", Level.WARNING, join_names(found))
     return Finding("provider values", Level.OK, "Every provider is https, and its trust is clear.")
+
+
+def check_address_proof(settings: Settings) -> Finding:
+    """Warn of accounts that no one has proven to own, beside people whom providers name."""
+    name = "provider addresses"
+    is_off = settings.email_verification is EmailVerification.OFF
+    if is_off and _enabled_providers():
+        message = (
+            "With EMAIL_VERIFICATION=off a stranger who registers a person's address can add a "
+            "second factor, which outlives the reset by which its owner takes the account over. "
+            "EMAIL_VERIFICATION=optional is enough: the first factor then needs a mailed code."
+        )
+        return Finding(name, Level.WARNING, message)
+    return Finding(name, Level.OK, "A first second factor needs a code from the mailbox.")
 
 
 def check_provider_secrets(_settings: Settings) -> Finding:
@@ -91,6 +105,7 @@ def _enabled_providers() -> list[Provider]:
 
 DATA_CHECKS = (
     check_provider_values,
+    check_address_proof,
     check_provider_secrets,
     check_provider_answers,
     check_redirect_uris,

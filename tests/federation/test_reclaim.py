@@ -10,11 +10,14 @@ from werkzeug.test import TestResponse
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.federation.identities import ProviderIdentity, find_owner, record_use
+from authserve.mfa.own_passkeys import find_passkeys
+from authserve.settings.model import EmailVerification
 from tests.support.api_keys import give_api_key
 from tests.support.clients import Caller, login, register_caller
 from tests.support.factors import switch_mfa_on
 from tests.support.identities import GOOGLE, give_identity
 from tests.support.mail import Mailbox, open_mailbox, work
+from tests.support.passkeys import give_passkey
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, change_user
 from tests.support.second_steps import first_step
@@ -110,6 +113,18 @@ def test_the_strangers_pending_sign_in_ends(house: House) -> None:
     body = {"mfa_token": token, "method": "totp"}
     answer = house.app.test_client().post(f"{API}/auth/mfa/enroll/options", json=body)
     assert_problem(answer, 401, "mfa_token_invalid")
+
+
+def test_where_no_address_is_verified_a_factor_stays(make_app: Callable[..., Flask]) -> None:
+    """A mailbox passes no second factor, not even a stranger's (docs/threat-model.md)."""
+    app = make_app(
+        features=("pages", "federation", "api-keys"), email_verification=EmailVerification.OFF
+    )
+    house = House(app, register_caller(app, "alice"), open_mailbox(app))
+    give_passkey(app, house.stranger.id)
+    house.reset()
+    with app.app_context():
+        assert len(find_passkeys(house.stranger.id, limit=2)) == 1
 
 
 def test_a_reset_of_a_verified_account_keeps_its_identities(house: House) -> None:

@@ -12,12 +12,13 @@ from authserve.federation.presets import Preset
 from authserve.health.data_checks import check_unused_providers
 from authserve.health.doctor import examine
 from authserve.health.provider_checks import (
+    check_address_proof,
     check_provider_answers,
     check_provider_secrets,
     check_provider_values,
     check_redirect_uris,
 )
-from authserve.settings.model import SETTINGS, Settings
+from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from tests.support.identity_providers import give_provider
 from tests.support.provider_sign_in import LOOPBACK
 from tests.support.providers import Answer, ProviderServer, provider_server
@@ -86,6 +87,15 @@ def test_providers_that_are_away_or_late_are_named(app: Flask, server: ProviderS
     assert "gone (it did not answer" in run(app, check_provider_answers).message
 
 
+def test_addresses_that_no_one_verifies_are_a_warning(make_app: Callable[..., Flask]) -> None:
+    off = make_app(features=("pages", "federation"), email_verification=EmailVerification.OFF)
+    assert run(off, check_address_proof).level is OK
+    give_provider(off)
+    assert "EMAIL_VERIFICATION=off" in run(off, check_address_proof).message
+    optional = make_app(features=("pages", "federation"))
+    assert run(optional, check_address_proof).level is OK
+
+
 def test_redirect_uris_are_listed(app: Flask) -> None:
     give_provider(app)
     uri = "http://localhost:8000/sign-in/with/google/callback"
@@ -105,4 +115,4 @@ def test_doctor_has_the_checks(app: Flask) -> None:
     with app.app_context():
         names = {finding.check for finding in examine()}
     assert {"provider values", "provider secrets", "provider answers"} <= names
-    assert {"provider redirect URIs", "unused providers"} <= names
+    assert {"provider redirect URIs", "unused providers", "provider addresses"} <= names
