@@ -42,10 +42,10 @@ types: $(VENV)/test.stamp
 contracts: $(VENV)/test.stamp
 	$(BIN)/lint-imports --config setup.cfg
 
-# Each process has a PostgreSQL of its own; the tests of one file share a process. Two more than
-# there are cores, since tests of real servers mostly wait. The checks take no longer than the
-# collection, which is one process's work.
-TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+# Each process has a PostgreSQL of its own, and takes 300 MB; the tests of one file share a process.
+# There are more than twice as many as cores, since tests of real servers mostly wait. The checks
+# take no longer than the collection, which is one process's work.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1) + 2)')
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/pytest --forks $(TEST_PROCESSES)
