@@ -16,6 +16,10 @@ import psycopg2
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+import authserve.apikeys.models
+import authserve.clients.models
+import authserve.federation.models
+import authserve.oidc.models  # noqa: F401 - so that tables of optional features are there
 from authserve.database.engine import engine_options
 from authserve.database.readiness import expected_revision
 from authserve.database.statements import Base
