@@ -40,6 +40,7 @@ from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.postgresql import PostgreSQL, copy_files, running_postgresql
+from tests.support.processes import the_parent
 from tests.support.redis import RedisServer
 from tests.support.secrecy import SECRETS, Eavesdropper, NotingClient, eavesdrop
 from tests.support.server import Server
@@ -106,8 +107,13 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector skip imported code and collected tests, and run less often."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Prepare what processes share before they are forked.
+
+    The garbage collector skips imported code and collected tests, and runs less often.
+    """
+    if session.config.getoption("forks"):
+        the_parent()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 10)

@@ -1,7 +1,7 @@
 """Load the service once, then fork for each request of `tests/support/processes.py`.
 
-A request is a line of JSON on standard input, its answer one on standard output. What is forked
-runs like `python -m`, and shares only the code that was loaded.
+A request is a connection with a line of JSON, its answer a line as well. The service is loaded at
+the first request. What is forked runs like `python -m`, and shares only the code that was loaded.
 """
 
 import gc
@@ -9,8 +9,11 @@ import json
 import os
 import resource
 import runpy
+import select
+import socket
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 
 MODULES = ("authserve.app", "authserve.commands", "authserve.outbox.worker", "flask.cli")
@@ -56,21 +59,30 @@ def poll(pid: int) -> int | None:
 ACTIONS: Mapping[str, Callable[..., int | None]] = {"start": start, "poll": poll}
 
 
-def serve() -> None:
-    """Answer requests until there are no more."""
-    for line in sys.stdin:
-        action, *arguments = json.loads(line)
-        print(json.dumps(ACTIONS[action](*arguments)), flush=True)  # noqa: T201 - it is the answer
-
-
-def main() -> None:
-    """Load the service and serve; in a forked process, run its module."""
+@cache
+def load() -> None:
+    """Load the service, at the first call."""
     for module in MODULES:
         import_module(module)
     gc.collect()
     gc.freeze()
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer requests until standard input ends, as it does with the last process of the tests."""
+    while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
+        load()
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rw") as lines:
+            action, *arguments = json.loads(lines.readline())
+            lines.write(json.dumps(ACTIONS[action](*arguments)) + "\n")
+
+
+def main() -> None:
+    """Serve at an inherited socket; in a forked process, run its module."""
     try:
-        serve()
+        with socket.socket(fileno=int(sys.argv[1])) as listener:
+            serve(listener)
     except Forked:
         pass
     else:

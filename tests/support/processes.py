@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 from typing import Any, Protocol
 
 import config
@@ -42,27 +42,36 @@ class Process(Protocol):
 
 
 class Parent:
-    """The process that has loaded the service and forks (`tests/support/preloaded.py`)."""
+    """The process that has loaded the service and forks (`tests/support/preloaded.py`).
+
+    Processes that the tests run in share it if it was made before they were forked.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.preloaded"],
-            cwd=config.ROOT,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(config.ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        folder = TemporaryDirectory()
+        self._address = f"{folder.name}/socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen()
+            descriptor = listener.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.preloaded", str(descriptor)],
+                cwd=config.ROOT,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(config.ROOT)},
+                stdin=subprocess.PIPE,
+                pass_fds=(descriptor,),
+            )
+        atexit.register(folder.cleanup)
         atexit.register(self._process.communicate)
 
     def ask(self, action: str, *arguments: Any) -> Any:
         """Send a request and return its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps([action, *arguments]).encode() + b"\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self._address)
+            with connection.makefile("rw") as lines:
+                lines.write(json.dumps([action, *arguments]) + "\n")
+                lines.flush()
+                return json.loads(lines.readline())
 
 
 the_parent = cache(Parent)
