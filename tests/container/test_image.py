@@ -35,13 +35,13 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def database_url(postgresql_server: PostgreSQL) -> Iterator[str]:
+def database_url(postgresql: PostgreSQL) -> Iterator[str]:
     """An empty database, which a container reaches by TCP."""
-    url = make_url(postgresql_server.create("containers"))
+    url = make_url(postgresql.create("containers"))
     socket = Path(str(url.query["host"])) / f".s.PGSQL.{url.port or 5432}"
     with tcp_proxy(str(socket)) as proxy:
         yield f"postgres://postgres@127.0.0.1:{proxy.port}/containers"
-    postgresql_server.drop("containers")
+    postgresql.drop("containers")
 
 
 def is_serving(client: Client) -> bool:

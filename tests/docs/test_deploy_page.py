@@ -69,23 +69,23 @@ def test_its_table_counts_right() -> None:
 
 
 @pytest.fixture
-def two_roles(postgresql_server: PostgreSQL) -> Iterator[dict[str, str]]:
+def two_roles(postgresql: PostgreSQL) -> Iterator[dict[str, str]]:
     """The URLs of the role that migrates and of the one that serves, by the page's commands."""
     name = f"authserve_{uuid4().hex[:8]}"
     own, grant = (re.sub(r"\bauthserve", name, block) for block in blocks("sql"))
     for statement in own.split(";")[:-1]:
-        postgresql_server.execute(statement)
+        postgresql.execute(statement)
     urls = {
-        role: postgresql_server.url(name).replace("//postgres:", f"//{role}:")
+        role: postgresql.url(name).replace("//postgres:", f"//{role}:")
         for role in (f"{name}_owner", name)
     }
     with psycopg2.connect(urls[f"{name}_owner"].replace("+psycopg2", "")) as connection:
         connection.cursor().execute(grant)
     connection.close()
     yield {"owner": urls[f"{name}_owner"], "server": urls[name]}
-    postgresql_server.drop(name)
+    postgresql.drop(name)
     for role in urls:
-        postgresql_server.execute(f"DROP ROLE {role}")
+        postgresql.execute(f"DROP ROLE {role}")
 
 
 def test_the_role_that_serves_needs_no_more_than_rows(

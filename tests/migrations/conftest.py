@@ -25,7 +25,7 @@ def empty_database_url(
     if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
-    server: PostgreSQL = request.getfixturevalue("postgresql_server")
+    server: PostgreSQL = request.getfixturevalue("postgresql")
     name = f"empty_{uuid4().hex}"
     yield server.create(name)
     server.drop(name)

@@ -55,7 +55,7 @@ def frozen_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Pat
         connection.close()
         yield f"sqlite:///{path}"
         return
-    server: PostgreSQL = request.getfixturevalue("postgresql_server")
+    server: PostgreSQL = request.getfixturevalue("postgresql")
     name = f"frozen_{uuid4().hex}"
     url = server.create(name)
     with psycopg2.connect(libpq_url(url)) as postgresql:
