@@ -51,6 +51,10 @@ def test_a_key_goes_on_after_a_move(
 
     file.write_text(json.dumps({"email": "eve@example.com", "api_keys": [{**key, "aal": 4}]}))
     assert "api_keys.0.aal" in run(app, "import", file).output
+    for name in key.keys() - {"last_used_at"}:
+        record = {other: value for other, value in key.items() if other != name}
+        file.write_text(json.dumps({"email": "eve@example.com", "api_keys": [record]}))
+        assert f"api_keys.0.{name}" in run(app, "import", file).output
 
 
 def test_an_owner_gets_a_copy_of_the_data_about_keys(alice: Caller, make_key: MakeKey) -> None:

@@ -71,8 +71,14 @@ def test_an_identity_opens_its_account_after_a_move(
     ]
     file.write_text(json.dumps({"email": "eve@example.com", "identities": many}))
     assert "identities: an account can have 10" in run(app, "import", file).output
+    whole = {**identity, "created_at": created_at}
+    records = [
+        (name, {other: value for other, value in whole.items() if other != name})
+        for name in ("issuer", "subject", "created_at")
+    ]
     for name, value in {"issuer": "https://a b", "subject": "", "email": ""}.items():
-        record = {**identity, "created_at": created_at, name: value}
+        records.append((name, {**whole, name: value}))
+    for name, record in records:
         file.write_text(json.dumps({"email": "eve@example.com", "identities": [record]}))
         assert f"identities.0.{name}" in run(app, "import", file).output
 

@@ -67,6 +67,10 @@ def change(line: dict[str, Any], **values: Any) -> str:
     return json.dumps({**line, **values})
 
 
+def leave_out(line: dict[str, Any], name: str) -> str:
+    return json.dumps({other: value for other, value in line.items() if other != name})
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
@@ -74,12 +78,25 @@ def change(line: dict[str, Any], **values: Any) -> str:
         (lambda line: change(line, surprise=1), "line 2: surprise: Unknown field."),
         (lambda line: change(line, client_secret="x"), "line 2: client_secret: Unknown field."),
         (lambda line: change(line, issuer="http://id.example"), "line 2: issuer: "),
+        (lambda line: leave_out(line, "slug"), "line 2: slug: Missing data"),
+        (lambda line: leave_out(line, "sealed_secret"), "line 2: sealed_secret: Missing data"),
         (lambda line: change(line, sealed_secret="!"), "line 2: sealed_secret: Not base64."),
         (lambda line: change(line, sealed_secret="AAAA"), "line 2: sealed_secret: No SECRET_KEY"),
         (lambda line: change(line, slug="other"), "line 2: sealed_secret: No SECRET_KEY"),
         (lambda line: change(line, slug="google"), "line 2: sealed_secret: No SECRET_KEY"),
     ],
-    ids=["no object", "field", "secret", "issuer", "base64", "sealed", "new slug", "slug of other"],
+    ids=[
+        "no object",
+        "field",
+        "secret",
+        "issuer",
+        "no slug",
+        "no seal",
+        "base64",
+        "sealed",
+        "new slug",
+        "slug of other",
+    ],
 )
 def test_a_fault_names_its_line_and_registers_none(
     app: Flask,
