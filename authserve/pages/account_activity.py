@@ -16,7 +16,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.pagination import DEFAULT_LIMIT, PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import START, blueprint, link_to
+from authserve.pages.blueprint import START, blueprint, lead_to
 from authserve.pages.event_texts import describe_action, find_event_icon
 from authserve.pages.grant_fields import GrantsForm, find_ticked
 from authserve.users.errors import UserNotFoundError
@@ -24,9 +24,6 @@ from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from authserve.web.devices import name_device
 from authserve.web.languages import mark, translate
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import seal_notice
-from authserve.web.rendering import see_other
 
 LIST = "pages.show_activity"
 
@@ -134,15 +131,14 @@ def answer_activity() -> Response:
         request=current_request_info(),
     )
     if is_own:
-        return see_other(link_to(START, "", **{NOTICE: seal_notice("sign-in-seen")}))
+        return lead_to(START, notice="sign-in-seen")
     return _lead_to_safety(session)
 
 
 def _lead_to_safety(session: BrowserSession) -> Response:
     """Lead to a new password, since a stranger knows it, and from there to the other sessions."""
-    notice = {NOTICE: seal_notice("stranger")}
     if not session.has_password:
-        return see_other(link_to("pages.show_sessions", "", **notice))
+        return lead_to("pages.show_sessions", notice="stranger")
     target = Continuation(TargetKind.PAGE, "pages.show_sessions")
     token = write_continuation(target) or ""
-    return see_other(link_to("pages.show_password", token, **notice))
+    return lead_to("pages.show_password", notice="stranger", token=token)

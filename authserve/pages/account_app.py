@@ -6,7 +6,6 @@ stored one.
 """
 
 from base64 import b32decode
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -130,23 +129,14 @@ def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return show_added(session, "app-added", codes=done.recovery_codes, cookie=done.renewal)
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission) -> Response:
     secret = form.given.get("secret")
     is_open = secret and "secret" not in form.faults and BEGIN_AGAIN not in form.offers
     return account_page(
         "account_app.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         has_app=find_factors(session.account.id).has_totp,
         set_up=_describe(secret, session) if secret and is_open else None,
     )
@@ -183,21 +173,12 @@ def _remove(_values: dict[str, Any], *, session: BrowserSession) -> Response:
     return lead_to_methods("app-removed")
 
 
-def _show_removal(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show_removal(session: BrowserSession, form: Submission) -> Response:
     left = replace(find_factors(session.account.id), has_totp=False)
     return account_page(
         "account_app_remove.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         consequence=find_consequence(left, mfa_enabled=session.account.mfa_enabled),
     )

@@ -1,6 +1,6 @@
 """The step-up: a signed-in person gives a proof again, before what can change access."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -161,13 +161,7 @@ def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 @on_own_account(UserNotFoundError)
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission) -> Response:
     level = find_asked_level()
     ways = find_ways_to_reauthenticate(session.actor, level=level)
     method = _asked_method()
@@ -176,11 +170,8 @@ def _show(
     is_by_passkey = method is SecondStep.PASSKEY
     return page(
         "account_confirm.html",
-        status=status,
-        headers=headers,
         visitor=session,
         form=form,
-        is_refused=form.is_refused,
         token=form.given.get(FIELD, ""),
         method="" if method is None else NAMES[method],
         is_password_enough=ways.is_password_enough,

@@ -1,6 +1,5 @@
 """The data of an account: a copy of it, and its deletion."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -123,20 +122,5 @@ def _delete(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return response
 
 
-def _show(
-    template: str,
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    return account_page(
-        template,
-        status=status,
-        headers=headers,
-        visitor=session,
-        below="pages.show_data",
-        form=form,
-        is_refused=form.is_refused,
-    )
+def _show(template: str, session: BrowserSession, form: Submission) -> Response:
+    return account_page(template, visitor=session, below="pages.show_data", form=form)

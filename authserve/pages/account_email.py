@@ -1,6 +1,5 @@
 """The address of an account: a change is asked for here, and made by a mailed link."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +9,7 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, link_to
+from authserve.pages.blueprint import blueprint, lead_to
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE
@@ -27,9 +26,7 @@ from authserve.web.access import (
     require_signed_in,
 )
 from authserve.web.forms import Explanation, Explanations, SignedInForm, Submission, submit
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
-from authserve.web.rendering import see_other
+from authserve.web.notices import open_notice
 
 
 class EmailForm(SignedInForm, NewEmailSchema):
@@ -98,24 +95,15 @@ def _withdraw(_values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 def _done(notice: str) -> Response:
-    return see_other(link_to("pages.show_email", "", **{NOTICE: seal_notice(notice)}))
+    return lead_to("pages.show_email", notice=notice)
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission) -> Response:
     return account_page(
         "account_email.html",
-        status=status,
-        headers=headers,
         visitor=session,
         below="pages.show_profile",
         form=form,
-        is_refused=form.is_refused,
         pending=find_pending_email_change(session.account.id),
         is_requested=open_notice(REQUESTED) is not None,
         is_withdrawn=open_notice(WITHDRAWN) is not None,

@@ -1,6 +1,6 @@
 """The services by which the user of an account signs in: their list, and unlinking one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import LastCredentialError
 from authserve.pages.account_connections import LIST
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import link_to, provider_blueprint
+from authserve.pages.blueprint import lead_to, provider_blueprint
 from authserve.pages.factor_changes import (
     EXPLANATIONS,
     Consequence,
@@ -33,9 +33,7 @@ from authserve.pages.factor_changes import (
 from authserve.users.errors import UserNotFoundError
 from authserve.web.forms import Explanation, Submission, submit
 from authserve.web.languages import mark
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
-from authserve.web.rendering import see_other
+from authserve.web.notices import open_notice
 
 NOTICE_KIND = "identities"
 
@@ -82,7 +80,7 @@ def lead_to_connections(done: str) -> Response:
     Args:
         done: one of the notices in `account_identities.html`.
     """
-    return see_other(link_to(LIST, "", **{NOTICE: seal_notice(NOTICE_KIND, done=done)}))
+    return lead_to(LIST, notice=NOTICE_KIND, done=done)
 
 
 @provider_blueprint.get("/account/apps/identities/<uuid:identity_id>/unlink")
@@ -114,22 +112,12 @@ def _unlink(_values: dict[str, Any], *, session: BrowserSession, identity_id: UU
     return lead_to_connections("unlinked")
 
 
-def _show(
-    session: BrowserSession,
-    identity_id: UUID,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, identity_id: UUID, form: Submission) -> Response:
     return account_page(
         "account_identity_unlink.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         own=get_own_identity(session.account.id, identity_id),
         consequence=Consequence.NONE,
     )

@@ -28,7 +28,7 @@ from authserve.http.fields import DisplayName
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import key_blueprint, link_to
+from authserve.pages.blueprint import key_blueprint, lead_to, link_to
 from authserve.pages.scope_texts import describe_scopes
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
@@ -43,8 +43,7 @@ from authserve.web.access import (
 )
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark, translate_plural
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
+from authserve.web.notices import open_notice
 from authserve.web.rendering import see_other
 
 LIST = "key_pages.show_keys"
@@ -151,7 +150,7 @@ def revoke_one_key(key_id: UUID) -> Response:
         )
     except APIKeyNotFoundError:
         return see_other(link_to(LIST, ""))
-    return see_other(link_to(LIST, "", **{NOTICE: seal_notice("keys")}))
+    return lead_to(LIST, notice="keys")
 
 
 @key_blueprint.get("/account/keys/new")
@@ -190,22 +189,13 @@ def _make(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return account_page("account_key_shown.html", visitor=session, below=LIST, made=made)
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission) -> Response:
     scopes = [ACCOUNT_SCOPE, *sorted(_find_permissions(session.actor))]
     return account_page(
         "account_key_new.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         scopes=list(zip(scopes, describe_scopes(scopes), strict=True)),
         scope_prefix=SCOPE_PREFIX,
         lifetimes=[(days, _describe_days(days)) for days in LIFETIMES_DAYS],

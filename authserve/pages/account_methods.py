@@ -1,6 +1,5 @@
 """The ways to sign in to an account, and the switch of its second factor."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -88,14 +87,7 @@ def _switch(values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 @on_own_account(UserNotFoundError)
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    done: str | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission, *, done: str | None = None) -> Response:
     settings, account = SETTINGS.get(), session.account
     passkeys = find_passkeys(account.id, limit=MAX_PASSKEYS)
     state = find_mfa_state(account.id, mfa_enabled=account.mfa_enabled, now=now())
@@ -103,10 +95,7 @@ def _show(
         "account_methods.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         done=done,
         has_password=get_credentials(account.id).password_hash is not None,
         state=state,

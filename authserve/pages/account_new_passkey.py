@@ -4,7 +4,6 @@ The browser makes it by the script of pages. An account's first factor needs a m
 a GET mails nothing, so its page begins with a button.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -141,13 +140,7 @@ def _add(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return show_added(session, "passkey-added", codes=done.recovery_codes, cookie=done.renewal)
 
 
-def _show_new(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show_new(session: BrowserSession, form: Submission) -> Response:
     account = session.account
     is_code_needed = is_mailbox_proof_needed(find_factors(account.id))
     is_open = not is_code_needed or "begun" in form.given
@@ -157,10 +150,7 @@ def _show_new(
         "account_passkey_add.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         is_code_needed=is_code_needed,
         options=write_options(options) if is_open else None,
     )

@@ -1,6 +1,5 @@
 """The passkeys of an account: renaming, accepting and removing them."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -93,24 +92,14 @@ def _change(values: dict[str, Any], *, session: BrowserSession, passkey_id: UUID
     return lead_to_methods("passkey-renamed" if "name" in values else "passkey-accepted")
 
 
-def _show(
-    session: BrowserSession,
-    passkey_id: UUID,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, passkey_id: UUID, form: Submission) -> Response:
     passkey = get_passkey(session.account.id, passkey_id)
     form.given.setdefault("name", passkey.name)
     return account_page(
         "account_passkey.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         passkey=passkey,
         provider=find_provider(passkey.aaguid),
     )
@@ -145,24 +134,14 @@ def _remove(_values: dict[str, Any], *, session: BrowserSession, passkey_id: UUI
     return lead_to_methods("passkey-removed")
 
 
-def _show_removal(
-    session: BrowserSession,
-    passkey_id: UUID,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show_removal(session: BrowserSession, passkey_id: UUID, form: Submission) -> Response:
     passkey, factors = get_passkey(session.account.id, passkey_id), find_factors(session.account.id)
     left = replace(factors, usable_passkeys=factors.usable_passkeys - passkey.is_usable)
     return account_page(
         "account_passkey_remove.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         passkey=passkey,
         consequence=find_consequence(left, mfa_enabled=session.account.mfa_enabled),
     )

@@ -1,6 +1,5 @@
 """The password: a new one, by a person who knows the current one."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, go_on, link_to, query_continuation
+from authserve.pages.blueprint import blueprint, go_on, lead_to, query_continuation
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_up import BUSY
 from authserve.passwords.policy import LONG_LENGTH
@@ -26,9 +25,7 @@ from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.browser_session import remember_device, renew_session
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
-from authserve.web.rendering import see_other
+from authserve.web.notices import open_notice
 
 
 class PasswordForm(SignedInForm, PasswordChangeSchema):
@@ -80,29 +77,18 @@ def _change(values: dict[str, Any], *, session: BrowserSession) -> Response:
         request=current_request_info(),
     )
     token = values["continue_"]
-    done = link_to("pages.show_password", "", **{NOTICE: seal_notice("password")})
-    response = go_on(token) if token else see_other(done)
+    response = go_on(token) if token else lead_to("pages.show_password", notice="password")
     renew_session(response, session, changed.cookie)
     remember_device(response, changed.device)
     return response
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    is_done: bool = False,
-) -> Response:
+def _show(session: BrowserSession, form: Submission, *, is_done: bool = False) -> Response:
     return account_page(
         "account_password.html",
-        status=status,
-        headers=headers,
         visitor=session,
         below="pages.show_password",
         form=form,
-        is_refused=form.is_refused,
         is_done=is_done,
         is_after_stranger=open_notice("stranger") is not None,
         min_length=SETTINGS.get().password_min_length,

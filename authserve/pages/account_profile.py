@@ -1,6 +1,5 @@
 """The profile: the names of an account, and its language."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, link_to
+from authserve.pages.blueprint import blueprint, lead_to
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_PROFILE
@@ -23,9 +22,7 @@ from authserve.users.schemas import ProfileSchema
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark, remember_language
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
-from authserve.web.rendering import see_other
+from authserve.web.notices import open_notice
 
 
 class ProfileForm(SignedInForm, ProfileSchema):
@@ -77,28 +74,18 @@ def _change(values: dict[str, Any], *, session: BrowserSession, sent: list[str])
         actor=session.actor,
         request=current_request_info(),
     )
-    response = see_other(link_to("pages.show_profile", "", **{NOTICE: seal_notice("profile")}))
+    response = lead_to("pages.show_profile", notice="profile")
     if values.get("locale"):
         remember_language(response, values["locale"])
     return response
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    is_done: bool = False,
-) -> Response:
+def _show(session: BrowserSession, form: Submission, *, is_done: bool = False) -> Response:
     return account_page(
         "account_profile.html",
-        status=status,
-        headers=headers,
         visitor=session,
         below="pages.show_profile",
         form=form,
-        is_refused=form.is_refused,
         is_done=is_done,
         languages={tag: LANGUAGE_NAMES[tag] for tag in SETTINGS.get().languages},
     )

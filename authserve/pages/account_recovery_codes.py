@@ -1,6 +1,5 @@
 """The recovery codes of an account: how many are left, and new ones in place of them."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -83,22 +82,13 @@ def _renew(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return show_codes(session, codes)
 
 
-def _show(
-    session: BrowserSession,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, form: Submission) -> Response:
     found = find_code_set(session.account.id)
     return account_page(
         "account_codes.html",
         visitor=session,
         below=LIST,
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         found=found,
         replaces=to_rfc3339(found.created_at) if found.created_at is not None else "",
         all_codes=CODES,

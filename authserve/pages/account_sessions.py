@@ -12,7 +12,7 @@ from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, link_to
+from authserve.pages.blueprint import blueprint, lead_to, link_to
 from authserve.pages.grant_fields import GrantsForm, find_ticked, list_boxes
 from authserve.sessions.app_sessions import find_app_sessions
 from authserve.sessions.client_names import find_client_names
@@ -31,8 +31,7 @@ from authserve.web.access import (
 from authserve.web.browser_session import remove_session
 from authserve.web.devices import find_icon, name_device
 from authserve.web.languages import mark, translate
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
+from authserve.web.notices import open_notice
 from authserve.web.rendering import see_other
 
 LIST = "pages.show_sessions"
@@ -168,7 +167,7 @@ def end_other_sessions() -> Response:
 
 
 def _lead_back(*, ended: str) -> Response:
-    return see_other(link_to(LIST, "", **{NOTICE: seal_notice("sessions", ended=ended)}))
+    return lead_to(LIST, notice="sessions", ended=ended)
 
 
 @blueprint.get("/account/sessions/end-all")

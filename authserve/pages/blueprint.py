@@ -19,8 +19,11 @@ from authserve.web.continuation import (
     to_return,
     write_continuation,
 )
+from authserve.web.forms import Submission
 from authserve.web.languages import FIELD as LANGUAGE
 from authserve.web.languages import query_language
+from authserve.web.notices import FIELD as NOTICE
+from authserve.web.notices import seal_notice
 from authserve.web.rendering import render, see_other
 
 blueprint = Blueprint("pages", __name__)
@@ -89,6 +92,18 @@ def go_on(token: str) -> Response:
     return see_other(path_on(token))
 
 
+def lead_to(endpoint: str, *, notice: str, token: str = "", **values: str) -> Response:
+    """Return the redirect after a form, to a page that says what was done.
+
+    Args:
+        endpoint: of the page.
+        notice: the kind of notice that the page opens.
+        token: of the person's target, if the page leads on to it.
+        values: of the notice.
+    """
+    return see_other(link_to(endpoint, token, **{NOTICE: seal_notice(notice, **values)}))
+
+
 def _page_of(found: Continuation) -> str:
     path = None if found.is_expired else page_path(found)
     return path or url_for(START)
@@ -100,12 +115,21 @@ def hide_unless(is_on: bool) -> None:
         abort(404)
 
 
-def page(template: str, *, visitor: BrowserSession | None = None, **values: Any) -> Response:
+def page(
+    template: str,
+    *,
+    visitor: BrowserSession | None = None,
+    form: Submission | None = None,
+    **values: Any,
+) -> Response:
     """Return a page.
 
     Args:
         visitor: the signed-in person that it is for.
+        form: the form that it shows, with the status and the headers of the answer.
         values: see `web.rendering.render`.
     """
     token = form_token(visitor) if visitor is not None else ""
+    if form is not None:
+        values = {"status": form.status, "headers": form.headers, "form": form, **values}
     return render(template, visitor=visitor, form_token=token, link_to=link_to, **values)

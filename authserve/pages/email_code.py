@@ -1,6 +1,5 @@
 """Signing in with a mailed code; the pages exist only with `EMAIL_SIGN_IN=on`."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -174,33 +173,15 @@ def _verify(values: dict[str, Any], *, flow: Flow) -> Response:
     return complete_flow(go_on(token), done, flow)
 
 
-def _show_address(
-    form: Submission, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return page(
-        "email_code.html",
-        status=status,
-        headers=headers,
-        form=form,
-        is_refused=form.is_refused,
-        token=form.given.get("continue", ""),
-    )
+def _show_address(form: Submission) -> Response:
+    return page("email_code.html", form=form, token=form.given.get("continue", ""))
 
 
-def _show_code(
-    flow: Flow,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show_code(flow: Flow, form: Submission) -> Response:
     sent = open_notice(NOTICE_KIND)
     return page(
         "email_code_verify.html",
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         token=form.given.get("continue", ""),
         pending=flow.id,
         email=sent["email"] if sent is not None else "",

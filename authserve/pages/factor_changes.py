@@ -16,7 +16,7 @@ from authserve.mfa.errors import (
 )
 from authserve.mfa.switch import level_for_change_by
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import link_to
+from authserve.pages.blueprint import lead_to
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.settings.model import SETTINGS
@@ -29,9 +29,6 @@ from authserve.web.access import (
 from authserve.web.browser_session import renew_session
 from authserve.web.forms import Explanation, Explanations, SignedInForm, Submission
 from authserve.web.languages import mark
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import seal_notice
-from authserve.web.rendering import see_other
 
 LIST = "pages.show_methods"
 """The page of all sign-in methods."""
@@ -100,7 +97,7 @@ def lead_to_methods(done: str) -> Response:
     Args:
         done: one of the notices in `account_methods.html`.
     """
-    return see_other(link_to(LIST, "", **{NOTICE: seal_notice(NOTICE_KIND, done=done)}))
+    return lead_to(LIST, notice=NOTICE_KIND, done=done)
 
 
 def show_added(

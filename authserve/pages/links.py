@@ -6,7 +6,7 @@ links too. The pages send no referrer, and their forms prove their origin by the
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -285,22 +285,12 @@ def _answer(
     return submit(read_form(schema), act, show=partial(_show, template), explanations=EXPLANATIONS)
 
 
-def _show(
-    template: str,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    is_done: bool = False,
-) -> Response:
+def _show(template: str, form: Submission, *, is_done: bool = False) -> Response:
     return page(
         template,
-        status=status,
-        headers=headers,
         referrer_policy=WITHOUT_REFERRER,
         visitor=find_signed_in(),
         form=form,
-        is_refused=form.is_refused,
         is_done=is_done,
         min_length=SETTINGS.get().password_min_length,
         long_length=LONG_LENGTH,

@@ -5,7 +5,6 @@ expire, and writes the passkey's answer into the form.
 """
 
 import json
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -106,13 +105,7 @@ def _start_session(values: dict[str, Any]) -> Response:
     return complete(go_on(values["continue_"]), done, is_remembered=is_remembered)
 
 
-def _show(
-    answer: AssertionAnswer | None,
-    form: Submission,
-    *,
-    status: int,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(answer: AssertionAnswer | None, form: Submission) -> Response:
     is_unknown = FORGET in form.offers
     unknown = encode_base64url(answer.id) if answer is not None and is_unknown else ""
-    return show_form(form, status=status, headers=headers, unknown_passkey=unknown)
+    return show_form(form, unknown_passkey=unknown)

@@ -1,6 +1,5 @@
 """The question for an address, to a person without an account whose provider names none."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from authserve.federation.wished_accounts import (
 )
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.pages.blueprint import link_to, page, provider_blueprint
+from authserve.pages.blueprint import lead_to, link_to, page, provider_blueprint
 from authserve.pages.provider_callback import let_in
 from authserve.pages.provider_confirm import lead_to_confirm
 from authserve.pages.provider_refusals import show_refusal
@@ -30,9 +29,6 @@ from authserve.verification.schemas import AddressSchema
 from authserve.web.flows import FIELD, drop_flow
 from authserve.web.forms import Explanation, Explanations, PageForm, Submission, read_form, submit
 from authserve.web.languages import storable_language
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import seal_notice
-from authserve.web.rendering import see_other
 
 
 class NewAddressForm(PageForm, AddressSchema):
@@ -95,8 +91,7 @@ def _answer(held: HeldWish, arrival: Arrival, email: str) -> Response:
     try:
         step = open_with_address(arrival)
         if step is None:
-            notice = seal_notice("sign-up", email=email)
-            return see_other(link_to("pages.show_sign_up", held.token, **{NOTICE: notice}))
+            return lead_to("pages.show_sign_up", notice="sign-up", email=email, token=held.token)
         if isinstance(step, AskToConfirm):
             return lead_to_confirm(arrival, step, held.token, is_remembered=is_remembered)
         return let_in(arrival, step, held.token, is_remembered=is_remembered)
@@ -104,20 +99,11 @@ def _answer(held: HeldWish, arrival: Arrival, email: str) -> Response:
         return show_refusal(error, token=held.token, provider=arrival.provider)
 
 
-def _show(
-    held: HeldWish,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(held: HeldWish, form: Submission) -> Response:
     provider = get_provider_of(held.wish)
     return page(
         "provider_address.html",
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         provider=provider.configuration.name,
         domains=SETTINGS.get().registration_domains,
         action=link_to(ADDRESS, "", slug=provider.slug, **{FIELD: held.flow.id}),

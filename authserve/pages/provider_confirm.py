@@ -4,7 +4,6 @@ The first page asks the person to sign in once in another way. The second one, b
 names provider, identity and account, and its form completes the link.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -129,23 +128,13 @@ def _link(_values: dict[str, Any], *, held: HeldWish, session: BrowserSession) -
     return response
 
 
-def _show(
-    session: BrowserSession,
-    held: HeldWish,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(session: BrowserSession, held: HeldWish, form: Submission) -> Response:
     provider = get_provider_of(held.wish)
     account = session.account
     return page(
         "provider_confirm.html",
-        status=status,
-        headers=headers,
         visitor=session,
         form=form,
-        is_refused=form.is_refused,
         provider=provider.configuration.name,
         identity=held.wish.identity.email or held.wish.identity.subject,
         address=held.wish.address,

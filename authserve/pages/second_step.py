@@ -187,14 +187,7 @@ def _given(values: Mapping[str, Any]) -> GivenProof:
     return answer
 
 
-def _show(
-    flow: Flow,
-    method: SecondStep | None,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(flow: Flow, method: SecondStep | None, form: Submission) -> Response:
     """Show the page of a method; None for the best one."""
     token = form.given.get("continue", "")
     try:
@@ -208,10 +201,7 @@ def _show(
         tell_tries(form, opened.tries_left)
     return page(
         "second_step.html",
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         token=token,
         pending=flow.id,
         email=opened.email,

@@ -165,13 +165,7 @@ def _given(values: Mapping[str, Any]) -> GivenCode | RegistrationAnswer:
     return GivenCode(values["code"]) if answer is None else answer
 
 
-def _show(
-    flow: Flow,
-    form: Submission,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+def _show(flow: Flow, form: Submission) -> Response:
     """Show the methods, or the set-up of one of them."""
     token = form.given.get("continue", "")
     try:
@@ -181,17 +175,7 @@ def _show(
     if TELL_TRIES in form.offers:
         tell_tries(form, opened.tries_left)
     template, values = _choose(flow, form, opened)
-    return page(
-        template,
-        status=status,
-        headers=headers,
-        form=form,
-        is_refused=form.is_refused,
-        token=token,
-        pending=flow.id,
-        opened=opened,
-        **values,
-    )
+    return page(template, form=form, token=token, pending=flow.id, opened=opened, **values)
 
 
 def _choose(flow: Flow, form: Submission, opened: OpenSignIn) -> tuple[str, Mapping[str, Any]]:

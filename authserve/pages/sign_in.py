@@ -1,6 +1,6 @@
 """Signing in with a password, and the way on from there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request
@@ -136,8 +136,6 @@ def _start_session(values: dict[str, Any]) -> Response:
 def show_form(
     form: Submission,
     *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
     is_password_set: bool = False,
     unknown_passkey: str = "",
 ) -> Response:
@@ -145,7 +143,6 @@ def show_form(
 
     Args:
         form: the form as it was sent, or an empty one.
-        status, headers: of the answer.
         is_password_set: True after a new password was set.
         unknown_passkey: the id of a passkey for the browser to forget.
     """
@@ -156,10 +153,7 @@ def show_form(
     hinted = find_hinted(providers, found)
     return page(
         "sign_in.html",
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         token=token,
         target=found.host if found is not None else None,
         remembered_days=settings.sso_ttl.days,

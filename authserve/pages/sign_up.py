@@ -1,6 +1,5 @@
 """Opening an account, asking for another mail, and asking for a new password."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
@@ -9,7 +8,13 @@ from authserve.auth.register import register
 from authserve.auth.schemas import RegisterSchema
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.pages.blueprint import blueprint, link_to, page, query_continuation, query_target
+from authserve.pages.blueprint import (
+    blueprint,
+    lead_to,
+    page,
+    query_continuation,
+    query_target,
+)
 from authserve.pages.sign_in import WAIT
 from authserve.passwords.policy import LONG_LENGTH
 from authserve.passwords.queue import HasherBusyError
@@ -29,9 +34,7 @@ from authserve.verification.requests import request_by_address, request_password
 from authserve.verification.schemas import AddressSchema
 from authserve.web.forms import Explanation, PageForm, Submission, read_form, submit
 from authserve.web.languages import mark, storable_language
-from authserve.web.notices import FIELD as NOTICE
-from authserve.web.notices import open_notice, seal_notice
-from authserve.web.rendering import see_other
+from authserve.web.notices import open_notice
 from authserve.web.sign_in_providers import find_sign_in_providers
 
 
@@ -94,20 +97,16 @@ def _open_account(values: dict[str, Any]) -> Response:
         locale=storable_language(),
         request=current_request_info(),
     )
-    notice = seal_notice("sign-up", email=values["email"])
-    return see_other(link_to("pages.show_sign_up", values["continue_"], **{NOTICE: notice}))
+    return lead_to(
+        "pages.show_sign_up", notice="sign-up", email=values["email"], token=values["continue_"]
+    )
 
 
-def _show_sign_up(
-    form: Submission, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
+def _show_sign_up(form: Submission) -> Response:
     settings = SETTINGS.get()
     return page(
         "sign_up.html",
-        status=status,
-        headers=headers,
         form=form,
-        is_refused=form.is_refused,
         token=form.given.get("continue", ""),
         is_open=settings.registration is Registration.OPEN,
         # Where addresses must be verified, a taken username would reveal accounts.
@@ -138,14 +137,13 @@ def resend_verification() -> Response:
 @limited(RESEND, RESEND_OF_EMAIL)
 def _resend(values: dict[str, Any]) -> Response:
     request_by_address(Purpose.VERIFY_EMAIL, values["email"])
-    notice = seal_notice("sign-up", email=values["email"])
-    return see_other(link_to("pages.show_sign_up", values["continue_"], **{NOTICE: notice}))
+    return lead_to(
+        "pages.show_sign_up", notice="sign-up", email=values["email"], token=values["continue_"]
+    )
 
 
-def _show_resend(
-    form: Submission, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return _show_address_form("resend.html", form, status, headers)
+def _show_resend(form: Submission) -> Response:
+    return _show_address_form("resend.html", form)
 
 
 @blueprint.get("/forgot-password")
@@ -171,25 +169,18 @@ def forgot_password() -> Response:
 @limited(FORGOT, FORGOT_OF_EMAIL)
 def _request_reset(values: dict[str, Any]) -> Response:
     request_password_reset(values["email"])
-    notice = seal_notice("forgot-password", email=values["email"])
-    return see_other(link_to("pages.show_forgot_password", values["continue_"], **{NOTICE: notice}))
-
-
-def _show_forgot_password(
-    form: Submission, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return _show_address_form("forgot_password.html", form, status, headers)
-
-
-def _show_address_form(
-    template: str, form: Submission, status: int, headers: Mapping[str, str] | None
-) -> Response:
-    token = form.given.get("continue", "")
-    return page(
-        template,
-        status=status,
-        headers=headers,
-        form=form,
-        is_refused=form.is_refused,
-        token=token,
+    return lead_to(
+        "pages.show_forgot_password",
+        notice="forgot-password",
+        email=values["email"],
+        token=values["continue_"],
     )
+
+
+def _show_forgot_password(form: Submission) -> Response:
+    return _show_address_form("forgot_password.html", form)
+
+
+def _show_address_form(template: str, form: Submission) -> Response:
+    token = form.given.get("continue", "")
+    return page(template, form=form, token=token)

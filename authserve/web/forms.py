@@ -70,6 +70,7 @@ class Submission:
         faults: texts by field.
         refusal: the text of a refusal of the whole form.
         offers: names of what the page adds to the refusal, such as a way on.
+        status, headers: of the page that shows it.
     """
 
     given: dict[str, str] = field(default_factory=dict)
@@ -77,6 +78,8 @@ class Submission:
     faults: dict[str, list[str]] = field(default_factory=dict)
     refusal: str = ""
     offers: frozenset[str] = frozenset()
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
@@ -127,35 +130,32 @@ def submit(
     submission: Submission,
     act: Callable[[dict[str, Any]], Response],
     *,
-    show: Callable[..., Response],
+    show: Callable[[Submission], Response],
     explanations: Explanations,
 ) -> Response:
     """Return the answer to a form: what `act` returns, or the form's page with what is at fault.
 
     Args:
         act: calls the use case with the form's values.
-        show: renders the form's page from a submission, with a status and headers.
+        show: renders the form's page from a submission.
         explanations: of the refusals that the page itself explains; others get the error page.
     """
-    if submission.is_refused:
-        return show(submission, status=UNPROCESSABLE)
+    submission.status = UNPROCESSABLE
     try:
-        return act(submission.values)
+        if not submission.is_refused:
+            return act(submission.values)
     except ValidationFailedError as error:
         request_state().refusal_code = error.code
         submission.faults = in_page_words(error.errors)
-        return show(submission, status=UNPROCESSABLE)
     except AuthserveError as error:
         explanation = _find(explanations, error)
         if explanation is None:
             raise
         request_state().refusal_code = error.code
         _explain(submission, explanation, error)
-        is_temporary = isinstance(error, RetryableError)
-        status = int(status_of(error)) if is_temporary else UNPROCESSABLE
-        return show(
-            submission, status=status, headers=refusal_headers(error) if is_temporary else {}
-        )
+        if isinstance(error, RetryableError):
+            submission.status, submission.headers = status_of(error), refusal_headers(error)
+    return show(submission)
 
 
 def _find(explanations: Explanations, error: AuthserveError) -> Explanation | None:
