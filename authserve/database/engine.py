@@ -53,6 +53,8 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
     else:
         # Otherwise the driver begins transactions itself, too late and without the write lock.
         options["isolation_level"] = "AUTOCOMMIT"
+        # Another connection's write empties SQLite's cache of pages, so the last writer is reused.
+        options["pool_use_lifo"] = True
         options["connect_args"] = {"factory": partial(QueuedConnection, queue=Lock())}
         if "timeout" not in url.query:
             options["connect_args"]["timeout"] = LOCK_TIMEOUT_MS / 1000

@@ -50,6 +50,17 @@ def test_the_pool_has_no_overflow(database_url: str) -> None:
     engine.dispose()
 
 
+@on_sqlite
+@pytest.mark.usefixtures("context")
+def test_the_connection_that_was_returned_last_is_used_next() -> None:
+    with db.engine.connect() as first:
+        with db.engine.connect():
+            pass
+        driver = first.connection.dbapi_connection
+    with db.engine.connect() as connection:
+        assert connection.connection.dbapi_connection is driver
+
+
 @pytest.mark.parametrize("url", ["sqlite:///file.db", "postgresql+psycopg2://host/name"])
 def test_no_caller_waits_long_for_a_connection(url: str) -> None:
     options = engine_options(url, pool_size=8)
