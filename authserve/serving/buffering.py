@@ -182,7 +182,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.parser = RequestBuffer(
             self.cfg, conn.client, number=before.number + 1 if before is not None else 1
         )
-        conn.sock.setblocking(False)
         # Bytes of this request that arrived together with the previous one.
         buffered = before.unreader.take_buffered() if before is not None else b""
         if buffered:
@@ -222,6 +221,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.parser.note_continue()
             with suppress(OSError):
                 conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                conn.sock.flush()
 
     def _await_first_byte(self, conn: TConn) -> None:
         """Wait for a new client's first byte as long as for one between two requests."""
@@ -238,9 +238,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
-        """Handle a request, and record when all of it had arrived."""
+        """Handle a request, record when all of it had arrived, and send the response."""
         arrived_at.set(conn.parser.whole_at)
         is_kept: bool = super().handle_request(req, conn)
+        conn.sock.flush()
         return is_kept
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
@@ -257,7 +258,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _send_rest(self, conn: TConn, done: Future[Any] | None, _sock: Any = None) -> None:
         """Send the unsent part of a response; then keep the connection or close it."""
         try:
-            conn.sock.setblocking(False)
             conn.sock.flush()
         except OSError:
             self._close(conn)

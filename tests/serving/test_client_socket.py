@@ -32,6 +32,24 @@ def read(client: socket.socket, size: int) -> bytes:
     return found
 
 
+def test_the_pieces_of_a_response_leave_together(ends: Ends) -> None:
+    ours, client = ends
+    client.setblocking(False)
+    ours.sendall(b"head")
+    ours.sendall(b"body")
+    with pytest.raises(BlockingIOError):
+        client.recv(8)
+    ours.flush()
+    assert client.recv(8) == b"headbody"
+
+
+def test_no_caller_makes_it_block(ends: Ends) -> None:
+    ours, _ = ends
+    ours.setblocking(True)
+    with pytest.raises(BlockingIOError):
+        ours.recv(1)
+
+
 def test_what_is_not_taken_is_kept_and_sent_in_its_order(ends: Ends) -> None:
     ours, client = ends
     pieces = [bytes([n]) * 100_000 for n in range(10)]
@@ -55,7 +73,7 @@ def test_only_beyond_what_is_kept_a_thread_waits_for_the_client(ends: Ends) -> N
     assert read(client, 2 * len(data)) == data + data
     sending.join()
     assert not ours.unsent
-    assert ours.gettimeout() is None
+    assert ours.gettimeout() == 0
 
 
 def test_nor_does_it_wait_for_long(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
