@@ -1,5 +1,5 @@
-"""Sign-in by others: people arrive with what another provider says about them.
+"""Sign-in by other providers: a provider identifies a person, whose account is found or opened.
 
-Start with `policy.py`, which decides whose account that is; everything else only gathers what it
-has to know.
+Begin with `policy.py`, the decision about the account; the other modules gather its input and
+carry it out.
 """

@@ -75,7 +75,7 @@ class Answered:
 
 
 def find_endpoint(preset: Preset, issuer: str, conversation: Conversation) -> Endpoint:
-    """Return where the person signs in.
+    """Return the endpoint at which the person signs in.
 
     Raises:
         ProviderUnavailableError: the provider's discovery document cannot be had.
@@ -95,7 +95,7 @@ def ask_provider(
     nonce: str,
     now: datetime,
 ) -> Answered:
-    """Exchange a code, and return what the provider says about the person.
+    """Exchange a code, and return the provider's claims about the person.
 
     The provider's tokens are dropped with this call.
 

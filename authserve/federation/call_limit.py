@@ -47,7 +47,7 @@ class CallLimit:
 
 
 def limit_for(threads: int) -> CallLimit:
-    """Return the limit of a process with so many threads: a quarter of them, an eighth each.
+    """Return the limit for a number of threads: a quarter of them in all, an eighth a provider.
 
     Half of them may wait for password hashes, so a quarter is left when everything hangs (chosen).
     """

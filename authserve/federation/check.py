@@ -64,7 +64,7 @@ class Subject:
 
 
 def examine_provider(subject: Subject, upstream: Upstream) -> Iterator[Finding]:
-    """Yield what is found out about a provider, with the remedy for each fault.
+    """Yield the findings about a provider, each fault with its remedy.
 
     Args:
         upstream: one that remembers nothing, so that the provider is asked now.
@@ -78,7 +78,7 @@ def examine_provider(subject: Subject, upstream: Upstream) -> Iterator[Finding]:
 
 
 def examine_values(provider: Provider) -> Iterator[Finding]:
-    """Yield what is unwise about a provider's values; it calls no one."""
+    """Yield the unwise values of a provider; nothing is sent."""
     slug, configuration = provider.slug, provider.configuration
     if not configuration.enabled:
         yield _warn("state", f"No one signs in by it: flask providers enable {slug}")

@@ -30,7 +30,7 @@ _EXPECTED_ERRORS = frozenset(
 
 @frozen(kw_only=True)
 class Exchange:
-    """A code with what its provider compares.
+    """A code, with the values that its provider compares.
 
     Args:
         verifier: of PKCE (RFC 7636).

@@ -56,12 +56,12 @@ class Metadata:
 
 
 def discovery_url(issuer: str) -> str:
-    """Return where an issuer's document is (OpenID Connect Discovery §4)."""
+    """Return the URL of an issuer's document (OpenID Connect Discovery §4)."""
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
 def read_metadata(document: object, issuer: str) -> Metadata:
-    """Return what a document says.
+    """Return the metadata in a document.
 
     Args:
         document: parsed JSON.

@@ -41,7 +41,7 @@ class DocumentCache:
         max_age_secs: float,
         grace_secs: float = 0,
     ) -> T:
-        """Return what a URL answered at most `max_age_secs` ago, else fetch it.
+        """Return the document of a URL from at most `max_age_secs` ago, else fetch it.
 
         Args:
             fetch: returns the document, or raises; then nothing is remembered.

@@ -1,4 +1,4 @@
-"""Providers as the API and the command line show them. A secret is never among it.
+"""Documents of providers for the API and the command line; none has a secret.
 
 It is small because both need it, and neither may import the other.
 """

@@ -1,4 +1,4 @@
-"""The way of a person to a provider and back: where they go, and what their return says."""
+"""The redirect of a person to a provider, and the answer with which they come back."""
 
 import logging
 from dataclasses import field
@@ -88,7 +88,7 @@ def get_open_provider(slug: str) -> Provider:
 def make_request(
     provider: Provider, *, state: str, secret: bytes, max_age_secs: int | None = None
 ) -> AuthorizationRequest:
-    """Return where a person signs in (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
+    """Return the URL at which a person signs in (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
 
     Args:
         state: the token.
@@ -132,7 +132,7 @@ def _ask_for_age(preset: Preset, max_age_secs: int | None) -> dict[str, str]:
 def redeem_answer(
     provider: Provider, answer: AuthorizationAnswer, *, secret: bytes, now: datetime
 ) -> Answered:
-    """Return what a provider says about the person who comes back from it.
+    """Return a provider's claims about the person who comes back from it.
 
     Args:
         secret: of the cookie that binds the browser; the state named it.

@@ -46,7 +46,7 @@ _jwt = PyJWT()
 
 
 class IDTokenError(Exception):
-    """An ID token that does not prove what it has to.
+    """An ID token that fails a check.
 
     Args:
         reason: words for the operator; they contain nothing of the token.

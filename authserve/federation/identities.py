@@ -1,4 +1,4 @@
-"""The identities of accounts: whose an identity is, its link to an account, and its use.
+"""The identities of accounts: find the owner of one, link it, and record its use.
 
 The functions that write join the open transaction, which must hold the lock on the user's row, so
 that a link, its removal and a deletion of the account follow each other.
@@ -104,7 +104,7 @@ _NEW_ROW = select(
 
 
 def link_identity(user_id: UUID, identity: ProviderIdentity, *, now: datetime) -> bool:
-    """Make an identity an account's, in the open transaction.
+    """Link an identity to an account, in the open transaction.
 
     The lock on the user's row makes the count exact.
 

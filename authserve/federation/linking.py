@@ -104,7 +104,7 @@ def _require_owner(identity: ProviderIdentity, user_id: UUID) -> None:
 
 @frozen(kw_only=True)
 class LinkAtSignIn:
-    """An identity that becomes an account's with its first sign-in.
+    """An identity that is linked to an account by its first sign-in.
 
     Args:
         user_id: the account that had the address when the provider answered.

@@ -64,7 +64,7 @@ def add_identity(
     request: RequestInfo,
     now: datetime,
 ) -> bool:
-    """Make an identity an account's, in the open transaction, and record it.
+    """Link an identity to an account, in the open transaction, and record the event.
 
     The transaction must hold the lock on the user's row.
 

@@ -1,4 +1,4 @@
-"""What a provider's answer leads to: an account of this service, a new one, or a refusal."""
+"""The result of a provider's answer: an account of this service, a new one, or a refusal."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,7 +76,7 @@ class Arrival:
 
 
 def settle(arrival: Arrival) -> NextStep:
-    """Return whose account a person has come to, or what to ask them; open a new account at once.
+    """Return the account that an arrival opens, or what to ask; open a new account at once.
 
     Raises:
         AuthserveError: one of `Refusal`, by its code.
@@ -104,7 +104,7 @@ def open_arrived(arrival: Arrival, decided: SignUp) -> UUID | None:
 
 
 def decide(arrival: Arrival) -> Outcome:
-    """Return what the answer leads to by now."""
+    """Return the decision about the answer, with the accounts as they are now."""
     settings, identity, claimed = SETTINGS.get(), arrival.identity, arrival.claimed
     # In this order: an account that a concurrent first sign-in of the same person opens between the
     # two statements is found as the owner, never as a namesake alone.

@@ -69,7 +69,7 @@ class State:
 
 
 def bind(secret: bytes, issuer: str) -> str:
-    """Return what a state shows of the secret: its digest with the issuer, which opens nothing.
+    """Return the digest of a secret and an issuer, which binds a state to both.
 
     A slug can get another issuer in the meantime, to which no code of the former one may be sent
     (RFC 9700 §4.4.2).

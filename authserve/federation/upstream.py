@@ -218,7 +218,7 @@ class Conversation:
         return document
 
     def get_with_token(self, url: str, access_token: str) -> Any:
-        """Return what a URL of the provider's API answers to an access token of its own.
+        """Return the document at a URL of the provider's API, read with its access token.
 
         Raises:
             ProviderUnavailableError: it does not answer as it should.
@@ -228,7 +228,7 @@ class Conversation:
         return self._ask(request, accepted=(200,), is_outage=_is_silence)[1]
 
     def get_document(self, url: str) -> Any:
-        """Return what a URL answers to anyone, fetched now.
+        """Return the public document at a URL, fetched now.
 
         Raises:
             ProviderUnavailableError: it does not answer as it should.

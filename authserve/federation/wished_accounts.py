@@ -81,7 +81,7 @@ def is_address_verified(wish: Wish) -> bool:
 
 
 def find_identified(wish: Wish) -> Actor | None:
-    """Return the owner of a wish's identity, if it is an account's already.
+    """Return the owner of a wish's identity, if it is linked to an account by now.
 
     Such a wish is kept by a person whose address has to be verified before they may sign in.
     """

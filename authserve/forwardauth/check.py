@@ -104,7 +104,7 @@ def _record_use(session: ProxiedSession, now: datetime) -> None:
 def sign_out(session: ProxiedSession, *, request: RequestInfo) -> None:
     """End the browser's session that a proxied session hangs under, and so all its applications.
 
-    One that a simultaneous call has ended stays so.
+    A session that a simultaneous call has ended stays ended.
     """
     actor = session.found.actor
     try:

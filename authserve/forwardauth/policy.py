@@ -78,7 +78,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 def read_origin(scheme: str, host: str) -> str:
     """Return the origin that a proxy's headers name, in the spelling of browsers.
 
-    Text that is no origin stays so, and equals no registered one.
+    Other text is returned unchanged; it equals no registered origin.
 
     Args:
         scheme, host: of `X-Forwarded-Proto` and `X-Forwarded-Host`.

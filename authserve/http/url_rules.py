@@ -1,4 +1,4 @@
-"""How the application matches paths to calls, and builds URLs."""
+"""The matching of paths to calls, and the building of URLs."""
 
 from collections.abc import Callable
 from functools import cache

@@ -31,7 +31,7 @@ _FIND = select(_CONSENTS.c.scope).where(
 
 
 def find_consent(user_id: UUID, client_id: str) -> Consent | None:
-    """Return what a user has allowed an app so far; None without a consent."""
+    """Return the consent that a user has given an app; None without one."""
     rows = read_all(_FIND, {"owner_id": user_id, "app_id": client_id})
     return to_consent(rows[0].scope) if rows else None
 

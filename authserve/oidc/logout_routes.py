@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 @blueprint.before_request
 def check() -> Response | None:
-    """Refuse a request that is late or over the limit; give browsers one name in development."""
+    """Refuse a late request or one over the limit; redirect other loopback names in development."""
     refuse_late()
     if SETTINGS.get().ratelimit_enabled:
         count_call([LOGOUT], ())

@@ -89,7 +89,7 @@ class LevelMissing:
 
 @frozen()
 class Refuse:
-    """The app is told no by redirect."""
+    """The app gets a refusal by redirect."""
 
     code: OAuthCode
 

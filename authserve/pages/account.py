@@ -69,7 +69,7 @@ def show_account() -> Response:
 
 
 def _find_deadline(session: BrowserSession, settings: Settings) -> datetime | None:
-    """Return when the account's session of one factor is enough no more, or None.
+    """Return the time from which a session of one factor is not enough any more, or None.
 
     The API tells it with the tokens of each sign-in. From that time on no such session opens pages.
     """

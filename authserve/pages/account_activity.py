@@ -117,7 +117,7 @@ def _read_cursor() -> UUID | None:
 @blueprint.post("/account/activity/answer")
 @on_own_account(UserNotFoundError)
 def answer_activity() -> Response:
-    """Record whose a new sign-in was; a stranger's ends, and the password is the next thing."""
+    """Record the answer about a new sign-in; end a stranger's, and lead to a new password."""
     session = require_signed_in(back_to=START)
     submission = read_signed_in_form(FORM, session)
     if submission.faults:

@@ -37,7 +37,7 @@ FILE_NAME = "account.json"
 
 
 class DeletionForm(SignedInForm):
-    """The account's own address, typed, so that no slip of the hand deletes it."""
+    """The account's own address, typed, so that no mistaken press deletes it."""
 
     confirm = EmailAddress(required=True)
 

@@ -54,7 +54,7 @@ def _leave_signed_out(found: Continuation, token: str) -> Response:
 
 
 def _address_of(found: Continuation, token: str) -> str:
-    """Return where the browser leaves to; an app's request is decided first."""
+    """Return the address to which the browser leaves; an app's request is decided first."""
     path = _NEXT_PATHS.get(found.kind)
     return found.target if path is None else f"{path}?{urlencode({FIELD: token})}"
 

@@ -1,9 +1,8 @@
 """The return from a provider: a session, a question, or the reason why there is neither.
 
-It is a GET that signs a person in, so its answer takes the browser's cookie of the way away,
-whatever the provider says: a second request with the same address opens nothing. An address that
-another person got from the provider needs a cookie that only their browser has (login CSRF,
-RFC 9700 §4.7).
+It is a GET that signs a person in, so its answer always removes the cookie that binds the sign-in
+to the browser: a second request with the same address opens nothing. An address that another person
+got from the provider needs a cookie that only their browser has (login CSRF, RFC 9700 §4.7).
 """
 
 from functools import partial

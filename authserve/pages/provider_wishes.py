@@ -65,7 +65,7 @@ def lead_to_question(endpoint: str, wish: Wish, token: str, *, is_remembered: bo
 
 
 def hold_identity(response: Response, wish: Wish) -> None:
-    """Let the browser show by which identity its person came, who has to verify their address.
+    """Keep the identity of a person who has to verify their address in a cookie of the browser.
 
     Args:
         wish: with the account that has the identity.

@@ -96,7 +96,7 @@ def complete(response: Response, done: BrowserSignIn, *, is_remembered: bool) ->
 
 
 def complete_flow(response: Response, done: BrowserSignIn, flow: Flow) -> Response:
-    """Complete a sign-in at the end of a flow, whose cookie goes."""
+    """Complete a sign-in at the end of a flow, and remove its cookie."""
     drop_flow(response, flow.id)
     return complete(response, done, is_remembered=flow.is_remembered)
 
