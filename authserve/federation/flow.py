@@ -13,6 +13,7 @@ from authserve.federation.errors import (
     ProviderAwayError,
     ProviderDeniedError,
     ProviderNotFoundError,
+    UnknownStateError,
 )
 from authserve.federation.presets import Preset
 from authserve.federation.registry import Provider, find_provider
@@ -141,6 +142,7 @@ def redeem_answer(
     Raises:
         ProviderDeniedError: the person or the provider said no.
         ProviderAwayError: the provider is away or slow, or an answer of it fails a check.
+        UnknownStateError: the provider is gone, or has another issuer by now.
     """
     try:
         conversation = _begin(provider)
@@ -158,6 +160,8 @@ def redeem_answer(
         raise _explain(provider, error.reason) from error
     except UndecryptableError as error:
         raise _explain(provider, "no SECRET_KEY decrypts its client secret") from error
+    except ProviderNotFoundError as error:
+        raise UnknownStateError from error
 
 
 def _begin(provider: Provider) -> Conversation:
@@ -198,7 +202,8 @@ def _require_code(provider: Provider, answer: AuthorizationAnswer) -> None:
 def _make_exchange(provider: Provider, code: str, secret: bytes) -> Exchange:
     return Exchange(
         client_id=provider.configuration.client_id,
-        client_secret=read_secret(provider.slug),
+        # The registry may have another issuer since this request began, and its secret.
+        client_secret=read_secret(provider.slug, issuer=provider.configuration.issuer),
         code=code,
         verifier=verifier_of(secret),
         redirect_uri=callback_uri(provider.slug),

@@ -14,7 +14,12 @@ from authserve.federation.errors import ProviderNotFoundError
 PURPOSE = "provider-secret"
 """The name of the key that encrypts secrets."""
 
-_TABLE = table("identity_providers", column("slug", String()), column("secret", LargeBinary()))
+_TABLE = table(
+    "identity_providers",
+    column("slug", String()),
+    column("issuer", String()),
+    column("secret", LargeBinary()),
+)
 
 
 def seal_secret(slug: str, secret: str) -> bytes:
@@ -35,23 +40,32 @@ def unseal_secret(slug: str, sealed: bytes) -> str:
     return KEYRING.get().decrypt(PURPOSE, sealed, context=slug.encode()).decode()
 
 
-def read_secret(slug: str) -> str:
+def read_secret(slug: str, *, issuer: str | None = None) -> str:
     """Return the secret of this service's client at a provider.
 
+    Args:
+        issuer: to which the secret is about to be sent; None if it is sent to no one.
+
     Raises:
-        ProviderNotFoundError: there is no such provider.
+        ProviderNotFoundError: there is no such provider, or it has another issuer.
         UndecryptableError: no `SECRET_KEY` of this service decrypts it.
     """
-    return unseal_secret(slug, read_sealed_secret(slug))
+    return unseal_secret(slug, read_sealed_secret(slug, issuer=issuer))
 
 
-def read_sealed_secret(slug: str) -> bytes:
+def read_sealed_secret(slug: str, *, issuer: str | None = None) -> bytes:
     """Return a secret as it is stored.
 
+    Args:
+        issuer: see `read_secret`.
+
     Raises:
-        ProviderNotFoundError: there is no such provider.
+        ProviderNotFoundError: there is no such provider, or it has another issuer.
     """
-    rows = read_all(select(_TABLE.c.secret).where(_TABLE.c.slug == slug))
+    statement = select(_TABLE.c.secret).where(_TABLE.c.slug == slug)
+    if issuer is not None:
+        statement = statement.where(_TABLE.c.issuer == issuer)
+    rows = read_all(statement)
     if not rows:
         raise ProviderNotFoundError
     sealed: bytes = rows[0].secret

@@ -7,8 +7,11 @@ import pytest
 import time_machine
 from flask import Flask
 
+from authserve.core.outbound import OutboundClient
+from authserve.federation.upstream import UPSTREAM, Upstream
 from tests.support.browsing import Visit
 from tests.support.provider_sign_in import (
+    LOOPBACK,
     adjust_provider,
     count_rows,
     register_server,
@@ -92,6 +95,21 @@ def test_a_code_is_sent_to_no_issuer_that_took_the_slug_in_the_meantime(
             shown = journey.come_back(iss=issuer)
             require_nothing(site, visit, shown, "state_invalid", 400)
         assert not other.questions
+
+
+def test_no_new_secret_is_sent_to_the_former_issuer(site: Flask, server: ProviderServer) -> None:
+    """The provider is replaced while a sign-in waits for the former one's metadata."""
+    visit = Visit(site)
+    journey = set_out(visit, server)
+    UPSTREAM.fill(site, Upstream(OutboundClient(hosts=LOOPBACK)))
+
+    def replace_and_answer(_: Question) -> Answer:
+        adjust_provider(site, issuer="https://id.example.org", secret="of the new issuer")
+        return Answer(server.metadata())
+
+    server.answers["/.well-known/openid-configuration"] = replace_and_answer
+    require_nothing(site, visit, journey.come_back(), "state_invalid", 400)
+    assert not server.asked("/token")
 
 
 def test_a_provider_that_claims_anothers_issuer_opens_no_account_of_it(
