@@ -42,8 +42,8 @@ blueprint = Blueprint(
 def get_me() -> Response:
     """Show the caller's account."""
     # The token check has read the account, so this most frequent call costs one statement.
-    caller = current_authentication()
-    return json_response(user_document(caller.account, caller.account.roles))
+    account = current_authentication().account
+    return json_response(user_document(account, account.roles))
 
 
 @blueprint.patch("/me")
