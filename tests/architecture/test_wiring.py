@@ -4,11 +4,12 @@ import ast
 import pkgutil
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TypeVar
 
 import pytest
+from flask import Flask
 
 import authserve
 from authserve.app import SUBSCRIBERS
@@ -16,8 +17,10 @@ from authserve.audit.record import record
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
 from authserve.http.errors import status_of
+from authserve.outbox.worker import PURGE_TASKS
 from authserve.rbac.assignment import keep_an_admin
-from tests.architecture.sources import parse, source_files
+from tests.architecture.sources import ROOT, functions, parse, source_files
+from tests.support.operations import API_FEATURES
 
 T = TypeVar("T")
 
@@ -57,6 +60,18 @@ def test_every_event_is_recorded_after_the_handlers_that_may_refuse_it() -> None
     handlers = [handler for _, handler in SUBSCRIBERS]
     assert (frozenset(AuditAction), record) in SUBSCRIBERS
     assert handlers.index(keep_an_admin) < handlers.index(record)
+
+
+def test_every_purge_is_a_task_of_the_worker(make_app: Callable[..., Flask]) -> None:
+    """A purge that no worker runs would keep rows, some with personal data, for good."""
+    defined = {
+        (".".join(path.relative_to(ROOT).with_suffix("").parts), function.name)
+        for path in source_files()
+        for function in functions(parse(path))
+        if function.name.startswith("purge_")
+    }
+    tasks = PURGE_TASKS.of(make_app(features=API_FEATURES))
+    assert {(task.__module__, task.__name__) for task in tasks} == defined
 
 
 def test_every_subscription_is_to_actions_of_the_list() -> None:
