@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.clock import now
 from authserve.database.transactions import db
 from authserve.federation import offered
 from authserve.federation.offered import CACHE_SECS, RETRY_SECS, OfferedProviders
@@ -52,8 +55,9 @@ def slugs(found: Sequence[SignInProvider]) -> list[str]:
 def test_they_keep_the_order_in_which_they_were_added(
     app: Flask, context: None, providers: OfferedProviders
 ) -> None:
-    give_provider(app, "work", name="Example Ltd")
     give_provider(app, "google", sign_up=False)
+    with time_machine.travel(now() - timedelta(days=1)):
+        give_provider(app, "work", name="Example Ltd")
     give_provider(app, "disabled")
     changes = {"actor": OPERATOR, "request": RequestInfo()}
     change_provider("disabled", {"enabled": False}, **changes)
