@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 
 from authserve.admin import personal_data
@@ -159,11 +161,12 @@ def test_links_that_are_not_used_stay_out(mailbox: Mailbox, app: Flask, alice: C
 @both_databases
 def test_it_has_kinds_names_and_times_of_factors_and_no_secret(app: Flask, alice: Caller) -> None:
     phone = add_app(app, alice)
-    give_passkey(app, alice.id, name="Laptop")
+    with time_machine.travel(now() - timedelta(days=1)):
+        give_passkey(app, alice.id, name="Laptop")
     found = export(alice)
     assert [(each["kind"], each["name"]) for each in found["factors"]] == [
-        ("totp", None),
         ("passkey", "Laptop"),
+        ("totp", None),
     ]
     assert found["factors"][0].keys() == {"kind", "id", "name", "created_at", "last_used_at"}
     assert found["user"]["recovery_codes"]["left"] == 10

@@ -162,6 +162,12 @@ class TestApps:
             revoke_client("console", actor=OPERATOR, request=RequestInfo())
         assert result(app, token, ME) == ENDED
 
+    def test_it_ends_with_its_account(self, app: Flask, console: App) -> None:
+        token = sign_in(console, "account")
+        done = app.test_cli_runner(capture="fd").invoke(args=["users", "delete", "alice", "--yes"])
+        assert done.exit_code == 0, done.output
+        assert result(app, token, ME) == ENDED
+
     def test_a_check_is_one_statement(self, app: Flask, console: App) -> None:
         token = sign_in(console, "account")
         assert result(app, token, ME) == OPEN
