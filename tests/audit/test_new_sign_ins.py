@@ -20,7 +20,7 @@ from authserve.core.errors import NotFoundError
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
 from tests.support.clients import Caller, login
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once
 from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, live_session_row
 
@@ -129,7 +129,7 @@ def test_five_answers_at_once_are_one(
     question = ask(alice)
     assert question is not None
     event_id = question.id
-    all_at_once([lambda: served(lambda: answer(alice, event_id, is_own=False))] * 5)
+    all_at_once([lambda: answer(alice, event_id, is_own=False)] * 5)
     assert len(audit_trail(app, "activity.disowned")) == 1
     assert len(audit_trail(app, "session.revoked")) == 1
 

@@ -160,7 +160,7 @@ def test_a_failure_is_audited_with_its_reason(app: Flask, alice: Caller) -> None
 
 @both_databases
 def test_twenty_at_once_all_get_in(app: Flask, alice: Caller) -> None:
-    answers = all_at_once([lambda: persistently(lambda: login(app.test_client(), "alice"))] * 20)
+    answers = all_at_once([lambda: login(app.test_client(), "alice")] * 20)
     assert [answer.status_code for answer in answers] == [200] * 20
     assert len({answer.get_json()["session_id"] for answer in answers}) == 20
     assert count_sessions(app, revoked_at=None) == 21
@@ -170,7 +170,7 @@ def test_twenty_at_once_all_get_in(app: Flask, alice: Caller) -> None:
 def test_twenty_at_once_get_in_while_their_hash_is_replaced(app: Flask, alice: Caller) -> None:
     """The first of them stores a hash of today's parameters; the others had verified the old."""
     change_user(app, password_hash=bcrypt.using(rounds=4).hash(PASSWORD))
-    answers = all_at_once([lambda: persistently(lambda: login(app.test_client(), "alice"))] * 20)
+    answers = all_at_once([lambda: login(app.test_client(), "alice")] * 20)
     assert [answer.status_code for answer in answers] == [200] * 20
     assert stored_hash(app).startswith("$argon2id$")
     assert login(app.test_client(), "alice").status_code == 200

@@ -19,7 +19,7 @@ from authserve.users.passwords import count_wrong_password
 from tests.conftest import CHEAP
 from tests.factories import make_user
 from tests.support.clients import PASSWORD, Caller
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once
 from tests.support.mail import Mailbox, open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
@@ -324,7 +324,7 @@ def test_of_twenty_failures_at_once_one_switches_it_off(
         with app.app_context(), transaction(durable=True):
             count_wrong_password(find_credentials(EMAIL), request=REQUEST)
 
-    all_at_once([lambda: served(count)] * 20)
+    all_at_once([count] * 20)
     assert failures(app) == MAX_FAILED_SIGN_INS
     assert len(audit_trail(app, "user.password_disabled")) == 1
     assert len(letters(app, mailbox)) == 1

@@ -102,7 +102,7 @@ def test_workers_without_requests_heal_as_well(
     server = serve(mortal.fresh())
     person = newcomer(server)
     with mortal.away():
-        for answer in all_at_once([person.me] * OFTEN):
+        for answer in all_at_once([person.me] * OFTEN, until_served=False):
             assert_unavailable(answer)
         assert states(server)
     wait_until_healed(server)

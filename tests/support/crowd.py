@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 from typing import Protocol, TypeVar
 
@@ -26,8 +27,13 @@ class Answer(Protocol):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
-def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+def all_at_once(calls: Sequence[Callable[[], T]], *, until_served: bool = True) -> list[T]:
     """Make every call in a thread of its own, after all the threads have started.
+
+    Args:
+        until_served: False for a test of refusals: else each caller repeats what the service is
+            too busy for, as `served` and `persistently` do, since a crowd gets that on any machine
+            that is slow enough.
 
     Returns:
         What came of each, in their order; the first exception is raised.
@@ -36,7 +42,7 @@ def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
     def run(call: Callable[[], T]) -> T:
         barrier.wait()
-        return call()
+        return _repeat(call) if until_served else call()
 
     with ThreadPoolExecutor(max_workers=len(calls)) as threads:
         return list(threads.map(run, calls))
@@ -44,13 +50,7 @@ def all_at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 def served(call: Callable[[], T]) -> T:
     """Call again for as long as the database is too busy, as the HTTP layer asks clients to."""
-    give_up = time.monotonic() + DEADLINE_SECS
-    while True:
-        try:
-            return call()
-        except (OperationalError, PoolTimeoutError):
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+    return _repeat(call)
 
 
 def persistently(call: Callable[[], AnswerT]) -> AnswerT:
@@ -58,8 +58,20 @@ def persistently(call: Callable[[], AnswerT]) -> AnswerT:
 
     On a busy machine a crowd may well get 503; only the last answer counts.
     """
+    return _repeat(call)
+
+
+def _repeat(call: Callable[[], T]) -> T:
     give_up = time.monotonic() + DEADLINE_SECS
-    while (answer := call()).status_code == 503:
+    while True:
+        with suppress(OperationalError, PoolTimeoutError):
+            answer = call()
+            if _status_of(answer) != 503:
+                return answer
         assert time.monotonic() < give_up
         time.sleep(0.05)
-    return answer
+
+
+def _status_of(answer: object) -> object:
+    """Return the status of a response or of a page that a test's browser shows."""
+    return getattr(answer, "status_code", getattr(answer, "status", answer))
