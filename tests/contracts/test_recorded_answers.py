@@ -1,6 +1,6 @@
 """Every operation answers as recorded: a change of any status, header or body is seen.
 
-`pytest tests/contracts -n 0 --record-answers` records the answers anew.
+`pytest tests/contracts --record-answers` records the answers anew.
 """
 
 import json
