@@ -154,9 +154,8 @@ def verify(
     expected = (_signature(content, key) for key in KEYRING.get().keys(kind.purpose))
     if not any(is_equal(each.encode(), signature.encode()) for each in expected):
         raise InvalidTokenError
-    # Only this service signs with these keys, so it wrote the claims.
-    claims = json.loads(base64url_decode(content.partition(".")[2]))
-    if not isinstance(claims, dict) or not claims.keys() >= {*COMMON_CLAIMS, *kind.claims}:
+    claims = _read_claims(content.partition(".")[2])
+    if not claims.keys() >= {*COMMON_CLAIMS, *kind.claims} or not isinstance(claims["jti"], str):
         raise InvalidTokenError
     if claims["iss"] != public_url or claims["aud"] != _audience(public_url, kind):
         raise InvalidTokenError
@@ -165,6 +164,16 @@ def verify(
         raise InvalidTokenError
     if not allow_expired:
         require_unexpired(claims, now)
+    return claims
+
+
+def _read_claims(payload: str) -> dict[str, Any]:
+    try:
+        claims = json.loads(base64url_decode(payload))
+    except (ValueError, RecursionError) as error:
+        raise InvalidTokenError from error
+    if not isinstance(claims, dict):
+        raise InvalidTokenError
     return claims
 
 
