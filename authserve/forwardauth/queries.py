@@ -19,21 +19,16 @@ from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import read_all
 from authserve.forwardauth.policy import Standing
 from authserve.sessions.models import Session
+from authserve.sessions.statements import PARENT, PARENT_COLUMNS, find_parent_times
 from authserve.settings.model import Settings
 
 _SESSIONS, _CLIENTS, _ORIGINS = map(table_of, (Session, Client, ClientOrigin))
-_PARENT = _SESSIONS.alias("parent")
 
 _PROXIED = PreparedStatement(
     session_check(
         _SESSIONS.c.cookie_digest,
         _SESSIONS.c.last_used_at,
-        _PARENT.c.id.label("parent_id"),
-        _PARENT.c.last_used_at.label("parent_last_used_at"),
-        _PARENT.c.is_remembered.label("parent_is_remembered"),
-        _PARENT.c.revoked_at.label("parent_revoked_at"),
-        _PARENT.c.expires_at.label("parent_expires_at"),
-        _PARENT.c.idle_expires_at.label("parent_idle_expires_at"),
+        *PARENT_COLUMNS,
         _CLIENTS.c.client_id,
         _CLIENTS.c.name.label("client_name"),
         _CLIENTS.c.enabled,
@@ -51,16 +46,9 @@ _PROXIED = PreparedStatement(
         ),
     )
     .join(_CLIENTS, _CLIENTS.c.client_id == _ORIGINS.c.client_id)
-    .outerjoin(_PARENT, _PARENT.c.id == _SESSIONS.c.parent_id),
+    .outerjoin(PARENT, PARENT.c.id == _SESSIONS.c.parent_id),
     name="proxied_check",
 )
-
-
-@frozen()
-class _ParentTimes:
-    revoked_at: datetime | None
-    expires_at: datetime
-    idle_expires_at: datetime
 
 
 @frozen()
@@ -83,15 +71,10 @@ class ProxiedSession:
     def standing(self, settings: Settings, now: datetime) -> Standing:
         """Return the facts for the decision."""
         row, actor = self.row, self.found.actor
-        parent = None
-        if row.parent_id is not None:
-            parent = _ParentTimes(
-                row.parent_revoked_at, row.parent_expires_at, row.parent_idle_expires_at
-            )
         asked = next((level for level in Level if level.acr == row.min_acr), Level.AAL1)
         return Standing(
             own=row,
-            parent=parent,
+            parent=find_parent_times(row),
             is_user_active=row.is_active,
             level=actor.level,
             needed_level=max(asked, self.found.need(settings, now)),

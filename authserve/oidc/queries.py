@@ -33,13 +33,13 @@ from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import effective_roles, from_scopes
 from authserve.sessions.models import Session
 from authserve.sessions.policy import SessionState, check_session
+from authserve.sessions.statements import PARENT, PARENT_COLUMNS, find_parent_times
 from authserve.settings.model import Settings
 from authserve.users.models import User
 
 _CLIENTS, _SECRETS, _SESSIONS, _USERS = map(table_of, (Client, ClientSecret, Session, User))
 _CODES, _ROLES, _USER_ROLES = map(table_of, (AuthorizationCode, Role, UserRole))
 _CONSENTS = table_of(UserConsent)
-_PARENT = _SESSIONS.alias("parent")
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
@@ -49,19 +49,14 @@ _GRANT = (
         _SESSIONS.c.resource,
         _SESSIONS.c.is_offline,
         _USERS.c.locale,
-        _PARENT.c.id.label("parent_id"),
-        _PARENT.c.last_used_at.label("parent_last_used_at"),
-        _PARENT.c.is_remembered.label("parent_is_remembered"),
-        _PARENT.c.revoked_at.label("parent_revoked_at"),
-        _PARENT.c.expires_at.label("parent_expires_at"),
-        _PARENT.c.idle_expires_at.label("parent_idle_expires_at"),
+        *PARENT_COLUMNS,
         _CONSENTS.c.scope.label("consented"),
         *client_columns(),
         *SECRET_COLUMNS,
     )
     .join(_CLIENTS, _CLIENTS.c.client_id == _SESSIONS.c.client_id)
     .outerjoin(_SECRETS, IS_PRESENTED_SECRET)
-    .outerjoin(_PARENT, _PARENT.c.id == _SESSIONS.c.parent_id)
+    .outerjoin(PARENT, PARENT.c.id == _SESSIONS.c.parent_id)
     .outerjoin(
         _CONSENTS,
         (_CONSENTS.c.user_id == _SESSIONS.c.user_id)
@@ -69,13 +64,6 @@ _GRANT = (
     )
     .where(_CLIENTS.c.deleted_at.is_(None))
 )
-
-
-@frozen()
-class _ParentTimes:
-    revoked_at: datetime | None
-    expires_at: datetime
-    idle_expires_at: datetime
 
 
 @frozen(kw_only=True)
@@ -118,10 +106,8 @@ class FoundGrant:
 
 
 def _is_parent_live(row: Row[Any], now: datetime) -> bool:
-    if row.parent_expires_at is None:
-        return False
-    times = _ParentTimes(row.parent_revoked_at, row.parent_expires_at, row.parent_idle_expires_at)
-    return check_session(times, now) is SessionState.LIVE
+    times = find_parent_times(row)
+    return times is not None and check_session(times, now) is SessionState.LIVE
 
 
 def find_grant(session_id: UUID, *, now: datetime) -> FoundGrant | None:

@@ -15,9 +15,7 @@ from authserve.database.transactions import execute, read_all
 from authserve.sessions.ending import end_where
 from authserve.sessions.listing import VIEW, SessionView
 from authserve.sessions.policy import MAX_SESSIONS_PER_APP, AppTerms, RevokeReason
-from authserve.sessions.statements import TABLE, is_live
-
-_PARENT = TABLE.alias("parent")
+from authserve.sessions.statements import PARENT, TABLE, is_live
 
 _APP_COLUMNS = (
     *("id", "user_id", "kind", "generation", "family_digest", "created_at", "last_used_at"),
@@ -34,11 +32,11 @@ _START_APP = (
         [*_APP_COLUMNS, *_COPIED_COLUMNS],
         select(
             *(bindparam(f"new_{name}", type_=TABLE.c[name].type) for name in _APP_COLUMNS),
-            *(_PARENT.c[name] for name in _COPIED_COLUMNS),
+            *(PARENT.c[name] for name in _COPIED_COLUMNS),
         ).where(
-            _PARENT.c.id == bindparam("new_parent_id"),
-            _PARENT.c.user_id == bindparam("new_user_id"),
-            _PARENT.c.revoked_at.is_(None),
+            PARENT.c.id == bindparam("new_parent_id"),
+            PARENT.c.user_id == bindparam("new_user_id"),
+            PARENT.c.revoked_at.is_(None),
         ),
         include_defaults=False,
     )
@@ -105,9 +103,9 @@ def find_app_sessions(user_id: UUID) -> list[SessionView]:
     An app has at most `MAX_SESSIONS_PER_APP`; one that needs the browser's session ends with it.
     """
     moment = now()
-    is_parent_live = is_live(moment, of=_PARENT)
+    is_parent_live = is_live(moment, of=PARENT)
     statement = (
-        VIEW.outerjoin(_PARENT, _PARENT.c.id == TABLE.c.parent_id)
+        VIEW.outerjoin(PARENT, PARENT.c.id == TABLE.c.parent_id)
         .where(TABLE.c.user_id == user_id, TABLE.c.client_id.is_not(None), is_live(moment))
         .where(TABLE.c.is_offline | is_parent_live)
         .order_by(TABLE.c.id.desc())

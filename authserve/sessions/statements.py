@@ -3,13 +3,41 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, update
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Row, Update, update
 
+from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.sessions.models import Session
 from authserve.sessions.policy import RevokeReason
 
 TABLE = table_of(Session)
+
+PARENT = TABLE.alias("parent")
+"""The browser's session that the session of an app is below."""
+
+PARENT_COLUMNS = tuple(
+    PARENT.c[name].label(f"parent_{name}")
+    for name in (
+        *("id", "last_used_at", "is_remembered"),
+        *("revoked_at", "expires_at", "idle_expires_at"),
+    )
+)
+
+
+@frozen()
+class ParentTimes:
+    """The times that decide the state of a parent session."""
+
+    revoked_at: datetime | None
+    expires_at: datetime
+    idle_expires_at: datetime
+
+
+def find_parent_times(row: Row[Any]) -> ParentTimes | None:
+    """Return the parent's times from a row with `PARENT_COLUMNS`; None without a parent."""
+    if row.parent_id is None:
+        return None
+    return ParentTimes(row.parent_revoked_at, row.parent_expires_at, row.parent_idle_expires_at)
 
 
 def is_live(
