@@ -102,6 +102,17 @@ def test_nothing_is_printed_that_should_be_logged() -> None:
     assert found == []
 
 
+def test_classes_of_values_are_made_by_frozen() -> None:
+    """`@frozen()` of `core/frozen.py` takes a quarter of the time of `dataclass(frozen=True)`."""
+    found = [
+        at(path, node.value)
+        for path in source_files()
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.keyword) and node.arg == "frozen"
+    ]
+    assert found == []
+
+
 def test_every_file_states_its_purpose() -> None:
     found = [at(path, parse(path)) for path in source_files() if not ast.get_docstring(parse(path))]
     assert found == []
