@@ -160,9 +160,15 @@ def test_a_provider_that_is_away_is_a_page_that_says_so(
 
 
 def test_twenty_a_minute_begin_at_one_address(make_site: MakeSite) -> None:
-    visit = Visit(make_site(ratelimit_enabled=True))
+    site = make_site(ratelimit_enabled=True)
+    visit = Visit(site)
+    register_caller(site, "alice")
+    visit.sign_in()
+    link = visit.open("/account/apps").form(PATH)
     found = [visit.send(PATH, {}).status for _ in range(21)]
     assert found == [303] * 20 + [429]
+    assert link["purpose"] == "link"
+    assert visit.send(PATH, link).status == 429
 
 
 def test_without_the_feature_there_is_none(make_app: Callable[..., Flask]) -> None:
