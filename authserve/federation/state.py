@@ -30,7 +30,7 @@ STATE_TTL = timedelta(minutes=10)
 SECRET_BYTES = 32
 """Length of the secret in the browser's cookie: 256 bits (design)."""
 
-_VERIFIER, _NONCE = "provider-verifier", "provider-nonce"
+VERIFIER, NONCE = "provider-verifier", "provider-nonce"
 """Names of the keys by which both follow from the secret."""
 
 _NIL_SUBJECT = str(UUID(int=0))
@@ -122,7 +122,7 @@ def read_state(token: str, *, now: datetime) -> State:
 
 def verifier_of(secret: bytes) -> str:
     """Return the verifier of PKCE: 43 characters (RFC 7636 §4.1)."""
-    return _encode(KEYRING.get().mac(_VERIFIER, secret))
+    return _encode(KEYRING.get().mac(VERIFIER, secret))
 
 
 def challenge_of(secret: bytes) -> str:
@@ -132,7 +132,7 @@ def challenge_of(secret: bytes) -> str:
 
 def nonce_of(secret: bytes) -> str:
     """Return the nonce that the ID token has to repeat (OpenID Connect Core §15.5.2)."""
-    return _encode(KEYRING.get().mac(_NONCE, secret))
+    return _encode(KEYRING.get().mac(NONCE, secret))
 
 
 def _encode(data: bytes) -> str:

@@ -9,12 +9,15 @@ from flask import Flask
 
 import config
 from authserve.audit import seal
+from authserve.federation import secrets, state
+from authserve.federation.wishes import WISH
 from authserve.forwardauth.sign_in import STATE
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys.families import FAMILIES
 from authserve.mfa import challenges, totp
 from authserve.mfa.pending import MFA
+from authserve.mfa.sign_in_codes import SIGN_IN
 from authserve.oidc.tokens import REFRESH as CLIENT_REFRESH
 from authserve.ratelimit import throttle_keys
 from authserve.rbac.policy import Permission
@@ -140,6 +143,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         REFRESH.purpose,
         DEVICE.purpose,
         MFA.purpose,
+        SIGN_IN.purpose,
         challenges.KEY_PURPOSE,
         one_time_tokens.KEY_PURPOSE,
         seal.KEY_PURPOSE,
@@ -149,6 +153,11 @@ def test_it_has_every_key_that_is_derived() -> None:
         STATE.purpose,
         browser_session.FORM_PURPOSE,
         notices.PURPOSE,
+        secrets.PURPOSE,
+        state.STATE.purpose,
+        state.VERIFIER,
+        state.NONCE,
+        WISH.purpose,
     }
 
 
