@@ -67,8 +67,10 @@ def test_it_delivers_what_is_due_in_order(app: Flask, post: Post, worker: Worker
 
 @both_databases
 def test_twenty_workers_deliver_each_message_once(
-    app: Flask, post: Post, make_worker: MakeWorker
+    make_app: Callable[..., Flask], post: Post, make_worker: MakeWorker
 ) -> None:
+    # A worker that gets no connection in time would have to try its message again.
+    app = make_app(database_pool_size=20)
     names = [str(number) for number in range(60)]
     owe(app, *names)
     all_at_once([lambda: deliver_all(app, make_worker())] * 20)
