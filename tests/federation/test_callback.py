@@ -1,6 +1,7 @@
 """The return from a provider: whom it lets in, and what it refuses."""
 
 import logging
+import sqlite3
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
@@ -274,6 +275,26 @@ def test_no_connection_waits_with_the_person(
     server.answers["/token"] = count_and_redeem
     assert sign_in(visit, server).location == "/account"
     assert found == [0]
+
+
+def test_nothing_of_the_providers_tokens_is_stored(
+    site: Flask, visit: Visit, server: ProviderServer
+) -> None:
+    given: list[str] = []
+
+    def redeem(_question: Question) -> Answer:
+        given[:] = ["an-access-token", "a-refresh-token", server.sign()]
+        names = ("access_token", "refresh_token", "id_token")
+        return Answer({**dict(zip(names, given, strict=True)), "token_type": "Bearer"})
+
+    server.answers["/token"] = redeem
+    assert sign_in(visit, server).location == "/account"
+    with site.app_context(), db.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert isinstance(raw, sqlite3.Connection)
+        stored = "\n".join(raw.iterdump())
+    assert EMAIL in stored
+    assert [token for token in given if token in stored] == []
 
 
 def test_no_log_line_has_a_secret(
