@@ -20,6 +20,12 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def walk(tree: ast.AST) -> list[ast.AST]:
+    """Return every node of a tree, from a list that is made once."""
+    return list(ast.walk(tree))
+
+
 def at(path: Path, node: ast.AST) -> str:
     """Return the path and line of a node, in the form that editors open."""
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
@@ -27,6 +33,6 @@ def at(path: Path, node: ast.AST) -> str:
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function, wherever it is defined."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node

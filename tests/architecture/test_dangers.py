@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import authserve
-from tests.architecture.sources import PACKAGE, ROOT, at, parse, source_files
+from tests.architecture.sources import PACKAGE, ROOT, at, parse, source_files, walk
 
 SQL_MAKERS = {"text", "exec_driver_sql", "literal_column", "DDL"}
 
@@ -26,7 +26,7 @@ PATTERN_TAKERS = {
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, str, ast.Call]]:
     """Every call, with the name that is called and the name that it is looked up on."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call):
             function = node.func
             if isinstance(function, ast.Attribute):
@@ -95,7 +95,7 @@ def runs_or_revives(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def redirects(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name | ast.alias):
             name = node.id if isinstance(node, ast.Name) else node.name
             if name in ("redirect", "url_for"):
@@ -105,7 +105,7 @@ def redirects(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -226,7 +226,7 @@ def test_secrets_are_compared_in_constant_time() -> None:
     """No operator compares a digest or a secret; SQL compares them by an index."""
     found = []
     for path in source_files():
-        for node in ast.walk(parse(path)):
+        for node in walk(parse(path)):
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
                 names = [
                     side.attr if isinstance(side, ast.Attribute) else getattr(side, "id", "")

@@ -12,7 +12,7 @@ from authserve.pages.key_routes import MODULES as KEY_MODULES
 from authserve.pages.provider_routes import MODULES as PROVIDER_MODULES
 from authserve.pages.routes import MODULES
 from authserve.web.rendering import make_templates
-from tests.architecture.sources import PACKAGE, at, functions, parse
+from tests.architecture.sources import PACKAGE, at, functions, parse, walk
 from tests.conftest import make_settings
 
 PAGES, WEB = PACKAGE / "pages", PACKAGE / "web"
@@ -84,7 +84,7 @@ def used_names(path: Path) -> set[str]:
     """Names of functions that a module imports from packages with use cases."""
     return {
         alias.name
-        for node in ast.walk(parse(path))
+        for node in walk(parse(path))
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
         if node.module.split(".")[1:2]
@@ -99,7 +99,7 @@ def test_pages_call_what_the_api_calls() -> None:
         node.id
         for path in PACKAGE.rglob("*routes.py")
         if PAGES not in path.parents
-        for node in ast.walk(parse(path))
+        for node in walk(parse(path))
         if isinstance(node, ast.Name)
     }
     by_pages = {name for path in PAGES.glob("*.py") for name in used_names(path)}
@@ -184,7 +184,7 @@ def test_every_module_of_pages_is_loaded() -> None:
 
 def routes_of(path: Path) -> Iterator[ast.expr]:
     """Yield what each route of a module that takes a body is added to."""
-    for node in ast.walk(parse(path)):
+    for node in walk(parse(path)):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.architecture.sources import PACKAGE, at, functions, parse, source_files
+from tests.architecture.sources import PACKAGE, at, functions, parse, source_files, walk
 
 GIVES_RIGHTS = {"roles", "permissions", "holds_everything", "sleeping_permissions"}
 """Arguments of an `Actor` by which it may do something."""
@@ -14,7 +14,7 @@ SOURCES = (PACKAGE / "auth" / "queries.py", PACKAGE / "auth" / "session_writes.p
 
 def calls_of(name: str, tree: ast.AST) -> Iterator[ast.Call]:
     """Every call of a function or a class by its own name."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             yield node
 
@@ -63,7 +63,7 @@ def test_no_module_of_sessions_and_tokens_reads_roles_another_way() -> None:
         at(path, node)
         for package in ("auth", "http", "mfa", "sessions", "tokens")
         for path in sorted((PACKAGE / package).rglob("*.py"))
-        for node in ast.walk(parse(path))
+        for node in walk(parse(path))
         if isinstance(node, ast.alias) and node.name in ("roles_of", "roles_of_many")
     ]
     assert readers == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architecture.sources import PACKAGE, at, functions, parse, source_files
+from tests.architecture.sources import PACKAGE, at, functions, parse, source_files, walk
 
 OURS = ("authserve", "config", "wsgi")
 
@@ -48,7 +48,7 @@ TIMES_OF_DAY = {
 
 
 def reads_of_the_time(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute):
             owner = node.value
             name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
@@ -94,7 +94,7 @@ def test_nothing_is_printed_that_should_be_logged() -> None:
     found = [
         at(path, node)
         for path in source_files()
-        for node in ast.walk(parse(path))
+        for node in walk(parse(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in {"print", "breakpoint"}

@@ -19,7 +19,7 @@ from authserve.core.events import AuditAction
 from authserve.http.errors import status_of
 from authserve.outbox.worker import PURGE_TASKS
 from authserve.rbac.assignment import keep_an_admin
-from tests.architecture.sources import ROOT, functions, parse, source_files
+from tests.architecture.sources import ROOT, functions, parse, source_files, walk
 from tests.support.operations import API_FEATURES
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ CODED = [error for error in ERRORS if "code" in vars(error)]
 
 def test_every_action_is_emitted() -> None:
     """Each is an argument of a call: of `emit`, or of a function that passes it on to `emit`."""
-    nodes = [node for path in source_files() for node in ast.walk(parse(path))]
+    nodes = [node for path in source_files() for node in walk(parse(path))]
     arguments = {
         argument.attr
         for node in nodes
