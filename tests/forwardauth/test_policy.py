@@ -85,6 +85,8 @@ LONG = "/" + "a" * MAX_RETURN_PATH_LENGTH
     [
         ("GET", "/a/b?c=d%20e&f=//g", "/a/b?c=d%20e&f=//g"),
         ("HEAD", "/a", "/a"),
+        ("GET", LONG[:-1], LONG[:-1]),
+        ("GET", f"/?{LONG[:-3]}", f"/?{LONG[:-3]}"),
         ("POST", "/a", "/"),
         ("GET", "//evil.example/", "/"),
         ("GET", "/\\evil.example/", "/"),
