@@ -1,12 +1,14 @@
 """The registry of providers, when operators change it at the same time."""
 
 from collections.abc import Callable
+from threading import Thread
 
 import pytest
 from flask import Flask
 
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.errors import AuthserveError
+from authserve.federation import secrets
 from authserve.federation.configuration import new_configuration
 from authserve.federation.errors import ProviderExistsError, ProviderNotFoundError
 from authserve.federation.presets import Preset
@@ -17,7 +19,7 @@ from authserve.federation.registry import (
     find_provider,
     get_provider,
 )
-from authserve.federation.secrets import read_secret
+from authserve.federation.secrets import read_secret, rewrap_secrets
 from tests.support.crowd import all_at_once, served
 from tests.support.identity_providers import give_provider
 from tests.support.marks import both_databases
@@ -112,3 +114,24 @@ def test_a_change_never_brings_a_deleted_provider_back(app: Flask) -> None:
         with app.app_context():
             assert find_provider("google") is None
     assert len(audit_trail(app, "provider.deleted")) == ROUNDS
+
+
+def test_a_secret_that_is_replaced_during_a_rewrap_is_kept(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_provider(app)
+    replacing = Thread(target=lambda: outcome(app, lambda: rename("new")))
+    seal = secrets.seal_secret
+
+    def seal_late(slug: str, secret: str) -> bytes:
+        monkeypatch.setattr(secrets, "seal_secret", seal)
+        replacing.start()
+        # Without the row's lock the new secret would be committed meanwhile, and overwritten.
+        replacing.join(0.5)
+        return seal(slug, secret)
+
+    with app.app_context():
+        monkeypatch.setattr(secrets, "seal_secret", seal_late)
+        assert rewrap_secrets() == (1, 0)
+        replacing.join()
+        assert read_secret("google") == "new"
