@@ -1,6 +1,7 @@
 """The tests of a run in several processes: each runs once, and no failure is lost."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,26 @@ def test_a_process_that_ends_fails_the_run_with_the_name_of_its_test(tmp_path: P
     done = run_tests(tmp_path, a=ending, b=NOTING.replace("FAILS", "9"))
     assert done.returncode not in (0, 1)
     assert "a process that runs tests failed in test_a.py::test_end: It ended." in done.stdout
+
+
+KILLING = """
+import os, signal, time
+
+def test_kill():
+    parent = os.getppid()
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+
+def test_go_on():
+    open("went_on", "a").write("x")
+"""
+
+
+def test_no_process_goes_on_without_its_parent(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, a=KILLING)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "went_on").exists()
 
 
 def test_what_processes_share_is_made_once(tmp_path: Path) -> None:

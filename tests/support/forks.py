@@ -8,7 +8,7 @@ import pickle
 import selectors
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, groupby, pairwise
 from multiprocessing.connection import Connection, Pipe
@@ -52,7 +52,9 @@ class Forks:
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         files = [list(items) for _, items in groupby(session.items, attrgetter("path"))]
         queue = make_queue(len(files))
-        forks = [Fork(session, files, queue) for _ in range(self._count)]
+        forks: list[Fork] = []
+        for _ in range(self._count):
+            forks.append(Fork(session, files, queue, earlier=forks))
         os.close(queue)
         try:
             follow(session, forks)
@@ -85,14 +87,25 @@ class Fork:
     Args:
         files: the tests of each file.
         queue: see `make_queue`.
+        earlier: the processes that exist.
     """
 
-    def __init__(self, session: pytest.Session, files: list[list[pytest.Item]], queue: int) -> None:
+    def __init__(
+        self,
+        session: pytest.Session,
+        files: list[list[pytest.Item]],
+        queue: int,
+        *,
+        earlier: Iterable["Fork"],
+    ) -> None:
         self.messages, sender = Pipe(duplex=False)
         self.test = "no test"
         self.is_done = False
         self.pid = os.fork()
         if not self.pid:
+            # If the parent is killed, no reader is left, and so no process goes on.
+            for fork in (*earlier, self):
+                fork.messages.close()
             run_and_exit(session, take_tests(files, queue), sender)
         sender.close()
 
