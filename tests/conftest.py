@@ -36,6 +36,7 @@ from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.database.circuit import PROBE_THREAD
 from authserve.database.transactions import db
+from authserve.http.url_rules import LazyRule
 from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import DEADLINE_SECS
@@ -72,6 +73,24 @@ SPREAD = 0.85
 
 SLOW_FOLDERS = {*WAITING_FOLDERS, "hostile", "migrations"}
 """Folders that `--quick` leaves out."""
+
+
+def remember_rules() -> None:
+    """Parse each route once a process: most of the cost of an application."""
+    parsed: dict[tuple[object, ...], dict[str, Any]] = {}
+
+    def compile_once(rule: LazyRule) -> None:
+        key = (rule.rule, rule.subdomain, rule.merge_slashes, repr(rule.defaults))
+        if key not in parsed:
+            super(LazyRule, rule).compile()
+            names = ("_parts", "_trace", "_converters", "_build", "_build_unknown", "arguments")
+            parsed[key] = {name: vars(rule)[name] for name in names}
+        vars(rule).update(parsed[key])
+
+    LazyRule.compile = compile_once  # type: ignore[method-assign]
+
+
+remember_rules()
 
 
 class SharedStatements(dict[tuple[Any, ...], object]):
