@@ -12,7 +12,7 @@ from authserve.audit.status import find_last_verification
 from authserve.audit.worker import claim_night, verify_nightly
 from authserve.core.clock import now
 from tests.support.audit import all_events
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.trail import seal_all, unguarded, write_events
 
@@ -69,6 +69,6 @@ def test_a_night_begins_at_two_in_utc(clock: time_machine.Traveller) -> None:
 def test_of_twenty_workers_one_verifies(app: Flask) -> None:
     def work() -> bool:
         with app.app_context():
-            return served(lambda: claim_night(now()))
+            return persistently(lambda: claim_night(now()))
 
     assert sum(all_at_once([work] * 20)) == 1

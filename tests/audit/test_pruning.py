@@ -14,7 +14,7 @@ from authserve.audit.models import AuditBatch, AuditDetail, AuditEvent, AuditSea
 from authserve.audit.retention import prune_events
 from authserve.audit.verify import verify_trail
 from authserve.database.transactions import read_all, transaction
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.trail import (
     event_ids,
@@ -186,7 +186,7 @@ def test_many_can_prune_seal_and_verify_at_once(
     def run(work: Callable[[], object]) -> Callable[[], object]:
         def in_context() -> object:
             with app.app_context():
-                return served(work)
+                return persistently(work)
 
         return in_context
 

@@ -16,7 +16,7 @@ from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
 from authserve.database.transactions import db, read_all, transaction
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.databases import executed
 from tests.support.marks import both_databases, on_postgresql
 from tests.support.trail import (
@@ -99,7 +99,7 @@ def test_of_twenty_sealers_none_doubles_or_skips(
 
     def seal_some() -> int:
         with app.app_context():
-            return sum(served(seal_all))
+            return sum(persistently(seal_all))
 
     sealed = sum(all_at_once([seal_some] * SEALERS)) + sum(seal_all())
 

@@ -19,7 +19,7 @@ from authserve.mfa.reset import request_reset
 from authserve.ratelimit.models import RateCounter
 from authserve.users.accounts import deactivate
 from tests.support.clients import PASSWORD, Caller
-from tests.support.crowd import all_at_once, persistently, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller
 from tests.support.marks import both_databases
 from tests.support.rows import count_sessions
@@ -108,7 +108,7 @@ def test_of_two_recovery_codes_for_one_token_one_is_left(app: Flask, alice: Call
 
 def deactivating(app: Flask, alice: Caller) -> None:
     with app.app_context():
-        served(lambda: deactivate(alice.id, actor=VISITOR, request=RequestInfo()))
+        persistently(lambda: deactivate(alice.id, actor=VISITOR, request=RequestInfo()))
 
 
 def changing_password(app: Flask, alice: Caller) -> None:
@@ -124,7 +124,7 @@ def removing_factor(app: Flask, alice: Caller) -> None:
 
 def resetting_factors(app: Flask, alice: Caller) -> None:
     with app.app_context():
-        served(lambda: request_reset(alice.id, actor=OPERATOR, request=RequestInfo()))
+        persistently(lambda: request_reset(alice.id, actor=OPERATOR, request=RequestInfo()))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from authserve.federation.identities import (
     record_use,
 )
 from authserve.federation.policy import KnownAccount
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.people import make_user
 from tests.support.rows import change_user
@@ -85,7 +85,7 @@ def test_twenty_accounts_that_link_one_identity_leave_it_with_one(app: Flask) ->
 
     def join(user: UserRef) -> bool:
         with app.app_context():
-            return served(lambda: link(user))
+            return persistently(lambda: link(user))
 
     won = all_at_once([lambda user=user: join(user) for user in users])
     with app.app_context():

@@ -20,7 +20,7 @@ from authserve.federation.registry import (
     get_provider,
 )
 from authserve.federation.secrets import read_secret, rewrap_secrets
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.identity_providers import give_provider
 from tests.support.marks import both_databases
 from tests.support.rows import audit_trail
@@ -42,7 +42,7 @@ def outcome(app: Flask, act: Callable[[], object]) -> type[AuthserveError] | Non
     """Return the type of the error that an act ends with; None after a success."""
     with app.app_context():
         try:
-            served(act)
+            persistently(act)
         except AuthserveError as error:
             return type(error)
     return None

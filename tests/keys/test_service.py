@@ -26,7 +26,7 @@ from authserve.keys.rotation import list_keys, rewrap, rotate
 from authserve.keys.store import KEY_STORE
 from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
-from tests.support.crowd import DEADLINE_SECS, all_at_once, served
+from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
@@ -174,7 +174,7 @@ def test_concurrent_orders_make_one_key(make_app: Callable[..., Flask]) -> None:
 
     def order(app: Flask) -> tuple[str, bool]:
         with app.app_context():
-            newest = served(lambda: rotate(RotationCause.ORDER, request=RequestInfo()))
+            newest = persistently(lambda: rotate(RotationCause.ORDER, request=RequestInfo()))
         return newest.kid, newest.is_new
 
     ordered = all_at_once([lambda app=app: order(app) for app in apps])
@@ -268,7 +268,7 @@ def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[...,
 
     def call() -> str:
         with urgent.app_context():
-            return served(lambda: rotate(RotationCause.EMERGENCY, request=RequestInfo())).kid
+            return persistently(lambda: rotate(RotationCause.EMERGENCY, request=RequestInfo())).kid
 
     kept: list[str] = []
     caller = threading.Thread(target=lambda: kept.append(call()))
@@ -309,7 +309,7 @@ def test_of_concurrent_orders_and_emergencies_no_emergency_is_lost(
 
     def call(app: Flask, cause: RotationCause) -> str:
         with app.app_context():
-            return served(lambda: rotate(cause, request=RequestInfo())).kid
+            return persistently(lambda: rotate(cause, request=RequestInfo())).kid
 
     calls = [lambda a=app, c=cause: call(a, c) for app, cause in zip(apps, causes, strict=True)]
     urgent = [

@@ -22,7 +22,7 @@ from authserve.mfa.challenges import (
 )
 from authserve.mfa.models import SpentChallenge
 from authserve.mfa.policy import PasskeyRefusedError
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 
 pytestmark = pytest.mark.usefixtures("context")
@@ -120,7 +120,7 @@ def test_one_of_twenty_simultaneous_answers_has_it(app: Flask) -> None:
 
     def answer() -> bool:
         with app.app_context():
-            return served(lambda: is_redeemed(challenge))
+            return persistently(lambda: is_redeemed(challenge))
 
     assert sum(all_at_once([answer] * 20)) == 1
 

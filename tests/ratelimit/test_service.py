@@ -30,7 +30,7 @@ from authserve.ratelimit.throttle_keys import (
     device_key,
     identifier_key,
 )
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases, on_postgresql, on_sqlite
 from tests.support.rows import audit_trail, counters
 
@@ -255,7 +255,7 @@ def test_a_crowd_of_failures_is_counted_exactly(clock: Clock, app: Flask) -> Non
 
     def guess() -> bool:
         with app.app_context():
-            return served(lambda: fail(key, *address))
+            return persistently(lambda: fail(key, *address))
 
     assert all_at_once([guess] * 50).count(True) == 5
     assert hits(app) == {key.key: 5, address[0].key: 5}
@@ -281,12 +281,12 @@ def test_a_success_and_failures_at_once_end_in_one_order_or_another(
 
         def guess(key: ThrottleKey = key) -> bool:
             with app.app_context():
-                return served(lambda: fail(key))
+                return persistently(lambda: fail(key))
 
         def succeed(key: ThrottleKey = key) -> bool:
             with app.app_context():
                 try:
-                    served(lambda: record_success([key]))
+                    persistently(lambda: record_success([key]))
                 except TooManyAttemptsError:
                     return False
                 return True

@@ -11,7 +11,7 @@ from redis import Redis
 from authserve.core.clock import now
 from authserve.ratelimit.counters import LimitCounters
 from authserve.ratelimit.storage import RedisStorage, SQLStorage
-from tests.support.crowd import DEADLINE_SECS, all_at_once, served
+from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.redis import RedisServer
 
@@ -92,7 +92,7 @@ def test_hits_that_race_are_counted_exactly(app: Flask, storage: Storage, hits_b
 
     def hit() -> int:
         with app.app_context():
-            return served(lambda: storage.hit("a", 10 * MINUTE)).hits
+            return persistently(lambda: storage.hit("a", 10 * MINUTE)).hits
 
     sums = range(hits_before + 1, hits_before + 101)
     assert sorted(all_at_once([hit] * 100)) == list(sums)

@@ -25,7 +25,7 @@ from authserve.users.accounts import activate, deactivate, delete_user, ref_of
 from authserve.users.errors import LastAdminError, UserNotFoundError
 from authserve.users.lookup import get_user, get_user_by_reference
 from tests.support.audit import events_of
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.people import make_user
 
@@ -128,7 +128,7 @@ def test_the_roles_of_many_are_read_together(alice: UserRef, only_admin: UserRef
 def test_concurrent_grants_and_revokes_of_one_user_lose_none(app: Flask, alice: UserRef) -> None:
     def change(how: Callable[..., object], role: str) -> None:
         with app.app_context():
-            served(lambda: how(alice, role, actor=VISITOR, request=REQUEST))
+            persistently(lambda: how(alice, role, actor=VISITOR, request=REQUEST))
 
     for _ in range(5):
         changes = [(grant_role, "author"), (grant_role, "editor"), (revoke_role, "user")]
@@ -221,7 +221,7 @@ def end(app: Flask, how: Callable[[UserRef], None], user: UserRef) -> bool:
     """Remove an administrator; return False after a refusal."""
     with app.app_context():
         try:
-            served(lambda: how(user))
+            persistently(lambda: how(user))
         except LastAdminError:
             return False
         return True

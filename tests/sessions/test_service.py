@@ -49,7 +49,7 @@ from authserve.tokens.access import LiveSession
 from authserve.tokens.refresh import RefreshClaims
 from authserve.users.credentials import get_credentials
 from tests.factories import PASSWORD, REQUEST, make_session
-from tests.support.crowd import all_at_once, served
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases, on_sqlite
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
 
@@ -400,7 +400,7 @@ def in_context(app: Flask, call: Callable[[], Any]) -> Callable[[], Any]:
     def run() -> Any:
         with app.app_context():
             try:
-                return served(call)
+                return persistently(call)
             except UnauthenticatedError as error:
                 return error.code
 

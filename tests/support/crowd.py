@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -16,23 +16,12 @@ DEADLINE_SECS = 300
 """Seconds after which a test gives up; every event comes much sooner, or never."""
 
 
-class Answer(Protocol):
-    """A response, of Flask's test client or of `requests`."""
-
-    @property
-    def status_code(self) -> int:
-        """Its status."""
-
-
-AnswerT = TypeVar("AnswerT", bound=Answer)
-
-
 def all_at_once(calls: Sequence[Callable[[], T]], *, until_served: bool = True) -> list[T]:
     """Make every call in a thread of its own, after all the threads have started.
 
     Args:
         until_served: False for a test of refusals: else each caller repeats what the service is
-            too busy for, as `served` and `persistently` do, since a crowd gets that on any machine
+            too busy for, as `persistently` does, since a crowd gets that on any machine
             that is slow enough.
 
     Returns:
@@ -42,26 +31,18 @@ def all_at_once(calls: Sequence[Callable[[], T]], *, until_served: bool = True) 
 
     def run(call: Callable[[], T]) -> T:
         barrier.wait()
-        return _repeat(call) if until_served else call()
+        return persistently(call) if until_served else call()
 
     with ThreadPoolExecutor(max_workers=len(calls)) as threads:
         return list(threads.map(run, calls))
 
 
-def served(call: Callable[[], T]) -> T:
-    """Call again for as long as the database is too busy, as the HTTP layer asks clients to."""
-    return _repeat(call)
-
-
-def persistently(call: Callable[[], AnswerT]) -> AnswerT:
+def persistently(call: Callable[[], T]) -> T:
     """Call again for as long as the answer is 503, as `Retry-After` asks clients to.
 
-    On a busy machine a crowd may well get 503; only the last answer counts.
+    A call of the service's own functions is repeated for as long as the database is too busy. On a
+    slow machine a crowd may well meet that; only the last answer counts.
     """
-    return _repeat(call)
-
-
-def _repeat(call: Callable[[], T]) -> T:
     give_up = time.monotonic() + DEADLINE_SECS
     while True:
         with suppress(OperationalError, PoolTimeoutError):
