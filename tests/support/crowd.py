@@ -10,6 +10,8 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from authserve.passwords.queue import HasherBusyError
+
 T = TypeVar("T")
 
 DEADLINE_SECS = 300
@@ -40,12 +42,12 @@ def all_at_once(calls: Sequence[Callable[[], T]], *, until_served: bool = True) 
 def persistently(call: Callable[[], T]) -> T:
     """Call again for as long as the answer is 503, as `Retry-After` asks clients to.
 
-    A call of the service's own functions is repeated for as long as the database is too busy. On a
-    slow machine a crowd may well meet that; only the last answer counts.
+    A call of the service's own functions is repeated for as long as the database or the hashing
+    thread is too busy. On a slow machine a crowd may well meet that; only the last answer counts.
     """
     give_up = time.monotonic() + DEADLINE_SECS
     while True:
-        with suppress(OperationalError, PoolTimeoutError):
+        with suppress(OperationalError, PoolTimeoutError, HasherBusyError):
             answer = call()
             if _status_of(answer) != 503:
                 return answer
