@@ -45,14 +45,14 @@ def test_every_module_of_a_part_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ({}, []),
-        ({"email_sign_in": True}, ["email_codes"]),
-        ({"features": ("api-keys",)}, ["api_keys"]),
-        ({"features": ("api-keys", "pages")}, ["pages", "api_keys", "api_key_pages"]),
-        ({"metrics_token": "t"}, ["metrics"]),
+        ({}, ["resets"]),
+        ({"email_sign_in": True}, ["resets", "email_codes"]),
+        ({"features": ("api-keys",)}, ["resets", "api_keys"]),
+        ({"features": ("api-keys", "pages")}, ["resets", "pages", "api_keys", "api_key_pages"]),
+        ({"metrics_token": "t"}, ["resets", "metrics"]),
         (
             {"features": ("pages", "oidc"), "metrics_token": "t"},
-            ["pages", "oidc", "metrics", "metrics_of_oidc"],
+            ["resets", "pages", "oidc", "metrics", "metrics_of_oidc"],
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Revocation of API keys: one, or all of a user, also when an account changes hands."""
+"""Revocation of API keys: one, or all of a user."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from sqlalchemy import delete
 from authserve.apikeys.errors import APIKeyNotFoundError
 from authserve.apikeys.models import APIKey
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.events import AuditAction, DomainEvent
+from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import execute, transaction
@@ -67,15 +67,6 @@ def revoke_keys_of_user(user_id: UUID, *, actor: Actor, request: RequestInfo) ->
         owner = ref_of(lock_user(user_id))
         require_may_act_on(actor, user_id)
         return _revoke_all(owner, actor=actor, request=request)
-
-
-def revoke_keys_on_reset(event: DomainEvent) -> None:
-    """Handle a reset of a password or of second factors: revoke all keys of the account.
-
-    The account may have been in another person's hands; its owner begins anew.
-    """
-    if event.subject is not None:
-        _revoke_all(event.subject, actor=event.actor, request=event.request)
 
 
 def _revoke_all(user: UserRef, *, actor: Actor, request: RequestInfo) -> int:

@@ -17,6 +17,8 @@ from authserve.http.openapi import Blueprint
 from authserve.settings.model import SETTINGS, Settings
 
 PARTS: Mapping[str, frozenset[str]] = {
+    # Always: keys and identities stay in the database while their feature is off.
+    "resets": frozenset(),
     "email_codes": frozenset({"EMAIL_SIGN_IN"}),
     "pages": frozenset({"pages"}),
     "oidc": frozenset({"oidc"}),

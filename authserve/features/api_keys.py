@@ -5,16 +5,13 @@ from flask import Flask
 from authserve.admin.personal_data import FURTHER_LISTS
 from authserve.apikeys.authenticate import authenticate_api_key
 from authserve.apikeys.listing import export_keys
-from authserve.apikeys.revoke import revoke_all_keys, revoke_keys_on_reset
+from authserve.apikeys.revoke import revoke_all_keys
 from authserve.apikeys.routes import blueprint
 from authserve.apikeys.verify import inspect_key
 from authserve.auth.introspection import KEY_INTROSPECTOR
 from authserve.auth.logout import OTHER_GRANTS
-from authserve.core.events import SUBSCRIPTIONS, AuditAction
 from authserve.features.part import Part
 from authserve.http.callers import AUTHENTICATORS
-
-RESETS = frozenset({AuditAction.USER_PASSWORD_RESET, AuditAction.MFA_RESET})
 
 
 def add(app: Flask) -> None:
@@ -23,7 +20,6 @@ def add(app: Flask) -> None:
     KEY_INTROSPECTOR.fill(app, inspect_key)
     OTHER_GRANTS.add(app, ("api-keys", revoke_all_keys))
     FURTHER_LISTS.add(app, ("api_keys", export_keys))
-    SUBSCRIPTIONS.add_first(app, (RESETS, revoke_keys_on_reset))
 
 
 PART = Part(add=add, blueprints=(blueprint,))

@@ -11,7 +11,6 @@ from authserve.federation.call_limit import limit_for
 from authserve.federation.identities import find_opening_providers
 from authserve.federation.identity_routes import blueprint as identities_blueprint
 from authserve.federation.offered import OfferedProviders, find_linked_providers
-from authserve.federation.own_identities import remove_identities_on_reset
 from authserve.federation.records import export_identities
 from authserve.federation.routes import blueprint
 from authserve.federation.upstream import UPSTREAM, Upstream
@@ -45,7 +44,6 @@ def add(app: Flask) -> None:
     FURTHER_LISTS.add(app, ("identities", export_identities))
     SUBSCRIPTIONS.add_first(
         app,
-        ({AuditAction.USER_PASSWORD_RESET}, remove_identities_on_reset),
         # A sign-in whose first step was the identity must not reach its second one.
         ({AuditAction.IDENTITY_UNLINKED}, end_pending_of_subject),
     )

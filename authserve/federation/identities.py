@@ -203,11 +203,6 @@ def delete_identity(user_id: UUID, identity_id: UUID) -> bool:
     return execute(delete(_TABLE).where(mine)).rowcount == 1
 
 
-def delete_identities(user_id: UUID) -> int:
-    """Delete all identities of an account, in the open transaction; return their number."""
-    return execute(delete(_TABLE).where(_TABLE.c.user_id == user_id)).rowcount
-
-
 _OPENING = (
     select(_PROVIDERS.c.slug)
     .where(

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
-from authserve.core.events import AuditAction, DomainEvent
+from authserve.core.events import AuditAction
 from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -14,7 +14,6 @@ from authserve.federation.errors import IdentityNotFoundError
 from authserve.federation.identities import (
     LinkedIdentity,
     ProviderIdentity,
-    delete_identities,
     delete_identity,
     find_identities,
     get_identity,
@@ -160,25 +159,6 @@ def unlink_identity(
         notify(MailKind.IDENTITY_UNLINKED, owner.email, user.id, values=values)
         reason, kept = RevokeReason.FACTOR_REMOVED, actor.session_id
         end_sessions(user, reason, actor=actor, request=request, keep=kept)
-
-
-def remove_identities_on_reset(event: DomainEvent) -> None:
-    """Handle a reset of an account whose address was unverified: remove its identities.
-
-    Its first holder may have opened it with another person's address, whom the reset shows to be
-    the owner. A reset of a verified account keeps them, since it is the owner who has them.
-    """
-    user = event.subject
-    if user is None or event.details.get("was_verified") is not False:
-        return
-    if count := delete_identities(user.id):
-        emit(
-            AuditAction.IDENTITY_UNLINKED,
-            actor=event.actor,
-            subject=user,
-            request=event.request,
-            details={"count": count},
-        )
 
 
 def _name_provider(identity: OwnIdentity) -> dict[str, str]:

@@ -83,16 +83,32 @@ def test_the_strangers_password_and_session_open_it_no_more(house: House) -> Non
     assert login(house.app.test_client(), "alice", password=NEW_PASSWORD).status_code == 200
 
 
+def use_key(app: Flask, key: str) -> TestResponse:
+    headers = {"Authorization": f"Bearer {key}"}
+    return app.test_client().get(f"{API}/users/me", headers=headers)
+
+
 def test_the_strangers_api_key_opens_it_no_more(house: House) -> None:
     _id, key = give_api_key(house.app, house.stranger.id)
-
-    def use() -> TestResponse:
-        headers = {"Authorization": f"Bearer {key}"}
-        return house.app.test_client().get(f"{API}/users/me", headers=headers)
-
-    assert use().status_code == 200
+    assert use_key(house.app, key).status_code == 200
     house.reset()
-    assert use().status_code == 401
+    assert use_key(house.app, key).status_code == 401
+
+
+def test_a_reset_counts_for_features_that_are_off_meanwhile(
+    house: House, make_app: Callable[..., Flask]
+) -> None:
+    """An operator may switch them off because of an attack, and on again after the resets."""
+    _id, key = give_api_key(house.app, house.stranger.id)
+    on, house.app = house.app, make_app(features=())
+    house.mailbox = open_mailbox(house.app)
+    house.reset()
+    house.app = on
+    assert not house.has_identity()
+    assert use_key(on, key).status_code == 401
+    actions = ("api_key.revoked", "identity.unlinked")
+    events = [event for action in actions for event in audit_trail(on, action)]
+    assert [event["details"] for event in events] == [{"count": 1}, {"count": 1}]
 
 
 def test_the_strangers_pending_change_of_address_ends(house: House) -> None:
