@@ -37,6 +37,7 @@ from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.database.circuit import PROBE_THREAD
 from authserve.database.transactions import db
 from authserve.http.url_rules import LazyRule
+from authserve.ratelimit import storage
 from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller, register_caller
 from tests.support.crowd import DEADLINE_SECS
@@ -386,11 +387,12 @@ def server(make_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis with nothing in it."""
+def redis_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis with nothing in it, for whose answers applications of the test wait for long."""
+    monkeypatch.setattr(storage, "REDIS_TIMEOUT_SECS", DEADLINE_SECS)
     server = RedisServer(tmp_path)
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture

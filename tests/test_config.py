@@ -1162,10 +1162,10 @@ app.app_context = nullcontext
 # Sockets may be blocked in the tests' own process.
 EXERCISE = """
 import http.client, os, pathlib, signal, socket, subprocess, sys, time
+from tests.support.ports import reserve_port
 
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
+reservation = reserve_port()
+port = reservation.getsockname()[1]
 server = subprocess.Popen(
     [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "stub:app"],
     env=os.environ | {"PORT": str(port)},

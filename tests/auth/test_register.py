@@ -1,6 +1,5 @@
 """POST /auth/register."""
 
-import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.support.clients import PASSWORD, login, register
 from tests.support.crowd import all_at_once, persistently
 from tests.support.hashing import argon2_asked
 from tests.support.marks import both_databases, on_postgresql
+from tests.support.ports import reserved_port
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail
 
@@ -213,13 +213,12 @@ def test_a_taken_name_is_reported_before_anything_is_hashed(app: Flask) -> None:
 
 @on_postgresql
 def test_with_the_database_away_nothing_is_hashed(database_url: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    app = create_app(make_settings(f"postgresql+psycopg2://a:b@127.0.0.1:{port}/c", tmp_path))
     body = {"email": "alice@example.com", "password": PASSWORD}
-    for _ in range(5):
-        with argon2_asked() as asked:
-            assert_problem(app.test_client().post(PATH, json=body), 503, "service_unavailable")
-        assert asked == ([], [])
-    with app.app_context():
-        db.engine.dispose()
+    with reserved_port() as port:
+        app = create_app(make_settings(f"postgresql+psycopg2://a:b@127.0.0.1:{port}/c", tmp_path))
+        for _ in range(5):
+            with argon2_asked() as asked:
+                assert_problem(app.test_client().post(PATH, json=body), 503, "service_unavailable")
+            assert asked == ([], [])
+        with app.app_context():
+            db.engine.dispose()

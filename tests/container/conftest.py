@@ -7,12 +7,10 @@ machine's own package sources, buildah builds, and bubblewrap runs.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import psutil
 import pytest
 
 import config
+from tests.support.ports import reserved_port
 from tests.support.server import DEADLINE_SECS, Client
 
 TOOLS = ("mmdebstrap", "buildah", "bwrap")
@@ -220,11 +219,8 @@ def data(image: Image, tmp_path: Path) -> Path:
 @pytest.fixture
 def port() -> Iterator[int]:
     """A port that only a server that asks for it by number gets."""
-    with ExitStack() as stack:
-        reservation = stack.enter_context(socket.socket())
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reservation.bind(("127.0.0.1", 0))
-        yield reservation.getsockname()[1]
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture

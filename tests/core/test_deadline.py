@@ -13,6 +13,7 @@ import trustme
 
 from authserve.core import deadline as module
 from authserve.core.deadline import Deadline, DeadlineSocket, TLSContext, connect, make_tls_context
+from tests.support.ports import reserved_port
 from tests.support.tls import server_context
 
 HOST = "127.0.0.1"
@@ -209,9 +210,7 @@ class TestConnect:
                 assert connection.getpeername() == (HOST, port)
 
     def test_a_refused_connection_is_reported(self) -> None:
-        with socket.create_server((HOST, 0)) as listener:
-            port = listener.getsockname()[1]
-        with pytest.raises(ConnectionRefusedError):
+        with reserved_port() as port, pytest.raises(ConnectionRefusedError):
             connect(HOST, port, Deadline(LATE_SECS))
 
     def test_a_name_that_does_not_exist_is_reported(self) -> None:

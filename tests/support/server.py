@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import requests
 import config
 from authserve.settings.model import Settings
 from tests.support import processes
+from tests.support.ports import reserve_port
 from tests.support.processes import Process
 from tests.support.secrecy import SECRETS
 
@@ -78,11 +78,7 @@ class Server:
         self._folder = folder
         self._root = root
         self._clients: list[Client] = []
-        # Bound but never listening, it keeps the port from programs that ask for any free one,
-        # while gunicorn, which also sets SO_REUSEADDR, can have it.
-        self._reservation = socket.socket()
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reservation.bind(("127.0.0.1", 0))
+        self._reservation = reserve_port()
         port = self._reservation.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.environ = {

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from tests.support.ports import reserve_port
+
 HOST = "127.0.0.1"
 
 
@@ -68,10 +70,7 @@ class MailServer:
     """Set as soon as a client sends DATA."""
 
     def __post_init__(self) -> None:
-        # Bound but never listening, it keeps the port while the server is closed.
-        self._reservation = socket.socket()
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reservation.bind((HOST, 0))
+        self._reservation = reserve_port()
         self.port: int = self._reservation.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
