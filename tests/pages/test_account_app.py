@@ -30,6 +30,9 @@ from tests.support.totp import code_at, mailed_code
 METHODS = "/account/sign-in-methods"
 APP, REMOVE = f"{METHODS}/totp", f"{METHODS}/totp/remove"
 
+PROOF = "/account/confirm?level=aal2"
+"""Where a change leads a session of one factor, if the account has a second one."""
+
 
 @pytest.fixture
 def mailbox(app: Flask) -> Mailbox:
@@ -114,7 +117,10 @@ def test_of_two_confirmations_at_once_one_counts(make_app: Callable[..., Flask])
         return tab.send(APP, fields)
 
     shown = all_at_once([confirm] * 4)
-    assert sorted(each.status for each in shown) == [200, 422, 422, 422]
+    (_winner,) = [each for each in shown if each.status == 200]
+    for other in (each for each in shown if each.status != 200):
+        # A late one has read a session of one factor, but an account of two.
+        assert other.status == 422 or other.location.startswith(PROOF)
     assert len(audit_trail(app, "factor.added")) == 1
 
 
@@ -229,12 +235,12 @@ def test_a_change_needs_a_recent_proof_of_two_factors(
     fields = visit.open(path).form(path)
     clock.shift(timedelta(minutes=6))
     for shown in (visit.open(path), visit.send(path, fields)):
-        assert shown.location.startswith("/account/confirm?level=aal2")
+        assert shown.location.startswith(PROOF)
     # One factor is not enough once the account has two, even if it does not need them.
     visit.client.delete_cookie("authserve")
     change_user(app, alice.id, mfa_enabled=False)
     visit.sign_in()
     fields["token"] = visit.open("/account/sessions").form("/account/sessions/end-others")["token"]
     for shown in (visit.open(path), visit.send(path, fields)):
-        assert shown.location.startswith("/account/confirm?level=aal2")
+        assert shown.location.startswith(PROOF)
     assert audit_trail(app, "factor.removed", "factor.added") == []
