@@ -5,7 +5,7 @@ It is small because the call of proxies and the pages would otherwise import eac
 
 import logging
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 
 from authserve.forwardauth.errors import ForeignPeerError
 from authserve.forwardauth.policy import CALLBACK_PREFIX, is_allowed_peer, read_origin
@@ -37,6 +37,13 @@ def require_proxy() -> None:
     if request.path.startswith(CALLBACK_PREFIX):
         # The application's host has our files below our prefix.
         request_state().asset_root = CALLBACK_PREFIX.rstrip("/")
+
+
+@blueprint.after_request
+def forbid_caching(response: Response) -> Response:
+    """Forbid caches to keep an answer, refusals included: each depends on the cookie."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def request_origin() -> str:

@@ -29,7 +29,7 @@ class Check:
 
     Args:
         client_id: of the application.
-        session: of the cookie; None if that is none of this application's.
+        session: of the cookie; None if that opens nothing here.
     """
 
     verdict: Verdict
@@ -58,6 +58,9 @@ def check_request(origin: str, cookie: BrowserCookie | None, *, now: datetime) -
     if cookie is None or not is_digest(session.row.cookie_digest, cookie.secret):
         return Check(Verdict.SIGNED_OUT, session.row.client_id)
     verdict = decide(session.standing(SETTINGS.get(), now), now=now)
+    if verdict is Verdict.SIGNED_OUT:
+        # So that a cookie whose session has ended cannot end the browser's either.
+        return Check(verdict, session.row.client_id)
     if verdict is Verdict.ALLOWED:
         _record_use(session, now)
     return Check(verdict, session.row.client_id, session)

@@ -89,8 +89,7 @@ def show_sign_out() -> Response:
     """Ask whether to sign out, or show that the browser is signed out; a GET changes nothing."""
     origin = request_origin()
     cookie = read_app_cookie(request.cookies, origin)
-    found = check_request(origin, cookie, now=now())
-    session = found.session if found.verdict is not Verdict.SIGNED_OUT else None
+    session = check_request(origin, cookie, now=now()).session
     return render(
         "proxied_sign_out.html",
         has_switch=False,

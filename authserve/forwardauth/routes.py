@@ -50,8 +50,7 @@ def check() -> Response:
 def _allow(session: ProxiedSession) -> Response:
     note_outcome("allowed")
     request_state().user_id = str(session.row.id)
-    headers = {**identity_headers(session), "Cache-Control": "no-store"}
-    return Response(headers=headers, mimetype="text/plain")
+    return Response(headers=identity_headers(session), mimetype="text/plain")
 
 
 def _count_refusal() -> None:
@@ -86,7 +85,7 @@ def _lead_to_sign_in(found: Check, origin: str) -> Response:
     is_nginx = request.args.get("mode") == "401"
     response = Response(
         status=HTTPStatus.UNAUTHORIZED if is_nginx else HTTPStatus.FOUND,
-        headers={"Location": departure.location, "Cache-Control": "no-store"},
+        headers={"Location": departure.location},
         mimetype="text/plain",
     )
     # nginx passes on one cookie of such an answer.

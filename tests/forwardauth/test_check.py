@@ -131,6 +131,7 @@ def test_only_pages_are_led_to_the_sign_in(
     register()
     answer = browser.through_proxy("/forward-auth", headers)
     assert answer.status_code == (302 if is_page else 401)
+    assert answer.headers["Cache-Control"] == "no-store"
     if not is_page:
         assert code_of(answer) == (401, "sign_in_required")
         assert "Location" not in answer.headers
@@ -143,6 +144,7 @@ class TestPeer:
         files.peer = "203.0.113.7"
         answer = files.ask(X_Forwarded_For="127.0.0.1")
         assert code_of(answer) == (403, "foreign_peer")
+        assert answer.headers["Cache-Control"] == "no-store"
         (record,) = [each for each in caplog.records if "foreign peer" in each.message]
         assert vars(record)["peer"] == "203.0.113.7"
         assert vars(record)["add_to"] == "FORWARD_AUTH_NETWORKS"
@@ -180,6 +182,16 @@ def test_a_wrong_secret_and_the_browsers_own_cookie_open_nothing(files: Browser)
     for value in (good[:-1] + ("A" if good[-1] != "A" else "E"), files.own_cookie, "x", ""):
         files.cookies[APP] = value
         assert files.ask().status_code == 302
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "TRACE"])
+def test_no_other_method_is_a_way_past_the_check(files: Browser, method: str) -> None:
+    """A proxy may ask by the client's own method, and lets pass what gets 2xx."""
+    own = {"X-HTTP-Method-Override": "GET", "Access-Control-Request-Method": "GET"}
+    assert files.through_proxy("/forward-auth", own, method=method).status_code == 405
+    files.cookies.clear()
+    assert files.through_proxy("/forward-auth", own, method=method).status_code == 405
+    assert files.through_proxy("/forward-auth", own, method="HEAD").status_code == 401
 
 
 def test_the_applications_cookie_opens_no_page_of_the_service(files: Browser) -> None:

@@ -10,11 +10,12 @@ import time_machine
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.codes import REPLAY_GRACE
+from authserve.web.browser_session import read_cookie
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register
 from tests.pages.test_markup import check
 from tests.support.browsing import Shown
 from tests.support.clients import Caller
-from tests.support.rows import audit_trail, count_sessions, session_row
+from tests.support.rows import audit_trail, change_session, count_sessions, session_row
 
 HTML = {"Accept": "text/html"}
 
@@ -191,6 +192,18 @@ class TestSignOut:
         assert row is not None
         assert row["revoke_reason"] == "logout"
         assert "You are signed out" in files.through_proxy(self.PATH).text
+
+    def test_a_cookie_whose_session_has_ended_ends_no_other(
+        self, files: Browser, alice: Caller
+    ) -> None:
+        """As a cookie that a thief has, after its owner has ended that session alone."""
+        proxied = read_cookie(files.cookies[APP])
+        assert proxied is not None
+        change_session(files.app, proxied.session_id, revoked_at=now())
+        assert self.post(files, Origin=ORIGIN).status_code == 303
+        row = session_row(files.app, alice.session_id)
+        assert row is not None
+        assert row["revoked_at"] is None
 
     def test_a_former_cookie_is_worth_nothing(self, files: Browser) -> None:
         kept = files.cookies[APP]
