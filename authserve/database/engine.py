@@ -1,30 +1,22 @@
-"""The engine's settings and events: pool, timeouts, failover, and what SQLite needs."""
+"""The engine's settings and events: pool, timeouts, failover; `sqlite.py` has those of SQLite."""
 
 import re
-import sqlite3
 import time
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
-from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
-from authserve.database.refusals import is_locked, is_plan_lost, is_read_only
+from authserve.database.refusals import is_plan_lost, is_read_only
+from authserve.database.sqlite import LOCK_TIMEOUT_SECS, is_autocommit, sqlite_options
 from authserve.database.watchdog import STATEMENT_LIMIT_SECS, WATCHDOG_DELAY_SECS, WatchedConnection
-from authserve.database.write_queue import QueuedConnection, queue_to_write
 from authserve.settings.database_url import hosts_of, is_pooled
-from authserve.settings.secret_files import make_private_file
-
-IS_AUTOCOMMIT = "authserve.is_autocommit"
-"""Name of the option of engines whose connections use AUTOCOMMIT."""
 
 CONNECT_TIMEOUT_SECS = 3
 STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 2_000
+LOCK_TIMEOUT_MS = int(LOCK_TIMEOUT_SECS * 1000)
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_SECS = 2
 """The timeouts of `docs/operating.md`: a caller gets an error long before gunicorn's 30 s."""
@@ -51,13 +43,7 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
         options |= _postgresql_options(url)
     else:
-        # Otherwise the driver begins transactions itself, too late and without the write lock.
-        options["isolation_level"] = "AUTOCOMMIT"
-        # Another connection's write empties SQLite's cache of pages, so the last writer is reused.
-        options["pool_use_lifo"] = True
-        options["connect_args"] = {"factory": partial(QueuedConnection, queue=Lock())}
-        if "timeout" not in url.query:
-            options["connect_args"]["timeout"] = LOCK_TIMEOUT_MS / 1000
+        options |= sqlite_options(url)
     return options
 
 
@@ -166,20 +152,6 @@ def _with_limits(
     return settings + statement, parameters
 
 
-@event.listens_for(Engine, "do_connect")
-def _make_sqlite_file_private(
-    dialect: Dialect, _record: Any, args: tuple[Any, ...], _parameters: dict[str, Any]
-) -> None:
-    """Make a new SQLite file private to the service's user; SQLite itself would use the umask.
-
-    Its `-wal` and `-shm` files get the mode of the file (sqlite.org/src, `findCreateFileMode`).
-    """
-    if dialect.name == "sqlite" and args and args[0] != ":memory:":
-        # If the file cannot be made, SQLite's connect reports why.
-        with suppress(OSError):
-            make_private_file(Path(args[0]))
-
-
 _CONNECTED_AT = "authserve.connected_at"
 
 READ_ONLY_REST_SECS = 2.0
@@ -234,56 +206,19 @@ def _discard_connections_without_plan(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-@event.listens_for(Engine, "connect")
-def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    """Switch SQLite to WAL, where a writer does not block readers, and enforce foreign keys."""
-    if not isinstance(dbapi_connection, sqlite3.Connection):
-        return
-    _switch_to_wal(dbapi_connection)
-    dbapi_connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; retry while the file is locked, which SQLite's own timeout does not cover.
-
-    The mode is stored in the file. So only the first connections to a new file can collide, and
-    only for an instant.
-    """
-    deadline = time.monotonic() + LOCK_TIMEOUT_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            # Only a lock is worth a retry: a read-only file, for example, stays read-only.
-            if not is_locked(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(_WAL_PAUSE_SECS)
-        else:
-            return
-
-
-_WAL_PAUSE_SECS = 0.01
-
-
 @event.listens_for(Engine, "begin")
-def _begin_as_the_database_should(connection: Connection) -> None:
+def _begin_on_postgresql(connection: Connection) -> None:
     """Begin a transaction, except on a connection in AUTOCOMMIT.
 
     SQLAlchemy sends the event "begin" for both.
     """
-    options = connection.get_execution_options()
-    is_autocommit = options.get(IS_AUTOCOMMIT) or options.get("isolation_level") == "AUTOCOMMIT"
-    if connection.dialect.name == "postgresql":
-        # Set at each use. SQLAlchemy's option would reset the driver's isolation level after each
-        # use, for which psycopg2 sends a statement: a second round trip.
-        driver: Any = connection.connection.dbapi_connection
-        if not driver.closed:
-            driver.autocommit = bool(is_autocommit)
-    elif not is_autocommit:
-        # Take SQLite's write lock now: a later upgrade could fail at once despite the timeout.
-        # A token check uses AUTOCOMMIT: with the lock it would wait for every write.
-        queue_to_write(connection)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.dialect.name != "postgresql":
+        return
+    # Set at each use. SQLAlchemy's option would reset the driver's isolation level after each
+    # use, for which psycopg2 sends a statement: a second round trip.
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.closed:
+        driver.autocommit = is_autocommit(connection)
 
 
 class TransactionLostError(RuntimeError):

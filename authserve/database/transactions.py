@@ -28,10 +28,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
-from authserve.database.engine import IS_AUTOCOMMIT, TransactionLostError
+from authserve.database.engine import TransactionLostError
+from authserve.database.sqlite import IS_AUTOCOMMIT, queue_to_write
 from authserve.database.statements import Base, PreparedStatement, table_of
 from authserve.database.watchdog import ServerFrozenError
-from authserve.database.write_queue import queue_to_write
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 

@@ -1,13 +1,8 @@
 """The statements that reach the database, and the limits on waiting for it."""
 
-import os
 import sqlite3
-import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.core.clock import now
-from authserve.database import engine as engine_module
 from authserve.database.engine import LOCK_TIMEOUT_MS, engine_options
-from authserve.database.transactions import autocommit_view, db, read_all, reading, transaction
+from authserve.database.transactions import db, read_all, reading, transaction
 from authserve.rbac.models import Role
 from tests.support.marks import both_databases, on_postgresql, on_sqlite
 
@@ -240,84 +234,3 @@ def test_sqlite_is_set_up_for_a_service(connect: Callable[[], Any]) -> None:
     }
     with connect() as connection:
         assert {name: connection.scalar(text(f"PRAGMA {name}")) for name in expected} == expected
-
-
-@pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_a_new_file_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    engine = create_engine(url, **engine_options(url, pool_size=1))
-    former = os.umask(umask)
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("CREATE TABLE first (id INTEGER)")
-            connection.commit()
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    finally:
-        os.umask(former)
-        engine.dispose()
-    assert modes == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
-
-
-def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    path.touch(mode=0o640)
-    path.chmod(0o640)
-    url = f"sqlite:///{path}"
-    engine = create_engine(url, **engine_options(url, pool_size=1))
-    engine.connect().close()
-    engine.dispose()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
-def test_the_switch_of_a_new_file_to_wal_waits_its_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "new.db"
-    writer = sqlite3.connect(path, isolation_level=None)
-    writer.execute("CREATE TABLE first (id INTEGER)")
-    writer.execute("BEGIN IMMEDIATE")
-    pauses: list[float] = []
-
-    def finish_writing(seconds: float) -> None:
-        pauses.append(seconds)
-        writer.execute("COMMIT")
-        writer.close()
-
-    # Not `time.sleep` itself: the watchdog of earlier tests sleeps, too.
-    stand_in = SimpleNamespace(monotonic=time.monotonic, sleep=finish_writing)
-    monkeypatch.setattr(engine_module, "time", stand_in)
-    url = f"sqlite:///{path}"
-    engine = create_engine(url, **engine_options(url, pool_size=1))
-    with autocommit_view(engine).connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-    engine.dispose()
-    assert len(pauses) == 1
-
-
-def test_the_switch_to_wal_does_not_wait_for_a_file_that_is_no_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "new.db").mkdir()
-    # Not `time.sleep` itself: the watchdog of earlier tests sleeps, too.
-    monkeypatch.setattr(engine_module, "time", SimpleNamespace(monotonic=time.monotonic))
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    engine = create_engine(url, **engine_options(url, pool_size=1))
-    with pytest.raises(OperationalError, match="unable to open"):
-        engine.connect()
-    engine.dispose()
-
-
-def test_the_switch_to_wal_does_not_wait_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "new.db"
-    writer = sqlite3.connect(path, isolation_level=None)
-    writer.execute("CREATE TABLE first (id INTEGER)")
-    writer.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(engine_module, "LOCK_TIMEOUT_MS", 0)
-    url = f"sqlite:///{path}"
-    engine = create_engine(url, **engine_options(url, pool_size=1))
-    with pytest.raises(OperationalError, match="locked"):
-        engine.connect()
-    engine.dispose()
-    writer.close()
