@@ -5,6 +5,7 @@ They reveal their creation time and are not secret (ASVS 11.5.1). Unguessable va
 """
 
 import re
+from collections.abc import Callable
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -12,9 +13,8 @@ from uuid_utils.compat import uuid7
 _HYPHENATED = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def new_id() -> UUID:
-    """Return a new identifier, greater than those that this process made before."""
-    return uuid7()
+new_id: Callable[[], UUID] = uuid7
+"""Return a new identifier, greater than those that this process made before."""
 
 
 def read_id(text: str) -> UUID | None:

@@ -10,16 +10,19 @@ class Level(IntEnum):
     The names follow NIST SP 800-63B-4: `AAL1` is one factor, `AAL2` two. `PHR` is a
     phishing-resistant sign-in; its `acr` is the name that OpenID's Extended Authentication Profile
     ACR Values 1.0 registers. The numbers are those of the column `sessions.aal`.
+
+    Attributes:
+        acr: the value of the claim `acr`.
     """
 
     AAL1 = 1
     AAL2 = 2
     PHR = 3
 
-    @property
-    def acr(self) -> str:
-        """The value of the claim `acr`."""
-        return self.name.lower()
+    acr: str
+
+    def __init__(self, _number: int) -> None:
+        self.acr = self.name.lower()
 
 
 class Proof(StrEnum):
