@@ -1,6 +1,5 @@
 """One-time tokens: their links, and creating, superseding, spending and purging their rows."""
 
-import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, select, update
 
 from authserve.core.clock import now
-from authserve.core.crypto import KEYRING, is_equal
+from authserve.core.crypto import KEYRING
 from authserve.core.errors import InvalidTokenForUseError
 from authserve.database.statements import PreparedStatement, UTCDateTime, table_of
 from authserve.database.transactions import (
@@ -59,8 +58,7 @@ def read_token(token: str) -> UUID | None:
     token_id, mac = raw[:ID_BYTES], raw[ID_BYTES:]
     if len(mac) != MAC_BYTES or urlsafe_b64encode(raw).decode() != token:
         return None
-    keys = KEYRING.get().keys(KEY_PURPOSE)
-    is_ours = any(is_equal(mac, hmac.digest(key, token_id, "sha256")) for key in keys)
+    is_ours = KEYRING.get().is_mac(KEY_PURPOSE, token_id, mac)
     return UUID(bytes=token_id) if is_ours else None
 
 
