@@ -33,10 +33,10 @@ def authenticate_access_token(token: str) -> Authentication:
         InvalidTokenError, TokenExpiredError: the token is not valid, or it or its session expired.
         SessionRevokedError: its session has ended, or its user is not active.
     """
-    claims = decode_access_token(token)
-    moment = now()
+    settings, moment = SETTINGS.get(), now()
+    claims = decode_access_token(token, settings=settings, now=moment)
     found = get_live_session(UUID(claims["sid"]), now=moment)
     if str(found.row.id) != claims["sub"]:
         raise InvalidTokenError
-    need = found.need(SETTINGS.get(), moment)
+    need = found.need(settings, moment)
     return Authentication(actor=found.actor, found_account=found.account, claims=claims, need=need)

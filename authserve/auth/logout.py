@@ -89,9 +89,10 @@ def end_other_grants(
 
 def _read_token(token: str) -> tuple[UUID, UUID, bytes | None]:
     """Return the ids of session and user, and the family secret if it is a refresh token."""
+    settings, moment = SETTINGS.get(), now()
     try:
-        claims = read_refresh_token(token, public_url=SETTINGS.get().public_url, now=now())
+        claims = read_refresh_token(token, public_url=settings.public_url, now=moment)
     except InvalidTokenError:
-        access = decode_access_token(token, allow_expired=True)
+        access = decode_access_token(token, settings=settings, now=moment, allow_expired=True)
         return UUID(access["sid"]), UUID(access["sub"]), None
     return claims.session_id, claims.user_id, claims.family_secret

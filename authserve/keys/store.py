@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -63,7 +64,7 @@ class KeyStore:
         except SQLAlchemyError as error:
             logger.warning("signing keys not read", extra={"reason": type(error).__name__})
 
-    def find_public_key(self, kid: str) -> PublicKey | None:
+    def find_public_key(self, kid: str, *, now: datetime) -> PublicKey | None:
         """Return the key that verifies tokens with this `kid`; None if unknown or retired.
 
         An unknown `kid` may be newer than this copy, so the keys are read again.
@@ -73,7 +74,7 @@ class KeyStore:
         if key is None:
             self._reload(asked_at=self._monotonic())
             key = self._keys.get(kid)
-        if key is None or is_over(key, now()):
+        if key is None or is_over(key, now):
             return None
         return key.public_key
 

@@ -44,7 +44,10 @@ class TokenManager(JWTManager):
     def _decode_jwt_from_config(
         self, encoded_token: str, csrf_value: Any = None, allow_expired: bool = False
     ) -> dict[str, Any]:
-        return dict(decode_access_token(encoded_token, allow_expired=allow_expired))
+        claims = decode_access_token(
+            encoded_token, settings=SETTINGS.get(), now=now(), allow_expired=allow_expired
+        )
+        return dict(claims)
 
 
 jwt = TokenManager()
@@ -141,21 +144,23 @@ def _check(claims: Mapping[str, Any]) -> None:
 _VERIFIED = VerifiedTokens(ACCESS, _check)
 
 
-def decode_access_token(token: str, *, allow_expired: bool = False) -> Mapping[str, Any]:
+def decode_access_token(
+    token: str, *, settings: Settings, now: datetime, allow_expired: bool = False
+) -> Mapping[str, Any]:
     """Verify an access token and return its claims; see `VerifiedTokens.read`.
 
     Args:
+        settings: for the issuer and the audience.
         allow_expired: accept an expired token that is valid otherwise, as logout does.
 
     Raises:
         InvalidTokenError: no key of the service signed it, or it is not exactly an access token.
         TokenExpiredError: its signature is valid, but it has expired.
     """
-    settings = SETTINGS.get()
     return _VERIFIED.read(
         token,
         issuer=settings.public_url,
         audience=settings.jwt_audience,
-        now=now(),
+        now=now,
         allow_expired=allow_expired,
     )

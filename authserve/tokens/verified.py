@@ -75,9 +75,9 @@ class VerifiedTokens:
         place = digest(f"{issuer} {audience} {token}".encode("utf-8", "surrogatepass"))
         found = self._verified.get(place)
         if found is None:
-            found = self._verify(token, issuer, audience)
+            found = self._verify(token, issuer, audience, now)
             self._remember(place, found)
-        if KEY_STORE.get().find_public_key(found.kid) is None:
+        if KEY_STORE.get().find_public_key(found.kid, now=now) is None:
             raise InvalidTokenError
         if not allow_expired:
             require_unexpired(found.claims, now)
@@ -89,12 +89,14 @@ class VerifiedTokens:
             # Another thread may have removed the oldest one first.
             self._verified.pop(next(iter(self._verified.copy())), None)
 
-    def _verify(self, token: str, issuer: str, audience: str) -> _Verified:
+    def _verify(self, token: str, issuer: str, audience: str, now: datetime) -> _Verified:
         kid = require_form(token, ES256.algorithm, self._kind.header_type)
         # Spares the signature of a token that is meant for another service.
         is_addressed = claimed_audience(token) == audience
-        key = KEY_STORE.get().find_public_key(kid) if kid and is_addressed else None
-        if kid is None or key is None:
+        if kid is None or not is_addressed:
+            raise InvalidTokenError
+        key = KEY_STORE.get().find_public_key(kid, now=now)
+        if key is None:
             raise InvalidTokenError
         try:
             claims = decode(

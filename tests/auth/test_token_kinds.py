@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 from jwt.algorithms import ECAlgorithm
 from werkzeug.test import TestResponse
 
+from authserve.core.clock import now
 from authserve.keys.store import KEY_STORE
 from tests.support.clients import PASSWORD, Caller, login
 from tests.support.cost import cheaply
@@ -317,7 +318,7 @@ def forged_headers(app: Flask, good: Forge, kind: str) -> dict[str, str]:
     own_jwk = ECAlgorithm.to_jwk(own.public_key(), as_dict=True)
     with app.app_context():
         kid = KEY_STORE.get().signing_key()[0]
-        public_key = KEY_STORE.get().find_public_key(kid)
+        public_key = KEY_STORE.get().find_public_key(kid, now=now())
         jwk = KEY_STORE.get().jwks()[0]
     assert public_key is not None
     pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -164,9 +164,9 @@ class TestDecodingHook:
         told: list[tuple[str, bool]] = []
         decode = access.decode_access_token
 
-        def listen(token: str, *, allow_expired: bool = False) -> dict[str, Any]:
+        def listen(token: str, *, allow_expired: bool = False, **known: Any) -> Any:
             told.append((token, allow_expired))
-            return decode(token, allow_expired=allow_expired)
+            return decode(token, allow_expired=allow_expired, **known)
 
         monkeypatch.setattr(access, "decode_access_token", listen)
         token = alice.tokens["access_token"]

@@ -148,10 +148,10 @@ def test_a_cached_key_is_refused_from_its_retirement_on(
         retire_at = list_keys()[-1].retire_at
         assert retire_at is not None
         clock.move_to(retire_at - TICK)
-        assert KEY_STORE.get().find_public_key(old) is not None
+        assert KEY_STORE.get().find_public_key(old, now=now()) is not None
         monkeypatch.setattr(store, "read_keys", lambda: pytest.fail("the copy is not old"))
         clock.shift(TICK)
-        assert KEY_STORE.get().find_public_key(old) is None
+        assert KEY_STORE.get().find_public_key(old, now=now()) is None
 
 
 def test_a_second_order_makes_no_second_key_while_the_first_waits(
@@ -223,7 +223,7 @@ def test_an_emergency_ends_every_access_token_and_no_session(timed_app: Flask) -
     make_next_key(timed_app, cause=RotationCause.ORDER)
     new = make_next_key(timed_app, cause=RotationCause.EMERGENCY)
     with timed_app.app_context():
-        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh")
+        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh", now=now())
     assert kids(timed_app) == [new]
     response = alice.get("/api/v1/users/me")
     assert (response.status_code, response.get_json()["code"]) == (401, "invalid_token")
@@ -363,7 +363,7 @@ def test_a_copy_is_read_again_when_it_is_old(
 def test_an_unknown_kid_is_looked_up_afresh_once(timed_app: Flask) -> None:
     kids(timed_app)
     with timed_app.app_context(), counted_reads(timed_app) as reads:
-        assert KEY_STORE.get().find_public_key("unknown") is None
+        assert KEY_STORE.get().find_public_key("unknown", now=now()) is None
     assert len(reads) == 1
 
 
@@ -443,7 +443,7 @@ def test_after_a_lost_secret_an_emergency_lets_people_in_again(
     assert login(wrong.test_client(), "alice").status_code == 503
     make_next_key(wrong, cause=RotationCause.EMERGENCY)
     with wrong.app_context():
-        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh")
+        KEY_STORE.get().find_public_key("unknown, so the keys are read afresh", now=now())
     assert login(wrong.test_client(), "alice").status_code == 200
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 from jwt.utils import base64url_encode
 
+from authserve.core.clock import now
 from authserve.keys.policy import RotationCause
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.oidc.hints import MAX_HINT_LENGTH, Hint, read_hint
@@ -123,7 +124,7 @@ def test_a_forged_one_is_none(wiki: App, forge: Callable[[str], str]) -> None:
 def test_one_signed_by_the_public_key_as_a_secret_is_none(wiki: App) -> None:
     token = wiki.sign_in()["id_token"]
     with wiki.app.app_context():
-        key = KEY_STORE.get().find_public_key(kid_of(token))
+        key = KEY_STORE.get().find_public_key(kid_of(token), now=now())
     assert key is not None
     pem = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
