@@ -25,7 +25,7 @@ from authserve.database.transactions import read_all
 from authserve.http.callers import Account
 from authserve.mfa.assurance import need_of
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, effective_roles, from_scopes
+from authserve.rbac.policy import ADMIN_ROLE, roles_at_level
 from authserve.sessions.models import Session
 from authserve.sessions.policy import (
     SessionKind,
@@ -174,19 +174,16 @@ def find_actor(rows: Sequence[Row[Any]], *, level: Level, session_id: UUID | Non
         session_id: None for an API key.
     """
     first = rows[0]
-    held = {row.role_name: row for row in rows if row.role_name is not None}
-    with_mfa = {name for name, row in held.items() if row.requires_mfa}
-    roles = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
-    sleeping = held.keys() - set(roles)
+    roles = roles_at_level(rows, level=level)
     return Actor(
         user=UserRef(first.id, first.audit_id),
         session_id=session_id,
         level=level,
-        roles=roles,
-        permissions=from_scopes([held[name].permissions for name in roles]),
-        holds_everything=ADMIN_ROLE in roles,
-        sleeping_permissions=from_scopes([held[name].permissions for name in sleeping]),
-        is_sleeping_admin=ADMIN_ROLE in sleeping,
+        roles=roles.effective,
+        permissions=roles.permissions,
+        holds_everything=ADMIN_ROLE in roles.effective,
+        sleeping_permissions=roles.sleeping_permissions,
+        is_sleeping_admin=ADMIN_ROLE in roles.sleeping,
     )
 
 

@@ -26,7 +26,7 @@ from authserve.oidc.policy import (
     SignedInUser,
     decide,
 )
-from authserve.oidc.queries import find_held_roles
+from authserve.oidc.queries import find_roles
 from authserve.rbac.policy import ADMIN_ROLE
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import User
@@ -104,17 +104,17 @@ def _decide(user: User, client: RegisteredClient, now: datetime) -> SignInCheck:
 
 def _signed_in(user: User, now: datetime) -> SignedInUser:
     level = need_of(mfa_enabled=user.mfa_enabled, settings=SETTINGS.get(), now=now)
-    factors, roles = find_factors(user.id), find_held_roles(user.id, level)
+    factors, roles = find_factors(user.id), find_roles(user.id, level)
     highest = Level.PHR if factors.usable_passkeys else Level.AAL2 if factors.has_totp else level
     return SignedInUser(
         id=user.id,
         level=level,
         reachable_level=max(level, highest),
         auth_time=now,
-        roles=frozenset(roles.names),
+        roles=frozenset(roles.effective),
         sleeping_roles=roles.sleeping,
         permissions=roles.permissions,
-        holds_everything=ADMIN_ROLE in roles.names,
+        holds_everything=ADMIN_ROLE in roles.effective,
     )
 
 

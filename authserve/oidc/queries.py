@@ -30,7 +30,7 @@ from authserve.database.transactions import execute, read_all
 from authserve.oidc.models import AuthorizationCode, UserConsent
 from authserve.oidc.policy import Consent
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import effective_roles, from_scopes
+from authserve.rbac.policy import RolesAtLevel, roles_at_level
 from authserve.sessions.models import Session
 from authserve.sessions.policy import SessionState, check_session
 from authserve.sessions.statements import PARENT, PARENT_COLUMNS, find_parent_times
@@ -250,31 +250,11 @@ def lock_user_of_code(code: str, client_id: str, *, now: datetime) -> FoundCode 
     )
 
 
-@frozen()
-class HeldRoles:
-    """The roles of a user that have effect at a level, and what they hold.
-
-    Args:
-        sleeping: names of the user's other roles.
-    """
-
-    names: tuple[str, ...]
-    sleeping: frozenset[str]
-    permissions: frozenset[str]
-
-
-def find_held_roles(user_id: UUID, level: Level) -> HeldRoles:
-    """Return the roles that a session of a user would have at a level."""
+def find_roles(user_id: UUID, level: Level) -> RolesAtLevel:
+    """Return the roles of a user by the effect that they would have at a level."""
     rows = read_all(
-        select(_ROLES.c.name, _ROLES.c.permissions, _ROLES.c.requires_mfa)
+        select(_ROLES.c.name.label("role_name"), _ROLES.c.permissions, _ROLES.c.requires_mfa)
         .join_from(_USER_ROLES, _ROLES, _ROLES.c.name == _USER_ROLES.c.role_name)
         .where(_USER_ROLES.c.user_id == user_id)
     )
-    held = {row.name: row for row in rows}
-    with_mfa = {name for name, row in held.items() if row.requires_mfa}
-    names = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
-    return HeldRoles(
-        names=names,
-        sleeping=frozenset(held) - frozenset(names),
-        permissions=from_scopes(held[name].permissions for name in names),
-    )
+    return roles_at_level(rows, level=level)

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol
 
+from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 
 ADMIN_ROLE = "admin"
@@ -54,6 +56,53 @@ def effective_roles(
         level: the session's.
     """
     return tuple(sorted((*always, *with_mfa) if level >= Level.AAL2 else always))
+
+
+class HeldRole(Protocol):
+    """The columns of a role that a user holds."""
+
+    @property
+    def role_name(self) -> str | None:
+        """The name; None in the one row of a user without roles."""
+
+    @property
+    def permissions(self) -> str:
+        """The stored form, as `to_scope` returns it."""
+
+    @property
+    def requires_mfa(self) -> bool:
+        """True if it has no effect below `AAL2`."""
+
+
+@frozen(kw_only=True)
+class RolesAtLevel:
+    """The roles of a user by their effect at a level.
+
+    Args:
+        effective: names of those that have effect, sorted.
+        permissions: of the effective ones.
+        sleeping: names of the others, which have effect from `AAL2` on.
+        sleeping_permissions: of the sleeping ones.
+    """
+
+    effective: tuple[str, ...]
+    permissions: frozenset[str]
+    sleeping: frozenset[str]
+    sleeping_permissions: frozenset[str]
+
+
+def roles_at_level(roles: Iterable[HeldRole], *, level: Level) -> RolesAtLevel:
+    """Return the roles of a user, and their permissions, by their effect at a level."""
+    held = {role.role_name: role for role in roles if role.role_name is not None}
+    with_mfa = {name for name, role in held.items() if role.requires_mfa}
+    effective = effective_roles(held.keys() - with_mfa, with_mfa, level=level)
+    sleeping = frozenset(held.keys() - set(effective))
+    return RolesAtLevel(
+        effective=effective,
+        permissions=from_scopes([held[name].permissions for name in effective]),
+        sleeping=sleeping,
+        sleeping_permissions=from_scopes([held[name].permissions for name in sleeping]),
+    )
 
 
 ROLE_NAME_PATTERN = r"^[a-z0-9_.-]{1,64}$"

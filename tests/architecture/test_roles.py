@@ -34,17 +34,14 @@ def test_only_the_token_check_gives_an_actor_rights() -> None:
 
 
 def test_the_roles_of_an_actor_and_of_a_token_are_effective_ones() -> None:
-    """`find_actor` makes actors, and `_roles` the roles of a session that starts or goes on.
-
-    `find_held_roles` tells an operator about a session that a user would have.
-    """
+    """Those of actors come from `roles_at_level`, those of started sessions from `_roles`."""
     users = {
         function.name
         for path in source_files()
         for function in functions(parse(path))
         if any(calls_of("effective_roles", function))
     }
-    assert users == {"find_actor", "find_held_roles", "_roles"}
+    assert users == {"roles_at_level", "_roles"}
     made = [call for path in source_files() for call in calls_of("LiveSession", parse(path))]
     roles = [
         ast.unparse(keyword.value)
