@@ -28,14 +28,16 @@ from authserve.database.transactions import (
     writing,
 )
 from authserve.ratelimit.errors import TooManyAttemptsError
-from authserve.ratelimit.models import IS_NAMED, TABLE, RateCounter, name_parameters
+from authserve.ratelimit.models import TABLE, RateCounter
 from authserve.ratelimit.policy import BLOCKS, blocked_until, expiry_after
 from authserve.ratelimit.throttle_keys import (
+    IS_NAMED,
     KNOWN_NETWORK_TTL,
     Counted,
     ThrottleKey,
     device_key,
     identifier_key,
+    name_parameters,
     network_mark,
     sign_in_keys,
 )

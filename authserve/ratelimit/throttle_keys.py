@@ -4,14 +4,17 @@ Each key is a keyed digest, so the table reveals neither who tried to sign in no
 belong together. Known and unknown identifiers are counted alike.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from sqlalchemy import bindparam
+
 from authserve.core.actor import RequestInfo
 from authserve.core.crypto import KEYRING
 from authserve.core.frozen import frozen
-from authserve.ratelimit.models import THROTTLE_PREFIX
+from authserve.ratelimit.models import TABLE, THROTTLE_PREFIX
 from authserve.ratelimit.policy import BY_ADDRESS, BY_IDENTIFIER, ThrottleRule, network_of
 from authserve.settings.model import SETTINGS
 
@@ -162,3 +165,24 @@ def _digests(*counted: tuple[str, str]) -> list[str]:
     messages = [f"{kind}:{value}".encode() for kind, value in counted]
     macs = KEYRING.get().macs(PURPOSE, messages)
     return [f"{THROTTLE_PREFIX}{mac.hex()}" for mac in macs]
+
+
+MAX_NAMES = 4
+"""Most counters that one statement reads: those of a sign-in from a client address."""
+
+_PARAMETERS = [f"name_{number}" for number in range(MAX_NAMES)]
+
+IS_NAMED = TABLE.c.key.in_([bindparam(parameter) for parameter in _PARAMETERS])
+"""True of the counters that `name_parameters` names. Statements that are compiled once cannot take
+a list."""
+
+
+def name_parameters(names: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of `IS_NAMED`.
+
+    Raises:
+        ValueError: more than `MAX_NAMES`.
+    """
+    # No counter has an empty name.
+    padded = [*names, *[""] * (MAX_NAMES - len(names))]
+    return dict(zip(_PARAMETERS, padded, strict=True))

@@ -23,18 +23,19 @@ from authserve.database.emit import emit
 from authserve.database.statements import PreparedStatement, UTCDateTime
 from authserve.database.transactions import execute_prepared, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
-from authserve.ratelimit.models import IS_NAMED, name_parameters
 from authserve.ratelimit.throttle import (
     record_failure,
     record_success,
     require_allowed,
 )
 from authserve.ratelimit.throttle_keys import (
+    IS_NAMED,
     ThrottleKey,
     account_key,
     address_key,
     hashing_network,
     identifier_key,
+    name_parameters,
 )
 from authserve.users.credentials import MAX_FAILED_SIGN_INS, Credentials, get_credentials
 from authserve.users.errors import WrongPasswordError
