@@ -7,7 +7,8 @@ No other code opens a connection.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -23,7 +24,6 @@ from sqlalchemy import (
     delete,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
@@ -33,15 +33,19 @@ from authserve.database.sqlite import IS_AUTOCOMMIT, queue_to_write
 from authserve.database.statements import Base, PreparedStatement, table_of
 from authserve.database.watchdog import ServerFrozenError
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
-def dialect_insert(model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+def dialect_insert(model: type[Base]) -> "postgresql.Insert | sqlite.Insert":
     """Return an INSERT that supports `ON CONFLICT`, for the database in use."""
-    table = table_of(model)
-    if db.engine.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    # The engine has loaded this module. With SQLite, loading PostgreSQL's too would take 3 % of a
+    # start (measured).
+    dialect = import_module(f"sqlalchemy.dialects.{db.engine.dialect.name}")
+    insert: postgresql.Insert | sqlite.Insert = dialect.insert(table_of(model))
+    return insert
 
 
 def insert_if_absent(model: type[Base]) -> Insert:

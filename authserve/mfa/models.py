@@ -14,16 +14,15 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     false,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.statements import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string, partial_index
 
-_IS_CONFIRMED, _IS_SET_UP = text("confirmed_at IS NOT NULL"), text("confirmed_at IS NULL")
+_IS_CONFIRMED, _IS_SET_UP = "confirmed_at IS NOT NULL", "confirmed_at IS NULL"
 
 
 class TotpFactor(Base):
@@ -37,20 +36,10 @@ class TotpFactor(Base):
     __tablename__ = "totp_factors"
     __table_args__ = (
         # At most one confirmed secret and one set-up of each user, even with concurrent requests.
-        Index(
-            "uq_totp_factors_user_id_confirmed",
-            "user_id",
-            unique=True,
-            postgresql_where=_IS_CONFIRMED,
-            sqlite_where=_IS_CONFIRMED,
+        partial_index(
+            "uq_totp_factors_user_id_confirmed", "user_id", where=_IS_CONFIRMED, unique=True
         ),
-        Index(
-            "uq_totp_factors_user_id_set_up",
-            "user_id",
-            unique=True,
-            postgresql_where=_IS_SET_UP,
-            sqlite_where=_IS_SET_UP,
-        ),
+        partial_index("uq_totp_factors_user_id_set_up", "user_id", where=_IS_SET_UP, unique=True),
         Index("ix_totp_factors_user_id", "user_id"),
         Index("ix_totp_factors_expires_at", "expires_at"),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.ids import new_id
-from authserve.database.statements import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string, partial_index
 
 TOPIC_MAX_LENGTH = 320
 
@@ -37,12 +37,7 @@ class OutboxMessage(Base):
     __tablename__ = "outbox_messages"
     __table_args__ = (
         # For the worker's poll: the due messages among the few that are pending.
-        Index(
-            "ix_outbox_messages_due",
-            "next_attempt_at",
-            postgresql_where=text("state = 'pending'"),
-            sqlite_where=text("state = 'pending'"),
-        ),
+        partial_index("ix_outbox_messages_due", "next_attempt_at", where="state = 'pending'"),
         Index("ix_outbox_messages_topic_id", "topic", "id"),
         Index("ix_outbox_messages_user_id_id", "user_id", "id"),
         Index("ix_outbox_messages_state_created_at", "state", "created_at"),

@@ -15,16 +15,15 @@ from sqlalchemy import (
     String,
     Text,
     false,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.actor import USER_AGENT_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.statements import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string, partial_index
 from authserve.sessions.policy import CLIENT_ID_MAX_LENGTH, SessionKind
 
-_OF_CLIENT, _OF_PARENT = text("client_id IS NOT NULL"), text("parent_id IS NOT NULL")
+_OF_CLIENT, _OF_PARENT = "client_id IS NOT NULL", "parent_id IS NOT NULL"
 
 
 class Session(Base):
@@ -50,20 +49,14 @@ class Session(Base):
         CheckConstraint("kind IN ('api', 'browser', 'app', 'proxy')", name="kind"),
         Index("ix_sessions_user_id_created_at", "user_id", "created_at"),
         # Partial, so that sessions without a client or a parent pay nothing for them.
-        Index(
+        partial_index(
             "ix_sessions_client_id_user_id_created_at",
             "client_id",
             "user_id",
             "created_at",
-            postgresql_where=_OF_CLIENT,
-            sqlite_where=_OF_CLIENT,
+            where=_OF_CLIENT,
         ),
-        Index(
-            "ix_sessions_parent_id",
-            "parent_id",
-            postgresql_where=_OF_PARENT,
-            sqlite_where=_OF_PARENT,
-        ),
+        partial_index("ix_sessions_parent_id", "parent_id", where=_OF_PARENT),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

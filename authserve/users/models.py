@@ -15,7 +15,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     or_,
-    text,
     true,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -24,7 +23,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from authserve.core.identifiers import DISPLAY_NAME_MAX_LENGTH, EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
-from authserve.database.statements import Base, UTCDateTime, key_string, table_of
+from authserve.database.statements import Base, UTCDateTime, key_string, partial_index, table_of
 
 
 class email_domain(FunctionElement[str]):  # noqa: N801 - a function of SQL
@@ -80,12 +79,7 @@ class User(Base):
         Index("ix_users_mfa_enabled_created_at_id", "mfa_enabled", "created_at", "id"),
         Index("ix_users_updated_at_id", "updated_at", "id"),
         # Finds the resets of second factors that are due.
-        Index(
-            "ix_users_mfa_reset_at",
-            "mfa_reset_at",
-            postgresql_where=text("mfa_reset_at IS NOT NULL"),
-            sqlite_where=text("mfa_reset_at IS NOT NULL"),
-        ),
+        partial_index("ix_users_mfa_reset_at", "mfa_reset_at", where="mfa_reset_at IS NOT NULL"),
         # Used only by the previous release, for its order of lists.
         Index("ix_users_is_active_id", "is_active", "id"),
     )

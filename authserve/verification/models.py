@@ -3,13 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
-from authserve.database.statements import Base, UTCDateTime, key_string
+from authserve.database.statements import Base, UTCDateTime, key_string, partial_index
 
-_LIVE = text("used_at IS NULL AND superseded_at IS NULL")
+_LIVE = "used_at IS NULL AND superseded_at IS NULL"
 
 
 class OneTimeToken(Base):
@@ -22,13 +22,8 @@ class OneTimeToken(Base):
     __tablename__ = "one_time_tokens"
     __table_args__ = (
         # One live link for each purpose and user, even with simultaneous requests.
-        Index(
-            "uq_one_time_tokens_user_id_purpose",
-            "user_id",
-            "purpose",
-            unique=True,
-            postgresql_where=_LIVE,
-            sqlite_where=_LIVE,
+        partial_index(
+            "uq_one_time_tokens_user_id_purpose", "user_id", "purpose", where=_LIVE, unique=True
         ),
         # For the deletion of a user, which deletes all their tokens, dead ones too.
         Index("ix_one_time_tokens_user_id", "user_id"),

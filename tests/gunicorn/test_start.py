@@ -29,7 +29,7 @@ FOR_METRICS = {"authserve.metrics", "prometheus_client"}
 FOR_REDIS = {"redis"}
 FOR_FACTORS = {"fido2", "passlib.totp", "segno"}
 """Imported by a worker's first ceremony, code and set-up: most workers have few of them."""
-UNUSED = {"honcho", "requests", "urllib3", "zxcvbn"}
+UNUSED = {"honcho", "requests", "sqlalchemy.dialects.postgresql", "urllib3", "zxcvbn"}
 
 FOR_REQUESTS = {"bcrypt", "email_validator", "jwt.algorithms", "marshmallow"}
 """Modules that workers must share, not load by themselves at their first request."""
