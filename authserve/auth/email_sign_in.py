@@ -11,10 +11,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from authserve.auth.errors import WrongCodeError
-from authserve.auth.first_step import assess_first_step, begin_second_step
+from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
-from authserve.auth.start_session import NewCookie, start_session
+from authserve.auth.start_session import NewCookie
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction, Outcome
@@ -235,28 +235,19 @@ def _store(
     settings: Settings,
 ) -> LiveSession | SecondStepRequiredError:
     """Spend a code and store what follows, in the open transaction, or raise to roll both back."""
-    moment, device, request = now(), attempt.device, attempt.request
+    moment = now()
     level = found.level if isinstance(found, Enough) else None
     if not record_email_login(code.user_id, email=code.email, level=level, now=moment):
         raise _ChangedError
     if not spend_code(code):
         raise _ChangedError
     record_success(attempt.keys)
-    if isinstance(found, NeedsEnrollment):
-        return begin_second_step(
-            account,
-            found,
-            proofs=_PROOFS,
-            device_id=device.id if device else None,
-            request=request,
-            settings=settings,
-            now=moment,
-        )
-    return start_session(
+    return finish_first_step(
         account,
-        found=found,
-        is_known_device=device is not None,
-        request=request,
+        found,
+        proofs=_PROOFS,
+        device=attempt.device,
+        request=attempt.request,
         settings=settings,
         now=moment,
         cookie=attempt.cookie,

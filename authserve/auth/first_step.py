@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from authserve.auth.start_session import NewCookie, start_session
 from authserve.core.actor import RequestInfo
 from authserve.core.levels import Level, Proof
 from authserve.mfa.assurance import (
     Assessment,
+    Enough,
     Factors,
     NeedsEnrollment,
     NeedsSecond,
@@ -19,6 +21,8 @@ from authserve.mfa.errors import MfaEnrollmentRequiredError, SecondStepRequiredE
 from authserve.mfa.factors import find_factors
 from authserve.mfa.pending import LIFETIMES, Purpose, begin_pending
 from authserve.settings.model import EmailVerification, Settings
+from authserve.tokens.access import LiveSession
+from authserve.tokens.device import Device
 from authserve.users.credentials import Credentials
 
 
@@ -50,7 +54,58 @@ def is_mail_expected(settings: Settings) -> bool:
     return settings.email_verification is not EmailVerification.OFF
 
 
-def begin_second_step(
+def finish_first_step(
+    account: Credentials,
+    found: Assessment,
+    *,
+    proofs: Collection[Proof],
+    device: Device | None,
+    request: RequestInfo,
+    settings: Settings,
+    now: datetime,
+    cookie: NewCookie | None,
+    provider: str | None = None,
+    auth_time: datetime | None = None,
+) -> LiveSession | SecondStepRequiredError:
+    """Start the session of a first step, or begin the second step that its account needs.
+
+    Both happen in the open transaction, which must hold the lock on the user's row.
+
+    Args:
+        account: as read before the proofs were verified.
+        found: what `assess_first_step` found.
+        proofs: those that were verified.
+        device: the device, if the account knows it.
+        request, settings, now, cookie, provider, auth_time: see `start_session`.
+
+    Returns:
+        The session, or the error to raise once the transaction has committed.
+    """
+    if isinstance(found, Enough):
+        return start_session(
+            account,
+            found=found,
+            is_known_device=device is not None,
+            request=request,
+            settings=settings,
+            now=now,
+            cookie=cookie,
+            provider=provider,
+            auth_time=auth_time,
+        )
+    return _begin_second_step(
+        account,
+        found,
+        proofs=proofs,
+        device_id=device.id if device else None,
+        request=request,
+        settings=settings,
+        now=now,
+        provider=provider,
+    )
+
+
+def _begin_second_step(
     account: Credentials,
     found: NeedsSecond | NeedsEnrollment,
     *,
@@ -59,20 +114,12 @@ def begin_second_step(
     request: RequestInfo,
     settings: Settings,
     now: datetime,
-    provider: str | None = None,
+    provider: str | None,
 ) -> SecondStepRequiredError:
-    """Store a pending sign-in in the open transaction, which must hold the lock on the user's row.
+    """Store a pending sign-in, and return the error that carries its `mfa_token`.
 
     An enrolment after a password or a provider needs a code from the account's mailbox, which is
     mailed: else a stolen password could add a factor that outlives every new password.
-
-    Args:
-        found: what `assess_first_step` found.
-        account, proofs, device_id, request, settings, now, provider: see
-            `mfa.pending.begin_pending`.
-
-    Returns:
-        The error to raise once the transaction has committed; it carries the `mfa_token`.
     """
     is_enrollment = isinstance(found, NeedsEnrollment)
     purpose = Purpose.ENROLL if is_enrollment else Purpose.VERIFY

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from authserve.auth.errors import InvalidCredentialsError
-from authserve.auth.first_step import assess_first_step, begin_second_step
+from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
-from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_session
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -44,17 +44,6 @@ logger = logging.getLogger(__name__)
 
 _PROOFS = frozenset({Proof.PASSWORD})
 
-_GUESSES = frozenset(
-    {
-        SignInFailure.UNKNOWN_IDENTIFIER,
-        SignInFailure.NO_PASSWORD,
-        SignInFailure.WRONG_PASSWORD,
-        SignInFailure.PASSWORD_DISABLED,
-    }
-)
-"""Failures that are answered and counted like a wrong password, since a difference would reveal the
-account's state."""
-
 _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.UNKNOWN_IDENTIFIER: InvalidCredentialsError,
     SignInFailure.NO_PASSWORD: InvalidCredentialsError,
@@ -63,6 +52,12 @@ _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.ACCOUNT_DISABLED: AccountDisabledError,
     SignInFailure.EMAIL_NOT_VERIFIED: EmailNotVerifiedError,
 }
+
+_GUESSES = frozenset(
+    failure for failure, error in _REFUSALS.items() if error is InvalidCredentialsError
+)
+"""Failures that are answered and counted like a wrong password, since a difference would reveal the
+account's state."""
 
 
 def login(*, identifier: str, password: str, device: Device | None, request: RequestInfo) -> Tokens:
@@ -234,33 +229,23 @@ def _record(
     moment: datetime,
 ) -> LiveSession | SecondStepRequiredError | None:
     """Store the session or the pending sign-in; None if the account changed during the check."""
-    is_known, request = attempt.is_known, attempt.request
     with transaction():
         if not record_login(
             account.ref.id,
             verified_version=account.password_version,
-            is_known_device=is_known,
+            is_known_device=attempt.is_known,
             level=found.level if isinstance(found, Enough) else None,
             keys=attempt.keys,
             new_hash=new_hash,
             now=moment,
         ):
             return None
-        if not isinstance(found, Enough):
-            return begin_second_step(
-                account,
-                found,
-                proofs=_PROOFS,
-                device_id=attempt.device.id if attempt.device else None,
-                request=request,
-                settings=settings,
-                now=moment,
-            )
-        return start_session(
+        return finish_first_step(
             account,
-            found=found,
-            is_known_device=is_known,
-            request=request,
+            found,
+            proofs=_PROOFS,
+            device=attempt.device,
+            request=attempt.request,
             settings=settings,
             now=moment,
             cookie=attempt.cookie,

@@ -7,10 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from authserve.auth.errors import UnlinkedIdentityError
-from authserve.auth.first_step import assess_first_step, begin_second_step
+from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
-from authserve.auth.start_session import NewCookie, start_session
+from authserve.auth.start_session import NewCookie
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
@@ -154,7 +154,7 @@ def _store(
     moment: datetime,
 ) -> LiveSession | SecondStepRequiredError:
     """Store what follows, in the open transaction, or raise to roll it back."""
-    proven, device, request = attempt.proven, attempt.device, attempt.request
+    proven = attempt.proven
     if not record_provider_login(
         account.ref.id,
         needs_verified_email=settings.email_verification is EmailVerification.REQUIRED,
@@ -164,22 +164,12 @@ def _store(
         raise _AccountChangedError
     if not proven.claim(moment):
         raise _UnlinkedError
-    if not isinstance(found, Enough):
-        return begin_second_step(
-            account,
-            found,
-            proofs=_PROOFS,
-            device_id=device.id if device else None,
-            request=request,
-            settings=settings,
-            now=moment,
-            provider=proven.provider,
-        )
-    return start_session(
+    return finish_first_step(
         account,
-        found=found,
-        is_known_device=device is not None,
-        request=request,
+        found,
+        proofs=_PROOFS,
+        device=attempt.device,
+        request=attempt.request,
         settings=settings,
         now=moment,
         cookie=attempt.cookie,
