@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 from jwt.algorithms import ECAlgorithm
@@ -22,7 +21,6 @@ from authserve.keys.models import SigningKey
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import rotate
 from tests.support.clients import PASSWORD, Caller, register_caller
-from tests.support.crowd import persistently
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import (
     Forge,
@@ -85,9 +83,7 @@ def is_good(access_tokens: ModuleType) -> Callable[[str], bool]:
 
 def sign_in(server: Server) -> str:
     body = {"identifier": "alice", "password": PASSWORD}
-    response: requests.Response = persistently(
-        lambda: server.client().post("/api/v1/auth/login", json=body)
-    )
+    response = server.client().post("/api/v1/auth/login", json=body)
     token: str = response.json()["access_token"]
     return token
 

@@ -63,7 +63,7 @@ def test_with_the_database_away_all_answer_503_and_heal_when_it_is_back(
     people = [newcomer(server) for _ in range(CALLERS)]
     calls = set(usual_calls(people[0]))
     traffic = Traffic(*(usual_calls(person) for person in people))
-    visitor = server.client()
+    visitor = server.client(until_served=False)
     with traffic.flowing():
         traffic.wait_for(2, calls, since=0)
         with mortal.away(crashed=crashed):

@@ -57,8 +57,12 @@ def register_many(person: Person) -> list[requests.Response]:
     return all_at_once(calls, until_served=False)
 
 
+def readiness(server: Server) -> requests.Response:
+    return server.client(until_served=False).get("/readyz")
+
+
 def database_state(server: Server) -> str:
-    state: str = server.client().get("/readyz").json()["checks"]["database"]
+    state: str = readiness(server).json()["checks"]["database"]
     return state
 
 
@@ -80,7 +84,7 @@ def test_the_service_follows_a_failover_without_a_restart(
         assert_unavailable(answer)
     assert_unavailable(person.login())
     assert persistently(person.me).status_code == 200
-    assert server.client().get("/readyz").status_code == 503
+    assert readiness(server).status_code == 503
     proxy.target = socket_path(postgresql)
     # The health check alone heals the workers, since a load balancer sends nothing else to one
     # that is not ready.

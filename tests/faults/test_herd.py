@@ -45,7 +45,11 @@ def test_a_thundering_herd_is_spread_and_no_retry_counts_as_reuse(
     callers = [register_caller(local, f"client{number}") for number in range(CLIENTS)]
     server = serve(database_url)
     herd = [
-        Person(server.client(), name=caller.user["username"], tokens=dict(caller.tokens))
+        Person(
+            server.client(until_served=False),
+            name=caller.user["username"],
+            tokens=dict(caller.tokens),
+        )
         for caller in callers
     ]
     waits: list[int] = []

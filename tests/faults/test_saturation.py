@@ -86,7 +86,8 @@ def visit(server: Server, person: Person, onlooker: Person) -> tuple[int, int]:
 
     The fifty-first login of one user ends that user's oldest session, so it may not be asked for.
     """
-    login = Person(server.client(), name=person.name, tokens=dict(person.tokens)).login()
+    client = server.client(until_served=False)
+    login = Person(client, name=person.name, tokens=dict(person.tokens)).login()
     if login.status_code == 503:
         assert_unavailable(login)
     return login.status_code, persistently(onlooker.me).status_code

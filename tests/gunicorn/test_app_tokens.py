@@ -17,7 +17,7 @@ from authserve.oidc.models import AuthorizationCode
 from tests.gunicorn.conftest import Site, running_site
 from tests.oidc.conftest import CALLBACK, VERIFIER, App, claims_of
 from tests.support.clients import register_caller
-from tests.support.crowd import all_at_once, persistently
+from tests.support.crowd import all_at_once
 from tests.support.faults import rounds
 from tests.support.marks import both_databases
 from tests.support.oauth_clients import give_client
@@ -42,7 +42,7 @@ class ServedApp:
     def _call(self, **fields: str) -> requests.Response:
         own = {"client_id": self.issuer.client_id, "client_secret": self.issuer.secret}
         client = self.site.server.client()
-        return persistently(partial(client.post, "/oauth/token", data={**own, **fields}))
+        return client.post("/oauth/token", data={**own, **fields})
 
     def redeem(self, code: str) -> requests.Response:
         """Exchange a code."""
@@ -57,7 +57,7 @@ class ServedApp:
         """Return the status that an access token gets."""
         headers = {"Authorization": f"Bearer {token}"}
         client = self.site.server.client()
-        return persistently(partial(client.get, "/oauth/userinfo", headers=headers)).status_code
+        return client.get("/oauth/userinfo", headers=headers).status_code
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.sessions.models import Session
 from authserve.users.models import User
 from authserve.verification.models import OneTimeToken
-from tests.support.crowd import all_at_once, persistently
+from tests.support.crowd import all_at_once
 from tests.support.faults import rounds
 from tests.support.marks import both_databases
 from tests.support.messages import messages
@@ -54,7 +54,7 @@ def assert_nothing_lost(app: Flask, server: Server, resident: Resident) -> None:
     assert password is not None, resident.name
     body = {"identifier": resident.name, "password": password}
     client = server.client()
-    answer = persistently(lambda: client.post("/api/v1/auth/login", json=body))
+    answer = client.post("/api/v1/auth/login", json=body)
     assert answer.status_code == 200, (resident.name, answer.text)
 
 
@@ -68,7 +68,7 @@ def assert_session_works(app: Flask, server: Server, resident: Resident) -> None
     assert stored - resident.generation in (0, 1), resident.name
     body = {"refresh_token": resident.refresh_token}
     client = server.client()
-    answer = persistently(lambda: client.post("/api/v1/auth/refresh", json=body))
+    answer = client.post("/api/v1/auth/refresh", json=body)
     assert answer.status_code == 200, (resident.name, answer.text)
     # Within the grace of the last refresh nothing rotates again.
     generation = claims_of(answer.json()["refresh_token"])["gen"]
@@ -112,7 +112,10 @@ def test_kills_lose_no_acknowledged_write_and_leave_no_half_state(
         choices, is_over = Random(round_), Event()
         residents = [
             Resident(
-                app, server.client(), f"resident{round_}.{number}", Random(ROUNDS * number + round_)
+                app,
+                server.client(until_served=False),
+                f"resident{round_}.{number}",
+                Random(ROUNDS * number + round_),
             )
             for number in range(RESIDENTS)
         ]

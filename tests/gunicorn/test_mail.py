@@ -13,7 +13,6 @@ from authserve.core.clock import now
 from authserve.outbox.policy import BACKOFF_CAP, REFUSAL_PAUSE
 from tests.conftest import make_settings
 from tests.support.clients import PASSWORD
-from tests.support.crowd import persistently
 from tests.support.marks import both_databases
 from tests.support.messages import change_messages, messages, states
 from tests.support.server import Client, Server
@@ -39,7 +38,7 @@ def worker(database_url: str, tmp_path: Path, mail: MailServer) -> Iterator[Work
 
 def register(client: Client, name: str) -> None:
     body = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
-    answer = persistently(lambda: client.post("/api/v1/auth/register", json=body))
+    answer = client.post("/api/v1/auth/register", json=body)
     assert answer.status_code == 201, answer.text
 
 
@@ -54,7 +53,7 @@ def follow_link(client: Client, message: EmailMessage) -> None:
     link = next(word for word in body.get_content().split() if word.startswith("http"))
     proof = {"token": link.partition("#")[2], "password": PASSWORD}
     for status in (204, 400):
-        answer = persistently(lambda: client.post("/api/v1/auth/email/verify", json=proof))
+        answer = client.post("/api/v1/auth/email/verify", json=proof)
         assert answer.status_code == status, answer.text
 
 

@@ -15,7 +15,7 @@ from authserve.database.transactions import transaction
 from authserve.keys.models import SigningKey
 from tests.gunicorn.conftest import Site
 from tests.support.clients import PASSWORD
-from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
+from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.keys import kid_of
 from tests.support.marks import both_databases, on_postgresql
 from tests.support.server import WORKERS, Client, Server
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.gunicorn
 
 def register(client: Client, name: str, *, email: str | None = None) -> requests.Response:
     body = {"email": email or f"{name}@example.com", "username": name, "password": PASSWORD}
-    return persistently(lambda: client.post("/api/v1/auth/register", json=body))
+    return client.post("/api/v1/auth/register", json=body)
 
 
 def sign_in(client: Client, name: str) -> dict[str, Any]:
     body = {"identifier": name, "password": PASSWORD}
-    response = persistently(lambda: client.post("/api/v1/auth/login", json=body))
+    response = client.post("/api/v1/auth/login", json=body)
     assert response.status_code == 200, response.text
     tokens: dict[str, Any] = response.json()
     return tokens
@@ -88,11 +88,7 @@ def test_its_workers_share_no_connection(site: Site) -> None:
         answers = []
         for step in range(5):
             change = {"display_name": f"{name} {number} {step}"}
-            patch = persistently(
-                lambda change=change: client.patch(
-                    "/api/v1/users/me", json=change, headers=headers[name]
-                )
-            )
+            patch = client.patch("/api/v1/users/me", json=change, headers=headers[name])
             got = client.get("/api/v1/users/me", headers=headers[name])
             for answer in (patch, got):
                 answers.append((answer.status_code, answer.json().get("username") == name))
@@ -154,7 +150,7 @@ def wait_until_often(is_so: Callable[[], bool], tokens: list[str], client: Clien
 
 def is_accepted(client: Client, token: str) -> bool:
     headers = {"Authorization": f"Bearer {token}"}
-    response = persistently(lambda: client.get("/api/v1/users/me", headers=headers))
+    response = client.get("/api/v1/users/me", headers=headers)
     assert response.status_code in (200, 401), response.text
     return response.status_code == 200
 

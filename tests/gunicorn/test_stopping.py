@@ -53,7 +53,7 @@ def is_listening(server: Server) -> bool:
 
 
 def readiness(server: Server) -> tuple[int, str]:
-    response = server.client().get("/readyz")
+    response = server.client(until_served=False).get("/readyz")
     return response.status_code, response.json()["status"]
 
 

@@ -51,7 +51,7 @@ def test_a_call_that_has_waited_too_long_for_a_thread_is_turned_away(
             other.execute("BEGIN IMMEDIATE")
             for _ in range(WRITERS):
                 writers.open(write_by(tokens["access_token"]))
-            refused = server.client().get("/api/v1/users/me", headers=headers)
+            refused = server.client(until_served=False).get("/api/v1/users/me", headers=headers)
             alive = server.client().get("/healthz")
         assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable")
         assert int(refused.headers["Retry-After"]) >= 1

@@ -44,6 +44,7 @@ def persistently(call: Callable[[], T]) -> T:
 
     A call of the service's own functions is repeated for as long as the database or the hashing
     thread is too busy. On a slow machine a crowd may well meet that; only the last answer counts.
+    A call that has effects before it fails, or requires an answer, repeats the failing part itself.
     """
     give_up = time.monotonic() + DEADLINE_SECS
     while True:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import requests
 import config
 from authserve.settings.model import Settings
 from tests.support import processes
+from tests.support.crowd import persistently
 from tests.support.ports import reserve_port
 from tests.support.processes import Process
 from tests.support.secrecy import SECRETS
@@ -32,13 +34,19 @@ class Client(requests.Session):
     Each request has a connection of its own, so that it meets any of the workers, and so that
     none is left for a stopping server to wait for. A test of kept connections calls
     `client.headers.pop("Connection")`.
+
+    Args:
+        url: where the server is.
+        until_served: False for a test of refusals: else the client repeats what gets 503, as
+            `persistently` does.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, until_served: bool = True) -> None:
         super().__init__()
         self.trust_env = False
         self.headers["Connection"] = "close"
         self._url = url
+        self._until_served = until_served
 
     def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
         """Send a request; `url` is a path."""
@@ -46,7 +54,8 @@ class Client(requests.Session):
         kwargs.setdefault("allow_redirects", False)
         SECRETS.note_body(kwargs.get("json"))
         SECRETS.note_headers(kwargs.get("headers"))
-        response = super().request(method, self._url + url, **kwargs)
+        send = partial(super().request, method, self._url + url, **kwargs)
+        response = persistently(send) if self._until_served else send()
         is_json = response.headers.get("Content-Type") == "application/json"
         if response.ok and is_json and response.content:
             SECRETS.note_body(response.json())
@@ -141,9 +150,9 @@ class Server:
         """The process ids of the workers."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
-    def client(self) -> Client:
+    def client(self, *, until_served: bool = True) -> Client:
         """A client with connections of its own; the server closes it at its end."""
-        client = Client(self.url)
+        client = Client(self.url, until_served=until_served)
         self._clients.append(client)
         return client
 

@@ -62,9 +62,6 @@ class Visitor:
             self._clients[url].headers.pop("Connection")
         client = self._clients[url]
         response = client.request(method, path, headers=headers, **kwargs)
-        # A machine too busy for all hashes answers 503, and loses nothing.
-        while response.status_code == 503 and response.json()["code"] == "busy":
-            response = client.request(method, path, headers=headers, **kwargs)
         if response.status_code != status:
             raise UnexpectedAnswerError(f"{method} {path}: {response.status_code} {response.text}")
         self._traffic.answers += 1

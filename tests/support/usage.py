@@ -86,7 +86,7 @@ class Person:
 
 def newcomer(server: Server) -> Person:
     """Return a user who has just registered and signed in."""
-    person = Person(server.client())
+    person = Person(server.client(until_served=False))
     assert persistently(person.register).status_code == 201
     assert persistently(person.login).status_code == 200
     return person
