@@ -20,7 +20,7 @@ from tests.oidc.test_apps import APPS, STRANGE, allow
 from tests.oidc.test_codes import INVALID, error
 from tests.support.api_keys import give_api_key
 from tests.support.clients import Caller, sign_in
-from tests.support.crowd import all_at_once
+from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import give_totp, raise_caller
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
@@ -263,15 +263,16 @@ def is_usable(client: App, tokens: dict[str, str]) -> bool:
 
 
 def enable_mfa(alice: Caller) -> None:
-    assert alice.put(f"{API}/users/me/mfa", json={"enabled": True}).status_code == 200
+    answer = persistently(lambda: alice.put(f"{API}/users/me/mfa", json={"enabled": True}))
+    assert answer.status_code == 200
 
 
 def end_all(alice: Caller) -> None:
-    assert alice.post(f"{API}/auth/logout-all").status_code == 204
+    assert persistently(lambda: alice.post(f"{API}/auth/logout-all")).status_code == 204
 
 
 def end_app(alice: Caller) -> None:
-    assert alice.delete(f"{APPS}/wiki").status_code in (204, 404)
+    assert persistently(lambda: alice.delete(f"{APPS}/wiki")).status_code in (204, 404)
 
 
 ROUNDS = 8

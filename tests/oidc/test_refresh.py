@@ -15,7 +15,7 @@ from authserve.users.accounts import deactivate as deactivate_user
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_codes import INVALID, change, error
 from tests.support.clients import Caller, sign_in
-from tests.support.crowd import all_at_once
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
 from tests.support.rows import (
     audit_trail,
@@ -158,7 +158,7 @@ Ends = Callable[[App, Caller], object]
 
 def end_browser(wiki: App, alice: Caller) -> None:
     path = f"{API}/users/me/sessions/{alice.session_id}"
-    assert alice.delete(path).status_code == 204
+    assert persistently(lambda: alice.delete(path)).status_code == 204
 
 
 def log_out_everywhere(_wiki: App, alice: Caller) -> None:

@@ -35,7 +35,7 @@ from authserve.outbox.inspect import (
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import DEAD_RETENTION, HORIZON, LEASE, SENT_RETENTION, MessageState
 from tests.outbox.conftest import KIND
-from tests.support.crowd import all_at_once
+from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages, messages, states
 
@@ -159,7 +159,7 @@ class TestClaiming:
                         held[message.id] += 1
                         assert held[message.id] == 1
                     delivered.append(message.payload["name"])
-                    mark_sent(message)
+                    persistently(lambda message=message: mark_sent(message))
 
         all_at_once([work] * 20)
         assert Counter(delivered) == Counter(names)
