@@ -57,7 +57,7 @@ class BrowserSignIn:
     Args:
         user_id: the user's.
         device: the device that is known at the next sign-in.
-        recovery_codes: of an account that has just set up its first factor, told this once.
+        recovery_codes: of an account that has just set up its first factor, shown this once.
     """
 
     cookie: BrowserCookie

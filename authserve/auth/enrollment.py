@@ -158,7 +158,7 @@ def start_session_with_first_factor(
         cookie: see `start_session`.
 
     Returns:
-        The completed sign-in, and the account's recovery codes, told this once.
+        The completed sign-in, and the account's recovery codes, shown this once.
 
     Raises:
         MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError: see

@@ -123,7 +123,7 @@ def _confirm_totp(
     )
     with transaction():
         owner = lock_owner(user.id)
-        # First, so that the second of two callers with one set-up is told that it is gone.
+        # First, so that the second of two callers with one set-up learns that it is gone.
         confirm_set_up(owner, checked, actor=actor, request=request, now=moment)
         return _complete(
             owner,

@@ -12,7 +12,7 @@ from authserve.core.errors import UnauthenticatedError
 from authserve.core.frozen import frozen
 
 TOKEN_CLAIMS = ("sub", "client_id", "exp", "iat", "iss", "aud")
-"""Claims of every access token that are told as they are."""
+"""Claims of every access token that are returned unchanged."""
 
 SESSION_CLAIMS = ("sid", "amr", "auth_time")
 """Those of access tokens that belong to a session."""

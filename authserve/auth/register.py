@@ -93,7 +93,7 @@ def _open_named_account(new: NewUser, request: RequestInfo) -> User:
 
 
 def notify_owner(email: str, request: RequestInfo) -> None:
-    """Tell the owner of an address by mail that a visitor has tried to register it, and audit it.
+    """Notify the owner of an address by mail that a visitor has tried to register it, and audit it.
 
     The visitor gets the answer that a free address would get.
     """

@@ -34,7 +34,7 @@ from authserve.tokens.refresh import Tokens, issue_tokens
 from authserve.users.credentials import Credentials
 
 LOW_CODES = 3
-"""Number of recovery codes from which on each sign-in tells how many are left (design)."""
+"""A sign-in that leaves so many recovery codes or fewer returns their number (design)."""
 
 FAMILY_SECRET_BYTES = 16
 """Length of a session's family secret: 128 bits (ASVS 7.2.3)."""
@@ -182,8 +182,8 @@ def issue_sign_in_tokens(
         key: from `KeyStore.signing_key`, called before the session was started.
         settings: for the lifetimes and the issuer.
         device: is known to the account from now on.
-        recovery_codes_left: None if nothing was read; above `LOW_CODES` it is not told.
-        recovery_codes: new ones, told this once.
+        recovery_codes_left: None if nothing was read; above `LOW_CODES` it is left out.
+        recovery_codes: new ones, shown this once.
     """
     tokens = issue_tokens(
         session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device

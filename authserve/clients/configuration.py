@@ -28,7 +28,7 @@ IDENTITY_SCOPES = ("openid", "profile", "email", "groups", "offline_access")
 OFFLINE_SCOPE = "offline_access"
 
 PROXY_SCOPES = ("openid", "profile", "email", "groups")
-"""The scopes of every proxied application: the headers that it gets carry what they stand for."""
+"""The scopes of every proxied application: its headers carry the claims of these scopes."""
 
 MAX_URIS = 50
 MAX_SCOPES = 100

@@ -114,7 +114,7 @@ class OutboundClient:
         self._tls = tls
 
     def send(self, request: OutboundRequest, limits: OutboundLimits) -> OutboundAnswer:
-        """Send a request and return the answer, whatever its status; follow no redirect.
+        """Send a request and return the answer of any status; follow no redirect.
 
         Raises:
             AddressNotAllowedError: the URL is http or leads to an address that is not public, and

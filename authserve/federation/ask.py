@@ -46,7 +46,7 @@ _TWO_FACTORS = frozenset(
         "http://schemas.openid.net/pape/policies/2007/06/multi-factor",
     }
 )
-"""Values of `acr` that stand for two factors: this service's own, those of OpenID's Extended
+"""Values of `acr` that mean two factors: this service's own, those of OpenID's Extended
 Authentication Profile ACR Values 1.0, the REFEDS MFA Profile 1.2, and PAPE 1.0 §4."""
 
 
@@ -191,7 +191,7 @@ def github_api(issuer: str) -> str:
 
 
 def _is_header_text(token: str) -> bool:
-    """Return True if a token can stand in a header: `b64token` of RFC 6750 §2.1, or alike."""
+    """Return True if a header can carry a token: `b64token` of RFC 6750 §2.1, or alike."""
     return token.isascii() and token.isprintable() and " " not in token
 
 

@@ -13,7 +13,7 @@ from authserve.federation.policy import LinkPolicy, ProviderRules
 from authserve.federation.presets import DEFAULTS, Preset
 
 SLUG_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
-"""Pattern of a slug, which stands in the paths of pages (chosen)."""
+"""Pattern of a slug, which is part of the paths of pages (chosen)."""
 
 MAX_ISSUER_LENGTH = 500
 MAX_SCOPES, MAX_DOMAINS = 20, 50

@@ -180,7 +180,7 @@ def _require_issuer(provider: Provider, endpoint: Endpoint, answer: Authorizatio
     """
     configuration = provider.configuration
     if configuration.preset is Preset.GITHUB:
-        # The registered issuer only tells its subjects from others; GitHub publishes none.
+        # The registered issuer only separates its subjects from others; GitHub publishes none.
         return
     if answer.issuer and answer.issuer != configuration.issuer:
         raise ProviderUnavailableError("the answer names another issuer")

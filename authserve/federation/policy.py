@@ -45,7 +45,7 @@ class ProviderRules:
 
 @frozen(kw_only=True)
 class Claimed:
-    """The claims of a provider about a person, after its preset has judged them.
+    """The claims of a provider about a person, after its preset has checked them.
 
     Args:
         email: normalized; None if it names no usable address.
@@ -85,7 +85,7 @@ class Refusal(StrEnum):
 
 @frozen()
 class Refuse:
-    """Nothing changes, and the person is told why."""
+    """A refusal: nothing changes, and the page explains why."""
 
     reason: Refusal
 

@@ -48,7 +48,7 @@ DEFAULTS: Mapping[Preset, PresetDefaults] = {
     Preset.GOOGLE: PresetDefaults(name="Google", issuer="https://accounts.google.com"),
     # The operator names the tenant; "common" would accept every organisation of the world.
     Preset.MICROSOFT: PresetDefaults(name="Microsoft", issuer=None),
-    # GitHub has no issuer of its own: this one only tells its subjects from those of others.
+    # GitHub has no issuer of its own: this one only separates its subjects from those of others.
     Preset.GITHUB: PresetDefaults(
         name="GitHub", issuer="https://github.com", scopes=("read:user", "user:email")
     ),

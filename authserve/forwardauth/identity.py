@@ -23,7 +23,7 @@ def identity_headers(session: ProxiedSession) -> dict[str, str]:
     texts = {
         "Remote-User": row.username if has_name else str(row.id),
         "Remote-Id": str(row.id),
-        # Applications take an address for the person, so one that is not verified is not told.
+        # Applications take an address for the person, so one that is not verified is left out.
         "Remote-Email": row.email if row.email_verified else "",
         "Remote-Name": row.display_name or "",
         "Remote-Groups": ",".join(_groups(session)),

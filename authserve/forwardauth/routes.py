@@ -74,7 +74,7 @@ def _refuse(verdict: Verdict) -> NoReturn:
 
 
 def _lead_to_sign_in(found: Check, origin: str) -> Response:
-    """Return the way to authorize, which also tells a person why an application stays closed."""
+    """Return the way to authorize, which also explains why an application stays closed."""
     note_outcome("led_to_sign_in")
     headers = request.headers
     path = return_path(

@@ -144,12 +144,12 @@ def require_fresh() -> None:
     """Refuse an access token that is not fresh (ASVS 7.5.1).
 
     The token's `fresh` claim is the time until which it is fresh, or False. A token from before its
-    session rose is not fresh at the level that the session has now: it stands for less than that.
+    session rose is not fresh, because it proves less than the level that the session has now.
 
     Raises:
         ReauthenticationRequiredError: this time is over, the token was refreshed, or its session
             rose after it.
-        InsufficientScopeError: the caller has an API key, which stands for no recent proof.
+        InsufficientScopeError: the caller has an API key, which proves nothing recent.
     """
     if identify_caller().kind is CallerKind.API_KEY:
         raise InsufficientScopeError
@@ -230,7 +230,7 @@ def _require_at_least(needed: Level, actor: Actor) -> None:
 
 
 def closed_to_api_keys(view: ViewT) -> ViewT:
-    """Refuse API keys, whatever their permissions; put it below `require_permission`."""
+    """Refuse API keys with any permissions; put it below `require_permission`."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -298,9 +298,9 @@ def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
-    """Require that the caller, of whatever kind, has `permission` now.
+    """Require that the caller, of any kind, has `permission` now.
 
-    A caller who lacks it is told so before a second factor or a fresh token is asked for.
+    A caller without it gets that error first, not a demand for a second factor or a fresh token.
     """
     wanted = frozenset({permission})
 

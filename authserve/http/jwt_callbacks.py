@@ -23,7 +23,7 @@ from authserve.http.errors import refuse
 def wire_callbacks(manager: JWTManager) -> None:
     """Make `jwt_required` check and refuse like `login_required`."""
     manager.token_in_blocklist_loader(_is_in_blocklist)
-    manager.needs_fresh_token_loader(lambda *_told: refuse(reauthentication_required()))
+    manager.needs_fresh_token_loader(lambda *_arguments: refuse(reauthentication_required()))
     manager.unauthorized_loader(_refusing(AuthenticationRequiredError))
     manager.expired_token_loader(_refusing(TokenExpiredError))
     manager.revoked_token_loader(_refusing(SessionRevokedError))
@@ -35,7 +35,7 @@ def wire_callbacks(manager: JWTManager) -> None:
         loader(_refusing(InvalidTokenError))
 
 
-def _is_in_blocklist(*_told: Any) -> bool:
+def _is_in_blocklist(*_arguments: Any) -> bool:
     """Run our token check, and return False; an ended session raises its own error.
 
     Raises:
@@ -48,7 +48,7 @@ def _is_in_blocklist(*_told: Any) -> bool:
 def _refusing(error: type[UnauthenticatedError]) -> Any:
     """Return a callback that answers with `error` and ignores the library's own message."""
 
-    def callback(*_told: Any) -> Response:
+    def callback(*_arguments: Any) -> Response:
         return refuse(error())
 
     return callback

@@ -262,9 +262,9 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    told = schema.get("example", next(iter(schema.get("enum", ())), _MISSING))
-    if told is not _MISSING:
-        return told
+    example = schema.get("example", next(iter(schema.get("enum", ())), _MISSING))
+    if example is not _MISSING:
+        return example
     if schema.get("format") in BY_FORMAT:
         return BY_FORMAT[schema["format"]]
     kinds = schema.get("type", "object")

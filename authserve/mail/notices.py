@@ -1,6 +1,6 @@
 """Enqueuing notices, mails about an event of an account without a link or code, and their values.
 
-It stands apart from the mailer, so that every package that changes an account can enqueue a notice
+It is separate from the mailer, so that every package that changes an account can enqueue a notice
 without the packages that look accounts up and send.
 """
 

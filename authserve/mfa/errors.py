@@ -152,7 +152,7 @@ class LastCredentialError(ConflictError):
 
 
 class UnknownPasskeyError(UnauthenticatedError):
-    """A passkey that belongs to no account; a client may tell the browser to forget it."""
+    """A passkey that belongs to no account; a client may ask the browser to forget it."""
 
     code = "unknown_passkey"
     default_detail = "No account has this passkey."

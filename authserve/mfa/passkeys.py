@@ -231,7 +231,7 @@ def explain_unspent(proven: ProvenPasskey, *, request: RequestInfo, now: datetim
     """Return why a passkey was not spent; flag it if its counter fell back, and commit that.
 
     A flagged passkey is refused until its owner clears it; the owner gets a mail. The counter
-    stays, so that the original goes on being told from its copy.
+    stays, so that the original still differs from its copy.
 
     Args:
         proven: the passkey that `spend_assertion` refused.

@@ -263,7 +263,7 @@ def _show_level_missing(done: Authorization, visitor: BrowserSession) -> Respons
 def _show_refusal(
     done: Authorization, visitor: BrowserSession, *, advice: str, confirm: str | None
 ) -> Response:
-    """Return the page that says why an app stays closed; its way back tells the app."""
+    """Return the page that explains why an app stays closed; its way back reports it to the app."""
     target, app = done.request.target, done.client.configuration.name
     state = {"state": target.state} if target.state is not None else {}
     fields = {"error": OAuthCode.ACCESS_DENIED.value, **state, "iss": SETTINGS.get().public_url}

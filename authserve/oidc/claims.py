@@ -34,7 +34,7 @@ def make_claims(grant: FoundGrant, scopes: Collection[str], place: ClaimPlace) -
 def _claims_of_scopes(grant: FoundGrant, scopes: Collection[str]) -> dict[str, Any]:
     """Return the claims of OpenID Connect Core §5.4, without those that the account lacks.
 
-    An address that is not verified is not told: apps take it for the person (design).
+    An address that is not verified is left out: apps take it for the person (design).
     """
     row, claims = grant.row, {}
     if "profile" in scopes:

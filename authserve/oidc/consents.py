@@ -44,7 +44,7 @@ def give_consent(
     actor: Actor,
     request: RequestInfo,
 ) -> None:
-    """Add scopes to what a user allows an app, and tell the user by mail.
+    """Add scopes to what a user allows an app, and notify the user by mail.
 
     A narrower consent shrinks no earlier one. The operator's own apps need none, so nothing is
     stored for them.

@@ -1,4 +1,4 @@
-"""The document that tells apps how to use this provider (OpenID Connect Discovery, RFC 8414)."""
+"""The document that describes this provider to apps (OpenID Connect Discovery, RFC 8414)."""
 
 from typing import Any
 

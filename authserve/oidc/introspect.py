@@ -29,7 +29,7 @@ def introspect_for_client(token: str, *, credentials: ClientCredentials) -> Mapp
 
     A client may know its own tokens, and those for a service of its own. With the scope
     `tokens:introspect` it may know every access token and API key, with the user's name; without
-    it, the name only if the token's own scopes tell it.
+    it, the name only if the token's own scopes include it.
 
     Returns:
         `INACTIVE` for every other token, good or not.

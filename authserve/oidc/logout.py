@@ -55,7 +55,7 @@ class LogoutRequest:
 
 
 def read_logout(parameters: Mapping[str, str]) -> LogoutRequest:
-    """Return what a request asks for; whatever cannot be verified is left out."""
+    """Return what a request asks for, without the parts that cannot be verified."""
     hint = read_hint(parameters.get(HINT, ""), issuer=SETTINGS.get().public_url)
     if hint is None or parameters.get(CLIENT, hint.client_id) != hint.client_id:
         return LogoutRequest(None, None)

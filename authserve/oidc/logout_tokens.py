@@ -1,4 +1,4 @@
-"""Logout tokens: they tell an app that sessions of it have ended (Back-Channel Logout 1.0 §2.4).
+"""Logout tokens: they report the end of sessions to an app (Back-Channel Logout 1.0 §2.4).
 
 The message is enqueued in the transaction that ends the sessions, so it is owed if and only if they
 ended. The token itself is signed when it is sent, because it lives for two minutes alone.
@@ -35,8 +35,8 @@ def enqueue_logout_tokens(ended: Sequence[EndedSession], is_everything: bool) ->
             of a user's sessions, because one with a `sid` would leave it to guess.
     """
     clients = find_backchannel_clients({session.client_id for session in ended})
-    told = [session for session in ended if session.client_id in clients]
-    payloads = list(_of_users(told) if is_everything else _of_sessions(told))
+    reported = [session for session in ended if session.client_id in clients]
+    payloads = list(_of_users(reported) if is_everything else _of_sessions(reported))
     if payloads:
         enqueue_all(BACKCHANNEL_LOGOUT, payloads)
 

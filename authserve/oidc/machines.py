@@ -26,7 +26,7 @@ def issue_machine_token(
 
     Raises:
         OAuthError: `unauthorized_client` for another kind of client; `invalid_scope` if it has not
-            all that it asks for, since no user could be told what is left out; `invalid_target`.
+            all that it asks for, since no user could see what is left out; `invalid_target`.
         SigningKeyUnavailableError: no token can be signed.
     """
     configuration = client.configuration

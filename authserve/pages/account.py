@@ -71,7 +71,7 @@ def show_account() -> Response:
 def _find_deadline(session: BrowserSession, settings: Settings) -> datetime | None:
     """Return the time from which a session of one factor is not enough any more, or None.
 
-    The API tells it with the tokens of each sign-in. From that time on no such session opens pages.
+    The API returns it with the tokens of each sign-in. From then on no such session opens pages.
     """
     is_asked = settings.mfa is Mfa.REQUIRED and session.actor.level < Level.AAL2
     return settings.mfa_enroll_by if is_asked else None

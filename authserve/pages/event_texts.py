@@ -1,6 +1,6 @@
 """The words for each action of the audit trail, for the user whom the event is about or who acted.
 
-A text is a whole sentence without its full stop, since it stands as the heading of its event.
+A text is a whole sentence without its full stop, since it is the heading of its event.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Signing in with a passkey alone, by the browser's autofill or by a button.
 
-The options stand in the page of the form to sign in. The script asks for new ones before they
+The page of the sign-in form contains the options. The script asks for new ones before they
 expire, and writes the passkey's answer into the form.
 """
 
@@ -48,7 +48,7 @@ class PasskeyForm(PageForm):
 FORM = PasskeyForm()
 
 FORGET = "forget"
-"""An offer of explanations: the browser is told to forget the passkey."""
+"""An offer of explanations: the browser forgets the passkey."""
 
 EXPLANATIONS = {
     **SIGN_IN_EXPLANATIONS,

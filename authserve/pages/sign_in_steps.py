@@ -32,7 +32,7 @@ ENDED = (MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError)
 """Refusals after which a sign-in does not go on."""
 
 TELL_TRIES = "tries"
-"""An offer of explanations: the page tells how many tries are left."""
+"""An offer of explanations: the page shows how many tries are left."""
 
 _GONE = mark("This sign-in is not open any more. Start again.")
 _LATE = mark("It took too long. Start again.")

@@ -101,7 +101,7 @@ def put_role(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _level_for_switch(_actor: Actor) -> Level:
-    """Return the level that changing `requires_mfa` needs, whatever the caller's account does."""
+    """Return the level that a change of `requires_mfa` needs, for every account."""
     return Level.AAL2
 
 

@@ -30,12 +30,12 @@ from authserve.serving.client_socket import SEND_SECS, ClientSocket
 from authserve.serving.refusals import (
     INTERNAL,
     TIMED_OUT,
+    KnownHeaders,
     Refusal,
-    Told,
+    known_in_bytes,
+    known_in_request,
     problem_bytes,
     refusal_of,
-    told_by_bytes,
-    told_by_request,
 )
 from authserve.serving.request_buffer import RequestBuffer
 from authserve.settings.model import SETTINGS
@@ -306,8 +306,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _turn_away(self, conn: TConn, refusal: Refusal, *, reason: Exception | None) -> None:
         self._stop_waiting(conn)
-        told = told_by_bytes(conn.parser.unreader.received)
-        self._refuse(conn.sock, conn.client, refusal, told, reason=reason)
+        known = known_in_bytes(conn.parser.unreader.received)
+        self._refuse(conn.sock, conn.client, refusal, known, reason=reason)
         self._send_rest(conn, None)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
@@ -319,22 +319,28 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             addr: the client's address.
             exc: the error to answer.
         """
-        self._refuse(client, addr, refusal_of(exc), told_by_request(req), reason=exc)
+        self._refuse(client, addr, refusal_of(exc), known_in_request(req), reason=exc)
 
     def _refuse(
-        self, sock: Any, addr: Any, refusal: Refusal, told: Told, *, reason: Exception | None
+        self,
+        sock: Any,
+        addr: Any,
+        refusal: Refusal,
+        known: KnownHeaders,
+        *,
+        reason: Exception | None,
     ) -> None:
-        self._log_refusal(refusal, told, reason=reason, ip=addr[0] if addr else None)
+        self._log_refusal(refusal, known, reason=reason, ip=addr[0] if addr else None)
         origins = SETTINGS.of(self.wsgi).cors_origins
         with suppress(OSError):
-            sock.sendall(problem_bytes(refusal, told, origins=origins))
+            sock.sendall(problem_bytes(refusal, known, origins=origins))
 
     def _log_refusal(
-        self, refusal: Refusal, told: Told, *, reason: Exception | None, ip: str | None
+        self, refusal: Refusal, known: KnownHeaders, *, reason: Exception | None, ip: str | None
     ) -> None:
         status, code, _ = refusal
         line = {"status": int(status), "code": code, "reason": type(reason).__name__, "ip": ip}
-        token = correlation_id_var.set(told.correlation_id)
+        token = correlation_id_var.set(known.correlation_id)
         if refusal is INTERNAL:
             self.log.error("unhandled error", exc_info=reason, extra=line)
         else:

@@ -67,11 +67,11 @@ REFUSALS: dict[type[Exception], Refusal] = {
 """Refusals by error of gunicorn's parser; any other error of the parser becomes `MALFORMED`."""
 
 
-_TOLD = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\r", re.I)
+_KNOWN = re.compile(rb"\n(origin|x-correlation-id|x-request-id):[ \t]*([^\r\n]*)\r", re.I)
 
 
 @frozen()
-class Told:
+class KnownHeaders:
     """The headers of a refused request that its refusal needs.
 
     Args:
@@ -83,20 +83,20 @@ class Told:
     origin: str | None
 
 
-def told_by_bytes(received: bytes | bytearray) -> Told:
+def known_in_bytes(received: bytes | bytearray) -> KnownHeaders:
     """Return the headers that a refusal needs from the bytes of an unparsed request."""
-    found = _TOLD.findall(received, 0, MAX_HEAD_BYTES)
-    return _told({name.decode().upper(): value.decode("latin-1") for name, value in found})
+    found = _KNOWN.findall(received, 0, MAX_HEAD_BYTES)
+    return _known({name.decode().upper(): value.decode("latin-1") for name, value in found})
 
 
-def told_by_request(request: Any) -> Told:
+def known_in_request(request: Any) -> KnownHeaders:
     """Return the headers that a refusal needs from gunicorn's parsed request, or from None."""
-    return _told(dict(request.headers if request is not None else ()))
+    return _known(dict(request.headers if request is not None else ()))
 
 
-def _told(headers: dict[str, str]) -> Told:
+def _known(headers: dict[str, str]) -> KnownHeaders:
     environ = {f"HTTP_{name.replace('-', '_')}": value for name, value in headers.items()}
-    return Told(accepted_correlation_id(environ), headers.get("ORIGIN"))
+    return KnownHeaders(accepted_correlation_id(environ), headers.get("ORIGIN"))
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -107,22 +107,22 @@ def refusal_of(error: Exception) -> Refusal:
     return REFUSALS.get(type(error), MALFORMED)
 
 
-def problem_bytes(refusal: Refusal, told: Told, *, origins: Collection[str]) -> bytes:
+def problem_bytes(refusal: Refusal, known: KnownHeaders, *, origins: Collection[str]) -> bytes:
     """Return a whole response in the application's form; it closes the connection.
 
     Args:
         origins: origins whose pages may read it (`CORS_ORIGINS`).
     """
     status, code, detail = refusal
-    document = problem_document(status, code, detail, correlation_id=told.correlation_id)
+    document = problem_document(status, code, detail, correlation_id=known.correlation_id)
     body = json.dumps(document).encode()
     headers = (
         ("Connection", "close"),
         ("Content-Type", PROBLEM_TYPE),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        ("X-Correlation-ID", told.correlation_id),
-        *origin_headers(told.origin, allowed=origins),
+        ("X-Correlation-ID", known.correlation_id),
+        *origin_headers(known.origin, allowed=origins),
         *SECURITY_HEADERS,
         *REPLACEABLE_HEADERS,
     )

@@ -1,7 +1,7 @@
 """The statements that end sessions, with the listener that learns of ended sessions of apps.
 
 Every use case that ends sessions calls this module, so that no app misses the end of a user's
-session. Only three ends use `statements.revocation` directly, because no app is told of them: an
+session. Only three ends use `statements.revocation` directly, because no app learns of them: an
 app's oldest session makes room for a new one; its client is deleted or revoked; or a user's own
 oldest session makes room, and its event ends those of apps under it by this module.
 """

@@ -23,7 +23,7 @@ class AccountPart:
     Args:
         name: of the row's member.
         schema: loads one record.
-        read: returns the records of accounts, as they stand in a file; it leaves out accounts
+        read: returns the records of accounts, in the form of a file; it leaves out accounts
             without any.
         write: stores the loaded records of new accounts, in the open transaction.
         max_records: greatest number of one account; None without a limit.

@@ -2,7 +2,7 @@
 
 Every text passes through `translate`, in Python and in templates. A text is one whole sentence with
 named places (`%(name)s`) and without HTML, so that a translation can put the words in its own
-order. `docs/pages.md` tells how the language is chosen.
+order. `docs/pages.md` describes how the language is chosen.
 """
 
 from datetime import timedelta

@@ -8,7 +8,7 @@ import pytest
 from gunicorn.config import Config
 
 from authserve.serving.buffering import BufferingWorker
-from authserve.serving.refusals import INTERNAL, refusal_of, told_by_bytes
+from authserve.serving.refusals import INTERNAL, known_in_bytes, refusal_of
 
 
 def config(**changes: object) -> Config:
@@ -35,7 +35,7 @@ def test_an_unexpected_error_is_logged_with_its_traceback_and_its_client(
     error = ZeroDivisionError("a fault")
     refusal = refusal_of(error)
     assert refusal is INTERNAL
-    BufferingWorker._log_refusal(worker, refusal, told_by_bytes(b""), reason=error, ip="192.0.2.1")
+    BufferingWorker._log_refusal(worker, refusal, known_in_bytes(b""), reason=error, ip="192.0.2.1")
     (record,) = caplog.records
     assert (record.message, record.exc_info) == ("unhandled error", (type(error), error, None))
     found = [getattr(record, name) for name in ("status", "code", "reason", "ip")]
