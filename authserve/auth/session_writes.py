@@ -98,6 +98,7 @@ def insert_session(
     terms: SessionTerms,
     now: datetime,
     auth_time: datetime,
+    provider: str | None,
 ) -> tuple[LiveSession, bool]:
     """Insert a session in the open transaction.
 
@@ -106,7 +107,7 @@ def insert_session(
         family_secret: of its refresh tokens. A browser's session gets one too, which no token
             carries, because the column has no empty value.
         terms: its kind and limits.
-        request, now, auth_time: see `start_session`.
+        request, now, auth_time, provider: see `start_session`.
 
     Returns:
         The session, and True if the user may have more than `MAX_SESSIONS_PER_USER` live ones.
@@ -130,6 +131,7 @@ def insert_session(
         "amr": list(found.amr),
         "aal": found.level,
         "auth_time": auth_time,
+        "provider": provider,
         "owner_id": user_id,
         "moment": now,
     }

@@ -79,7 +79,7 @@ def start_session(
         settings: for the session's limits, and the mail.
         now: the time of the sign-in.
         cookie: makes it a browser's session; None makes it an API client's.
-        provider: the slug of the provider that the user signed in by, for the audit trail.
+        provider: the slug of the provider that the user signed in by; None for another way.
         auth_time: of the user's last proof, if it was before the sign-in.
     """
     user, terms = account.ref, _terms(cookie, settings, now)
@@ -99,6 +99,7 @@ def start_session(
         terms=terms,
         now=now,
         auth_time=auth_time or now,
+        provider=provider,
     )
     actor = Actor(user=user, session_id=session.id)
     if may_be_too_many:

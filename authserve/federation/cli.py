@@ -5,10 +5,11 @@ from typing import Any
 import click
 
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.cli import Group, confirm
+from authserve.core.cli import YES_OPTION, Group, confirm
 from authserve.core.cli_output import print_document, print_hint, print_result, print_rows
 from authserve.federation.configuration import MAX_SECRET_LENGTH, ProviderChanges
 from authserve.federation.documents import callback_uri, provider_document
+from authserve.federation.end_sessions import end_sessions_by_provider
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
 from authserve.federation.registry import (
@@ -217,3 +218,21 @@ def delete(slug: str, yes: bool) -> None:
     confirm(f"Delete {name} ({slug}), so that no one signs in by it?", yes=yes)
     delete_provider(slug, actor=OPERATOR, request=request_of("delete"))
     print_result(f"The provider {slug} is deleted.", slug=slug, is_deleted=True)
+
+
+@providers_group.command("end-sessions")
+@slug_argument
+@YES_OPTION
+def end_sessions(slug: str, yes: bool) -> None:
+    """End all sessions that were begun by a provider, with those of apps under them.
+
+    Use it if the provider was compromised. Disable it first, or people sign in by it again. A
+    deleted provider may be named, too.
+
+    \b
+    Example:
+      flask providers end-sessions work --yes
+    """
+    confirm(f"End all sessions that were begun by {slug}?", yes=yes)
+    count = end_sessions_by_provider(slug, actor=OPERATOR, request=request_of("end-sessions"))
+    print_result(f"{count} sessions ended.", slug=slug, ended=count)

@@ -288,6 +288,11 @@ def end_enrollments_of_changed_email(event: DomainEvent) -> None:
         _end((_TABLE.c.user_id == event.subject.id) & (_TABLE.c.purpose == Purpose.ENROLL))
 
 
+def end_pending_of_provider(slug: str) -> None:
+    """End the pending sign-ins whose first step was by a provider, in the open transaction."""
+    _end(_TABLE.c.provider == slug)
+
+
 def _end(condition: ColumnElement[bool]) -> None:
     execute(update(_TABLE).where(condition, _TABLE.c.used_at.is_(None)).values(used_at=now()))
 

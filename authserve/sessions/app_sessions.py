@@ -23,8 +23,9 @@ _APP_COLUMNS = (
     *("resource", "is_offline", "cookie_digest"),
 )
 
-_COPIED_COLUMNS = ("amr", "aal", "auth_time")
-"""Columns that an app's session takes from the browser's, so that it is never above that."""
+_COPIED_COLUMNS = ("amr", "aal", "auth_time", "provider")
+"""Columns that an app's session takes from the browser's, so that it is never above that, and ends
+with it for the same reasons."""
 
 _START_APP = (
     insert(TABLE)

@@ -84,6 +84,7 @@ def _document(session: Any) -> dict[str, Any]:
         "is_offline": session.is_offline,
         "amr": list(session.amr),
         "acr": Level(session.aal).acr,
+        "provider": session.provider,
     }
 
 

@@ -41,6 +41,9 @@ class Session(Base):
     is the browser's session in which the user allowed it. If `is_offline`, it outlives that one.
     One of kind `proxy` is the same for an application behind a reverse proxy, but it has a cookie
     of its own instead of tokens.
+
+    `provider` is the slug of the provider by which the user signed in; an app's session has that of
+    the browser's.
     """
 
     __tablename__ = "sessions"
@@ -88,3 +91,4 @@ class Session(Base):
     # The audience of its access tokens (RFC 8707); None means the issuer.
     resource: Mapped[str | None] = mapped_column(Text)
     is_offline: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    provider: Mapped[str | None] = mapped_column(String(32))

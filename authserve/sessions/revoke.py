@@ -226,6 +226,23 @@ def end_sessions_issued_before(
     return count
 
 
+def end_sessions_of_provider(slug: str, *, actor: Actor, request: RequestInfo) -> int:
+    """End all sessions that were begun by a provider, with those of apps under them.
+
+    Use it if another person may have signed in by the provider in the place of its users.
+
+    Returns:
+        The number of sessions that had not been ended before.
+    """
+    reason = RevokeReason.ENDED_BY_ADMIN
+    with transaction():
+        count = end_all_where(TABLE.c.provider == slug, reason, now=now())
+        if count:
+            details = {"reason": reason, "count": count, "provider": slug}
+            emit(AuditAction.SESSION_REVOKED, actor=actor, request=request, details=details)
+    return count
+
+
 def end_sessions_of_client(client_id: str, reason: RevokeReason, *, now: datetime) -> int:
     """End every session of a client, of all users, in the open transaction.
 

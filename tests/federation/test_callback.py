@@ -5,6 +5,7 @@ import sqlite3
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -23,7 +24,7 @@ from tests.support.factors import give_totp
 from tests.support.messages import messages
 from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import Answer, ProviderServer, Question
-from tests.support.rows import audit_trail, change_user, count_sessions
+from tests.support.rows import audit_trail, change_user, count_sessions, session_row
 from tests.support.totp import code_at
 
 EMAIL = "alice@example.com"
@@ -151,6 +152,9 @@ class TestJourney:
         assert done.title.startswith("Sessions")
         started = audit_trail(site, "session.started")[-1]["details"]
         assert (started["amr"], started["provider"]) == (["fed", "otp", "mfa"], SLUG)
+        row = session_row(site, UUID(started["session_id"]))
+        assert row is not None
+        assert row["provider"] == SLUG
 
     @pytest.mark.parametrize(("trusts_mfa", "leads_to"), [(False, "/sign-in"), (True, "/account")])
     def test_a_second_factor_there_counts_only_if_it_is_trusted(

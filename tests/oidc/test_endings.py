@@ -15,6 +15,7 @@ from flask import Flask
 from authserve.clients.registry import delete_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.crypto import random_bytes
+from authserve.federation.end_sessions import end_sessions_by_provider
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_apps import APPS, STRANGE, allow
 from tests.oidc.test_codes import INVALID, error
@@ -52,6 +53,8 @@ def of_apps(
 @dataclass
 class World:
     """Alice with two browsers, two apps that have two sessions in each, and an API key.
+
+    She signed in to the other browser by a provider.
 
     Args:
         alice: in this browser.
@@ -93,7 +96,8 @@ class World:
 def world(app: Flask, make_client: MakeApp, alice: Caller, admin: Caller) -> World:
     """Everything lives."""
     elsewhere = sign_in(app.test_client(), "alice", user=alice.user)
-    change_session(app, elsewhere.session_id, kind="browser", cookie_digest=random_bytes(32))
+    of_browser = {"kind": "browser", "cookie_digest": random_bytes(32)}
+    change_session(app, elsewhere.session_id, **of_browser, provider="work")
     browsers = {THIS: alice.session_id, OTHER: elsewhere.session_id}
     apps = {name: make_client(name, **STRANGE) for name in ("wiki", "chat")}
     tokens = {}
@@ -208,6 +212,11 @@ def disable_app(world: World) -> None:
     world.admin.patch(f"{API}/clients/wiki", json={"enabled": False})
 
 
+def end_provider(world: World) -> None:
+    with world.app.app_context():
+        end_sessions_by_provider("work", actor=OPERATOR, request=RequestInfo())
+
+
 @dataclass(frozen=True)
 class Ending:
     """An event, and the names of what ends by it."""
@@ -237,6 +246,7 @@ TABLE = {
     "password reset": Ending(reset_password, {*SESSIONS, KEY}),
     "deactivation": Ending(deactivate, {*SESSIONS, KEY}),
     "deletion": Ending(delete_account, {*SESSIONS, KEY}),
+    "a provider's sessions ended": Ending(end_provider, OTHERS),
     "a client deleted": Ending(delete_app, of_apps("wiki")),
     # It is refused at once; `test_refresh.py` has that, the loss of a role, and limits.
     "a client disabled": Ending(disable_app, set()),

@@ -119,6 +119,7 @@ def test_a_session_begins_with_all_its_limits(clock: Clock, app: Flask, user: Us
         "scope": None,
         "resource": None,
         "is_offline": False,
+        "provider": None,
     }
     (event,) = audit_trail(app, "session.started")
     assert event["details"] == {
