@@ -185,7 +185,8 @@ def _insert_key(
     }
     if not session.execute(insert_if_absent(family.table), row).rowcount:  # type: ignore[attr-defined]
         return None
-    _set_retirement(session, serial, active_from, family, is_emergency=is_emergency)
+    if newest is not None:
+        _set_retirement(session, serial, active_from, family, is_emergency=is_emergency)
     kid: str = row["kid"]
     emit(
         AuditAction.KEY_ROTATED,
