@@ -52,7 +52,7 @@ from authserve.users.models import User
 from tests.architecture.sources import ROOT, at, parse, source_files
 from tests.oidc.conftest import VERIFIER, App
 from tests.support.api_keys import give_api_key
-from tests.support.audit import Recorded, all_events
+from tests.support.audit import Recorded, all_events, count_events
 from tests.support.authenticator import Faults
 from tests.support.clients import PASSWORD, Caller, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller
@@ -148,12 +148,12 @@ class Scene:
     def _begin(self, origin: RequestInfo) -> None:
         self.origin = origin
         with self.app.app_context():
-            self.past = len(all_events())
+            self.past = count_events()
 
     def events(self) -> list[Recorded]:
         """The events since the cause began."""
         with self.app.app_context():
-            return all_events()[self.past :]
+            return all_events(skip=self.past)
 
     def id_of(self, name: str) -> UUID | None:
         """The id of `admin`, `user`, or `new`: the account with the new address."""

@@ -23,7 +23,7 @@ from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
 from authserve.rbac.policy import Permission
 from tests.support.api_keys import give_api_key
-from tests.support.audit import all_events
+from tests.support.audit import events_of_request
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller, sign_in
 from tests.support.factors import give_recovery_codes, give_totp, raise_caller, switch_mfa_on
@@ -1224,11 +1224,10 @@ def code_of(response: TestResponse) -> str:
 def effects_of(app: Flask, response: TestResponse, way: Way) -> set[Effect]:
     """Return the effects of a call, by its audit events."""
     with app.app_context():
-        events = all_events()
-    correlation_id = response.headers["X-Correlation-ID"]
+        events = events_of_request(response.headers["X-Correlation-ID"])
     found: set[Effect] = {EXPORT} if way.call.endswith("/export") else set()
     for event in events:
-        if event.correlation_id == correlation_id and event.outcome == "success":
+        if event.outcome == "success":
             found.add(AuditAction(event.action))
             if set((event.details or {}).get("roles", ())) - {"user"}:
                 found.add(AuditAction.USER_ROLES_CHANGED)

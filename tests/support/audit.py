@@ -31,21 +31,34 @@ class Recorded:
     details: dict[str, Any] | None
 
 
-def all_events(*actions: str) -> list[Recorded]:
-    """Every event, or those of `actions`, oldest first; in an application context."""
-    statement = (
-        select(AuditEvent, AuditDetail)
-        .outerjoin(AuditDetail, AuditDetail.event_id == AuditEvent.id)
-        .order_by(AuditEvent.id)
-    )
-    columns = statement.with_only_columns(
-        *AuditEvent.__table__.c, *(AuditDetail.__table__.c[name] for name in DETAILS)
-    )
-    found = [_recorded(row) for row in read_all(columns)]
-    return [event for event in found if not actions or event.action in actions]
-
-
 DETAILS = ("salt", "ip", "user_agent", "details")
+
+EVERYTHING = (
+    select(*AuditEvent.__table__.c, *(AuditDetail.__table__.c[name] for name in DETAILS))
+    .outerjoin_from(AuditEvent, AuditDetail, AuditDetail.event_id == AuditEvent.id)
+    .order_by(AuditEvent.id)
+)
+
+
+def all_events(*actions: str, skip: int = 0) -> list[Recorded]:
+    """Every event, or those of `actions`, oldest first; in an application context.
+
+    Args:
+        skip: the number of events at the beginning to leave out.
+    """
+    statement = EVERYTHING.where(AuditEvent.action.in_(actions)) if actions else EVERYTHING
+    return [_recorded(row) for row in read_all(statement)[skip:]]
+
+
+def events_of_request(correlation_id: str) -> list[Recorded]:
+    """The events of one request, oldest first; in an application context."""
+    statement = EVERYTHING.where(AuditEvent.correlation_id == correlation_id)
+    return [_recorded(row) for row in read_all(statement)]
+
+
+def count_events() -> int:
+    """The number of all events; in an application context."""
+    return len(read_all(select(AuditEvent.id)))
 
 
 def _recorded(row: Row[Any]) -> Recorded:
