@@ -7,6 +7,7 @@ from typing import Any
 
 from authserve.core.frozen import frozen
 from authserve.core.levels import MULTIPLE_FACTORS
+from authserve.federation.answer_faults import AnswerFault
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.discovery import Metadata
 from authserve.federation.id_tokens import (
@@ -132,7 +133,7 @@ def _verify(
     now: datetime,
 ) -> dict[str, Any]:
     if not isinstance(token, str):
-        raise ProviderUnavailableError("its answer has no ID token")
+        raise ProviderUnavailableError("its answer has no ID token", AnswerFault.FORM)
     try:
         try:
             keys = conversation.find_keys(metadata.jwks_uri)
@@ -141,7 +142,8 @@ def _verify(
             keys = conversation.find_keys(metadata.jwks_uri, is_key_unknown=True)
             return verify_id_token(token, keys, expected=expected, now=now)
     except IDTokenError as error:
-        raise ProviderUnavailableError(f"its ID token is refused: {error.reason}") from error
+        reason = f"its ID token is refused: {error.reason}"
+        raise ProviderUnavailableError(reason, error.fault) from error
 
 
 def _complete(
@@ -163,7 +165,7 @@ def _complete(
     found = conversation.get_with_token(metadata.userinfo_endpoint, access_token)
     # Another subject would be another person (OpenID Connect Core §5.3.2).
     if not isinstance(found, Mapping) or found.get("sub") != claims["sub"]:
-        raise ProviderUnavailableError("its userinfo is about another subject")
+        raise ProviderUnavailableError("its userinfo is about another subject", AnswerFault.SUBJECT)
     return {**found, **{name: claims[name] for name in claims.keys() - _ABOUT_ADDRESS}}
 
 
@@ -173,14 +175,14 @@ def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> 
     )
     access_token = tokens.get("access_token")
     if not isinstance(access_token, str) or not _is_header_text(access_token):
-        raise ProviderUnavailableError("its answer has no access token")
+        raise ProviderUnavailableError("its answer has no access token", AnswerFault.FORM)
     base = github_api(issuer)
     user = conversation.get_with_token(f"{base}/user", access_token)
     emails = conversation.get_with_token(f"{base}/user/emails", access_token)
     is_list = isinstance(emails, list)
     person = person_of_github(user, emails) if isinstance(user, Mapping) and is_list else None
     if person is None:
-        raise ProviderUnavailableError("its answer is no user")
+        raise ProviderUnavailableError("its answer is no user", AnswerFault.FORM)
     return Answered(person=person)
 
 

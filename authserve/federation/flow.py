@@ -6,6 +6,7 @@ from datetime import datetime
 
 from authserve.core.crypto import UndecryptableError
 from authserve.core.frozen import frozen
+from authserve.federation.answer_faults import FAULT_OBSERVER, AnswerFault
 from authserve.federation.ask import Answered, Endpoint, ask_provider, find_endpoint
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.documents import callback_uri
@@ -104,6 +105,7 @@ def make_request(
     try:
         endpoint = _find_endpoint(provider, _begin(provider))
     except ProviderUnavailableError as error:
+        _count(provider, error.fault)
         raise _explain(provider, error.reason) from error
     fields = {
         "response_type": "code",
@@ -157,6 +159,7 @@ def redeem_answer(
             now=now,
         )
     except ProviderUnavailableError as error:
+        _count(provider, error.fault)
         raise _explain(provider, error.reason) from error
     except UndecryptableError as error:
         raise _explain(provider, "no SECRET_KEY decrypts its client secret") from error
@@ -183,9 +186,9 @@ def _require_issuer(provider: Provider, endpoint: Endpoint, answer: Authorizatio
         # The registered issuer only separates its subjects from others; GitHub publishes none.
         return
     if answer.issuer and answer.issuer != configuration.issuer:
-        raise ProviderUnavailableError("the answer names another issuer")
+        raise ProviderUnavailableError("the answer names another issuer", AnswerFault.ISSUER)
     if endpoint.sends_issuer and not answer.issuer:
-        raise ProviderUnavailableError("the answer names no issuer")
+        raise ProviderUnavailableError("the answer names no issuer", AnswerFault.ISSUER)
 
 
 def _require_code(provider: Provider, answer: AuthorizationAnswer) -> None:
@@ -194,9 +197,9 @@ def _require_code(provider: Provider, answer: AuthorizationAnswer) -> None:
         raise ProviderDeniedError
     if answer.error:
         known = answer.error if answer.error in _KNOWN_ERRORS else "another error"
-        raise ProviderUnavailableError(f"it answered with an error: {known}")
+        raise ProviderUnavailableError(f"it answered with an error: {known}", AnswerFault.ERROR)
     if not answer.code:
-        raise ProviderUnavailableError("the answer has no code")
+        raise ProviderUnavailableError("the answer has no code", AnswerFault.FORM)
 
 
 def _make_exchange(provider: Provider, code: str, secret: bytes) -> Exchange:
@@ -208,6 +211,12 @@ def _make_exchange(provider: Provider, code: str, secret: bytes) -> Exchange:
         verifier=verifier_of(secret),
         redirect_uri=callback_uri(provider.slug),
     )
+
+
+def _count(provider: Provider, fault: AnswerFault | None) -> None:
+    observe = FAULT_OBSERVER.find()
+    if observe is not None and fault is not None:
+        observe(provider.slug, fault)
 
 
 def _explain(provider: Provider, reason: str) -> ProviderAwayError:

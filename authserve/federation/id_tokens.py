@@ -15,6 +15,7 @@ from jwt.exceptions import PyJWTError
 
 from authserve.core.crypto import is_equal
 from authserve.core.frozen import frozen
+from authserve.federation.answer_faults import AnswerFault
 
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -50,11 +51,12 @@ class IDTokenError(Exception):
 
     Args:
         reason: words for the operator; they contain nothing of the token.
+        fault: the check that it fails.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, fault: AnswerFault) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.fault = reason, fault
 
 
 class UnknownKeyError(IDTokenError):
@@ -145,16 +147,16 @@ def verify_id_token(
     algorithm, kid = _read_header(token)
     fitting = [key for key in keys if key.fits(algorithm) and kid in (None, key.kid)]
     if not fitting:
-        raise UnknownKeyError("its key is not in the provider's set")
+        raise UnknownKeyError("its key is not in the provider's set", AnswerFault.SIGNATURE)
     # Without a `kid` each key is tried; a provider that has several should name one (§10.1).
     claims = _decode_by_any(token, fitting, algorithm, expected.issuer)
     _check_times(claims, now)
     _check_audience(claims, expected.client_id)
     if not _is_text_equal(claims.get("nonce"), expected.nonce):
-        raise IDTokenError("its nonce is not that of this sign-in")
+        raise IDTokenError("its nonce is not that of this sign-in", AnswerFault.NONCE)
     subject = claims["sub"]
     if not isinstance(subject, str) or not _is_subject(subject):
-        raise IDTokenError("its subject is not usable")
+        raise IDTokenError("its subject is not usable", AnswerFault.SUBJECT)
     return claims
 
 
@@ -171,14 +173,14 @@ def _is_text_equal(value: object, secret: str) -> bool:
 def _read_header(token: str) -> tuple[str, str | None]:
     if not token.isascii():
         # A lone surrogate, which JSON can hold, has no bytes.
-        raise IDTokenError("it is not a signed token")
+        raise IDTokenError("it is not a signed token", AnswerFault.SIGNATURE)
     try:
         header = get_unverified_header(token)
     except PyJWTError as error:
-        raise IDTokenError("it is not a signed token") from error
+        raise IDTokenError("it is not a signed token", AnswerFault.SIGNATURE) from error
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise IDTokenError("its algorithm is not accepted")
+        raise IDTokenError("its algorithm is not accepted", AnswerFault.SIGNATURE)
     return algorithm, kid if isinstance(kid, str) else None
 
 
@@ -192,7 +194,8 @@ def _decode_by_any(
         except PyJWTError as error:
             failure = error
     name = type(failure).__name__
-    raise IDTokenError(f"it is not a token of this provider ({name})") from failure
+    reason = f"it is not a token of this provider ({name})"
+    raise IDTokenError(reason, AnswerFault.SIGNATURE) from failure
 
 
 def _decode(token: str, key: ProviderKey, algorithm: str, issuer: str) -> dict[str, Any]:
@@ -217,16 +220,16 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
     moment = now.timestamp()
     expiry, issued = (_number(claims[name]) for name in ("exp", "iat"))
     if expiry + LEEWAY_SECS <= moment:
-        raise IDTokenError("it has expired; compare the two clocks")
+        raise IDTokenError("it has expired; compare the two clocks", AnswerFault.TIMES)
     if issued - LEEWAY_SECS > moment:
-        raise IDTokenError("it was issued in the future; compare the two clocks")
+        raise IDTokenError("it was issued in the future; compare the two clocks", AnswerFault.TIMES)
 
 
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     # Neither NaN nor an infinite number is within.
     if not is_number or not 0 <= value < _LATEST:
-        raise IDTokenError("its times are no numbers")
+        raise IDTokenError("its times are no numbers", AnswerFault.TIMES)
     return float(value)
 
 
@@ -236,4 +239,4 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
     is_alone = audience in (client_id, [client_id])
     is_named = isinstance(audience, list) and client_id in audience and party == client_id
     if not (is_alone or is_named) or party not in (None, client_id):
-        raise IDTokenError("it is for another client")
+        raise IDTokenError("it is for another client", AnswerFault.AUDIENCE)

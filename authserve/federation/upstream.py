@@ -23,6 +23,7 @@ from authserve.core.outbound import (
     OutboundRequest,
     OutboundTimeoutError,
 )
+from authserve.federation.answer_faults import AnswerFault
 from authserve.federation.call_limit import CallLimit, TooManyCallsError
 from authserve.federation.code_exchange import Exchange, code_request, read_error
 from authserve.federation.discovery import (
@@ -63,11 +64,12 @@ class ProviderUnavailableError(Exception):
 
     Args:
         reason: words for the operator; they contain nothing of the request or the answer.
+        fault: the check that failed; None if there is no answer.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, fault: AnswerFault | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.fault = reason, fault
 
 
 class CodeRefusedError(ProviderUnavailableError):
@@ -78,7 +80,7 @@ class CodeRefusedError(ProviderUnavailableError):
     """
 
     def __init__(self, error: str) -> None:
-        super().__init__(f"it refuses the code: {error}")
+        super().__init__(f"it refuses the code: {error}", AnswerFault.CODE)
         self.error = error
 
 
@@ -212,7 +214,7 @@ class Conversation:
         request = code_request(endpoint, exchange, takes_basic=takes_basic)
         answer, document = self._ask(request, accepted=(200, 400, 401), is_outage=_is_silence)
         if not isinstance(document, Mapping):
-            raise ProviderUnavailableError("its answer to a code is no object")
+            raise ProviderUnavailableError("its answer to a code is no object", AnswerFault.FORM)
         if answer.status != 200 or "error" in document:
             raise CodeRefusedError(read_error(document))
         return document
@@ -291,11 +293,11 @@ def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ProviderUnavailableError("its answer is no JSON") from error
+        raise ProviderUnavailableError("its answer is no JSON", AnswerFault.FORM) from error
 
 
 def _read_metadata(document: object, issuer: str) -> Metadata:
     try:
         return read_metadata(document, issuer)
     except MetadataError as error:
-        raise ProviderUnavailableError(error.reason) from error
+        raise ProviderUnavailableError(error.reason, AnswerFault.METADATA) from error

@@ -134,6 +134,15 @@ class Metrics:
         self.families.provider_calls.labels(host, outcome).inc()
         self.families.provider_durations.labels(host).observe(duration_secs)
 
+    def count_provider_fault(self, provider: str, check: str) -> None:
+        """Count a sign-in that failed a check of its provider's answer.
+
+        Args:
+            provider: the slug.
+            check: of `federation.answer_faults.AnswerFault`.
+        """
+        self.families.provider_faults.labels(provider, check).inc()
+
     def sample(self) -> None:
         """Set the gauges to the current state of this process."""
         families, hasher, pool = self.families, PASSWORD_HASHER.get(), db.engine.pool

@@ -167,6 +167,12 @@ class Families:
             ("provider", "outcome"),
             registry=registry,
         )
+        self.provider_faults = Counter(
+            "authserve_provider_answers_refused_total",
+            "Sign-ins by other providers that failed a check of the provider's answer.",
+            ("provider", "check"),
+            registry=registry,
+        )
         self.provider_calls = Counter(
             "authserve_provider_calls_total",
             "Calls to other providers, by outcome.",

@@ -16,6 +16,7 @@ from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.federation.answer_faults import FAULT_OBSERVER, AnswerFault
 from authserve.federation.upstream import UPSTREAM, ProviderUnavailableError
 from tests.architecture.test_wiring import all_subclasses
 from tests.support.clients import register_caller
@@ -51,6 +52,7 @@ def found(app: Flask) -> Scrape:
             request=RequestInfo(),
             details=refusal,
         )
+        FAULT_OBSERVER.get()("google", AnswerFault.FORM)
     # Its address is not public, so that nothing is sent.
     with pytest.raises(ProviderUnavailableError):
         UPSTREAM.of(app).begin("https://127.0.0.1").discover()
@@ -101,6 +103,7 @@ def test_the_page_names_the_values_of_labels(found: Scrape, app: Flask) -> None:
         ("authserve_scrape_errors", "source"),
     ):
         assert label_values(found, name)[label] <= named
+    assert set(AnswerFault) <= named
     # SQLite has none of its own.
     assert breakers | {"database"} <= named
 

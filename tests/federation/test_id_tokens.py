@@ -145,6 +145,19 @@ def test_a_token_that_says_something_else_is_refused(changes: dict[str, Any], re
     with pytest.raises(IDTokenError) as refused:
         verify(sign(claims))
     assert reason in refused.value.reason
+    assert refused.value.fault == FAULTS[reason]
+
+
+FAULTS = {
+    "provider": "signature",
+    "another client": "audience",
+    "expired": "times",
+    "no numbers": "times",
+    "future": "times",
+    "nonce": "nonce",
+    "subject": "subject",
+}
+"""The check of each reason."""
 
 
 def _unsigned() -> str:

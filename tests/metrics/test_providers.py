@@ -10,8 +10,9 @@ from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.federation.upstream import BREAKER_FAILURES, UPSTREAM, ProviderUnavailableError
+from tests.support.browsing import Visit
 from tests.support.metrics import METRICS_TOKEN, Scrape, scrape
-from tests.support.provider_sign_in import LOOPBACK
+from tests.support.provider_sign_in import LOOPBACK, SLUG, register_server, set_out
 from tests.support.providers import HOST, Answer, provider_server
 
 
@@ -68,4 +69,22 @@ def test_sign_ins_are_counted_by_provider_and_outcome(app: Flask) -> None:
         ("google", "success"): 1,
         ("google", "deactivated"): 1,
         ("work", "account_exists"): 1,
+    }
+
+
+def test_answers_that_fail_a_check_are_counted_by_provider_and_check(app: Flask) -> None:
+    with provider_server() as provider:
+        register_server(app, provider)
+        visit = Visit(app)
+        set_out(visit, provider).come_back(iss="https://id.example.com")
+        journey, token = set_out(visit, provider), provider.sign(nonce="another")
+        provider.answers["/token"] = lambda _: Answer({"access_token": "at", "id_token": token})
+        journey.come_back()
+        # An outage is no fault of an answer.
+        provider.answers["/token"] = lambda _: Answer({}, status=500)
+        set_out(visit, provider).come_back()
+    series = scrape(app.test_client()).series("authserve_provider_answers_refused_total")
+    assert {(dict(it)["provider"], dict(it)["check"]): n for it, n in series.items()} == {
+        (SLUG, "issuer"): 1,
+        (SLUG, "nonce"): 1,
     }
