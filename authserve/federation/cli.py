@@ -10,6 +10,7 @@ from authserve.core.cli_output import print_document, print_hint, print_result, 
 from authserve.federation.configuration import MAX_SECRET_LENGTH, ProviderChanges
 from authserve.federation.documents import callback_uri, provider_document
 from authserve.federation.end_sessions import end_sessions_by_provider
+from authserve.federation.identities import count_identities
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
 from authserve.federation.registry import (
@@ -118,6 +119,8 @@ def add(preset: str, slug: str | None, secret_file: Any, **given: Any) -> None:
     print_document(provider_document(found))
     print_hint(f"Register this redirect URI at the provider: {callback_uri(found.slug)}")
     print_hint(f"Then run: flask providers check {found.slug}")
+    if count := count_identities(configuration.issuer):
+        print_hint(f"Linked identities of this issuer: {count}. They open their accounts again.")
 
 
 @providers_group.command("list")

@@ -203,6 +203,11 @@ def delete_identity(user_id: UUID, identity_id: UUID) -> bool:
     return execute(delete(_TABLE).where(mine)).rowcount == 1
 
 
+def count_identities(issuer: str) -> int:
+    """Return how many identities an issuer has here, also of a provider that was deleted."""
+    return int(read_all(select(func.count()).where(_TABLE.c.issuer == issuer))[0][0])
+
+
 _OPENING = (
     select(_PROVIDERS.c.slug)
     .where(

@@ -12,6 +12,8 @@ from flask.testing import FlaskCliRunner
 from authserve.core.crypto import UndecryptableError
 from authserve.federation.errors import ProviderNotFoundError
 from authserve.federation.secrets import read_secret, rewrap_secrets
+from tests.support.clients import register_caller
+from tests.support.identities import give_identity
 from tests.support.marks import both_databases
 
 SECRET = "GOCSPX-a secret / of the provider's"
@@ -162,3 +164,12 @@ def test_secrets_are_encrypted_anew(
     assert "1 provider secret encrypted under the current SECRET_KEY." in result.stdout
     with make_app(**new).app_context():
         assert read_secret("google") == SECRET
+
+
+def test_it_says_that_an_issuer_has_identities_from_before(
+    app: Flask, runner: FlaskCliRunner, google: tuple[str, ...]
+) -> None:
+    give_identity(app, register_caller(app, "alice").id)
+    runner.invoke(args=["providers", "delete", "google", "--yes"])
+    printed = runner.invoke(args=["providers", "add", *google])
+    assert "Linked identities of this issuer: 1." in printed.stderr

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.federation.policy import LinkPolicy
+from authserve.federation.registry import delete_provider
 from tests.support.api_keys import give_api_key
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller, login, register_caller
 from tests.support.mail import open_mailbox, work
 from tests.support.provider_sign_in import (
     LOOPBACK,
+    SLUG,
     adjust_provider,
     code_of,
     count_rows,
@@ -182,3 +185,23 @@ def test_a_trusted_provider_joins_verified_accounts_alone(
     server.claims["email_verified"] = True
     assert set_out(visit, server).come_back().location == "/account"
     assert count_sessions(site, user_id=attacker.id, kind="browser") == 1
+
+
+def test_a_provider_under_a_former_ones_slug_opens_none_of_its_accounts(
+    site: Flask, server: ProviderServer, other: ProviderServer
+) -> None:
+    """A subject counts within its issuer alone."""
+    set_out(Visit(site), server).come_back()
+    with site.app_context():
+        for slug in (SLUG, OTHER):
+            delete_provider(slug, actor=OPERATOR, request=RequestInfo())
+    register_server(site, other)
+    other.claims["sub"] = server.claims["sub"]
+    stranger = Visit(site)
+    assert set_out(stranger, other).come_back().location == "/account"
+    assert OTHER_EMAIL in stranger.open("/account").text
+    register_server(site, server, "former")
+    owner = Visit(site)
+    set_out(owner, server, "former").come_back()
+    assert EMAIL in owner.open("/account").text
+    assert count_rows(site) == [2, 3, 2]
