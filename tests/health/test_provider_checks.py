@@ -9,6 +9,7 @@ from flask import Flask
 from authserve.core.findings import Finding, Level
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
+from authserve.health import provider_checks
 from authserve.health.data_checks import check_unused_providers
 from authserve.health.doctor import examine
 from authserve.health.provider_checks import (
@@ -75,10 +76,15 @@ def test_a_secret_that_no_key_decrypts_is_a_failure(
     assert (found.level, "google" in found.message) == (FAILURE, True)
 
 
-def test_providers_that_are_away_or_late_are_named(app: Flask, server: ProviderServer) -> None:
+def test_providers_that_are_away_or_late_are_named(
+    app: Flask, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for slug in ("first", "second", "third"):
         give_provider(app, slug, preset=Preset.OIDC, issuer=server.issuer, enabled=slug != "third")
     assert run(app, check_provider_answers).message == "2 providers answer."
+    with monkeypatch.context() as patched:
+        patched.setattr(provider_checks, "MAX_CALLED", 1)
+        assert run(app, check_provider_answers).message == "1 providers answer."
     metadata, late = server.metadata(), {"Age": "70"}
     server.answers["/.well-known/openid-configuration"] = lambda _: Answer(metadata, headers=late)
     found = run(app, check_provider_answers)

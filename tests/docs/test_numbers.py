@@ -1,0 +1,118 @@
+"""The numbers that pages promise are those of the code, written out once more.
+
+Tests of an effect mostly use the code's own constant, so they hold at any number.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authserve.apikeys import policy as apikeys
+from authserve.audit import worker as audit_worker
+from authserve.auth import seen_devices
+from authserve.clients import failures
+from authserve.database import circuit, engine, sqlite, watchdog
+from authserve.federation import identities, state, upstream, wishes
+from authserve.health import provider_checks
+from authserve.http import json_body
+from authserve.keys import policy as keys
+from authserve.mail import mailer, smtp
+from authserve.mail import policy as mail
+from authserve.mfa import challenges, email_codes, own_passkeys, totp_set_up
+from authserve.oidc import backchannel, codes
+from authserve.passwords import breached
+from authserve.ratelimit import policy as limits
+from authserve.ratelimit import storage, throttle_keys
+from authserve.serving import buffering
+from authserve.sessions import policy as sessions
+from authserve.settings import branding, parsers
+from authserve.tokens import device
+from authserve.users import credentials, released_usernames
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+DAY, HOUR, MINUTE, SECOND = (
+    timedelta(**{unit: 1}) for unit in ("days", "hours", "minutes", "seconds")
+)
+
+PROMISES: list[tuple[str, str, Any, Any]] = [
+    ("errors", "The body is over 64 KiB", json_body.MAX_BODY_BYTES, 65_536),
+    ("security-design", "64 KiB, 32 levels", json_body.MAX_DEPTH, 32),
+    ("errors", "The account has ten passkeys", own_passkeys.MAX_PASSKEYS, 10),
+    ("errors", "The account has ten identities", identities.MAX_IDENTITIES, 10),
+    ("errors", "more than ten minutes ago", state.STATE_TTL, 10 * MINUTE),
+    ("sign-in-by-others", "within half an hour", wishes.WISH_TTL, 30 * MINUTE),
+    ("factors", "Options are good for five minutes", challenges.CHALLENGE_TTL, 5 * MINUTE),
+    ("tokens", "15 to set a factor up", totp_set_up.SET_UP_LIFETIME, 15 * MINUTE),
+    ("tokens", "180 days", device.DEVICE_TOKEN_TTL, 180 * DAY),
+    ("mail", "good once, for 10 minutes", email_codes.CODE_LIFETIME, 10 * MINUTE),
+    ("mail", "A mail with a code has eight digits", email_codes.CODE_DIGITS, 8),
+    ("mail", "within 90 days", seen_devices.DEVICE_MEMORY, 90 * DAY),
+    ("mail", "at most one such mail a day", seen_devices.MAIL_INTERVAL, DAY),
+    ("mail", "at most 40 characters", mail.MAX_NAME_LENGTH, 40),
+    ("mail", "five outages in a row", mailer.BREAKER_FAILURES, 5),
+    ("mail", "the worker pauses for 30 seconds", mailer.BREAKER_RESET_SECS, 30),
+    ("security-design", "connect 5 s, all 10 s", smtp.TOTAL_TIMEOUT_SECS, 10),
+    ("security-design", "after 3 failures no attempt for 30 s", breached.BREAKER_FAILURES, 3),
+    ("passwords", "up to an hour, 32 in each worker", breached.MAX_RANGES, 32),
+    ("passwords", "Ranges are kept for up to an hour", breached.RANGE_LIFETIME_SECS, 3_600),
+    ("security-design", "that app is not called for 60 s", backchannel.BREAKER_RESET_SECS, 60),
+    ("security-design", "after 3 calls in a row without", backchannel.BREAKER_FAILURES, 3),
+    ("limits", "After three failures in a row", upstream.BREAKER_FAILURES, 3),
+    ("limits", "asked by one person in 30 seconds", upstream.BREAKER_RESET_SECS, 30),
+    ("limits", "may take 5 seconds", upstream.TOTAL_SECS, 5),
+    ("limits", "each answer may have 256 KiB", upstream.MAX_BYTES, 262_144),
+    ("limits", "After two failures in a row", storage.REDIS_FAILURES, 2),
+    ("limits", "does not ask Redis for five seconds", storage.REDIS_RESET_SECS, 5),
+    ("security-design", "after 3 failed connects", circuit.BREAKER_FAILURES, 3),
+    ("security-design", "requests do not try for 2 s", circuit.BREAKER_RESET_SECS, 2),
+    ("security-design", "connect 3 s", engine.CONNECT_TIMEOUT_SECS, 3),
+    ("security-design", "wait for a place 2 s", engine.POOL_TIMEOUT_SECS, 2),
+    ("security-design", "statement 5 s", engine.STATEMENT_TIMEOUT_MS, 5_000),
+    ("security-design", "cut at 5.5", watchdog.STATEMENT_LIMIT_SECS, 5.5),
+    ("security-design", "lock 2 s", engine.LOCK_TIMEOUT_MS, 2_000),
+    ("operating", "after 1 s at most for the worker's other writers", sqlite.QUEUE_SECS, 1),
+    ("security-design", "10 s for a request to arrive", buffering.ARRIVAL_SECS, 10),
+    (
+        "operating",
+        "name in mails and pages, at most 40 characters",
+        parsers.MAX_BRAND_LENGTH,
+        40,
+    ),
+    ("operating", "at most 64 KiB, shown on pages", branding.MAX_LOGO_BYTES, 65_536),
+    ("operating", "start a block of 30 seconds", limits.BLOCKS[0], 30 * SECOND),
+    ("operating", "up to 15 minutes", limits.BLOCKS[-1], 15 * MINUTE),
+    ("operating", "Five wrong passwords", limits.BY_IDENTIFIER, limits.ThrottleRule(5, 5 * MINUTE)),
+    ("operating", "Ten wrong passwords", limits.BY_ADDRESS, limits.ThrottleRule(10, MINUTE)),
+    ("operating", "A hundred wrong passwords in a row", credentials.MAX_FAILED_SIGN_INS, 100),
+    ("operating", "A hundred wrong second factors", credentials.MAX_FAILED_SECOND_FACTORS, 100),
+    ("operating", "for an hour, with a counter of its own", throttle_keys.KNOWN_NETWORK_TTL, HOUR),
+    ("operating", "A failure is written once a minute", failures.WRITE_INTERVAL, MINUTE),
+    ("operating", "rotated after 90 days", keys.ROTATION_PERIOD, 90 * DAY),
+    ("resource-server", "at least five minutes", keys.JWKS_MAX_AGE, 5 * MINUTE),
+    ("tokens", "an hour at most", keys.MAX_APP_TOKEN_TTL, HOUR),
+    ("tokens", "60 seconds", codes.CODE_TTL, MINUTE),
+    ("security-design", "50 live sessions", sessions.MAX_SESSIONS_PER_USER, 50),
+    ("security-design", "besides 20 of each app", sessions.MAX_SESSIONS_PER_APP, 20),
+    ("operating", "at most a day, if the person", sessions.UNREMEMBERED_TTL, DAY),
+    ("machines", "A user has at most 50", apikeys.MAX_LIVE_KEYS, 50),
+    ("machines", "A key lives 90 days", apikeys.DEFAULT_LIFETIME, 90 * DAY),
+    ("machines", "to a year", apikeys.MAX_LIFETIME, 365 * DAY),
+    ("machines", "from a minute", apikeys.MIN_LIFETIME, MINUTE),
+    ("limits", "The sixth is refused with 429", released_usernames.MAX_RENAMES_A_DAY, 5),
+    ("audit", "every night, from 02:00 UTC on", audit_worker.NIGHT_HOUR, 2),
+    ("operating", "the first 20 enabled providers", provider_checks.MAX_CALLED, 20),
+]
+"""A page, words of it that hold a number, the number in the code, and the number itself."""
+
+
+@pytest.mark.parametrize(
+    ("page", "words", "found", "promised"), PROMISES, ids=[words for _, words, _, _ in PROMISES]
+)
+def test_the_code_has_the_number_of_the_page(
+    page: str, words: str, found: Any, promised: Any
+) -> None:
+    assert words in (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    assert found == promised
