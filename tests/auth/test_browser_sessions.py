@@ -87,6 +87,12 @@ def test_a_cookie_holds_its_user(clock: time_machine.Traveller, app: Flask, alic
     assert kinds == ["browser", "api"]
 
 
+def test_a_proof_is_fresh_until_the_last_instant(app: Flask, alice: Caller) -> None:
+    session, ttl = find_live(app, sign_in(app).cookie), timedelta(minutes=5)
+    assert session.is_fresh(session.auth_time + ttl - timedelta(microseconds=1), ttl)
+    assert not session.is_fresh(session.auth_time + ttl, ttl)
+
+
 def test_a_remembered_session_has_no_idle_limit(
     clock: time_machine.Traveller, app: Flask, alice: Caller
 ) -> None:

@@ -10,6 +10,7 @@ from flask import Flask
 
 from authserve.clients.authentication import ClientCredentials, find_authenticated_client
 from authserve.clients.kinds import ClientKind
+from authserve.clients.schemas import SecretRequestSchema
 from authserve.core.clock import now
 from tests.support.clients import Caller, register_caller
 from tests.support.oauth_clients import CALLBACK, give_client
@@ -117,3 +118,13 @@ def test_without_the_feature_there_are_no_such_calls(make_app: Callable[..., Fla
     client = make_app().test_client()
     assert client.get(CLIENTS).status_code == 404
     assert CLIENTS not in client.get("/openapi.json").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("secs", "is_accepted"),
+    [(59, False), (60, True), (10 * 365 * 86_400, True), (10 * 365 * 86_400 + 1, False)],
+)
+def test_a_secret_lasts_a_minute_at_least_and_ten_years_at_most(
+    secs: int, is_accepted: bool
+) -> None:
+    assert (SecretRequestSchema().validate({"expires_in": secs}) == {}) is is_accepted

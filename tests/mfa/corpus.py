@@ -121,7 +121,8 @@ def nested(levels: int) -> bytes:
 
 
 def rsa_of(bits: int, exponent: bytes = b"\x01\x00\x01") -> dict[int, Any]:
-    return {1: 3, 3: -257, -1: (2 ** (bits - 1) + 1).to_bytes(bits // 8), -2: exponent, -3: None}
+    modulus = (2 ** (bits - 1) + 1).to_bytes((bits + 7) // 8)
+    return {1: 3, 3: -257, -1: modulus, -2: exponent, -3: None}
 
 
 def twice(parts: dict[str, Any]) -> bytes:
@@ -277,8 +278,8 @@ REGISTRATION_FAULTS: dict[str, tuple[object, Faults]] = {
         RULE.KEY,
         Faults(key=lambda _: {1: 1, 3: -8, -1: 6, -2: bytes(31)}),
     ),
-    "RSA of 1024 bits": (RULE.KEY, Faults(key=rsa_of(1024))),
-    "RSA of 8192 bits": (RULE.KEY, Faults(key=rsa_of(8192))),
+    "RSA of 2047 bits": (RULE.KEY, Faults(key=rsa_of(2047))),
+    "RSA of 4097 bits": (RULE.KEY, Faults(key=rsa_of(4097))),
     "RSA with the exponent 1": (RULE.KEY, Faults(key=rsa_of(2048, b"\x01"))),
     "RSA with a large exponent": (RULE.KEY, Faults(key=rsa_of(2048, b"\xff" * 255))),
 }
