@@ -114,7 +114,7 @@ def _record_device(user_id: UUID, request: RequestInfo, *, now: datetime) -> boo
     """
     parameters = {
         "user_id": user_id,
-        "digest": _digest(user_id, request),
+        "digest": digest_of_device(user_id, request),
         "last_seen_at": now,
         "sightings": 1,
         "forgotten": now - DEVICE_MEMORY,
@@ -143,7 +143,7 @@ def _record(_dialect: str) -> PreparedStatement:
 
 def _has_other_devices(user_id: UUID, request: RequestInfo) -> bool:
     """Return True if another device than this one is recorded for the account."""
-    others = _TABLE.c.user_id == user_id, _TABLE.c.digest != _digest(user_id, request)
+    others = _TABLE.c.user_id == user_id, _TABLE.c.digest != digest_of_device(user_id, request)
     return bool(read_all(select(exists().where(*others)))[0][0])
 
 
@@ -157,6 +157,7 @@ def purge_forgotten_devices() -> Iterator[int]:
     return delete_in_slices(SeenDevice, SeenDevice.digest, is_forgotten)
 
 
-def _digest(user_id: UUID, request: RequestInfo) -> bytes:
+def digest_of_device(user_id: UUID, request: RequestInfo) -> bytes:
+    """Return the key of a device's row: the digest of account, browser family and network."""
     family, network = find_browser_family(request.user_agent), find_device_network(request.ip)
     return digest(f"{user_id}\n{family}\n{network}".encode())
