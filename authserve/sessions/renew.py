@@ -20,7 +20,7 @@ from authserve.core.events import AuditAction, Outcome
 from authserve.core.levels import Level, Proof, amr_of
 from authserve.database.emit import emit
 from authserve.database.server_clock import server_now
-from authserve.database.statements import UTCDateTime
+from authserve.database.statements import PreparedStatement, UTCDateTime
 from authserve.database.transactions import execute, read_all, transaction
 from authserve.sessions.ending import end_where
 from authserve.sessions.errors import TokenReusedError
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 _MOMENT = bindparam("moment", type_=UTCDateTime)
 
-_FIND = (
+_FIND = PreparedStatement(
     select(
         TABLE.c.id,
         TABLE.c.user_id,
@@ -56,7 +56,8 @@ _FIND = (
         server_now(_MOMENT).label("shared_now"),
     )
     .where(TABLE.c.id == bindparam("session_id"))
-    .with_for_update()
+    .with_for_update(),
+    name="session_within_grace",
 )
 
 
