@@ -117,10 +117,11 @@ def find_statement_limit(options: str) -> float | None:
 def add_postgresql_listeners(engine: Engine) -> None:
     """Make `engine` refuse to commit what failed, and behind a pooler send timeouts itself.
 
-    SQLite needs neither, and without a pooler no statement runs through a listener.
+    Without a pooler no statement runs through a listener. `sqlite.py` has the listeners of SQLite.
     """
     if engine.dialect.name != "postgresql":
         return
+    event.listen(engine, "begin", _set_autocommit)
     event.listen(engine, "commit", _refuse_to_commit_what_failed)
     settings: str | None = engine.get_execution_options().get(LOCAL_SETTINGS)
     if settings is not None:
@@ -164,22 +165,6 @@ def _note_age(_dbapi_connection: Any, record: Any) -> None:
     record.info[_CONNECTED_AT] = time.monotonic()
 
 
-FAILURE = "authserve.failure"
-"""Name of the option with the error of a statement that ran on the driver's own cursor."""
-
-
-@event.listens_for(Engine, "do_execute")
-def _raise_failure(_cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
-    """Raise the error of a statement that has failed already, instead of executing it.
-
-    So SQLAlchemy handles it like one of its own: it wraps the error, calls the listeners below, and
-    invalidates a lost connection.
-    """
-    failure: Exception | None = context.execution_options.get(FAILURE)
-    if failure is not None:
-        raise failure
-
-
 @event.listens_for(Engine, "handle_error")
 def _discard_read_only_connections(context: ExceptionContext) -> None:
     """Replace all pooled connections when an older one turns out to be read-only.
@@ -206,16 +191,13 @@ def _discard_connections_without_plan(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-@event.listens_for(Engine, "begin")
-def _begin_on_postgresql(connection: Connection) -> None:
-    """Begin a transaction, except on a connection in AUTOCOMMIT.
+def _set_autocommit(connection: Connection) -> None:
+    """Set AUTOCOMMIT or end it, as the connection's options say.
 
-    SQLAlchemy sends the event "begin" for both.
+    At each use: SQLAlchemy's option would reset the driver's isolation level after each use, for
+    which psycopg2 sends a statement, a second round trip. SQLAlchemy sends the event "begin" in
+    AUTOCOMMIT too.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    # Set at each use. SQLAlchemy's option would reset the driver's isolation level after each
-    # use, for which psycopg2 sends a statement: a second round trip.
     driver: Any = connection.connection.dbapi_connection
     if not driver.closed:
         driver.autocommit = is_autocommit(connection)

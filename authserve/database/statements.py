@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, DateTime, Dialect, Index, MetaData, String, Table
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Index, MetaData, String, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from authserve.database.engine import FAILURE, LOCAL_SETTINGS
+from authserve.database.engine import LOCAL_SETTINGS
 from authserve.database.refusals import is_plan_lost, is_timeout
 
 CONVENTION = {
@@ -101,6 +101,22 @@ def table_of(model: type[Base]) -> Table:
     return cast(Table, model.__table__)
 
 
+_FAILURE = "authserve.failure"
+"""Name of the option with the error of a statement that ran on the driver's own cursor."""
+
+
+@event.listens_for(Engine, "do_execute")
+def _raise_failure(_cursor: Any, _statement: str, _parameters: Any, context: Any) -> None:
+    """Raise the error of a statement that has failed already, instead of executing it.
+
+    So SQLAlchemy handles it like one of its own: it wraps the error, calls listeners, and
+    invalidates a lost connection.
+    """
+    failure: Exception | None = context.execution_options.get(_FAILURE)
+    if failure is not None:
+        raise failure
+
+
 class PreparedStatement:
     """A statement that is planned once for each connection; SQLAlchemy does not execute it.
 
@@ -168,7 +184,7 @@ class PreparedStatement:
         try:
             return form.fetch(connection, parameters)
         except connection.dialect.loaded_dbapi.Error as error:
-            connection.exec_driver_sql(form.text, execution_options={FAILURE: error})
+            connection.exec_driver_sql(form.text, execution_options={_FAILURE: error})
             raise
 
     def _run_unprepared(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Any]:
