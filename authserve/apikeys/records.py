@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 from sqlalchemy import Row, select
 
 from authserve.apikeys.models import APIKey
-from authserve.apikeys.policy import MAX_SCOPES, NAME_MAX_LENGTH, is_scope
+from authserve.apikeys.policy import MAX_LIFETIME, MAX_SCOPES, NAME_MAX_LENGTH, is_scope
 from authserve.core.clock import to_rfc3339
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
@@ -52,6 +52,12 @@ class KeyRecordSchema(StrictSchema):
     created_at = MomentInput(required=True)
     expires_at = MomentInput(required=True)
     last_used_at = MomentInput(load_default=None, allow_none=True)
+
+    @validates_schema
+    def _require_lifetime(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        if data["expires_at"] - data["created_at"] > MAX_LIFETIME:
+            fault = f"A key lives {MAX_LIFETIME.days} days at most."
+            raise ValidationError(fault, "expires_at")
 
 
 def read_key_documents(user_ids: Sequence[UUID]) -> Mapping[UUID, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from authserve.apikeys.cli import api_keys_group
+from authserve.apikeys.policy import MAX_LIVE_KEYS
 from authserve.apikeys.records import KeyRecordSchema, read_key_documents, write_key_records
 from authserve.features.part import Part
 from authserve.health.api_key_checks import check_api_keys
@@ -14,6 +15,7 @@ KEYS_OF_ACCOUNT = AccountPart(
     schema=KeyRecordSchema(),
     read=read_key_documents,
     write=write_key_records,
+    max_records=MAX_LIVE_KEYS,
 )
 
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.apikeys.policy import MAX_LIVE_KEYS
 from tests.apikeys.conftest import MakeKey
 from tests.support.clients import Caller
 
@@ -51,6 +53,14 @@ def test_a_key_goes_on_after_a_move(
 
     file.write_text(json.dumps({"email": "eve@example.com", "api_keys": [{**key, "aal": 4}]}))
     assert "api_keys.0.aal" in run(app, "import", file).output
+    year = timedelta(days=365, seconds=1)
+    eternal = (datetime.fromisoformat(key["created_at"]) + year).isoformat()
+    for records, fault in (
+        ([{**key, "expires_at": eternal}], "api_keys.0.expires_at"),
+        ([key] * (MAX_LIVE_KEYS + 1), "an account can have 50"),
+    ):
+        file.write_text(json.dumps({"email": "eve@example.com", "api_keys": records}))
+        assert fault in run(app, "import", file).output
     for name in key.keys() - {"last_used_at"}:
         record = {other: value for other, value in key.items() if other != name}
         file.write_text(json.dumps({"email": "eve@example.com", "api_keys": [record]}))
