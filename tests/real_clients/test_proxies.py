@@ -32,7 +32,10 @@ AUTHSERVE, APPLICATION = "127.0.0.1:8000", "127.0.0.1:3000"
 
 REMOTE = ("remote-user", "remote-id", "remote-email", "remote-name", "remote-groups")
 
-FORGED = {name.title(): "forged" for name in REMOTE} | {"Remote_User": "forged"}
+ALIASES = ("Remote_User", "Remote_Groups", "Remote.User", "REMOTE-USER")
+"""Names that CGI, PHP and WSGI take for those of authserve."""
+
+FORGED = dict.fromkeys((*map(str.title, REMOTE), *ALIASES), "forged")
 
 NGINX = """
 pid {folder}/pid;
@@ -217,3 +220,12 @@ def test_a_sign_out_of_the_service_counts_at_the_next_request(ada: Person, proxy
     sign_in(ada, proxy)
     ada.sign_out()
     assert ada.browser.ask(f"{proxy.url}/").status == 302
+
+
+def test_a_client_cannot_take_a_header_away(ada: Person, proxy: Proxy) -> None:
+    """Headers that `Connection` names are for the next machine alone (RFC 9110 §7.6.1)."""
+    sign_in(ada, proxy)
+    named = {"Connection": "keep-alive, Remote-User, Remote-Groups"}
+    headers = headers_of(ada.browser.ask(proxy.url, headers=named))
+    assert headers["remote-user"] == ada.id
+    assert headers["remote-groups"] == "user"
