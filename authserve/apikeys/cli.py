@@ -1,14 +1,26 @@
 """`flask api-keys`: list and revoke API keys of users."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import click
 
 from authserve.apikeys.listing import KeyView, find_keys
-from authserve.apikeys.revoke import revoke_key, revoke_keys_of_user
+from authserve.apikeys.revoke import (
+    revoke_key,
+    revoke_keys_made_before,
+    revoke_keys_of_user,
+)
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.cli import YES_OPTION, Group, act_on_each, confirm, expand_stdin
+from authserve.core.cli import (
+    YES_OPTION,
+    Group,
+    TimeParam,
+    act_on_each,
+    confirm,
+    expand_stdin,
+)
 from authserve.core.cli_output import print_result, print_rows
 from authserve.core.clock import to_rfc3339
 from authserve.users.accounts import User, ref_of
@@ -63,20 +75,34 @@ def _document(user: User, key: KeyView) -> dict[str, Any]:
 
 
 @api_keys_group.command()
-@USERS_ARGUMENT
+@click.argument("users", metavar="[USER]...", nargs=-1)
 @click.option("--key", "key_id", type=click.UUID, help="Only the key of this id, of one user.")
+@click.option(
+    "--made-before",
+    type=TimeParam(is_utc_implied=True),
+    help="The keys of all users that were made before this time (UTC if it has no offset).",
+)
 @YES_OPTION
-def revoke(users: tuple[str, ...], key_id: UUID | None, yes: bool) -> None:
+def revoke(
+    users: tuple[str, ...], key_id: UUID | None, made_before: datetime | None, yes: bool
+) -> None:
     """Revoke the API keys of users; they are refused from now on.
 
     `-` reads the users from standard input. The keys of several users need a confirmation, or
-    --yes.
+    --yes. After restoring a backup, revoke those that were made before the restore: keys that had
+    been revoked since the backup are good again.
 
     \b
     Examples:
       flask api-keys revoke alice
       flask api-keys revoke alice --key 01932f5e-7c1a-7d3b-9f3e-3a5b6c7d8e9f
+      flask api-keys revoke --made-before 2026-11-23T06:00:00Z --yes
     """
+    if (made_before is None) == (not users):
+        raise click.UsageError("Name users, or a time with --made-before.")
+    if made_before is not None:
+        _revoke_made_before(made_before, yes=yes)
+        return
     if key_id is not None:
         _revoke_one(users, key_id)
         return
@@ -90,6 +116,12 @@ def revoke(users: tuple[str, ...], key_id: UUID | None, yes: bool) -> None:
         print_result(text, id=str(user.id), email=user.email, revoked=count)
 
     act_on_each(found, act, name=lambda user: user.email)
+
+
+def _revoke_made_before(moment: datetime, *, yes: bool) -> None:
+    confirm("This revokes the API keys of all users. Continue?", yes=yes)
+    count = revoke_keys_made_before(moment, actor=OPERATOR, request=REQUEST)
+    print_result(f"{count} API keys are revoked.", revoked=count)
 
 
 def _revoke_one(users: tuple[str, ...], key_id: UUID) -> None:

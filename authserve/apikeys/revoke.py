@@ -1,5 +1,6 @@
-"""Revocation of API keys: one, or all of a user."""
+"""Revocation of API keys: one, all of a user, or all that are older than a backup."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete
@@ -7,6 +8,7 @@ from sqlalchemy import delete
 from authserve.apikeys.errors import APIKeyNotFoundError
 from authserve.apikeys.models import APIKey
 from authserve.core.actor import Actor, RequestInfo, UserRef
+from authserve.core.clock import to_rfc3339
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
@@ -67,6 +69,22 @@ def revoke_keys_of_user(user_id: UUID, *, actor: Actor, request: RequestInfo) ->
         owner = ref_of(lock_user(user_id))
         require_may_act_on(actor, user_id)
         return _revoke_all(owner, actor=actor, request=request)
+
+
+def revoke_keys_made_before(moment: datetime, *, actor: Actor, request: RequestInfo) -> int:
+    """Revoke the keys of all users that were made before `moment`.
+
+    Use it after restoring a backup, in which revoked keys are good again.
+
+    Returns:
+        The number of keys, expired ones included.
+    """
+    with transaction():
+        count = execute(delete(_KEYS).where(_KEYS.c.created_at < moment)).rowcount
+        if count:
+            details = {"count": count, "made_before": to_rfc3339(moment)}
+            emit(AuditAction.API_KEY_REVOKED, actor=actor, request=request, details=details)
+    return count
 
 
 def _revoke_all(user: UserRef, *, actor: Actor, request: RequestInfo) -> int:

@@ -7,6 +7,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.core.clock import now, to_rfc3339
 from authserve.core.findings import Level
 from authserve.health.api_key_checks import UNUSED, check_api_keys
 from authserve.health.report import FEATURE_DATA_CHECKS
@@ -37,6 +38,28 @@ def test_an_operator_lists_and_revokes_keys(
     assert [event["details"] for event in events] == [{"key_id": str(first.id)}, {"count": 1}]
     again = runner.invoke(args=["api-keys", "revoke", "alice", "--key", str(first.id)])
     assert again.exit_code != 0
+
+
+def test_an_operator_revokes_keys_from_before_a_restore(
+    clock: time_machine.Traveller,
+    app: Flask,
+    runner: FlaskCliRunner,
+    make_key: MakeKey,
+    alice: Caller,
+) -> None:
+    """Those that were revoked after the backup are good again."""
+    before = make_key(alice)
+    clock.shift(60)
+    restored_at = to_rfc3339(now())
+    after = make_key(alice)
+    made_before = ("revoke", "--made-before", restored_at)
+    for wrong in (made_before, ("revoke",), (*made_before, "alice")):
+        assert runner.invoke(args=["api-keys", *wrong]).exit_code != 0, wrong
+    assert "1 API keys are revoked." in run(runner, *made_before, "--yes")
+    assert before.get("/api/v1/users/me").status_code == 401
+    assert after.get("/api/v1/users/me").status_code == 200
+    (event,) = audit_trail(app, "api_key.revoked")
+    assert event["details"] == {"count": 1, "made_before": restored_at}
 
 
 def test_the_doctor_knows_of_forgotten_keys(
