@@ -121,14 +121,15 @@ def rotate(cause: RotationCause, *, family: KeyFamily = ES256, request: RequestI
         private_key = family.generate()
         with transaction() as session:
             made = _insert_key(session, private_key, newest, cause, family, request)
-            newest = _find_newest(family)
-        assert newest is not None
-        is_new = newest.kid == made
-        if is_new:
-            details = {"kid": made, "cause": cause, "algorithm": family.algorithm}
+        if made is not None:
+            details = {"kid": made.kid, "cause": cause, "algorithm": family.algorithm}
             logger.warning("signing key made", extra=details)
-        if is_new or cause is not RotationCause.EMERGENCY or newest.active_from <= now():
-            return NewestKey(newest.kid, newest.active_from, is_new, family.algorithm)
+            return made
+        # Another caller was faster.
+        newest = _find_newest(family)
+        assert newest is not None
+        if cause is not RotationCause.EMERGENCY or newest.active_from <= now():
+            return NewestKey(newest.kid, newest.active_from, False, family.algorithm)
 
 
 def rewrap() -> int:
@@ -171,8 +172,8 @@ def _insert_key(
     cause: RotationCause,
     family: KeyFamily,
     request: RequestInfo,
-) -> str | None:
-    """Insert the key after `newest`; return its `kid`, or None if another caller was faster."""
+) -> NewestKey | None:
+    """Insert the key after `newest` and return it, or None if another caller was faster."""
     is_emergency = cause is RotationCause.EMERGENCY
     serial = newest.serial + 1 if newest is not None else 1
     is_urgent = is_emergency or newest is None or is_over(newest, now())
@@ -194,7 +195,7 @@ def _insert_key(
         request=request,
         details={"kid": kid, "cause": cause},
     )
-    return kid
+    return NewestKey(kid, active_from, True, family.algorithm)
 
 
 def _key_columns(private_key: PrivateKey, family: KeyFamily) -> dict[str, Any]:
