@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from authserve.federation.presets import Preset
 from authserve.federation.registry import delete_provider, list_providers
 from tests.support.clients import PASSWORD
 from tests.support.ports import reserved_port
+from tests.support.processes import write_commands
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
 
@@ -127,21 +127,24 @@ def test_the_commands_for_tests_start_a_service(tmp_path: Path) -> None:
     (script,) = blocks("testing.md", "bash")
     script = script.replace("/tmp/authserve-test", str(tmp_path / "s"))
     script += "status=$?\nflask users list --json\nkill %1 %2\nwait\nexit $status\n"
-    with reserved_port() as port:
+    write_commands(tmp_path / "bin")
+    with reserved_port() as port, (tmp_path / "output").open("a") as output:
         done = subprocess.run(
             ["bash", "-m"],
             input=script.replace("8099", str(port)),
             cwd=config.ROOT,
-            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            capture_output=True,
+            env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+            stdout=output,
+            stderr=output,
             text=True,
             timeout=DEADLINE_SECS,
             check=False,
         )
-    assert done.returncode == 0, done.stderr
-    assert f"authserve answers at http://localhost:{port}, its API is described at" in done.stdout
-    assert f"mails are written to {tmp_path}/s/mails." in done.stdout
-    assert '"username": "' in done.stdout
+    told = (tmp_path / "output").read_text()
+    assert done.returncode == 0, told
+    assert f"authserve answers at http://localhost:{port}, its API is described at" in told
+    assert f"mails are written to {tmp_path}/s/mails." in told
+    assert '"username": "' in told
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ with others. Tests of the loading itself, and of another release, start a new in
 """
 
 import atexit
-import json
 import os
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import config
+from tests.support import forked_command
 
 POLL_SECS = 0.01
 """Seconds between two looks at a process that a test waits for (chosen, not measured)."""
@@ -49,9 +50,9 @@ class Parent:
 
     def __init__(self) -> None:
         folder = TemporaryDirectory()
-        self._address = f"{folder.name}/socket"
+        self.address = f"{folder.name}/socket"
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self._address)
+            listener.bind(self.address)
             listener.listen()
             descriptor = listener.fileno()
             self._process = subprocess.Popen(
@@ -66,12 +67,7 @@ class Parent:
 
     def ask(self, action: str, *arguments: Any) -> Any:
         """Send a request and return its answer."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(self._address)
-            with connection.makefile("rw") as lines:
-                lines.write(json.dumps([action, *arguments]) + "\n")
-                lines.flush()
-                return json.loads(lines.readline())
+        return forked_command.ask(self.address, action, *arguments)
 
 
 the_parent = cache(Parent)
@@ -151,3 +147,16 @@ def run(
         process = start(*command, folder=folder, environ=environ, out=out, err=err, root=root)
         status = process.wait(DEADLINE_SECS)
         return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
+
+
+def write_commands(folder: Path) -> None:
+    """Write `flask` and `gunicorn` into a folder for a shell's `PATH`: forks, as above.
+
+    The shell's output must be a file, as that of the process that forks may be one.
+    """
+    folder.mkdir()
+    for name in ("flask", "gunicorn"):
+        start = (sys.executable, "-IS", forked_command.__file__, the_parent().address, name)
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(start)} "$@"\n')
+        path.chmod(0o755)
