@@ -152,7 +152,9 @@ class KeyStore:
 
     def _take(self, keys: list[LoadedKey]) -> list[LoadedKey]:
         self._keys = {key.kid: key for key in keys}
-        self._private = {kid: self._private[kid] for kid in self._private if kid in self._keys}
+        # A copy, since a thread that signs may add a key meanwhile.
+        private = self._private.copy()
+        self._private = {kid: key for kid, key in private.items() if kid in self._keys}
         return keys
 
 

@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
@@ -358,6 +360,34 @@ def test_a_copy_is_read_again_when_it_is_old(
         kids(timed_app)
         kids(timed_app)
         assert len(reads) == 1
+
+
+def test_a_new_key_signs_while_the_keys_are_read(
+    timed_app: Flask, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread has the new key decrypted while another drops those that are gone."""
+    is_signing, signed, read = threading.Lock(), list[str](), store.read_keys
+
+    class Kid(str):
+        """An identifier at each use of which the other thread has a turn."""
+
+        def __hash__(self) -> int:
+            if is_signing.acquire(blocking=False):
+                signed.append(str(KEY_STORE.get().signing_key().kid))
+                is_signing.release()
+            return super().__hash__()
+
+    def read_with_turns(**options: Any) -> list[Any]:
+        return [replace(key, kid=Kid(key.kid)) for key in read(**options)]
+
+    monkeypatch.setattr(store, "read_keys", read_with_turns)
+    with timed_app.app_context():
+        with is_signing:
+            old = KEY_STORE.get().signing_key().kid
+        new = make_next_key(timed_app)
+        clock.shift(LEAD)
+        assert KEY_STORE.get().find_public_key(new, now=now()) is not None
+    assert list(dict.fromkeys(signed)) == [old, new]
 
 
 def test_an_unknown_kid_is_looked_up_afresh_once(timed_app: Flask) -> None:
