@@ -1,4 +1,4 @@
-"""The decision after a provider's answer: whose account is it, and what happens to it.
+"""The decision after a provider's answer: the account that the identity opens, and what happens.
 
 It is pure. No account is taken over by a claim of its address: an identity, once linked, is the
 provider's issuer with its subject, and an address only ever leads to a question (OpenID Connect
