@@ -93,6 +93,7 @@ def test_keys_are_asked_for_once_a_minute_if_one_is_unknown(
         {"token_endpoint": "/token"},
         {"token_endpoint": "https://user@id.example.org/token"},
         {"token_endpoint": "https://id.example.org:99999/token"},
+        {"token_endpoint": "https://id.example.org:0/token"},
         {"token_endpoint": "https://id.example.org/token#fragment"},
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": ["https://id.example.org/keys"]},
