@@ -56,6 +56,13 @@ class Factors:
         return self.has_totp or self.usable_passkeys > 0
 
     @property
+    def reached_level(self) -> Level:
+        """The highest level that a sign-in with a password and one of them reaches."""
+        if self.usable_passkeys:
+            return Level.PHR
+        return Level.AAL2 if self.has_totp else Level.AAL1
+
+    @property
     def is_any(self) -> bool:
         """True if the account has a confirmed factor, flagged ones included, or an unused code."""
         return self.has_totp or self.passkeys > 0 or self.recovery_codes_left > 0

@@ -8,7 +8,7 @@ from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.failures import note_dropped_scopes, note_failure
 from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.clients.registry import RegisteredClient, find_client
-from authserve.core.actor import RequestInfo
+from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.frozen import frozen
 from authserve.core.levels import Level
@@ -183,7 +183,7 @@ def _user_of(
         id=account.id,
         level=actor.level,
         # Most requests ask for no level, so most need no statement for the factors.
-        reachable_level=_find_reachable(visitor) if is_level_asked else actor.level,
+        reachable_level=_find_reachable(actor) if is_level_asked else actor.level,
         auth_time=visitor.auth_time,
         roles=frozenset(actor.roles),
         sleeping_roles=frozenset(account.roles) - frozenset(actor.roles),
@@ -192,12 +192,9 @@ def _user_of(
     )
 
 
-def _find_reachable(visitor: BrowserSession) -> Level:
-    """Return the highest level that the user's factors reach, after a password."""
-    factors = find_factors(visitor.account.id)
-    if factors.usable_passkeys:
-        return Level.PHR
-    return Level.AAL2 if factors.has_totp else visitor.actor.level
+def _find_reachable(actor: Actor) -> Level:
+    """Return the highest level that the user has or can reach."""
+    return max(actor.level, find_factors(actor.signed_in_user.id).reached_level)
 
 
 def _issue(

@@ -10,7 +10,6 @@ from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.clients.registry import RegisteredClient
 from authserve.core.frozen import frozen
-from authserve.core.levels import Level
 from authserve.mfa.assurance import need_of
 from authserve.mfa.factors import find_factors
 from authserve.oidc.authorize_request import AuthorizeRequest
@@ -104,12 +103,11 @@ def _decide(user: User, client: RegisteredClient, now: datetime) -> SignInCheck:
 
 def _signed_in(user: User, now: datetime) -> SignedInUser:
     level = need_of(mfa_enabled=user.mfa_enabled, settings=SETTINGS.get(), now=now)
-    factors, roles = find_factors(user.id), find_roles(user.id, level)
-    highest = Level.PHR if factors.usable_passkeys else Level.AAL2 if factors.has_totp else level
+    roles = find_roles(user.id, level)
     return SignedInUser(
         id=user.id,
         level=level,
-        reachable_level=max(level, highest),
+        reachable_level=max(level, find_factors(user.id).reached_level),
         auth_time=now,
         roles=frozenset(roles.effective),
         sleeping_roles=roles.sleeping,

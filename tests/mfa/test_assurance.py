@@ -130,6 +130,22 @@ FLAGGED, CODES = Factors(passkeys=1), Factors(recovery_codes_left=1)
 
 
 @pytest.mark.parametrize(
+    ("factors", "level"),
+    [
+        (NONE, Level.AAL1),
+        (FLAGGED, Level.AAL1),
+        (CODES, Level.AAL1),
+        (Factors(has_totp=True), Level.AAL2),
+        (Factors(usable_passkeys=1, passkeys=1), Level.PHR),
+        (ALL, Level.PHR),
+    ],
+    ids=["none", "flagged passkey", "codes", "totp", "passkey", "all"],
+)
+def test_the_best_factor_is_the_level_that_can_be_reached(factors: Factors, level: Level) -> None:
+    assert factors.reached_level is level
+
+
+@pytest.mark.parametrize(
     ("proofs", "need", "factors", "expected"),
     [
         ((PWD,), Level.AAL1, ALL, Enough(Level.AAL1, ("pwd",))),
