@@ -113,7 +113,11 @@ def make_nginx(folder: Path, site: Site, application: int, port: int) -> list[st
     path = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if path is None:
         pytest.skip("nginx is not installed here")
-    changes = {"listen 443 ssl": f"listen {HOST}:{port}", "ssl_certificate": "# ssl_certificate"}
+    changes = {
+        "listen 443 ssl": f"listen {HOST}:{port}",
+        "ssl_certificate": "# ssl_certificate",
+        "files.example.com": f"{HOST}:{port}",
+    }
     (folder / "example").write_text(
         read_example("nginx-forward-auth.conf", site, application, **changes)
     )
@@ -229,3 +233,19 @@ def test_a_client_cannot_take_a_header_away(ada: Person, proxy: Proxy) -> None:
     headers = headers_of(ada.browser.ask(proxy.url, headers=named))
     assert headers["remote-user"] == ada.id
     assert headers["remote-groups"] == "user"
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host"])
+def test_a_client_cannot_have_another_application_asked_about(
+    site: Site, proxy: Proxy, header: str
+) -> None:
+    """Its user may be let into that one, and would so come into this one."""
+    name = f"other-{len(header)}-{proxy.url.rpartition(':')[2]}"
+    register_client(site, name, kind="proxy", first_party=True, origins=[f"http://{name}.test"])
+    answer = requests.get(
+        proxy.url,
+        headers={header: f"{name}.test", "Sec-Fetch-Mode": "navigate"},
+        allow_redirects=False,
+        timeout=DEADLINE_SECS,
+    )
+    assert name not in answer.headers.get("Location", "")
