@@ -5,11 +5,19 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 
+from authserve.federation import upstream
 from tests.support.browsing import Visit
+from tests.support.crowd import DEADLINE_SECS
 from tests.support.provider_sign_in import LOOPBACK, register_server
 from tests.support.providers import ProviderServer, provider_server
 
 MakeSite = Callable[..., Flask]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Applications wait for long for the providers of tests; the machine may be busy."""
+    monkeypatch.setattr(upstream, "TOTAL_SECS", DEADLINE_SECS)
 
 
 @pytest.fixture

@@ -1,27 +1,34 @@
 """A breached password is refused wherever a user chooses one, and nowhere else."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.database.transactions import db
-from authserve.passwords.breached import BREACHED_PASSWORDS, TOTAL_TIMEOUT_SECS
+from authserve.passwords.breached import (
+    BREACHED_PASSWORDS,
+    BREAKER_FAILURES,
+    BreachedPasswords,
+    RangeService,
+)
 from authserve.passwords.validation import BREACHED as MESSAGE
 from authserve.verification.requests import invite
 from tests.support.clients import PASSWORD, login, register, register_caller
-from tests.support.crowd import all_at_once
+from tests.support.crowd import DEADLINE_SECS, all_at_once
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.people import make_user
 from tests.support.problems import assert_problem
-from tests.support.ranges import RangeServer, hang, range_server
+from tests.support.ranges import RangeServer, drop, hang, range_server
 from tests.support.server import WORKERS, Server
+from tests.support.worker import wait_until
 from tests.transfer.test_rows import VECTORS
 
 BREACHED = "a password of many people"
@@ -37,8 +44,11 @@ def server() -> Iterator[RangeServer]:
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask], server: RangeServer) -> Flask:
-    """An application that looks passwords up."""
-    return make_app(breached_passwords_url=server.url)
+    """An application that looks passwords up, and waits for the answers for long."""
+    app = make_app(breached_passwords_url=server.url)
+    patient = RangeService(server.url, total_timeout_secs=DEADLINE_SECS)
+    BREACHED_PASSWORDS.fill(app, BreachedPasswords(patient))
+    return app
 
 
 def assert_refused(response: TestResponse, field: str) -> None:
@@ -155,20 +165,21 @@ def test_no_caller_holds_a_connection_meanwhile(
 
 
 def test_a_crowd_waits_for_no_longer_than_one_would(app: Flask, server: RangeServer) -> None:
-    """Each waits for its own second, and soon no caller waits at all."""
+    """None of them is answered before all have asked."""
     crowd = 20
-    server.fault = hang
+    together = Barrier(crowd, timeout=DEADLINE_SECS)
+    server.on_question = lambda _: together.wait()
     names = [f"user{number}" for number in range(crowd)]
-    started = time.monotonic()
     answers = all_at_once([lambda n=name: register(app.test_client(), n) for name in names])
-    taken = time.monotonic() - started
     assert [answer.status_code for answer in answers] == [201] * crowd
-    # One after the other they would take at least this long.
-    assert taken < crowd * TOTAL_TIMEOUT_SECS
-    asked = len(server.questions)
+
+
+def test_soon_no_caller_waits_for_a_service_that_is_away(app: Flask, server: RangeServer) -> None:
+    server.fault = drop
+    for number in range(BREAKER_FAILURES + 1):
+        assert register(app.test_client(), f"user{number}").status_code == 201
     assert BREACHED_PASSWORDS.of(app).breaker.is_open
-    assert register(app.test_client(), "late").status_code == 201
-    assert len(server.questions) == asked
+    assert len(server.questions) == BREAKER_FAILURES
 
 
 @pytest.mark.gunicorn
@@ -181,7 +192,9 @@ def test_the_workers_of_a_real_server_look_passwords_up(
         body = {"email": f"{name}@example.com", "password": password}
         return client.post("/api/v1/auth/register", json=body).status_code
 
-    assert [sign_up(f"known{n}", BREACHED) for n in range(WORKERS)] == [422] * WORKERS
+    for worker in range(WORKERS):
+        # A busy machine may give a look-up up after its second.
+        wait_until(lambda worker=worker: sign_up(f"known{worker}.{uuid4().hex}", BREACHED) == 422)
     assert sign_up("alice", GOOD) == 201
     server.fault = hang
     assert [sign_up(f"late{n}", f"{GOOD} {n}") for n in range(WORKERS)] == [201] * WORKERS

@@ -1,6 +1,5 @@
 """Delivery to SMTP servers: those that work, and those that fail at each stage."""
 
-import time
 from typing import Any
 
 import pytest
@@ -150,7 +149,7 @@ class TestTLS:
             transport = make_smtp(
                 server.port, tls=trusting, total_timeout_secs=0.5, **{of_client: True}
             )
-            assert took(transport) < 5
+            assert_given_up(transport)
 
 
 USERS = {"no-reply": "a pass:word/with@signs", "größe": "pässwörd €"}
@@ -255,7 +254,7 @@ class TestFaults:
     @pytest.mark.parametrize("fault", [HANG, DRIBBLE])
     def test_it_gives_a_slow_server_up(self, stage: str, fault: bytes) -> None:
         with faulty_server(stage, fault) as server:
-            assert took(make_smtp(server.port, total_timeout_secs=0.4)) < 5
+            assert_given_up(make_smtp(server.port, total_timeout_secs=0.4))
 
     @pytest.mark.parametrize("stage", STAGES[:-1])
     @pytest.mark.parametrize("fault", [DROP, b"", b"gibberish", b"\xff" * 9000])
@@ -277,7 +276,7 @@ class TestFaults:
     ) -> None:
         monkeypatch.setattr("authserve.mail.smtp.QUIT_TIMEOUT_SECS", 0.3)
         with faulty_server("QUIT", fault) as server:
-            make_smtp(server.port, total_timeout_secs=1).send(letter())
+            make_smtp(server.port).send(letter())
             assert server.taken == 1
 
     def test_a_connection_lost_after_the_mail_is_an_outage(self) -> None:
@@ -287,10 +286,8 @@ class TestFaults:
             assert server.taken == 1
 
 
-def took(transport: SMTPTransport) -> float:
-    """Return the seconds until the transport gives up for lack of time."""
-    began = time.monotonic()
+def assert_given_up(transport: SMTPTransport) -> None:
+    """Check that the transport gives up for lack of time; the server would go on for ever."""
     error = refusal(transport)
     assert error.is_outage
     assert error.reason.startswith("the server took longer than 0."), error.reason
-    return time.monotonic() - began
