@@ -14,16 +14,15 @@ from sqlalchemy import Row, select
 
 from authserve.apikeys.models import APIKey
 from authserve.apikeys.policy import MAX_LIFETIME, MAX_SCOPES, NAME_MAX_LENGTH, is_scope
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import to_rfc3339
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
 from authserve.core.levels import Level
 from authserve.database.statements import table_of
 from authserve.database.transactions import execute, insert_if_absent, read_all
-from authserve.http.fields import DisplayName, MomentInput
+from authserve.http.fields import Base64Url, DisplayName, MomentInput
 from authserve.http.schemas import StrictSchema
-from authserve.mfa.answers import encode_base64url
-from authserve.mfa.schemas import Base64Url
 from authserve.rbac.policy import to_scope
 
 _KEYS = table_of(APIKey)

@@ -4,13 +4,13 @@ The link's token is a random value; one row holds its SHA-256. A lock covers the
 account exists and the use of the token, so simultaneous callers create only one administrator.
 """
 
-from base64 import urlsafe_b64encode
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, select, update
 
 from authserve.auth.models import ONLY_ID, TABLE, FirstLink
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.core.errors import NotFoundError
@@ -49,7 +49,7 @@ def make_first_link() -> str:
     Raises:
         AccountsExistError: an account exists, so the link would have no effect.
     """
-    token = urlsafe_b64encode(random_bytes(TOKEN_BYTES)).decode()
+    token = encode_base64url(random_bytes(TOKEN_BYTES))
     values = {
         "digest": _digest(token),
         "expires_at": now() + FIRST_LINK_LIFETIME,

@@ -29,6 +29,7 @@ from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptyInputSchema
 from authserve.mfa.challenges import SIGN_IN as SIGN_IN_USE
+from authserve.mfa.credential_schemas import PasskeyOptionsSchema
 from authserve.mfa.errors import (
     InvalidCodeError,
     InvalidPasskeyError,
@@ -46,7 +47,6 @@ from authserve.mfa.passkey_schemas import (
     NewPasskeySchema,
     passkey_document,
 )
-from authserve.mfa.schemas import PasskeyOptionsSchema
 from authserve.mfa.switch import level_for_change_by
 from authserve.ratelimit.policy import PASSKEY_OPTIONS, REDEEM, SIGN_IN
 from authserve.tokens.refresh import Tokens

@@ -9,9 +9,9 @@ from authserve.auth.factor_confirmation import ConfirmedFactor
 from authserve.http.fields import DisplayName, EmailAddress, Locale, Password, Username
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
 from authserve.mfa.assurance import SecondStep
+from authserve.mfa.credential_schemas import AssertionCredentialSchema
 from authserve.mfa.schemas import (
     EMAIL_CODE_PATTERN,
-    AssertionCredentialSchema,
     DigitCode,
     RecoveryCodeList,
     SecondProofSchema,

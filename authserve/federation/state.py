@@ -5,12 +5,12 @@ follow too. So nothing is stored, and an answer that another browser got opens n
 (RFC 9700 §2.1, §4.7).
 """
 
-from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from authserve.core.base64url import encode_base64url
 from authserve.core.crypto import KEYRING, digest, is_equal
 from authserve.core.errors import UnauthenticatedError
 from authserve.core.frozen import frozen
@@ -74,7 +74,7 @@ def bind(secret: bytes, issuer: str) -> str:
     A slug can get another issuer in the meantime, to which no code of the former one may be sent
     (RFC 9700 §4.4.2).
     """
-    return _encode(digest(secret + issuer.encode()))
+    return encode_base64url(digest(secret + issuer.encode()))
 
 
 def write_state(state: State, *, now: datetime) -> str:
@@ -122,18 +122,14 @@ def read_state(token: str, *, now: datetime) -> State:
 
 def verifier_of(secret: bytes) -> str:
     """Return the verifier of PKCE: 43 characters (RFC 7636 §4.1)."""
-    return _encode(KEYRING.get().mac(VERIFIER, secret))
+    return encode_base64url(KEYRING.get().mac(VERIFIER, secret))
 
 
 def challenge_of(secret: bytes) -> str:
     """Return the challenge of the verifier, by S256 (RFC 7636 §4.2)."""
-    return _encode(digest(verifier_of(secret).encode()))
+    return encode_base64url(digest(verifier_of(secret).encode()))
 
 
 def nonce_of(secret: bytes) -> str:
     """Return the nonce that the ID token has to repeat (OpenID Connect Core §15.5.2)."""
-    return _encode(KEYRING.get().mac(NONCE, secret))
-
-
-def _encode(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
+    return encode_base64url(KEYRING.get().mac(NONCE, secret))

@@ -3,11 +3,11 @@
 It is small because both views and pages need it.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from authserve.auth.browser_sessions import SECRET_BYTES, BrowserCookie
+from authserve.core.base64url import decode_base64url, encode_base64url
 from authserve.forwardauth.sign_in import STATE_TTL
 from authserve.web.browser_session import read_cookie, write_cookie
 from authserve.web.cookies import cookie_name, set_cookie
@@ -42,7 +42,7 @@ def read_flow_secret(cookies: Mapping[str, str], origin: str) -> bytes | None:
     """Return the secret that binds sign-ins to the browser, or None without one."""
     text = cookies.get(_name(_FLOW, origin), "")
     try:
-        secret = urlsafe_b64decode(f"{text}=")
+        secret = decode_base64url(text)
     except ValueError:
         return None
     return secret if len(secret) == SECRET_BYTES else None
@@ -50,7 +50,7 @@ def read_flow_secret(cookies: Mapping[str, str], origin: str) -> bytes | None:
 
 def hold_flow_secret(response: "Response", origin: str, secret: bytes) -> None:
     """Give the browser the secret that binds its sign-ins."""
-    value = urlsafe_b64encode(secret).decode().rstrip("=")
+    value = encode_base64url(secret)
     _set(response, _FLOW, origin, value, int(STATE_TTL.total_seconds()))
 
 

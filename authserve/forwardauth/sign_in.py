@@ -5,7 +5,6 @@ browser by a secret in a cookie of the application's host, from which the verifi
 too. All tabs share the secret, so none takes another's place.
 """
 
-from base64 import urlsafe_b64encode
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from authserve.clients.configuration import PROXY_SCOPES
 from authserve.clients.origins import callback_of
 from authserve.clients.registry import RegisteredClient
 from authserve.core.actor import RequestInfo
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal, random_bytes
 from authserve.core.errors import UnauthenticatedError
@@ -141,7 +141,7 @@ def _sign(claims: dict[str, Any], flow_id: UUID, now: datetime) -> str:
 
 def _verifier(secret: bytes, flow_id: UUID) -> str:
     """Return the verifier of a sign-in: 43 characters (RFC 7636 §4.1)."""
-    return urlsafe_b64encode(digest(secret + flow_id.bytes)).decode().rstrip("=")
+    return encode_base64url(digest(secret + flow_id.bytes))
 
 
 def read_state(token: str, *, now: datetime) -> State:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from marshmallow import ValidationError, fields, validate
 
+from authserve.core.base64url import decode_base64url
 from authserve.core.identifiers import (
     DISPLAY_NAME_MAX_LENGTH,
     EMAIL_MAX_LENGTH,
@@ -168,3 +169,21 @@ def _canonical(make: Any, text: str) -> str:
     except InvalidIdentifierError as error:
         raise ValidationError(str(error)) from error
     return form
+
+
+class Base64Url(fields.String):
+    """Bytes in base64url without padding (RFC 4648 §5)."""
+
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
+        metadata = {"example": "AAECAwQFBgcICQoLDA0ODw", "maxLength": max_length}
+        super().__init__(metadata=metadata, **kwargs)
+        self._max_length = max_length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        if len(text) > self._max_length:
+            raise ValidationError(f"At most {self._max_length} characters.")
+        try:
+            return decode_base64url(text)
+        except ValueError as error:
+            raise ValidationError("Not base64url without padding.") from error

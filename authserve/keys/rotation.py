@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from jwt.utils import base64url_encode
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.core.events import AuditAction
@@ -202,7 +202,7 @@ def _key_columns(private_key: PrivateKey, family: KeyFamily) -> dict[str, Any]:
     public_pem = private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    kid = base64url_encode(digest(public_pem)[:KID_BYTES]).decode()
+    kid = encode_base64url(digest(public_pem)[:KID_BYTES])
     private_der = private_key.private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,

@@ -1,30 +1,11 @@
 """The values of the two passkey ceremonies: answers of browsers, what they are compared with."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import field
 from typing import Any
 from uuid import UUID
 
 from authserve.core.frozen import frozen
-
-
-def encode_base64url(raw: bytes) -> str:
-    """Return bytes in base64url without padding, as WebAuthn's JSON has them."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_base64url(text: str) -> bytes:
-    """Return the bytes of a text in base64url without padding (RFC 4648 §5).
-
-    Raises:
-        ValueError: the text is not exactly what `encode_base64url` returns for those bytes.
-    """
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    # Python ignores characters outside the alphabet, and bits that belong to no byte.
-    if encode_base64url(raw) != text:
-        raise ValueError("not base64url without padding")
-    return raw
 
 
 @frozen(kw_only=True)

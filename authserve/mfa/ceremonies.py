@@ -16,6 +16,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 
+from authserve.core.base64url import decode_base64url
 from authserve.core.crypto import digest
 from authserve.core.frozen import frozen
 from authserve.http.json_body import parse_json
@@ -28,7 +29,6 @@ from authserve.mfa.answers import (
     RegisteredPasskey,
     RegistrationAnswer,
     RelyingParty,
-    decode_base64url,
 )
 from authserve.mfa.policy import (
     Ceremony,

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
+from authserve.core.base64url import encode_base64url
 from authserve.core.frozen import frozen
 from authserve.database.statements import table_of
 from authserve.database.transactions import read_all
-from authserve.mfa.answers import encode_base64url
 from authserve.mfa.challenges import CHALLENGE_TTL, ChallengeUse, make_challenge
 from authserve.mfa.models import Passkey
 from authserve.mfa.policy import ALGORITHMS, NO_ATTESTATION, PUBLIC_KEY

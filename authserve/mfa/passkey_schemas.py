@@ -9,15 +9,10 @@ from authserve.http.fields import DisplayName, StrictBoolean
 from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment, StrictSchema
 from authserve.mfa.answers import RegistrationAnswer
+from authserve.mfa.credential_schemas import PasskeyOptionsSchema, RegistrationCredentialSchema
 from authserve.mfa.own_passkeys import PasskeyView
 from authserve.mfa.proving import GivenCode
-from authserve.mfa.schemas import (
-    EMAIL_CODE_PATTERN,
-    DigitCode,
-    PasskeyOptionsSchema,
-    RecoveryCodeList,
-    RegistrationCredentialSchema,
-)
+from authserve.mfa.schemas import EMAIL_CODE_PATTERN, DigitCode, RecoveryCodeList
 from authserve.mfa.totp import CODE_PATTERN
 
 MAX_NAME_LENGTH = 64

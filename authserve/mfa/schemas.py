@@ -4,139 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import (
-    EXCLUDE,
     Schema,
     ValidationError,
     fields,
-    post_load,
     validate,
     validates_schema,
 )
 
 from authserve.http.fields import MomentInput, StrictBoolean
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema
-from authserve.mfa.answers import AssertionAnswer, RegistrationAnswer, decode_base64url
+from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.assurance import SecondStep
+from authserve.mfa.credential_schemas import AssertionCredentialSchema
 from authserve.mfa.proving import GivenCode, GivenProof, GivenRecoveryCode
 from authserve.mfa.recovery_codes import CODES, MAX_LENGTH
 from authserve.mfa.totp import CODE_PATTERN
-
-TRANSPORTS = ("usb", "nfc", "ble", "smart-card", "hybrid", "internal")
-"""The transports of WebAuthn Level 3 §5.8.4; browsers may name others, which are ignored."""
-
-
-def _base64url_length(count: int) -> int:
-    """Return the number of characters of `count` bytes in base64url without padding."""
-    return (count * 4 + 2) // 3
-
-
-CREDENTIAL_ID_LENGTH = _base64url_length(1023)
-CLIENT_DATA_LENGTH = _base64url_length(4 * 1024)
-ATTESTATION_OBJECT_LENGTH = _base64url_length(16 * 1024)
-AUTHENTICATOR_DATA_LENGTH = _base64url_length(2 * 1024)
-SIGNATURE_LENGTH = _base64url_length(1024)
-USER_HANDLE_LENGTH = _base64url_length(64)
-"""Limits in characters. WebAuthn Level 3 limits a credential id (§7.1) and a user handle (§5.4.3);
-the others are chosen: browsers send a tenth of them (measured)."""
-
-
-class Base64Url(fields.String):
-    """Bytes in base64url without padding (RFC 4648 §5)."""
-
-    def __init__(self, max_length: int, **kwargs: Any) -> None:
-        metadata = {"example": "AAECAwQFBgcICQoLDA0ODw", "maxLength": max_length}
-        super().__init__(metadata=metadata, **kwargs)
-        self._max_length = max_length
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, *args, **kwargs)
-        if len(text) > self._max_length:
-            raise ValidationError(f"At most {self._max_length} characters.")
-        try:
-            return decode_base64url(text)
-        except ValueError as error:
-            raise ValidationError("Not base64url without padding.") from error
-
-
-class _BrowserSchema(Schema):
-    """The base of what browsers make; it ignores unknown members, since browsers add some."""
-
-    class Meta:
-        """marshmallow's options."""
-
-        unknown = EXCLUDE
-
-
-class _AttestationResponseSchema(_BrowserSchema):
-    clientDataJSON = Base64Url(CLIENT_DATA_LENGTH, required=True)  # noqa: N815
-    attestationObject = Base64Url(ATTESTATION_OBJECT_LENGTH, required=True)  # noqa: N815
-    transports = fields.List(
-        fields.String(), load_default=list, metadata={"example": ["internal", "hybrid"]}
-    )
-
-
-class _AssertionResponseSchema(_BrowserSchema):
-    clientDataJSON = Base64Url(CLIENT_DATA_LENGTH, required=True)  # noqa: N815
-    authenticatorData = Base64Url(AUTHENTICATOR_DATA_LENGTH, required=True)  # noqa: N815
-    signature = Base64Url(SIGNATURE_LENGTH, required=True)
-    userHandle = Base64Url(USER_HANDLE_LENGTH, allow_none=True)  # noqa: N815
-
-
-class _CredentialSchema(_BrowserSchema):
-    id = Base64Url(CREDENTIAL_ID_LENGTH, required=True)
-    rawId = Base64Url(CREDENTIAL_ID_LENGTH, required=True)  # noqa: N815
-    type = fields.String(required=True, metadata={"example": "public-key"})
-
-
-class RegistrationCredentialSchema(_CredentialSchema):
-    """A new passkey, as `toJSON()` of the browser's credential has it (WebAuthn Level 3 §5.1)."""
-
-    response = fields.Nested(_AttestationResponseSchema, required=True)
-
-    @post_load
-    def _to_answer(self, data: dict[str, Any], **_kwargs: Any) -> RegistrationAnswer:
-        response = data["response"]
-        return RegistrationAnswer(
-            id=data["id"],
-            raw_id=data["rawId"],
-            type=data["type"],
-            client_data=response["clientDataJSON"],
-            attestation_object=response["attestationObject"],
-            transports=tuple(each for each in response["transports"] if each in TRANSPORTS),
-        )
-
-
-class AssertionCredentialSchema(_CredentialSchema):
-    """A passkey's answer, as `toJSON()` of the browser's credential has it."""
-
-    response = fields.Nested(_AssertionResponseSchema, required=True)
-
-    @post_load
-    def _to_answer(self, data: dict[str, Any], **_kwargs: Any) -> AssertionAnswer:
-        response = data["response"]
-        return AssertionAnswer(
-            id=data["id"],
-            raw_id=data["rawId"],
-            type=data["type"],
-            client_data=response["clientDataJSON"],
-            authenticator_data=response["authenticatorData"],
-            signature=response["signature"],
-            user_handle=response.get("userHandle"),
-        )
-
-
-class PasskeyOptionsSchema(Schema):
-    """Options for the browser, and how long their answer is accepted."""
-
-    public_key = fields.Dict(
-        required=True,
-        metadata={
-            "description": "For `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.",
-            "example": {"challenge": "AAECAwQFBgcICQoLDA0ODw", "rpId": "example.com"},
-        },
-    )
-    expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 300})
-
 
 EXAMPLE_TOTP_CODE = "012345"
 

@@ -1,6 +1,5 @@
 """Authorization codes: issued to a browser, redeemed once by the app."""
 
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from authserve.auth.start_session import start_app_session
 from authserve.clients.configuration import OFFLINE_SCOPE
 from authserve.clients.registry import RegisteredClient
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_equal, random_bytes
 from authserve.core.errors import SessionRevokedError
@@ -177,7 +177,7 @@ def _is_proven(code: FoundCode, presented: PresentedCode) -> bool:
 
 def make_challenge(verifier: str) -> str:
     """Return the challenge of a verifier by S256 (RFC 7636 §4.2)."""
-    return urlsafe_b64encode(digest(verifier.encode())).decode().rstrip("=")
+    return encode_base64url(digest(verifier.encode()))
 
 
 def choose_audience(granted: str | None, asked: str | None, settings: Settings) -> str:

@@ -1,16 +1,15 @@
 """Tokens of apps: access tokens and ID tokens that others verify, and refresh tokens."""
 
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from jwt import PyJWT
-from jwt.utils import base64url_encode
 
 from authserve.clients.claims import ClaimPlace
 from authserve.clients.configuration import ClientConfiguration
+from authserve.core.base64url import encode_base64url
 from authserve.core.crypto import digest
 from authserve.core.frozen import frozen
 from authserve.core.levels import Level
@@ -184,7 +183,7 @@ def _issue_id_token(
 
 def _half_hash(token: str) -> str:
     """Return the left half of a token's SHA-256 (OpenID Connect Core §3.1.3.6)."""
-    return urlsafe_b64encode(digest(token.encode("ascii"))[:16]).decode().rstrip("=")
+    return encode_base64url(digest(token.encode("ascii"))[:16])
 
 
 def sign_for_others(claims: Mapping[str, Any], key: SigningKey, header_type: str) -> str:
@@ -198,7 +197,7 @@ def _issue_refresh_token(issue: Issue, settings: Settings, now: datetime) -> str
         "sub": str(issue.grant.row.id),
         "sid": str(issue.grant.row.session_id),
         "gen": issue.generation,
-        "fam": base64url_encode(issue.family_secret).decode(),
+        "fam": encode_base64url(issue.family_secret),
         "cid": issue.grant.client.client_id,
     }
     return sign(

@@ -8,11 +8,8 @@ from marshmallow import ValidationError, fields
 
 from authserve.core.errors import MalformedRequestError
 from authserve.http.json_body import parse_json
-from authserve.mfa.schemas import (
-    AssertionCredentialSchema,
-    DigitCode,
-    RegistrationCredentialSchema,
-)
+from authserve.mfa.credential_schemas import AssertionCredentialSchema, RegistrationCredentialSchema
+from authserve.mfa.schemas import DigitCode
 from authserve.web.forms import Submission
 from authserve.web.languages import mark, translate
 

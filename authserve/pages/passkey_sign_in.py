@@ -12,9 +12,10 @@ from flask import Response
 
 from authserve.auth.browser_sign_in import sign_in_browser_with_passkey
 from authserve.auth.passkey_sign_in import find_passkey_device
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.http.limits import limited
-from authserve.mfa.answers import AssertionAnswer, encode_base64url
+from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.challenges import SIGN_IN as SIGN_IN_USE
 from authserve.mfa.errors import InvalidPasskeyError, UnknownPasskeyError
 from authserve.mfa.passkey_options import EXPIRES_IN_SECS, request_options

@@ -3,12 +3,12 @@
 The cookie keeps the secret, and the person's target, which does not fit into a URL beside a state.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import field
 from uuid import UUID
 
 from flask import Response
 
+from authserve.core.base64url import decode_base64url, encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.core.frozen import frozen
@@ -70,7 +70,7 @@ def begin_provider_flow(
         is_remembered: True if the person asked to be kept signed in.
     """
     secret = random_bytes(SECRET_BYTES)
-    held = f"{_encode(secret)}.{token if read_continuation(token) is not None else ''}"
+    held = f"{encode_base64url(secret)}.{token if read_continuation(token) is not None else ''}"
     flow = begin_flow(held, is_remembered=is_remembered)
     state = State(
         provider=provider.slug,
@@ -108,12 +108,8 @@ def get_provider_flow(slug: str, state_token: str) -> ProviderFlow:
     return ProviderFlow(state=state, flow=flow, provider=provider, secret=secret, token=token)
 
 
-def _encode(secret: bytes) -> str:
-    return urlsafe_b64encode(secret).decode().rstrip("=")
-
-
 def _decode(text: str) -> bytes:
     try:
-        return urlsafe_b64decode(f"{text}=")
+        return decode_base64url(text)
     except ValueError:
         return b""

@@ -8,11 +8,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
 
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import to_rfc3339
-from authserve.http.fields import MomentInput, StrictBoolean
+from authserve.http.fields import Base64Url, MomentInput, StrictBoolean
 from authserve.http.schemas import StrictSchema
-from authserve.mfa.answers import encode_base64url
 from authserve.mfa.ceremonies import require_loadable
+from authserve.mfa.credential_schemas import CREDENTIAL_ID_LENGTH
 from authserve.mfa.own_passkeys import MAX_PASSKEYS
 from authserve.mfa.policy import PasskeyRefusedError
 from authserve.mfa.records import (
@@ -21,7 +22,6 @@ from authserve.mfa.records import (
     RecoveryCodeRecord,
     TotpRecord,
 )
-from authserve.mfa.schemas import CREDENTIAL_ID_LENGTH, Base64Url
 from authserve.mfa.totp import write_secret
 
 SECRET_BYTES = validate.Range(16, 64)

@@ -4,7 +4,7 @@
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from authserve.auth.browser_sessions import (
     DeadCookie,
     find_browser_session,
 )
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING
 from authserve.http.request_info import request_state
@@ -122,7 +123,7 @@ def read_cookie(value: str) -> BrowserCookie | None:
 def write_cookie(cookie: BrowserCookie) -> str:
     """Return the value of a cookie."""
     parts = (cookie.session_id.bytes, cookie.secret)
-    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    return ".".join(map(encode_base64url, parts))
 
 
 def set_session(response: Response, cookie: BrowserCookie, *, is_remembered: bool) -> None:

@@ -5,13 +5,13 @@ hold two cookies, so neither takes the other's place.
 """
 
 import re
-from base64 import urlsafe_b64encode
 from dataclasses import field
 from datetime import timedelta
 from itertools import accumulate
 
 from flask import Response, request
 
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
 from authserve.core.frozen import frozen
@@ -65,7 +65,7 @@ class Flow:
 
 def begin_flow(token: str, *, is_remembered: bool = False) -> Flow:
     """Return a new flow; `hold_flow` gives it to the browser."""
-    flow_id = urlsafe_b64encode(random_bytes(_ID_BYTES)).decode()
+    flow_id = encode_base64url(random_bytes(_ID_BYTES))
     begun_at = int(now().timestamp())
     return Flow(id=flow_id, begun_at=begun_at, is_remembered=is_remembered, token=token)
 

@@ -6,12 +6,12 @@ page say it.
 """
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import timedelta
 
 from flask import request
 
+from authserve.core.base64url import decode_base64url, encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, UndecryptableError
 
@@ -34,7 +34,7 @@ def seal_notice(kind: str, **values: str) -> str:
     """
     body = {**values, "until": int((now() + NOTICE_TTL).timestamp())}
     sealed = KEYRING.get().encrypt(PURPOSE, json.dumps(body).encode(), context=kind.encode())
-    return urlsafe_b64encode(sealed).decode().rstrip("=")
+    return encode_base64url(sealed)
 
 
 def open_notice(kind: str) -> Mapping[str, str] | None:
@@ -43,7 +43,7 @@ def open_notice(kind: str) -> Mapping[str, str] | None:
     if not text or len(text) > MAX_LENGTH:
         return None
     try:
-        sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        sealed = decode_base64url(text)
         opened = KEYRING.get().decrypt(PURPOSE, sealed, context=kind.encode())
     except (UndecryptableError, ValueError):
         return None

@@ -20,12 +20,12 @@ from authserve.mfa.ceremonies import (
     check_registration,
     read_client_data,
 )
+from authserve.mfa.credential_schemas import AssertionCredentialSchema, RegistrationCredentialSchema
 from authserve.mfa.policy import (
     Ceremony,
     PasskeyFault,
     PasskeyRefusedError,
 )
-from authserve.mfa.schemas import AssertionCredentialSchema, RegistrationCredentialSchema
 from tests.support.authenticator import (
     AT,
     BE,

@@ -10,8 +10,8 @@ import pytest
 
 from authserve.core.ids import new_id
 from authserve.mfa.ceremonies import check_registration, read_client_data
+from authserve.mfa.credential_schemas import RegistrationCredentialSchema
 from authserve.mfa.policy import ALGORITHMS, Ceremony, PasskeyFault, PasskeyRefusedError
-from authserve.mfa.schemas import RegistrationCredentialSchema
 from tests.mfa.corpus import (
     ASSERTION_FAULTS,
     CEREMONY_FAULTS,

@@ -12,11 +12,11 @@ from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
 from authserve.mfa.ceremonies import NewPasskey
 from authserve.mfa.challenges import ChallengeKind, ChallengeUse
+from authserve.mfa.credential_schemas import RegistrationCredentialSchema
 from authserve.mfa.models import Passkey
 from authserve.mfa.own_passkeys import add_passkey
 from authserve.mfa.passkey_options import PasskeyOwner, creation_options
 from authserve.mfa.passkeys import check_registration
-from authserve.mfa.schemas import RegistrationCredentialSchema
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import lock_user
 from tests.support.authenticator import Authenticator, Faults

@@ -15,10 +15,10 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from sqlalchemy import func, select
 
+from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import KEYRING, Keyring
 from authserve.database.transactions import read_all
-from authserve.mfa.answers import encode_base64url
 from authserve.mfa.models import Passkey, RecoveryCode, TotpFactor
 from authserve.users.lookup import get_user_by_reference
 from tests.support.clients import Caller, login
