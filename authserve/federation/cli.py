@@ -221,6 +221,7 @@ def delete(slug: str, yes: bool) -> None:
     confirm(f"Delete {name} ({slug}), so that no one signs in by it?", yes=yes)
     delete_provider(slug, actor=OPERATOR, request=request_of("delete"))
     print_result(f"The provider {slug} is deleted.", slug=slug, is_deleted=True)
+    print_hint(f"Sessions that it began go on: flask providers end-sessions {slug}")
 
 
 @providers_group.command("end-sessions")

@@ -26,7 +26,7 @@ from authserve.auth.provider_sign_in import start_session_with_provider
 from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
 from authserve.clients.registry import RegisteredClient, change_client
 from authserve.core.actor import OPERATOR, Actor, RequestInfo
-from authserve.core.clock import now
+from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
@@ -669,6 +669,19 @@ def revoke_keys_of_user(s: Scene) -> None:
     s.call(f"DELETE {s.on_user('/api-keys')}", s.admin)
 
 
+def revoke_older_keys(s: Scene) -> None:
+    """Let an operator revoke the keys from before a restored backup."""
+    give_api_key(s.app, s.user.id)
+    moment = to_rfc3339(now() + timedelta(seconds=1))
+    s.flask("api-keys", "revoke", "--made-before", moment, "--yes")
+
+
+def end_sessions_of_provider(s: Scene) -> None:
+    """Let an operator end the sessions that a provider began."""
+    change_session(s.app, s.user.session_id, provider="work")
+    s.flask("providers", "end-sessions", "work", "--yes")
+
+
 FAILURE = "failure"
 
 CASES = [
@@ -715,6 +728,7 @@ CASES = [
         lambda s: s.call(f"DELETE /users/me/api-keys/{give_api_key(s.app, s.user.id)[0]}", s.user),
     ),
     Case(A.API_KEY_REVOKED, "admin", "user", revoke_keys_of_user),
+    Case(A.API_KEY_REVOKED, "none", "none", revoke_older_keys),
     Case(A.FACTOR_ADDED, "user", "user", confirm_app),
     Case(A.MFA_ENABLED, "user", "user", confirm_app),
     Case(A.USER_EMAIL_VERIFIED, "user", "user", confirm_app),
@@ -906,6 +920,7 @@ CASES = [
     ),
     Case(A.SESSION_REVOKED, "user", "user", sign_in_once_too_often),
     Case(A.SESSION_REVOKED, "user", "user", sign_out_with_an_app),
+    Case(A.SESSION_REVOKED, "none", "none", end_sessions_of_provider),
     Case(
         A.SESSION_REVOKED,
         "none",
