@@ -10,6 +10,7 @@ from flask import Flask
 from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import get_client
 from authserve.core.clock import now
+from authserve.core.errors import SessionRevokedError
 from authserve.oidc.consents import find_consent
 from authserve.web.continuation import ANSWER_TTL
 from tests.oidc.conftest import App, MakeApp
@@ -17,6 +18,7 @@ from tests.oidc.test_authorize import answer_of, ask, leave, query
 from tests.support.browsing import OWN_FORM, Shown, Visit, find_unsafe_markup
 from tests.support.clients import Caller
 from tests.support.mail import open_mailbox, work
+from tests.support.oauth_clients import allow_client
 from tests.support.rows import audit_trail, change_session
 
 LOOPBACK = "http://127.0.0.1/callback"
@@ -244,3 +246,12 @@ def test_the_longest_query_fits_with_its_answer(visit: Visit, wiki: App) -> None
     led = visit.open(f"/oauth/authorize?{query()}&x={'a' * rest}")
     between = press(visit, visit.open(led.location))
     assert "code" in answer_of(leave(visit, between))
+
+
+def test_a_session_that_ends_while_its_person_answers_allows_nothing(
+    app: Flask, wiki: App, alice: Caller
+) -> None:
+    change_session(app, alice.session_id, revoked_at=now(), revoke_reason="logout")
+    with pytest.raises(SessionRevokedError):
+        allow_client(app, "wiki", user_id=alice.id, session_id=alice.session_id)
+    assert consented(app, alice) is None

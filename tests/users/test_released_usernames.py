@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
@@ -12,8 +13,9 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from authserve.database.transactions import read_all
+from authserve.ratelimit.errors import RateLimitedError
 from authserve.users.models import ReleasedUsername
-from authserve.users.released_usernames import purge_released_usernames
+from authserve.users.released_usernames import purge_released_usernames, require_may_rename
 from tests.support.clients import PASSWORD, Caller, register, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.mail import open_mailbox, work
@@ -116,6 +118,12 @@ def test_an_owner_gives_up_five_a_day(app: Flask, clock: time_machine.Traveller)
     assert int(refused.headers["Retry-After"]) == 24 * 3600 - 300 + 1
     assert alice.patch(ME, json={"display_name": "Alice"}).status_code == 200
     assert alice.get(ME).json["username"] == "alice4"
+    with app.app_context():
+        clock.shift(timedelta(days=1) - timedelta(seconds=300, microseconds=1))
+        with pytest.raises(RateLimitedError):
+            require_may_rename(alice.id)
+        clock.shift(timedelta(microseconds=1))
+        require_may_rename(alice.id)
 
 
 def test_five_are_held_for_an_account_the_oldest_is_let_go(
