@@ -1,16 +1,15 @@
 """The decorators of views that require an authenticated caller.
 
-`callers.py` finds the caller. A call with a permission is open to every kind of caller that has it;
-any other is open to signed-in users alone, unless `open_to_scope` names a scope for it.
+`callers.py` finds the caller, and `freshness.py` checks how recent its proof is. A call with a
+permission is open to every kind of caller that has it; any other is open to signed-in users alone,
+unless `open_to_scope` names a scope for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from authserve.core.actor import VISITOR, Actor
-from authserve.core.clock import now
 from authserve.core.errors import (
     AuthenticationRequiredError,
     AuthserveError,
@@ -22,19 +21,18 @@ from authserve.core.errors import (
     StepUpRequiredError,
     TokenExpiredError,
 )
-from authserve.core.levels import Level, level_named
+from authserve.core.levels import Level
 from authserve.http.callers import Authentication, CallerKind, bearer_token, identify_caller
+from authserve.http.freshness import asking_for_freshness, require_fresh, require_session_level
 from authserve.http.openapi import (
     ACCESS_TOKEN,
     NO_TOKEN,
     Blueprint,
     Requirement,
     facts_of,
-    refusals_of,
     secured_by,
 )
 from authserve.http.request_info import request_state
-from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -99,7 +97,7 @@ def login_required(view: ViewT) -> ViewT:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        with _asking_for_freshness(view):
+        with asking_for_freshness(view):
             authenticate(scope=facts_of(view).scope)
         return view(*args, **kwargs)
 
@@ -120,52 +118,10 @@ def login_at_any_level_required(view: ViewT) -> ViewT:
     return cast(ViewT, _documented(guarded, *_LOGIN_ERRORS))
 
 
-@contextmanager
-def _asking_for_freshness(view: Any) -> Iterator[None]:
-    """Add the age allowed to a demand for a step-up, if the view needs a fresh token too.
-
-    Otherwise a client would step up only to be asked for a fresh token then.
-    """
-    try:
-        yield
-    except StepUpRequiredError as error:
-        if ReauthenticationRequiredError in refusals_of(view) and not _is_fresh():
-            error.allow_age(max_age_secs=_max_age_secs())
-        raise
-
-
 def login_optional(view: ViewT) -> ViewT:
     """Document that a view needs no access token; `optional_actor` refuses an invalid one."""
     errors = (*_LOGIN_ERRORS, StepUpRequiredError)
     return cast(ViewT, _documented(view, *errors, requirements=(NO_TOKEN, ACCESS_TOKEN)))
-
-
-def require_fresh() -> None:
-    """Refuse an access token that is not fresh (ASVS 7.5.1).
-
-    The token's `fresh` claim is the time until which it is fresh, or False. A token from before its
-    session rose is not fresh, because it proves less than the level that the session has now.
-
-    Raises:
-        ReauthenticationRequiredError: this time is over, the token was refreshed, or its session
-            rose after it.
-        InsufficientScopeError: the caller has an API key, which proves nothing recent.
-    """
-    if identify_caller().kind is CallerKind.API_KEY:
-        raise InsufficientScopeError
-    if not _is_fresh():
-        raise reauthentication_required()
-
-
-def _is_fresh() -> bool:
-    """Return True if the token is fresh, or the caller is a machine, which cannot prove itself."""
-    caller = identify_caller()
-    if caller.kind is CallerKind.MACHINE:
-        return True
-    claims = caller.claims
-    if level_named(claims.get("acr"), claims["amr"]) < caller.actor.level:
-        return False
-    return claims["fresh"] is not False and now().timestamp() < claims["fresh"]
 
 
 def fresh_login_required(view: ViewT) -> ViewT:
@@ -211,22 +167,13 @@ def fresh_token_at_level_required(
         def guarded(*args: Any, **kwargs: Any) -> Any:
             caller = identify_caller()
             if caller.kind in (CallerKind.USER, CallerKind.APP):
-                _require_at_least(level_of(caller.actor), caller.actor)
+                require_session_level(level_of(caller.actor), caller.actor)
             require_fresh()
             return view(*args, **kwargs)
 
         return cast(ViewT, _documented(guarded, *_FRESH_ERRORS, StepUpRequiredError))
 
     return decorator
-
-
-def _require_at_least(needed: Level, actor: Actor) -> None:
-    if actor.level >= needed:
-        return
-    error = StepUpRequiredError(level=needed)
-    if not _is_fresh():
-        error.allow_age(max_age_secs=_max_age_secs())
-    raise error
 
 
 def closed_to_api_keys(view: ViewT) -> ViewT:
@@ -266,15 +213,6 @@ _LOGIN_ERRORS = (AuthenticationRequiredError, InsufficientScopeError)
 _FRESH_ERRORS = (*_LOGIN_ERRORS, ReauthenticationRequiredError)
 
 
-def reauthentication_required() -> ReauthenticationRequiredError:
-    """Return the error for a token that is not fresh, with the age allowed (RFC 9470 §3)."""
-    return ReauthenticationRequiredError(max_age_secs=_max_age_secs())
-
-
-def _max_age_secs() -> int:
-    return int(SETTINGS.get().fresh_ttl.total_seconds())
-
-
 def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
     """Raise `SessionRevokedError` if the caller's own account is deleted during the call.
 
@@ -307,7 +245,7 @@ def require_permission(permission: str) -> Callable[[ViewT], ViewT]:
     def decorator(view: ViewT) -> ViewT:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            with _asking_for_freshness(view):
+            with asking_for_freshness(view):
                 caller = identify_caller()
                 caller.actor.require_permissions(wanted)
                 _require_level(caller)

@@ -16,8 +16,9 @@ from authserve.core.errors import (
     TokenExpiredError,
     UnauthenticatedError,
 )
-from authserve.http.authentication import authenticate, reauthentication_required
+from authserve.http.authentication import authenticate
 from authserve.http.errors import refuse
+from authserve.http.freshness import reauthentication_required
 
 
 def wire_callbacks(manager: JWTManager) -> None:
