@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 import time_machine
 import trustme
@@ -299,6 +300,8 @@ def postgresql(postgresql_files: Path) -> Iterator[PostgreSQL]:
         # No test crashes this server.
         postgresql.execute("ALTER SYSTEM SET synchronous_commit = off")
         postgresql.execute("SELECT pg_reload_conf()")
+        # A first connection stores what each connection to a copy would read from its catalogs.
+        psycopg2.connect(libpq_url(postgresql.url("template"))).close()
         yield postgresql
 
 
