@@ -186,6 +186,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
             niceness=settings.hash_niceness,
             # At most half the threads may wait for a hash; the others keep verifying tokens.
             queue_size=max(1, settings.web_threads // 2),
+            limits_networks=settings.ratelimit_enabled,
             flask_security_salt=settings.flask_security_salt,
         ),
     )

@@ -22,6 +22,7 @@ from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import Assessment, Enough
 from authserve.mfa.errors import SecondStepRequiredError
 from authserve.passwords.hasher import PASSWORD_HASHER
+from authserve.ratelimit.policy import find_network
 from authserve.ratelimit.throttle import (
     choose_sign_in_keys,
     record_failure,
@@ -30,7 +31,6 @@ from authserve.ratelimit.throttle import (
 from authserve.ratelimit.throttle_keys import (
     Counted,
     ThrottleKey,
-    hashing_network,
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
@@ -119,7 +119,7 @@ def start_session_with_password(
         password,
         stored_hash,
         is_known_caller=is_known or attempt.is_from_known_network,
-        network=hashing_network(request),
+        network=find_network(request.ip),
     )
     failure = check_sign_in(
         credentials,

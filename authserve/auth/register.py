@@ -8,7 +8,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
-from authserve.ratelimit.throttle_keys import hashing_network
+from authserve.ratelimit.policy import find_network
 from authserve.rbac.assignment import assign_initial_roles
 from authserve.rbac.policy import USER_ROLE
 from authserve.settings.model import SETTINGS, EmailVerification
@@ -64,7 +64,7 @@ def register(
     taken = find_owning_addresses(email, username)
     if taken and not is_silent:
         raise EmailTakenError if email in taken else UsernameTakenError
-    password_hash = PASSWORD_HASHER.get().hash(password, network=hashing_network(request))
+    password_hash = PASSWORD_HASHER.get().hash(password, network=find_network(request.ip))
     new = NewUser(
         email=email,
         username=username,

@@ -16,7 +16,7 @@ from authserve.http.openapi import Blueprint, limited_by
 from authserve.http.request_info import client_address, request_state
 from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.ratelimit.errors import RateLimitedError
-from authserve.ratelimit.policy import CountedBy, Limit, network_of
+from authserve.ratelimit.policy import CountedBy, Limit, find_network
 from authserve.ratelimit.storage import Window
 from authserve.settings.model import SETTINGS
 
@@ -147,8 +147,7 @@ def _caller_id() -> str:
 
 
 def _client_network() -> str | None:
-    ip = client_address()
-    return None if ip is None else network_of(ip)
+    return find_network(client_address())
 
 
 def _counter_key(limit: Limit, subject: str) -> str:

@@ -61,6 +61,7 @@ class PasswordHasher:
             Linux, where each thread has its own.
         queue_size: most callers that may wait or run at once, 1 or more.
         max_wait_secs: longest wait before the hashing starts; after it the caller gets `busy`.
+        limits_networks: False lets each network fill the whole queue (`RATELIMIT_ENABLED`).
         flask_security_salt: the setting `FLASK_SECURITY_SALT`, the HMAC key of hashes imported
             from Flask-Security; empty if not set.
 
@@ -75,6 +76,7 @@ class PasswordHasher:
         niceness: int,
         queue_size: int,
         max_wait_secs: float = MAX_WAIT_SECS,
+        limits_networks: bool = True,
         flask_security_salt: str = "",
     ) -> None:
         if queue_size < 1:
@@ -86,6 +88,7 @@ class PasswordHasher:
         self.on_hashed: Callable[[float], None] | None = None
         self.queue_size = queue_size
         self._max_wait_secs = max_wait_secs
+        self._limits_networks = limits_networks
         self._queues: dict[int, HashingQueue] = {}
 
     def hash(
@@ -161,7 +164,8 @@ class PasswordHasher:
     def _run(self, work: Callable[[], _T], *, is_known_caller: bool, network: str | None) -> _T:
         on_hashed = self.on_hashed
         timed = work if on_hashed is None else lambda: _time(work, on_hashed)
-        return self._queue.run(timed, is_known_caller=is_known_caller, network=network)
+        counted = network if self._limits_networks else None
+        return self._queue.run(timed, is_known_caller=is_known_caller, network=counted)
 
     def _hash_secret(self, secret: bytes) -> str:
         return self._argon2.hash(secret)

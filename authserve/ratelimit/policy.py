@@ -29,6 +29,11 @@ def network_of(ip: str) -> str:
     return str(inner or ip_network((address, IPV6_PREFIX), strict=False))
 
 
+def find_network(ip: str | None) -> str | None:
+    """Return `network_of` an address, or None for a caller without one."""
+    return None if ip is None else network_of(ip)
+
+
 def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
     if address in NAT64_PREFIX:
         return IPv4Address(int(address) & 0xFFFF_FFFF)

@@ -11,12 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import bindparam
 
-from authserve.core.actor import RequestInfo
 from authserve.core.crypto import KEYRING
 from authserve.core.frozen import frozen
 from authserve.ratelimit.models import TABLE, THROTTLE_PREFIX
 from authserve.ratelimit.policy import BY_ADDRESS, BY_IDENTIFIER, ThrottleRule, network_of
-from authserve.settings.model import SETTINGS
 
 PURPOSE = "throttle"
 
@@ -149,16 +147,6 @@ def network_mark(user_id: UUID, password_version: int, ip: str) -> str:
 def _account_in_network(user_id: UUID | None, password_version: int, network: str) -> str:
     """Return the text that a known network is counted by; a new password makes it unknown."""
     return f"{user_id}:{password_version}:{network}"
-
-
-def hashing_network(request: RequestInfo) -> str | None:
-    """Return the network by which the hasher counts a caller's places in its queue.
-
-    None without a client address, or if limits are off.
-    """
-    if request.ip is None or not SETTINGS.get().ratelimit_enabled:
-        return None
-    return network_of(request.ip)
 
 
 def _digests(*counted: tuple[str, str]) -> list[str]:

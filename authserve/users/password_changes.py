@@ -14,7 +14,7 @@ from authserve.database.statements import UTCDateTime
 from authserve.database.transactions import execute, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
-from authserve.ratelimit.throttle_keys import hashing_network
+from authserve.ratelimit.policy import find_network
 from authserve.users.credentials import get_credentials
 from authserve.users.errors import UserNotFoundError, WrongPasswordError
 from authserve.users.models import TABLE, User, is_activated
@@ -76,7 +76,7 @@ def check_new_password(
     require_acceptable_password(new_password, context=context, field="new_password")
     version = confirm_password(user, current_password, actor=actor, request=request)
     new_hash = PASSWORD_HASHER.get().hash(
-        new_password, is_known_caller=True, network=hashing_network(request)
+        new_password, is_known_caller=True, network=find_network(request.ip)
     )
     return NewPasswordHash(new_hash, version)
 

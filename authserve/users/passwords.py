@@ -23,6 +23,7 @@ from authserve.database.emit import emit
 from authserve.database.statements import PreparedStatement, UTCDateTime
 from authserve.database.transactions import execute_prepared, require_transaction, transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
+from authserve.ratelimit.policy import find_network
 from authserve.ratelimit.throttle import (
     record_failure,
     record_success,
@@ -33,7 +34,6 @@ from authserve.ratelimit.throttle_keys import (
     ThrottleKey,
     account_key,
     address_key,
-    hashing_network,
     identifier_key,
     name_parameters,
 )
@@ -204,7 +204,7 @@ def confirm_password(user: UserRef, password: str, *, actor: Actor, request: Req
         password,
         stored_hash,
         is_known_caller=actor.user is not None,
-        network=hashing_network(request),
+        network=find_network(request.ip),
     )
     if verification.is_valid:
         record_success(keys)

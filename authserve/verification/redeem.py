@@ -15,8 +15,8 @@ from authserve.database.emit import NO_DETAILS, emit
 from authserve.database.transactions import transaction
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
+from authserve.ratelimit.policy import find_network
 from authserve.ratelimit.throttle import remember_network
-from authserve.ratelimit.throttle_keys import hashing_network
 from authserve.users.accounts import ProfileChanges, update_profile
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.email_changes import change_email, verify_email
@@ -200,7 +200,7 @@ def _set_password(
 def _hash_acceptable(password: str, *, context: list[str], field: str, request: RequestInfo) -> str:
     require_acceptable_password(password, context=context, field=field)
     hasher = PASSWORD_HASHER.get()
-    return hasher.hash(password, is_known_caller=True, network=hashing_network(request))
+    return hasher.hash(password, is_known_caller=True, network=find_network(request.ip))
 
 
 def _owner_of(found: OneTimeToken) -> Credentials:

@@ -394,6 +394,14 @@ def test_one_network_holds_no_more_places_than_are_free(
     assert is_refused(blocked, "192.0.2.1", is_known=True)
 
 
+def test_without_limits_one_network_may_fill_the_queue(
+    blocked: BlockableHasher, crowd: Crowd
+) -> None:
+    blocked._limits_networks = False
+    crowd.send(6, call=from_network("192.0.2.1"))
+    assert is_refused(blocked, "192.0.2.1")
+
+
 def test_two_networks_of_strangers_leave_room_for_a_third(
     blocked: BlockableHasher, crowd: Crowd
 ) -> None:

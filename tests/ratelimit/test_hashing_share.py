@@ -83,3 +83,11 @@ def test_thirty_device_tokens_of_one_address_leave_a_victim_a_place(
     refused = [call.result() for call in flood if call.result().status_code != 200]
     assert {answer.get_json()["code"] for answer in refused} == {"busy"}
     assert len(refused) == len(flood) - held
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_share_of_a_network_is_one_of_the_limits(
+    make_app: Callable[..., Flask], is_enabled: bool
+) -> None:
+    limited = PASSWORD_HASHER.of(make_app(ratelimit_enabled=is_enabled))
+    assert limited._limits_networks is is_enabled
