@@ -50,7 +50,6 @@ from authserve.settings.parsers import (
     days,
     folder,
     parse_addresses,
-    parse_bearer_token,
     parse_brand,
     parse_domains,
     parse_features,
@@ -59,8 +58,6 @@ from authserve.settings.parsers import (
     parse_mailbox,
     parse_on_off,
     parse_optional_line,
-    parse_secret,
-    parse_secrets,
     parse_switch,
     parse_text,
     seconds,
@@ -69,6 +66,7 @@ from authserve.settings.parsers import (
 from authserve.settings.production_rules import find_production_faults
 from authserve.settings.return_urls import parse_return_urls
 from authserve.settings.secret_files import make_folder, read_or_make_secret
+from authserve.settings.secrets import parse_bearer_token, parse_secret, parse_secrets
 from authserve.settings.urls import (
     find_audience_faults,
     parse_limit_storage_url,

@@ -23,8 +23,8 @@ import config
 from authserve.core.cpu_quota import count_usable_cores
 from authserve.core.outbound_hosts import OutboundHosts
 from authserve.settings.model import EmailVerification, Mfa, Registration, Settings, SettingsError
-from authserve.settings.parsers import find_weakness
 from authserve.settings.return_urls import ReturnURL
+from authserve.settings.secrets import find_weakness
 from tests.support import processes
 from tests.support.crowd import DEADLINE_SECS
 

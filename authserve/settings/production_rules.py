@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authserve.settings.model import EmailVerification
-from authserve.settings.parsers import find_weakness, is_local_mailbox
+from authserve.settings.parsers import is_local_mailbox
+from authserve.settings.secrets import find_weakness
 from authserve.settings.urls import is_mail_exposed, is_plain_http
 
 LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
