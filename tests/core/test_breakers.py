@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from authserve.core.breakers import BREAKERS, Breaker, BreakerOpenError
-from tests.support.crowd import all_at_once
+from tests.support.crowd import DEADLINE_SECS, all_at_once
 
 RESET_SECS = 30.0
 
@@ -137,7 +137,7 @@ def test_of_many_at_once_one_probes(breaker: Breaker, monotonic: Clock) -> None:
 
     def call() -> str:
         try:
-            return breaker.call(lambda: str(others.wait(60)))
+            return breaker.call(lambda: str(others.wait(DEADLINE_SECS)))
         except BreakerOpenError:
             refused.append(1)
             if len(refused) == 15:
@@ -168,7 +168,7 @@ def test_a_probe_that_never_returns_is_followed_by_another(
 
 def test_sixteen_hanging_calls_hang_together(breaker: Breaker) -> None:
     """pybreaker alone would make them queue: this would end with the barrier's timeout."""
-    together = Barrier(16, timeout=60)
+    together = Barrier(16, timeout=DEADLINE_SECS)
     all_at_once([lambda: breaker.call(together.wait)] * 16)
 
 
@@ -186,14 +186,14 @@ class HangingCall:
 
     def _hang(self) -> None:
         self._has_begun.set()
-        assert self._may_end.wait(60)
+        assert self._may_end.wait(DEADLINE_SECS)
         if self._error:
             raise self._error
 
     def begin(self) -> None:
         """Return when the call hangs."""
         self._thread.start()
-        assert self._has_begun.wait(60)
+        assert self._has_begun.wait(DEADLINE_SECS)
 
     def end(self) -> None:
         """Return when the breaker knows the outcome."""

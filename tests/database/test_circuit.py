@@ -68,7 +68,7 @@ def application(port: int, folder: Path) -> Iterator[Flask]:
 def listener() -> Iterator[socket.socket]:
     """A port that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=2 * CALLERS) as listening:
-        listening.settimeout(60)
+        listening.settimeout(DEADLINE_SECS)
         yield listening
 
 

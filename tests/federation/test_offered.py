@@ -17,6 +17,7 @@ from authserve.federation import offered
 from authserve.federation.offered import CACHE_SECS, RETRY_SECS, OfferedProviders
 from authserve.federation.registry import change_provider
 from authserve.web.sign_in_providers import SignInProvider
+from tests.support.crowd import DEADLINE_SECS
 from tests.support.databases import executed
 from tests.support.identity_providers import give_provider
 
@@ -123,16 +124,16 @@ def test_one_thread_reads_and_the_others_do_not_wait(
 
     def read_slowly(*_args: Any) -> list[Any]:
         has_begun.set()
-        assert may_end.wait(20)
+        assert may_end.wait(DEADLINE_SECS)
         return []
 
     monkeypatch.setattr(offered, "read_all", read_slowly)
     thread = threading.Thread(target=providers.find)
     thread.start()
-    assert has_begun.wait(20)
+    assert has_begun.wait(DEADLINE_SECS)
     assert slugs(providers.find()) == ["google"]
     may_end.set()
-    thread.join(20)
+    thread.join(DEADLINE_SECS)
     assert slugs(providers.find()) == []
 
 
@@ -146,7 +147,7 @@ def test_the_first_visitors_wait_for_one_read(
 
     def read_slowly(*_args: Any) -> list[Any]:
         reads.append(1)
-        assert may_end.wait(20)
+        assert may_end.wait(DEADLINE_SECS)
         return rows
 
     monkeypatch.setattr(offered, "read_all", read_slowly)
@@ -158,5 +159,5 @@ def test_the_first_visitors_wait_for_one_read(
         thread.start()
     may_end.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(DEADLINE_SECS)
     assert (found, len(reads)) == ([["google"]] * 4, 1)

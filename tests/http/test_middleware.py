@@ -13,6 +13,7 @@ from authserve.core.logs import correlation_id_var
 from authserve.health.drain import DRAIN
 from tests.conftest import Log
 from tests.support.clients import PASSWORD, Caller, login, register
+from tests.support.crowd import DEADLINE_SECS
 from tests.support.headers import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 from tests.support.probes import PROBE, add_probe, cookie_client
 from tests.support.problems import assert_problem
@@ -68,7 +69,7 @@ class TestCorrelationID:
         assert seen == ["first", None, made]
 
     def test_concurrent_requests_have_their_own(self, app: Flask, log: Log) -> None:
-        barrier = threading.Barrier(2, timeout=60)
+        barrier = threading.Barrier(2, timeout=DEADLINE_SECS)
 
         def meet() -> dict[str, str]:
             barrier.wait()

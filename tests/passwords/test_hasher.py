@@ -26,7 +26,7 @@ from authserve.passwords.hasher import (
 )
 from authserve.passwords.queue import MAX_WAIT_SECS, HasherBusyError
 from authserve.settings.model import PasswordCost
-from tests.support.crowd import persistently
+from tests.support.crowd import DEADLINE_SECS, persistently
 from tests.support.hashing import argon2_asked
 
 CHEAP = PasswordCost(memory_kib=8, time_cost=1)
@@ -35,9 +35,6 @@ CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 PASSWORD = "Tr0ub4dor&3"
 OWN_PRIORITY = os.getpriority(os.PRIO_PROCESS, 0) if sys.platform == "linux" else 0
 """Process priority, read before any hasher of these tests could have changed it."""
-
-DEADLINE_SECS = 20
-"""Seconds after which a broken test ends."""
 
 
 def make_hasher(cost: PasswordCost = CHEAP, *, queue_size: int = 16) -> PasswordHasher:

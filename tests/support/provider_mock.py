@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from tests.support.crowd import DEADLINE_SECS
+
 with warnings.catch_warnings(record=True):
     # It imports deprecated parts of Authlib, which insists on warnings.
     import oidc_provider_mock
@@ -42,6 +44,6 @@ def authorize(url: str) -> dict[str, str]:
 
     A refusal cannot be tried: it sends none with the `state` that RFC 6749 §4.1.2.1 demands.
     """
-    answer = requests.post(url, data={"sub": SUBJECT}, allow_redirects=False, timeout=60)
+    answer = requests.post(url, data={"sub": SUBJECT}, allow_redirects=False, timeout=DEADLINE_SECS)
     assert answer.status_code == 302, answer.text
     return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))

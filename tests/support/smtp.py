@@ -17,6 +17,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from tests.support.crowd import DEADLINE_SECS
 from tests.support.ports import reserve_port
 
 HOST = "127.0.0.1"
@@ -137,7 +138,7 @@ class MailServer:
         await asyncio.gather(*others, return_exceptions=True)
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE_SECS)
 
     def _authenticate(
         self, _server: Any, _session: Any, _envelope: Any, _how: Any, data: Any
