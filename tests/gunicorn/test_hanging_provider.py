@@ -95,10 +95,11 @@ def test_the_others_are_answered_meanwhile(
 
 def go_to_provider(server: Server) -> requests.Response:
     """Press the button, and open the page that goes on to the provider."""
-    client = server.client(until_served=False)
+    client, impatient = server.client(), server.client(until_served=False)
     answer = client.post(f"/sign-in/with/{SLUG}", data={}, headers={**BROWSER, **OWN_FORM})
     assert answer.status_code == 303, answer.text
-    return client.get(answer.headers["Location"], headers=BROWSER)
+    impatient.cookies = client.cookies
+    return impatient.get(answer.headers["Location"], headers=BROWSER)
 
 
 def open_page(server: Server, path: str) -> requests.Response:
