@@ -149,13 +149,19 @@ def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def lock_new_file(path: Path) -> sqlite3.Connection:
+    """Make a SQLite file that is not in WAL yet, and return the connection that writes to it."""
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("CREATE TABLE first (id INTEGER)")
+    writer.execute("BEGIN IMMEDIATE")
+    return writer
+
+
 def test_the_switch_of_a_new_file_to_wal_waits_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "new.db"
-    writer = sqlite3.connect(path, isolation_level=None)
-    writer.execute("CREATE TABLE first (id INTEGER)")
-    writer.execute("BEGIN IMMEDIATE")
+    writer = lock_new_file(path)
     pauses: list[float] = []
 
     def finish_writing(seconds: float) -> None:
@@ -191,9 +197,7 @@ def test_the_switch_to_wal_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "new.db"
-    writer = sqlite3.connect(path, isolation_level=None)
-    writer.execute("CREATE TABLE first (id INTEGER)")
-    writer.execute("BEGIN IMMEDIATE")
+    writer = lock_new_file(path)
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_SECS", 0)
     url = f"sqlite:///{path}"
     engine = create_engine(url, **engine_options(url, pool_size=1))
