@@ -18,8 +18,8 @@ from authserve.mfa.factors import FURTHER_CREDENTIALS
 from authserve.mfa.pending import end_pending_of_subject
 from authserve.pages.account_connections import SECTIONS
 from authserve.pages.account_identities import find_section
+from authserve.pages.provider_pending import find_identified_person
 from authserve.pages.provider_routes import provider_blueprint
-from authserve.pages.provider_wishes import find_identified_person
 from authserve.settings.model import SETTINGS
 from authserve.web.sign_in_providers import (
     IDENTIFIED_PERSON,

@@ -56,7 +56,7 @@ _ABOUT_ADDRESS = frozenset({"email_verified", "xms_edov"})
 
 
 @frozen(kw_only=True)
-class Answered:
+class ProviderAnswer:
     """A provider's answer.
 
     Args:
@@ -95,7 +95,7 @@ def ask_provider(
     *,
     nonce: str,
     now: datetime,
-) -> Answered:
+) -> ProviderAnswer:
     """Exchange a code, and return the provider's claims about the person.
 
     The provider's tokens are dropped with this call.
@@ -117,7 +117,7 @@ def ask_provider(
     expected = Expected(issuer=issuer, client_id=exchange.client_id, nonce=nonce)
     claims = _verify(tokens.get("id_token"), metadata, conversation, expected, now)
     person = person_of_claims(preset, _complete(claims, tokens, metadata, conversation))
-    return Answered(
+    return ProviderAnswer(
         person=person,
         amr=_read_amr(claims),
         acr=_read_acr(claims),
@@ -169,7 +169,7 @@ def _complete(
     return {**found, **{name: claims[name] for name in claims.keys() - _ABOUT_ADDRESS}}
 
 
-def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> Answered:
+def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> ProviderAnswer:
     tokens = conversation.exchange(
         f"{issuer}/login/oauth/access_token", exchange, takes_basic=False
     )
@@ -183,7 +183,7 @@ def _ask_github(issuer: str, exchange: Exchange, conversation: Conversation) -> 
     person = person_of_github(user, emails) if isinstance(user, Mapping) and is_list else None
     if person is None:
         raise ProviderUnavailableError("its answer is no user", AnswerFault.FORM)
-    return Answered(person=person)
+    return ProviderAnswer(person=person)
 
 
 def github_api(issuer: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from authserve.core.crypto import UndecryptableError
 from authserve.core.frozen import frozen
 from authserve.federation.answer_faults import FAULT_OBSERVER, AnswerFault
-from authserve.federation.ask import Answered, Endpoint, ask_provider, find_endpoint
+from authserve.federation.ask import Endpoint, ProviderAnswer, ask_provider, find_endpoint
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.documents import callback_uri
 from authserve.federation.errors import (
@@ -134,7 +134,7 @@ def _ask_for_age(preset: Preset, max_age_secs: int | None) -> dict[str, str]:
 
 def redeem_answer(
     provider: Provider, answer: AuthorizationAnswer, *, secret: bytes, now: datetime
-) -> Answered:
+) -> ProviderAnswer:
     """Return a provider's claims about the person who comes back from it.
 
     Args:

@@ -74,7 +74,7 @@ def find_owner(issuer: str, subject: str) -> KnownAccount | None:
         return None
 
 
-def find_namesake(email: str) -> KnownAccount | None:
+def find_email_match(email: str) -> KnownAccount | None:
     """Return the account that has an address, or None.
 
     Args:

@@ -14,10 +14,10 @@ from authserve.database.transactions import transaction
 from authserve.federation.errors import IdentityTakenError, OtherAccountError
 from authserve.federation.identities import ProviderIdentity, find_owner, record_use
 from authserve.federation.own_identities import add_identity
+from authserve.federation.pending_identities import PendingIdentity
 from authserve.federation.policy import check_confirmation
 from authserve.federation.refusals import refuse_identity
 from authserve.federation.registry import Provider
-from authserve.federation.wishes import Wish
 from authserve.mfa.factors import find_factors
 from authserve.mfa.switch import Owner, lock_owner, require_may_change
 from authserve.users.credentials import get_credentials
@@ -43,13 +43,13 @@ def link_own_identity(
     _link(identity, provider, actor, request)
 
 
-def link_wished_identity(
-    wish: Wish, *, provider: Provider, actor: Actor, request: RequestInfo
+def link_pending_identity(
+    pending: PendingIdentity, *, provider: Provider, actor: Actor, request: RequestInfo
 ) -> None:
     """Link an identity to the account that has its address, whose owner has signed in and agreed.
 
     Args:
-        provider: that of the wish, with its present rules.
+        provider: that of the pending identity, with its present rules.
         actor: the owner, in any session of this browser.
 
     Raises:
@@ -58,10 +58,10 @@ def link_wished_identity(
             it.
         AuthserveError: see `link_own_identity`.
     """
-    refusal = check_confirmation(wish.domain, rules=provider.configuration.rules)
+    refusal = check_confirmation(pending.domain, rules=provider.configuration.rules)
     if refusal is not None:
         raise refuse_identity(refusal, provider=provider, actor=actor, request=request)
-    _link(wish.identity, provider, actor, request, wish=wish)
+    _link(pending.identity, provider, actor, request, pending=pending)
 
 
 def _link(
@@ -70,13 +70,13 @@ def _link(
     actor: Actor,
     request: RequestInfo,
     *,
-    wish: Wish | None = None,
+    pending: PendingIdentity | None = None,
 ) -> None:
     user, moment = actor.signed_in_user, now()
     with transaction():
         owner = lock_owner(user.id)
         require_may_change(owner, actor)
-        if wish is not None and not _is_account_of(wish, owner):
+        if pending is not None and not _is_account_of(pending, owner):
             raise OtherAccountError
         is_new = add_identity(
             user,
@@ -91,8 +91,8 @@ def _link(
             _require_owner(identity, user.id)
 
 
-def _is_account_of(wish: Wish, owner: Owner) -> bool:
-    is_same = (owner.ref.id, owner.email) == (wish.account_id, wish.address)
+def _is_account_of(pending: PendingIdentity, owner: Owner) -> bool:
+    is_same = (owner.ref.id, owner.email) == (pending.account_id, pending.address)
     return is_same and owner.email_verified
 
 

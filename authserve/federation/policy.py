@@ -64,7 +64,7 @@ class KnownAccount:
     """An account of this service that the answer leads to.
 
     Args:
-        has_factors: True if changes of its ways in need a second factor; it matters to a namesake.
+        has_factors: True if its factors and identities change only after a second factor.
     """
 
     id: UUID
@@ -152,7 +152,7 @@ def decide_identity(
     *,
     rules: ProviderRules,
     owner: KnownAccount | None,
-    namesake: KnownAccount | None,
+    email_match: KnownAccount | None,
     linking_user_id: UUID | None = None,
     is_registration_open: bool,
     registration_domains: Collection[str] = (),
@@ -161,7 +161,7 @@ def decide_identity(
 
     Args:
         owner: the account that this identity is linked to.
-        namesake: the account that has the claimed address.
+        email_match: the account that has the claimed address.
         linking_user_id: the signed-in person who asked for a link; None at a sign-in.
         is_registration_open: the setting `REGISTRATION`.
         registration_domains: the setting `REGISTRATION_DOMAINS`; empty if every domain may join.
@@ -172,8 +172,8 @@ def decide_identity(
         return _decide_link(linking_user_id, owner)
     if owner is not None:
         return _decide_known(owner)
-    if namesake is not None:
-        return _decide_namesake(namesake, claimed, rules)
+    if email_match is not None:
+        return _decide_email_match(email_match, claimed, rules)
     may_join = rules.sign_up and is_registration_open
     return _decide_new(claimed, rules, registration_domains) if may_join else _CLOSED
 
@@ -210,7 +210,9 @@ def _decide_known(owner: KnownAccount) -> Outcome:
     return SignIn(owner.id) if owner.is_active else Refuse(Refusal.ACCOUNT_DISABLED)
 
 
-def _decide_namesake(namesake: KnownAccount, claimed: Claimed, rules: ProviderRules) -> Outcome:
+def _decide_email_match(
+    email_match: KnownAccount, claimed: Claimed, rules: ProviderRules
+) -> Outcome:
     """Decide about an unknown identity whose address an account has.
 
     An attacker may have opened that account with another person's address, so one that was never
@@ -218,14 +220,14 @@ def _decide_namesake(namesake: KnownAccount, claimed: Claimed, rules: ProviderRu
     """
     if rules.link is LinkPolicy.NEVER:
         return Refuse(Refusal.ACCOUNT_EXISTS)
-    if not namesake.is_active:
+    if not email_match.is_active:
         return Refuse(Refusal.ACCOUNT_DISABLED)
-    is_proven = _is_trusted(claimed, rules) and namesake.is_email_verified
+    is_proven = _is_trusted(claimed, rules) and email_match.is_email_verified
     # One factor alone must not add another way in to an account of two (`mfa.switch`).
-    is_proven = is_proven and not namesake.has_factors
+    is_proven = is_proven and not email_match.has_factors
     if rules.link is LinkPolicy.VERIFIED and is_proven:
-        return Link(namesake.id, signs_in=True)
-    return AskToConfirm(namesake.id, must_reclaim=not namesake.is_email_verified)
+        return Link(email_match.id, signs_in=True)
+    return AskToConfirm(email_match.id, must_reclaim=not email_match.is_email_verified)
 
 
 def _decide_new(claimed: Claimed, rules: ProviderRules, domains: Collection[str]) -> Outcome:

@@ -9,10 +9,10 @@ from authserve.auth.provider_sign_in import ProvenIdentity
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.errors import AuthserveError
 from authserve.core.frozen import frozen
-from authserve.federation.ask import Answered
+from authserve.federation.ask import ProviderAnswer
 from authserve.federation.identities import (
     ProviderIdentity,
-    find_namesake,
+    find_email_match,
     find_owner,
     record_use,
 )
@@ -40,8 +40,8 @@ NextStep = SignIn | Link | KeepLink | AskToConfirm | AskForAddress
 
 
 @frozen(kw_only=True)
-class Arrival:
-    """A person who came back from a provider.
+class ProviderReturn:
+    """The return of a person from a provider, with the verified answer.
 
     Args:
         linking_user_id: the signed-in person who asked for a link; None at a sign-in.
@@ -50,7 +50,7 @@ class Arrival:
     """
 
     provider: Provider
-    answered: Answered
+    answer: ProviderAnswer
     linking_user_id: UUID | None
     locale: str | None
     request: RequestInfo
@@ -59,7 +59,7 @@ class Arrival:
     @property
     def claimed(self) -> Claimed:
         """The claims about the person, with a typed address, which no one has verified."""
-        claimed = self.answered.person.claimed
+        claimed = self.answer.person.claimed
         if self.typed_address is None:
             return claimed
         return replace(claimed, email=self.typed_address, is_email_verified=False)
@@ -67,7 +67,7 @@ class Arrival:
     @property
     def identity(self) -> ProviderIdentity:
         """The identity that the provider confirms."""
-        person = self.answered.person
+        person = self.answer.person
         return ProviderIdentity(
             issuer=self.provider.configuration.issuer,
             subject=person.subject,
@@ -75,55 +75,57 @@ class Arrival:
         )
 
 
-def settle(arrival: Arrival) -> NextStep:
-    """Return the account that an arrival opens, or what to ask; open a new account at once.
+def resolve(returned: ProviderReturn) -> NextStep:
+    """Return the account that a return from a provider opens, or what to ask the person.
+
+    A new account is opened at once.
 
     Raises:
         AuthserveError: one of `Refusal`, by its code.
     """
-    outcome = decide(arrival)
+    outcome = decide(returned)
     while isinstance(outcome, SignUp):
-        user_id = open_arrived(arrival, outcome)
+        user_id = open_account_of(returned, outcome)
         # Another request took the address or the identity meanwhile, so the answer is another now.
-        outcome = SignIn(user_id) if user_id is not None else decide(arrival)
+        outcome = SignIn(user_id) if user_id is not None else decide(returned)
     if isinstance(outcome, Refuse):
-        raise refuse(outcome.reason, arrival)
+        raise refuse(outcome.reason, returned)
     return outcome
 
 
-def open_arrived(arrival: Arrival, decided: SignUp) -> UUID | None:
+def open_account_of(returned: ProviderReturn, decided: SignUp) -> UUID | None:
     """Open the account of an unknown person; see `sign_up.open_account`."""
     return open_account(
         decided,
-        arrival.identity,
-        provider=arrival.provider,
-        display_name=arrival.answered.person.display_name,
-        locale=arrival.locale,
-        request=arrival.request,
+        returned.identity,
+        provider=returned.provider,
+        display_name=returned.answer.person.display_name,
+        locale=returned.locale,
+        request=returned.request,
     )
 
 
-def decide(arrival: Arrival) -> Outcome:
+def decide(returned: ProviderReturn) -> Outcome:
     """Return the decision about the answer, with the accounts as they are now."""
-    settings, identity, claimed = SETTINGS.get(), arrival.identity, arrival.claimed
+    settings, identity, claimed = SETTINGS.get(), returned.identity, returned.claimed
     # In this order: an account that a concurrent first sign-in of the same person opens between the
-    # two statements is found as the owner, never as a namesake alone.
-    namesake = find_namesake(claimed.email) if claimed.email is not None else None
+    # two statements is found as the owner, never only as the email match.
+    email_match = find_email_match(claimed.email) if claimed.email is not None else None
     owner = find_owner(identity.issuer, identity.subject)
     return decide_identity(
         claimed,
-        rules=arrival.provider.configuration.rules,
+        rules=returned.provider.configuration.rules,
         owner=owner,
-        namesake=namesake,
-        linking_user_id=arrival.linking_user_id,
+        email_match=email_match,
+        linking_user_id=returned.linking_user_id,
         is_registration_open=settings.registration is Registration.OPEN,
         registration_domains=settings.registration_domains,
     )
 
 
-def refuse(reason: Refusal, arrival: Arrival) -> AuthserveError:
+def refuse(reason: Refusal, returned: ProviderReturn) -> AuthserveError:
     """Audit a refusal, commit, and return the error to raise."""
-    provider, request = arrival.provider, arrival.request
+    provider, request = returned.provider, returned.request
     return refuse_identity(reason, provider=provider, actor=VISITOR, request=request)
 
 
@@ -139,29 +141,29 @@ class _Use:
         return record_use(self.user_id, self.identity, now=now)
 
 
-def prove(arrival: Arrival, step: SignIn | Link) -> ProvenIdentity:
+def prove(returned: ProviderReturn, step: SignIn | Link) -> ProvenIdentity:
     """Return the proof with which a session of an account starts.
 
     Args:
-        step: from `settle`; a link is made with the sign-in.
+        step: from `resolve`; a link is made with the sign-in.
     """
-    trusts_mfa = arrival.provider.configuration.trusts_mfa
+    trusts_mfa = returned.provider.configuration.trusts_mfa
     return ProvenIdentity(
         user_id=step.user_id,
-        provider=arrival.provider.slug,
-        has_two_factors=trusts_mfa and arrival.answered.claims_two_factors,
-        auth_time=arrival.answered.auth_time,
-        claim=_find_claim(arrival, step),
+        provider=returned.provider.slug,
+        has_two_factors=trusts_mfa and returned.answer.claims_two_factors,
+        auth_time=returned.answer.auth_time,
+        claim=_find_claim(returned, step),
     )
 
 
-def _find_claim(arrival: Arrival, step: SignIn | Link) -> Callable[[datetime], bool]:
+def _find_claim(returned: ProviderReturn, step: SignIn | Link) -> Callable[[datetime], bool]:
     if isinstance(step, SignIn):
-        return _Use(step.user_id, arrival.identity).claim
+        return _Use(step.user_id, returned.identity).claim
     link = LinkAtSignIn(
         user_id=step.user_id,
-        identity=arrival.identity,
-        provider=arrival.provider,
-        request=arrival.request,
+        identity=returned.identity,
+        provider=returned.provider,
+        request=returned.request,
     )
     return link.claim

@@ -16,7 +16,7 @@ from authserve.forwardauth.cookies import (
 )
 from authserve.forwardauth.errors import SignInStateError
 from authserve.forwardauth.policy import CALLBACK_PREFIX, Verdict
-from authserve.forwardauth.sign_in import Departure, finish_sign_in, read_state
+from authserve.forwardauth.sign_in import StartedSignIn, finish_sign_in, read_state
 from authserve.http.get_effects import changes_on_get
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
@@ -56,7 +56,7 @@ def finish() -> Response:
         secret=read_flow_secret(request.cookies, origin),
         request=current_request_info(),
     )
-    if isinstance(done, Departure):
+    if isinstance(done, StartedSignIn):
         response = leave_to(done.location, {})
         hold_flow_secret(response, origin, done.secret)
         return response

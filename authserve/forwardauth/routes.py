@@ -81,13 +81,13 @@ def _lead_to_sign_in(found: Check, origin: str) -> Response:
         headers.get("X-Forwarded-Method", "GET"), headers.get("X-Forwarded-Uri", "/")
     )
     secret = read_flow_secret(request.cookies, origin)
-    departure = begin_sign_in(found.client_id, origin=origin, path=path, secret=secret, now=now())
+    started = begin_sign_in(found.client_id, origin=origin, path=path, secret=secret, now=now())
     is_nginx = request.args.get("mode") == "401"
     response = Response(
         status=HTTPStatus.UNAUTHORIZED if is_nginx else HTTPStatus.FOUND,
-        headers={"Location": departure.location},
+        headers={"Location": started.location},
         mimetype="text/plain",
     )
     # nginx passes on one cookie of such an answer.
-    hold_flow_secret(response, origin, departure.secret)
+    hold_flow_secret(response, origin, started.secret)
     return response

@@ -45,8 +45,8 @@ _AUTHORIZE_PATH = "/oauth/authorize"
 
 
 @frozen()
-class Departure:
-    """A sign-in that begins.
+class StartedSignIn:
+    """A sign-in that has just begun.
 
     Args:
         location: the address at this service to which the browser goes.
@@ -58,7 +58,7 @@ class Departure:
 
 
 @frozen()
-class Arrival:
+class FinishedSignIn:
     """A sign-in that succeeded.
 
     Args:
@@ -92,7 +92,7 @@ def begin_sign_in(
     secret: bytes | None,
     now: datetime,
     is_retry: bool = False,
-) -> Departure:
+) -> StartedSignIn:
     """Return the way to authorize.
 
     Args:
@@ -111,7 +111,7 @@ def begin_sign_in(
         query = _query(client_id, origin, challenge, _sign(claims, flow_id, now))
         if len(query) <= MAX_QUERY_BYTES:
             break
-    return Departure(f"{SETTINGS.get().public_url}{_AUTHORIZE_PATH}?{query}", secret)
+    return StartedSignIn(f"{SETTINGS.get().public_url}{_AUTHORIZE_PATH}?{query}", secret)
 
 
 def _query(client_id: str, origin: str, challenge: str, state: str) -> str:
@@ -173,7 +173,7 @@ def finish_sign_in(
     code: str,
     secret: bytes | None,
     request: RequestInfo,
-) -> Arrival | Departure:
+) -> FinishedSignIn | StartedSignIn:
     """Redeem a code for the cookie of the application's host.
 
     Args:
@@ -190,7 +190,7 @@ def finish_sign_in(
     if is_equal(make_challenge(verifier).encode(), state.challenge.encode()):
         cookie = _redeem(client, origin, code, verifier, request)
         if cookie is not None:
-            return Arrival(state.path, cookie)
+            return FinishedSignIn(state.path, cookie)
     if state.failed_at is not None and moment - state.failed_at <= LOOP_WINDOW:
         raise SignInStateError(is_loop=True)
     return begin_sign_in(

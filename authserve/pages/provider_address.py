@@ -8,19 +8,24 @@ from flask import Response
 from authserve.core.errors import AuthserveError
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.policy import AskToConfirm
-from authserve.federation.sign_in import Arrival
-from authserve.federation.wished_accounts import (
+from authserve.federation.resolve_pending import (
     get_provider_of,
     open_with_address,
     return_with_address,
 )
+from authserve.federation.sign_in import ProviderReturn
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.blueprint import lead_to, link_to, page, provider_blueprint
-from authserve.pages.provider_callback import let_in
+from authserve.pages.provider_callback import complete_sign_in
 from authserve.pages.provider_confirm import lead_to_confirm
+from authserve.pages.provider_pending import (
+    ADDRESS,
+    EMAIL_REQUIRED,
+    HeldIdentity,
+    get_held_identity,
+)
 from authserve.pages.provider_refusals import show_refusal
-from authserve.pages.provider_wishes import ADDRESS, EMAIL_REQUIRED, HeldWish, get_held_wish
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import SIGN_UP, SIGN_UP_OF_EMAIL
@@ -45,9 +50,9 @@ def show_address(slug: str) -> Response:
     """Ask for the address.
 
     Raises:
-        UnknownStateError: see `_get_addressless_wish`.
+        UnknownStateError: see `_get_held_without_account`.
     """
-    return _show(_get_addressless_wish(slug), Submission())
+    return _show(_get_held_without_account(slug), Submission())
 
 
 @provider_blueprint.post("/sign-in/with/<slug>/address")
@@ -55,52 +60,52 @@ def give_address(slug: str) -> Response:
     """Open an account with the address.
 
     Raises:
-        UnknownStateError: see `_get_addressless_wish`.
+        UnknownStateError: see `_get_held_without_account`.
     """
-    held = _get_addressless_wish(slug)
+    held = _get_held_without_account(slug)
     act = partial(_open, held=held)
     return submit(read_form(FORM), act, show=partial(_show, held), explanations=EXPLANATIONS)
 
 
-def _get_addressless_wish(slug: str) -> HeldWish:
-    """Return the wish that the request's query names, of a person whose address is missing.
+def _get_held_without_account(slug: str) -> HeldIdentity:
+    """Return the pending identity that the query names, of a person whose address is missing.
 
     Raises:
-        UnknownStateError: see `get_held_wish`; or the provider has named the address of an account,
-            in whose place a person cannot name another one.
+        UnknownStateError: see `get_held_identity`; or the provider has named an account's address,
+            so the person may not type another.
     """
-    held = get_held_wish(slug, has_account=False)
-    if held.wish.account_id is not None:
+    held = get_held_identity(slug, has_account=False)
+    if held.pending.account_id is not None:
         raise UnknownStateError
     return held
 
 
 @limited(SIGN_UP, SIGN_UP_OF_EMAIL)
-def _open(values: dict[str, Any], *, held: HeldWish) -> Response:
+def _open(values: dict[str, Any], *, held: HeldIdentity) -> Response:
     email = values["email"]
-    arrival = return_with_address(
-        held.wish, email, locale=storable_language(), request=current_request_info()
+    returned = return_with_address(
+        held.pending, email, locale=storable_language(), request=current_request_info()
     )
-    response = _answer(held, arrival, email)
+    response = _answer(held, returned, email)
     drop_flow(response, held.flow.id)
     return response
 
 
-def _answer(held: HeldWish, arrival: Arrival, email: str) -> Response:
+def _answer(held: HeldIdentity, returned: ProviderReturn, email: str) -> Response:
     is_remembered = held.flow.is_remembered
     try:
-        step = open_with_address(arrival)
+        step = open_with_address(returned)
         if step is None:
             return lead_to("pages.show_sign_up", notice="sign-up", email=email, token=held.token)
         if isinstance(step, AskToConfirm):
-            return lead_to_confirm(arrival, step, held.token, is_remembered=is_remembered)
-        return let_in(arrival, step, held.token, is_remembered=is_remembered)
+            return lead_to_confirm(returned, step, held.token, is_remembered=is_remembered)
+        return complete_sign_in(returned, step, held.token, is_remembered=is_remembered)
     except AuthserveError as error:
-        return show_refusal(error, token=held.token, provider=arrival.provider)
+        return show_refusal(error, token=held.token, provider=returned.provider)
 
 
-def _show(held: HeldWish, form: Submission) -> Response:
-    provider = get_provider_of(held.wish)
+def _show(held: HeldIdentity, form: Submission) -> Response:
+    provider = get_provider_of(held.pending)
     return page(
         "provider_address.html",
         form=form,

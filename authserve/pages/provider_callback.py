@@ -17,9 +17,9 @@ from authserve.core.errors import AuthserveError
 from authserve.federation.errors import ProviderDeniedError, UnknownStateError
 from authserve.federation.flow import AuthorizationAnswer, redeem_answer
 from authserve.federation.policy import AskForAddress, AskToConfirm, Link, SignIn
-from authserve.federation.sign_in import Arrival, NextStep, prove, settle
+from authserve.federation.resolve_pending import pending_identity_of
+from authserve.federation.sign_in import NextStep, ProviderReturn, prove, resolve
 from authserve.federation.state import Purpose
-from authserve.federation.wished_accounts import wish_of
 from authserve.http.get_effects import changes_on_get
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
@@ -29,13 +29,13 @@ from authserve.pages.blueprint import go_on, link_to, provider_blueprint
 from authserve.pages.provider_confirm import lead_to_confirm
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
-from authserve.pages.provider_refusals import show_refusal
-from authserve.pages.provider_wishes import (
+from authserve.pages.provider_pending import (
     ADDRESS,
     EMAIL_REQUIRED,
     hold_identity,
     lead_to_question,
 )
+from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.sign_in_steps import (
     complete,
     first_device,
@@ -88,8 +88,8 @@ def _answer(found: ProviderFlow) -> Response:
     if found.state.purpose is Purpose.LINK:
         return _answer_link(found)
     try:
-        arrival = _arrive(found)
-        return _follow(found, arrival, settle(arrival))
+        returned = _make_return(found)
+        return _follow(found, returned, resolve(returned))
     except ProviderDeniedError as error:
         return lead_to_start(error, found.token)
     except AuthserveError as error:
@@ -100,51 +100,53 @@ def _answer_link(found: ProviderFlow) -> Response:
     # First, so that a stranger's answer is not even redeemed.
     session = get_linking_session(found.state)
     try:
-        arrival = _arrive(found, linking=session)
-        return complete_link(arrival, settle(arrival), session)
+        returned = _make_return(found, linking=session)
+        return complete_link(returned, resolve(returned), session)
     except ProviderDeniedError:
         return see_other(link_to(LIST, ""))
     except AuthserveError as error:
         return show_refusal(error, token="", provider=found.provider, is_link=True)
 
 
-def _arrive(found: ProviderFlow, *, linking: BrowserSession | None = None) -> Arrival:
+def _make_return(found: ProviderFlow, *, linking: BrowserSession | None = None) -> ProviderReturn:
     answer = AuthorizationAnswer(
         code=request.args.get("code", ""),
         error=request.args.get("error", ""),
         issuer=request.args.get("iss", ""),
     )
-    return Arrival(
+    return ProviderReturn(
         provider=found.provider,
-        answered=redeem_answer(found.provider, answer, secret=found.secret, now=now()),
+        answer=redeem_answer(found.provider, answer, secret=found.secret, now=now()),
         linking_user_id=linking.account.id if linking is not None else None,
         locale=storable_language(),
         request=current_request_info(),
     )
 
 
-def _follow(found: ProviderFlow, arrival: Arrival, step: NextStep) -> Response:
-    """Return the answer to what `settle` found."""
+def _follow(found: ProviderFlow, returned: ProviderReturn, step: NextStep) -> Response:
+    """Return the response to what `resolve` found."""
     is_remembered = found.flow.is_remembered
     match step:
         case SignIn() | Link():
-            return let_in(arrival, step, found.token, is_remembered=is_remembered)
+            return complete_sign_in(returned, step, found.token, is_remembered=is_remembered)
         case AskForAddress():
             request_state().refusal_code = EMAIL_REQUIRED
-            wish = wish_of(arrival)
-            return lead_to_question(ADDRESS, wish, found.token, is_remembered=is_remembered)
+            pending = pending_identity_of(returned)
+            return lead_to_question(ADDRESS, pending, found.token, is_remembered=is_remembered)
         case AskToConfirm():
-            return lead_to_confirm(arrival, step, found.token, is_remembered=is_remembered)
+            return lead_to_confirm(returned, step, found.token, is_remembered=is_remembered)
         case _:
-            # A link that no one has asked for: `settle` returns none at a sign-in.
+            # `KeepLink`, which `resolve` returns only to a person who asked for a link.
             raise UnknownStateError
 
 
-def let_in(arrival: Arrival, step: SignIn | Link, token: str, *, is_remembered: bool) -> Response:
+def complete_sign_in(
+    returned: ProviderReturn, step: SignIn | Link, token: str, *, is_remembered: bool
+) -> Response:
     """Sign a person in and lead them on, to the second step if the account needs one.
 
     Args:
-        step: from `settle`.
+        step: from `resolve`.
         token: of the person's target.
         is_remembered: True if the person asked to be kept signed in.
 
@@ -155,13 +157,13 @@ def let_in(arrival: Arrival, step: SignIn | Link, token: str, *, is_remembered: 
     try:
         done = sign_in_browser_with_provider(
             this_browser(is_remembered=is_remembered),
-            proven=prove(arrival, step),
+            proven=prove(returned, step),
             device=first_device(devices),
         )
     except SecondStepRequiredError as error:
         return lead_to_next_step(error, token, is_remembered=is_remembered)
     except EmailNotVerifiedError as error:
-        response = show_refusal(error, token=token, provider=arrival.provider)
-        hold_identity(response, wish_of(arrival, account_id=step.user_id))
+        response = show_refusal(error, token=token, provider=returned.provider)
+        hold_identity(response, pending_identity_of(returned, account_id=step.user_id))
         return response
     return complete(go_on(token), done, is_remembered=is_remembered)

@@ -18,10 +18,14 @@ from authserve.federation.errors import (
     OtherAccountError,
     TooManyIdentitiesError,
 )
-from authserve.federation.linking import link_wished_identity
+from authserve.federation.linking import link_pending_identity
 from authserve.federation.policy import AskToConfirm
-from authserve.federation.sign_in import Arrival
-from authserve.federation.wished_accounts import get_provider_of, is_address_verified, wish_of
+from authserve.federation.resolve_pending import (
+    get_provider_of,
+    is_address_verified,
+    pending_identity_of,
+)
+from authserve.federation.sign_in import ProviderReturn
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info, request_state
 from authserve.pages.account_identities import lead_to_connections
@@ -31,8 +35,8 @@ from authserve.pages.factor_changes import (
     read_change,
     require_session_for_change,
 )
+from authserve.pages.provider_pending import HeldIdentity, get_held_identity, lead_to_question
 from authserve.pages.provider_refusals import show_refusal
-from authserve.pages.provider_wishes import HeldWish, get_held_wish, lead_to_question
 from authserve.users.errors import UserNotFoundError
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from authserve.web.flows import FIELD, drop_flow
@@ -55,7 +59,7 @@ EXPLANATIONS: Explanations = {
 
 
 def lead_to_confirm(
-    arrival: Arrival, step: AskToConfirm, token: str, *, is_remembered: bool
+    returned: ProviderReturn, step: AskToConfirm, token: str, *, is_remembered: bool
 ) -> Response:
     """Return the redirect to the page that says that an account has the address.
 
@@ -63,8 +67,8 @@ def lead_to_confirm(
         token: of the person's target.
     """
     request_state().refusal_code = AccountExistsError.code
-    wish = wish_of(arrival, account_id=step.user_id)
-    return lead_to_question(EXISTS, wish, token, is_remembered=is_remembered)
+    pending = pending_identity_of(returned, account_id=step.user_id)
+    return lead_to_question(EXISTS, pending, token, is_remembered=is_remembered)
 
 
 @provider_blueprint.get("/sign-in/with/<slug>/account-exists")
@@ -72,14 +76,14 @@ def show_account_exists(slug: str) -> Response:
     """Ask the person to sign in once in another way.
 
     Raises:
-        UnknownStateError: see `get_held_wish`.
+        UnknownStateError: see `get_held_identity`.
     """
-    held = get_held_wish(slug, has_account=True)
+    held = get_held_identity(slug, has_account=True)
     return page(
         "provider_account_exists.html",
-        provider=get_provider_of(held.wish).configuration.name,
-        address=held.wish.address,
-        must_reclaim=not is_address_verified(held.wish),
+        provider=get_provider_of(held.pending).configuration.name,
+        address=held.pending.address,
+        must_reclaim=not is_address_verified(held.pending),
         token=_write_way_on(held),
         code=AccountExistsError.code,
     )
@@ -90,9 +94,9 @@ def show_confirm_link(slug: str) -> Response:
     """Ask the owner of the account whether to link the identity.
 
     Raises:
-        UnknownStateError: see `get_held_wish`.
+        UnknownStateError: see `get_held_identity`.
     """
-    held = get_held_wish(slug, has_account=True)
+    held = get_held_identity(slug, has_account=True)
     return _show(require_session_for_change(), held, Submission())
 
 
@@ -101,9 +105,9 @@ def confirm_link(slug: str) -> Response:
     """Link the identity to the account of the signed-in person.
 
     Raises:
-        UnknownStateError: see `get_held_wish`.
+        UnknownStateError: see `get_held_identity`.
     """
-    held = get_held_wish(slug, has_account=True)
+    held = get_held_identity(slug, has_account=True)
     session, submission = read_change(BUTTON)
     act = partial(_link, held=held, session=session)
     try:
@@ -111,15 +115,15 @@ def confirm_link(slug: str) -> Response:
             submission, act, show=partial(_show, session, held), explanations=EXPLANATIONS
         )
     except (AccountExistsError, DomainNotAllowedError) as error:
-        provider = get_provider_of(held.wish)
+        provider = get_provider_of(held.pending)
         return show_refusal(error, token="", provider=provider, is_link=True)
 
 
 @on_own_account(UserNotFoundError)
-def _link(_values: dict[str, Any], *, held: HeldWish, session: BrowserSession) -> Response:
-    link_wished_identity(
-        held.wish,
-        provider=get_provider_of(held.wish),
+def _link(_values: dict[str, Any], *, held: HeldIdentity, session: BrowserSession) -> Response:
+    link_pending_identity(
+        held.pending,
+        provider=get_provider_of(held.pending),
         actor=session.actor,
         request=current_request_info(),
     )
@@ -128,24 +132,24 @@ def _link(_values: dict[str, Any], *, held: HeldWish, session: BrowserSession) -
     return response
 
 
-def _show(session: BrowserSession, held: HeldWish, form: Submission) -> Response:
-    provider = get_provider_of(held.wish)
+def _show(session: BrowserSession, held: HeldIdentity, form: Submission) -> Response:
+    provider = get_provider_of(held.pending)
     account = session.account
     return page(
         "provider_confirm.html",
         visitor=session,
         form=form,
         provider=provider.configuration.name,
-        identity=held.wish.identity.email or held.wish.identity.subject,
-        address=held.wish.address,
-        is_owner=(account.id, account.email) == (held.wish.account_id, held.wish.address),
+        identity=held.pending.identity.email or held.pending.identity.subject,
+        address=held.pending.address,
+        is_owner=(account.id, account.email) == (held.pending.account_id, held.pending.address),
         is_verified=account.email_verified,
         action=link_to(CONFIRM, "", slug=provider.slug, **{FIELD: held.flow.id}),
         token=_write_way_on(held),
     )
 
 
-def _write_way_on(held: HeldWish) -> str:
+def _write_way_on(held: HeldIdentity) -> str:
     """Return the token of the second page, to which a sign-in leads."""
-    query = urlencode({"slug": held.wish.provider, FIELD: held.flow.id})
+    query = urlencode({"slug": held.pending.provider, FIELD: held.flow.id})
     return write_continuation(Continuation(TargetKind.PAGE, f"{CONFIRM}?{query}")) or ""

@@ -13,7 +13,7 @@ from authserve.federation.errors import UnknownStateError
 from authserve.federation.flow import get_open_provider
 from authserve.federation.linking import link_own_identity
 from authserve.federation.policy import Link
-from authserve.federation.sign_in import Arrival, NextStep
+from authserve.federation.sign_in import NextStep, ProviderReturn
 from authserve.federation.state import Purpose, State
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
@@ -72,13 +72,13 @@ def get_linking_session(state: State) -> BrowserSession:
 
 
 @on_own_account(UserNotFoundError)
-def complete_link(arrival: Arrival, step: NextStep, session: BrowserSession) -> Response:
+def complete_link(returned: ProviderReturn, step: NextStep, session: BrowserSession) -> Response:
     """Link the identity, unless it is the account's already, and lead to the connections."""
     if isinstance(step, Link):
         link_own_identity(
-            arrival.identity,
-            provider=arrival.provider,
+            returned.identity,
+            provider=returned.provider,
             actor=session.actor,
-            request=arrival.request,
+            request=returned.request,
         )
     return lead_to_connections("linked")

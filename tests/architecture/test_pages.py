@@ -174,7 +174,7 @@ def test_every_module_of_pages_is_loaded() -> None:
         "provider_link",
         "provider_refusals",
         "provider_routes",
-        "provider_wishes",
+        "provider_pending",
         "routes",
         "scope_texts",
         "sign_in_steps",

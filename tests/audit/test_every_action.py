@@ -30,7 +30,7 @@ from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import SUBSCRIPTIONS, AuditAction, DomainEvent
 from authserve.core.outbound_hosts import NO_HOSTS
 from authserve.database.transactions import transaction
-from authserve.federation.ask import Answered
+from authserve.federation.ask import ProviderAnswer
 from authserve.federation.configuration import ProviderChanges
 from authserve.federation.errors import SignUpClosedError
 from authserve.federation.identities import ProviderIdentity
@@ -38,7 +38,7 @@ from authserve.federation.own_identities import add_identity
 from authserve.federation.policy import Claimed, SignIn
 from authserve.federation.presets import Person
 from authserve.federation.registry import change_provider, get_provider
-from authserve.federation.sign_in import Arrival, prove, settle
+from authserve.federation.sign_in import ProviderReturn, prove, resolve
 from authserve.oidc.backchannel import LOGOUT_SENDER, LogoutSender
 from authserve.oidc.consents import refuse_consent
 from authserve.outbox.errors import DeliveryError
@@ -460,15 +460,15 @@ def reclaim_account(scene: Scene) -> None:
     scene.call("POST /auth/password/reset", token=scene.reset_link(), new_password=NEW_PASSWORD)
 
 
-def come_back(scene: Scene, *, sign_up: bool) -> Arrival:
+def come_back(scene: Scene, *, sign_up: bool) -> ProviderReturn:
     """Let an unknown person come back from a provider."""
     slug = add_provider(scene)
     claimed = Claimed(email=scene.new_email, is_email_verified=True, domain="example.com")
     changes = ProviderChanges(sign_up=sign_up)
     person = Person(subject=str(scene.number), claimed=claimed, display_name=None)
-    return Arrival(
+    return ProviderReturn(
         provider=change_provider(slug, changes, actor=OPERATOR, request=scene.origin),
-        answered=Answered(person=person),
+        answer=ProviderAnswer(person=person),
         linking_user_id=None,
         locale=None,
         request=scene.origin,
@@ -478,13 +478,13 @@ def come_back(scene: Scene, *, sign_up: bool) -> Arrival:
 def refuse_identity(scene: Scene) -> None:
     """Open no account for a person."""
     with scene.app.app_context(), pytest.raises(SignUpClosedError):
-        settle(come_back(scene, sign_up=False))
+        resolve(come_back(scene, sign_up=False))
 
 
 def sign_up_by_provider(scene: Scene) -> None:
     """Open an account for a person."""
     with scene.app.app_context():
-        settle(come_back(scene, sign_up=True))
+        resolve(come_back(scene, sign_up=True))
 
 
 def sign_in_by_lost_identity(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from authserve.audit import worker as audit_worker
 from authserve.auth import seen_devices
 from authserve.clients import failures
 from authserve.database import circuit, engine, sqlite, watchdog
-from authserve.federation import identities, state, upstream, wishes
+from authserve.federation import identities, pending_identities, state, upstream
 from authserve.health import provider_checks
 from authserve.http import json_body
 from authserve.keys import policy as keys
@@ -43,7 +43,12 @@ PROMISES: list[tuple[str, str, Any, Any]] = [
     ("errors", "The account has ten passkeys", own_passkeys.MAX_PASSKEYS, 10),
     ("errors", "The account has ten identities", identities.MAX_IDENTITIES, 10),
     ("errors", "more than ten minutes ago", state.STATE_TTL, 10 * MINUTE),
-    ("sign-in-by-others", "within half an hour", wishes.WISH_TTL, 30 * MINUTE),
+    (
+        "sign-in-by-others",
+        "within half an hour",
+        pending_identities.PENDING_IDENTITY_TTL,
+        30 * MINUTE,
+    ),
     ("factors", "Options are good for five minutes", challenges.CHALLENGE_TTL, 5 * MINUTE),
     ("tokens", "15 to set a factor up", totp_set_up.SET_UP_LIFETIME, 15 * MINUTE),
     ("tokens", "180 days", device.DEVICE_TOKEN_TTL, 180 * DAY),

@@ -10,7 +10,7 @@ from flask import Flask
 import config
 from authserve.audit import seal
 from authserve.federation import secrets, state
-from authserve.federation.wishes import WISH
+from authserve.federation.pending_identities import PENDING_IDENTITY
 from authserve.forwardauth.sign_in import STATE
 from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
@@ -157,7 +157,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         state.STATE.purpose,
         state.VERIFIER,
         state.NONCE,
-        WISH.purpose,
+        PENDING_IDENTITY.purpose,
     }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from authserve.auth import register
 from authserve.database.transactions import read_all
-from authserve.federation import wished_accounts
+from authserve.federation import resolve_pending
 from authserve.settings.model import EmailVerification, Registration
 from authserve.users.models import TABLE as USERS
 from tests.federation.conftest import MakeSite
@@ -78,7 +78,7 @@ def test_it_opens_an_account_whose_address_is_to_be_verified(
     assert set_out(Visit(site), server).come_back().location == "/account"
 
 
-def test_a_wish_is_fulfilled_once(site: Flask, visit: Visit, server: ProviderServer) -> None:
+def test_a_pending_identity_is_good_once(site: Flask, visit: Visit, server: ProviderServer) -> None:
     shown = come(visit, server)
     (name,) = [each for each in visit.cookie_names() if "flow" in each]
     value = visit.cookie(name)
@@ -196,7 +196,7 @@ class TestWhereAddressesMustBeVerified:
         change_user(site, users(site)[0]["id"], email_verified=True)
         assert set_out(visit, server).come_back().location == "/account"
 
-    def test_a_wish_is_fulfilled_once_for_known_and_unknown_addresses(
+    def test_a_pending_identity_is_good_once_for_known_and_unknown_addresses(
         self, make_site: MakeSite, server: ProviderServer
     ) -> None:
         site = make_site(email_verification=EmailVerification.REQUIRED)
@@ -220,7 +220,7 @@ class TestWhereAddressesMustBeVerified:
             lasted.append(seconds)
             yield
 
-        monkeypatch.setattr(wished_accounts, "taking_at_least", note)
+        monkeypatch.setattr(resolve_pending, "taking_at_least", note)
         for email in (EMAIL, EMAIL):
             server.claims["sub"] = str(len(lasted))
             visit = Visit(site)
@@ -245,7 +245,7 @@ def test_the_same_address_20_times_at_once_opens_one_account(
 
 
 @both_databases
-def test_one_wish_20_times_at_once_opens_one_account(
+def test_one_identity_20_times_at_once_opens_one_account(
     site: Flask, visit: Visit, server: ProviderServer
 ) -> None:
     shown = come(visit, server)

@@ -9,7 +9,7 @@ import pytest
 
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
-from authserve.federation.ask import Answered, ask_provider, find_endpoint
+from authserve.federation.ask import ProviderAnswer, ask_provider, find_endpoint
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.presets import Preset
 from authserve.federation.upstream import ProviderUnavailableError, Upstream
@@ -46,7 +46,7 @@ def ask(
     preset: Preset = Preset.OIDC,
     *,
     now: datetime | None = None,
-) -> Answered:
+) -> ProviderAnswer:
     """Exchange a code."""
     exchange = Exchange(
         client_id=CLIENT_ID,

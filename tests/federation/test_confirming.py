@@ -12,9 +12,9 @@ from authserve.core.actor import OPERATOR
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.federation.identities import ProviderIdentity, find_identities, link_identity
+from authserve.federation.pending_identities import PENDING_IDENTITY_TTL, PendingIdentity
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.registry import ProviderChanges, change_provider
-from authserve.federation.wishes import WISH_TTL, Wish
 from authserve.tokens.signing import LEEWAY_SECS
 from tests.factories import REQUEST
 from tests.support.browsing import Shown, Visit
@@ -22,10 +22,10 @@ from tests.support.clients import Caller, register_caller
 from tests.support.factors import give_totp
 from tests.support.identities import fill_identities
 from tests.support.mail import open_mailbox, work
+from tests.support.pending_identities import hold_pending_identity
 from tests.support.provider_sign_in import SLUG, adjust_provider, code_of, set_out
 from tests.support.providers import ProviderServer
 from tests.support.rows import audit_trail, change_user
-from tests.support.wishes import hold_wish
 
 EMAIL = "alice@example.com"
 
@@ -207,7 +207,7 @@ def test_an_account_that_is_full_is_told_so(
 def test_another_browser_cannot_complete_it(
     site: Flask, visit: Visit, server: ProviderServer, alice: Caller
 ) -> None:
-    """A link that a stranger sends shows nothing, since their wish is in their own browser."""
+    """A link that a stranger sends shows nothing, since the identity is in their own browser."""
     shown = come(visit, server)
     other = Visit(site)
     other.sign_in()
@@ -215,27 +215,27 @@ def test_another_browser_cannot_complete_it(
     assert (lost.status, code_of(lost)) == (400, "state_invalid")
 
 
-def test_a_wish_for_a_new_account_is_no_question_to_an_owner(
+def test_an_identity_for_a_new_account_is_no_question_to_an_owner(
     site: Flask, visit: Visit, server: ProviderServer, alice: Caller
 ) -> None:
     identity = ProviderIdentity(issuer=server.issuer, subject="1", email=None)
-    pending = hold_wish(visit, Wish(provider=SLUG, identity=identity))
+    pending = hold_pending_identity(visit, PendingIdentity(provider=SLUG, identity=identity))
     visit.sign_in()
     for path in (EXISTS, CONFIRM):
         assert code_of(visit.open(f"{path}?pending={pending}")) == "state_invalid"
-    known = Wish(provider=SLUG, identity=identity, account_id=alice.id, address=EMAIL)
-    hold_wish(visit, known)
+    known = PendingIdentity(provider=SLUG, identity=identity, account_id=alice.id, address=EMAIL)
+    hold_pending_identity(visit, known)
     address = visit.open(f"/sign-in/with/{SLUG}/address?pending={pending}")
     assert code_of(address) == "state_invalid"
     assert "Link them" in visit.open(f"{CONFIRM}?pending={pending}").text
 
 
-def test_a_wish_ends_if_its_providers_name_is_anothers_by_now(
+def test_it_is_refused_once_its_slug_is_another_issuers(
     visit: Visit, server: ProviderServer, alice: Caller
 ) -> None:
     former = ProviderIdentity(issuer="https://former.example.com", subject="1", email=None)
-    known = Wish(provider=SLUG, identity=former, account_id=alice.id, address=EMAIL)
-    pending = hold_wish(visit, known)
+    known = PendingIdentity(provider=SLUG, identity=former, account_id=alice.id, address=EMAIL)
+    pending = hold_pending_identity(visit, known)
     visit.sign_in()
     for path in (EXISTS, CONFIRM):
         assert code_of(visit.open(f"{path}?pending={pending}")) == "state_invalid"
@@ -245,7 +245,7 @@ def test_it_ends_after_half_an_hour(
     visit: Visit, server: ProviderServer, alice: Caller, clock: time_machine.Traveller
 ) -> None:
     shown = come(visit, server)
-    clock.shift(WISH_TTL + timedelta(seconds=LEEWAY_SECS))
+    clock.shift(PENDING_IDENTITY_TTL + timedelta(seconds=LEEWAY_SECS))
     late = sign_in(visit, shown)
     assert (late.status, code_of(late)) == (400, "state_invalid")
 

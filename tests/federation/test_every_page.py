@@ -7,15 +7,15 @@ from flask import Flask
 
 from authserve.database.transactions import db
 from authserve.federation.identities import ProviderIdentity
-from authserve.federation.wishes import Wish
+from authserve.federation.pending_identities import PendingIdentity
 from authserve.http.get_effects import has_effect_on_get
 from tests.support.browsing import OWN_FORM, Visit
 from tests.support.clients import Caller, register_caller
 from tests.support.databases import executed
+from tests.support.pending_identities import hold_pending_identity
 from tests.support.provider_sign_in import SLUG, count_rows, set_out
 from tests.support.providers import ProviderServer
 from tests.support.rows import change_user
-from tests.support.wishes import hold_wish
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def alice(site: Flask, visit: Visit) -> Caller:
     return caller
 
 
-def wish_of(server: ProviderServer, account_id: UUID | None) -> Wish:
+def pending_identity_of(server: ProviderServer, account_id: UUID | None) -> PendingIdentity:
     identity = ProviderIdentity(issuer=server.issuer, subject="1", email=None)
     address = "alice@example.com" if account_id is not None else None
-    return Wish(provider=SLUG, identity=identity, account_id=account_id, address=address)
+    return PendingIdentity(provider=SLUG, identity=identity, account_id=account_id, address=address)
 
 
 def paths_of(app: Flask, method: str) -> set[str]:
@@ -62,7 +62,7 @@ def test_a_foreign_form_changes_nothing(
     token = visit.open("/account/profile").form("/account/profile")["token"]
     fields = {"token": token, "purpose": "link", "email": "other@example.com"}
     for account_id in (alice.id, None):
-        pending = hold_wish(visit, wish_of(server, account_id))
+        pending = hold_pending_identity(visit, pending_identity_of(server, account_id))
         for path in paths_of(site, "POST"):
             refused = visit.send(f"{path}?pending={pending}", fields, headers=headers)
             assert refused.status == 403, path
@@ -77,12 +77,12 @@ def test_a_get_sets_no_cookie_and_writes_nothing(
         engine = db.engine
     shown = []
     for account_id in (alice.id, None):
-        pending = hold_wish(visit, wish_of(server, account_id))
+        pending = hold_pending_identity(visit, pending_identity_of(server, account_id))
         for path in sorted(paths_of(site, "GET")):
             with executed(engine) as sent:
                 answer = visit.open(f"{path}?pending={pending}&state={state}")
             assert "Set-Cookie" not in answer.headers, path
             assert [text for text, _ in sent if not text.startswith("SELECT")] == [], path
             shown.append(answer.status)
-    # Each page is shown once at least; those of the other kind of wish are over.
+    # Each page is shown once at least; those for the other kind are refused.
     assert sorted(shown) == [200] * 5 + [400] * 3

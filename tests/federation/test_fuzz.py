@@ -15,9 +15,9 @@ from authserve.core.clock import now
 from authserve.federation.discovery import MetadataError, read_metadata
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.id_tokens import IDTokenError, read_keys, verify_id_token
+from authserve.federation.pending_identities import read_pending_identity
 from authserve.federation.presets import Preset, person_of_claims, person_of_github
 from authserve.federation.state import Purpose, State, bind, read_state, write_state
-from authserve.federation.wishes import read_wish
 from tests.federation.test_id_tokens import CLAIMS, EXPECTED, KEYS, NOW, SET, sign
 
 fuzzed = settings(
@@ -138,7 +138,7 @@ def test_a_changed_state_is_none(app: Flask, text: str, place: int) -> None:
         place %= len(good)
         other = "A" if good[place] != "A" else "B"
         for token in (text, f"{good[:place]}{other}{good[place + 1 :]}", json.dumps(text)):
-            for read in (read_state, read_wish):
+            for read in (read_state, read_pending_identity):
                 try:
                     read(token, now=now())
                 except UnknownStateError:

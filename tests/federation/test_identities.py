@@ -11,8 +11,8 @@ from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.federation.identities import (
     ProviderIdentity,
+    find_email_match,
     find_identities,
-    find_namesake,
     find_owner,
     link_identity,
     record_use,
@@ -59,8 +59,8 @@ def test_an_owner_is_known_with_its_state(app: Flask) -> None:
         change_user(app, alice.id, is_active=False)
         expected = KnownAccount(id=alice.id, is_active=False, is_email_verified=True)
         assert find_owner(ISSUER, "24400320") == expected
-        assert find_namesake("alice@example.com") == expected
-        assert find_namesake("bob@example.com") is None
+        assert find_email_match("alice@example.com") == expected
+        assert find_email_match("bob@example.com") is None
 
 
 @both_databases

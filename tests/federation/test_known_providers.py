@@ -12,7 +12,7 @@ import trustme
 from authserve.core.deadline import TLSContext
 from authserve.core.outbound import OutboundClient
 from authserve.core.outbound_hosts import OutboundHosts
-from authserve.federation.ask import Answered, ask_provider, find_endpoint
+from authserve.federation.ask import ProviderAnswer, ask_provider, find_endpoint
 from authserve.federation.code_exchange import Exchange
 from authserve.federation.presets import DEFAULTS, Preset
 from authserve.federation.upstream import (
@@ -47,7 +47,7 @@ def upstream(trusting: TLSContext) -> Upstream:
     return Upstream(OutboundClient(hosts=hosts, tls=trusting))
 
 
-def ask(provider: KnownProvider, upstream: Upstream, preset: Preset) -> Answered:
+def ask(provider: KnownProvider, upstream: Upstream, preset: Preset) -> ProviderAnswer:
     """Exchange a code."""
     exchange = Exchange(
         client_id=CLIENT_ID,

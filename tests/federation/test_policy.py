@@ -39,7 +39,7 @@ JOINING = ProviderRules(link=LinkPolicy.VERIFIED, trusts_email=True)
 
 def decide(claimed: Claimed, rules: ProviderRules | None = None, **known: Any) -> Outcome:
     """Decide with an open registration, and nothing known but what is given."""
-    given: dict[str, Any] = {"owner": None, "namesake": None, "is_registration_open": True}
+    given: dict[str, Any] = {"owner": None, "email_match": None, "is_registration_open": True}
     return decide_identity(claimed, rules=rules or ProviderRules(), **{**given, **known})
 
 
@@ -49,7 +49,7 @@ def decide(claimed: Claimed, rules: ProviderRules | None = None, **known: Any) -
         (SURE, {"owner": VERIFIED}, SignIn(ALICE)),
         (UNSURE, {"owner": UNVERIFIED}, SignIn(ALICE)),
         # The identity decides, not the address, which may have become another person's.
-        (SURE, {"owner": KnownAccount(id=BOB), "namesake": VERIFIED}, SignIn(BOB)),
+        (SURE, {"owner": KnownAccount(id=BOB), "email_match": VERIFIED}, SignIn(BOB)),
         (SURE, {"owner": DISABLED}, Refuse(Refusal.ACCOUNT_DISABLED)),
         (SURE, {"owner": VERIFIED, "is_registration_open": False}, SignIn(ALICE)),
     ],
@@ -74,28 +74,28 @@ def test_a_signed_in_person_links_to_their_own_account(
     claimed: Claimed, owner: KnownAccount | None, outcome: Outcome
 ) -> None:
     """The address at the provider is of no matter, nor is another account that has it."""
-    namesake = KnownAccount(id=BOB, is_email_verified=True)
-    assert decide(claimed, owner=owner, namesake=namesake, linking_user_id=ALICE) == outcome
+    email_match = KnownAccount(id=BOB, is_email_verified=True)
+    assert decide(claimed, owner=owner, email_match=email_match, linking_user_id=ALICE) == outcome
 
 
 @pytest.mark.parametrize("trusts_email", [False, True])
 @pytest.mark.parametrize("claimed", [SURE, UNSURE])
-@pytest.mark.parametrize("namesake", [VERIFIED, GUARDED, UNVERIFIED, DISABLED])
+@pytest.mark.parametrize("email_match", [VERIFIED, GUARDED, UNVERIFIED, DISABLED])
 @pytest.mark.parametrize("link", LinkPolicy)
 def test_an_address_alone_opens_no_account(
-    link: LinkPolicy, namesake: KnownAccount, claimed: Claimed, trusts_email: bool
+    link: LinkPolicy, email_match: KnownAccount, claimed: Claimed, trusts_email: bool
 ) -> None:
     """It does in the one case that the operator chose, with an address verified on both sides."""
     rules = ProviderRules(link=link, trusts_email=trusts_email)
-    found = decide(claimed, rules, namesake=namesake)
+    found = decide(claimed, rules, email_match=email_match)
     if link is LinkPolicy.NEVER:
         expected: Outcome = Refuse(Refusal.ACCOUNT_EXISTS)
-    elif namesake is DISABLED:
+    elif email_match is DISABLED:
         expected = Refuse(Refusal.ACCOUNT_DISABLED)
-    elif (link, namesake, claimed, trusts_email) == (LinkPolicy.VERIFIED, VERIFIED, SURE, True):
+    elif (link, email_match, claimed, trusts_email) == (LinkPolicy.VERIFIED, VERIFIED, SURE, True):
         expected = Link(ALICE, signs_in=True)
     else:
-        expected = AskToConfirm(ALICE, must_reclaim=namesake is UNVERIFIED)
+        expected = AskToConfirm(ALICE, must_reclaim=email_match is UNVERIFIED)
     assert found == expected
 
 
@@ -144,7 +144,7 @@ def test_the_rules_of_the_confirmation_count(
 
 
 @pytest.mark.parametrize(
-    "known", [{}, {"owner": VERIFIED}, {"namesake": VERIFIED}, {"linking_user_id": ALICE}]
+    "known", [{}, {"owner": VERIFIED}, {"email_match": VERIFIED}, {"linking_user_id": ALICE}]
 )
 @pytest.mark.parametrize("claimed", [SURE, UNSURE, NAMELESS])
 def test_another_domain_is_refused_before_all_else(claimed: Claimed, known: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ import config
 from authserve.clients.kinds import ClientKind
 from authserve.core.clock import now
 from authserve.federation.identities import ProviderIdentity
+from authserve.federation.pending_identities import PendingIdentity, write_pending_identity
 from authserve.federation.state import Purpose, State, write_state
-from authserve.federation.wishes import Wish, write_wish
 from authserve.keys.store import KEY_STORE
 from authserve.oidc.hints import read_hint
 from authserve.oidc.tokens import sign_for_others
@@ -93,11 +93,13 @@ class Scene:
         with self.app.app_context():
             return write_state(state, now=now())
 
-    def of_wish(self) -> str:
+    def of_pending_identity(self) -> str:
         """An identity that waits for its person, in the cookie of a browser."""
         identity = ProviderIdentity(issuer="https://id.example.com", subject="1", email=None)
         with self.app.app_context():
-            return write_wish(Wish(provider="google", identity=identity), now=now())
+            return write_pending_identity(
+                PendingIdentity(provider="google", identity=identity), now=now()
+            )
 
     def of_logout(self) -> str:
         claims = claims_of(self.of_app("id_token"))
@@ -126,7 +128,7 @@ KINDS: Mapping[str, Callable[[Scene], str]] = {
     "code": lambda scene: scene.wiki.make_code("openid"),
     "continue": Scene.of_request,
     "provider state": Scene.of_provider_sign_in,
-    "identity wish": Scene.of_wish,
+    "pending identity": Scene.of_pending_identity,
     "client secret": lambda scene: str(scene.wiki.secret),
 }
 """A new token of each kind."""

@@ -27,9 +27,9 @@ from tests.support.identities import ensure_provider, give_identity
 from tests.support.identity_providers import give_provider
 from tests.support.oauth_clients import CALLBACK, give_client
 from tests.support.passkeys import change_passkey, give_passkey, passkey_row
+from tests.support.pending_identities import show_pending_identities
 from tests.support.rows import change_session, change_user
 from tests.support.sign_in_steps import show_sign_in_steps
-from tests.support.wishes import show_wishes
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -94,7 +94,7 @@ def show_everything(app: Flask, language: str = "en") -> Iterator[tuple[str, Sho
     yield "deleted", delete_account(app)
     if "federation" in SETTINGS.of(app).features:
         yield from show_ends_at_provider(app)
-        yield from show_wishes(app)
+        yield from show_pending_identities(app)
     yield from show_providers(app)
 
 

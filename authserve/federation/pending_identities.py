@@ -1,4 +1,4 @@
-"""Identities that wait for their person: a signed token in a cookie of the browser.
+"""Pending identities: confirmed by a provider, not linked yet; a signed token in a cookie.
 
 A provider has confirmed the identity. The person still has to show which account it belongs to, to
 name an address for a new one, or to verify that of the account which has it. Nothing is stored, and
@@ -18,22 +18,23 @@ from authserve.federation.identities import ProviderIdentity
 from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import TokenKind, sign, verify
 
-WISH = TokenKind(
+PENDING_IDENTITY = TokenKind(
+    # Published in docs/security-design.md, and the name of a key: it stays.
     name="identity-wish",
     header_type="identity-wish+jwt",
     claims=("provider", "issuer", "subject", "mfa"),
 )
 
-WISH_TTL = timedelta(minutes=30)
-"""Lifetime of a wish: time to sign in in another way, or for a reset by mail (design)."""
+PENDING_IDENTITY_TTL = timedelta(minutes=30)
+"""Lifetime: time to sign in in another way, or for a reset by mail (design)."""
 
 _NO_ACCOUNT = UUID(int=0)
-"""`sub` of a wish for a new account (RFC 9562 §5.9)."""
+"""`sub` if a new account is needed (RFC 9562 §5.9)."""
 
 
 @frozen(kw_only=True)
-class Wish:
-    """An identity that waits for its person.
+class PendingIdentity:
+    """An identity that a provider has confirmed, and whose account is not decided yet.
 
     Args:
         provider: the slug of its provider.
@@ -54,47 +55,47 @@ class Wish:
     has_two_factors: bool = False
 
 
-def write_wish(wish: Wish, *, now: datetime) -> str:
-    """Return the token of a wish."""
+def write_pending_identity(pending: PendingIdentity, *, now: datetime) -> str:
+    """Return the token of a pending identity."""
     optional = {
-        "email": wish.identity.email,
-        "address": wish.address,
-        "name": wish.display_name,
-        "domain": wish.domain,
+        "email": pending.identity.email,
+        "address": pending.address,
+        "name": pending.display_name,
+        "domain": pending.domain,
     }
     claims: dict[str, Any] = {
-        "sub": str(wish.account_id or _NO_ACCOUNT),
-        "provider": wish.provider,
-        "issuer": wish.identity.issuer,
-        "subject": wish.identity.subject,
-        "mfa": wish.has_two_factors,
+        "sub": str(pending.account_id or _NO_ACCOUNT),
+        "provider": pending.provider,
+        "issuer": pending.identity.issuer,
+        "subject": pending.identity.subject,
+        "mfa": pending.has_two_factors,
         **{name: value for name, value in optional.items() if value is not None},
     }
     return sign(
-        WISH,
+        PENDING_IDENTITY,
         claims,
         public_url=SETTINGS.get().public_url,
         issued_at=now,
-        expires_at=now + WISH_TTL,
+        expires_at=now + PENDING_IDENTITY_TTL,
     )
 
 
-def read_wish(token: str, *, now: datetime) -> Wish:
-    """Return the wish of a token.
+def read_pending_identity(token: str, *, now: datetime) -> PendingIdentity:
+    """Return the pending identity of a token.
 
     Raises:
         UnknownStateError: it is not one of this service, or has expired.
     """
     try:
-        claims = verify(WISH, token, public_url=SETTINGS.get().public_url, now=now)
+        claims = verify(PENDING_IDENTITY, token, public_url=SETTINGS.get().public_url, now=now)
     except UnauthenticatedError as error:
         raise UnknownStateError from error
-    return _wish_of(claims)
+    return _pending_identity_of(claims)
 
 
-def _wish_of(claims: Mapping[str, Any]) -> Wish:
+def _pending_identity_of(claims: Mapping[str, Any]) -> PendingIdentity:
     account_id = UUID(claims["sub"])
-    return Wish(
+    return PendingIdentity(
         provider=claims["provider"],
         identity=ProviderIdentity(
             issuer=claims["issuer"], subject=claims["subject"], email=claims.get("email")

@@ -13,9 +13,14 @@ from authserve.federation.configuration import MAX_ISSUER_LENGTH
 from authserve.federation.errors import UnknownStateError
 from authserve.federation.id_tokens import MAX_SUBJECT_LENGTH
 from authserve.federation.identities import ProviderIdentity
+from authserve.federation.pending_identities import (
+    PENDING_IDENTITY_TTL,
+    PendingIdentity,
+    read_pending_identity,
+    write_pending_identity,
+)
 from authserve.federation.state import Purpose, State, bind, write_state
-from authserve.federation.wishes import WISH_TTL, Wish, read_wish, write_wish
-from authserve.pages.provider_wishes import ADDRESS, lead_to_question
+from authserve.pages.provider_pending import ADDRESS, lead_to_question
 from authserve.tokens.signing import LEEWAY_SECS
 from authserve.web.continuation import (
     MAX_TOKEN_LENGTH,
@@ -26,9 +31,11 @@ from authserve.web.continuation import (
 
 IDENTITY = ProviderIdentity(issuer="https://id.example.com", subject="24400320", email=None)
 
-NEW = Wish(provider="google", identity=IDENTITY, display_name="Älice", has_two_factors=True)
+NEW = PendingIdentity(
+    provider="google", identity=IDENTITY, display_name="Älice", has_two_factors=True
+)
 
-KNOWN = Wish(
+KNOWN = PendingIdentity(
     provider="google",
     identity=replace(IDENTITY, email="alice@example.com"),
     account_id=UUID(int=7),
@@ -42,34 +49,37 @@ def context(app: Flask) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("wish", [NEW, KNOWN], ids=["new account", "known account"])
-def test_it_holds_the_identity_and_the_account(wish: Wish) -> None:
+@pytest.mark.parametrize("pending_identity", [NEW, KNOWN], ids=["new account", "known account"])
+def test_it_holds_the_identity_and_the_account(pending_identity: PendingIdentity) -> None:
     moment = now()
-    assert read_wish(write_wish(wish, now=moment), now=moment) == wish
+    assert (
+        read_pending_identity(write_pending_identity(pending_identity, now=moment), now=moment)
+        == pending_identity
+    )
 
 
 def test_it_lasts_half_an_hour() -> None:
     begun, leeway = now(), timedelta(seconds=LEEWAY_SECS)
-    token = write_wish(KNOWN, now=begun)
-    read_wish(token, now=begun + WISH_TTL + leeway - timedelta(seconds=1))
+    token = write_pending_identity(KNOWN, now=begun)
+    read_pending_identity(token, now=begun + PENDING_IDENTITY_TTL + leeway - timedelta(seconds=1))
     with pytest.raises(UnknownStateError):
-        read_wish(token, now=begun + WISH_TTL + leeway)
+        read_pending_identity(token, now=begun + PENDING_IDENTITY_TTL + leeway)
 
 
-def test_another_token_is_no_wish() -> None:
+def test_another_token_is_no_pending_identity() -> None:
     state = State(
         provider="google",
         flow_id="abcd-_12",
         purpose=Purpose.SIGN_IN,
         binding=bind(bytes(32), ""),
     )
-    token = write_wish(KNOWN, now=now())
+    token = write_pending_identity(KNOWN, now=now())
     for other in ("", "x", f"{token[:-1]}~", write_state(state, now=now())):
         with pytest.raises(UnknownStateError):
-            read_wish(other, now=now())
+            read_pending_identity(other, now=now())
 
 
-USUAL = Wish(
+USUAL = PendingIdentity(
     provider="microsoft",
     identity=ProviderIdentity(
         issuer="https://login.microsoftonline.com/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0",
@@ -82,7 +92,7 @@ USUAL = Wish(
     domain="example.com",
 )
 
-LONGEST = Wish(
+LONGEST = PendingIdentity(
     provider="x" * 32,
     identity=ProviderIdentity(
         issuer="i" * MAX_ISSUER_LENGTH, subject="s" * MAX_SUBJECT_LENGTH, email="e" * 254
@@ -93,9 +103,9 @@ LONGEST = Wish(
 )
 
 
-@pytest.mark.parametrize(("wish", "is_kept"), [(USUAL, True), (LONGEST, False)])
+@pytest.mark.parametrize(("pending_identity", "is_kept"), [(USUAL, True), (LONGEST, False)])
 def test_a_cookie_has_room_for_the_longest_target(
-    make_app: Callable[..., Flask], wish: Wish, is_kept: bool
+    make_app: Callable[..., Flask], pending_identity: PendingIdentity, is_kept: bool
 ) -> None:
     """Browsers keep cookies of 4,096 bytes (RFC 6265 §6.1)."""
     app = make_app(features=("pages", "federation"), public_url="https://auth.example.com")
@@ -104,7 +114,7 @@ def test_a_cookie_has_room_for_the_longest_target(
         tokens = [write_continuation(Continuation(TargetKind.PAGE, each)) for each in targets]
         token = max(filter(None, tokens), key=len)
         assert len(token) >= MAX_TOKEN_LENGTH - 2
-        answer = lead_to_question(ADDRESS, wish, token, is_remembered=True)
+        answer = lead_to_question(ADDRESS, pending_identity, token, is_remembered=True)
     (cookie,) = answer.headers.getlist("Set-Cookie")
     assert len(cookie) <= 4_096
     assert (token in cookie) is is_kept
