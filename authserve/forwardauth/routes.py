@@ -44,7 +44,7 @@ def check() -> Response:
         _count_refusal()
     if not _is_page():
         _refuse(found.verdict)
-    return _lead_to_sign_in(found, origin)
+    return _redirect_to_sign_in(found, origin)
 
 
 def _allow(session: ProxiedSession) -> Response:
@@ -73,7 +73,7 @@ def _refuse(verdict: Verdict) -> NoReturn:
     raise NotOpenError if verdict is Verdict.NOT_OPEN else SignInRequiredError
 
 
-def _lead_to_sign_in(found: Check, origin: str) -> Response:
+def _redirect_to_sign_in(found: Check, origin: str) -> Response:
     """Return the way to authorize, which also explains why an application stays closed."""
     note_outcome("led_to_sign_in")
     headers = request.headers

@@ -39,12 +39,12 @@ class ServiceSchema(Schema):
 @blueprint.alt_response(302, description="A browser is sent to the documentation.")
 def root() -> Response:
     """Return the service's name, version and documentation; redirect browsers to a page."""
-    response = _lead_on() if accepts_html() else json_response(_describe())
+    response = _redirect_to_pages() if accepts_html() else json_response(_describe())
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _lead_on() -> Response:
+def _redirect_to_pages() -> Response:
     # A relative URL also works behind a proxy that strips a path prefix (RFC 9110 §10.2.2).
     page = START_PAGE.find() or DOCUMENTATION
     headers = {"Location": page.removeprefix("/"), "Cache-Control": "no-store"}

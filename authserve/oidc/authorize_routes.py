@@ -137,7 +137,7 @@ def _answer(query: str, *, begun: datetime, answered: Continuation | None = None
         if isinstance(done.decision, Grant):
             return _send(done.request.target, {"code": done.code or ""})
         target = Continuation(TargetKind.AUTHORIZE, query, begun=done.request.begun)
-        return _lead(done, done.decision, visitor, target)
+        return _answer_decision(done, done.decision, visitor, target)
     except UntrustedRequestError as error:
         return _show_untrusted(error)
     except AuthorizationError as error:
@@ -152,7 +152,7 @@ def _answer_of(visitor: BrowserSession | None, answered: Continuation | None) ->
     return answered.answer if is_own else None
 
 
-def _lead(
+def _answer_decision(
     done: Authorization,
     decision: Decision,
     visitor: BrowserSession | None,

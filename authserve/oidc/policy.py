@@ -121,7 +121,7 @@ def decide(
         return Refuse(OAuthCode.LOGIN_REQUIRED) if is_silent else SignIn()
     step_up = _find_step_up(request, client, user, now)
     if step_up is not None and not step_up.is_recent:
-        return Refuse(OAuthCode.LOGIN_REQUIRED) if is_silent else _lead(request, step_up)
+        return Refuse(OAuthCode.LOGIN_REQUIRED) if is_silent else _ask_for_proof(request, step_up)
     if client.allowed_roles and not user.roles.intersection(client.allowed_roles):
         return Refuse(OAuthCode.ACCESS_DENIED) if is_silent else _not_open(client, user)
     if user.level < client.min_level:
@@ -183,7 +183,7 @@ def _is_recent(request: AuthorizeRequest, user: SignedInUser, now: datetime) -> 
     return age is None or now - user.auth_time <= timedelta(seconds=age)
 
 
-def _lead(request: AuthorizeRequest, needed: _NeededProof) -> Decision:
+def _ask_for_proof(request: AuthorizeRequest, needed: _NeededProof) -> Decision:
     # Another account can be chosen only at the sign-in.
     is_choice = Prompt.SELECT_ACCOUNT in request.prompts
     return SignIn() if is_choice else StepUp(needed.level)

@@ -16,7 +16,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.pagination import DEFAULT_LIMIT, PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import START, blueprint, lead_to
+from authserve.pages.blueprint import START, blueprint, redirect_with_notice
 from authserve.pages.event_texts import describe_action, find_event_icon
 from authserve.pages.grant_fields import GrantsForm, find_ticked
 from authserve.users.errors import UserNotFoundError
@@ -131,14 +131,14 @@ def answer_activity() -> Response:
         request=current_request_info(),
     )
     if is_own:
-        return lead_to(START, notice="sign-in-seen")
-    return _lead_to_safety(session)
+        return redirect_with_notice(START, notice="sign-in-seen")
+    return _redirect_to_new_password(session)
 
 
-def _lead_to_safety(session: BrowserSession) -> Response:
+def _redirect_to_new_password(session: BrowserSession) -> Response:
     """Lead to a new password, since a stranger knows it, and from there to the other sessions."""
     if not session.has_password:
-        return lead_to("pages.show_sessions", notice="stranger")
+        return redirect_with_notice("pages.show_sessions", notice="stranger")
     target = Continuation(TargetKind.PAGE, "pages.show_sessions")
     token = write_continuation(target) or ""
-    return lead_to("pages.show_password", notice="stranger", token=token)
+    return redirect_with_notice("pages.show_password", notice="stranger", token=token)

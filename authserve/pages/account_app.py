@@ -35,9 +35,9 @@ from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
     find_consequence,
-    lead_to_methods,
     read_change,
     read_pressed_change,
+    redirect_to_methods,
     require_session_for_change,
     show_added,
 )
@@ -170,7 +170,7 @@ def remove_app() -> Response:
 @on_own_account(UserNotFoundError)
 def _remove(_values: dict[str, Any], *, session: BrowserSession) -> Response:
     remove_totp(session.actor.signed_in_user, actor=session.actor, request=current_request_info())
-    return lead_to_methods("app-removed")
+    return redirect_to_methods("app-removed")
 
 
 def _show_removal(session: BrowserSession, form: Submission) -> Response:

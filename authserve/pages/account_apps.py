@@ -12,7 +12,7 @@ from authserve.http.request_info import current_request_info
 from authserve.oidc.apps import AuthorizedApp, list_apps, withdraw_app
 from authserve.oidc.errors import AppNotFoundError
 from authserve.pages.account_connections import LIST
-from authserve.pages.blueprint import app_blueprint, lead_to, link_to
+from authserve.pages.blueprint import app_blueprint, link_to, redirect_with_notice
 from authserve.pages.scope_texts import describe_scopes
 from authserve.users.errors import UserNotFoundError
 from authserve.web.access import read_button, require_signed_in
@@ -86,4 +86,4 @@ def end_app(client_id: str) -> Response:
         )
     except AppNotFoundError:
         return see_other(link_to(LIST, ""))
-    return lead_to(LIST, notice="apps")
+    return redirect_with_notice(LIST, notice="apps")

@@ -50,8 +50,8 @@ from authserve.web.access import (
     LEVEL_FIELD,
     find_asked_level,
     find_bound,
-    lead_to_sign_in,
     read_signed_in_form,
+    redirect_to_sign_in,
 )
 from authserve.web.browser_session import find_visitor, renew_session
 from authserve.web.continuation import FIELD, read_continuation
@@ -138,7 +138,7 @@ def _require_visitor() -> BrowserSession:
     if session is None:
         found = read_continuation(request.args.get(FIELD, ""))
         # A sign-in is fresh, so the person goes straight on.
-        lead_to_sign_in(replace(found, session_id=None) if found is not None else None)
+        redirect_to_sign_in(replace(found, session_id=None) if found is not None else None)
     return session
 
 

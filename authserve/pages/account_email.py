@@ -9,7 +9,7 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, lead_to
+from authserve.pages.blueprint import blueprint, redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE
@@ -95,7 +95,7 @@ def _withdraw(_values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 def _done(notice: str) -> Response:
-    return lead_to("pages.show_email", notice=notice)
+    return redirect_with_notice("pages.show_email", notice=notice)
 
 
 def _show(session: BrowserSession, form: Submission) -> Response:

@@ -23,7 +23,7 @@ from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import LastCredentialError
 from authserve.pages.account_connections import LIST
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import lead_to, provider_blueprint
+from authserve.pages.blueprint import provider_blueprint, redirect_with_notice
 from authserve.pages.factor_changes import (
     EXPLANATIONS,
     Consequence,
@@ -74,13 +74,13 @@ def find_section(session: BrowserSession) -> IdentitySection:
     return IdentitySection(identities, others, is_full, done)
 
 
-def lead_to_connections(done: str) -> Response:
+def redirect_to_connections(done: str) -> Response:
     """Return the redirect after a change, to the page that says what was done.
 
     Args:
         done: one of the notices in `account_identities.html`.
     """
-    return lead_to(LIST, notice=NOTICE_KIND, done=done)
+    return redirect_with_notice(LIST, notice=NOTICE_KIND, done=done)
 
 
 @provider_blueprint.get("/account/apps/identities/<uuid:identity_id>/unlink")
@@ -109,7 +109,7 @@ def _unlink(_values: dict[str, Any], *, session: BrowserSession, identity_id: UU
         actor=session.actor,
         request=current_request_info(),
     )
-    return lead_to_connections("unlinked")
+    return redirect_to_connections("unlinked")
 
 
 def _show(session: BrowserSession, identity_id: UUID, form: Submission) -> Response:

@@ -28,7 +28,7 @@ from authserve.http.fields import DisplayName
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import key_blueprint, lead_to, link_to
+from authserve.pages.blueprint import key_blueprint, link_to, redirect_with_notice
 from authserve.pages.scope_texts import describe_scopes
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
@@ -150,7 +150,7 @@ def revoke_one_key(key_id: UUID) -> Response:
         )
     except APIKeyNotFoundError:
         return see_other(link_to(LIST, ""))
-    return lead_to(LIST, notice="keys")
+    return redirect_with_notice(LIST, notice="keys")
 
 
 @key_blueprint.get("/account/keys/new")

@@ -21,8 +21,8 @@ from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
     NOTICE_KIND,
-    lead_to_methods,
     read_pressed_change,
+    redirect_to_methods,
     show_codes,
 )
 from authserve.pages.passkey_providers import find_provider
@@ -83,7 +83,7 @@ def _switch(values: dict[str, Any], *, session: BrowserSession) -> Response:
     )
     if codes is not None:
         return show_codes(session, codes)
-    return lead_to_methods("turned-on" if is_enabled else "turned-off")
+    return redirect_to_methods("turned-on" if is_enabled else "turned-off")
 
 
 @on_own_account(UserNotFoundError)

@@ -28,9 +28,9 @@ from authserve.pages.factor_changes import (
     EXPLANATIONS,
     LIST,
     find_consequence,
-    lead_to_methods,
     read_change,
     read_pressed_change,
+    redirect_to_methods,
     require_session_for_change,
 )
 from authserve.pages.passkey_providers import find_provider
@@ -89,7 +89,7 @@ def _change(values: dict[str, Any], *, session: BrowserSession, passkey_id: UUID
         actor=session.actor,
         request=current_request_info(),
     )
-    return lead_to_methods("passkey-renamed" if "name" in values else "passkey-accepted")
+    return redirect_to_methods("passkey-renamed" if "name" in values else "passkey-accepted")
 
 
 def _show(session: BrowserSession, passkey_id: UUID, form: Submission) -> Response:
@@ -131,7 +131,7 @@ def _remove(_values: dict[str, Any], *, session: BrowserSession, passkey_id: UUI
         actor=session.actor,
         request=current_request_info(),
     )
-    return lead_to_methods("passkey-removed")
+    return redirect_to_methods("passkey-removed")
 
 
 def _show_removal(session: BrowserSession, passkey_id: UUID, form: Submission) -> Response:

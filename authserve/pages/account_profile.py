@@ -11,7 +11,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, lead_to
+from authserve.pages.blueprint import blueprint, redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_PROFILE
@@ -74,7 +74,7 @@ def _change(values: dict[str, Any], *, session: BrowserSession, sent: list[str])
         actor=session.actor,
         request=current_request_info(),
     )
-    response = lead_to("pages.show_profile", notice="profile")
+    response = redirect_with_notice("pages.show_profile", notice="profile")
     if values.get("locale"):
         remember_language(response, values["locale"])
     return response

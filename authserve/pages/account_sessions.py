@@ -12,7 +12,7 @@ from authserve.core.frozen import frozen
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, lead_to, link_to
+from authserve.pages.blueprint import blueprint, link_to, redirect_with_notice
 from authserve.pages.grant_fields import GrantsForm, find_ticked, list_boxes
 from authserve.sessions.app_sessions import find_app_sessions
 from authserve.sessions.client_names import find_client_names
@@ -148,7 +148,7 @@ def end_one_session(session_id: UUID) -> Response:
         )
     except SessionNotFoundError:
         return see_other(link_to(LIST, ""))
-    return _lead_back(ended="one")
+    return _redirect_to_list(ended="one")
 
 
 @blueprint.post("/account/sessions/end-others")
@@ -163,11 +163,11 @@ def end_other_sessions() -> Response:
         request=current_request_info(),
         keep=session.cookie.session_id,
     )
-    return _lead_back(ended="others")
+    return _redirect_to_list(ended="others")
 
 
-def _lead_back(*, ended: str) -> Response:
-    return lead_to(LIST, notice="sessions", ended=ended)
+def _redirect_to_list(*, ended: str) -> Response:
+    return redirect_with_notice(LIST, notice="sessions", ended=ended)
 
 
 @blueprint.get("/account/sessions/end-all")

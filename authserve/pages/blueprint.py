@@ -92,7 +92,7 @@ def go_on(token: str) -> Response:
     return see_other(path_on(token))
 
 
-def lead_to(endpoint: str, *, notice: str, token: str = "", **values: str) -> Response:
+def redirect_with_notice(endpoint: str, *, notice: str, token: str = "", **values: str) -> Response:
     """Return the redirect after a form, to a page that says what was done.
 
     Args:

@@ -33,8 +33,8 @@ from authserve.pages.sign_in_steps import (
     FlowForm,
     complete_flow,
     first_device,
-    lead_to_next_step,
-    lead_to_start,
+    redirect_to_next_step,
+    redirect_to_start,
     this_browser,
 )
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
@@ -123,7 +123,7 @@ def show_code_of_mail() -> Response:
     hide_unless(SETTINGS.get().email_sign_in)
     token, flow = query_continuation(), find_flow(request.args.get(FIELD, ""))
     if flow is None:
-        return lead_to_start(MfaTokenInvalidError(), token)
+        return redirect_to_start(MfaTokenInvalidError(), token)
     return _show_code(flow, Submission(given={"continue": token}))
 
 
@@ -135,7 +135,7 @@ def verify_email_code() -> Response:
     flow = find_flow(submission.given.get(FIELD, ""))
     requester = _find_requester(flow) if flow is not None else None
     if flow is None or requester is None:
-        return lead_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
+        return redirect_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
     if submission.values:
         found = (find_requesters_device(token, requester) for token in device_tokens())
         device = first_device(found)
@@ -167,7 +167,7 @@ def _verify(values: dict[str, Any], *, flow: Flow) -> Response:
             device=values["device"],
         )
     except MfaEnrollmentRequiredError as error:
-        response = lead_to_next_step(error, token, is_remembered=flow.is_remembered)
+        response = redirect_to_next_step(error, token, is_remembered=flow.is_remembered)
         drop_flow(response, flow.id)
         return response
     return complete_flow(go_on(token), done, flow)

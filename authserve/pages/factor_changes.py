@@ -16,7 +16,7 @@ from authserve.mfa.errors import (
 )
 from authserve.mfa.switch import level_for_change_by
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import lead_to
+from authserve.pages.blueprint import redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.settings.model import SETTINGS
@@ -91,13 +91,13 @@ def read_pressed_change(
     return session, submission
 
 
-def lead_to_methods(done: str) -> Response:
+def redirect_to_methods(done: str) -> Response:
     """Return the redirect after a change, to the page that says what was done.
 
     Args:
         done: one of the notices in `account_methods.html`.
     """
-    return lead_to(LIST, notice=NOTICE_KIND, done=done)
+    return redirect_with_notice(LIST, notice=NOTICE_KIND, done=done)
 
 
 def show_added(
@@ -111,11 +111,11 @@ def show_added(
 
     Args:
         session: of the browser.
-        done: see `lead_to_methods`.
+        done: see `redirect_to_methods`.
         codes: the new recovery codes, if any.
         cookie: the session's new one, if any.
     """
-    response = lead_to_methods(done) if codes is None else show_codes(session, codes)
+    response = redirect_to_methods(done) if codes is None else show_codes(session, codes)
     renew_session(response, session, cookie)
     return response
 

@@ -16,9 +16,9 @@ from authserve.federation.resolve_pending import (
 from authserve.federation.sign_in import ProviderReturn
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.pages.blueprint import lead_to, link_to, page, provider_blueprint
+from authserve.pages.blueprint import link_to, page, provider_blueprint, redirect_with_notice
 from authserve.pages.provider_callback import complete_sign_in
-from authserve.pages.provider_confirm import lead_to_confirm
+from authserve.pages.provider_confirm import redirect_to_confirm
 from authserve.pages.provider_pending import (
     ADDRESS,
     EMAIL_REQUIRED,
@@ -96,9 +96,11 @@ def _answer(held: HeldIdentity, returned: ProviderReturn, email: str) -> Respons
     try:
         step = open_with_address(returned)
         if step is None:
-            return lead_to("pages.show_sign_up", notice="sign-up", email=email, token=held.token)
+            return redirect_with_notice(
+                "pages.show_sign_up", notice="sign-up", email=email, token=held.token
+            )
         if isinstance(step, AskToConfirm):
-            return lead_to_confirm(returned, step, held.token, is_remembered=is_remembered)
+            return redirect_to_confirm(returned, step, held.token, is_remembered=is_remembered)
         return complete_sign_in(returned, step, held.token, is_remembered=is_remembered)
     except AuthserveError as error:
         return show_refusal(error, token=held.token, provider=returned.provider)

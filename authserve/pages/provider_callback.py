@@ -26,21 +26,21 @@ from authserve.http.request_info import current_request_info, request_state
 from authserve.mfa.errors import SecondStepRequiredError
 from authserve.pages.account_connections import LIST
 from authserve.pages.blueprint import go_on, link_to, provider_blueprint
-from authserve.pages.provider_confirm import lead_to_confirm
+from authserve.pages.provider_confirm import redirect_to_confirm
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
 from authserve.pages.provider_pending import (
     ADDRESS,
     EMAIL_REQUIRED,
     hold_identity,
-    lead_to_question,
+    redirect_to_question,
 )
 from authserve.pages.provider_refusals import show_refusal
 from authserve.pages.sign_in_steps import (
     complete,
     first_device,
-    lead_to_next_step,
-    lead_to_start,
+    redirect_to_next_step,
+    redirect_to_start,
     this_browser,
 )
 from authserve.ratelimit.policy import PROVIDER_ANSWERS
@@ -91,7 +91,7 @@ def _answer(found: ProviderFlow) -> Response:
         returned = _make_return(found)
         return _follow(found, returned, resolve(returned))
     except ProviderDeniedError as error:
-        return lead_to_start(error, found.token)
+        return redirect_to_start(error, found.token)
     except AuthserveError as error:
         return show_refusal(error, token=found.token, provider=found.provider)
 
@@ -132,9 +132,9 @@ def _follow(found: ProviderFlow, returned: ProviderReturn, step: NextStep) -> Re
         case AskForAddress():
             request_state().refusal_code = EMAIL_REQUIRED
             pending = pending_identity_of(returned)
-            return lead_to_question(ADDRESS, pending, found.token, is_remembered=is_remembered)
+            return redirect_to_question(ADDRESS, pending, found.token, is_remembered=is_remembered)
         case AskToConfirm():
-            return lead_to_confirm(returned, step, found.token, is_remembered=is_remembered)
+            return redirect_to_confirm(returned, step, found.token, is_remembered=is_remembered)
         case _:
             # `KeepLink`, which `resolve` returns only to a person who asked for a link.
             raise UnknownStateError
@@ -161,7 +161,7 @@ def complete_sign_in(
             device=first_device(devices),
         )
     except SecondStepRequiredError as error:
-        return lead_to_next_step(error, token, is_remembered=is_remembered)
+        return redirect_to_next_step(error, token, is_remembered=is_remembered)
     except EmailNotVerifiedError as error:
         response = show_refusal(error, token=token, provider=returned.provider)
         hold_identity(response, pending_identity_of(returned, account_id=step.user_id))

@@ -28,14 +28,14 @@ from authserve.federation.resolve_pending import (
 from authserve.federation.sign_in import ProviderReturn
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info, request_state
-from authserve.pages.account_identities import lead_to_connections
+from authserve.pages.account_identities import redirect_to_connections
 from authserve.pages.blueprint import go_on, link_to, page, provider_blueprint
 from authserve.pages.factor_changes import (
     BUTTON,
     read_change,
     require_session_for_change,
 )
-from authserve.pages.provider_pending import HeldIdentity, get_held_identity, lead_to_question
+from authserve.pages.provider_pending import HeldIdentity, get_held_identity, redirect_to_question
 from authserve.pages.provider_refusals import show_refusal
 from authserve.users.errors import UserNotFoundError
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
@@ -58,7 +58,7 @@ EXPLANATIONS: Explanations = {
 }
 
 
-def lead_to_confirm(
+def redirect_to_confirm(
     returned: ProviderReturn, step: AskToConfirm, token: str, *, is_remembered: bool
 ) -> Response:
     """Return the redirect to the page that says that an account has the address.
@@ -68,7 +68,7 @@ def lead_to_confirm(
     """
     request_state().refusal_code = AccountExistsError.code
     pending = pending_identity_of(returned, account_id=step.user_id)
-    return lead_to_question(EXISTS, pending, token, is_remembered=is_remembered)
+    return redirect_to_question(EXISTS, pending, token, is_remembered=is_remembered)
 
 
 @provider_blueprint.get("/sign-in/with/<slug>/account-exists")
@@ -127,7 +127,7 @@ def _link(_values: dict[str, Any], *, held: HeldIdentity, session: BrowserSessio
         actor=session.actor,
         request=current_request_info(),
     )
-    response = go_on(held.token) if held.token else lead_to_connections("linked")
+    response = go_on(held.token) if held.token else redirect_to_connections("linked")
     drop_flow(response, held.flow.id)
     return response
 

@@ -19,7 +19,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.mfa.switch import level_for_change_by
 from authserve.pages.account_connections import LIST
-from authserve.pages.account_identities import lead_to_connections
+from authserve.pages.account_identities import redirect_to_connections
 from authserve.pages.provider_flow import begin_provider_flow
 from authserve.ratelimit.policy import PROVIDER_STARTS
 from authserve.users.errors import UserNotFoundError
@@ -81,4 +81,4 @@ def complete_link(returned: ProviderReturn, step: NextStep, session: BrowserSess
             actor=session.actor,
             request=returned.request,
         )
-    return lead_to_connections("linked")
+    return redirect_to_connections("linked")

@@ -52,7 +52,7 @@ class HeldIdentity:
     token: str = field(repr=False)
 
 
-def lead_to_question(
+def redirect_to_question(
     endpoint: str, pending: PendingIdentity, token: str, *, is_remembered: bool
 ) -> Response:
     """Return the redirect to the page that asks about a new pending identity.

@@ -38,7 +38,7 @@ from authserve.pages.sign_in_steps import (
     FlowForm,
     complete_flow,
     find_submitted_flow,
-    lead_to_start,
+    redirect_to_start,
     tell_tries,
     this_browser,
 )
@@ -149,14 +149,14 @@ def _open(method: SecondStep | None) -> Response:
     """Show the page of the flow that the URL names, with an empty form."""
     token, flow = query_continuation(), find_flow(request.args.get(FIELD, ""))
     if flow is None:
-        return lead_to_start(MfaTokenInvalidError(), token)
+        return redirect_to_start(MfaTokenInvalidError(), token)
     return _show(flow, method, Submission(given={"continue": token, FIELD: flow.id}))
 
 
 def _verify(submission: Submission, method: SecondStep) -> Response:
     flow = find_submitted_flow(submission)
     if flow is None:
-        return lead_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
+        return redirect_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
     return submit(
         submission,
         partial(_complete, flow=flow),
@@ -174,7 +174,7 @@ def _complete(values: dict[str, Any], *, flow: Flow) -> Response:
             given=_given(values),
         )
     except ENDED as error:
-        return lead_to_start(error, values["continue_"])
+        return redirect_to_start(error, values["continue_"])
     return complete_flow(go_on(values["continue_"]), done, flow)
 
 
@@ -193,7 +193,7 @@ def _show(flow: Flow, method: SecondStep | None, form: Submission) -> Response:
     try:
         opened = find_open_sign_in(flow.token, Purpose.VERIFY)
     except ENDED as error:
-        return lead_to_start(error, token)
+        return redirect_to_start(error, token)
     shown = method if method in opened.methods else next(iter(opened.methods), None)
     if shown is None:
         return page("second_step_help.html", token=token, flow=None)

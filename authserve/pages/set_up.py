@@ -51,7 +51,7 @@ from authserve.pages.sign_in_steps import (
     FlowForm,
     complete_flow,
     find_submitted_flow,
-    lead_to_start,
+    redirect_to_start,
     tell_tries,
     this_browser,
 )
@@ -109,7 +109,7 @@ def show_set_up() -> Response:
     """Show the methods, or the set-up of a passkey."""
     token, flow = query_continuation(), find_flow(request.args.get(FIELD, ""))
     if flow is None:
-        return lead_to_start(MfaTokenInvalidError(), token)
+        return redirect_to_start(MfaTokenInvalidError(), token)
     method = request.args.get("method", "")
     return _show(flow, Submission(given={"continue": token, FIELD: flow.id, "method": method}))
 
@@ -120,7 +120,7 @@ def set_up() -> Response:
     submission = explain_credential(read_form(FORM))
     flow = find_submitted_flow(submission)
     if flow is None:
-        return lead_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
+        return redirect_to_start(MfaTokenInvalidError(), submission.given.get("continue", ""))
     is_confirmation = {"secret", "credential"} & submission.values.keys()
     return submit(
         submission,
@@ -138,7 +138,7 @@ def _begin(values: dict[str, Any], *, flow: Flow) -> Response:
         try:
             made = begin_enrollment(flow.token, method, request=current_request_info())
         except ENDED as error:
-            return lead_to_start(error, token)
+            return redirect_to_start(error, token)
         given["secret"] = made["secret"]
     return _show(flow, Submission(given=given))
 
@@ -155,7 +155,7 @@ def _confirm(values: dict[str, Any], *, flow: Flow) -> Response:
             name=values.get("name"),
         )
     except ENDED as error:
-        return lead_to_start(error, token)
+        return redirect_to_start(error, token)
     shown = page("recovery_codes.html", codes=done.recovery_codes, path_on=path_on(token))
     return complete_flow(shown, done, flow)
 
@@ -171,7 +171,7 @@ def _show(flow: Flow, form: Submission) -> Response:
     try:
         opened = find_open_sign_in(flow.token, Purpose.ENROLL)
     except ENDED as error:
-        return lead_to_start(error, token)
+        return redirect_to_start(error, token)
     if TELL_TRIES in form.offers:
         tell_tries(form, opened.tries_left)
     template, values = _choose(flow, form, opened)

@@ -25,7 +25,7 @@ from authserve.pages.sign_in_steps import (
     complete,
     find_end,
     first_device,
-    lead_to_next_step,
+    redirect_to_next_step,
     this_browser,
 )
 from authserve.passwords.queue import HasherBusyError
@@ -129,7 +129,7 @@ def _start_session(values: dict[str, Any]) -> Response:
             device=values["device"],
         )
     except SecondStepRequiredError as error:
-        return lead_to_next_step(error, token, is_remembered=is_remembered)
+        return redirect_to_next_step(error, token, is_remembered=is_remembered)
     return complete(go_on(token), done, is_remembered=is_remembered)
 
 

@@ -101,7 +101,7 @@ def complete_flow(response: Response, done: BrowserSignIn, flow: Flow) -> Respon
     return complete(response, done, is_remembered=flow.is_remembered)
 
 
-def lead_to_next_step(
+def redirect_to_next_step(
     error: SecondStepRequiredError, token: str, *, is_remembered: bool
 ) -> Response:
     """Return the redirect from a right first step to the second step, or to the set-up of a factor.
@@ -120,7 +120,7 @@ def lead_to_next_step(
     return response
 
 
-def lead_to_start(error: AuthserveError, token: str) -> Response:
+def redirect_to_start(error: AuthserveError, token: str) -> Response:
     """Return the redirect of a sign-in that ended: to its start, which shows why.
 
     A browser that another form has signed in meanwhile goes on from there.

@@ -10,10 +10,10 @@ from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.blueprint import (
     blueprint,
-    lead_to,
     page,
     query_continuation,
     query_target,
+    redirect_with_notice,
 )
 from authserve.pages.sign_in import WAIT
 from authserve.passwords.policy import LONG_LENGTH
@@ -97,7 +97,7 @@ def _open_account(values: dict[str, Any]) -> Response:
         locale=storable_language(),
         request=current_request_info(),
     )
-    return lead_to(
+    return redirect_with_notice(
         "pages.show_sign_up", notice="sign-up", email=values["email"], token=values["continue_"]
     )
 
@@ -137,7 +137,7 @@ def resend_verification() -> Response:
 @limited(RESEND, RESEND_OF_EMAIL)
 def _resend(values: dict[str, Any]) -> Response:
     request_by_address(Purpose.VERIFY_EMAIL, values["email"])
-    return lead_to(
+    return redirect_with_notice(
         "pages.show_sign_up", notice="sign-up", email=values["email"], token=values["continue_"]
     )
 
@@ -169,7 +169,7 @@ def forgot_password() -> Response:
 @limited(FORGOT, FORGOT_OF_EMAIL)
 def _request_reset(values: dict[str, Any]) -> Response:
     request_password_reset(values["email"])
-    return lead_to(
+    return redirect_with_notice(
         "pages.show_forgot_password",
         notice="forgot-password",
         email=values["email"],

@@ -58,7 +58,7 @@ def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
     """
     session = find_signed_in()
     if session is None:
-        lead_to_sign_in(_way_back(back_to))
+        redirect_to_sign_in(_way_back(back_to))
     return session
 
 
@@ -144,7 +144,7 @@ def require_form_token(session: BrowserSession, token: str) -> None:
         raise ForeignFormError
 
 
-def lead_to_sign_in(target: Continuation | None) -> NoReturn:
+def redirect_to_sign_in(target: Continuation | None) -> NoReturn:
     """End the request with the redirect to the form to sign in.
 
     Args:
@@ -153,12 +153,12 @@ def lead_to_sign_in(target: Continuation | None) -> NoReturn:
     abort(see_other(_link(SIGN_IN_PATH, target)))
 
 
-def lead_out(_error: Exception) -> Response:
+def redirect_signed_out(_error: Exception) -> Response:
     """Return the redirect of a person whose session ended while their form was acted on."""
     return see_other(_link(SIGN_IN_PATH, _way_back(None)))
 
 
-def lead_to_proof(error: Exception) -> Response:
+def redirect_to_proof(error: Exception) -> Response:
     """Return the redirect of a person whose session lacks a proof, as the use case found."""
     level = Level.AAL2 if isinstance(error, StepUpRequiredError) else Level.AAL1
     target = _way_back(None, session=find_visitor())

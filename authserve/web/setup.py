@@ -15,7 +15,7 @@ from authserve.http.limits import count_call
 from authserve.http.middleware import refuse_late
 from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.settings.model import SETTINGS
-from authserve.web.access import lead_out, lead_to_proof
+from authserve.web.access import redirect_signed_out, redirect_to_proof
 from authserve.web.assets import ASSETS, read_assets
 from authserve.web.assets import blueprint as assets_blueprint
 from authserve.web.browser_session import ignore_cookies, remove_dead_session
@@ -56,9 +56,9 @@ def guard_pages(blueprint: Blueprint, *, secret_links: Collection[str]) -> None:
     blueprint.before_request(check)
     blueprint.after_request(remove_dead_session)
     for ended in (SessionRevokedError, TokenExpiredError):
-        blueprint.register_error_handler(ended, lead_out)
+        blueprint.register_error_handler(ended, redirect_signed_out)
     for unproven in (StepUpRequiredError, ReauthenticationRequiredError):
-        blueprint.register_error_handler(unproven, lead_to_proof)
+        blueprint.register_error_handler(unproven, redirect_to_proof)
 
 
 def _check_form(*, is_secret_link: bool) -> None:

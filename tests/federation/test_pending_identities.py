@@ -20,7 +20,7 @@ from authserve.federation.pending_identities import (
     write_pending_identity,
 )
 from authserve.federation.state import Purpose, State, bind, write_state
-from authserve.pages.provider_pending import ADDRESS, lead_to_question
+from authserve.pages.provider_pending import ADDRESS, redirect_to_question
 from authserve.tokens.signing import LEEWAY_SECS
 from authserve.web.continuation import (
     MAX_TOKEN_LENGTH,
@@ -114,7 +114,7 @@ def test_a_cookie_has_room_for_the_longest_target(
         tokens = [write_continuation(Continuation(TargetKind.PAGE, each)) for each in targets]
         token = max(filter(None, tokens), key=len)
         assert len(token) >= MAX_TOKEN_LENGTH - 2
-        answer = lead_to_question(ADDRESS, pending_identity, token, is_remembered=True)
+        answer = redirect_to_question(ADDRESS, pending_identity, token, is_remembered=True)
     (cookie,) = answer.headers.getlist("Set-Cookie")
     assert len(cookie) <= 4_096
     assert (token in cookie) is is_kept
