@@ -71,7 +71,7 @@ TEXTS: Mapping[str, str] = {
     A.OAUTH_CLIENT_AUTH_FAILED: mark("An app did not prove its identity"),
     A.OAUTH_CODE_REUSED: mark("A session was ended, since a code of its app was used again"),
     A.CONSENT_GRANTED: mark("You allowed an app to use your account"),
-    A.CONSENT_REVOKED: mark("You ended the access of an app"),
+    A.CONSENT_REVOKED: mark("The access of an app was ended"),
     A.API_KEY_CREATED: mark("You made an API key"),
     A.API_KEY_REVOKED: mark("API keys were revoked"),
     A.PROVIDER_CREATED: mark("A sign-in provider was added"),

@@ -20,6 +20,8 @@ from tests.oidc.test_codes import INVALID, error
 from tests.oidc.test_revoke import revoke
 from tests.support.browsing import Visit
 from tests.support.clients import Caller, login
+from tests.support.factors import give_totp
+from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.oauth_clients import allow_client
 from tests.support.rows import audit_trail, change_session, count_sessions
@@ -43,6 +45,15 @@ def allow(app: App, *scopes: str) -> None:
 def is_allowed(app: App) -> bool:
     with app.app.app_context():
         return find_consent(app.user_id, app.client_id) is not None
+
+
+def reset_password(app: Flask, user: Caller) -> None:
+    """Let a user set a password with a mailed link."""
+    mailbox, client = open_mailbox(app), app.test_client()
+    client.post("/api/v1/auth/password/forgot", json={"email": user.user["email"]})
+    work(app)
+    body = {"token": mailbox.letters[-1].token, "new_password": "another horse, another staple"}
+    assert client.post("/api/v1/auth/password/reset", json=body).status_code == 200
 
 
 class TestList:
@@ -152,6 +163,44 @@ class TestWithdrawal:
         make_client()
         answer = alice.delete(f"{APPS}/{client_id}")
         assert (answer.status_code, answer.get_json()["code"]) == (404, "app_not_found")
+
+
+class TestReset:
+    """A stranger who had the account may have allowed an app of theirs."""
+
+    @both_databases
+    def test_the_owner_is_asked_anew(self, make_client: MakeApp, alice: Caller) -> None:
+        wiki, chat = make_client(**STRANGE), make_client("chat", **STRANGE)
+        allow(wiki)
+        allow(chat)
+        reset_password(wiki.app, alice)
+        assert not is_allowed(wiki)
+        assert not is_allowed(chat)
+        details = [event["details"] for event in audit_trail(wiki.app, "consent.revoked")]
+        assert details == [{"client_id": "chat"}, {"client_id": "wiki"}]
+
+    def test_so_after_a_reset_of_second_factors(
+        self, make_client: MakeApp, alice: Caller, admin: Caller
+    ) -> None:
+        wiki = make_client(**STRANGE)
+        allow(wiki)
+        give_totp(wiki.app, alice.id)
+        assert admin.post(f"/api/v1/users/{alice.id}/mfa-reset").status_code == 202
+        assert not is_allowed(wiki)
+
+    def test_so_while_the_feature_is_off(
+        self, make_client: MakeApp, make_app: Callable[..., Flask], alice: Caller
+    ) -> None:
+        wiki = make_client(**STRANGE)
+        allow(wiki)
+        reset_password(make_app(features=()), alice)
+        assert not is_allowed(wiki)
+
+    def test_other_users_stay_asked(self, make_client: MakeApp, alice: Caller, bob: Caller) -> None:
+        wiki = make_client(**STRANGE)
+        allow(wiki)
+        reset_password(wiki.app, bob)
+        assert is_allowed(wiki)
 
 
 class TestLogoutEverywhere:
