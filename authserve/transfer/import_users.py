@@ -31,6 +31,8 @@ from authserve.users.filling import (
     UserFill,
     fill_users_in_bulk,
     find_stored_users,
+    is_same_person,
+    name_withheld,
     plan_fill,
 )
 from authserve.users.lists import find_ids_by_identifier
@@ -66,6 +68,9 @@ class _Fill:
     @property
     def names(self) -> tuple[str, ...]:
         return (*self.user.names, *(["roles"] if self.roles else []))
+
+
+_MAYBE_A_STRANGERS = "a stranger may have opened the account: its address was never verified here"
 
 
 Decision = RowResult | Candidate | _Fill
@@ -184,6 +189,8 @@ class _Slice:
                 return self._decide_new(candidate)
             if self._options.check_existing:
                 self._check_existing(candidate, owner)
+            # Notes are about what a new account gets.
+            candidate = replace(candidate, notes=())
             stored = self._stored.get(owner)
             if stored is None:
                 return candidate.result(Result.EXISTS, user_id=owner)
@@ -228,8 +235,12 @@ class _Slice:
         kept_parts = [name for name, records in candidate.parts.items() if records]
         without = [f"{name}: an existing account keeps its own" for name in kept_parts]
         candidate = replace(candidate, without=(*candidate.without, *without))
-        roles = tuple(set(candidate.user.roles) - set(self._roles[stored.id]))
-        fill = _Fill(candidate, plan_fill(stored, candidate.user), roles)
+        roles = set(candidate.user.roles) - set(self._roles[stored.id])
+        if not is_same_person(stored, candidate.user):
+            withheld = name_withheld(stored, candidate.user, with_roles=bool(roles))
+            notes = tuple(f"{name}: withheld, as {_MAYBE_A_STRANGERS}" for name in withheld)
+            candidate, roles = replace(candidate, notes=notes), set()
+        fill = _Fill(candidate, plan_fill(stored, candidate.user), tuple(roles))
         if not fill.names:
             return candidate.result(Result.EXISTS, user_id=stored.id)
         self._seen.add(candidate.user.identifiers, candidate.row)

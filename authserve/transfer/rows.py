@@ -166,7 +166,7 @@ class Candidate:
             source_id=self.source_id,
             reason=reason,
             without=self.without if result in (Result.CREATED, Result.UPDATED) else (),
-            notes=self.notes if result is Result.CREATED else (),
+            notes=self.notes if result is not Result.REFUSED else (),
             filled=filled,
         )
 

@@ -15,7 +15,7 @@ from authserve.core.identifiers import search_key
 from authserve.database.transactions import read_all, require_transaction
 from authserve.users.bulk import ImportedUser
 from authserve.users.errors import UsernameTakenError
-from authserve.users.models import TABLE
+from authserve.users.models import TABLE, is_activated
 from authserve.users.released_usernames import require_not_held
 
 _FILLABLE = ("username", "display_name", "password_hash", "last_login_at")
@@ -31,6 +31,7 @@ class StoredUser:
     display_name: str | None
     password_hash: str | None = field(repr=False)
     email_verified: bool
+    is_activated: bool
     last_login_at: datetime | None
 
 
@@ -46,7 +47,7 @@ class UserFill:
     email_verified: bool = False
     verified_hash: str | None = field(default=None, repr=False)
     """Hash of the imported password: the address becomes verified only if the account has this hash
-    or none."""
+    or no credential."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,25 +56,55 @@ class UserFill:
         return (*names, "email_verified") if self.email_verified else names
 
 
+def is_same_person(stored: StoredUser, imported: ImportedUser) -> bool:
+    """Return True if an account is sure to belong to the person of the other system's account.
+
+    Its address is verified here, it has no credential yet, or it has the imported password. A
+    stranger may have registered any other account with this address, with a password of their own
+    or with an identity at another provider (pre-hijacking).
+    """
+    if stored.email_verified or not stored.is_activated:
+        return True
+    return stored.password_hash is not None and stored.password_hash == imported.password_hash
+
+
+def name_withheld(stored: StoredUser, imported: ImportedUser, *, with_roles: bool) -> list[str]:
+    """Return the names of the fields that an account that may be a stranger's does not get.
+
+    Args:
+        with_roles: True if the account lacks roles of the other system's.
+    """
+    has_password = stored.password_hash is None and imported.password_hash is not None
+    withheld = {"password_hash": has_password, "roles": with_roles}
+    return [name for name, is_withheld in withheld.items() if is_withheld]
+
+
 def plan_fill(stored: StoredUser, imported: ImportedUser) -> UserFill:
     """Return the fields that an account lacks and the other system has.
 
-    An address becomes verified only if the account has the imported password or none: an import
-    must not verify an account that a stranger registered with this address.
+    An account that may be a stranger's (`is_same_person`) gets neither a password nor a verified
+    address: its first holder could still sign in after its owner has come by either.
     """
     missing = {name: getattr(imported, name) for name in _FILLABLE if getattr(stored, name) is None}
-    is_same_account = stored.password_hash in (None, imported.password_hash)
+    is_same = is_same_person(stored, imported)
+    if not is_same:
+        missing.pop("password_hash", None)
     return UserFill(
         id=stored.id,
         **missing,
-        email_verified=imported.email_verified and not stored.email_verified and is_same_account,
+        email_verified=imported.email_verified and not stored.email_verified and is_same,
         verified_hash=imported.password_hash,
     )
 
 
 def find_stored_users(ids: Sequence[UUID]) -> dict[UUID, StoredUser]:
     """Return the accounts with these ids, by id."""
-    columns = (TABLE.c.id, TABLE.c.email_verified, *(TABLE.c[name] for name in _FILLABLE))
+    columns = (
+        TABLE.c.id,
+        TABLE.c.email_verified,
+        is_activated().label("is_activated"),
+        *(TABLE.c[name] for name in _FILLABLE),
+    )
     rows = read_all(select(*columns).where(TABLE.c.id.in_(ids)))
     return {row.id: StoredUser(**row._mapping) for row in rows}
 
@@ -117,18 +148,21 @@ def _filled(name: str) -> Any:
     return func.coalesce(column, bindparam(f"new_{name}", type_=column.type))
 
 
-_HASH = TABLE.c.password_hash
-_IS_FIRST_PASSWORD = and_(
-    _HASH.is_(None), bindparam("new_password_hash", type_=_HASH.type).is_not(None)
+_HASH, _NEW_HASH = (
+    TABLE.c.password_hash,
+    bindparam("new_password_hash", type_=TABLE.c.password_hash.type),
 )
-_IS_SAME_ACCOUNT = or_(_HASH.is_(None), bindparam("verified_hash", type_=_HASH.type) == _HASH)
+_MAY_GET_PASSWORD = and_(_HASH.is_(None), or_(TABLE.c.email_verified, ~is_activated()))
+_IS_SAME_ACCOUNT = or_(~is_activated(), bindparam("verified_hash", type_=_HASH.type) == _HASH)
 
 _FILL = (
     update(TABLE)
     .where(TABLE.c.id == bindparam("user_id"))
     .values(
-        **{name: _filled(name) for name in (*_FILLABLE, "name_key")},
-        password_version=TABLE.c.password_version + case((_IS_FIRST_PASSWORD, 1), else_=0),
+        **{name: _filled(name) for name in (*_FILLABLE, "name_key") if name != "password_hash"},
+        password_hash=case((_MAY_GET_PASSWORD, _NEW_HASH), else_=_HASH),
+        password_version=TABLE.c.password_version
+        + case((and_(_MAY_GET_PASSWORD, _NEW_HASH.is_not(None)), 1), else_=0),
         email_verified=case(
             (and_(bindparam("verify", type_=Boolean), _IS_SAME_ACCOUNT), true()),
             else_=TABLE.c.email_verified,

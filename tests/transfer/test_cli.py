@@ -10,12 +10,16 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
+from sqlalchemy import update
 
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.database.transactions import transaction
+from authserve.rbac.assignment import roles_of
 from authserve.transfer import import_users
 from authserve.users.accounts import delete_user, ref_of
 from authserve.users.lists import page_of_users
 from authserve.users.lookup import get_user_by_reference
+from authserve.users.models import User
 from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import both_databases
@@ -358,6 +362,32 @@ def test_a_second_run_fills_what_the_first_left_empty(
     assert login(app.test_client(), "alice").status_code == 200
     again = run(runner, "import", second, "--update")
     assert again.stdout == "0 made, 0 updated, 2 there already, 0 refused.\n"
+
+
+@both_databases
+def test_a_strangers_account_gets_no_roles(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path, alice: Caller, bob: Caller
+) -> None:
+    """A visitor may have registered with the address of an administrator of the other system."""
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.id == bob.id).values(email_verified=True))
+    rows = [
+        {"email": f"{name}@example.com", "password_hash": BCRYPT, "roles": ["admin"]}
+        for name in ("alice", "bob")
+    ]
+    file, results = write(tmp_path / "in.ndjson", rows), tmp_path / "results.ndjson"
+
+    result = run(runner, "import", file, "--update", "--results", results)
+
+    assert result.stdout == "0 made, 1 updated, 1 there already, 0 refused.\n"
+    of_alice, of_bob = told(results)
+    assert (of_alice["result"], of_alice["filled"]) == ("exists", [])
+    assert [note.partition(":")[0] for note in of_alice["notes"]] == ["roles"]
+    assert (of_bob["result"], of_bob["filled"], of_bob["notes"]) == ("updated", ["roles"], [])
+    with app.app_context():
+        assert (roles_of(alice.id), roles_of(bob.id)) == (("user",), ("admin", "user"))
+    hint = run(runner, "import", file, "--update").stderr
+    assert "line 1: roles: withheld, as a stranger may have opened the account" in hint
 
 
 def test_it_reads_standard_input(runner: FlaskCliRunner) -> None:

@@ -38,7 +38,14 @@ def user_id(app: Flask) -> Any:
     with app.app_context():
         user = make_user("someone")
         empty = {"username": None, "display_name": None, "name_key": None, "password_hash": None}
-        change(user.id, **empty, email_verified=False, last_login_at=None, password_version=7)
+        change(
+            user.id,
+            **empty,
+            email_verified=False,
+            activated_at=None,
+            last_login_at=None,
+            password_version=7,
+        )
         return user.id
 
 
@@ -76,6 +83,29 @@ def test_an_address_is_verified_with_the_imported_password_alone(
         user = fill(user_id)
     assert user.email_verified is is_verified
     assert user.password_version == 7
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_account_that_a_provider_opened_is_not_joined(
+    app: Flask, user_id: Any, is_late: bool
+) -> None:
+    """Its first holder may be a stranger, whose identity there still opens it."""
+    opened = {"activated_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    with app.app_context():
+        if not is_late:
+            change(user_id, **opened)
+        user = fill(user_id, **(opened if is_late else {}))
+    assert (user.email_verified, user.password_hash, user.password_version) == (False, None, 7)
+    assert user.display_name == "Ann"
+
+
+def test_a_verified_account_without_a_password_gets_the_imported_one(
+    app: Flask, user_id: Any
+) -> None:
+    with app.app_context():
+        change(user_id, activated_at=datetime(2026, 1, 2, tzinfo=UTC), email_verified=True)
+        user = fill(user_id)
+    assert (user.password_hash, user.password_version) == ("imported", 8)
 
 
 def test_a_username_that_was_taken_meanwhile_is_reported(app: Flask, user_id: Any) -> None:
