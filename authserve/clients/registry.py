@@ -6,7 +6,7 @@ could borrow a client's power.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from authserve.clients.models import Client, ClientFailure, ClientSecret, Refuse
 from authserve.clients.origins import claim_origins
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
+from authserve.core.container import Slot
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import AuditAction
 from authserve.core.frozen import frozen
@@ -48,6 +49,9 @@ _CLIENTS, _SECRETS, _REFUSED, _FAILURES = map(
 )
 
 _FIELDS = tuple(field.name for field in fields(ClientConfiguration))
+
+DELETE_UNUSED_CODES = Slot[Callable[[str], None]]("delete_unused_codes")
+"""The function that deletes a client's unused codes, which a higher layer keeps."""
 
 
 @frozen()
@@ -239,14 +243,20 @@ def delete_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None
 
 
 def revoke_client(client_id: str, *, actor: Actor, request: RequestInfo) -> None:
-    """End every session of a client, and refuse all tokens that it has.
+    """End every session of a client, and refuse all tokens and codes that it has.
+
+    The codes go first: one that is redeemed at the same time is redeemed before, and its session
+    ends here, or not at all.
 
     Raises:
         ClientNotFoundError: there is none of this id.
     """
+    delete_unused_codes = DELETE_UNUSED_CODES.find()
     with transaction():
         lock_client(client_id)
         moment = now()
+        if delete_unused_codes is not None:
+            delete_unused_codes(client_id)
         _write(client_id, {"tokens_valid_from": moment})
         count = end_sessions_of_client(client_id, RevokeReason.ENDED_BY_ADMIN, now=moment)
         details = {"client_id": client_id, "count": count}

@@ -5,7 +5,7 @@ from flask import Flask
 from authserve.admin.personal_data import FURTHER_LISTS
 from authserve.auth.introspection import INTROSPECTORS
 from authserve.auth.logout import OTHER_GRANTS
-from authserve.clients.registry import find_names
+from authserve.clients.registry import DELETE_UNUSED_CODES, find_names
 from authserve.clients.routes import blueprint as clients_blueprint
 from authserve.clients.spa_origins import SPAOrigins
 from authserve.clients.status import LOGOUT_DELIVERIES
@@ -19,6 +19,7 @@ from authserve.oidc.api_callers import authenticate_client_token
 from authserve.oidc.app_routes import blueprint as apps_blueprint
 from authserve.oidc.apps import export_apps, withdraw_all_apps
 from authserve.oidc.authorize_routes import blueprint as authorize_blueprint
+from authserve.oidc.codes import delete_unused_codes
 from authserve.oidc.introspect import inspect_client_token
 from authserve.oidc.logout_deliveries import find_logout_deliveries
 from authserve.oidc.logout_routes import blueprint as logout_blueprint
@@ -46,6 +47,7 @@ def add(app: Flask) -> None:
     FURTHER_LISTS.add(app, ("apps", export_apps))
     APP_SESSIONS_ENDED.fill(app, enqueue_logout_tokens)
     LOGOUT_DELIVERIES.fill(app, find_logout_deliveries)
+    DELETE_UNUSED_CODES.fill(app, delete_unused_codes)
     # First, so that the event of each parent is recorded after those of the sessions below it.
     SUBSCRIPTIONS.add_first(
         app,

@@ -5,7 +5,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.auth.start_session import start_app_session
@@ -280,6 +280,12 @@ def _end_after_replay(code: FoundCode, client: RegisteredClient, request: Reques
             request=request,
             details={"client_id": client.client_id, "session_id": str(code.session_id)},
         )
+
+
+def delete_unused_codes(client_id: str) -> None:
+    """Delete the codes that a client has not redeemed yet, in the open transaction."""
+    is_unused = (_CODES.c.client_id == client_id) & _CODES.c.used_at.is_(None)
+    execute(delete(_CODES).where(is_unused))
 
 
 def purge_dead_codes() -> Iterator[int]:

@@ -10,7 +10,7 @@ import time_machine
 from authserve.clients.client_secrets import PREFIX
 from authserve.clients.configuration import PROXY_SCOPES
 from authserve.clients.kinds import ClientKind
-from authserve.clients.registry import change_client, get_client
+from authserve.clients.registry import change_client, get_client, revoke_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.key_text import new_key_text
@@ -242,12 +242,18 @@ CHANGES: dict[str, Callable[[App], None]] = {
     "the app is open to others": lambda wiki: change(wiki, allowed_roles=("staff",)),
     "the app needs more": lambda wiki: change(wiki, min_acr="aal2"),
     "the app lost the scope": lambda wiki: change(wiki, scopes=("profile",)),
+    "the app was revoked": lambda wiki: revoke(wiki),
 }
 
 
 def change(wiki: App, **values: Any) -> None:
     with wiki.app.app_context():
         change_client(wiki.client_id, values, actor=OPERATOR, request=RequestInfo())  # type: ignore[arg-type]
+
+
+def revoke(wiki: App) -> None:
+    with wiki.app.app_context():
+        revoke_client(wiki.client_id, actor=OPERATOR, request=RequestInfo())
 
 
 @pytest.mark.parametrize("happens", CHANGES.values(), ids=CHANGES)

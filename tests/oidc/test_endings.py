@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from authserve.clients.registry import delete_client
+from authserve.clients.registry import delete_client, revoke_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.crypto import random_bytes
 from authserve.federation.end_sessions import end_sessions_by_provider
@@ -281,6 +281,14 @@ def end_all(alice: Caller) -> None:
     assert persistently(lambda: alice.post(f"{API}/auth/logout-all")).status_code == 204
 
 
+def revoke_app(alice: Caller) -> None:
+    def revoke() -> None:
+        with alice.client.application.app_context():
+            revoke_client("wiki", actor=OPERATOR, request=RequestInfo())
+
+    persistently(revoke)
+
+
 def end_app(alice: Caller) -> None:
     assert persistently(lambda: alice.delete(f"{APPS}/wiki")).status_code in (204, 404)
 
@@ -291,7 +299,7 @@ ROUNDS = 8
 
 @both_databases
 @pytest.mark.parametrize("is_first_party", [True, False], ids=["operators", "strangers"])
-@pytest.mark.parametrize("end", [end_app, end_all])
+@pytest.mark.parametrize("end", [end_app, end_all, revoke_app])
 def test_no_grant_outlives_an_end_that_races_its_code(
     make_client: MakeApp, alice: Caller, end: Callable[[Caller], None], is_first_party: bool
 ) -> None:
