@@ -5,6 +5,7 @@ import re
 import pytest
 
 import config
+from authserve.settings.parsers import MAX_BRAND_LENGTH
 
 EXAMPLE = (config.ROOT / ".env.example").read_text(encoding="utf-8")
 
@@ -28,3 +29,12 @@ def test_they_exist_and_have_these_defaults(page: str) -> None:
     literals = {name: re.fullmatch(r"`(.*)`", default) for name, default in told.items()}
     lines = [f"#{name}={literal[1]}" for name, literal in literals.items() if literal]
     assert set(lines) - set(EXAMPLE.splitlines()) == set()
+
+
+@pytest.mark.parametrize("page", [".env.example", "docs/operating.md"])
+def test_they_name_the_longest_name_of_the_service(page: str) -> None:
+    told = re.findall(
+        r"name in [\w ]+, at most (\d+) characters",
+        (config.ROOT / page).read_text(encoding="utf-8"),
+    )
+    assert set(told) == {str(MAX_BRAND_LENGTH)}
