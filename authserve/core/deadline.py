@@ -4,6 +4,7 @@ A socket's own timeout restarts with every byte, so a server that sends one byte
 block a thread for ever. Here, each operation gets the time that is left until the deadline.
 """
 
+import errno
 import socket
 import ssl
 import time
@@ -120,6 +121,17 @@ class ResolvedAddress:
     kind: int
     protocol: int
     sockaddr: tuple[Any, ...]
+
+
+def explain_connect_error(error: Exception) -> str | None:
+    """Return an operator's words for a connection that was not made; None for other errors."""
+    if isinstance(error, socket.gaierror):
+        return "its name has no address"
+    if isinstance(error, ConnectionRefusedError):
+        return "no program listens at its port"
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return "no route leads to it"
+    return None
 
 
 def connect(

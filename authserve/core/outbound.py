@@ -20,6 +20,7 @@ from authserve.core.deadline import (
     Deadline,
     TLSContext,
     connect_to_any,
+    explain_connect_error,
     make_tls_context,
     resolve,
 )
@@ -131,8 +132,10 @@ class OutboundClient:
         except ssl.SSLCertVerificationError as error:
             raise OutboundError("its certificate is not good") from error
         except (HTTPException, OSError, ValueError, RuntimeError) as error:
-            reason = f"it did not answer as it should ({type(error).__name__})"
-            raise OutboundError(reason) from error
+            fault = explain_connect_error(error) or (
+                f"it did not answer as it should ({type(error).__name__})"
+            )
+            raise OutboundError(fault) from error
 
     def _open(self, url: str, deadline: Deadline) -> HTTPConnection:
         parts = urlsplit(url)

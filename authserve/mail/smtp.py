@@ -13,7 +13,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from authserve.core.deadline import Deadline, TLSContext, connect, make_tls_context
+from authserve.core.deadline import (
+    Deadline,
+    TLSContext,
+    connect,
+    explain_connect_error,
+    make_tls_context,
+)
 from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
 
@@ -196,6 +202,8 @@ def _transport_error(error: Exception) -> TransportError:
         return TransportError(reason, is_outage=True)
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return TransportError("the server lacks STARTTLS or AUTH", is_outage=True)
+    if fault := explain_connect_error(error):
+        return TransportError(f"the server cannot be reached: {fault}", is_outage=True)
     reason = f"the server did not answer as it should ({type(error).__name__})"
     return TransportError(reason, is_outage=True)
 

@@ -90,7 +90,7 @@ def test_providers_that_are_away_or_late_are_named(
     found = run(app, check_provider_answers)
     assert (found.level, "first (The provider's is " in found.message) == (WARNING, True)
     give_provider(app, "gone", preset=Preset.OIDC, issuer="http://127.0.0.1:9")
-    assert "gone (it did not answer" in run(app, check_provider_answers).message
+    assert "gone (no program listens at its port" in run(app, check_provider_answers).message
 
 
 def test_addresses_that_no_one_verifies_are_a_warning(make_app: Callable[..., Flask]) -> None:

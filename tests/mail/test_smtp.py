@@ -73,10 +73,12 @@ class TestPlain:
             server.close()
             error = refusal(make_smtp(server.port))
         assert error.is_outage
-        assert error.reason == "the server did not answer as it should (ConnectionRefusedError)"
+        assert error.reason == "the server cannot be reached: no program listens at its port"
 
     def test_a_name_that_is_not_there_is_an_outage(self) -> None:
-        assert refusal(make_smtp(25, host="mail.invalid")).is_outage
+        error = refusal(make_smtp(25, host="mail.invalid"))
+        assert error.is_outage
+        assert error.reason == "the server cannot be reached: its name has no address"
 
     def test_it_writes_to_internationalised_addresses(self) -> None:
         with mail_server() as server:

@@ -263,7 +263,7 @@ class TestWithAServiceThatFails:
     ) -> None:
         server.stop()
         assert not look_up_with(server).contains(BREACHED)
-        assert reasons() == ["it did not answer as it should (ConnectionRefusedError)"]
+        assert reasons() == ["no program listens at its port"]
 
     def test_a_name_that_is_looked_up_for_ever(
         self, monkeypatch: pytest.MonkeyPatch, reasons: Callable[[], list[str]]
