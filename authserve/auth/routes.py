@@ -175,7 +175,10 @@ def login_user(body: dict[str, Any]) -> Response:
 )
 def refresh_tokens(body: dict[str, Any]) -> Response:
     """Exchange a refresh token, in the body or as bearer, for a new pair; use each token once."""
-    token = one_token(body.get("refresh_token"))
+    token = one_token(
+        body.get("refresh_token"),
+        if_missing="Send the refresh token: refresh_token in the body, or as bearer.",
+    )
     tokens, is_retry = refresh(token, request=current_request_info())
     note_outcome("retried" if is_retry else "rotated")
     return json_response(tokens)

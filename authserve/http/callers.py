@@ -128,8 +128,11 @@ def bearer_token() -> str | None:
     return token
 
 
-def one_token(in_body: str | None) -> str:
+def one_token(in_body: str | None, *, if_missing: str | None = None) -> str:
     """Return the token of a call that accepts it in the body or as bearer.
+
+    Args:
+        if_missing: the problem's detail without a token; None asks for an access token.
 
     Raises:
         AuthenticationRequiredError: there is no token.
@@ -139,7 +142,7 @@ def one_token(in_body: str | None) -> str:
     if token is not None and in_body is not None:
         raise MalformedRequestError("Send the token in the body or as bearer, not both.")
     if token is None and in_body is None:
-        raise AuthenticationRequiredError
+        raise AuthenticationRequiredError(if_missing)
     return token or in_body or ""
 
 

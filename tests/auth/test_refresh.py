@@ -147,6 +147,7 @@ def test_without_a_token_there_is_nothing_to_refresh(app: Flask, alice: Caller) 
     for kwargs in ({}, {"json": {}}):
         response = client.post(PATH, **kwargs)  # type: ignore[arg-type]
         assert_problem(response, 401, "authentication_required")
+        assert "Send the refresh token" in response.json["detail"]
         assert response.headers["WWW-Authenticate"] == "Bearer"
     assert_problem(refresh(client, ""), 401, "invalid_token")
     response = client.post(PATH, query_string={"refresh_token": alice.tokens["refresh_token"]})
