@@ -10,7 +10,7 @@ from authserve.settings.urls import is_mail_exposed, is_plain_http
 
 LINKS = ("VERIFY_URL", "RESET_URL", "EMAIL_CHANGE_URL", "INVITE_URL")
 
-_MAKE_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+_MAKE_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
 def find_production_faults(values: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[str]:
