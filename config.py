@@ -177,6 +177,8 @@ SECRETS = (
 )
 """Variables whose value may come from the file that `NAME_FILE` names, for container platforms."""
 
+_FILE_NAMES = frozenset(f"{name}_FILE" for name in SECRETS)
+
 
 def load_settings(
     environ: Mapping[str, str] | None = None, *, instance_path: Path | None = None
@@ -220,7 +222,12 @@ def load_settings(
     instance_path = (instance_path or ROOT / "instance").absolute()
     _make_missing(values, instance_path)
     sources = {name: _find_source(name, file=given, process=process) for name in SETTINGS}
-    return Settings(**values, instance_path=instance_path, sources=sources)
+    return Settings(
+        **values,
+        instance_path=instance_path,
+        sources=sources,
+        other_names=tuple(sorted(given.keys() - SETTINGS.keys() - _FILE_NAMES)),
+    )
 
 
 def _find_source(name: str, *, file: Mapping[str, str], process: Mapping[str, str]) -> str:

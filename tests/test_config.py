@@ -42,7 +42,7 @@ PRODUCTION = {
     "TRUSTED_PROXIES": "1",
 }
 
-DERIVED_FIELDS = {"instance_path", "password_cost", "sources"}
+DERIVED_FIELDS = {"instance_path", "other_names", "password_cost", "sources"}
 """Fields that are no variable."""
 
 Load = Callable[..., Settings]

@@ -1,6 +1,7 @@
 """Checks of the settings, the server, and the services that mail and passwords need."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from authserve.core.cpu_quota import count_usable_cores, find_cpu_quota
@@ -12,6 +13,12 @@ from authserve.passwords.breached import BREACHED_PASSWORDS, RangeServiceError
 from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.settings.model import Settings
 
+_NEARNESS = 0.85
+"""Ratio of difflib from which on a name counts as mistyped (chosen): one wrong letter in eight."""
+
+_OTHERS_NAMES = frozenset({"LANGUAGE"})
+"""Names near a setting's that mean something to other programs: gettext reads this one."""
+
 
 def check_secret(settings: Settings) -> Finding:
     """Report where `SECRET_KEY` comes from; the settings have refused a weak one."""
@@ -22,6 +29,20 @@ def check_secret(settings: Settings) -> Finding:
     if source == "made":
         return Finding(name, Level.OK, "SECRET_KEY was made in the instance folder.")
     return Finding(name, Level.OK, f"SECRET_KEY comes from {source}.")
+
+
+def check_names(settings: Settings) -> Finding:
+    """Warn of variables whose name is nearly a setting's: such a one has no effect."""
+    mistyped = [
+        f"{name} (did you mean {near[0]}?)"
+        for name in settings.other_names
+        if name not in _OTHERS_NAMES
+        and (near := get_close_matches(name.removesuffix("_FILE"), settings.sources, 1, _NEARNESS))
+    ]
+    if mistyped:
+        message = f"These variables have no effect: {', '.join(mistyped)}"
+        return Finding("names", Level.WARNING, message)
+    return Finding("names", Level.OK, "No variable looks like a mistyped setting.")
 
 
 def check_addresses(settings: Settings) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ from authserve.health.deployment_checks import (
     check_limits,
     check_mail,
     check_mail_templates,
+    check_names,
     check_origins,
     check_outbound_hosts,
     check_secret,
@@ -56,6 +57,7 @@ from authserve.settings.model import SETTINGS, Settings
 def examine() -> Iterator[Finding]:
     """Run every check; without the database, checks that need it are skipped."""
     settings = SETTINGS.get()
+    yield check_names(settings)
     yield check_secret(settings)
     yield from check_addresses(settings)
     yield check_origins(settings)

@@ -211,6 +211,8 @@ class Settings:
     """Not read from the environment: only tests make hashing cheaper."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
     """The source of each variable's value, for `flask doctor`."""
+    other_names: tuple[str, ...] = field(default_factory=tuple, compare=False)
+    """Variables that are set and no setting: `flask doctor` looks for typing errors in them."""
 
     @property
     def api_audience(self) -> str:
