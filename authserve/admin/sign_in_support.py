@@ -164,8 +164,8 @@ def _mfa_obstacles(user: User, factors: Factors, mfa: MfaStatus) -> Sequence[Sig
     is_needed = mfa.enabled or mfa.required
     is_switched_off = factors.has_totp and is_totp_switched_off(user.failed_second_factors)
     found = {
-        SignInObstacle.MFA_ENROLLMENT_REQUIRED: is_needed and not factors.is_any,
-        SignInObstacle.NO_USABLE_FACTOR: is_needed and factors.is_any and not mfa.methods,
+        SignInObstacle.MFA_ENROLLMENT_REQUIRED: is_needed and not factors.has_any,
+        SignInObstacle.NO_USABLE_FACTOR: is_needed and factors.has_any and not mfa.methods,
         SignInObstacle.SECOND_FACTOR_SWITCHED_OFF: is_needed and is_switched_off,
         SignInObstacle.SECOND_FACTOR_THROTTLED: is_needed and mfa.throttled_until is not None,
         SignInObstacle.MFA_RESET_PENDING: mfa.reset_at is not None,

@@ -30,5 +30,5 @@ def authenticate_api_key(text: str) -> Authentication:
         found_account=found.account,
         kind=CallerKind.API_KEY,
         claims={},
-        scopes=found.power,
+        scopes=found.effective_scopes,
     )

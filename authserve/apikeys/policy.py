@@ -51,7 +51,7 @@ def find_refusal(
     return KeyRefusal.EXPIRED if now >= expires_at else None
 
 
-def power_of(
+def effective_scopes_of(
     scopes: Collection[str], *, permissions: Collection[str], holds_everything: bool
 ) -> frozenset[str]:
     """Return the scopes of a key that have effect now.

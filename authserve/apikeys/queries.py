@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import LargeBinary, Row, bindparam, select
 
 from authserve.apikeys.models import APIKey
-from authserve.apikeys.policy import KeyRefusal, find_refusal, permissions_of, power_of
+from authserve.apikeys.policy import KeyRefusal, effective_scopes_of, find_refusal, permissions_of
 from authserve.auth.queries import OWNER_COLUMNS, account_of, find_actor, names_of_roles
 from authserve.core.actor import Actor
 from authserve.core.crypto import digest
@@ -47,12 +47,12 @@ class FoundKey:
     Args:
         rows: the columns of the key and of its owner's account, once for each role.
         actor: the owner, with the permissions that the key has now.
-        power: the key's scopes that have effect now.
+        effective_scopes: the key's scopes that have effect now.
     """
 
     rows: Sequence[Row[Any]]
     actor: Actor
-    power: frozenset[str]
+    effective_scopes: frozenset[str]
 
     @property
     def row(self) -> Row[Any]:
@@ -90,7 +90,7 @@ def _found_key(rows: Sequence[Row[Any]]) -> FoundKey:
     """Return the key of the rows, of which there is one for each role of its owner."""
     row = rows[0]
     owner = find_actor(rows, level=Level(row.aal))
-    power = power_of(
+    scopes = effective_scopes_of(
         row.scope.split(),
         permissions=owner.permissions,
         holds_everything=owner.holds_everything,
@@ -98,10 +98,10 @@ def _found_key(rows: Sequence[Row[Any]]) -> FoundKey:
     actor = replace(
         owner,
         api_key_id=row.key_id,
-        permissions=permissions_of(power),
+        permissions=permissions_of(scopes),
         holds_everything=False,
         # A key never steps up, so what sleeps is of no use to it.
         sleeping_permissions=frozenset(),
         is_sleeping_admin=False,
     )
-    return FoundKey(rows=rows, actor=actor, power=power)
+    return FoundKey(rows=rows, actor=actor, effective_scopes=scopes)

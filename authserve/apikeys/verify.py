@@ -27,7 +27,7 @@ def verify_key(text: str, *, scopes: Collection[str]) -> dict[str, Any]:
         found = use_key(text, ip=None, now=now())
     except UnauthenticatedError:
         return {"active": False}
-    return {**_document(found), "sufficient": found.power.issuperset(scopes)}
+    return {**_document(found), "sufficient": found.effective_scopes.issuperset(scopes)}
 
 
 def inspect_key(text: str) -> TokenFacts | None:
@@ -45,7 +45,7 @@ def _document(found: FoundKey) -> dict[str, Any]:
         "active": True,
         "sub": str(account.id),
         "key_id": str(found.id),
-        "scope": " ".join(sorted(found.power)),
+        "scope": " ".join(sorted(found.effective_scopes)),
         "exp": int(found.row.expires_at.timestamp()),
         # As introspection of access tokens does: accounts without a username show the address.
         "username": account.username or account.email,

@@ -39,7 +39,7 @@ from authserve.mfa.own_passkeys import add_passkey
 from authserve.mfa.passkeys import RefusedPasskey, check_registration
 from authserve.mfa.pending import Pending, Purpose, count_attempt, spend_pending
 from authserve.mfa.proving import GivenCode
-from authserve.mfa.switch import Owner, follow_added_factor, lock_owner
+from authserve.mfa.switch import Owner, lock_owner, on_factor_added
 from authserve.mfa.throttle import (
     Prover,
     count_second_proof,
@@ -82,7 +82,7 @@ def lock_owner_without_factor(pending: Pending) -> Owner:
         owner = lock_owner(pending.account.ref.id)
     except UserNotFoundError as error:
         raise MfaTokenInvalidError from error
-    if owner.factors.is_any:
+    if owner.factors.has_any:
         raise MfaTokenInvalidError
     return owner
 
@@ -258,7 +258,7 @@ def _complete(
         if not spend_pending(pending, now=moment):
             raise MfaTokenInvalidError
         forget_second_proofs(prover)
-        added = follow_added_factor(
+        added = on_factor_added(
             owner, confirmed.method, name=shown_name, keep=None, actor=actor, request=request
         )
         found = after_enrollment(proofs, confirmed.method)

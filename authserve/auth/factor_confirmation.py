@@ -27,8 +27,8 @@ from authserve.mfa.own_passkeys import PasskeyView, add_passkey
 from authserve.mfa.passkeys import RefusedPasskey, check_registration
 from authserve.mfa.switch import (
     Owner,
-    follow_added_factor,
     lock_owner,
+    on_factor_added,
     require_may_add,
     require_may_change,
 )
@@ -169,9 +169,7 @@ def _complete(
     require_may_change(owner, actor)
     require_may_add(owner)
     spend_mailbox_proof(owner, mailbox, actor=actor, request=request)
-    added = follow_added_factor(
-        owner, factor, name=name, keep=session_id, actor=actor, request=request
-    )
+    added = on_factor_added(owner, factor, name=name, keep=session_id, actor=actor, request=request)
     renewal = None
     if added.turned_on:
         # A new passkey signs nothing without attestation, so it is no proof of itself.

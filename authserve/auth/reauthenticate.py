@@ -243,7 +243,7 @@ def _is_without_factor(level: Level, actor: Actor, factors: Factors) -> bool:
 
     Such a session can do nothing but set one up.
     """
-    return level == actor.level and not factors.is_any
+    return level == actor.level and not factors.has_any
 
 
 def _require_enough(proofs: set[Proof], account: Credentials, actor: Actor) -> Level:

@@ -83,7 +83,7 @@ def find_email_match(email: str) -> KnownAccount | None:
     found = find_credentials(email)
     if found is None:
         return None
-    return replace(_known(found), has_factors=find_factors(found.ref.id).is_any)
+    return replace(_known(found), has_factors=find_factors(found.ref.id).has_any)
 
 
 def _known(account: Credentials) -> KnownAccount:

@@ -130,7 +130,7 @@ class LinkAtSignIn:
         account = get_credentials(self.user_id)
         if account.email != self.identity.email or not account.email_verified:
             return False
-        if find_factors(self.user_id).is_any:
+        if find_factors(self.user_id).has_any:
             return False
         add_identity(
             account.ref,

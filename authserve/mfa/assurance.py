@@ -51,7 +51,7 @@ class Factors:
     recovery_codes_left: int = 0
 
     @property
-    def is_any_usable(self) -> bool:
+    def has_usable(self) -> bool:
         """True if a factor works now. Recovery codes are no factor of their own."""
         return self.has_totp or self.usable_passkeys > 0
 
@@ -63,7 +63,7 @@ class Factors:
         return Level.AAL2 if self.has_totp else Level.AAL1
 
     @property
-    def is_any(self) -> bool:
+    def has_any(self) -> bool:
         """True if the account has a confirmed factor, flagged ones included, or an unused code."""
         return self.has_totp or self.passkeys > 0 or self.recovery_codes_left > 0
 
@@ -169,7 +169,7 @@ def assess(
         raise ValueError("these proofs open no account")
     if level >= need:
         return Enough(level, amr_of(proofs, level))
-    if factors.is_any:
+    if factors.has_any:
         return NeedsSecond(second_steps(proofs, factors))
     return NeedsEnrollment(enrollments(proofs))
 

@@ -46,7 +46,7 @@ def renew_recovery_codes(
     with transaction():
         owner = lock_owner(user.id)
         require_may_change(owner, actor)
-        if not owner.factors.is_any_usable:
+        if not owner.factors.has_usable:
             raise NoFactorError
         if replaces is not ANY_CODES and find_code_set(user.id).created_at != replaces:
             raise ChangedMeanwhileError("There are newer recovery codes: read when they were made.")

@@ -27,7 +27,7 @@ from authserve.users.email_changes import verify_email
 
 def is_mailbox_proof_needed(factors: Factors) -> bool:
     """Return True if a new factor needs a mailed code, because the account has none yet."""
-    return not factors.is_any and SETTINGS.get().email_verification is not EmailVerification.OFF
+    return not factors.has_any and SETTINGS.get().email_verification is not EmailVerification.OFF
 
 
 def request_mailbox_proof(owner: Owner, *, bound_to: UUID, request: RequestInfo) -> bool:

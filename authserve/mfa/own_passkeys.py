@@ -29,8 +29,8 @@ from authserve.mfa.mailbox_proof import request_mailbox_proof
 from authserve.mfa.models import Passkey
 from authserve.mfa.passkey_options import PasskeyOwner, creation_options
 from authserve.mfa.switch import (
-    follow_removed_factor,
     lock_owner,
+    on_factor_removed,
     require_may_add,
     require_may_change,
 )
@@ -249,7 +249,7 @@ def _clear_flag(user: UserRef, passkey_id: UUID, *, actor: Actor, request: Reque
 
 
 def remove_passkey(user: UserRef, passkey_id: UUID, *, actor: Actor, request: RequestInfo) -> None:
-    """Delete a passkey; see `switch.follow_removed_factor`.
+    """Delete a passkey; see `switch.on_factor_removed`.
 
     Raises:
         FactorNotFoundError: the account has no such passkey.
@@ -267,4 +267,4 @@ def remove_passkey(user: UserRef, passkey_id: UUID, *, actor: Actor, request: Re
             raise FactorNotFoundError
         require_credential(user.id)
         name = plain_name(row.name)
-        follow_removed_factor(owner, SecondStep.PASSKEY, name=name, actor=actor, request=request)
+        on_factor_removed(owner, SecondStep.PASSKEY, name=name, actor=actor, request=request)

@@ -78,7 +78,7 @@ def level_for_change(factors: Factors) -> Level:
     The first factor needs no second one, but a code from the account's mailbox. Every later change
     needs `AAL2`, so that a password alone never adds or removes anything.
     """
-    return Level.AAL2 if factors.is_any else Level.AAL1
+    return Level.AAL2 if factors.has_any else Level.AAL1
 
 
 def level_for_change_by(actor: Actor) -> Level:
@@ -131,7 +131,7 @@ class AddedFactor:
     turned_on: bool
 
 
-def follow_added_factor(
+def on_factor_added(
     owner: Owner,
     factor: SecondStep,
     *,
@@ -169,7 +169,7 @@ def follow_added_factor(
     return AddedFactor(recovery_codes=codes, turned_on=turned_on)
 
 
-def follow_removed_factor(
+def on_factor_removed(
     owner: Owner, factor: SecondStep, *, name: str = "", actor: Actor, request: RequestInfo
 ) -> None:
     """Do what follows the removal of a confirmed factor, in the open transaction.
@@ -196,7 +196,7 @@ def follow_removed_factor(
     )
     values = {"factor": factor.value, "factor_name": name}
     notify(MailKind.FACTOR_REMOVED, owner.email, owner.ref.id, values=values)
-    if not find_factors(owner.ref.id).is_any_usable:
+    if not find_factors(owner.ref.id).has_usable:
         _require_may_turn_off(now())
         delete_codes(owner.ref.id)
         _turn_off(owner, actor=actor, request=request)
@@ -239,7 +239,7 @@ def set_mfa(
 
 
 def _set_on(owner: Owner, *, actor: Actor, request: RequestInfo) -> tuple[str, ...] | None:
-    if not owner.factors.is_any_usable:
+    if not owner.factors.has_usable:
         raise NoFactorError
     if owner.mfa_enabled:
         return None

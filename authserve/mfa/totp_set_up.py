@@ -34,8 +34,8 @@ from authserve.mfa.mailbox_proof import request_mailbox_proof
 from authserve.mfa.models import TotpFactor
 from authserve.mfa.switch import (
     Owner,
-    follow_removed_factor,
     lock_owner,
+    on_factor_removed,
     require_may_add,
     require_may_change,
 )
@@ -243,7 +243,7 @@ def _delete_confirmed(owner: Owner) -> bool:
 
 
 def remove_totp(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
-    """Delete the TOTP secret of an account; see `switch.follow_removed_factor`.
+    """Delete the TOTP secret of an account; see `switch.on_factor_removed`.
 
     Raises:
         FactorNotFoundError: it has none.
@@ -256,7 +256,7 @@ def remove_totp(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
         require_may_change(owner, actor)
         if not _delete_confirmed(owner):
             raise FactorNotFoundError
-        follow_removed_factor(owner, SecondStep.TOTP, actor=actor, request=request)
+        on_factor_removed(owner, SecondStep.TOTP, actor=actor, request=request)
 
 
 def purge_dead_set_ups() -> Iterator[int]:

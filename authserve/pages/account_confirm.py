@@ -30,7 +30,7 @@ from authserve.mfa.errors import (
 )
 from authserve.mfa.schemas import find_given_proof
 from authserve.mfa.totp import CODE_PATTERN
-from authserve.pages.blueprint import blueprint, go_on, page
+from authserve.pages.blueprint import blueprint, page, redirect_to_target
 from authserve.pages.factor_fields import (
     PASSKEY_UNUSED,
     Credential,
@@ -155,7 +155,7 @@ def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
         session=session,
         request=current_request_info(),
     )
-    response = go_on(find_bound(values["continue_"], session))
+    response = redirect_to_target(find_bound(values["continue_"], session))
     renew_session(response, session, cookie)
     return response
 

@@ -11,7 +11,7 @@ from flask import Response
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.container import ListSlot
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, hide_unless
+from authserve.pages.blueprint import abort_404_unless, blueprint
 from authserve.web.access import require_signed_in
 
 LIST = "pages.show_connections"
@@ -27,7 +27,7 @@ SECTIONS = ListSlot[tuple[str, Section]]("connection_sections")
 def show_connections() -> Response:
     """Show which apps can use the account, and which other services open it."""
     sections = SECTIONS.get()
-    hide_unless(bool(sections))
+    abort_404_unless(bool(sections))
     session = require_signed_in()
     shown = {name: find(session) for name, find in sections}
     return account_page("account_apps.html", visitor=session, below=LIST, sections=shown)

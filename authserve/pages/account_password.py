@@ -11,7 +11,12 @@ from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
-from authserve.pages.blueprint import blueprint, go_on, query_continuation, redirect_with_notice
+from authserve.pages.blueprint import (
+    blueprint,
+    query_continuation,
+    redirect_to_target,
+    redirect_with_notice,
+)
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_up import BUSY
 from authserve.passwords.policy import LONG_LENGTH
@@ -78,7 +83,9 @@ def _change(values: dict[str, Any], *, session: BrowserSession) -> Response:
     )
     token = values["continue_"]
     response = (
-        go_on(token) if token else redirect_with_notice("pages.show_password", notice="password")
+        redirect_to_target(token)
+        if token
+        else redirect_with_notice("pages.show_password", notice="password")
     )
     renew_session(response, session, changed.cookie)
     remember_device(response, changed.device)

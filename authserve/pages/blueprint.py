@@ -77,7 +77,7 @@ def link_to(endpoint: str, token: str, **values: str) -> str:
     return url_for(endpoint, **arguments)
 
 
-def path_on(token: str) -> str:
+def path_to_target(token: str) -> str:
     """Return the path on which a signed-in person goes on to the target of a token."""
     found = read_continuation(token)
     if found is None:
@@ -87,9 +87,9 @@ def path_on(token: str) -> str:
     return _page_of(found)
 
 
-def go_on(token: str) -> Response:
+def redirect_to_target(token: str) -> Response:
     """Return the redirect of a signed-in person to the target of a token."""
-    return see_other(path_on(token))
+    return see_other(path_to_target(token))
 
 
 def redirect_with_notice(endpoint: str, *, notice: str, token: str = "", **values: str) -> Response:
@@ -109,7 +109,7 @@ def _page_of(found: Continuation) -> str:
     return path or url_for(START)
 
 
-def hide_unless(is_on: bool) -> None:
+def abort_404_unless(is_on: bool) -> None:
     """End the request as for a page that does not exist, unless the settings switch it on."""
     if not is_on:
         abort(404)

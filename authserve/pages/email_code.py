@@ -20,12 +20,12 @@ from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaTokenInvalidErro
 from authserve.mfa.schemas import EMAIL_CODE_PATTERN
 from authserve.mfa.sign_in_codes import SignInRequest
 from authserve.pages.blueprint import (
+    abort_404_unless,
     blueprint,
-    go_on,
-    hide_unless,
     link_to,
     page,
     query_continuation,
+    redirect_to_target,
 )
 from authserve.pages.factor_fields import TypedCode
 from authserve.pages.sign_in import WAIT
@@ -85,14 +85,14 @@ EXPLANATIONS = {
 @blueprint.get("/sign-in/email-code")
 def show_email_code() -> Response:
     """Ask for the address."""
-    hide_unless(SETTINGS.get().email_sign_in)
+    abort_404_unless(SETTINGS.get().email_sign_in)
     return _show_address(Submission(given={"continue": query_continuation()}))
 
 
 @blueprint.post("/sign-in/email-code")
 def ask_for_email_code() -> Response:
     """Mail a code, if an account has the address; the next page is the same for every address."""
-    hide_unless(SETTINGS.get().email_sign_in)
+    abort_404_unless(SETTINGS.get().email_sign_in)
     submission = read_form(ADDRESS_FORM)
     if submission.values:
         found = (find_own_device(t, identifier=submission.values["email"]) for t in device_tokens())
@@ -120,7 +120,7 @@ def _ask(values: dict[str, Any]) -> Response:
 @blueprint.get("/sign-in/email-code/verify")
 def show_code_of_mail() -> Response:
     """Ask for the code."""
-    hide_unless(SETTINGS.get().email_sign_in)
+    abort_404_unless(SETTINGS.get().email_sign_in)
     token, flow = query_continuation(), find_flow(request.args.get(FIELD, ""))
     if flow is None:
         return redirect_to_start(MfaTokenInvalidError(), token)
@@ -130,7 +130,7 @@ def show_code_of_mail() -> Response:
 @blueprint.post("/sign-in/email-code/verify")
 def verify_email_code() -> Response:
     """Start a session, or lead on to the set-up of a passkey."""
-    hide_unless(SETTINGS.get().email_sign_in)
+    abort_404_unless(SETTINGS.get().email_sign_in)
     submission = read_form(CODE_FORM)
     flow = find_flow(submission.given.get(FIELD, ""))
     requester = _find_requester(flow) if flow is not None else None
@@ -170,7 +170,7 @@ def _verify(values: dict[str, Any], *, flow: Flow) -> Response:
         response = redirect_to_next_step(error, token, is_remembered=flow.is_remembered)
         drop_flow(response, flow.id)
         return response
-    return complete_flow(go_on(token), done, flow)
+    return complete_flow(redirect_to_target(token), done, flow)
 
 
 def _show_address(form: Submission) -> Response:

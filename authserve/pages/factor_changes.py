@@ -138,13 +138,13 @@ class Consequence(StrEnum):
 
 
 def find_consequence(left: Factors, *, mfa_enabled: bool) -> Consequence:
-    """Return the consequence of a removal, as `mfa.switch.follow_removed_factor` will decide.
+    """Return the consequence of a removal, as `mfa.switch.on_factor_removed` will decide.
 
     Args:
         left: the account's factors after it.
         mfa_enabled: the account's switch.
     """
-    if left.is_any_usable:
+    if left.has_usable:
         return Consequence.NONE
     if is_mfa_required(SETTINGS.get(), now()):
         return Consequence.REFUSED

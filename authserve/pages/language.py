@@ -9,7 +9,7 @@ from authserve.core.languages import LANGUAGE_NAMES
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
-from authserve.pages.blueprint import blueprint, path_on
+from authserve.pages.blueprint import blueprint, path_to_target
 from authserve.ratelimit.policy import CHANGE_PROFILE
 from authserve.users.accounts import update_profile
 from authserve.users.errors import UserNotFoundError
@@ -42,7 +42,7 @@ def set_language() -> Response:
         require_form_token(visitor, values["token"])
         if visitor.is_enough and values["lang"] in LANGUAGE_NAMES:
             _store(visitor, values["lang"])
-    response = see_other(read_back(values["back"], default=path_on("")))
+    response = see_other(read_back(values["back"], default=path_to_target("")))
     remember_language(response, values["lang"])
     return response
 

@@ -11,10 +11,10 @@ from flask import Response
 
 from authserve.pages.blueprint import (
     blueprint,
-    go_on,
     link_to,
     page,
     query_continuation,
+    redirect_to_target,
 )
 from authserve.web.browser_session import find_signed_in, find_visitor
 from authserve.web.continuation import (
@@ -37,7 +37,7 @@ def leave() -> Response:
     token = query_continuation()
     found = read_continuation(token)
     if found is None or found.kind is TargetKind.PAGE:
-        return go_on("")
+        return redirect_to_target("")
     if found.kind is TargetKind.LOGOUT:
         return _leave_signed_out(found, token)
     if find_signed_in() is None:

@@ -19,7 +19,13 @@ from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.challenges import SIGN_IN as SIGN_IN_USE
 from authserve.mfa.errors import InvalidPasskeyError, UnknownPasskeyError
 from authserve.mfa.passkey_options import EXPIRES_IN_SECS, request_options
-from authserve.pages.blueprint import blueprint, go_on, hide_unless, link_to, query_continuation
+from authserve.pages.blueprint import (
+    abort_404_unless,
+    blueprint,
+    link_to,
+    query_continuation,
+    redirect_to_target,
+)
 from authserve.pages.factor_fields import PASSKEY_UNUSED, Credential, explain_credential
 from authserve.pages.sign_in import EXPLANATIONS as SIGN_IN_EXPLANATIONS
 from authserve.pages.sign_in import show_form
@@ -65,7 +71,7 @@ EXPLANATIONS = {
 @limited(PASSKEY_OPTIONS)
 def show_passkey_options() -> Response:
     """Return new options to the script, as the API's call does."""
-    hide_unless(bool(SETTINGS.get().passkey_rp_id))
+    abort_404_unless(bool(SETTINGS.get().passkey_rp_id))
     options = request_options(SIGN_IN_USE, now=now())
     document = json.dumps({"public_key": options, "expires_in": EXPIRES_IN_SECS})
     return Response(document, mimetype="application/json", headers={"Cache-Control": "no-store"})
@@ -80,7 +86,7 @@ def show_sign_in_with_passkey() -> Response:
 @blueprint.post("/sign-in/passkey")
 def sign_in_with_passkey() -> Response:
     """Start a session and lead on."""
-    hide_unless(bool(SETTINGS.get().passkey_rp_id))
+    abort_404_unless(bool(SETTINGS.get().passkey_rp_id))
     submission = explain_credential(read_form(FORM))
     submission.values = _with_device(submission.values)
     show = partial(_show, submission.values.get("credential"))
@@ -103,7 +109,7 @@ def _start_session(values: dict[str, Any]) -> Response:
         answer=values["credential"],
         device=values["device"],
     )
-    return complete(go_on(values["continue_"]), done, is_remembered=is_remembered)
+    return complete(redirect_to_target(values["continue_"]), done, is_remembered=is_remembered)
 
 
 def _show(answer: AssertionAnswer | None, form: Submission) -> Response:

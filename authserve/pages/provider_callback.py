@@ -25,7 +25,7 @@ from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
 from authserve.mfa.errors import SecondStepRequiredError
 from authserve.pages.account_connections import LIST
-from authserve.pages.blueprint import go_on, link_to, provider_blueprint
+from authserve.pages.blueprint import link_to, provider_blueprint, redirect_to_target
 from authserve.pages.provider_confirm import redirect_to_confirm
 from authserve.pages.provider_flow import STATE_FIELD, ProviderFlow, get_provider_flow
 from authserve.pages.provider_link import complete_link, get_linking_session
@@ -166,4 +166,4 @@ def complete_sign_in(
         response = show_refusal(error, token=token, provider=returned.provider)
         hold_identity(response, pending_identity_of(returned, account_id=step.user_id))
         return response
-    return complete(go_on(token), done, is_remembered=is_remembered)
+    return complete(redirect_to_target(token), done, is_remembered=is_remembered)

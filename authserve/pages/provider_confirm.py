@@ -29,7 +29,7 @@ from authserve.federation.sign_in import ProviderReturn
 from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info, request_state
 from authserve.pages.account_identities import redirect_to_connections
-from authserve.pages.blueprint import go_on, link_to, page, provider_blueprint
+from authserve.pages.blueprint import link_to, page, provider_blueprint, redirect_to_target
 from authserve.pages.factor_changes import (
     BUTTON,
     read_change,
@@ -127,7 +127,7 @@ def _link(_values: dict[str, Any], *, held: HeldIdentity, session: BrowserSessio
         actor=session.actor,
         request=current_request_info(),
     )
-    response = go_on(held.token) if held.token else redirect_to_connections("linked")
+    response = redirect_to_target(held.token) if held.token else redirect_to_connections("linked")
     drop_flow(response, held.flow.id)
     return response
 

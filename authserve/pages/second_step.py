@@ -23,7 +23,7 @@ from authserve.mfa.pending import Purpose
 from authserve.mfa.proving import GivenCode, GivenProof, GivenRecoveryCode
 from authserve.mfa.recovery_codes import MAX_LENGTH
 from authserve.mfa.totp import CODE_PATTERN
-from authserve.pages.blueprint import blueprint, go_on, page, query_continuation
+from authserve.pages.blueprint import blueprint, page, query_continuation, redirect_to_target
 from authserve.pages.factor_fields import (
     PASSKEY_UNUSED,
     Credential,
@@ -34,12 +34,12 @@ from authserve.pages.factor_fields import (
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_in_steps import (
     ENDED,
-    TELL_TRIES,
+    REPORT_TRIES,
     FlowForm,
     complete_flow,
     find_submitted_flow,
     redirect_to_start,
-    tell_tries,
+    report_tries,
     this_browser,
 )
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
@@ -90,7 +90,7 @@ EXPLANATIONS: Mapping[SecondStep, Explanations] = {
         WrongCodeError: Explanation(
             mark("That code is not right. Codes change every 30 seconds: wait for the next one."),
             at="code",
-            offers=frozenset({TELL_TRIES}),
+            offers=frozenset({REPORT_TRIES}),
         ),
         ReusedCodeError: Explanation(
             mark("That code was used already. Wait for the next one."), at="code"
@@ -102,7 +102,7 @@ EXPLANATIONS: Mapping[SecondStep, Explanations] = {
         WrongCodeError: Explanation(
             mark("That recovery code is not right, or it was used already."),
             at="recovery_code",
-            offers=frozenset({TELL_TRIES}),
+            offers=frozenset({REPORT_TRIES}),
         ),
     },
 }
@@ -175,7 +175,7 @@ def _complete(values: dict[str, Any], *, flow: Flow) -> Response:
         )
     except ENDED as error:
         return redirect_to_start(error, values["continue_"])
-    return complete_flow(go_on(values["continue_"]), done, flow)
+    return complete_flow(redirect_to_target(values["continue_"]), done, flow)
 
 
 def _given(values: Mapping[str, Any]) -> GivenProof:
@@ -197,8 +197,8 @@ def _show(flow: Flow, method: SecondStep | None, form: Submission) -> Response:
     shown = method if method in opened.methods else next(iter(opened.methods), None)
     if shown is None:
         return page("second_step_help.html", token=token, flow=None)
-    if TELL_TRIES in form.offers:
-        tell_tries(form, opened.tries_left)
+    if REPORT_TRIES in form.offers:
+        report_tries(form, opened.tries_left)
     return page(
         "second_step.html",
         form=form,

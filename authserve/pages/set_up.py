@@ -35,7 +35,7 @@ from authserve.mfa.proving import GivenCode
 from authserve.mfa.schemas import EMAIL_CODE_PATTERN
 from authserve.mfa.totp import CODE_PATTERN
 from authserve.mfa.totp_set_up import SetUp, describe_set_up
-from authserve.pages.blueprint import blueprint, page, path_on, query_continuation
+from authserve.pages.blueprint import blueprint, page, path_to_target, query_continuation
 from authserve.pages.factor_fields import (
     PASSKEY_UNUSED,
     Credential,
@@ -47,12 +47,12 @@ from authserve.pages.second_step import UNAVAILABLE
 from authserve.pages.sign_in import WAIT
 from authserve.pages.sign_in_steps import (
     ENDED,
-    TELL_TRIES,
+    REPORT_TRIES,
     FlowForm,
     complete_flow,
     find_submitted_flow,
     redirect_to_start,
-    tell_tries,
+    report_tries,
     this_browser,
 )
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
@@ -89,7 +89,7 @@ BEGIN_AGAIN = "begin-again"
 
 EXPLANATIONS = {
     WrongCodeError: Explanation(
-        mark("A code is not right. Use the newest one."), offers=frozenset({TELL_TRIES})
+        mark("A code is not right. Use the newest one."), offers=frozenset({REPORT_TRIES})
     ),
     InvalidPasskeyError: Explanation(PASSKEY_UNUSED),
     PasskeyTakenError: Explanation(
@@ -156,7 +156,9 @@ def _confirm(values: dict[str, Any], *, flow: Flow) -> Response:
         )
     except ENDED as error:
         return redirect_to_start(error, token)
-    shown = page("recovery_codes.html", codes=done.recovery_codes, path_on=path_on(token))
+    shown = page(
+        "recovery_codes.html", codes=done.recovery_codes, path_to_target=path_to_target(token)
+    )
     return complete_flow(shown, done, flow)
 
 
@@ -172,8 +174,8 @@ def _show(flow: Flow, form: Submission) -> Response:
         opened = find_open_sign_in(flow.token, Purpose.ENROLL)
     except ENDED as error:
         return redirect_to_start(error, token)
-    if TELL_TRIES in form.offers:
-        tell_tries(form, opened.tries_left)
+    if REPORT_TRIES in form.offers:
+        report_tries(form, opened.tries_left)
     template, values = _choose(flow, form, opened)
     return page(template, form=form, token=token, pending=flow.id, opened=opened, **values)
 

@@ -16,9 +16,9 @@ from authserve.mfa.errors import SecondStepRequiredError
 from authserve.mfa.passkey_options import EXPIRES_IN_SECS, request_options
 from authserve.pages.blueprint import (
     blueprint,
-    go_on,
     page,
     query_target,
+    redirect_to_target,
 )
 from authserve.pages.factor_fields import write_options
 from authserve.pages.sign_in_steps import (
@@ -93,7 +93,7 @@ def show_sign_in() -> Response:
     token = query_target()
     visitor = find_signed_in_if_possible()
     if visitor is not None and "switch" not in request.args:
-        return go_on(token)
+        return redirect_to_target(token)
     done = open_notice("password-set")
     # A sign-in that ended before its second step begins again here.
     found = read_continuation(token)
@@ -130,7 +130,7 @@ def _start_session(values: dict[str, Any]) -> Response:
         )
     except SecondStepRequiredError as error:
         return redirect_to_next_step(error, token, is_remembered=is_remembered)
-    return complete(go_on(token), done, is_remembered=is_remembered)
+    return complete(redirect_to_target(token), done, is_remembered=is_remembered)
 
 
 def show_form(

@@ -31,7 +31,7 @@ from authserve.web.rendering import see_other
 ENDED = (MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError)
 """Refusals after which a sign-in does not go on."""
 
-TELL_TRIES = "tries"
+REPORT_TRIES = "tries"
 """An offer of explanations: the page shows how many tries are left."""
 
 _GONE = mark("This sign-in is not open any more. Start again.")
@@ -72,7 +72,7 @@ def first_device(found: Iterable[Device | None]) -> Device | None:
     return next((device for device in found if device is not None), None)
 
 
-def tell_tries(form: Submission, left: int) -> None:
+def report_tries(form: Submission, left: int) -> None:
     """Add the number of tries that are left to the text of a refused form."""
     text = translate_plural("%(count)d try is left.", "%(count)d tries are left.", left)
     if form.refusal:

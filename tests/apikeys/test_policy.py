@@ -1,4 +1,4 @@
-"""The power of a key, decided without a database."""
+"""The scopes of a key that have effect, decided without a database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,11 +7,11 @@ import pytest
 from authserve.apikeys.policy import (
     USE_INTERVAL,
     KeyRefusal,
+    effective_scopes_of,
     find_refusal,
     is_scope,
     is_use_due,
     permissions_of,
-    power_of,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 def test_power_is_never_wider_than_the_scopes_nor_the_owner(
     scopes: set[str], permissions: set[str], is_admin: bool, expected: set[str]
 ) -> None:
-    found = power_of(scopes, permissions=permissions, holds_everything=is_admin)
+    found = effective_scopes_of(scopes, permissions=permissions, holds_everything=is_admin)
     assert found == expected
     assert permissions_of(found) == expected - {"account"}
 

@@ -24,7 +24,7 @@ from authserve.mfa.recovery_codes import (
     check_recovery_code,
     delete_codes,
 )
-from authserve.mfa.switch import follow_added_factor, lock_owner, set_mfa
+from authserve.mfa.switch import lock_owner, on_factor_added, set_mfa
 from authserve.mfa.totp_set_up import remove_totp, set_up_totp
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.accounts import ref_of
@@ -261,7 +261,7 @@ def test_a_first_passkey_brings_codes_and_mfa_where_it_is_required(
     with app.app_context(), transaction():
         owner = lock_owner(alice.id)
         actor = Actor(user=owner.ref, session_id=alice.session_id)
-        added = follow_added_factor(
+        added = on_factor_added(
             owner,
             SecondStep.PASSKEY,
             name="Phone",

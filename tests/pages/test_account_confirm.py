@@ -17,7 +17,7 @@ from authserve.federation.configuration import ProviderConfiguration
 from authserve.federation.identities import ProviderIdentity, link_identity
 from authserve.federation.presets import Preset
 from authserve.federation.registry import add_provider
-from authserve.pages.blueprint import path_on
+from authserve.pages.blueprint import path_to_target
 from authserve.users.models import User
 from tests.factories import REQUEST
 from tests.support.browsing import Shown, Visit
@@ -291,7 +291,7 @@ def test_a_linked_provider_is_another_way_to_confirm(
     assert (path, form["remember"]) == ("/sign-in/with/linked", "1")
     # The sign-in is fresh, so the person goes straight on.
     with federated.test_request_context():
-        assert path_on(form["continue"]) == APP
+        assert path_to_target(form["continue"]) == APP
 
 
 def test_without_a_password_it_is_the_first_way(federated: Flask) -> None:
