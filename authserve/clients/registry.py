@@ -1,8 +1,8 @@
 """The registry of clients: register, find, list, change, delete, and end all sessions of one.
 
-An operator cannot give a client more than the operator may do: permissions are granted by their
-holders alone, and what acts without a user's consent by administrators alone. Otherwise a helper
-could borrow a client's power.
+An actor cannot give a client more than the actor may do. Only the holder of a permission makes it a
+client's scope, and only an administrator registers a client that acts without a user's consent.
+Otherwise a holder of `clients:write` could act through a client.
 """
 
 import re

@@ -10,11 +10,11 @@ from authserve.core.container import Slot
 
 
 class AnswerFault(StrEnum):
-    """The check that failed.
+    """The check that a provider's answer failed.
 
-    An answer can be unreadable, a discovery document that cannot be used, of another issuer, an
-    error in the place of a code, or a refusal of the code. An ID token can have a wrong signature
-    or form, or another audience, nonce, time or subject than it must have.
+    `FORM`: the answer is no JSON, or a part is missing. `METADATA`: the discovery document is not
+    usable. `ISSUER`: the answer names another issuer. `ERROR`: an error came in place of a code.
+    `CODE`: the provider refused the code. The others are checks of the ID token.
     """
 
     FORM = "form"
@@ -30,7 +30,7 @@ class AnswerFault(StrEnum):
 
 
 FaultObserver = Callable[[str, AnswerFault], None]
-"""A function that learns of each sign-in that fails a check: the provider's slug, the check."""
+"""A function that is called with the provider's slug and the check for each failed sign-in."""
 
 FAULT_OBSERVER = Slot[FaultObserver]("fault_observer")
 """Filled only if metrics are on."""

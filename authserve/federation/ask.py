@@ -32,7 +32,7 @@ from authserve.federation.upstream import (
 
 @frozen(kw_only=True)
 class Endpoint:
-    """The address that a browser is sent to; its answer may have to name the issuer (RFC 9207)."""
+    """The provider's authorization endpoint; its answer may have to name the issuer (RFC 9207)."""
 
     url: str
     sends_issuer: bool
@@ -61,7 +61,7 @@ class ProviderAnswer:
 
     Args:
         amr, acr: how the person signed in there, as the ID token says; empty and None without.
-        auth_time: when the person signed in there, if the ID token says that it is a while ago.
+        auth_time: the time of an earlier sign-in there that the ID token names; else None.
     """
 
     person: Person
@@ -71,7 +71,7 @@ class ProviderAnswer:
 
     @property
     def claims_two_factors(self) -> bool:
-        """True if the provider says so; its operator decides whether that counts here."""
+        """True if the provider says that it asked for two; `trusts_mfa` decides if that counts."""
         return MULTIPLE_FACTORS in self.amr or self.acr in _TWO_FACTORS
 
 
@@ -152,10 +152,10 @@ def _complete(
     metadata: Metadata,
     conversation: Conversation,
 ) -> dict[str, Any]:
-    """Return the claims with those of userinfo, which is asked only for a missing address.
+    """Return the claims of the ID token, with those of userinfo if the address is missing.
 
-    Then userinfo alone says whether the address is verified: what the ID token says of one is about
-    an address that it does not name.
+    Then only userinfo says whether the address is verified: the ID token's `email_verified` is
+    about an address that it does not name.
     """
     access_token = tokens.get("access_token")
     if "email" in claims or metadata.userinfo_endpoint is None:
@@ -209,9 +209,9 @@ def _read_acr(claims: Mapping[str, Any]) -> str | None:
 
 
 def _read_auth_time(claims: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Return the time of a former sign-in, by which the person came without a new one.
+    """Return the time of an earlier sign-in at the provider; None for a new one.
 
-    The provider's clock may be behind by the leeway, so a new sign-in never looks like a former.
+    The provider's clock may be behind by the leeway, so a sign-in within it counts as new.
     """
     found = claims.get("auth_time")
     if not isinstance(found, int | float) or isinstance(found, bool):

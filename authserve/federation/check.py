@@ -47,7 +47,7 @@ class Subject:
     Args:
         secret: of this service's client there; None if no `SECRET_KEY` decrypts it.
         redirect_uri: to register there.
-        hosts: those that may be called by http.
+        hosts: hosts that may be called by http.
         now: the current time.
     """
 
@@ -67,7 +67,7 @@ def examine_provider(subject: Subject, upstream: Upstream) -> Iterator[Finding]:
     """Yield the findings about a provider, each fault with its remedy.
 
     Args:
-        upstream: one that remembers nothing, so that the provider is asked now.
+        upstream: with an empty cache, so that the provider is called now.
     """
     yield from examine_values(subject.provider)
     if subject.configuration.preset is Preset.GITHUB:
@@ -78,7 +78,7 @@ def examine_provider(subject: Subject, upstream: Upstream) -> Iterator[Finding]:
 
 
 def examine_values(provider: Provider) -> Iterator[Finding]:
-    """Yield the unwise values of a provider; nothing is sent."""
+    """Yield the weak values of a provider, without a call."""
     slug, configuration = provider.slug, provider.configuration
     if not configuration.enabled:
         yield _warn("state", f"No one signs in by it: flask providers enable {slug}")
@@ -165,7 +165,7 @@ def _compare_clocks(theirs: datetime | None, ours: datetime) -> Finding:
         return _ok("clock", "The provider does not say its time.")
     ahead = (theirs - ours).total_seconds()
     if abs(ahead) <= LEEWAY_SECS:
-        return _ok("clock", "It is the provider's.")
+        return _ok("clock", "Both clocks agree.")
     direction = "ahead of" if ahead > 0 else "behind"
     return _fail(
         "clock",
@@ -182,18 +182,21 @@ def _examine_endpoints(metadata: Metadata, hosts: OutboundHosts) -> Finding:
     ]
     if plain:
         return _fail("endpoints", f"Not https, so they are not called: {', '.join(plain)}.")
-    return _ok("endpoints", "All that a sign-in needs are there.")
+    return _ok("endpoints", "The document names all that a sign-in needs.")
 
 
 def _examine_support(metadata: Metadata) -> Iterator[Finding]:
     if metadata.response_types is not None and "code" not in metadata.response_types:
-        yield _fail("response type", "The provider does not offer code; no other one is used.")
+        yield _fail("response type", "The provider does not offer code, which every sign-in needs.")
     if metadata.challenge_methods is not None and "S256" not in metadata.challenge_methods:
         yield _warn(
             "PKCE", "The provider offers it without S256, which is sent; it may refuse requests."
         )
     if metadata.auth_methods is not None and not metadata.auth_methods & _AUTH_METHODS:
-        yield _fail("client authentication", "The provider takes no client's secret, but a key.")
+        yield _fail(
+            "client authentication",
+            "The provider does not accept a client secret; authserve has nothing else.",
+        )
 
 
 def _examine_keys(subject: Subject, upstream: Upstream, metadata: Metadata) -> Finding:
@@ -237,7 +240,9 @@ def _examine_credentials(
         return _read_refusal(error.error, subject)
     except ProviderUnavailableError as error:
         return _fail("credentials", f"{endpoint}: {error.reason}.")
-    return _fail("credentials", f"{endpoint} took a code that it did not give out.")
+    return _fail(
+        "credentials", f"{endpoint} accepted a code that it never issued: do not use this provider."
+    )
 
 
 def _read_refusal(error: str, subject: Subject) -> Finding:

@@ -64,17 +64,17 @@ def rule_options(function: Any) -> Any:
         click.option(
             "--link",
             type=click.Choice([policy.value for policy in LinkPolicy]),
-            help="What an address that an account has leads to.",
+            help="What to do if an account has the person's address.",
         ),
         click.option(
             "--trusts-email/--distrusts-email",
             default=None,
-            help="Count an address that it calls verified as verified here.",
+            help="Accept its statement that an address is verified.",
         ),
         click.option(
             "--trusts-mfa/--distrusts-mfa",
             default=None,
-            help="Count its word for a second factor as one.",
+            help="Accept its statement that it asked for a second factor.",
         ),
         click.option(
             "--allowed-domain", "domains", multiple=True, help="Let only these domains sign in."
@@ -180,7 +180,7 @@ def update(slug: str, secret_file: Any, **given: Any) -> None:
 @providers_group.command()
 @slug_argument
 def disable(slug: str) -> None:
-    """Let no one sign in by a provider until it is enabled again.
+    """Refuse sign-ins by a provider until it is enabled again.
 
     \b
     Example:
@@ -192,7 +192,7 @@ def disable(slug: str) -> None:
 @providers_group.command()
 @slug_argument
 def enable(slug: str) -> None:
-    """Let people sign in by a provider again.
+    """Accept sign-ins by a provider again.
 
     \b
     Example:

@@ -44,8 +44,8 @@ class ProviderConfiguration:
         name: on the button.
         issuer: its tokens name it exactly so.
         client_id: this service's, at the provider.
-        enabled: False if no one signs in by it; identities stay.
-        trusts_mfa: True if its word for a second factor counts as one here.
+        enabled: False refuses sign-ins by it; identities stay.
+        trusts_mfa: True if its statement that it asked for a second factor counts here.
     """
 
     preset: Preset
@@ -125,15 +125,15 @@ def find_faults(configuration: ProviderConfiguration, *, hosts: OutboundHosts) -
 def _find_issuer_faults(configuration: ProviderConfiguration, hosts: OutboundHosts) -> list[str]:
     issuer, faults = configuration.issuer, []
     if not _is_url(issuer):
-        return ["An absolute https URL without a user, query or fragment."]
+        return ["Give an absolute https URL without a user, query or fragment."]
     parts = urlsplit(issuer)
     if parts.scheme == "http" and not hosts.lists(parts.hostname or ""):
         faults.append("An http URL needs its host in OUTBOUND_HOSTS.")
     if configuration.preset is Preset.MICROSOFT and not _TENANT.fullmatch(issuer):
         # "common" and "organizations" would accept every organisation of the world.
-        faults.append("https://login.microsoftonline.com/ and the tenant's GUID and /v2.0.")
+        faults.append("Name one tenant: https://login.microsoftonline.com/TENANT-ID/v2.0.")
     if configuration.preset is Preset.GITHUB and parts.path:
-        faults.append("GitHub's address without a path.")
+        faults.append("Give GitHub's address without a path.")
     return faults
 
 

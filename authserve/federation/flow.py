@@ -142,8 +142,8 @@ def redeem_answer(
         now: the current time.
 
     Raises:
-        ProviderDeniedError: the person or the provider said no.
-        ProviderAwayError: the provider is away or slow, or an answer of it fails a check.
+        ProviderDeniedError: the person cancelled, or the provider refused.
+        ProviderAwayError: the provider does not answer, is slow, or its answer fails a check.
         UnknownStateError: the provider is gone, or has another issuer by now.
     """
     try:

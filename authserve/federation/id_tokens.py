@@ -227,7 +227,7 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
 
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # Neither NaN nor an infinite number is within.
+    # The comparison also refuses NaN and infinite numbers.
     if not is_number or not 0 <= value < _LATEST:
         raise IDTokenError("its times are no numbers", AnswerFault.TIMES)
     return float(value)

@@ -3,8 +3,8 @@
 An identity belongs to an issuer, not to a provider's slug: deleting a provider leaves its people's
 identities, and they sign in again when a provider of that issuer is back.
 
-Administrators alone may trust a provider, and change one that is trusted: by it, a helper could
-otherwise sign in to any account, an administrator's included.
+Only administrators may trust a provider, or change a trusted one. Otherwise a holder of
+`providers:write` could sign in to any account with it, an administrator's included.
 """
 
 import re

@@ -60,7 +60,7 @@ CallObserver = Callable[[str, bool, float], None]
 
 
 class ProviderUnavailableError(Exception):
-    """A provider that is away, slow, or whose answer fails a check.
+    """A provider that does not answer, is slow, or whose answer fails a check.
 
     Args:
         reason: words for the operator; they contain nothing of the request or the answer.
@@ -92,7 +92,7 @@ class Upstream:
     """The calls to all providers of a process, with what it remembers of each.
 
     Args:
-        client: which addresses it may call is its own to decide.
+        client: decides which addresses may be called.
         calls: limits the threads that wait for providers at once; None where no thread serves
             other requests.
         clock: seconds that never go back.
@@ -112,7 +112,7 @@ class Upstream:
         self._lock = Lock()
 
     def begin(self, issuer: str) -> "Conversation":
-        """Return a conversation with a provider; its time runs from now on."""
+        """Return a conversation with a provider; its deadline starts now."""
         with self._lock:
             breaker = self._breakers.get(issuer)
             if breaker is None:

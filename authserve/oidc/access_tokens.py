@@ -19,7 +19,7 @@ ACCESS = TokenKind(
     claims=("client_id", "scope"),
     ids=("sid",),
 )
-"""Distinct from the service's own by its audience and its client; no other token has both."""
+"""Its audience and its client distinguish it from the service's own access tokens."""
 
 _USER_CLAIMS = ("auth_time", "acr", "amr", "fresh")
 
@@ -29,9 +29,9 @@ class AccessClaims:
     """The content of a verified access token.
 
     Args:
-        client_id: the app or machine that got it.
+        client_id: the app or machine that it was issued to.
         audience: the one service that it is meant for.
-        scopes: as it was issued; the client or the user may have fewer by now.
+        scopes: at the time of issue; the client or the user may have fewer now.
         issued_at: in whole seconds since 1970.
         session_id: of the app's session; None for a machine, which has none.
         user_id: None for a machine.
@@ -48,10 +48,10 @@ class AccessClaims:
 
 
 def _check(claims: Mapping[str, Any]) -> None:
-    """Refuse claims of neither form: a user's and a session's, or a machine's own.
+    """Refuse claims that describe neither a user in a session nor a machine.
 
     Raises:
-        InvalidTokenError: see above.
+        InvalidTokenError: the claims describe neither.
     """
     if not isinstance(claims["client_id"], str) or not isinstance(claims["scope"], str):
         raise InvalidTokenError
@@ -91,7 +91,8 @@ def read_access_token(
 def read_access_token_for_any(token: str, *, settings: Settings, now: datetime) -> AccessClaims:
     """Verify an access token like `read_access_token`, for the audience that it names itself.
 
-    For calls about a token, which do not accept it as a proof of anything.
+    Use it only where the token is the subject of the call, such as introspection, and proves
+    nothing about the caller.
 
     Raises:
         InvalidTokenError, TokenExpiredError: see `read_access_token`.

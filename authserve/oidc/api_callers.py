@@ -1,7 +1,7 @@
-"""The tokens of apps and machines at the API of this service, which is a resource like others.
+"""Authentication of apps and machines at this service's own API, by OAuth access tokens.
 
-A call sends one statement, as with a user's own token: the row of the session or of the machine
-decides at once, and the token is never worth more than that row.
+A call sends one statement, like a call with a user's own token. The row of the session or of the
+machine limits the token, so an ended session or a lost role counts at the next call.
 """
 
 from dataclasses import replace
@@ -23,8 +23,8 @@ def authenticate_client_token(token: str) -> Authentication:
 
     Raises:
         InvalidTokenError, TokenExpiredError: the token is not valid here, or it has expired.
-        SessionRevokedError: the app's session has ended or may not be used any more, or the machine
-            was disabled, revoked, deleted, or has no secret left.
+        SessionRevokedError: the app's session has ended or may no longer be used; or the machine
+            was disabled, revoked or deleted, or has no secret left.
         StepUpRequiredError: the app's session is below what its account or its client needs.
     """
     settings, moment = SETTINGS.get(), now()
@@ -35,11 +35,11 @@ def authenticate_client_token(token: str) -> Authentication:
 
 
 def find_own_grant(claims: AccessClaims, now: datetime) -> FoundGrant:
-    """Return the grant of an app's token, which may not be live.
+    """Return the grant of an app's token, live or not.
 
     Raises:
-        SessionRevokedError: there is none.
-        InvalidTokenError: it is of another user or another client.
+        SessionRevokedError: the token names no grant.
+        InvalidTokenError: the grant belongs to another user or client.
     """
     grant = find_grant(claims.session_id, now=now) if claims.session_id is not None else None
     if grant is None:
@@ -76,7 +76,7 @@ def find_usable_scopes(
     """Return the scopes of an app's token that its client and its user still have.
 
     Raises:
-        SessionRevokedError: the grant may not be used any more.
+        SessionRevokedError: the grant may no longer be used.
         StepUpRequiredError: its session is below what its account or its client needs.
     """
     if not grant.is_live(now):

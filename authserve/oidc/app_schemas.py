@@ -20,7 +20,7 @@ class AuthorizedAppSchema(Schema):
 
 
 class AuthorizedAppListSchema(Schema):
-    """All of them: a person has few, so there are no pages."""
+    """All authorized apps of the caller, without pages: a person has few."""
 
     items = fields.List(fields.Nested(AuthorizedAppSchema), required=True)
 

@@ -35,11 +35,11 @@ from authserve.web.continuation import Answer
 
 @frozen(kw_only=True)
 class Authorization:
-    """An answered request.
+    """A decided request.
 
     Args:
-        decision: everything but a refusal, which is raised.
-        code: with a grant.
+        decision: never `Refuse`, which is raised as an error.
+        code: the authorization code if `decision` is a `Grant`, else None.
     """
 
     request: AuthorizeRequest
@@ -59,14 +59,14 @@ def authorize(
     """Decide an app's request; issue a code if it is granted.
 
     Args:
-        query: as the browser sent it.
+        query: of the request, as the browser sent it.
         begun: when the request arrived first.
         visitor: signed in at the level that the account needs; else None.
-        origin: for the record of failures.
+        origin: of the call, for the record of failures.
         answer: what the visitor has just answered to this request.
 
     Raises:
-        UntrustedRequestError: there is no place that an answer could safely go to.
+        UntrustedRequestError: no registered redirect URI is known, so no redirect is safe.
         AuthorizationError: a refusal for the app.
     """
     moment = now()

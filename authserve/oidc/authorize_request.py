@@ -51,11 +51,11 @@ class AuthorizeRequest:
     Args:
         scopes: those asked for that the client may ask for, in their order.
         dropped_scopes: those asked for that it may not.
-        code_challenge: of PKCE with S256; None where the client may do without.
-        max_age_secs: greatest age of the sign-in; None if any will do.
+        code_challenge: of PKCE with S256; None only if the client may omit PKCE.
+        max_age_secs: greatest accepted age of the sign-in, in seconds; None for any age.
         levels: those of `acr_values` that this service knows, the preferred one first.
         resource: the audience of the access token; None means this service's userinfo.
-        begun: the moment when the request arrived first, in whole seconds.
+        begun: the time at which the request first arrived, in whole seconds.
     """
 
     client_id: str
@@ -74,7 +74,7 @@ class AuthorizeRequest:
 
     @property
     def is_silent_safe(self) -> bool:
-        """True if the answer surely reaches the app that registered the redirect URI."""
+        """True if only the app that registered the redirect URI can receive the answer."""
         return is_silent(self.target.redirect_uri)
 
 

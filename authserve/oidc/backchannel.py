@@ -42,15 +42,15 @@ REFUSED = 400
 
 BREAKER_FAILURES = 3
 BREAKER_RESET_SECS = 60.0
-"""Calls without an answer, in a row, after which a client is not called for this time (chosen): an
-app that is down holds up the worker's other messages for a twelfth of the time at most."""
+"""After this many calls in a row without an answer, a client is not called for this time (chosen).
+So an app that is down delays the worker's other messages for a twelfth of the time at most."""
 
 
 class LogoutSender:
     """A sender of logout tokens with a circuit breaker for each client.
 
     Args:
-        hosts: those that may be private.
+        hosts: private hosts that may be called.
     """
 
     def __init__(self, hosts: OutboundHosts) -> None:
@@ -61,7 +61,7 @@ class LogoutSender:
         """Send a token.
 
         Raises:
-            DeliveryError: the app did not take it; if it is final, the app refuses it.
+            DeliveryError: the app did not accept it; final if the app refused it with `REFUSED`.
         """
         request = OutboundRequest(
             url=uri,
@@ -94,7 +94,7 @@ def deliver_logout_token(message: ClaimedMessage) -> None:
 
     Raises:
         DroppedError: the client takes no logout tokens any more.
-        DeliveryError: it was not taken.
+        DeliveryError: the app did not accept it, or it cannot be sent now.
     """
     settings, client_id = SETTINGS.get(), str(message.payload["client_id"])
     client = find_client(client_id)
@@ -117,7 +117,7 @@ def deliver_logout_token(message: ClaimedMessage) -> None:
 
 
 def note_outcome(message: ClaimedMessage, state: MessageState, error: str | None) -> None:
-    """Record that an app has taken a token or that it was given up, in the open transaction."""
+    """Record in the open transaction that a token was delivered or given up."""
     client_id = str(message.payload["client_id"])
     if state is MessageState.SENT:
         note_delivered(client_id, now=now())

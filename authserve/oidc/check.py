@@ -52,8 +52,8 @@ class SignInCheck:
         needs_consent: True if the user is asked to allow the app first.
         scopes: what the app would get.
         missing_scopes: permissions of the client that no effective role of the user holds.
-        refused_redirect_uris: what requests named that is not registered, newest first.
-        addable: those of them at the scheme and host of a registered one.
+        refused_redirect_uris: unregistered redirect URIs that requests named, newest first.
+        addable: those of them with the scheme and host of a registered one.
     """
 
     obstacle: Obstacle | None
@@ -65,9 +65,9 @@ class SignInCheck:
 
 
 def check_sign_in(user: User, client: RegisteredClient, *, now: datetime) -> SignInCheck:
-    """Return whether a user who has just signed in gets into an app, and why not.
+    """Return whether a user can sign in to an app now, and why not.
 
-    The session is assumed at the level that the account needs, as after a plain sign-in.
+    It assumes a session at the level that the account needs, as after a plain sign-in.
     """
     configuration = client.configuration
     refused = [found.value for found in list_refused_redirects(client.client_id)]

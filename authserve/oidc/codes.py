@@ -42,7 +42,7 @@ REPLAY_GRACE = timedelta(seconds=10)
 lost, and some send it twice (design; a deviation from ASVS 10.4.2)."""
 
 KEPT = timedelta(days=1)
-"""Time that a dead code is kept, to recognize a later use (design)."""
+"""Time for which a used or expired code is kept, to recognize a later use (design)."""
 
 _CODES = table_of(AuthorizationCode)
 

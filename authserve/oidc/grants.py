@@ -1,4 +1,4 @@
-"""Rules of every use of a grant: it is never wider than client and user may be now.
+"""Rules for every use of a grant, which client and user limit as they are now.
 
 It is small because redemption, refresh and userinfo share it.
 """
@@ -13,17 +13,17 @@ from authserve.settings.model import Settings
 
 
 def is_usable(grant: FoundGrant, *, settings: Settings, now: datetime) -> bool:
-    """Return True if its client is enabled, it is live, and its user may use the app."""
+    """Return True if the grant is live, its client is enabled, and its user may use the app."""
     client, actor = grant.client.configuration, grant.found.actor
     is_open = not client.allowed_roles or bool(set(client.allowed_roles).intersection(actor.roles))
     return client.enabled and is_open and grant.is_live(now) and grant.has_level(settings, now)
 
 
 def require_usable(grant: FoundGrant, *, settings: Settings, now: datetime) -> None:
-    """Refuse a grant that an app may not use (any more).
+    """Refuse a grant that its app may not use now.
 
     Raises:
-        OAuthError: `invalid_grant`; also if no scope is left.
+        OAuthError: `invalid_grant`: the grant is not usable, or no scope is left.
     """
     if not is_usable(grant, settings=settings, now=now) or not narrow_scopes(grant):
         raise invalid_grant()

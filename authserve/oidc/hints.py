@@ -1,8 +1,8 @@
-"""The ID token that an app sends back to name its user: a hint, which opens nothing by itself.
+"""Verification of `id_token_hint`, the ID token by which an app names its user.
 
-It proves that this service once signed that user in to that app, however long ago. So an expired
-token is good, and so is one whose key has been retired since; one whose key an emergency ended is
-not, because others may have signed with it (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2).
+A hint opens nothing. It proves that this service once signed that user in to that app, so it may
+have expired, and its key may be retired (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2). A
+key that was ended in an emergency is refused: an attacker may have signed with it.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def read_hint(token: str, *, issuer: str) -> Hint | None:
 
     Args:
         token: as an app sent it, or a stranger.
-        issuer: this service's.
+        issuer: the issuer of this service.
     """
     if len(token) > MAX_HINT_LENGTH:
         return None

@@ -1,4 +1,4 @@
-"""Introspection by clients: what a token is worth now (RFC 7662)."""
+"""Introspection by clients: the present state of a token (RFC 7662)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -80,7 +80,7 @@ def inspect_client_token(token: str) -> TokenFacts | None:
             of_user = {
                 **{name: claims.all[name] for name in SESSION_CLAIMS},
                 "acr": Level(grant.row.aal).acr,
-                # Of an account without a username, an app may know nothing in its place.
+                # Nothing takes the place of a missing username: an app may not see the address.
                 **({"username": grant.row.username} if grant.row.username else {}),
             }
     except UnauthenticatedError:

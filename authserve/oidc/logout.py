@@ -1,7 +1,7 @@
 """Sign-out that an app asks for (OpenID Connect RP-Initiated Logout 1.0).
 
-A request proves nothing by its `client_id`: only a hint shows that an app knows the user, so it
-alone signs a browser out at once and names the app that the browser may return to.
+A `client_id` proves nothing. Only a hint shows that an app knows the user. So only a request with a
+hint signs the browser out at once, and returns it to the app.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class LogoutRequest:
 
     Args:
         hint: None without a valid one.
-        way_back: None if the app that got the hint has no such address.
+        way_back: None if the hint's app has not registered the address.
     """
 
     hint: Hint | None

@@ -1,7 +1,7 @@
 """Logout tokens: they report the end of sessions to an app (Back-Channel Logout 1.0 §2.4).
 
-The message is enqueued in the transaction that ends the sessions, so it is owed if and only if they
-ended. The token itself is signed when it is sent, because it lives for two minutes alone.
+The transaction that ends the sessions enqueues the message, so no end is reported without having
+happened, and none is forgotten. The token is signed when it is sent: it lives for two minutes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 def enqueue_logout_tokens(ended: Sequence[EndedSession], is_everything: bool) -> None:
-    """Enqueue what the apps of ended sessions have to learn, in the open transaction.
+    """Enqueue logout tokens for the apps of ended sessions, in the open transaction.
 
     Args:
         is_everything: True if no session of their users is left. An app then gets one token for all

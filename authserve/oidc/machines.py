@@ -21,12 +21,12 @@ def issue_machine_token(
 
     Args:
         client: authenticated.
-        scope: what is asked for; None for all that the client has.
+        scope: requested scopes; None for all that the client has.
         resource: the audience (RFC 8707); None for the client's only one.
 
     Raises:
-        OAuthError: `unauthorized_client` for another kind of client; `invalid_scope` if it has not
-            all that it asks for, since no user could see what is left out; `invalid_target`.
+        OAuthError: `unauthorized_client` for another kind of client; `invalid_scope` if it asks for
+            a scope that it has not, since no user could see what is left out; `invalid_target`.
         SigningKeyUnavailableError: no token can be signed.
     """
     configuration = client.configuration
@@ -56,9 +56,9 @@ def issue_machine_token(
 
 
 def _issue_time(client: RegisteredClient, now: datetime) -> datetime:
-    """Return the time of issue, in whole seconds never before the client's tokens were revoked.
+    """Return the present time, but at least a second after the client's tokens were revoked.
 
-    A token that is issued within the same second would be refused otherwise.
+    Tokens carry whole seconds. One that is issued in the second of the revocation would be refused.
     """
     valid_from = client.tokens_valid_from
     return now if valid_from is None else max(now, valid_from + timedelta(seconds=1))

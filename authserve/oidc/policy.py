@@ -1,8 +1,8 @@
 """The decision at authorize: what follows from a request, its client, a session and a consent.
 
-It is pure, and made anew whenever the person comes back, so no step can be skipped. The order of
-the questions is: is the person signed in, and recently enough; may this person use the app; is the
-sign-in sure enough; has the person allowed it.
+It is pure. It is made anew whenever the person comes back, so no step can be skipped. The order of
+the questions is: Is the person signed in, and recently enough? May this person use the app? Does
+the sign-in reach the level? Has the person allowed the scopes?
 """
 
 from collections.abc import Collection
@@ -25,7 +25,7 @@ class SignedInUser:
         reachable_level: the highest level that the user's factors can reach.
         auth_time: the time of the last proof.
         roles: names of the roles that have effect in the session.
-        sleeping_roles: those that a second factor would wake.
+        sleeping_roles: roles that have effect only after a second factor.
         permissions: those of `roles`.
         holds_everything: True for an administrator.
     """
@@ -142,7 +142,7 @@ class _NeededProof:
     """A proof that is needed.
 
     Args:
-        is_recent: True if the last proof is recent enough, and only the level lacks.
+        is_recent: True if the last proof is recent enough, and only its level is too low.
     """
 
     level: Level
@@ -172,8 +172,8 @@ def _voluntary_level(request: AuthorizeRequest, user: SignedInUser) -> Level:
 def _is_recent(request: AuthorizeRequest, user: SignedInUser, now: datetime) -> bool:
     """Return True if the last proof is recent enough.
 
-    A proof since the request began always is: so `max_age=0` and `prompt=login` ask once, and
-    never again when the person comes back.
+    A proof that was given since the request began is always recent enough. So `max_age=0` and
+    `prompt=login` ask once, and not again when the person comes back.
     """
     if user.auth_time >= request.begun:
         return True

@@ -82,7 +82,10 @@ def _read(
 
 
 def _refusal(credentials: ClientCredentials, now: datetime) -> OAuthError:
-    """Return the refusal of a token: a client that proves nothing learns nothing about it."""
+    """Return `invalid_grant` for an authenticated client; for others `invalid_client`.
+
+    So a client that does not authenticate learns nothing about the token.
+    """
     client = find_authenticated_client(credentials, now=now)
     return invalid_grant() if client is not None else invalid_client()
 

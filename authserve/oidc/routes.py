@@ -93,7 +93,7 @@ def exchange() -> Response:
 
 @blueprint.post("/oauth/revoke")
 def revoke() -> Response:
-    """End the grant of a token of the client's own; succeed for every other token too."""
+    """End the grant of the client's token; succeed without effect for any other (RFC 7009 §2.2)."""
     fields = read_oauth_form(request)
     revoke_token(
         _require(fields, "token"),
@@ -105,7 +105,7 @@ def revoke() -> Response:
 
 @blueprint.post("/oauth/introspect")
 def introspect() -> Response:
-    """Return what a token is worth now, to a client that it concerns (RFC 7662)."""
+    """Return the present state of a token to a client that may know it (RFC 7662)."""
     fields = read_oauth_form(request)
     token = _require(fields, "token")
     return _answer(introspect_for_client(token, credentials=_read_credentials(fields)))
@@ -275,7 +275,7 @@ def refuse_for_now(error: RetryableError) -> Response:
 @blueprint.errorhandler(DBAPIError)
 @blueprint.errorhandler(PoolTimeoutError)
 def refuse_for_database(error: Exception) -> Response:
-    """Return 503 while the database cannot serve; a wrong statement of ours is raised again."""
+    """Return 503 while the database cannot serve; raise the error of a faulty statement again."""
     if isinstance(error, DBAPIError) and not is_refusal(error):
         raise error
     return refuse_for_now(UnavailableError())

@@ -31,7 +31,7 @@ from authserve.tokens.signing import (
 REFRESH = TokenKind(
     name="client-refresh", header_type="crt+jwt", claims=("sid", "gen", "fam", "cid")
 )
-"""Their purpose key is not that of the service's own refresh tokens, so neither passes for the
+"""Apps' refresh tokens. The service's own have another purpose key, so neither kind passes for the
 other."""
 
 ID_TOKEN_TTL = timedelta(minutes=10)
@@ -53,16 +53,16 @@ class TokenAnswer(TypedDict):
 
 @frozen(kw_only=True)
 class Issue:
-    """The facts that the tokens of one answer are issued from.
+    """The input for the tokens of one response.
 
     Args:
         grant: live.
         scopes: of the access token.
         family_secret: of the grant's refresh tokens.
         generation: of the next refresh token.
-        ends_at: the grant's nearer limit; no token outlives it.
+        ends_at: the earlier of the grant's two limits; no token outlives it.
         nonce: of the request; None after a refresh.
-        is_new: True at the code, when the user has just come by.
+        is_new: True at the exchange of a code, False at a refresh.
         audience: of the access token.
     """
 
@@ -78,7 +78,7 @@ class Issue:
 
 @frozen()
 class TokenKeys:
-    """The keys that sign the tokens of one answer.
+    """The keys that sign the tokens of one response.
 
     Args:
         access: of access tokens, always for ES256.
