@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from authserve.clients.client_secrets import list_secrets_of
+from authserve.clients.configuration import find_faults
 from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.listing import all_clients
 from authserve.clients.redirect_uris import is_plain_http
@@ -116,17 +117,20 @@ def _find_unused_scopes(clients: Iterable[RegisteredClient]) -> Iterator[str]:
                 yield _name(client, " ".join(sorted(unused)))
 
 
-def check_client_requests(_settings: Settings) -> Finding:
-    """Warn of apps that cannot sign users in, or whose redirect URIs are refused."""
-    broken = list(_find_broken(_enabled_clients()))
+def check_client_requests(settings: Settings) -> Finding:
+    """Warn of apps that cannot sign users in, or whose values could not be registered now."""
+    broken = list(_find_broken(_enabled_clients(), settings))
     if not broken:
         return Finding("client requests", Level.OK, "Every enabled app can sign users in.")
     message = f"See `flask clients status CLIENT`: {join_names(broken)}."
     return Finding("client requests", Level.WARNING, message)
 
 
-def _find_broken(clients: Iterable[RegisteredClient]) -> Iterator[str]:
+def _find_broken(clients: Iterable[RegisteredClient], settings: Settings) -> Iterator[str]:
     for client in clients:
+        # The settings may have changed since it was registered.
+        for field in find_faults(client.configuration, settings=settings):
+            yield _name(client, f"refused by the settings: {field}")
         status = find_client_status(client.client_id)
         for reason in set(status.reasons) - _HARMLESS:
             yield _name(client, reason)

@@ -21,6 +21,7 @@ from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import delete_in_slices, execute, transaction
+from authserve.oidc.access_tokens import require_audience_of_apps
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable
@@ -184,12 +185,13 @@ def choose_audience(granted: str | None, asked: str | None, settings: Settings) 
     """Return the one audience of an access token (RFC 8707 §2.2).
 
     Raises:
-        OAuthError: `invalid_target`, if the app asks for another than the grant's or the issuer.
+        OAuthError: `invalid_target`, if the app asks for another than the grant's or the issuer, or
+            it is none of apps (any more).
     """
     issuer = settings.public_url
     if asked is not None and asked not in (granted or issuer, issuer):
         raise OAuthError(OAuthCode.INVALID_TARGET, "The resource is not that of the grant.")
-    return asked or granted or issuer
+    return require_audience_of_apps(asked or granted or issuer, settings)
 
 
 def _start(

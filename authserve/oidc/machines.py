@@ -7,7 +7,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import RegisteredClient
 from authserve.core.clock import now
 from authserve.keys.store import KEY_STORE
-from authserve.oidc.access_tokens import ACCESS
+from authserve.oidc.access_tokens import ACCESS, require_audience_of_apps
 from authserve.oidc.errors import OAuthCode, OAuthError
 from authserve.oidc.tokens import TokenAnswer, sign_for_others
 from authserve.settings.model import SETTINGS
@@ -33,12 +33,13 @@ def issue_machine_token(
     if configuration.kind is not ClientKind.MACHINE:
         raise OAuthError(OAuthCode.UNAUTHORIZED_CLIENT, "This client acts for its users alone.")
     scopes = _choose_scopes(configuration, scope)
-    audience = _choose_audience(configuration, resource)
+    settings = SETTINGS.get()
+    audience = require_audience_of_apps(_choose_audience(configuration, resource), settings)
     moment = now()
     times = timed_claims(_issue_time(client, moment), moment + configuration.access_ttl)
     claims = {
         **times,
-        "iss": SETTINGS.get().public_url,
+        "iss": settings.public_url,
         "aud": audience,
         # Never a user's: the id of a client is no UUID (RFC 9700 §4.15).
         "sub": client.client_id,

@@ -133,6 +133,15 @@ def test_an_app_that_cannot_work_is_named(app: Flask) -> None:
     assert "good (asks for" in message
 
 
+def test_a_client_that_the_settings_have_come_to_refuse_is_named(
+    app: Flask, make_app: Callable[..., Flask]
+) -> None:
+    give_client(app, resources=("https://api.example.com",))
+    later = make_app(features=("oidc",), jwt_audience="https://api.example.com")
+    finding = run(later, check_client_requests)
+    assert "wiki (refused by the settings: resources)" in finding.message
+
+
 def test_a_back_channel_that_does_not_answer_is_named(
     make_app: Callable[..., Flask],
 ) -> None:

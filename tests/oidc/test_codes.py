@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from flask import Flask
 
 from authserve.clients.client_secrets import PREFIX
 from authserve.clients.configuration import PROXY_SCOPES
@@ -275,6 +276,22 @@ def test_a_resource_is_the_audience(wiki: App) -> None:
     assert wiki.userinfo(second["access_token"]).status_code == 200
     other = wiki.redeem(wiki.make_code(), resource=API)
     assert error(other) == (400, "invalid_target")
+
+
+def test_no_app_gets_the_audience_of_the_services_own_tokens(
+    wiki: App, make_client: MakeApp, make_app: Callable[..., Flask]
+) -> None:
+    """`JWT_AUDIENCE` may become what was a client's resource before."""
+    job = make_client("job", kind=ClientKind.MACHINE, redirect_uris=(), scopes=("users:read",))
+    code = wiki.make_code("openid", resource=API)
+    refresh_token = wiki.sign_in("openid", resource=API)["refresh_token"]
+    assert job.call(grant_type="client_credentials").status_code == 200
+    wiki.app = job.app = make_app(features=("oidc",), jwt_audience=API)
+    assert error(wiki.redeem(code)) == (400, "invalid_target")
+    assert error(wiki.refresh(refresh_token)) == (400, "invalid_target")
+    assert wiki.refresh(refresh_token, resource=ISSUER).status_code == 200
+    assert error(job.call(grant_type="client_credentials")) == (400, "invalid_target")
+    assert error(job.call(grant_type="client_credentials", resource=API))[1] == "invalid_target"
 
 
 def test_the_21st_session_of_an_app_ends_its_oldest(wiki: App, make_client: MakeApp) -> None:
