@@ -55,6 +55,7 @@ REFUSALS: dict[ProofFailure, type[AuthserveError]] = {
     ProofFailure.WRONG_CODE: InvalidCodeError,
     ProofFailure.CODE_REUSED: CodeReusedError,
     ProofFailure.WRONG_RECOVERY_CODE: InvalidCodeError,
+    ProofFailure.SWITCHED_OFF: InvalidCodeError,
     ProofFailure.UNKNOWN_PASSKEY: WrongPasskeyError,
     ProofFailure.PASSKEY_REFUSED: WrongPasskeyError,
     ProofFailure.PASSKEY_FLAGGED: WrongPasskeyError,

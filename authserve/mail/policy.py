@@ -80,7 +80,8 @@ SAMPLE_VALUES: Mapping[MailKind, Values] = {
     # there for a requested one, and empty otherwise.
     MailKind.MFA_RESET: {"state": "requested", "effective_at": "2026-11-28 09:57 UTC"},
     MailKind.RECOVERY_CODE_USED: {"left": 9},
-    # The state is `blocked` at the throttle's first block, `switched_off` once TOTP codes are.
+    # The state is `blocked` at a block of the throttle, `switched_off` once TOTP codes are for
+    # unknown devices, `switched_off_there` once they are for a known one or for sessions.
     MailKind.SECOND_FACTOR_FAILING: {"state": "blocked"},
     MailKind.PASSKEY_FLAGGED: {"factor_name": "Phone"},
     # The name that the operator gave the app.

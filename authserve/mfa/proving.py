@@ -130,7 +130,7 @@ def prove(
     totp = _find_totp(prover, now) if isinstance(given, GivenCode) else None
     hits = count_second_proof(prover)
     count_attempt()
-    checked = _check(given, prover, totp, use, now)
+    checked = _check(given, prover, hits, totp, use, now)
     if isinstance(checked, ProofFailure):
         record_wrong_proof(prover, checked, hits=hits)
         return checked
@@ -152,13 +152,14 @@ def _find_totp(prover: Prover, now: datetime) -> StoredTotp | None:
 def _check(
     given: GivenProof,
     prover: Prover,
+    hits: int,
     totp: StoredTotp | None,
     use: ChallengeUse,
     now: datetime,
 ) -> _Checked | ProofFailure:
     owner = prover.account.ref.id
     match given:
-        case GivenCode() if not prover.is_totp_accepted:
+        case GivenCode() if not prover.accepts_codes(hits):
             return ProofFailure.SWITCHED_OFF
         case GivenCode(code):
             return check_code(totp, code) if totp is not None else ProofFailure.WRONG_CODE

@@ -23,7 +23,7 @@ from authserve.mfa.pending import find_devices
 from authserve.outbox.inspect import is_owed_since
 from authserve.ratelimit.throttle import count_attempt, end_blocks
 from authserve.ratelimit.throttle_keys import ThrottleKey, second_factor_key
-from authserve.users.credentials import Credentials
+from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS, Credentials
 from authserve.users.sign_ins import count_wrong_second_proof
 
 logger = logging.getLogger(__name__)
@@ -58,10 +58,15 @@ class Prover:
             is_signed_in=self.actor.user is not None,
         )
 
-    @property
-    def is_totp_accepted(self) -> bool:
-        """False if a hundred wrong proofs have switched TOTP off for callers like this one."""
-        return not (self.key.is_of_stranger and self.account.is_totp_switched_off)
+    def accepts_codes(self, hits: int) -> bool:
+        """Return False if a hundred wrong proofs have switched TOTP off for callers like this one.
+
+        Args:
+            hits: from `count_second_proof`, whose counter a completed second step clears.
+        """
+        if self.key.is_of_stranger:
+            return not self.account.is_totp_switched_off
+        return hits <= MAX_FAILED_SECOND_FACTORS
 
 
 def count_second_proof(prover: Prover) -> int:
@@ -91,8 +96,8 @@ def end_second_factor_blocks(user_id: UUID) -> None:
 def record_wrong_proof(prover: Prover, failure: ProofFailure, *, hits: int) -> None:
     """Audit a wrong second proof before it is answered (ASVS 16.3.1), and commit.
 
-    The owner gets a mail when a first block begins (ASVS 6.3.5: the password was right), at most
-    one in `MAIL_INTERVAL`, and another when TOTP is switched off for unknown devices.
+    The owner gets a mail about blocks (ASVS 6.3.5: the password was right), at most one in
+    `MAIL_INTERVAL`, and another when TOTP is switched off for the caller and those like it.
 
     Args:
         prover: the caller.
@@ -105,12 +110,16 @@ def record_wrong_proof(prover: Prover, failure: ProofFailure, *, hits: int) -> N
         if key.is_of_stranger and count_wrong_second_proof(prover.account.ref.id):
             _report(prover, AuditAction.FACTOR_SWITCHED_OFF, {"factor": "totp"})
             _warn(prover, "switched_off")
+        if not key.is_of_stranger and hits == MAX_FAILED_SECOND_FACTORS:
+            details = {"factor": "totp", "counted_by": key.counted}
+            _report(prover, AuditAction.FACTOR_SWITCHED_OFF, details)
+            _warn(prover, "switched_off_there")
         _report(prover, AuditAction.SESSION_SECOND_FACTOR_FAILED, {"reason": failure})
         if hits >= key.rule.limit:
             details = {"counted_by": key.counted}
             _report(prover, AuditAction.SESSION_SECOND_FACTOR_THROTTLED, details)
-        if hits == key.rule.limit and not _is_warned(prover):
-            _warn(prover, "blocked")
+            if not _is_warned(prover):
+                _warn(prover, "blocked")
 
 
 def _report(prover: Prover, action: AuditAction, details: Mapping[str, str]) -> None:

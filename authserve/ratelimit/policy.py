@@ -57,6 +57,11 @@ BY_ADDRESS = ThrottleRule(limit=10, window=timedelta(minutes=1))
 """django-allauth's defaults: 5 failures in 5 minutes per account, 10 in 1 minute per address. An
 address gets more because a whole office can share one."""
 
+BY_SECOND_FACTOR = ThrottleRule(limit=5, window=timedelta(days=30))
+"""Chosen: a code has six digits, of which three are right at a time. Four guesses in each five
+minutes would be a thousand a day, which block nothing and so cause no mail. A completed second step
+clears the counter, so an owner's slips do not add up."""
+
 BLOCKS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 240, 480, 900))
 """Lengths of successive blocks: 30 s, doubled up to 15 minutes (chosen; NIST SP 800-63B-4 §3.2.2
 suggests waits that grow)."""

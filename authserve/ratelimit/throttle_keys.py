@@ -14,7 +14,13 @@ from sqlalchemy import bindparam
 from authserve.core.crypto import KEYRING
 from authserve.core.frozen import frozen
 from authserve.ratelimit.models import TABLE, THROTTLE_PREFIX
-from authserve.ratelimit.policy import BY_ADDRESS, BY_IDENTIFIER, ThrottleRule, network_of
+from authserve.ratelimit.policy import (
+    BY_ADDRESS,
+    BY_IDENTIFIER,
+    BY_SECOND_FACTOR,
+    ThrottleRule,
+    network_of,
+)
 
 PURPOSE = "throttle"
 
@@ -32,6 +38,15 @@ class Counted(StrEnum):
     SECOND_FACTOR_OF_SESSIONS = "second_factor_of_sessions"
 
 
+_RULES = {
+    Counted.ADDRESS: BY_ADDRESS,
+    Counted.SECOND_FACTOR: BY_SECOND_FACTOR,
+    Counted.SECOND_FACTOR_OF_DEVICE: BY_SECOND_FACTOR,
+    Counted.SECOND_FACTOR_OF_SESSIONS: BY_SECOND_FACTOR,
+}
+"""The rules of the kinds that `BY_IDENTIFIER` is not for."""
+
+
 @frozen()
 class ThrottleKey:
     """Key of one counter of failures."""
@@ -42,7 +57,7 @@ class ThrottleKey:
     @property
     def rule(self) -> ThrottleRule:
         """The rule that the counter follows."""
-        return BY_ADDRESS if self.counted is Counted.ADDRESS else BY_IDENTIFIER
+        return _RULES.get(self.counted, BY_IDENTIFIER)
 
     @property
     def is_cleared_by_success(self) -> bool:
@@ -88,10 +103,16 @@ def second_factor_key(
         is_signed_in: True for callers with an access token of the account.
     """
     if is_signed_in:
-        return _key_of(Counted.SECOND_FACTOR_OF_SESSIONS, str(user_id))
+        return _second_factor_key(Counted.SECOND_FACTOR_OF_SESSIONS, str(user_id))
     if device_id is not None:
-        return _key_of(Counted.SECOND_FACTOR_OF_DEVICE, device_id)
-    return _key_of(Counted.SECOND_FACTOR, str(user_id))
+        return _second_factor_key(Counted.SECOND_FACTOR_OF_DEVICE, device_id)
+    return _second_factor_key(Counted.SECOND_FACTOR, str(user_id))
+
+
+def _second_factor_key(counted: Counted, value: str) -> ThrottleKey:
+    # A row does not say which window it has. The key does, since the release before this rule,
+    # which may run beside it, would take the end of a long window for that of a block.
+    return _key_of(counted, f"{value}:{BY_SECOND_FACTOR.window.days}")
 
 
 def address_key(ip: str | None) -> list[ThrottleKey]:

@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from authserve.auth import reauthenticate
 from authserve.core.clock import now
 from authserve.core.levels import Level
+from authserve.database.transactions import transaction
+from authserve.ratelimit.models import RateCounter
+from authserve.ratelimit.policy import BY_SECOND_FACTOR
+from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller
 from tests.support.factors import break_totp, give_recovery_codes, give_totp, switch_mfa_on
@@ -193,6 +198,24 @@ def test_sessions_have_a_throttle_of_their_own(clock: Clock, app: Flask, alice: 
     assert step_up(alice, totp_code=code_at(secret, now())).status_code == 200
     for _ in range(4):
         assert_problem(step_up(alice, totp_code=wrong_code(secret)), 403, "invalid_code")
+
+
+def set_hits(app: Flask, count: int) -> None:
+    """Set the one counter, which does not block."""
+    values = {"hits": count, "expires_at": now() + BY_SECOND_FACTOR.window}
+    with app.app_context(), transaction() as session:
+        session.execute(update(RateCounter).values(values))
+
+
+def test_a_hundred_wrong_codes_switch_codes_off_for_sessions(app: Flask, alice: Caller) -> None:
+    secret = give_totp(app, alice.id)
+    (recovery_code,) = give_recovery_codes(app, alice.id)
+    assert_problem(step_up(alice, totp_code=wrong_code(secret)), 403, "invalid_code")
+    set_hits(app, MAX_FAILED_SECOND_FACTORS)
+    assert_problem(step_up(alice, totp_code=code_at(secret, now())), 403, "invalid_code")
+    set_hits(app, MAX_FAILED_SECOND_FACTORS)
+    assert step_up(alice, recovery_code=recovery_code).status_code == 200
+    assert step_up(alice, totp_code=code_at(secret, now())).status_code == 200
 
 
 def test_a_wrong_password_compares_no_second_proof(app: Flask, alice: Caller) -> None:

@@ -29,6 +29,7 @@ CHOICES: list[tuple[MailKind, Values, str]] = [
     (MailKind.RECOVERY_CODE_USED, {"left": 0}, "No recovery code is left"),
     (MailKind.SECOND_FACTOR_FAILING, {"state": "blocked"}, "for some minutes"),
     (MailKind.SECOND_FACTOR_FAILING, {"state": "switched_off"}, "until you set a new password"),
+    (MailKind.SECOND_FACTOR_FAILING, {"state": "switched_off_there"}, "where this happened, on a"),
     (MailKind.SIGN_IN_CODE, {"browser": "", "ip": ""}, "That was by an app, on 2026-11-27"),
     (MailKind.SIGN_IN_CODE_REFUSED, {"reason": "unverified"}, "confirms the address"),
     (MailKind.SIGN_IN_CODE_REFUSED, {"reason": "second_factor"}, "a mailed code cannot replace"),

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
+from authserve.ratelimit.models import RateCounter
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
 from authserve.users.models import User
 from tests.support.clients import Caller
@@ -99,6 +100,19 @@ def test_each_further_wrong_one_waits_twice_as_long(
     events = audit_trail(app, "session.second_factor_throttled")
     assert [event["details"] for event in events] == [{"counted_by": "second_factor"}] * 8
     assert {event["outcome"] for event in events} == {"failure"}
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_guesses_add_up_however_slowly_they_come(
+    app: Flask, alice: Caller, clock: Clock, secret: bytes, is_known: bool
+) -> None:
+    options = {"device_token": alice.tokens["device_token"]} if is_known else {}
+    mailbox = open_mailbox(app)
+    assert fail(app.test_client(), secret, 4, **options) == [401] * 4
+    clock.shift(timedelta(days=1))
+    assert fail(app.test_client(), secret, 2, **options) == [401, 429]
+    work(app)
+    assert len(warnings(mailbox)) == 1
 
 
 def test_the_right_password_clears_nothing_and_a_completed_step_clears_its_own(
@@ -193,6 +207,49 @@ def test_a_hundred_in_a_row_switch_codes_off_for_unknown_devices(
     assert second_step(client, known, **right).status_code == 200
     assert failed_in_a_row(app) == MAX_FAILED_SECOND_FACTORS
     assert len(audit_trail(app, "factor.switched_off")) == 1
+
+
+def set_hits(app: Flask, count: int) -> None:
+    with app.app_context(), transaction() as session:
+        session.execute(update(RateCounter).values(hits=count))
+
+
+@both_databases
+def test_a_hundred_in_a_row_switch_codes_off_for_a_known_device(
+    app: Flask, alice: Caller, clock: Clock, secret: bytes
+) -> None:
+    client, mailbox = app.test_client(), open_mailbox(app)
+    (recovery_code,) = give_recovery_codes(app, alice.id)
+    device_token = alice.tokens["device_token"]
+
+    def give(**proof: Any) -> Any:
+        token = first_step(client, "alice", device_token=device_token)
+        return second_step(client, token, **proof)
+
+    assert fail(client, secret, 1, device_token=device_token) == [401]
+    set_hits(app, MAX_FAILED_SECOND_FACTORS - 1)
+    assert_problem(give(totp_code=wrong_code(secret)), 401, "invalid_code")
+    (event,) = audit_trail(app, "factor.switched_off")
+    assert event["details"] == {"factor": "totp", "counted_by": "second_factor_of_device"}
+    work(app)
+    assert len(warnings(mailbox)) == 1
+    clock.shift(timedelta(minutes=15))
+    assert_problem(give(totp_code=code_at(secret, now())), 401, "invalid_code")
+    clock.shift(timedelta(minutes=15))
+    assert give(recovery_code=recovery_code).status_code == 200
+    assert give(totp_code=code_at(secret, now())).status_code == 200
+    assert len(audit_trail(app, "factor.switched_off")) == 1
+
+
+def test_codes_of_a_known_device_are_accepted_below_a_hundred(
+    app: Flask, alice: Caller, clock: Clock, secret: bytes
+) -> None:
+    client, device_token = app.test_client(), alice.tokens["device_token"]
+    assert fail(client, secret, 1, device_token=device_token) == [401]
+    set_hits(app, MAX_FAILED_SECOND_FACTORS - 1)
+    token = first_step(client, "alice", device_token=device_token)
+    assert second_step(client, token, totp_code=code_at(secret, now())).status_code == 200
+    assert counters(app) == []
 
 
 def test_fewer_are_forgotten_by_a_completed_step(app: Flask, secret: bytes) -> None:
