@@ -1,6 +1,6 @@
 """Reads of the trail: lists for the API, and the export."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -214,6 +214,12 @@ def get_audit_id(user_id: UUID) -> UUID:
         return living
     kept = read_all(select(AuditPseudonym.audit_id).where(AuditPseudonym.user_id == user_id))
     return kept[0].audit_id if kept else user_id
+
+
+def find_ids_of_deleted(user_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of `user_ids` that deleted users had; no account gets them again."""
+    statement = select(AuditPseudonym.user_id).where(AuditPseudonym.user_id.in_(user_ids))
+    return {row.user_id for row in read_all(statement)}
 
 
 def _find_deleted(audit_ids: set[UUID]) -> dict[UUID, UUID]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from uuid import UUID
 
+from authserve.audit.read import find_ids_of_deleted
 from authserve.core.actor import OPERATOR, RequestInfo, UserRef
 from authserve.core.errors import AuthserveError
 from authserve.core.events import AuditAction
@@ -167,7 +168,8 @@ class _Slice:
                 for passkey in candidate.factors.passkeys
             ]
         )
-        self._known_ids = find_known_ids([user.id for user in users if user.id is not None])
+        ids = [user.id for user in users if user.id is not None]
+        self._known_ids, self._deleted_ids = find_known_ids(ids), find_ids_of_deleted(ids)
         self._unknown_roles = find_missing_roles({role for user in users for role in user.roles})
         existing = [self._owners[user.email] for user in users if user.email in self._owners]
         self._stored: dict[UUID, StoredUser] = {}
@@ -205,6 +207,8 @@ class _Slice:
             self._require_unseen("id", str(user.id))
             if user.id in self._known_ids:
                 raise UnusableRowError("id: another account has it")
+            if user.id in self._deleted_ids:
+                raise UnusableRowError("id: a deleted account had it, and no other one gets it")
         self._require_known_roles(user)
         credentials = [f"passkey {key.credential_id.hex()}" for key in candidate.factors.passkeys]
         self._require_free(candidate, credentials)

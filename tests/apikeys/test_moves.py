@@ -12,6 +12,7 @@ from flask.testing import FlaskCliRunner
 from authserve.apikeys.policy import MAX_LIVE_KEYS
 from tests.apikeys.conftest import MakeKey
 from tests.support.clients import Caller
+from tests.support.rows import forget_deleted_users
 
 ME = "/api/v1/users/me"
 
@@ -40,6 +41,7 @@ def test_a_key_goes_on_after_a_move(
     assert run(app, "import", file, "--update").exit_code == 0
     assert program.get(ME).status_code == 200
     assert run(app, "delete", "alice", "bob", "--yes").exit_code == 0
+    forget_deleted_users(app)
     assert program.get(ME).status_code == 401
 
     without = make_app(features=())

@@ -12,6 +12,7 @@ from flask.testing import FlaskCliRunner
 from authserve.federation.identities import MAX_IDENTITIES, find_owner
 from tests.support.clients import Caller
 from tests.support.identities import GOOGLE, give_identity
+from tests.support.rows import forget_deleted_users
 
 ME = "/api/v1/users/me"
 
@@ -51,6 +52,7 @@ def test_an_identity_opens_its_account_after_a_move(
         "last_used_at": None,
     }
     assert run(app, "delete", "alice", "--yes").exit_code == 0
+    forget_deleted_users(app)
     assert owner_of(app, "24400320") is None, "it goes with its account"
     # What another account has meanwhile stays with that account.
     give_identity(app, bob.id, subject="another")

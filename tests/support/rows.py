@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
-from authserve.audit.models import AuditDetail, AuditEvent
+from authserve.audit.models import AuditDetail, AuditEvent, AuditPseudonym
 from authserve.database.transactions import read_all, transaction
 from authserve.ratelimit.models import RateCounter
 from authserve.rbac.models import Role
@@ -71,3 +71,9 @@ def counters(app: Flask) -> list[dict[str, Any]]:
     """Every counter."""
     with app.app_context():
         return [dict(row._mapping) for row in read_all(select(RateCounter.__table__))]
+
+
+def forget_deleted_users(app: Flask) -> None:
+    """Delete the ids of deleted users: the database of another service does not have them."""
+    with app.app_context(), transaction() as session:
+        session.execute(delete(AuditPseudonym))

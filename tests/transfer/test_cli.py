@@ -12,6 +12,8 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from sqlalchemy import update
 
+from authserve.audit.seal import seal_events
+from authserve.audit.verify import verify_trail
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import roles_of
@@ -23,6 +25,8 @@ from authserve.users.models import User
 from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import both_databases
+from tests.support.people import make_user
+from tests.support.rows import forget_deleted_users
 
 PASSWORD = VECTORS["password"]
 BCRYPT = VECTORS["hashes"]["bcrypt"]
@@ -78,12 +82,38 @@ def test_it_exports_what_it_imports(make_app: Callable[..., Flask], tmp_path: Pa
     with app.app_context():
         user = ref_of(get_user_by_reference("alice"))
         delete_user(user, actor=VISITOR, request=RequestInfo())
+    forget_deleted_users(app)
     result = run(runner, "import", file)
 
     assert result.stdout == "1 made, 1 there already, 0 refused.\n"
     again = run(runner, "export", "-")
     assert [json.loads(line) for line in again.stdout.splitlines()] == exported
     assert login(app.test_client(), "alice").status_code == 200
+
+
+@both_databases
+def test_the_id_of_a_deleted_account_is_not_used_again(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    """Its events would be another person's, and the trail would look tampered with."""
+    with app.app_context():
+        user = make_user("ann", password=None)
+    file = tmp_path / "out.ndjson"
+    assert run(runner, "export", file).exit_code == 0
+    row = json.loads(file.read_text())
+    with app.app_context():
+        delete_user(user, actor=VISITOR, request=RequestInfo())
+
+    refused = run(runner, "import", file, "--without-bad-usernames")
+
+    assert "id: a deleted account had it" in refused.stderr
+    del row["id"]
+    anew = run(runner, "import", write(file, [row]), "--without-bad-usernames")
+    assert anew.stdout.startswith("1 made")
+    with app.app_context():
+        assert get_user_by_reference("ann@example.com").id != user.id
+        list(seal_events())
+        verify_trail()
 
 
 @both_databases

@@ -25,7 +25,7 @@ from tests.support.clients import Caller, login
 from tests.support.factors import give_recovery_codes, give_totp, switch_mfa_on
 from tests.support.marks import both_databases
 from tests.support.passkeys import change_passkey, give_passkey, passkey_login
-from tests.support.rows import audit_trail
+from tests.support.rows import audit_trail, forget_deleted_users
 from tests.support.second_steps import first_step, second_step, sign_in_with_totp
 from tests.support.totp import code_at
 
@@ -77,6 +77,7 @@ def test_an_account_moves_with_its_factors(
     (event,) = audit_trail(app, "users.exported")
     assert (event["actor_audit_id"], event["outcome"]) == (None, "success")
     assert run(app, "delete", "alice", "--yes").exit_code == 0
+    forget_deleted_users(app)
     assert count_rows(app) == [0, 0, 0]
     other = make_app(
         secret_key="the secret of another service, 0123456789", username_hold=timedelta(0)
