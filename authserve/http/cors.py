@@ -66,14 +66,18 @@ def install_cors_of_paths(
         find_origins: returns the origins in force; called only for requests of pages.
     """
 
-    def is_call_of_page() -> bool:
-        return request.path in paths and "Origin" in request.headers
+    def find_allowed() -> frozenset[str]:
+        return frozenset(find_origins()) if "Origin" in request.headers else frozenset()
 
     def answer_preflight() -> Response | None:
-        return _answer_preflight(frozenset(find_origins())) if is_call_of_page() else None
+        return _answer_preflight(find_allowed()) if request.path in paths else None
 
     def name_origin(response: Response) -> Response:
-        return _name_origin(frozenset(find_origins()), response) if is_call_of_page() else response
+        if request.path in paths:
+            # Also without an origin: a cache would serve that response to pages.
+            response.vary.add("Origin")
+            return _name_origin(find_allowed(), response)
+        return response
 
     app.before_request(answer_preflight)
     app.after_request(name_origin)

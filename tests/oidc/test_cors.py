@@ -49,6 +49,14 @@ def test_a_page_of_an_app_may_read_the_keys(app: Flask) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == SPA
 
 
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://wiki.example.com"}])
+def test_a_cache_keeps_the_keys_by_origin(app: Flask, headers: dict[str, str]) -> None:
+    """Else it would serve to a page what another caller got, and the page could not read it."""
+    answer = app.test_client().get("/.well-known/jwks.json", headers=headers)
+    assert answer.headers["Cache-Control"].startswith("public")
+    assert "Origin" in answer.headers["Vary"]
+
+
 @pytest.mark.parametrize("origin", ["https://wiki.example.com", "null", f"{SPA}.evil.example"])
 def test_no_other_page_may(app: Flask, origin: str) -> None:
     assert preflight(app, "/oauth/token", origin).status_code == 405
