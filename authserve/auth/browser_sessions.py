@@ -16,6 +16,7 @@ from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.core.frozen import frozen
+from authserve.core.levels import Level
 from authserve.database.transactions import execute, transaction
 from authserve.http.callers import Account
 from authserve.sessions.errors import SessionNotFoundError
@@ -217,7 +218,10 @@ def change_password_in_browser(
     with transaction():
         version = set_new_password(user, new, actor=session.actor, request=request)
         cookie = rotate_cookie(session.cookie, now=now())
-    return ChangedPassword(cookie, new_device(user.id, version))
+    has_second_factor = session.actor.level >= Level.AAL2
+    return ChangedPassword(
+        cookie, new_device(user.id, version, has_second_factor=has_second_factor)
+    )
 
 
 def sign_browser_out(session: BrowserSession, *, request: RequestInfo) -> None:

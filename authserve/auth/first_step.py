@@ -97,7 +97,7 @@ def finish_first_step(
         account,
         found,
         proofs=proofs,
-        device_id=device.id if device else None,
+        device_id=device.id if device is not None and device.has_second_factor else None,
         request=request,
         settings=settings,
         now=now,

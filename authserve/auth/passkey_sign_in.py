@@ -1,6 +1,7 @@
 """The use case of a sign-in with a passkey alone, which is two factors by itself."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -149,9 +150,11 @@ def _start(
         return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED
     except _UnspentError:
         return SignInFailure(explain_unspent(proven, request=request, now=moment))
+    device = known or new_device(session.user_id, account.password_version)
     return CompletedSignIn(
         session=session,
-        device=known or new_device(session.user_id, account.password_version),
+        # A passkey is a second factor too.
+        device=replace(device, has_second_factor=True),
         recovery_codes_left=codes_left,
     )
 

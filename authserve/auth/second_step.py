@@ -168,10 +168,10 @@ def read_live_pending(
 
 def device_after(pending: Pending) -> Device:
     """Return the device that is known from now on: that of the first step, or a new one."""
-    account = pending.account
+    user_id, version = pending.account.ref.id, pending.account.password_version
     if pending.device_id is None:
-        return new_device(account.ref.id, account.password_version)
-    return Device(account.ref.id, pending.device_id, account.password_version)
+        return new_device(user_id, version, has_second_factor=True)
+    return Device(user_id, pending.device_id, version, has_second_factor=True)
 
 
 def _start(

@@ -76,7 +76,7 @@ class Pending:
         account: as it is now; active, and its password is still that of the first step.
         purpose: the step that it waits for.
         proofs: those of the first step.
-        device_id: of the device that the account knew at the first step.
+        device_id: of the device at the first step, if a second factor was proven on it before.
         tries_left: the number of second proofs that are still compared for it.
         provider: the slug of the provider of the first step, if it was by one.
     """
@@ -107,7 +107,7 @@ def begin_pending(
         account: as read before the first step.
         purpose: the step that comes next.
         proofs: those of the first step.
-        device_id: of the device that the account knows, if any.
+        device_id: of the device, if a second factor was proven on it before.
         request: the origin of the first step.
         settings: for the token's issuer.
         now: the time of the first step.

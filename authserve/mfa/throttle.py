@@ -1,8 +1,8 @@
 """The throttle of second proofs: counts them before they are compared, and reports wrong ones.
 
-It has a counter of its own for each kind of caller: devices that the account does not know, each
-device that it knows, and the account's sessions. Only a completed second step clears a counter, and
-only its own one. Strangers cannot fill it, since the password comes first.
+It has a counter of its own for each kind of caller: unknown devices, each device on which a second
+factor was proven before, and the account's sessions. Only a completed second step clears a counter,
+and only its own one. Strangers cannot fill it, since the password comes first.
 """
 
 import logging
@@ -39,7 +39,7 @@ class Prover:
 
     Args:
         account: the account that the first step or the access token has identified.
-        device_id: of the device, if the account knows it.
+        device_id: of the device, if a second factor was proven on it before.
         actor: the signed-in user who steps up; a visitor during a sign-in.
         request: for the audit events.
     """

@@ -21,21 +21,27 @@ class Device:
     Args:
         id: 128 random bits, in hexadecimal.
         password_version: a new password makes the device unknown again.
+        has_second_factor: True once a second factor was proven on it. Only then do its second
+            factors have a counter of their own: a password or a mailed link alone makes as many
+            devices as its holder likes.
     """
 
     user_id: UUID
     id: str
     password_version: int
+    has_second_factor: bool = False
 
 
-def new_device(user_id: UUID, password_version: int) -> Device:
+def new_device(user_id: UUID, password_version: int, *, has_second_factor: bool = False) -> Device:
     """Return a device with a new random id."""
-    return Device(user_id, random_bytes().hex(), password_version)
+    return Device(user_id, random_bytes().hex(), password_version, has_second_factor)
 
 
 def issue_device_token(device: Device, *, public_url: str, now: datetime) -> str:
     """Return a token that makes this device known at the account's next sign-in."""
     claims = {"sub": str(device.user_id), "did": device.id, "pv": device.password_version}
+    if device.has_second_factor:
+        claims["mfa"] = True
     expires_at = now + DEVICE_TOKEN_TTL
     return sign(DEVICE, claims, public_url=public_url, issued_at=now, expires_at=expires_at)
 
@@ -44,6 +50,7 @@ def read_device_token(token: str, *, public_url: str, now: datetime) -> Device |
     """Return the device of a token; None if it is not valid, which counts as absent."""
     try:
         claims = verify(DEVICE, token, public_url=public_url, now=now)
-        return Device(UUID(claims["sub"]), str(claims["did"]), int(claims["pv"]))
+        user_id, version = UUID(claims["sub"]), int(claims["pv"])
+        return Device(user_id, str(claims["did"]), version, claims.get("mfa") is True)
     except (UnauthenticatedError, TypeError, ValueError):
         return None

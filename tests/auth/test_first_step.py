@@ -23,6 +23,7 @@ from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions
+from tests.support.second_steps import after_second_step
 
 __all__ = ["meanwhile"]
 
@@ -144,7 +145,7 @@ def test_the_password_counts_as_right_and_the_sign_in_as_unfinished(
 def test_the_device_of_the_first_step_is_remembered(app: Flask, alice: Caller) -> None:
     give_totp(app, alice.id)
     body = {"identifier": "alice", "password": PASSWORD}
-    body["device_token"] = alice.tokens["device_token"]
+    body["device_token"] = after_second_step(app, alice.tokens["device_token"])
     problem = app.test_client().post("/api/v1/auth/login", json=body).get_json()
     with app.app_context():
         ((device_id,),) = read_all(select(PendingSignIn.device_id))

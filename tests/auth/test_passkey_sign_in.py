@@ -210,6 +210,9 @@ def test_a_device_token_makes_a_device_known_and_is_handed_out_again(
     own, foreign = alice.tokens["device_token"], bob.tokens["device_token"]
     known = passkey_login(client, key, device_token=own).get_json()["device_token"]
     assert claims_of(known)["did"] == claims_of(own)["did"]
+    # From now on its second factors have a counter of their own.
+    assert claims_of(known)["mfa"] is True
+    assert "mfa" not in claims_of(own)
     for token in (foreign, "rubbish"):
         other = passkey_login(client, key, device_token=token).get_json()["device_token"]
         assert claims_of(other)["did"] not in {claims_of(own)["did"], claims_of(foreign)["did"]}

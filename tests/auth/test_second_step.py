@@ -277,14 +277,20 @@ def test_it_cancels_a_pending_reset(app: Flask, alice: Caller) -> None:
 
 
 def test_the_device_of_the_first_step_stays_known(app: Flask, alice: Caller) -> None:
-    secret, client = give_totp(app, alice.id), app.test_client()
-    known = claims_of(alice.tokens["device_token"])["did"]
-    token = first_step(client, "alice", device_token=alice.tokens["device_token"])
-    tokens = second_step(client, token, totp_code=code_at(secret, now())).get_json()
-    assert claims_of(tokens["device_token"])["did"] == known
-    codes = give_recovery_codes(app, alice.id)
-    response = second_step(client, first_step(client, "alice"), recovery_code=codes[0])
-    assert claims_of(response.get_json()["device_token"])["did"] != known
+    give_totp(app, alice.id)
+    codes, client = give_recovery_codes(app, alice.id, count=3), app.test_client()
+
+    def sign_in(**device: str) -> str:
+        proof = {"recovery_code": codes.pop()}
+        tokens = second_step(client, first_step(client, "alice", **device), **proof).get_json()
+        return str(tokens["device_token"])
+
+    token = sign_in(device_token=alice.tokens["device_token"])
+    known = claims_of(token)["did"]
+    # A device of the password alone is replaced by one that has proven a second factor.
+    assert known != claims_of(alice.tokens["device_token"])["did"]
+    assert claims_of(sign_in(device_token=token))["did"] == known
+    assert claims_of(sign_in())["did"] != known
 
 
 def test_a_new_device_is_announced_when_the_session_starts(

@@ -9,13 +9,14 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
 from authserve.database.transactions import read_all, transaction
 from authserve.ratelimit.models import RateCounter
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
 from authserve.users.models import User
-from tests.support.clients import Caller
+from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import give_recovery_codes, give_totp
 from tests.support.mail import Mailbox, open_mailbox, work
@@ -24,6 +25,7 @@ from tests.support.passkeys import give_passkey, passkey_login
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, counters
 from tests.support.second_steps import (
+    after_second_step,
     first_step,
     second_step,
     sign_in_with_totp,
@@ -42,6 +44,12 @@ pytestmark = pytest.mark.usefixtures("clock")
 def secret(clock: Clock, app: Flask, alice: Caller) -> bytes:
     """Alice's TOTP secret; time stands still."""
     return give_totp(app, alice.id)
+
+
+@pytest.fixture
+def device_token(app: Flask, secret: bytes, alice: Caller) -> str:
+    """Of a device on which Alice has completed a second step."""
+    return after_second_step(app, alice.tokens["device_token"])
 
 
 def fail(client: FlaskClient, secret: bytes, times: int, **options: Any) -> list[int]:
@@ -104,9 +112,9 @@ def test_each_further_wrong_one_waits_twice_as_long(
 
 @pytest.mark.parametrize("is_known", [False, True])
 def test_guesses_add_up_however_slowly_they_come(
-    app: Flask, alice: Caller, clock: Clock, secret: bytes, is_known: bool
+    app: Flask, clock: Clock, secret: bytes, device_token: str, is_known: bool
 ) -> None:
-    options = {"device_token": alice.tokens["device_token"]} if is_known else {}
+    options = {"device_token": device_token} if is_known else {}
     mailbox = open_mailbox(app)
     assert fail(app.test_client(), secret, 4, **options) == [401] * 4
     clock.shift(timedelta(days=1))
@@ -116,10 +124,9 @@ def test_guesses_add_up_however_slowly_they_come(
 
 
 def test_the_right_password_clears_nothing_and_a_completed_step_clears_its_own(
-    app: Flask, alice: Caller, clock: Clock, secret: bytes
+    app: Flask, secret: bytes, device_token: str
 ) -> None:
     client = app.test_client()
-    device_token = alice.tokens["device_token"]
     assert fail(client, secret, 4) == [401] * 4
     assert fail(client, secret, 4, device_token=device_token) == [401] * 4
     assert len(counters(app)) == 2
@@ -129,13 +136,43 @@ def test_the_right_password_clears_nothing_and_a_completed_step_clears_its_own(
 
 
 def test_strangers_do_not_block_a_device_of_the_owner(
-    app: Flask, alice: Caller, secret: bytes
+    app: Flask, secret: bytes, device_token: str
 ) -> None:
     client = app.test_client()
     assert fail(client, secret, 6) == [401] * 5 + [429]
-    token = first_step(client, "alice", device_token=alice.tokens["device_token"])
+    token = first_step(client, "alice", device_token=device_token)
     assert second_step(client, token, totp_code=code_at(secret, now())).status_code == 200
     assert fail(client, secret, 1) == [429]
+
+
+def test_a_device_that_has_proven_no_second_factor_is_a_strangers(
+    app: Flask, alice: Caller, secret: bytes
+) -> None:
+    """A thief of the password could make any number of them before there was a second factor."""
+    client, device_token = app.test_client(), alice.tokens["device_token"]
+    assert fail(client, secret, 4, device_token=device_token) == [401] * 4
+    assert failed_in_a_row(app) == 4
+    assert fail(client, secret, 2) == [401, 429]
+
+
+@both_databases
+def test_a_mailed_link_makes_no_device_with_a_counter_of_its_own(
+    app: Flask, alice: Caller, secret: bytes
+) -> None:
+    client, mailbox = app.test_client(), open_mailbox(app)
+    assert fail(client, secret, 5) == [401] * 5
+    device_token = set_password_by_mail(app, mailbox, PASSWORD).get_json()["device_token"]
+    assert fail(client, secret, 1, device_token=device_token) == [429]
+
+
+def set_password_by_mail(app: Flask, mailbox: Mailbox, password: str) -> TestResponse:
+    client = app.test_client()
+    client.post("/api/v1/auth/password/forgot", json={"email": "alice@example.com"})
+    work(app)
+    body = {"token": mailbox.letters[-1].token, "new_password": password}
+    response = client.post("/api/v1/auth/password/reset", json=body)
+    assert response.status_code == 200
+    return response
 
 
 @both_databases
@@ -178,7 +215,7 @@ def set_failures(app: Flask, count: int) -> None:
 
 @both_databases
 def test_a_hundred_in_a_row_switch_codes_off_for_unknown_devices(
-    app: Flask, alice: Caller, clock: Clock, secret: bytes
+    app: Flask, alice: Caller, secret: bytes, device_token: str
 ) -> None:
     client, mailbox = app.test_client(), open_mailbox(app)
     key = give_passkey(app, alice.id)
@@ -203,7 +240,7 @@ def test_a_hundred_in_a_row_switch_codes_off_for_unknown_devices(
     assert second_step(client, token, recovery_code=recovery_code).status_code == 200
     # Neither counts as a reason to accept codes again.
     assert_problem(second_step(client, first_step(client, "alice"), **right), 401, "invalid_code")
-    known = first_step(client, "alice", device_token=alice.tokens["device_token"])
+    known = first_step(client, "alice", device_token=device_token)
     assert second_step(client, known, **right).status_code == 200
     assert failed_in_a_row(app) == MAX_FAILED_SECOND_FACTORS
     assert len(audit_trail(app, "factor.switched_off")) == 1
@@ -216,11 +253,10 @@ def set_hits(app: Flask, count: int) -> None:
 
 @both_databases
 def test_a_hundred_in_a_row_switch_codes_off_for_a_known_device(
-    app: Flask, alice: Caller, clock: Clock, secret: bytes
+    app: Flask, alice: Caller, clock: Clock, secret: bytes, device_token: str
 ) -> None:
     client, mailbox = app.test_client(), open_mailbox(app)
     (recovery_code,) = give_recovery_codes(app, alice.id)
-    device_token = alice.tokens["device_token"]
 
     def give(**proof: Any) -> Any:
         token = first_step(client, "alice", device_token=device_token)
@@ -242,9 +278,9 @@ def test_a_hundred_in_a_row_switch_codes_off_for_a_known_device(
 
 
 def test_codes_of_a_known_device_are_accepted_below_a_hundred(
-    app: Flask, alice: Caller, clock: Clock, secret: bytes
+    app: Flask, secret: bytes, device_token: str
 ) -> None:
-    client, device_token = app.test_client(), alice.tokens["device_token"]
+    client = app.test_client()
     assert fail(client, secret, 1, device_token=device_token) == [401]
     set_hits(app, MAX_FAILED_SECOND_FACTORS - 1)
     token = first_step(client, "alice", device_token=device_token)
@@ -260,8 +296,9 @@ def test_fewer_are_forgotten_by_a_completed_step(app: Flask, secret: bytes) -> N
     assert failed_in_a_row(app) == 0
 
 
-def test_a_known_device_is_not_counted_in_the_row(app: Flask, alice: Caller, secret: bytes) -> None:
-    device_token = alice.tokens["device_token"]
+def test_a_known_device_is_not_counted_in_the_row(
+    app: Flask, secret: bytes, device_token: str
+) -> None:
     assert fail(app.test_client(), secret, 1, device_token=device_token) == [401]
     assert failed_in_a_row(app) == 0
 
@@ -269,10 +306,6 @@ def test_a_known_device_is_not_counted_in_the_row(app: Flask, alice: Caller, sec
 def test_a_new_password_accepts_codes_again(
     app: Flask, alice: Caller, clock: Clock, secret: bytes
 ) -> None:
-    mailbox, client = open_mailbox(app), app.test_client()
     set_failures(app, MAX_FAILED_SECOND_FACTORS)
-    client.post("/api/v1/auth/password/forgot", json={"email": "alice@example.com"})
-    work(app)
-    body = {"token": mailbox.letters[-1].token, "new_password": "another horse, another staple"}
-    assert client.post("/api/v1/auth/password/reset", json=body).status_code == 200
+    set_password_by_mail(app, open_mailbox(app), "another horse, another staple")
     assert failed_in_a_row(app) == 0

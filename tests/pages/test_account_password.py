@@ -3,10 +3,12 @@
 import pytest
 from flask import Flask
 
+from authserve.core.levels import Level
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller
-from tests.support.rows import change_user, count_sessions
+from tests.support.rows import change_session, change_user, count_sessions
+from tests.support.tokens import claims_of
 
 CHANGE = "/account/password"
 NEW = "another horse, another staple"
@@ -51,6 +53,16 @@ def test_this_browser_stays_known_to_the_account(app: Flask, visit: Visit, alice
     assert stranger.sign_in(password=NEW).status == 429
     visit.fill("/sign-out")
     assert visit.sign_in(password=NEW).title.startswith("Your account")
+
+
+@pytest.mark.parametrize("level", [Level.AAL1, Level.AAL2])
+def test_its_second_factors_stay_counted_as_the_session_has_proven(
+    app: Flask, visit: Visit, alice: Caller, level: Level
+) -> None:
+    visit.sign_in()
+    change_session(app, visit.session_id, aal=level)
+    visit.fill(CHANGE, current_password=PASSWORD, new_password=NEW)
+    assert ("mfa" in claims_of(visit.cookie("authserve-device"))) is (level > Level.AAL1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Sign-ins in two steps, as clients make them."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from werkzeug.test import TestResponse
 from authserve.core.clock import now
 from authserve.mfa.challenges import ChallengeKind, ChallengeUse
 from authserve.mfa.passkey_options import request_options
+from authserve.settings.model import SETTINGS
+from authserve.tokens.device import issue_device_token, read_device_token
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD
 from tests.support.tokens import claims_of
@@ -39,6 +42,16 @@ def sign_in_with_totp(client: FlaskClient, identifier: str, secret: bytes) -> Te
     """Sign in with the password and a present code."""
     token = first_step(client, identifier)
     return second_step(client, token, totp_code=code_at(secret, now()))
+
+
+def after_second_step(app: Flask, device_token: str) -> str:
+    """Return the token of a device as a second step that was completed there returns it."""
+    with app.app_context():
+        public_url, moment = SETTINGS.get().public_url, now()
+        device = read_device_token(device_token, public_url=public_url, now=moment)
+        assert device is not None
+        proven = replace(device, has_second_factor=True)
+        return issue_device_token(proven, public_url=public_url, now=moment)
 
 
 def wrong_code(secret: bytes) -> str:
