@@ -19,7 +19,7 @@ from authserve.federation.identities import (
     get_identity,
     link_identity,
 )
-from authserve.federation.registry import Provider, list_providers
+from authserve.federation.registry import Provider, list_providers, require_unchanged
 from authserve.mail.notices import notify
 from authserve.mail.policy import MailKind
 from authserve.mfa.factors import require_credential
@@ -77,7 +77,9 @@ def add_identity(
 
     Raises:
         TooManyIdentitiesError: see `link_identity`.
+        UnknownStateError: see `require_unchanged`.
     """
+    require_unchanged(provider)
     if not link_identity(user.id, identity, now=now):
         return False
     emit(

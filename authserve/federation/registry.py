@@ -29,7 +29,11 @@ from authserve.federation.configuration import (
     ProviderConfiguration,
     find_faults,
 )
-from authserve.federation.errors import ProviderExistsError, ProviderNotFoundError
+from authserve.federation.errors import (
+    ProviderExistsError,
+    ProviderNotFoundError,
+    UnknownStateError,
+)
 from authserve.federation.models import IdentityProvider
 from authserve.federation.policy import LinkPolicy, ProviderRules
 from authserve.federation.presets import Preset
@@ -162,6 +166,22 @@ def get_provider(slug: str) -> Provider:
     if found is None:
         raise ProviderNotFoundError
     return found
+
+
+def require_unchanged(provider: Provider) -> None:
+    """Refuse a provider that has changed since it was read, in the open transaction.
+
+    Its answer takes seconds, in which an operator can disable it or trust it no more. The lock
+    keeps such a change out until the transaction ends, so that what follows the change, such as the
+    end of the provider's sessions, finds what the answer has begun.
+
+    Raises:
+        UnknownStateError: it is deleted, disabled, or has other values.
+    """
+    statement = _SELECT.where(_TABLE.c.slug == provider.slug).with_for_update(read=True)
+    rows = read_all(statement)
+    if not rows or _provider_of(rows[0]).configuration != provider.configuration:
+        raise UnknownStateError
 
 
 def list_providers(*, limit: int | None = None, after: str | None = None) -> Sequence[Provider]:

@@ -31,7 +31,7 @@ from authserve.federation.policy import (
     decide_identity,
 )
 from authserve.federation.refusals import refuse_identity
-from authserve.federation.registry import Provider
+from authserve.federation.registry import Provider, require_unchanged
 from authserve.federation.sign_up import open_account
 from authserve.settings.model import SETTINGS, Registration
 
@@ -135,9 +135,15 @@ class _Use:
 
     user_id: UUID
     identity: ProviderIdentity
+    provider: Provider
 
     def claim(self, now: datetime) -> bool:
-        """Record the use in the open transaction; see `identities.record_use`."""
+        """Record the use in the open transaction; see `identities.record_use`.
+
+        Raises:
+            UnknownStateError: see `require_unchanged`.
+        """
+        require_unchanged(self.provider)
         return record_use(self.user_id, self.identity, now=now)
 
 
@@ -159,7 +165,7 @@ def prove(returned: ProviderReturn, step: SignIn | Link) -> ProvenIdentity:
 
 def _find_claim(returned: ProviderReturn, step: SignIn | Link) -> Callable[[datetime], bool]:
     if isinstance(step, SignIn):
-        return _Use(step.user_id, returned.identity).claim
+        return _Use(step.user_id, returned.identity, returned.provider).claim
     link = LinkAtSignIn(
         user_id=step.user_id,
         identity=returned.identity,
