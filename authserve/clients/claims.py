@@ -30,6 +30,11 @@ PROTOCOL_CLAIMS = frozenset(
 `preferred_username` may have another source."""
 
 
+OWN_TOKEN_CLAIMS = frozenset({"roles"})
+"""Further claims of this service's own access tokens. Services that read them must not find them in
+an app's, whose scope says what it may do: a constant could name any role."""
+
+
 class ClaimSource(StrEnum):
     """The data of an account, or a constant, from which a claim is made."""
 
@@ -108,5 +113,7 @@ def find_claim_faults(rules: tuple[ClaimRule, ...]) -> Iterator[str]:
             yield f"Claim {number}: a constant has a value, and no other source has one."
         elif (rule.role_values or rule.default) and rule.source is not ClaimSource.ROLES:
             yield f"Claim {number}: only roles can be mapped to values."
+        elif rule.name in OWN_TOKEN_CLAIMS and ClaimPlace.ACCESS_TOKEN in rule.places:
+            yield f"Claim {number}: only this service's own access tokens have it."
         elif not rule.places:
             yield f"Claim {number}: it must appear somewhere."

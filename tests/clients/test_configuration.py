@@ -66,6 +66,7 @@ ACCEPTED: list[tuple[ClientConfiguration, dict[str, Any]]] = [
     (WEB, {"require_pkce": False, "response_mode": "form_post"}),
     (WEB, {"refresh_idle_ttl": 600, "refresh_ttl": 600}),
     (WEB, {"claims": (const("preferred_username"), const("https://example.com/x"))}),
+    (WEB, {"claims": (const("roles"),)}),
     (
         WEB,
         {
@@ -129,6 +130,7 @@ REFUSED: list[tuple[str, ClientConfiguration, dict[str, Any]]] = [
     ("claims", WEB, {"claims": (const("a", source=ClaimSource.EMAIL),)}),
     ("claims", WEB, {"claims": (const("a", default="b"),)}),
     ("claims", WEB, {"claims": (const("a", places=()),)}),
+    ("claims", WEB, {"claims": (const("roles", places=(ClaimPlace.ACCESS_TOKEN,)),)}),
     *(("claims", WEB, {"claims": (const(n),)}) for n in ("sub", "aud", "groups", "email", "", "ä")),
 ]
 
