@@ -98,7 +98,8 @@ def test_production_migrates_serves_sends_mail_and_stops(
     wait_until(lambda: "Booting worker" in web.output())
     check = {"command": image.config["Healthcheck"]["Test"][1:], "environ": given, "mounts": mounts}
     wait_until(lambda: start(**check).wait() == 0)
-    assert client.get("/readyz").json()["checks"]["migrations"] == "pending"
+    not_ready = Client(f"http://127.0.0.1:{port}", until_served=False).get("/readyz")
+    assert not_ready.json()["checks"]["migrations"] == "pending"
     migrate = start_service("migrate", **given)
     assert migrate.wait() == 0, migrate.output()
     assert is_serving(client)
