@@ -164,7 +164,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--quick`, which `make test-quick` uses, and `--record-answers`."""
     parser.addoption("--quick", action="store_true", help="run the first test of each fast file")
     parser.addoption(
-        "--record-answers", action="store_true", help="write tests/contracts/answers.json anew"
+        "--record-answers", action="store_true", help="write the records of tests/contracts anew"
     )
 
 

@@ -5,7 +5,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from authserve.app import create_app
 from authserve.core.clock import now
 from authserve.http.openapi_document import OPENAPI
 from tests.conftest import make_settings
+from tests.contracts.records import written
 from tests.contracts.scenarios import SCENARIOS
 from tests.contracts.scene import (
     Scene,
@@ -208,24 +209,3 @@ def record(name: str, answers: Answers) -> None:
     known = {each: recorded[each] for each in SCENARIOS if each in recorded}
     RECORD.write_text(written(known) + "\n")
     read_record.cache_clear()
-
-
-LINE = 240
-"""Characters of a line of the record: a body of a refusal fits."""
-
-
-def written(value: Any, indent: str = "") -> str:
-    """Return JSON in which what fits on a line has one."""
-    text = json.dumps(value)
-    if not isinstance(value, dict | list) or len(indent + text) <= LINE:
-        return text
-    inner = f"{indent} "
-    if isinstance(value, list):
-        return joined("[]", (inner + written(each, inner) for each in value), indent)
-    members = (f"{inner}{json.dumps(key)}: {written(value[key], inner)}" for key in value)
-    return joined("{}", members, indent)
-
-
-def joined(brackets: str, parts: Iterable[str], indent: str) -> str:
-    """Return the members of an object or a list, each on lines of its own."""
-    return brackets[0] + "\n" + ",\n".join(parts) + f"\n{indent}{brackets[1]}"
