@@ -10,14 +10,14 @@ from authserve.settings.model import SETTINGS
 
 
 def authenticate_api_key(text: str) -> Authentication:
-    """Return the owner of an API key, as far as the key lets them act.
+    """Return the owner of an API key, with the permissions that the key has.
 
-    What the account needs of its sessions is not asked of a key: it was made in one.
+    The level that the account needs is not checked: the key was made in a session that had it.
 
     Raises:
         InvalidTokenError: the text is no good key; see `use_key`.
         TokenExpiredError: the key has expired.
-        RateLimitedError: the client's address has presented too many unknown keys.
+        RateLimitedError: the client's address has sent too many unknown keys.
     """
     try:
         found = use_key(text, ip=current_request_info().ip, now=now())

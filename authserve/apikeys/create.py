@@ -1,4 +1,4 @@
-"""Making of API keys by their owners."""
+"""The use case by which a user makes an API key."""
 
 from collections.abc import Collection
 from dataclasses import field
@@ -66,8 +66,8 @@ def create_key(
 ) -> NewKey:
     """Give the actor another key, with a notice by mail.
 
-    The key has the level of the actor's session, which decides for its whole life which roles of
-    its owner count.
+    The key keeps the level of the actor's session. As long as the key lives, that level decides
+    which roles of its owner count.
 
     Args:
         name: the owner's own, in the form of `fields.DisplayName`.

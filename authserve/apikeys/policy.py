@@ -13,7 +13,7 @@ DEFAULT_LIFETIME = timedelta(days=90)
 """Lifetimes of a key (design): every key expires, so a forgotten one does not stay good."""
 
 NAME_MAX_LENGTH = 64
-"""Characters of a key's name (chosen); that of a passkey's."""
+"""Characters of a key's name (chosen, as of a passkey's)."""
 
 MAX_LIVE_KEYS = 50
 """Keys of a user that have not expired (design)."""
@@ -56,8 +56,8 @@ def effective_scopes_of(
 ) -> frozenset[str]:
     """Return the scopes of a key that have effect now.
 
-    A scope that its owner does not hold any more sleeps until the owner holds it again. A role that
-    holds everything gives a key no more than its scopes.
+    A scope that the owner no longer holds has no effect until the owner holds it again. The role
+    of administrators gives a key no more than its scopes.
 
     Args:
         scopes: of the key.

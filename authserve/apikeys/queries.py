@@ -42,7 +42,7 @@ _KEY_CHECK = PreparedStatement(
 
 @frozen(kw_only=True)
 class FoundKey:
-    """A key as the check reads it, perhaps not good any more.
+    """A key as the check reads it; it may be expired, or its owner deactivated.
 
     Args:
         rows: the columns of the key and of its owner's account, once for each role.
@@ -100,7 +100,7 @@ def _found_key(rows: Sequence[Row[Any]]) -> FoundKey:
         api_key_id=row.key_id,
         permissions=permissions_of(scopes),
         holds_everything=False,
-        # A key never steps up, so what sleeps is of no use to it.
+        # A key never steps up, so roles that need a second factor stay without effect.
         sleeping_permissions=frozenset(),
         is_sleeping_admin=False,
     )

@@ -1,6 +1,6 @@
 """API keys of many accounts at once, with their digests, for export and import.
 
-A digest opens nothing, since a key has 256 random bits. With it, a key goes on after a move.
+A digest opens nothing, since a key has 256 random bits. With it, a key still works after a move.
 """
 
 from collections import defaultdict

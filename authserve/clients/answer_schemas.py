@@ -105,7 +105,7 @@ def _count() -> fields.Integer:
 
 
 class LogoutDeliveriesSchema(Schema):
-    """The logout tokens of a client: those that wait, and how others fared."""
+    """The logout tokens of a client: those that wait, and the outcomes of the others."""
 
     pending = _count()
     oldest_pending_at = _moment(is_nullable=True)

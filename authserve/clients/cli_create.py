@@ -23,7 +23,12 @@ from authserve.settings.model import SETTINGS
 @click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), help="A known app.")
 @click.option("--url", default="", help="The address of the app, for a preset.")
 @click.option("--redirect-uri", "redirect_uris", multiple=True)
-@click.option("--origin", "origins", multiple=True, help="Of a proxied application.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Address of a proxied application, as browsers show it.",
+)
 @click.option("--scope", "scopes", multiple=True, help="Such as openid, profile or users:read.")
 @values_option
 def create(

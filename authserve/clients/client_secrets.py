@@ -105,7 +105,7 @@ def add_secret(
         ClientNotFoundError: there is no client of this id.
         NoSecretsError: clients of its kind have none.
         TooManySecretsError: it has `MAX_LIVE_SECRETS`.
-        InsufficientPermissionsError, StepUpRequiredError: the actor may not use its power.
+        InsufficientPermissionsError, StepUpRequiredError: see `registry.require_may_grant`.
     """
     with transaction():
         configuration = lock_client(client_id).configuration

@@ -106,7 +106,7 @@ class ClientConfiguration:
 
     @property
     def permissions(self) -> frozenset[str]:
-        """The scopes that are permissions: its power over the API of this and other services."""
+        """The scopes that are permissions, at the API of this service and of others."""
         return frozenset(scope for scope in self.scopes if ":" in scope)
 
     @property
@@ -212,7 +212,7 @@ def _find_uri_faults(client: ClientConfiguration, settings: Settings) -> Iterato
             if fault is not None:
                 yield field, fault
     if client.home_uri is not None and not _is_web(client.home_uri, settings):
-        yield "home_uri", "Not an https URI."
+        yield "home_uri", "Give an https URI."
     if client.backchannel_logout_uri is not None:
         fault = find_backchannel_fault(client, client.backchannel_logout_uri, settings)
         if fault is not None:
@@ -258,7 +258,7 @@ def find_backchannel_fault(client: ClientConfiguration, uri: str, settings: Sett
         return "This service itself ends the sessions of a proxy."
     host, hosts = host_of(uri), settings.outbound_hosts
     if host is None or read_return_url(uri.replace("http://", "https://", 1)) is None:
-        return "Not an https URI."
+        return "Give an https URI."
     is_listed = hosts.lists(host)
     if uri.startswith("http://") and not is_listed:
         return "Must be https, unless OUTBOUND_HOSTS names its host."
@@ -289,4 +289,4 @@ def _find_resource_faults(client: ClientConfiguration, settings: Settings) -> It
             # Otherwise tokens of apps would pass for the service's own.
             yield "Must be neither this service's issuer nor its JWT_AUDIENCE."
         elif not _is_web(uri, settings):
-            yield "Not an https URI without a fragment (RFC 8707 §2)."
+            yield "Give an https URI without a fragment (RFC 8707 §2)."

@@ -1,4 +1,4 @@
-"""The latest failures of a client: kept for its status, and audited now and then.
+"""The latest failures of a client, for its status and the audit trail.
 
 Strangers can cause most failures, so few rows are kept, each is written at most once a minute, and
 the audit trail gets one event an hour for each reason.

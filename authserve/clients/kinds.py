@@ -37,7 +37,7 @@ class GrantLifetimes:
 
     Args:
         idle: time without a refresh after which a grant ends.
-        absolute: time after which it ends whatever happens (ASVS 10.4.8).
+        absolute: time after which it ends, however often it is refreshed (ASVS 10.4.8).
         absolute_offline: the same with the scope `offline_access`.
     """
 

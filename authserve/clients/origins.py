@@ -38,7 +38,7 @@ def find_origin_fault(origin: str, *, settings: Settings) -> str | None:
     except ValidationError:
         is_origin = False
     if not is_origin:
-        return "Not an origin as browsers send it, such as https://app.example.com."
+        return "Give an origin as browsers send it, such as https://app.example.com."
     if settings.is_production and not origin.startswith("https:"):
         return "Must be https."
     # The service's own pages would get the application's cookies.

@@ -55,14 +55,14 @@ def is_https(uri: str) -> bool:
     return uri.startswith("https://") and "*" not in uri and read_return_url(uri) is not None
 
 
-_HTTPS_RULE = "Not an https URI without user, wildcard, fragment and dot segments."
+_HTTPS_RULE = "Give an https URI without user, wildcard, fragment and dot segments."
 
 _RULES = {
     ClientKind.WEB: _HTTPS_RULE,
     ClientKind.SPA: _HTTPS_RULE,
     ClientKind.NATIVE: (
-        "Neither http to a loopback host, nor a private scheme with a dot such as "
-        "com.example.app:/callback, nor an https URI without user, wildcard, fragment and dot "
+        "Give http to a loopback host, a private scheme with a dot such as "
+        "com.example.app:/callback, or an https URI without user, wildcard, fragment and dot "
         "segments."
     ),
     ClientKind.MACHINE: "A machine has no redirect URI.",
@@ -71,7 +71,7 @@ _RULES = {
 
 
 def is_registered(uri: str, registered: Collection[str], *, kind: ClientKind) -> bool:
-    """Return True if a request may name a URI; whether it is registered or differs in its port.
+    """Return True if a request may name a URI: it is registered, or only its loopback port differs.
 
     Args:
         uri: as the request has it.

@@ -57,13 +57,13 @@ LOGOUT_DELIVERIES = Slot[Callable[[str], LogoutDeliveries]]("logout_deliveries")
 
 @frozen(kw_only=True)
 class ClientStatus:
-    """The facts about a client that does not work.
+    """The status of a client.
 
     Args:
         reasons: empty if it can sign users in, perhaps not every user.
-        refused_redirect_uris: what requests named that is not registered: a stranger's texts.
-        addable: those of them at the scheme and host of a registered one.
-        dropped_scopes: what requests asked for and the client does not have.
+        refused_redirect_uris: unregistered redirect URIs that requests named: a stranger's texts.
+        addable: those of them with the scheme and host of a registered one.
+        dropped_scopes: scopes that requests asked for and the client does not have.
         last_failures: newest first.
         backchannel: None for a client that gets no logout token.
     """

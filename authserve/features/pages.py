@@ -13,7 +13,7 @@ _TEMPLATES = {"oidc": "authserve.oidc", "forward-auth": "authserve.forwardauth"}
 
 
 def add(app: Flask) -> None:
-    """Add the pages, and lead browsers to them."""
+    """Add the pages, and redirect browsers to them."""
     features = SETTINGS.of(app).features
     others = [package for name, package in _TEMPLATES.items() if name in features]
     add_web(app, packages=["authserve.pages", *others])

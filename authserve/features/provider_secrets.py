@@ -1,4 +1,4 @@
-"""The secrets of providers, which `flask keys rewrap` encrypts anew whatever `FEATURES` says."""
+"""The secrets of providers for `flask keys rewrap`, also while the feature is off."""
 
 from flask import Flask
 

@@ -216,7 +216,7 @@ def _decide_email_match(
     """Decide about an unknown identity whose address an account has.
 
     An attacker may have opened that account with another person's address, so one that was never
-    verified is not joined as it is, whatever the provider says (pre-hijacking).
+    verified is not linked as it is, even if the provider is trusted (pre-hijacking).
     """
     if rules.link is LinkPolicy.NEVER:
         return Refuse(Refusal.ACCOUNT_EXISTS)

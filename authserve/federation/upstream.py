@@ -48,7 +48,7 @@ GRACE_SECS = 2 * TOTAL_SECS
 """Time in which old ones are used while they are fetched, in seconds (chosen)."""
 
 REFETCH_SECS = 60
-"""Least time between two fetches for an unknown key, in seconds: anyone can name one (design)."""
+"""Least time between two fetches for an unknown key, in seconds: a token can name any (design)."""
 
 BREAKER_FAILURES, BREAKER_RESET_SECS = 3, 30.0
 """After three failures in a row one person in 30 s waits for the provider (chosen)."""

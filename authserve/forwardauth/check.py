@@ -29,7 +29,7 @@ class Check:
 
     Args:
         client_id: of the application.
-        session: of the cookie; None if that opens nothing here.
+        session: of the cookie; None without one that is valid here.
     """
 
     verdict: Verdict
@@ -105,7 +105,7 @@ def _record_use(session: ProxiedSession, now: datetime) -> None:
 
 
 def sign_out(session: ProxiedSession, *, request: RequestInfo) -> None:
-    """End the browser's session that a proxied session hangs under, and so all its applications.
+    """End the browser's session above a proxied session, and so the sessions of all applications.
 
     A session that a simultaneous call has ended stays ended.
     """

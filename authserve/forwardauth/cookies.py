@@ -19,7 +19,7 @@ _APP, _FLOW = "authserve-app", "authserve-app-flow"
 
 
 def has_app_cookie(cookies: Mapping[str, str], origin: str) -> bool:
-    """Return True if the browser sends the cookie of the application, whatever it holds."""
+    """Return True if the browser sends the cookie of the application, valid or not."""
     return _name(_APP, origin) in cookies
 
 
@@ -31,8 +31,8 @@ def read_app_cookie(cookies: Mapping[str, str], origin: str) -> BrowserCookie | 
 def hold_app_cookie(response: "Response", origin: str, cookie: BrowserCookie | None) -> None:
     """Give the browser the cookie of the application's session; None removes it.
 
-    It ends with the browser's windows: the way to a new one needs no page while the browser's own
-    session lasts.
+    It ends when the browser is closed. While the browser's session at this service lives, a new
+    cookie needs no page.
     """
     value, max_age = (write_cookie(cookie), None) if cookie is not None else ("", 0)
     _set(response, _APP, origin, value, max_age)

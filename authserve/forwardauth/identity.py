@@ -15,8 +15,8 @@ encoded name from one that looks so."""
 def identity_headers(session: ProxiedSession) -> dict[str, str]:
     """Return the headers about the user of a session.
 
-    All five are always there, if need be empty: a proxy that copies them so replaces what the
-    client has sent, and nothing of the client's reaches the application.
+    All five are always there, perhaps empty. So a proxy that copies them replaces every header of
+    these names that the client has sent.
     """
     row = session.row
     has_name = row.remote_user == "username" and row.username is not None

@@ -180,11 +180,11 @@ def finish_sign_in(
         secret: that the browser's cookie holds; None without one.
 
     Returns:
-        The way to begin anew if cookie or code are not those of the state: the cookie of a tab
-        that came first, or a page that was loaded again, is no reason to stop.
+        The finished sign-in. If cookie or code do not belong to the state, a new start: another tab
+        may have come first, or the page was loaded again.
 
     Raises:
-        SignInStateError: that has failed a moment ago, too.
+        SignInStateError: the sign-in before it failed like that within `LOOP_WINDOW`.
     """
     moment, verifier = now(), _verifier(secret, state.flow_id) if secret is not None else ""
     if is_equal(make_challenge(verifier).encode(), state.challenge.encode()):

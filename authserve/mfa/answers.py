@@ -1,4 +1,4 @@
-"""The values of the two passkey ceremonies: answers of browsers, what they are compared with."""
+"""The values of both passkey ceremonies: browsers' answers, and what they are compared with."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import field

@@ -83,7 +83,7 @@ class Enough:
 
 @frozen()
 class NeedsSecond:
-    """Proofs that need a second one, by one of these methods, in order; by none if it is empty."""
+    """Proofs that need a second one, by one of `methods`, in order; empty if none can do it."""
 
     methods: tuple[SecondStep, ...]
 
@@ -98,7 +98,7 @@ class NeedsEnrollment:
 Assessment = Enough | NeedsSecond | NeedsEnrollment
 
 _FIRST_FACTORS = frozenset({Proof.PASSWORD, Proof.PROVIDER})
-"""Proofs that are a factor which a code of an app completes to two."""
+"""First factors: with a code of an app they are two factors."""
 
 _SECOND_FACTORS = frozenset({Proof.TOTP, Proof.RECOVERY_CODE})
 
@@ -158,7 +158,7 @@ def assess(
     Args:
         proofs: verified proofs.
         need: see `need_of`.
-        factors: what the account has; it does not matter if the proofs reach the need.
+        factors: those of the account; they have no effect if the proofs reach the need.
         provider_level: see `worth`.
 
     Raises:
@@ -193,7 +193,7 @@ def enrollments(proofs: Collection[Proof]) -> tuple[SecondStep, ...]:
 def can_add_code(proofs: Collection[str]) -> bool:
     """Return True if a code of an app, or a recovery code, would be a second factor beside these.
 
-    After a mailed code alone it would be the only one, since a mailbox is none.
+    A mailbox is no factor, so after only a mailed code it would be the first one.
 
     Args:
         proofs: values of `Proof`, perhaps with `MULTIPLE_FACTORS`.

@@ -5,7 +5,7 @@ This is the only module that imports `fido2`, and only once a passkey is used: i
 and verifies signatures; every comparison is in `policy.py`. An answer goes through three steps:
 
 1. `read_client_data` finds the challenge,
-2. the caller accepts that challenge, which so gets one answer only (`challenges.py`),
+2. the caller redeems that challenge, so that it gets only one answer (`challenges.py`),
 3. `check_registration` or `check_assertion` does the rest.
 """
 

@@ -1,8 +1,8 @@
-"""Challenges of passkey ceremonies, which only redeeming stores.
+"""Challenges of passkey ceremonies; a row is stored only when one is redeemed.
 
 A challenge is 16 random bytes, its expiry, and a MAC over both and over what it is for. So none is
 valid for another call, session or pending sign-in. Redeeming inserts the random bytes as soon as
-the MAC fits, so a challenge gets one answer, whatever comes of it (ASVS 6.7.2).
+the MAC fits, so a challenge gets one answer, accepted or refused (ASVS 6.7.2).
 """
 
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ Rewrap = Callable[[], tuple[int, int]]
 def rewrap_() -> None:
     """Encrypt signing keys and stored secrets again, under the current SECRET_KEY.
 
-    These are the secrets of TOTP and of providers, whatever FEATURES says. A secret that no
+    These are the secrets of TOTP and of providers, also of features that are off. A secret that no
     SECRET_KEY decrypts stays as it is, and is counted. Run `flask audit rewrap` too. Once the last
     refresh tokens of the former secret have expired, remove that secret from SECRET_KEY_FALLBACKS.
 

@@ -34,11 +34,11 @@ def renew_recovery_codes(
     Args:
         user: the account.
         replaces: the `created_at` of the codes that the caller means to replace; None if there were
-            none; `ANY_CODES` whatever there is.
+            none; `ANY_CODES` for any.
         actor, request: for the audit event.
 
     Raises:
-        NoFactorError: it has no usable factor, beside which codes are for nothing.
+        NoFactorError: it has no usable factor that codes could replace.
         ChangedMeanwhileError: its codes are not those that `replaces` names.
         SessionRevokedError, StepUpRequiredError: see `switch.require_may_change`.
         UserNotFoundError: the account is gone or deactivated.

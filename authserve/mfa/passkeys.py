@@ -1,7 +1,7 @@
 """Passkeys: checking the answers of both ceremonies, and recording their use.
 
-An answer is checked before the transaction, since its challenge stays spent whatever comes of it,
-and used inside it:
+An answer is checked before the transaction, because its challenge stays spent even if the
+transaction rolls back, and used inside it:
 
     checked = check_assertion(answer, use, account=user.id, now=moment)
     if isinstance(checked, RefusedPasskey):

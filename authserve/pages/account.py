@@ -45,7 +45,7 @@ class Question:
 
 @blueprint.get("/account")
 def show_account() -> Response:
-    """Show the overview; lead a person who is not signed in to the form, and back."""
+    """Show the overview; redirect a person who is not signed in to the form, and back."""
     session, settings = require_signed_in(), SETTINGS.get()
     events = find_activity(session.actor.signed_in_user, limit=RECENT_EVENTS)
     return account_page(

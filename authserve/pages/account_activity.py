@@ -48,7 +48,7 @@ class ListedEvent:
 
     Args:
         icon: a macro of `icons.html`.
-        is_failure: True for what was tried in vain.
+        is_failure: True for a failed attempt.
         origin: who or what caused it, in words; may be empty.
         ip: the address that it came from; None if the user may not see one.
         reference: the correlation id, which an operator finds the request by.
@@ -117,7 +117,7 @@ def _read_cursor() -> UUID | None:
 @blueprint.post("/account/activity/answer")
 @on_own_account(UserNotFoundError)
 def answer_activity() -> Response:
-    """Record the answer about a new sign-in; end a stranger's, and lead to a new password."""
+    """Record the answer about a new sign-in; end a stranger's, and redirect to a new password."""
     session = require_signed_in(back_to=START)
     submission = read_signed_in_form(FORM, session)
     if submission.faults:
@@ -136,7 +136,7 @@ def answer_activity() -> Response:
 
 
 def _redirect_to_new_password(session: BrowserSession) -> Response:
-    """Lead to a new password, since a stranger knows it, and from there to the other sessions."""
+    """Redirect to a new password, since a stranger knows this one, then to the other sessions."""
     if not session.has_password:
         return redirect_with_notice("pages.show_sessions", notice="stranger")
     target = Continuation(TargetKind.PAGE, "pages.show_sessions")

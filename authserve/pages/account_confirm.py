@@ -119,7 +119,7 @@ def show_confirm() -> Response:
 
 @blueprint.post("/account/confirm")
 def confirm() -> Response:
-    """Freshen the session, give it a new cookie, and lead on."""
+    """Record the proof, give the session a new cookie, and redirect to the target."""
     session = _require_visitor()
     method = _asked_method()
     form = PASSKEY_FORM if method is SecondStep.PASSKEY else FORM

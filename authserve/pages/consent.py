@@ -47,7 +47,7 @@ FORM = ConsentForm()
 
 @app_blueprint.get("/consent")
 def show_consent() -> Response:
-    """Show what an app asks for; lead on at once if it need not be asked (any more)."""
+    """Show what an app asks for; redirect at once if no consent is needed now."""
     token = request.args.get(FIELD, "")
     session = find_signed_in()
     found = _review(token, session) if session is not None else None

@@ -129,7 +129,7 @@ def show_code_of_mail() -> Response:
 
 @blueprint.post("/sign-in/email-code/verify")
 def verify_email_code() -> Response:
-    """Start a session, or lead on to the set-up of a passkey."""
+    """Start a session, or redirect to the set-up of a passkey."""
     abort_404_unless(SETTINGS.get().email_sign_in)
     submission = read_form(CODE_FORM)
     flow = find_flow(submission.given.get(FIELD, ""))

@@ -54,7 +54,7 @@ EXPLANATIONS: Explanations = {
 def require_session_for_change() -> BrowserSession:
     """Return the session of the browser if its user gave a recent proof of the level for a change.
 
-    Otherwise lead the person to the proof, and back.
+    Otherwise redirect the person to the page of proofs, and back.
     """
     session = require_signed_in()
     require_fresh(session, level=level_for_change_by(session.actor))

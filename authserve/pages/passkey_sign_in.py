@@ -79,13 +79,13 @@ def show_passkey_options() -> Response:
 
 @blueprint.get("/sign-in/passkey")
 def show_sign_in_with_passkey() -> Response:
-    """Lead to the form to sign in, where a person reloads a refusal of the form below."""
+    """Redirect to the form to sign in, if a person reloads a refusal of the form below."""
     return see_other(link_to("pages.show_sign_in", query_continuation()))
 
 
 @blueprint.post("/sign-in/passkey")
 def sign_in_with_passkey() -> Response:
-    """Start a session and lead on."""
+    """Start a session and redirect to the target."""
     abort_404_unless(bool(SETTINGS.get().passkey_rp_id))
     submission = explain_credential(read_form(FORM))
     submission.values = _with_device(submission.values)

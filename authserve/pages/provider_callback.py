@@ -55,7 +55,7 @@ from authserve.web.rendering import see_other
 @provider_blueprint.get("/sign-in/with/<slug>/callback")
 @changes_on_get
 def return_from_provider(slug: str) -> Response:
-    """Let a person in who comes back from a provider (RFC 6749 §4.1.2).
+    """Sign in a person who comes back from a provider (RFC 6749 §4.1.2).
 
     Raises:
         UnknownStateError: this browser has not begun it, or the answer has a parameter twice.
@@ -143,7 +143,7 @@ def _follow(found: ProviderFlow, returned: ProviderReturn, step: NextStep) -> Re
 def complete_sign_in(
     returned: ProviderReturn, step: SignIn | Link, token: str, *, is_remembered: bool
 ) -> Response:
-    """Sign a person in and lead them on, to the second step if the account needs one.
+    """Sign a person in and redirect to the target, or to the second step if one is needed.
 
     Args:
         step: from `resolve`.

@@ -73,7 +73,7 @@ def get_linking_session(state: State) -> BrowserSession:
 
 @on_own_account(UserNotFoundError)
 def complete_link(returned: ProviderReturn, step: NextStep, session: BrowserSession) -> Response:
-    """Link the identity, unless it is the account's already, and lead to the connections."""
+    """Link the identity, unless it is the account's already, and redirect to the connections."""
     if isinstance(step, Link):
         link_own_identity(
             returned.identity,

@@ -89,7 +89,7 @@ EXPLANATIONS = {
 
 @blueprint.get("/sign-in")
 def show_sign_in() -> Response:
-    """Show the form; lead a signed-in person on, unless they want to use another account."""
+    """Show the form; redirect a signed-in person, unless they want to use another account."""
     token = query_target()
     visitor = find_signed_in_if_possible()
     if visitor is not None and "switch" not in request.args:
@@ -104,7 +104,7 @@ def show_sign_in() -> Response:
 
 @blueprint.post("/sign-in")
 def sign_in() -> Response:
-    """Start a session and lead on."""
+    """Start a session and redirect to the target."""
     submission = read_form(FORM)
     submission.values = _with_device(submission.values)
     return submit(submission, _start_session, show=show_form, explanations=EXPLANATIONS)

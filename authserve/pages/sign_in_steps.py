@@ -1,4 +1,4 @@
-"""From one step of a sign-in to the next, to its end, or back to its start."""
+"""Redirects between the steps of a sign-in: to the next, to its end, or back to its start."""
 
 from collections.abc import Iterable
 

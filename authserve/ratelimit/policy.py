@@ -253,7 +253,7 @@ PROVIDER_ANSWERS = Limit("provider_answers", 60, _MINUTE, CountedBy.ADDRESS)
 times the starts, since a code must not be lost to a limit)."""
 
 PUBLIC_TOKENS = Limit("public_tokens", 120, _MINUTE, CountedBy.ADDRESS)
-"""Calls of clients without a secret, which anyone can send (chosen). Calls of an authenticated
+"""Calls of clients without a secret, which any caller can send (chosen). Calls of an authenticated
 client have no limit; only its refusals are counted."""
 
 CLIENT_FAILURES = Limit("client_failures", 30, _MINUTE, CountedBy.ADDRESS)

@@ -1,7 +1,7 @@
 """Access to the pages of signed-in people: a live session, a recent proof, and the form's token.
 
-Each function either lets the request through or ends it with the answer that leads the person on.
-A form that is refused so comes back empty, since values travel in no URL.
+Each function either returns or ends the request with a redirect to the step that the person has to
+take. A form that is refused so comes back empty, because no URL carries typed values.
 """
 
 from typing import NoReturn
@@ -50,7 +50,7 @@ CONSENT_PATH = "/consent"
 
 
 def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
-    """Return the session of the browser, or lead the person to the form to sign in, and back.
+    """Return the session of the browser, or redirect to the form to sign in, and back.
 
     Args:
         back_to: the endpoint of the page to come back to. None for the page that was asked for, or
@@ -65,9 +65,9 @@ def require_signed_in(*, back_to: str | None = None) -> BrowserSession:
 def require_fresh(
     session: BrowserSession, *, level: Level = Level.AAL1, back_to: str | None = None
 ) -> None:
-    """Lead the person to give a proof again, and back, unless they gave one within `FRESH_TTL`.
+    """Redirect to the page of proofs, and back, unless the last proof is within `FRESH_TTL`.
 
-    The way back is bound to the session, so that no other person's link chooses it.
+    The way back is bound to the session, so that a link of another person cannot choose it.
 
     Args:
         session: from `require_signed_in`.

@@ -20,7 +20,7 @@ PROGRAM_PATHS = (
     "/openapi.json",
     "/forward-auth",
 )
-"""Beginnings of paths that programs call; they get problem+json whatever `Accept` says."""
+"""Beginnings of paths that programs call; they get problem+json for every `Accept`."""
 
 Words = tuple[str, str]
 
