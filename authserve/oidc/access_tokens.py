@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from authserve.clients.configuration import ClientConfiguration
 from authserve.core.errors import InvalidTokenError
 from authserve.core.frozen import frozen
 from authserve.core.ids import read_id
 from authserve.keys.families import ES256
-from authserve.oidc.errors import OAuthCode, OAuthError
 from authserve.settings.model import Settings
 from authserve.tokens.signing import TokenKind, claimed_audience, require_form
 from authserve.tokens.verified import VerifiedTokens
@@ -25,18 +25,14 @@ ACCESS = TokenKind(
 _USER_CLAIMS = ("auth_time", "acr", "amr", "fresh")
 
 
-def require_audience_of_apps(audience: str, settings: Settings) -> str:
-    """Return the audience of a token that is about to be issued, if apps may have such tokens.
+def is_audience_of(client: ClientConfiguration, audience: str, *, settings: Settings) -> bool:
+    """Return True if a client may have tokens for an audience: userinfo, or one of its resources.
 
     No client can register `JWT_AUDIENCE` as a resource, but the setting may have become one since:
     services would take an app's token for its user's own.
-
-    Raises:
-        OAuthError: `invalid_target`.
     """
-    if audience == settings.jwt_audience:
-        raise OAuthError(OAuthCode.INVALID_TARGET, "The resource is this service's own audience.")
-    return audience
+    is_named = audience == settings.public_url or audience in client.resources
+    return is_named and audience != settings.jwt_audience
 
 
 @frozen(kw_only=True)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from authserve.clients.authentication import find_machine
+from authserve.clients.configuration import ClientConfiguration
 from authserve.core.actor import Actor
 from authserve.core.clock import now
 from authserve.core.errors import InvalidTokenError, SessionRevokedError, StepUpRequiredError
 from authserve.http.callers import Authentication, CallerKind
-from authserve.oidc.access_tokens import AccessClaims, read_access_token
+from authserve.oidc.access_tokens import AccessClaims, is_audience_of, read_access_token
 from authserve.oidc.grants import is_usable, narrow_scopes
 from authserve.oidc.queries import FoundGrant, find_grant
 from authserve.settings.model import SETTINGS, Settings
@@ -30,7 +31,7 @@ def authenticate_client_token(token: str) -> Authentication:
     settings, moment = SETTINGS.get(), now()
     claims = read_access_token(token, audience=settings.api_audience, settings=settings, now=moment)
     if claims.session_id is None:
-        return _authenticate_machine(claims, moment)
+        return _authenticate_machine(claims, settings, moment)
     return _authenticate_app(claims, settings, moment)
 
 
@@ -77,8 +78,10 @@ def find_usable_scopes(
 
     Raises:
         SessionRevokedError: the grant may no longer be used.
+        InvalidTokenError: its client may not have tokens for this audience any more.
         StepUpRequiredError: its session is below what its account or its client needs.
     """
+    _require_audience(claims, grant.client.configuration, settings)
     if not grant.is_live(now):
         raise SessionRevokedError
     if not grant.has_level(settings, now):
@@ -88,8 +91,17 @@ def find_usable_scopes(
     return frozenset(claims.scopes).intersection(narrow_scopes(grant))
 
 
-def _authenticate_machine(claims: AccessClaims, now: datetime) -> Authentication:
-    scopes = find_machine_scopes(claims, now)
+def _require_audience(
+    claims: AccessClaims, client: ClientConfiguration, settings: Settings
+) -> None:
+    if not is_audience_of(client, claims.audience, settings=settings):
+        raise InvalidTokenError
+
+
+def _authenticate_machine(
+    claims: AccessClaims, settings: Settings, now: datetime
+) -> Authentication:
+    scopes = find_machine_scopes(claims, settings, now)
     return Authentication(
         actor=Actor(client_id=claims.client_id, permissions=scopes),
         found_account=None,
@@ -98,15 +110,17 @@ def _authenticate_machine(claims: AccessClaims, now: datetime) -> Authentication
     )
 
 
-def find_machine_scopes(claims: AccessClaims, now: datetime) -> frozenset[str]:
+def find_machine_scopes(claims: AccessClaims, settings: Settings, now: datetime) -> frozenset[str]:
     """Return the scopes of a machine's token that the machine still has.
 
     Raises:
         SessionRevokedError: it was disabled, revoked or deleted, or has no secret left.
+        InvalidTokenError: it may not have tokens for this audience any more.
     """
     client = find_machine(claims.client_id, now=now)
     if client is None:
         raise SessionRevokedError
+    _require_audience(claims, client.configuration, settings)
     valid_from = client.tokens_valid_from
     if valid_from is not None and claims.issued_at <= valid_from.timestamp():
         raise SessionRevokedError

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from authserve.auth.start_session import start_app_session
-from authserve.clients.configuration import OFFLINE_SCOPE
+from authserve.clients.configuration import OFFLINE_SCOPE, ClientConfiguration
 from authserve.clients.registry import RegisteredClient
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.base64url import encode_base64url
@@ -21,7 +21,7 @@ from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.statements import table_of
 from authserve.database.transactions import delete_in_slices, execute, transaction
-from authserve.oidc.access_tokens import require_audience_of_apps
+from authserve.oidc.access_tokens import is_audience_of
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_grant
 from authserve.oidc.grants import narrow_scopes, require_usable
@@ -154,7 +154,9 @@ def _redeem(
         code = lock_user_of_code(presented.code, client.client_id, now=moment)
         if code is None or not _is_proven(code, presented) or code.expires_at <= moment:
             raise invalid_grant()
-        audience = choose_audience(code.resource, presented.resource, settings)
+        audience = choose_audience(
+            code.resource, presented.resource, client=client.configuration, settings=settings
+        )
         is_replay = code.used_at is not None
         if is_replay:
             _end_after_replay(code, client, request)
@@ -181,17 +183,27 @@ def make_challenge(verifier: str) -> str:
     return encode_base64url(digest(verifier.encode()))
 
 
-def choose_audience(granted: str | None, asked: str | None, settings: Settings) -> str:
+def choose_audience(
+    granted: str | None, asked: str | None, *, client: ClientConfiguration, settings: Settings
+) -> str:
     """Return the one audience of an access token (RFC 8707 §2.2).
+
+    Args:
+        granted: the resource of the grant; None for the issuer.
+        asked: what the app names now; None for what is granted.
+        client: of the grant, which may have lost the resource since.
 
     Raises:
         OAuthError: `invalid_target`, if the app asks for another than the grant's or the issuer, or
-            it is none of apps (any more).
+            may not have it any more.
     """
     issuer = settings.public_url
     if asked is not None and asked not in (granted or issuer, issuer):
         raise OAuthError(OAuthCode.INVALID_TARGET, "The resource is not that of the grant.")
-    return require_audience_of_apps(asked or granted or issuer, settings)
+    audience = asked or granted or issuer
+    if not is_audience_of(client, audience, settings=settings):
+        raise OAuthError(OAuthCode.INVALID_TARGET, "The resource is not one of this client.")
+    return audience
 
 
 def _start(

@@ -73,7 +73,7 @@ def inspect_client_token(token: str) -> TokenFacts | None:
     try:
         claims = read_access_token_for_any(token, settings=settings, now=moment)
         if claims.session_id is None:
-            scopes, of_user = find_machine_scopes(claims, moment), {}
+            scopes, of_user = find_machine_scopes(claims, settings, moment), {}
         else:
             grant = find_own_grant(claims, moment)
             scopes = find_usable_scopes(claims, grant, settings, moment)

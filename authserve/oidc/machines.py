@@ -7,10 +7,10 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import RegisteredClient
 from authserve.core.clock import now
 from authserve.keys.store import KEY_STORE
-from authserve.oidc.access_tokens import ACCESS, require_audience_of_apps
+from authserve.oidc.access_tokens import ACCESS, is_audience_of
 from authserve.oidc.errors import OAuthCode, OAuthError
 from authserve.oidc.tokens import TokenAnswer, sign_for_others
-from authserve.settings.model import SETTINGS
+from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.signing import timed_claims
 
 
@@ -34,7 +34,7 @@ def issue_machine_token(
         raise OAuthError(OAuthCode.UNAUTHORIZED_CLIENT, "This client acts for its users alone.")
     scopes = _choose_scopes(configuration, scope)
     settings = SETTINGS.get()
-    audience = require_audience_of_apps(_choose_audience(configuration, resource), settings)
+    audience = _choose_audience(configuration, resource, settings)
     moment = now()
     times = timed_claims(_issue_time(client, moment), moment + configuration.access_ttl)
     claims = {
@@ -72,9 +72,9 @@ def _choose_scopes(client: ClientConfiguration, asked: str | None) -> tuple[str,
     return wanted
 
 
-def _choose_audience(client: ClientConfiguration, asked: str | None) -> str:
-    if asked is None and len(client.resources) == 1:
-        return client.resources[0]
-    if asked is None or asked not in client.resources:
+def _choose_audience(client: ClientConfiguration, asked: str | None, settings: Settings) -> str:
+    only = client.resources[0] if len(client.resources) == 1 else None
+    audience = asked or only
+    if audience not in client.resources or not is_audience_of(client, audience, settings=settings):
         raise OAuthError(OAuthCode.INVALID_TARGET, "Name one resource of this client.")
-    return asked
+    return audience

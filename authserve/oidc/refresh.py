@@ -54,7 +54,9 @@ def refresh_grant(
     keys = get_token_keys(grant.client.configuration)
     require_usable(grant, settings=settings, now=moment)
     scopes = _choose_scopes(grant, scope)
-    audience = choose_audience(grant.resource, resource, settings)
+    audience = choose_audience(
+        grant.resource, resource, client=grant.client.configuration, settings=settings
+    )
     rotated = _rotate(claims, grant, settings, request, moment)
     _touch_parent(grant, moment)
     issue = Issue(

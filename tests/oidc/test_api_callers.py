@@ -176,6 +176,18 @@ class TestApps:
         assert len(sent) == 1, sent
 
 
+def test_a_client_that_has_lost_the_resource_is_refused_at_once(
+    app: Flask, console: App, job: App
+) -> None:
+    tokens = (console, sign_in(console, "account"), ME), (job, ask(job), USERS)
+    for client, token, path in tokens:
+        assert result(app, token, path) == OPEN
+        change(client, resources=("https://other.example.com",))
+        assert result(app, token, path) == (401, "invalid_token")
+        change(client, resources=(API,))
+        assert result(app, token, path) == OPEN
+
+
 def test_without_the_feature_their_tokens_are_none(
     make_app: Callable[..., Flask], console: App, job: App
 ) -> None:

@@ -278,6 +278,17 @@ def test_a_resource_is_the_audience(wiki: App) -> None:
     assert error(other) == (400, "invalid_target")
 
 
+def test_a_resource_that_the_client_has_lost_is_no_audience_any_more(wiki: App) -> None:
+    code = wiki.make_code("openid", resource=API)
+    tokens = wiki.sign_in("openid", "offline_access", resource=API)
+    change(wiki, resources=())
+    assert error(wiki.redeem(code)) == (400, "invalid_target")
+    assert error(wiki.refresh(tokens["refresh_token"])) == (400, "invalid_target")
+    # Nothing was spent, and the grant is still good for userinfo.
+    answer = wiki.refresh(tokens["refresh_token"], resource=ISSUER)
+    assert wiki.userinfo(answer.get_json()["access_token"]).status_code == 200
+
+
 def test_no_app_gets_the_audience_of_the_services_own_tokens(
     wiki: App, make_client: MakeApp, make_app: Callable[..., Flask]
 ) -> None:

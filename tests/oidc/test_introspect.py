@@ -7,6 +7,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from authserve.clients.kinds import ClientKind
+from authserve.clients.registry import change_client
+from authserve.core.actor import OPERATOR, RequestInfo
 from tests.http.test_cost import statements_of_sqlite
 from tests.oidc.conftest import API, App, MakeApp, claims_of
 from tests.oidc.test_codes import error
@@ -108,6 +110,17 @@ def test_a_token_is_worth_what_its_row_is_now(app: Flask, wiki: App) -> None:
     assert learn(wiki, token)["scope"] == "profile"
     change_session(app, claims_of(token)["sid"], scope="email")
     assert learn(wiki, token) == INACTIVE
+
+
+def test_a_token_for_a_resource_that_its_client_has_lost_is_not_active(
+    make_client: MakeApp, shop: App
+) -> None:
+    till = make_client("till", resources=(SHOP,))
+    token = till.sign_in("openid", resource=SHOP)["access_token"]
+    assert learn(shop, token)["active"] is True
+    with till.app.app_context():
+        change_client("till", {"resources": ()}, actor=OPERATOR, request=RequestInfo())
+    assert learn(shop, token) == INACTIVE
 
 
 def test_with_its_scope_a_machine_may_know_all(
