@@ -24,20 +24,20 @@ from authserve.http.schemas import StrictSchema
 
 _TABLE = table_of(Identity)
 
-_VISIBLE = r"[\x21-\x7e]+\Z"
-"""ASCII without spaces: issuers are URLs, and subjects are ASCII (OpenID Connect Core §2)."""
+_ISSUER, _SUBJECT = r"[\x21-\x7e]+\Z", r"[\x20-\x7e]+\Z"
+"""ASCII: issuers are URLs, and subjects may have spaces (`id_tokens`, OpenID Connect Core §2)."""
 
 
-def _key(max_length: int) -> fields.String:
-    rules = [validate.Length(1, max_length), validate.Regexp(_VISIBLE)]
+def _key(pattern: str, max_length: int) -> fields.String:
+    rules = [validate.Length(1, max_length), validate.Regexp(pattern)]
     return fields.String(required=True, validate=validate.And(*rules))
 
 
 class IdentityRecordSchema(StrictSchema):
     """An identity; the provider itself is no part of an account."""
 
-    issuer = _key(MAX_ISSUER_LENGTH)
-    subject = _key(MAX_SUBJECT_LENGTH)
+    issuer = _key(_ISSUER, MAX_ISSUER_LENGTH)
+    subject = _key(_SUBJECT, MAX_SUBJECT_LENGTH)
     email = fields.String(
         load_default=None, allow_none=True, validate=validate.Length(1, EMAIL_MAX_LENGTH)
     )
