@@ -5,7 +5,7 @@ The headers are those that most clients know (draft-ietf-httpapi-ratelimit-heade
 limit that has the fewest calls left.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -121,7 +121,7 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
             client_id, network = arguments[0]["client_id"], _client_network()
             return None if client_id is None or network is None else f"{client_id} {network}"
         case CountedBy.EMAIL:
-            return str(arguments[0]["email"])
+            return _submitted_email(arguments[0])
         case CountedBy.USER:
             return _caller_id()
         case CountedBy.DEVICE_OR_ADDRESS:
@@ -131,6 +131,11 @@ def _subject(by: CountedBy, arguments: Sequence[Any]) -> str | None:
         case CountedBy.DEVICE_OR_EMAIL:
             device = arguments[0].get("device")
             return str(arguments[0]["email"]) if device is None else str(device.id)
+
+
+def _submitted_email(body: Mapping[str, Any]) -> str:
+    """Return the address that a body names: its own, or the one that the caller wants."""
+    return str(body["new_email"] if "new_email" in body else body["email"])
 
 
 def _caller_id() -> str:

@@ -12,7 +12,7 @@ from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint, redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
-from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_PROFILE
+from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL, CHANGE_PROFILE
 from authserve.verification.requests import (
     find_pending_email_change,
     request_email_change,
@@ -62,7 +62,7 @@ def change_email() -> Response:
     )
 
 
-@limited(CHANGE_EMAIL)
+@limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
 def _request(values: dict[str, Any], *, session: BrowserSession) -> Response:
     request_email_change(
         session.actor.signed_in_user,

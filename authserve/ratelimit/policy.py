@@ -175,6 +175,10 @@ CHANGE_PASSWORD = Limit("change_password", 5, _MINUTE, CountedBy.USER)
 CHANGE_EMAIL = Limit("change_email", 5, _HOUR, CountedBy.USER)
 """The numbers of `FORGOT_OF_EMAIL`: each call sends a mail to an address of the caller's choice."""
 
+CHANGE_EMAIL_OF_EMAIL = Limit("change_email_of_email", 10, _HOUR, CountedBy.EMAIL)
+"""The numbers of `SIGN_UP_OF_EMAIL`: else a stranger with many accounts could send one address any
+number of mails."""
+
 CHANGE_PROFILE = Limit("change_profile", 30, _MINUTE, CountedBy.USER)
 """Chosen: bounds how often a caller can test whether a username is taken."""
 
@@ -219,6 +223,7 @@ LIMITS = (
     REAUTHENTICATE,
     CHANGE_PASSWORD,
     CHANGE_EMAIL,
+    CHANGE_EMAIL_OF_EMAIL,
     CHANGE_PROFILE,
     SET_UP_FACTOR,
     EXPORT,

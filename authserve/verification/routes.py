@@ -31,6 +31,7 @@ from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import TooManyAttemptsError
 from authserve.ratelimit.policy import (
     CHANGE_EMAIL,
+    CHANGE_EMAIL_OF_EMAIL,
     CHANGE_PROFILE,
     FORGOT,
     FORGOT_OF_EMAIL,
@@ -173,7 +174,7 @@ def _known_device(password: NewPassword) -> dict[str, Any]:
 @fresh_login_required
 @email_blueprint.arguments(NewEmailSchema)
 @email_blueprint.response(202, EmptySchema)
-@limited(CHANGE_EMAIL)
+@limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
 def post_email(body: dict[str, Any]) -> dict[str, Any]:
     """Request another address: a link is mailed to it, and a notice to the current one."""
     caller = current_authentication()

@@ -91,6 +91,9 @@ CALLS = (
         "PUT",
     ),
     LimitedCall(policy.CHANGE_EMAIL, "users/me/email", {"new_email": "a@b.example"}, 202, "alice"),
+    LimitedCall(
+        policy.CHANGE_EMAIL_OF_EMAIL, "users/me/email", {"new_email": "a@b.example"}, 202, "alice"
+    ),
     LimitedCall(policy.CHANGE_PROFILE, "users/me", {"username": "alice"}, 200, "alice", "PATCH"),
     LimitedCall(policy.EXPORT, "users/me/export", {}, 200, "alice", "GET"),
     LimitedCall(
@@ -312,6 +315,19 @@ def test_by_email_known_and_unknown_addresses_are_answered_alike(
         known = answers(path, "alice@example.com", "192.0.2.1")
         assert known == answers(path, "unknown@example.com", "192.0.2.2")
         assert [status for status, _ in known] == [202] * (7 - refused) + [429] * refused
+
+
+def test_many_accounts_send_one_address_ten_mails_an_hour(clock: Clock, app: Flask) -> None:
+    """To which their owners want to change."""
+    callers = [register_caller(app, name) for name in ("alice", "bob", "charlie")]
+    answers = [
+        caller.post("/api/v1/users/me/email", json={"new_email": "Victim@example.org"}).status_code
+        for _ in range(4)
+        for caller in callers
+    ]
+    assert answers == [202] * 10 + [429] * 2
+    other = callers[1].post("/api/v1/users/me/email", json={"new_email": "b@example.org"})
+    assert other.status_code == 202
 
 
 def test_an_address_counts_in_its_canonical_form(app: Flask) -> None:
