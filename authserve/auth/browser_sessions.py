@@ -68,7 +68,7 @@ class BrowserSession:
     Args:
         is_enough: False if the session is below the level that its account needs by now.
         is_remembered: True if the cookie outlives the browser's windows.
-        auth_time: the time of the last sign-in or step-up.
+        auth_time: the time of the last sign-in or step-up that the cookie's secret has seen.
         amr: the authentication methods (RFC 8176).
         has_password: True if the account has a password.
         activity_seen_at: see `users.models.User`.
@@ -97,7 +97,8 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
     found = find_session_of_browser(cookie.session_id)
     if found is None or not found.row.is_active:
         return DeadCookie.ENDED
-    if not _is_secret_of(found, cookie.secret, now):
+    is_current = is_digest(found.row.cookie_digest, cookie.secret)
+    if not (is_current or _is_former_secret_of(found, cookie.secret, now)):
         return DeadCookie.OTHER_SECRET
     if check_session(found.row, now) is not SessionState.LIVE:
         return DeadCookie.ENDED
@@ -115,19 +116,26 @@ def find_browser_session(cookie: BrowserCookie, *, now: datetime) -> BrowserSess
         account=found.account,
         is_enough=found.actor.level >= need,
         is_remembered=found.row.is_remembered,
-        auth_time=found.row.auth_time,
+        auth_time=found.row.auth_time if is_current else _former_auth_time(found),
         amr=tuple(found.row.amr),
         has_password=found.row.has_password,
         activity_seen_at=found.row.activity_seen_at,
     )
 
 
-def _is_secret_of(found: FoundSession, secret: bytes, now: datetime) -> bool:
+def _is_former_secret_of(found: FoundSession, secret: bytes, now: datetime) -> bool:
     row = found.row
-    if is_digest(row.cookie_digest, secret):
-        return True
     is_recent = is_within_grace(row.cookie_rotated_at, now=now, grace=ROTATION_GRACE)
     return is_recent and is_digest(row.previous_digest, secret)
+
+
+def _former_auth_time(found: FoundSession) -> datetime:
+    """Return the time of a proof that a secret has seen which a later proof replaced.
+
+    A thief of the cookie may wait for that proof, and must not use what it opens (ASVS 7.2.4).
+    """
+    times: tuple[datetime, ...] = (found.row.auth_time, found.row.started_at)
+    return min(times)
 
 
 def record_use(

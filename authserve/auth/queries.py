@@ -95,6 +95,7 @@ _COOKIE_CHECK = PreparedStatement(
         _SESSIONS.c.cookie_rotated_at,
         _SESSIONS.c.is_remembered,
         _SESSIONS.c.last_used_at,
+        _SESSIONS.c.created_at.label("started_at"),
         _USERS.c.activity_seen_at,
         _USERS.c.password_hash.is_not(None).label("has_password"),
     ).where(_SESSIONS.c.kind == bindparam("kind", type_=String)),

@@ -198,6 +198,18 @@ def step_up(app: Flask, session: BrowserSession, code: str | None = None) -> Bro
 
 
 @both_databases
+def test_a_replaced_secret_has_not_seen_the_proof_that_replaced_it(
+    clock: time_machine.Traveller, app: Flask, alice: Caller
+) -> None:
+    before, began_at = sign_in(app).cookie, now()
+    clock.shift(timedelta(minutes=5))
+    after = step_up(app, find_live(app, before))
+    assert after is not None
+    assert find_live(app, after).auth_time == now()
+    assert find_live(app, before).auth_time == began_at
+
+
+@both_databases
 def test_of_simultaneous_step_ups_all_succeed_and_one_rotates(app: Flask, alice: Caller) -> None:
     session = find_live(app, sign_in(app).cookie)
     results = all_at_once([lambda: step_up(app, session)] * 3)

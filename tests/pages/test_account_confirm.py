@@ -89,6 +89,18 @@ def test_a_former_cookie_is_no_session_after_ten_seconds(
     assert visit.open("/account").status == 200
 
 
+def test_a_former_cookie_opens_nothing_that_needs_the_proof_after_it(
+    clock: time_machine.Traveller, visit: Visit, alice: Caller
+) -> None:
+    visit.sign_in()
+    stolen = visit.cookie()
+    clock.shift(timedelta(minutes=5))
+    visit.fill(CONFIRM, password=PASSWORD)
+    assert visit.open(APP).status == 200
+    visit.client.set_cookie("authserve", stolen or "")
+    assert visit.open(APP).location.startswith(f"{CONFIRM}?")
+
+
 def test_a_session_of_two_factors_needs_both(app: Flask, visit: Visit, alice: Caller) -> None:
     visit.sign_in()
     secret = give_totp(app, alice.id)
