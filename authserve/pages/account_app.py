@@ -68,7 +68,7 @@ BEGIN_AGAIN = "begin-again"
 APP_EXPLANATIONS = {
     **EXPLANATIONS,
     WrongMailedCodeError: Explanation(
-        mark("That code is not right, or not any more. Use the one of the newest mail."),
+        mark("That code is wrong or no longer valid. Use the code from the newest mail."),
         at="email_code",
     ),
     InvalidCodeError: Explanation(
@@ -76,7 +76,7 @@ APP_EXPLANATIONS = {
         at="code",
     ),
     NoSetUpError: Explanation(
-        mark("This set-up is not open any more. Begin it again."), offers=frozenset({BEGIN_AGAIN})
+        mark("This set-up is no longer valid. Begin it again."), offers=frozenset({BEGIN_AGAIN})
     ),
 }
 

@@ -70,7 +70,7 @@ NEW_EXPLANATIONS = {
     **EXPLANATIONS,
     WrongPasskeyError: Explanation(PASSKEY_UNUSED),
     WrongMailedCodeError: Explanation(
-        mark("That code is not right, or not any more. Use the one of the newest mail."),
+        mark("That code is wrong or no longer valid. Use the code from the newest mail."),
         at="email_code",
     ),
     PasskeyTakenError: Explanation(

@@ -44,7 +44,7 @@ FORM = PasswordForm()
 
 EXPLANATIONS = {
     WrongPasswordError: Explanation(
-        mark("This is not your present password."), at="current_password"
+        mark("This is not your current password."), at="current_password"
     ),
     TooManyAttemptsError: Explanation(WAIT),
     RateLimitedError: Explanation(WAIT),

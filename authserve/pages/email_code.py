@@ -75,7 +75,7 @@ NOTICE_KIND = "email-code"
 
 EXPLANATIONS = {
     WrongCodeError: Explanation(
-        mark("That code is not right, or not any more. Use the newest mail."), at="code"
+        mark("That code is wrong or no longer valid. Use the code from the newest mail."), at="code"
     ),
     TooManyAttemptsError: Explanation(WAIT),
     RateLimitedError: Explanation(WAIT),

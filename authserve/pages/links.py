@@ -68,8 +68,7 @@ OFFER_NEW_LINK = "new-link"
 
 _DEAD = Explanation(
     mark(
-        "This link is not good any more. It was used, it is too old, or a newer mail took its "
-        "place."
+        "This link is no longer valid. It was used, it is too old, or a newer mail took its place."
     ),
     offers=frozenset({OFFER_NEW_LINK}),
 )
@@ -77,10 +76,10 @@ _DEAD = Explanation(
 EXPLANATIONS = {
     InvalidTokenForUseError: _DEAD,
     NotFoundError: Explanation(
-        mark("This link is not good any more. The operator can print another one.")
+        mark("This link is no longer valid. The operator can print another one.")
     ),
     WrongPasswordError: Explanation(
-        mark("The password is wrong. Your link is still good: try again."), at="password"
+        mark("The password is wrong. Your link is still valid: try again."), at="password"
     ),
     UsernameTakenError: Explanation(
         mark("Another user has this name. Choose another one."), at="username"

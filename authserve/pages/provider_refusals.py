@@ -34,7 +34,7 @@ class _Words:
 
 
 _UNKNOWN_STATE = _Words(
-    mark("This sign-in is not open any more"),
+    mark("This sign-in is over"),
     mark(
         "It took longer than ten minutes, is over already, or began in another browser. Start "
         "again."

@@ -96,7 +96,7 @@ EXPLANATIONS = {
         mark("This passkey is registered already. Use another device or key.")
     ),
     NoSetUpError: Explanation(
-        mark("This set-up is not open any more. Begin it again."), offers=frozenset({BEGIN_AGAIN})
+        mark("This set-up is no longer valid. Begin it again."), offers=frozenset({BEGIN_AGAIN})
     ),
     FactorUnavailableError: Explanation(UNAVAILABLE),
     TooManyAttemptsError: Explanation(WAIT),

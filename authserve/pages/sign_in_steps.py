@@ -34,7 +34,7 @@ ENDED = (MfaTokenInvalidError, MfaTokenExpiredError, AccountDisabledError)
 REPORT_TRIES = "tries"
 """An offer of explanations: the page shows how many tries are left."""
 
-_GONE = mark("This sign-in is not open any more. Start again.")
+_GONE = mark("This sign-in is over. Start again.")
 _LATE = mark("It took too long. Start again.")
 
 _ENDS = {

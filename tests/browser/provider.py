@@ -43,7 +43,7 @@ def _show_page(server: ProviderServer, asked: Question) -> Answer:
     """Return the page on which a person goes on, or goes back."""
     fields, state = asked.fields, {"state": asked.fields["state"], "iss": server.issuer}
     server.nonce = fields["nonce"]
-    ways = {"Go on": {"code": "a code", **state}, "Go back": {"error": "access_denied", **state}}
+    ways = {"Continue": {"code": "a code", **state}, "Go back": {"error": "access_denied", **state}}
     links = " ".join(
         f'<a href="{escape(fields["redirect_uri"])}?{escape(urlencode(answer))}">{text}</a>'
         for text, answer in ways.items()

@@ -55,7 +55,7 @@ def test_a_person_changes_address_and_password_by_keyboard(ada: Person) -> None:
     expect(ada.page.get_by_role("status")).to_contain_text(f"new-{ada.email}")
 
     follow_link(ada, "Password")
-    ada.page.get_by_label("Present password", exact=True).focus()
+    ada.page.get_by_label("Current password", exact=True).focus()
     ada.page.keyboard.insert_text(PASSWORD)
     type_into(ada, "New password", NEW_PASSWORD)
     expect(ada.page.get_by_role("status")).to_contain_text("Your new password is set.")
@@ -96,7 +96,7 @@ def test_a_stranger_is_signed_out_by_keyboard(ada: Person) -> None:
     token = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert ada.site.client().get("/api/v1/users/me", headers=token).status_code == 401
 
-    ada.page.get_by_label("Present password", exact=True).focus()
+    ada.page.get_by_label("Current password", exact=True).focus()
     ada.page.keyboard.insert_text(PASSWORD)
     type_into(ada, "New password", NEW_PASSWORD)
     expect(heading).to_have_text("Sessions")

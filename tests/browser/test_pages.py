@@ -110,7 +110,7 @@ def test_a_forgotten_password_is_reset(
     ada = make_person(java_script_enabled=has_script)
     ada.open("/forgot-password")
     ada.type(ada.email)
-    expect(ada.page.get_by_role("heading", level=1)).to_have_text("Look into your mail")
+    expect(ada.page.get_by_role("heading", level=1)).to_have_text("Check your mail")
     link = ada.site.letter(ada.email, "Set a new password").link
     ada.page.goto(link)
     field = ada.page.get_by_label("Link from the mail")

@@ -71,7 +71,7 @@ def go_by_provider(person: Person) -> None:
     """Press the provider's button, and go on at its page."""
     press(person, BUTTON)
     expect_heading(person, NAME)
-    person.page.get_by_role("link", name="Go on").click()
+    person.page.get_by_role("link", name="Continue").click()
 
 
 @pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "de")])
@@ -119,7 +119,7 @@ def test_without_script_a_person_stays_signed_in_as_asked(
     form = person.page.locator("form", has=person.page.get_by_role("button", name=BUTTON))
     form.get_by_label("Keep me signed in").check()
     form.get_by_role("button").click()
-    person.page.get_by_role("link", name="Go on").click()
+    person.page.get_by_role("link", name="Continue").click()
     expect_heading(person, "Your account")
     cookies = person.page.context.cookies()
     (lifetime,) = [each["expires"] for each in cookies if each["name"] == SESSION_COOKIE]

@@ -183,7 +183,7 @@ class TestWhereAddressesMustBeVerified:
             work(site)
             assert mailbox.to(email)
         assert answers[0] == answers[1]
-        assert "Look into your mail" in answers[0]
+        assert "Check your mail" in answers[0]
         assert len(audit_trail(site, "user.registration_repeated")) == 1
 
     def test_its_owner_signs_in_once_the_address_is_verified(

@@ -39,7 +39,7 @@ def test_they_end_with_the_sign_ins_that_wait_for_a_second_step(
     done = end_sessions(site, SLUG, "--yes", "--json")
     assert json.loads(done.stdout) == {"slug": SLUG, "ended": 1}
     assert visit.open("/account").status == 303
-    assert waiting.give(step, code=code_at(secret, now())).title.startswith("Fault: Sign in")
+    assert waiting.give(step, code=code_at(secret, now())).title.startswith("Error: Sign in")
     assert waiting.cookie() is None
     assert bob.get("/api/v1/users/me").status_code == 200
     event = audit_trail(site, "session.revoked")[-1]

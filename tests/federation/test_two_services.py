@@ -187,6 +187,6 @@ def test_a_person_who_says_no_there_is_back_at_the_sign_in_page(
 ) -> None:
     visit = Visit(site)
     shown = visit.follow(visit.open(elsewhere.answer(press_button(visit), "refuse")))
-    assert shown.title.startswith("Fault: Sign in")
+    assert shown.title.startswith("Error: Sign in")
     assert shown.alert == "The sign-in at the other service was cancelled."
     assert visit.cookie() is None

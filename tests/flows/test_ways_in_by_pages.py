@@ -110,7 +110,7 @@ def outcome(app: Flask, visit: Visit, shown: Shown | None) -> str | None:
     if visit.cookie() is not None:
         return Level(live_session_row(app, visit.session_id)["aal"]).acr
     if shown.status == 422:
-        assert shown.fault("code").startswith("That code is not right")
+        assert shown.fault("code").startswith("That code is wrong")
         return "invalid_code"
     return VERDICTS[urlsplit(shown.location).path]
 

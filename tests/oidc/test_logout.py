@@ -193,7 +193,7 @@ class TestHints:
         between = confirm(other, shown)
         # A form must end at a page of ours, which goes on by itself.
         assert "You are on the way to wiki.example.com" in between.text
-        (link,) = [a.attrib["href"] for a in between.tree.iter("a") if a.text == "Go on"]
+        (link,) = [a.attrib["href"] for a in between.tree.iter("a") if a.text == "Continue"]
         assert f"0; url={link}" in [e.get("content") for e in between.tree.iter("meta")]
         back = other.open(link)
         assert back.location == (f"{BYE}?{urlencode(state)}" if state else BYE)

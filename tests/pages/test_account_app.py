@@ -72,7 +72,7 @@ def test_a_first_app_needs_both_codes_and_raises_the_session(
     assert count_sessions(app, revoked_at=None) == 1
     assert visit.open(METHODS).status == 200
     again = visit.send(APP, fields)
-    assert (again.status, again.alert) == (422, "This set-up is not open any more. Begin it again.")
+    assert (again.status, again.alert) == (422, "This set-up is no longer valid. Begin it again.")
     assert "secret" not in again.form(APP)
 
 
@@ -93,7 +93,7 @@ def test_the_wrong_code_is_named_and_the_secret_stays(
     missing = visit.give(missing, code=code_at(secret, now()))
     assert missing.fault("email_code") == "Fill this in."
     wrong = visit.give(missing, code=code_at(secret, now()), email_code="00000000")
-    assert wrong.fault("email_code").startswith("That code is not right, or not any more.")
+    assert wrong.fault("email_code").startswith("That code is wrong or no longer valid.")
     other = f"{(int(code_at(secret, now())) + 500_000) % 1_000_000:06}"
     wrong = visit.give(wrong, code=other, email_code=mailed)
     assert wrong.fault("code").startswith("That code is not right. Codes change")
@@ -129,7 +129,7 @@ def test_an_app_is_replaced_only_by_a_confirmed_one(
 ) -> None:
     sign_in_with_app(app, visit, alice)
     page = visit.open(APP)
-    assert "Your present app works until the new one is set up." in page.text
+    assert "Your current app works until the new one is set up." in page.text
     begun = visit.give(page)
     # A later change needs two factors, and so no mailed code.
     assert "email_code" not in begun.form(APP)

@@ -117,7 +117,7 @@ def test_a_reload_renews_nothing(app: Flask, protected: Visit) -> None:
     shown = all_at_once([renew] * 4)
     assert sorted(each.status for each in shown) == [200, 409, 409, 409]
     again = protected.send(CODES, fields)
-    assert (again.status, again.title) == (409, "The codes are made already – localhost")
+    assert (again.status, again.title) == (409, "The codes were made already – localhost")
     assert codes_in(again) == []
     assert len(audit_trail(app, "recovery_codes.renewed")) == 1
 

@@ -59,7 +59,7 @@ def test_a_first_passkey_needs_a_mailed_code_and_brings_recovery_codes(
     mailed, answer = mailed_code(app, mailbox, alice), answer_to(begun)
     assert visit.give(begun, credential=answer).fault("email_code") == "Fill this in."
     wrong = visit.give(begun, credential=answer, email_code="00000000")
-    assert wrong.fault("email_code").startswith("That code is not right")
+    assert wrong.fault("email_code").startswith("That code is wrong")
     # The challenge was not spent, but the page has another one.
     answer = answer_to(wrong)
     done = visit.give(wrong, credential=answer, email_code=mailed, name="Laptop")

@@ -68,7 +68,7 @@ def test_its_second_factors_stay_counted_as_the_session_has_proven(
 @pytest.mark.parametrize(
     ("fields", "faulty", "text"),
     [
-        ({"current_password": "wrong password 12"}, "current_password", "This is not your present"),
+        ({"current_password": "wrong password 12"}, "current_password", "This is not your current"),
         ({"new_password": "short"}, "new_password", ""),
         ({"new_password": "alice@example.com"}, "new_password", ""),
         ({"new_password": ""}, "new_password", "Fill this in."),

@@ -16,7 +16,7 @@ from tests.support.rows import audit_trail, change_user
 from tests.support.totp import code_at
 
 PATH, VERIFY = "/sign-in/email-code", "/sign-in/email-code/verify"
-WRONG = "That code is not right, or not any more. Use the newest mail."
+WRONG = "That code is wrong or no longer valid. Use the code from the newest mail."
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def test_a_flow_of_another_step_starts_again(
     secret = give_totp(app, alice.id)
     pending = visit.sign_in().form()["pending"]
     start = visit.follow(visit.send(VERIFY, {"pending": pending, "code": "00000000"}))
-    assert start.alert == "This sign-in is not open any more. Start again."
+    assert start.alert == "This sign-in is over. Start again."
     asked = ask(visit, "nemo2@example.com").form()["pending"]
     fields = {"pending": asked, "code": code_at(secret, now())}
     start = visit.follow(visit.send("/sign-in/second-step/totp", fields))
-    assert start.alert == "This sign-in is not open any more. Start again."
+    assert start.alert == "This sign-in is over. Start again."
 
 
 def test_too_many_wrong_codes_are_told(
@@ -118,4 +118,4 @@ def test_without_the_setting_the_pages_do_not_exist(make_app: Callable[..., Flas
 
 def test_a_page_without_a_flow_starts_again(visit: Visit) -> None:
     for shown in (visit.open(VERIFY), visit.send(VERIFY, {"code": "00000000"})):
-        assert visit.follow(shown).alert == "This sign-in is not open any more. Start again."
+        assert visit.follow(shown).alert == "This sign-in is over. Start again."

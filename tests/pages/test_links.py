@@ -14,7 +14,7 @@ from tests.support.mail import Mailbox, open_mailbox, work
 
 NEW_PASSWORD = "another horse, another staple"
 
-DEAD = "This link is not good any more."
+DEAD = "This link is no longer valid."
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_an_address_is_verified_with_the_password(
 ) -> None:
     link = link_to(app, mailbox)
     wrong = visit.fill("/verify-email", link_token=link, password="wrong password 12")
-    assert (wrong.status, "Your link is still good" in wrong.fault("password")) == (422, True)
+    assert (wrong.status, "Your link is still valid" in wrong.fault("password")) == (422, True)
     assert wrong.form()["link_token"] == link
     missing = visit.fill("/verify-email", link_token=link)
     assert missing.fault("password")

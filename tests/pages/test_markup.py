@@ -329,7 +329,7 @@ def check(name: str, shown: Shown, *, is_link: bool) -> None:
         for described in field.get("aria-describedby", "").split():
             assert described in ids, (name, described)
     has_fault = "aria-invalid" in shown.html or 'role="alert"' in shown.html
-    assert shown.title.startswith("Fault:") is has_fault, (name, shown.title)
+    assert shown.title.startswith("Error:") is has_fault, (name, shown.title)
 
 
 @pytest.mark.parametrize(

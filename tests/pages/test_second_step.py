@@ -21,7 +21,7 @@ from tests.support.rows import audit_trail, change_user, count_sessions
 from tests.support.second_steps import wrong_code
 from tests.support.totp import STEP, code_at
 
-GONE = "This sign-in is not open any more. Start again."
+GONE = "This sign-in is over. Start again."
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_wrong_code_tells_the_tries_that_are_left(
         assert (shown.status, shown.fault("code")) == (422, f"{wrong} {left}")
         assert shown.form()["code"] == ""
     ended = visit.give(shown, code=wrong_code(secret))
-    assert (ended.title, ended.alert) == ("Fault: Sign in – localhost", GONE)
+    assert (ended.title, ended.alert) == ("Error: Sign in – localhost", GONE)
     assert visit.give(shown, code=code_at(secret, now())).alert == GONE
     assert visit.cookie() is None
 
@@ -217,7 +217,7 @@ def test_the_target_stays_over_the_steps(make_app: Callable[..., Flask]) -> None
     visit = Visit(app)
     start = visit.open("/sign-in?return_to=https://app.example/x")
     done = visit.give(visit.sign_in_from(start), code=code_at(secret, now()))
-    assert done.title.startswith("Going on")
+    assert done.title.startswith("Continuing")
     assert "https://app.example/x" in done.html
 
 

@@ -98,7 +98,7 @@ def test_a_set_up_that_another_replaced_begins_again(
     other = Visit(app)
     other.give(other.sign_in())
     again = visit.give(shown, code="123456", email_code=code)
-    assert again.alert == "This set-up is not open any more. Begin it again."
+    assert again.alert == "This set-up is no longer valid. Begin it again."
     assert "secret" not in again.form(SET_UP)
     clock.shift(timedelta(minutes=16))
     assert visit.give(again).alert == "It took too long. Start again."
@@ -108,7 +108,7 @@ def test_an_account_that_has_a_factor_by_now_starts_again(
     app: Flask, visit: Visit, alice: Caller, enrolling: Shown
 ) -> None:
     give_totp(app, alice.id)
-    assert visit.give(enrolling).alert == "This sign-in is not open any more. Start again."
+    assert visit.give(enrolling).alert == "This sign-in is over. Start again."
 
 
 def test_without_verified_addresses_no_mailed_code_is_asked_for(
@@ -139,12 +139,12 @@ def test_other_input_shows_the_methods_again(
 ) -> None:
     pending = enrolling.form(SET_UP)["pending"]
     shown = visit.send(SET_UP, {"pending": pending, **fields})
-    assert (shown.status, shown.title) == (422, "Fault: Add a second step – localhost")
+    assert (shown.status, shown.title) == (422, "Error: Add a second step – localhost")
 
 
 def test_a_page_without_a_flow_starts_again(visit: Visit) -> None:
     for shown in (visit.open(SET_UP), visit.send(SET_UP, {"method": "totp"})):
-        assert visit.follow(shown).alert == "This sign-in is not open any more. Start again."
+        assert visit.follow(shown).alert == "This sign-in is over. Start again."
 
 
 def test_until_the_date_the_account_opens_and_tells_it(

@@ -115,7 +115,7 @@ def test_an_unverified_address_offers_another_mail(make_app: Callable[..., Flask
     shown = visit.sign_in("alice@example.com")
     assert shown.alert.startswith("Your address is not verified yet.")
     shown = visit.fill("/verify-email/resend", email="alice@example.com")
-    assert shown.title.startswith("Look into your mail")
+    assert shown.title.startswith("Check your mail")
 
 
 def test_a_session_below_its_need_opens_no_page(app: Flask, visit: Visit, alice: Caller) -> None:
