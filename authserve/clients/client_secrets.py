@@ -43,7 +43,7 @@ _SECRETS = table_of(ClientSecret)
 
 
 @frozen(kw_only=True)
-class SecretFacts:
+class SecretView:
     """A secret as lists show it.
 
     Args:
@@ -69,7 +69,7 @@ class NewClient:
 
     client: RegisteredClient
     secret: str | None = field(repr=False)
-    secrets: Sequence[SecretFacts]
+    secrets: Sequence[SecretView]
 
 
 def register_with_secret(
@@ -95,7 +95,7 @@ def register_with_secret(
 
 def add_secret(
     client_id: str, *, expires_in: timedelta | None, actor: Actor, request: RequestInfo
-) -> tuple[str, SecretFacts]:
+) -> tuple[str, SecretView]:
     """Give a client another secret; return it, this once, and what lists will show.
 
     Args:
@@ -134,9 +134,9 @@ def _count(client_id: str) -> int:
 
 def _insert(
     client_id: str, expires_in: timedelta | None, moment: datetime
-) -> tuple[str, SecretFacts]:
+) -> tuple[str, SecretView]:
     secret = new_key_text(PREFIX)
-    facts = SecretFacts(
+    facts = SecretView(
         id=new_id(),
         hint=hint_of(secret),
         created_at=moment,
@@ -171,12 +171,12 @@ def delete_secret(client_id: str, secret_id: UUID, *, actor: Actor, request: Req
         emit(AuditAction.CLIENT_SECRET_REVOKED, actor=actor, request=request, details=details)
 
 
-def list_secrets(client_id: str) -> Sequence[SecretFacts]:
+def list_secrets(client_id: str) -> Sequence[SecretView]:
     """Return a client's secrets, oldest first, expired ones included."""
     return list_secrets_of([client_id])[client_id]
 
 
-def list_secrets_of(client_ids: Sequence[str]) -> dict[str, list[SecretFacts]]:
+def list_secrets_of(client_ids: Sequence[str]) -> dict[str, list[SecretView]]:
     """Return the secrets of several clients like `list_secrets`, read in one statement."""
     columns = (
         _SECRETS.c.id,
@@ -186,8 +186,8 @@ def list_secrets_of(client_ids: Sequence[str]) -> dict[str, list[SecretFacts]]:
         _SECRETS.c.last_used_at,
     )
     statement = select(_SECRETS.c.client_id, *columns).where(_SECRETS.c.client_id.in_(client_ids))
-    found: dict[str, list[SecretFacts]] = {client_id: [] for client_id in client_ids}
+    found: dict[str, list[SecretView]] = {client_id: [] for client_id in client_ids}
     for row in sorted(read_all(statement), key=attrgetter("id")):
         facts = {column.name: row._mapping[column.name] for column in columns}
-        found[row.client_id].append(SecretFacts(**facts))
+        found[row.client_id].append(SecretView(**facts))
     return found

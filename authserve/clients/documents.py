@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from authserve.clients.claims import rule_document
-from authserve.clients.client_secrets import SecretFacts
+from authserve.clients.client_secrets import SecretView
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.registry import RegisteredClient
 from authserve.core.clock import to_rfc3339
@@ -16,7 +16,7 @@ from authserve.core.clock import to_rfc3339
 _FIELDS = tuple(field.name for field in fields(ClientConfiguration))
 
 
-def client_document(client: RegisteredClient, secrets: Sequence[SecretFacts]) -> dict[str, Any]:
+def client_document(client: RegisteredClient, secrets: Sequence[SecretView]) -> dict[str, Any]:
     """Return a client's document."""
     configuration = client.configuration
     values = {name: getattr(configuration, name) for name in _FIELDS}
@@ -34,7 +34,7 @@ def client_document(client: RegisteredClient, secrets: Sequence[SecretFacts]) ->
     }
 
 
-def secret_document(secret: SecretFacts) -> dict[str, Any]:
+def secret_document(secret: SecretView) -> dict[str, Any]:
     """Return what lists show of a secret."""
     expires_at, last_used_at = secret.expires_at, secret.last_used_at
     return {

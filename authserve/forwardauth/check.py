@@ -57,7 +57,7 @@ def check_request(origin: str, cookie: BrowserCookie | None, *, now: datetime) -
         raise _unknown(origin)
     if cookie is None or not is_digest(session.row.cookie_digest, cookie.secret):
         return Check(Verdict.SIGNED_OUT, session.row.client_id)
-    verdict = decide(session.standing(SETTINGS.get(), now), now=now)
+    verdict = decide(session.facts(SETTINGS.get(), now), now=now)
     if verdict is Verdict.SIGNED_OUT:
         # So that a cookie whose session has ended cannot end the browser's either.
         return Check(verdict, session.row.client_id)

@@ -29,7 +29,7 @@ class Verdict(Enum):
 
 
 @frozen(kw_only=True)
-class Standing:
+class SessionFacts:
     """The facts that decide on a request of a signed-in user.
 
     Args:
@@ -50,15 +50,15 @@ class Standing:
     allowed_roles: Collection[str]
 
 
-def decide(standing: Standing, *, now: datetime) -> Verdict:
+def decide(facts: SessionFacts, *, now: datetime) -> Verdict:
     """Return the verdict on a request whose cookie's secret is right."""
-    times = (standing.own, standing.parent)
+    times = (facts.own, facts.parent)
     is_live = all(each and check_session(each, now) is SessionState.LIVE for each in times)
-    if not is_live or not standing.is_user_active:
+    if not is_live or not facts.is_user_active:
         return Verdict.SIGNED_OUT
-    if standing.level < standing.needed_level:
+    if facts.level < facts.needed_level:
         return Verdict.LEVEL_TOO_LOW
-    if standing.allowed_roles and not set(standing.allowed_roles).intersection(standing.roles):
+    if facts.allowed_roles and not set(facts.allowed_roles).intersection(facts.roles):
         return Verdict.NOT_OPEN
     return Verdict.ALLOWED
 

@@ -17,7 +17,7 @@ from authserve.core.frozen import frozen
 from authserve.core.levels import Level
 from authserve.database.statements import PreparedStatement, table_of
 from authserve.database.transactions import read_all
-from authserve.forwardauth.policy import Standing
+from authserve.forwardauth.policy import SessionFacts
 from authserve.sessions.models import Session
 from authserve.sessions.statements import PARENT, PARENT_COLUMNS, find_parent_times
 from authserve.settings.model import Settings
@@ -68,11 +68,11 @@ class ProxiedSession:
         seconds = self.row.refresh_idle_ttl
         return LIFETIMES[ClientKind.PROXY].idle if seconds is None else timedelta(seconds=seconds)
 
-    def standing(self, settings: Settings, now: datetime) -> Standing:
+    def facts(self, settings: Settings, now: datetime) -> SessionFacts:
         """Return the facts for the decision."""
         row, actor = self.row, self.found.actor
         asked = next((level for level in Level if level.acr == row.min_acr), Level.AAL1)
-        return Standing(
+        return SessionFacts(
             own=row,
             parent=find_parent_times(row),
             is_user_active=row.is_active,

@@ -10,7 +10,7 @@ import pytest
 from authserve.core.levels import Level
 from authserve.forwardauth.policy import (
     MAX_RETURN_PATH_LENGTH,
-    Standing,
+    SessionFacts,
     Verdict,
     decide,
     is_allowed_peer,
@@ -29,7 +29,7 @@ class Times:
     idle_expires_at: datetime = LATER
 
 
-GOOD = Standing(
+GOOD = SessionFacts(
     own=Times(),
     parent=Times(),
     is_user_active=True,
