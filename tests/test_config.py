@@ -241,6 +241,7 @@ ACCEPTED = [
         ),
     ),
     ("TOTP_ISSUER", " Example Cloud", "Example Cloud"),
+    ("TOTP_ISSUER", "ü" * 40, "ü" * 40),
     ("EMAIL_SIGN_IN", "on", True),
     ("TRUSTED_PROXIES", "0", 0),
     ("TRUSTED_PROXIES", "10", 10),
@@ -690,6 +691,14 @@ def secret_values() -> Iterator[tuple[str, str]]:
     yield "MAIL_URL", f"smtp://user:{LEAK}@[::1"
     yield "RATELIMIT_STORAGE_URL", f"redis://user:{LEAK}@h/path"
     yield "RATELIMIT_STORAGE_URL", f"redis://user:{LEAK}@h:port"
+
+
+def test_a_logo_has_at_most_64_kib(load: Load, faults_of: Faults, tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_bytes(b" " * 64 * 1024)
+    assert load(BRAND_LOGO=str(logo)).brand_logo == logo
+    logo.write_bytes(b" " * (64 * 1024 + 1))
+    assert "at most 64 KiB" in "".join(faults_of(BRAND_LOGO=str(logo)))
 
 
 @pytest.mark.parametrize(

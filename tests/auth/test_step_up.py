@@ -130,6 +130,21 @@ def test_a_passkey_raises_any_session(app: Flask, alice: Caller) -> None:
     assert (claims["acr"], claims["amr"]) == ("phr", ["pop", "pwd", "mfa"])
 
 
+def test_proofs_that_do_not_go_together_are_refused(app: Flask, alice: Caller) -> None:
+    credential = answer(alice, give_passkey(app, alice.id))
+    code, recovery = {"totp_code": "123456"}, {"recovery_code": "ABCDE-FGHJK"}
+
+    def faulty_field(password: str | None = None, **proof: Any) -> str:
+        problem = assert_problem(step_up(alice, password, **proof), 422, "validation_failed")
+        (field,) = problem["errors"]
+        return str(field)
+
+    for beside in ({"password": PASSWORD}, code, recovery):
+        assert faulty_field(credential=credential, **beside) == "credential"
+    assert faulty_field(PASSWORD, **code, **recovery) == "recovery_code"
+    assert faulty_field(**code) == faulty_field() == "password"
+
+
 def test_a_password_is_enough_where_one_factor_is(app: Flask, alice: Caller) -> None:
     secret = give_totp(app, alice.id)
     change_user(app, alice.id, mfa_enabled=False)

@@ -187,9 +187,11 @@ def test_it_warns_of_pages_that_may_not_call(make_app: MakeApp) -> None:
     assert find(reset_url=url, cors_origins=(origin,))["level"] == "ok"
     own = "http://localhost:8000/mine#{token}"
     assert find(verify_url=own, cors_origins=(origin,))["level"] == "ok"
-    finding = find(reset_url=url, invite_url=url, cors_origins=("https://b.example.com",))
+    pages = {"verify_url": url, "reset_url": url, "email_change_url": url, "invite_url": url}
+    finding = find(**pages, cors_origins=("https://b.example.com",))
     assert finding["level"] == "warning"
-    assert finding["message"].startswith("RESET_URL, INVITE_URL: ")
+    named = "VERIFY_URL, RESET_URL, EMAIL_CHANGE_URL, INVITE_URL: "
+    assert finding["message"].startswith(named)
 
 
 def test_it_warns_of_wide_networks_that_apps_may_name(make_app: MakeApp) -> None:

@@ -1,5 +1,6 @@
 """The overview of the account, its events in words, and the question about a new sign-in."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -222,6 +223,21 @@ def test_every_action_has_words_and_a_picture(app: Flask) -> None:
         assert describe_action(event_of(action)) == TEXTS[action]
         assert describe_action(event_of(action, is_about_another=True)).startswith("You ")
         assert hasattr(icons, find_event_icon(event_of(action)))
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "icon"),
+    [
+        ("session.sign_in_failed", "failure", "cross"),
+        ("user.email_changed", "success", "mail"),
+        ("user.password_changed", "success", "lock"),
+        ("session.started", "success", "done"),
+        ("oauth.code_reused", "success", "code"),
+        ("user.registered", "success", "person"),
+    ],
+)
+def test_a_picture_shows_the_kind_of_event(action: str, outcome: str, icon: str) -> None:
+    assert find_event_icon(replace(event_of(AuditAction(action)), outcome=outcome)) == icon
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,12 @@ def test_keycloaks_username_may_be_the_address() -> None:
     assert (row.user.email, row.user.username, row.user.id) == ("ann@example.com", None, None)
 
 
+@pytest.mark.parametrize("form", [UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}"])
+def test_only_the_usual_form_of_a_uuid_becomes_the_id(form: str) -> None:
+    row = load({"id": form, "username": "ann@example.com"}, "keycloak")
+    assert (row.user.id, row.source_id) == (None, form)
+
+
 SUPABASE = {
     "id": UUID,
     "email": "ann@example.com",

@@ -13,6 +13,7 @@ from authserve.users.errors import UsernameTakenError
 from authserve.users.filling import fill_users_in_bulk, find_stored_users, plan_fill
 from authserve.users.lookup import get_user
 from authserve.users.models import User
+from authserve.users.released_usernames import release_username
 from tests.support.marks import both_databases
 from tests.support.people import make_user
 
@@ -114,3 +115,12 @@ def test_a_username_that_was_taken_meanwhile_is_reported(app: Flask, user_id: An
         with pytest.raises(UsernameTakenError):
             fill(user_id)
         assert get_user(user_id).password_hash is None
+
+
+def test_a_username_that_is_held_for_another_account_is_reported(app: Flask, user_id: Any) -> None:
+    with app.app_context():
+        former = make_user("bob")
+        with transaction():
+            release_username("ann", former_owner=former.id)
+        with pytest.raises(UsernameTakenError):
+            fill(user_id)

@@ -174,6 +174,18 @@ def test_a_token_that_fits_no_request_line_is_not_written(app: Flask) -> None:
         assert write_continuation(long) is None
 
 
+def test_it_expires_with_its_leeway(clock: time_machine.Traveller, app: Flask) -> None:
+    token = write(app, TargetKind.RETURN, INSIDE)
+    clock.shift(timedelta(hours=24, seconds=29))
+    found = read(app, token)
+    assert found is not None
+    assert not found.is_expired
+    clock.shift(1)
+    found = read(app, token)
+    assert found is not None
+    assert found.is_expired
+
+
 def test_past_its_life_a_person_signs_in_and_is_told(
     clock: time_machine.Traveller, visit: Visit, alice: Caller
 ) -> None:
