@@ -1,6 +1,6 @@
 """The end of API keys, consents and identities by a reset of their account.
 
-It comes whatever `FEATURES` says: their rows stay in the database while their feature is off. If a
+It works with any `FEATURES`: their rows stay in the database while their feature is off. If a
 reset left them there, a stranger's key, app or identity would open the account again once the
 feature is back on. The tables are named here because a part that is off loads no module.
 """
