@@ -18,6 +18,7 @@ from authserve.clients.authentication import (
     ClientCredentials,
     authenticated_client,
 )
+from authserve.clients.configuration import OFFLINE_SCOPE
 from authserve.clients.models import Client, ClientSecret
 from authserve.clients.registry import RegisteredClient, client_columns, client_of
 from authserve.core.actor import UserRef
@@ -94,7 +95,12 @@ class FoundGrant:
         row = self.row
         if not row.is_active or check_session(row, now) is not SessionState.LIVE:
             return False
-        return row.is_offline or _is_parent_live(row, now)
+        return self._is_offline or _is_parent_live(row, now)
+
+    @property
+    def _is_offline(self) -> bool:
+        """True if it outlives the browser's session; its client may have lost that scope since."""
+        return self.row.is_offline and OFFLINE_SCOPE in self.client.configuration.scopes
 
     def need(self, settings: Settings, now: datetime) -> Level:
         """Return the least level that the account and the client need."""

@@ -225,6 +225,17 @@ def test_what_ends_a_grant(
     assert [is_alive(wiki, grant) for grant in grants] == [online, offline]
 
 
+@pytest.mark.parametrize("happens", [end_browser, let_browser_expire])
+def test_a_client_that_lost_the_scope_is_not_offline_any_more(
+    wiki: App, alice: Caller, happens: Ends
+) -> None:
+    grant = wiki.sign_in("openid", OFFLINE)
+    change(wiki, scopes=("openid",))
+    assert is_alive(wiki, grant)
+    happens(wiki, alice)
+    assert not is_alive(wiki, grant)
+
+
 @pytest.mark.parametrize("happens", [disable, remove])
 def test_a_client_that_is_off_is_refused_at_once(wiki: App, alice: Caller, happens: Ends) -> None:
     tokens = wiki.sign_in("openid", OFFLINE)
