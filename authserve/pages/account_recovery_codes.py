@@ -79,7 +79,7 @@ def _renew(values: dict[str, Any], *, session: BrowserSession) -> Response:
     except ChangedMeanwhileError as error:
         request_state().refusal_code = error.code
         return account_page("account_codes_gone.html", visitor=session, below=LIST, status=CONFLICT)
-    return show_codes(session, codes)
+    return show_codes(session, codes, has_replaced=values["replaces"] is not None)
 
 
 def _show(session: BrowserSession, form: Submission) -> Response:

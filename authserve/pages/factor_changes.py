@@ -120,9 +120,23 @@ def show_added(
     return response
 
 
-def show_codes(session: BrowserSession, codes: Sequence[str]) -> Response:
-    """Return the page with new recovery codes, which are shown this once."""
-    return account_page("account_codes_shown.html", visitor=session, below=LIST, codes=codes)
+def show_codes(
+    session: BrowserSession, codes: Sequence[str], *, has_replaced: bool = False
+) -> Response:
+    """Return the page with new recovery codes, which are shown this once.
+
+    Args:
+        session: of the browser.
+        codes: the new ones.
+        has_replaced: True if older codes have stopped working.
+    """
+    return account_page(
+        "account_codes_shown.html",
+        visitor=session,
+        below=LIST,
+        codes=codes,
+        has_replaced=has_replaced,
+    )
 
 
 class Consequence(StrEnum):

@@ -262,6 +262,8 @@ class TestPages:
         wiki = make_client(home_uri="https://wiki.example.com", **STRANGE)
         allow(wiki, "openid", "email", "offline_access")
         shown = visit.open("/account/apps")
+        # The page of consent and the mail about it name this heading.
+        assert "Apps with access" in shown.text
         assert "Wiki Also while you are away allowed 20" in shown.text
         assert "See your email address" in shown.text
         end = "/account/apps/wiki/end"

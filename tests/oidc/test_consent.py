@@ -73,6 +73,7 @@ class TestPage:
             "See which account is yours",
             "See your email address",
             "Until you sign out here, for at most 30 days.",
+            'under "Apps with access" in your account',
         ):
             assert words in page.text
         assert "form-action 'self'" in page.headers["Content-Security-Policy"]

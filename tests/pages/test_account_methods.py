@@ -102,6 +102,7 @@ def test_new_codes_are_shown_once(app: Flask, protected: Visit) -> None:
     shown = protected.send(CODES, page.form(CODES))
     codes = codes_in(shown)
     assert (shown.status, len(set(codes))) == (200, 10)
+    assert "Older codes have stopped working." in shown.text
     assert codes[0] not in protected.open(METHODS).html
     assert "10 of 10 left." in protected.open(METHODS).text
 

@@ -45,7 +45,7 @@ def newest_code(app: Flask, mailbox: Mailbox) -> str:
 
 def test_a_code_signs_in(app: Flask, visit: Visit, mailbox: Mailbox) -> None:
     shown = ask(visit)
-    assert "If alice@example.com can have an account here, a mail is on its way." in shown.text
+    assert "If alice@example.com has an account here, a mail is on its way." in shown.text
     code = newest_code(app, mailbox)
     wrong = visit.give(shown, code="00000000")
     assert (wrong.status, wrong.fault("code")) == (422, WRONG)
