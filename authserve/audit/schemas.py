@@ -27,7 +27,10 @@ class EventQuerySchema(MomentPageQuerySchema):
     actor_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     subject_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     correlation_id = fields.String(
-        validate=validate.Regexp(CORRELATION_ID_PATTERN.replace("$", r"\Z")),
+        validate=validate.Regexp(
+            CORRELATION_ID_PATTERN.replace("$", r"\Z"),
+            error="1 to 64 letters, digits, dots, hyphens and underscores.",
+        ),
         metadata={"pattern": CORRELATION_ID_PATTERN, "example": EXAMPLE_CORRELATION_ID},
     )
     after = MomentInput()

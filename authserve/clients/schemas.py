@@ -29,7 +29,7 @@ from authserve.core.identifiers import (
 )
 from authserve.http.fields import StrictBoolean, TextList
 from authserve.http.schemas import StrictSchema
-from authserve.rbac.policy import ROLE_NAME_PATTERN
+from authserve.rbac.policy import ROLE_NAME_PATTERN, ROLE_NAME_RULE
 
 NAME_MAX_LENGTH = 100
 
@@ -137,11 +137,14 @@ class ClientChangesSchema(StrictSchema):
     resources = _uris("https://api.example.com", max_items=MAX_RESOURCES)
     allowed_roles = TextList(
         max_items=MAX_ROLES,
-        text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z")),
+        text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"), error=ROLE_NAME_RULE),
         metadata={"example": ["user"]},
     )
     role_prefix = fields.String(
-        validate=validate.Regexp(r"[a-z0-9_.-]{0,64}\Z"),
+        validate=validate.Regexp(
+            r"[a-z0-9_.-]{0,64}\Z",
+            error="At most 64 small letters, digits, dots, hyphens and underscores.",
+        ),
         metadata={"pattern": "^[a-z0-9_.-]{0,64}$", "example": "wiki-"},
     )
     claims = Claims()

@@ -31,7 +31,10 @@ _LEFT_OUT = ("auth_method", "created_at", "updated_at", "last_used_at")
 class ExportedSecretSchema(StrictSchema):
     """A secret in an export: the SHA-256 of its text in hexadecimal."""
 
-    digest = fields.String(required=True, validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
+    digest = fields.String(
+        required=True,
+        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Not a SHA-256 digest in hexadecimal."),
+    )
     hint = fields.String(required=True, validate=validate.Length(max=HINT_LENGTH))
     expires_at = MomentInput(load_default=None, allow_none=True)
 

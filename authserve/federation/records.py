@@ -29,7 +29,10 @@ _ISSUER, _SUBJECT = r"[\x21-\x7e]+\Z", r"[\x20-\x7e]+\Z"
 
 
 def _key(pattern: str, max_length: int) -> fields.String:
-    rules = [validate.Length(1, max_length), validate.Regexp(pattern)]
+    rules = [
+        validate.Length(1, max_length),
+        validate.Regexp(pattern, error="Not as a provider writes it."),
+    ]
     return fields.String(required=True, validate=validate.And(*rules))
 
 

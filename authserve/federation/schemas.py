@@ -34,7 +34,9 @@ def _credential(max_length: int, **metadata: Any) -> dict[str, Any]:
     """Return the arguments of a field for a client's id or secret (RFC 6749, appendix A.1, A.2)."""
     pattern = rf"[\x20-\x7e]{{1,{max_length}}}"
     return {
-        "validate": validate.Regexp(rf"{pattern}\Z"),
+        "validate": validate.Regexp(
+            rf"{pattern}\Z", error=f"1 to {max_length} characters of ASCII."
+        ),
         "metadata": {"pattern": f"^{pattern}$", **metadata},
     }
 

@@ -120,7 +120,12 @@ class TextList(fields.List[str]):
 
     def __init__(self, *, max_items: int, text: Any, **kwargs: Any) -> None:
         self._require_length = validate.Length(max=max_items)
-        super().__init__(fields.String(validate=text), validate=self._require_length, **kwargs)
+        super().__init__(
+            fields.String(validate=text),
+            validate=self._require_length,
+            error_messages={"invalid": 'Not a list of texts, such as ["a", "b"].'},
+            **kwargs,
+        )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         loaded: Any = super()._deserialize(value, *args, **kwargs)

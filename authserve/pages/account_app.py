@@ -53,7 +53,7 @@ class AppForm(SignedInForm):
 
     code = TypedCode(CODE_PATTERN)
     email_code = TypedCode(EMAIL_CODE_PATTERN)
-    secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z"))
+    secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z", error="Not a secret."))
 
     @validates_schema(skip_on_field_errors=True)
     def _require_code(self, data: dict[str, Any], **_kwargs: Any) -> None:

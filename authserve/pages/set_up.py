@@ -73,7 +73,7 @@ class SetUpForm(FlowForm):
     )
     email_code = TypedCode(EMAIL_CODE_PATTERN)
     code = TypedCode(CODE_PATTERN)
-    secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z"))
+    secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z", error="Not a secret."))
     credential = Credential(is_new=True)
     name = DisplayName(max_length=MAX_NAME_LENGTH)
 

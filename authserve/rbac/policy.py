@@ -109,6 +109,9 @@ ROLE_NAME_PATTERN = r"^[a-z0-9_.-]{1,64}$"
 PERMISSION_PATTERN = r"^[a-z0-9_.-]{1,64}:[a-z0-9_.-]{1,64}$"
 """Patterns from the API contract; the lengths are chosen."""
 
+ROLE_NAME_RULE = "1 to 64 small letters, digits, dots, hyphens and underscores."
+"""`ROLE_NAME_PATTERN` in words."""
+
 _OWN_NAMESPACES = frozenset(permission.partition(":")[0] for permission in Permission)
 
 

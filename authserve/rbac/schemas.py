@@ -11,6 +11,7 @@ from authserve.rbac.models import Role
 from authserve.rbac.policy import (
     PERMISSION_PATTERN,
     ROLE_NAME_PATTERN,
+    ROLE_NAME_RULE,
     Permission,
     is_known_permission,
 )
@@ -50,7 +51,7 @@ class NewRoleSchema(RoleBodySchema):
 
     name = fields.String(
         required=True,
-        validate=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z")),
+        validate=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"), error=ROLE_NAME_RULE),
         metadata={"pattern": ROLE_NAME_PATTERN, "example": "support"},
     )
     requires_mfa = StrictBoolean(load_default=False)

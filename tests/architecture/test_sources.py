@@ -116,3 +116,20 @@ def test_classes_of_values_are_made_by_frozen() -> None:
 def test_every_file_states_its_purpose() -> None:
     found = [at(path, parse(path)) for path in source_files() if not ast.get_docstring(parse(path))]
     assert found == []
+
+
+def test_each_pattern_of_input_says_in_words_what_it_takes() -> None:
+    """marshmallow's own words are "String does not match expected pattern."."""
+    calls = [
+        (path, node)
+        for path in source_files()
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("validate.Regexp")
+    ]
+    assert len(calls) > 5
+    assert [at(path, call) for path, call in calls if not has_words(call)] == []
+
+
+def has_words(call: ast.Call) -> bool:
+    """True if a call gives its own words for a value that is refused."""
+    return any(keyword.arg == "error" for keyword in call.keywords)

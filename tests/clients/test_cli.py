@@ -118,6 +118,13 @@ def test_it_names_the_field_at_fault(
     assert f"{field}: " in fail(runner, *args)
 
 
+def test_it_says_how_a_value_is_written(runner: FlaskCliRunner) -> None:
+    said = fail(runner, *CREATE, "--set", "scopes=openid")
+    assert 'scopes: Not a list of texts, such as ["a", "b"].' in said
+    said = fail(runner, *CREATE, "--set", 'allowed_roles=["Staff"]')
+    assert "allowed_roles.0: 1 to 64 small letters" in said
+
+
 def test_a_value_needs_a_name(runner: FlaskCliRunner) -> None:
     result = runner.invoke(args=["clients", "update", "wiki", "--set", "name"])
     assert (result.exit_code, "name=value" in result.stderr) == (2, True)
