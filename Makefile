@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FIND_SETTING := $(BIN)/python -c 'import sys, config; print(getattr(config.load_settings(), sys.argv[1]))'
+REQUIRE_FREE_PORT := $(BIN)/python -c 'import socket, sys, config; \
+	port = config.load_settings_or_exit().port; \
+	is_taken = socket.socket().connect_ex(("127.0.0.1", port)) == 0; \
+	sys.exit(f"Another program listens on port {port}. Name another port: make run PORT={port + 1}" if is_taken else 0)'
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 # uv installs what pip would, in a tenth of the time. It reads none of pip's settings: where it finds
@@ -21,6 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test checks test-quick lint types contracts pytest test-browser test-clients pictures test-container faults fuzz bench bench-scale bench-faults lock sbom format messages clean
 
 run: $(VENV)/run.stamp  ## migrate, then serve on 127.0.0.1, port 8000
+	@$(REQUIRE_FREE_PORT)
 	$(BIN)/flask db upgrade
 	$(BIN)/flask ready --timeout 60 &
 	@# honcho gives each process a PORT of its own; links must name the web server's all the same.
