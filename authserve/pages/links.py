@@ -76,7 +76,10 @@ _DEAD = Explanation(
 EXPLANATIONS = {
     InvalidTokenForUseError: _DEAD,
     NotFoundError: Explanation(
-        mark("This link is no longer valid. The operator can print another one.")
+        mark(
+            "This link is no longer valid: it was used, is too old, or there is an account "
+            "already. The operator can print another one, or grant an account the role admin."
+        )
     ),
     WrongPasswordError: Explanation(
         mark("The password is wrong. Your link is still valid: try again."), at="password"

@@ -28,7 +28,9 @@ class AccountsExistError(ConflictError):
     """Accounts exist, so the first administrator cannot be created by a link."""
 
     code = "accounts_exist"
-    default_detail = "There are accounts already: an operator grants the role admin to one of them."
+    default_detail = (
+        "There are accounts already. Make one an administrator by `flask users grant NAME admin`."
+    )
 
 
 class UserNotFoundError(NotFoundError):

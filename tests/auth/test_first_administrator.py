@@ -95,6 +95,7 @@ def test_where_there_is_an_account_there_is_no_link_and_no_use_of_one(
     assert asked == ([], [])
     refused = runner.invoke(args=["users", "first-link"])
     assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "flask users grant NAME admin" in refused.stderr
     quiet = runner.invoke(args=["users", "first-link", "--if-empty"])
     assert (quiet.exit_code, quiet.output) == (0, "")
     assert count_users(app) == 1

@@ -129,7 +129,8 @@ def test_the_first_administrator_is_made_once(app: Flask, visit: Visit) -> None:
     fields = {"link_token": link, "email": "ada@example.com", "password": NEW_PASSWORD}
     shown = visit.fill("/first-administrator", **fields)
     assert shown.title.startswith("The first administrator is ready")
-    assert visit.fill("/first-administrator", **fields).alert.startswith(DEAD)
+    dead = visit.fill("/first-administrator", **fields)
+    assert "or there is an account already" in dead.alert
     visit.sign_in("ada@example.com", NEW_PASSWORD)
     tokens = login(app.test_client(), "ada@example.com", NEW_PASSWORD).get_json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
