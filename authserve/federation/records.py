@@ -31,7 +31,7 @@ _ISSUER, _SUBJECT = r"[\x21-\x7e]+\Z", r"[\x20-\x7e]+\Z"
 def _key(pattern: str, max_length: int) -> fields.String:
     rules = [
         validate.Length(1, max_length),
-        validate.Regexp(pattern, error="Not as a provider writes it."),
+        validate.Regexp(pattern, error="Only printable ASCII; an issuer has no spaces."),
     ]
     return fields.String(required=True, validate=validate.And(*rules))
 
