@@ -15,6 +15,7 @@ from flask import Flask
 import config
 from authserve.clients.presets import PRESETS
 from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.clock import now
 from authserve.federation.policy import Refusal
 from authserve.federation.presets import Preset
 from authserve.federation.registry import delete_provider, list_providers
@@ -23,6 +24,7 @@ from tests.support.ports import reserved_port
 from tests.support.processes import write_commands
 from tests.support.server import DEADLINE_SECS, Server
 from tests.support.tokens import claims_of
+from tests.support.totp import code_at
 
 NODE = shutil.which("node")
 
@@ -120,6 +122,39 @@ def test_the_module_for_pages_signs_in_refreshes_once_and_signs_out(
         catch (error) {{ console.log(error instanceof AuthError, error.code); }}
     """
     assert run_node(tmp_path, script) == [user["id"], "true true", "false true", "true signed_out"]
+
+
+@needs_node
+@pytest.mark.gunicorn
+def test_the_module_for_pages_takes_the_second_step(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = make_server(EMAIL_VERIFICATION="off")
+    register(server)
+    client = server.client()
+    login = {"identifier": "ada", "password": PASSWORD}
+    access = client.post("/api/v1/auth/login", json=login).json()["access_token"]
+    owner = {"Authorization": f"Bearer {access}"}
+    begun = client.post("/api/v1/users/me/mfa/totp", json={}, headers=owner).json()
+    code = {"code": code_at(begun["secret"], now())}
+    confirmed = client.post("/api/v1/users/me/mfa/totp/confirm", json=code, headers=owner).json()
+    module, use = blocks("spa.md", "js")
+    (tmp_path / "auth.mjs").write_text(module, encoding="utf-8")
+    use = use.replace("https://auth.example.com", server.url).replace(
+        'totp_code: prompt("The code of your app")',
+        f"recovery_code: {json.dumps(confirmed['recovery_codes'][0])}",
+    )
+    script = f"""
+        import {{ Auth }} from "./auth.mjs";
+        const kept = new Map();
+        globalThis.localStorage = {{
+          getItem: (name) => kept.get(name) ?? null,
+          setItem: (name, value) => kept.set(name, value),
+        }};
+        {use.replace("correct horse battery staple", PASSWORD)}
+        console.log(me.username, me.mfa_enabled, kept.has("device_token"));
+    """
+    assert run_node(tmp_path, script) == ["ada true true"]
 
 
 @pytest.mark.gunicorn
