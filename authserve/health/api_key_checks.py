@@ -20,4 +20,4 @@ def check_api_keys(_settings: Settings) -> Finding:
             "their owners can revoke them on /account/keys, and you with `flask api-keys revoke`."
         )
         return Finding(name, Level.WARNING, message)
-    return Finding(name, Level.OK, f"{counts.live} API keys are good now.")
+    return Finding(name, Level.OK, f"Good API keys: {counts.live}.")

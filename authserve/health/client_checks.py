@@ -154,7 +154,9 @@ def check_back_channels(settings: Settings) -> Finding:
     if away:
         message = f"These learn of no ended session: {join_names(away)}."
         return Finding("back channels", Level.WARNING, message)
-    return Finding("back channels", Level.OK, f"{len(called)} apps answer on their back channel.")
+    return Finding(
+        "back channels", Level.OK, f"Apps that answer on their back channel: {len(called)}."
+    )
 
 
 def _find_fault(sender: OutboundClient, uri: str) -> str | None:

@@ -62,7 +62,7 @@ def check_signing_keys() -> Finding:
     if age > KEY_AGE_WARNING:
         message = f"The key signs for {age.days} days already: run `flask keys rotate`."
         return Finding(name, Level.WARNING, message)
-    return Finding(name, Level.OK, f"The key {signing.kid} signs since {age.days} days.")
+    return Finding(name, Level.OK, f"The key {signing.kid} has signed for {age.days} d.")
 
 
 def _open_signing_keys() -> None:
@@ -101,7 +101,7 @@ def check_outbox() -> Finding:
     if late:
         message = f"{len(late)} mails wait for over ten minutes: does `flask worker` run?"
         return Finding("outbox", Level.WARNING, message)
-    return Finding("outbox", Level.OK, f"{len(pending)} mails are waiting.")
+    return Finding("outbox", Level.OK, f"Mails that wait: {len(pending)}.")
 
 
 def check_client_addresses(settings: Settings) -> Finding:

@@ -64,7 +64,7 @@ def check_addresses(settings: Settings) -> Iterator[Finding]:
         )
     else:
         count = settings.trusted_proxies
-        yield Finding("proxies", Level.OK, f"{count} proxies are trusted.")
+        yield Finding("proxies", Level.OK, f"Trusted proxies: {count}.")
     yield Finding(
         "tls",
         Level.OK if is_https or not settings.is_production else Level.FAILURE,
@@ -91,7 +91,7 @@ def check_origins(settings: Settings) -> Finding:
             "call from the browser. List its origin, or let its own server call."
         )
         return Finding(name, Level.WARNING, message)
-    return Finding(name, Level.OK, f"The pages of {len(allowed)} origins may call.")
+    return Finding(name, Level.OK, f"Origins whose pages may call: {len(allowed)}.")
 
 
 def check_outbound_hosts(settings: Settings) -> Finding:

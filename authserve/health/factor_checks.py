@@ -47,8 +47,8 @@ def check_administrators(settings: Settings) -> Finding:
     count = count_users_except(filters, owners_of_factors(settings), limit=MAX_COUNTED)
     if count:
         message = (
-            f"{_at_most(count)} administrators have no second factor: see `flask users list --role "
-            "admin`, and consider `flask roles requires-mfa admin on`."
+            f"Administrators without a second factor: {_at_most(count)}. See `flask users list "
+            "--role admin`, and consider `flask roles requires-mfa admin on`."
         )
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Every administrator has a second factor.")
@@ -61,8 +61,8 @@ def check_accounts_with_mfa(settings: Settings) -> Finding:
     count = count_users_except(filters, owners_of_factors(settings), limit=MAX_COUNTED)
     if count:
         message = (
-            f"{_at_most(count)} accounts need a second factor and have no usable one, for example "
-            "after a reset: `flask users why NAME` explains what their next sign-in needs."
+            f"Accounts that need a second factor and have no usable one: {_at_most(count)}, for "
+            "example after a reset. `flask users why NAME` explains what their next sign-in needs."
         )
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Every account that switched MFA on has a usable factor.")

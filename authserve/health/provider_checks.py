@@ -35,15 +35,16 @@ def check_provider_values(_settings: Settings) -> Finding:
 def check_address_proof(settings: Settings) -> Finding:
     """Warn of accounts that no one has proven to own, beside people whom providers name."""
     name = "provider addresses"
-    is_off = settings.email_verification is EmailVerification.OFF
-    if is_off and _enabled_providers():
+    if settings.email_verification is not EmailVerification.OFF:
+        return Finding(name, Level.OK, "The first second factor of an account needs a mailed code.")
+    if _enabled_providers():
         message = (
             "With EMAIL_VERIFICATION=off a stranger who registers a person's address can add a "
             "second factor, which outlives the reset by which its owner takes the account over. "
             "EMAIL_VERIFICATION=optional is enough: the first factor then needs a mailed code."
         )
         return Finding(name, Level.WARNING, message)
-    return Finding(name, Level.OK, "A first second factor needs a code from the mailbox.")
+    return Finding(name, Level.OK, "No provider is enabled.")
 
 
 def check_provider_secrets(_settings: Settings) -> Finding:
@@ -79,7 +80,7 @@ def check_provider_answers(settings: Settings) -> Finding:
     if away:
         message = f"`flask providers check SLUG` says more: {join_names(away)}."
         return Finding("provider answers", Level.WARNING, message)
-    return Finding("provider answers", Level.OK, f"{len(called)} providers answer.")
+    return Finding("provider answers", Level.OK, f"Providers that answer: {len(called)}.")
 
 
 def _find_faults(

@@ -1,5 +1,6 @@
 """The checks of second factors, each on both sides of its limit."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -36,9 +37,9 @@ def settings_with(**changes: Any) -> Settings:
 
 
 def counted(found: Finding) -> int:
-    """The number that a finding begins with; 0 without one."""
-    first = found.message.split()[0]
-    return int(first) if first.isdigit() else 0
+    """The first number in a finding; 0 without one."""
+    number = re.search(r"\d+", found.message)
+    return int(number[0]) if number else 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_a_count_ends_at_its_limit(app: Flask, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(factor_checks, "MAX_COUNTED", 2)
     for name in ("alice", "bob", "carol"):
         switch_mfa_on(app, make_user(name).id)
-    assert check_accounts_with_mfa(SETTINGS.get()).message.startswith("2 or more accounts")
+    assert check_accounts_with_mfa(SETTINGS.get()).message.count("2 or more") == 1
 
 
 @both_databases

@@ -81,10 +81,10 @@ def test_providers_that_are_away_or_late_are_named(
 ) -> None:
     for slug in ("first", "second", "third"):
         give_provider(app, slug, preset=Preset.OIDC, issuer=server.issuer, enabled=slug != "third")
-    assert run(app, check_provider_answers).message == "2 providers answer."
+    assert run(app, check_provider_answers).message == "Providers that answer: 2."
     with monkeypatch.context() as patched:
         patched.setattr(provider_checks, "MAX_CALLED", 1)
-        assert run(app, check_provider_answers).message == "1 providers answer."
+        assert run(app, check_provider_answers).message == "Providers that answer: 1."
     metadata, late = server.metadata(), {"Age": "70"}
     server.answers["/.well-known/openid-configuration"] = lambda _: Answer(metadata, headers=late)
     found = run(app, check_provider_answers)
