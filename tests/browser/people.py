@@ -53,12 +53,7 @@ class Person:
 
     def fill_in(self, password: str = PASSWORD) -> None:
         """Fill in the page to sign in that is shown, by keyboard alone."""
-        self._wait_for_focus()
-        self.page.keyboard.insert_text(self.email)
-        # Over the link for forgotten passwords.
-        self.page.keyboard.press("Tab")
-        self.page.keyboard.press("Tab")
-        self.type(password)
+        self.type(self.email, password)
 
 
 def check_page(page: Page) -> None:

@@ -36,6 +36,12 @@ def test_the_answer_is_the_same_for_known_and_unknown(
     assert "checked" in shown.html
 
 
+def test_tab_leads_from_the_name_to_the_password(visit: Visit) -> None:
+    html = visit.open("/sign-in").html
+    places = [html.index(part) for part in ('id="identifier"', 'id="password"', "/forgot-password")]
+    assert places == sorted(places)
+
+
 def test_missing_input_is_named_at_its_field(visit: Visit) -> None:
     shown = visit.send("/sign-in", {"identifier": "", "password": ""})
     assert shown.status == 422
