@@ -26,7 +26,7 @@ from tests.support.factors import give_totp
 from tests.support.mail import open_mailbox, work
 from tests.support.marks import both_databases
 from tests.support.people import make_user
-from tests.support.second_steps import first_step, second_step, wrong_code
+from tests.support.second_steps import after_second_step, first_step, second_step, wrong_code
 from tests.support.tables import read_table
 from tests.support.totp import code_at
 
@@ -399,7 +399,7 @@ def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) 
 
 def test_unlock_ends_the_blocks_of_second_factors(run: Run, app: Flask, bob: Caller) -> None:
     client, secret = app.test_client(), give_totp(app, bob.id)
-    device_token = str(bob.tokens["device_token"])
+    device_token = after_second_step(app, bob.tokens["device_token"])
     reauthenticate = "/api/v1/auth/reauthenticate"
 
     def prove(code: str) -> list[int]:
