@@ -579,6 +579,12 @@ def withdraw_consent(scene: Scene) -> None:
     scene.call(f"DELETE /users/me/apps/{client.client_id}", scene.user)
 
 
+def withdraw_by_reset(scene: Scene) -> None:
+    """Reset the password of an account that has allowed an app."""
+    allow(scene, strange_app(scene))
+    scene.call("POST /auth/password/reset", token=scene.reset_link(), new_password=NEW_PASSWORD)
+
+
 def withdraw_signed_in_app(scene: Scene) -> None:
     form = make_code(scene)
     scene.send_form("/oauth/token", **form)
@@ -959,6 +965,7 @@ CASES = [
     Case(A.OAUTH_DENIED, "user", "user", refuse_app, FAILURE),
     Case(A.CONSENT_GRANTED, "user", "user", allow_app),
     Case(A.CONSENT_REVOKED, "user", "user", withdraw_consent),
+    Case(A.CONSENT_REVOKED, "none", "user", withdraw_by_reset),
     Case(A.SESSION_REVOKED, "user", "user", withdraw_signed_in_app),
     Case(A.PROVIDER_CREATED, "none", "none", lambda s: add_provider(s)),
     Case(A.PROVIDER_CHANGED, "none", "none", lambda s: on_provider(s, "disable")),
