@@ -10,7 +10,12 @@ from sqlalchemy import update
 from authserve.database.transactions import transaction
 from authserve.users.bulk import ImportedUser
 from authserve.users.errors import UsernameTakenError
-from authserve.users.filling import fill_users_in_bulk, find_stored_users, plan_fill
+from authserve.users.filling import (
+    fill_users_in_bulk,
+    find_stored_users,
+    is_hash_stored,
+    plan_fill,
+)
 from authserve.users.lookup import get_user
 from authserve.users.models import User
 from authserve.users.released_usernames import release_username
@@ -124,3 +129,12 @@ def test_a_username_that_is_held_for_another_account_is_reported(app: Flask, use
             release_username("ann", former_owner=former.id)
         with pytest.raises(UsernameTakenError):
             fill(user_id)
+
+
+def test_a_stored_hash_is_found_by_its_exact_beginning(app: Flask, user_id: Any) -> None:
+    with app.app_context():
+        change(user_id, password_hash="fl_sk%1$rest")
+        assert is_hash_stored("fl_sk%1$")
+        assert not is_hash_stored("fl_sk%2$")
+        assert not is_hash_stored("__")
+        assert not is_hash_stored("%$rest")
