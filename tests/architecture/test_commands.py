@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from authserve.core.cli import BaseCommand, Command
+from tests.support.operations import API_FEATURES
 
 FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 """Commands of Flask and its extensions."""
@@ -17,7 +18,7 @@ FOREIGN = {"db", "openapi", "routes", "run", "shell"}
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application with the commands of every feature."""
-    return make_app(features=("oidc", "api-keys"))
+    return make_app(features=API_FEATURES)
 
 
 @pytest.fixture
