@@ -1,10 +1,8 @@
 """The README's commands and code, run unchanged."""
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,12 +10,10 @@ import pytest
 
 import config
 from tests.support.clients import PASSWORD
-from tests.support.server import DEADLINE_SECS, Server
+from tests.support.pasting import answers_of, paste
+from tests.support.server import Server
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
-
-DEFAULT_URL = "http://localhost:8000"
-"""The address of `make run`; a test's server has another."""
 
 
 def block(language: str, *, holding: str) -> str:
@@ -28,17 +24,12 @@ def block(language: str, *, holding: str) -> str:
 
 
 @pytest.mark.gunicorn
-def test_its_first_session_works_when_pasted(make_server: Callable[..., Server]) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("the README's session is written for curl, which is not installed here")
+def test_its_first_session_works_when_pasted(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
     server = make_server(RATELIMIT_ENABLED="true")
-    script = block("bash", holding="/auth/register").replace(DEFAULT_URL, server.url)
-    done = subprocess.run(
-        ["bash"], input=script, capture_output=True, text=True, timeout=DEADLINE_SECS, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
-    registered, me, patched, sessions, logged_out, refused = answers
+    done = paste(block("bash", holding="/auth/register"), server.url, tmp_path)
+    registered, me, patched, sessions, logged_out, refused = answers_of(done)
     assert registered["username"] == me["username"] == "ada"
     assert patched == me | {"display_name": "Ada Lovelace", "updated_at": patched["updated_at"]}
     assert [session["current"] for session in sessions["items"]] == [True]
