@@ -5,22 +5,20 @@ is tried with the same statements on no row. A mailed code is one factor at most
 mailbox is no authenticator (NIST SP 800-63B-4 §3.1.3.1).
 """
 
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from authserve.auth.errors import WrongCodeError
+from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
 from authserve.auth.start_session import NewCookie
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
-from authserve.core.events import AuditAction, Outcome
 from authserve.core.frozen import frozen
 from authserve.core.levels import Proof
-from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import Enough, NeedsEnrollment, NeedsSecond
@@ -38,11 +36,8 @@ from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
 from authserve.tokens.refresh import Tokens, issue_tokens
-from authserve.users.credentials import Credentials, get_credentials
-from authserve.users.errors import UserNotFoundError
+from authserve.users.credentials import Credentials, find_credentials_by_id
 from authserve.users.sign_ins import record_email_login
-
-logger = logging.getLogger(__name__)
 
 _PROOFS = frozenset({Proof.EMAIL_CODE})
 
@@ -97,7 +92,7 @@ def find_requesters_device(device_token: str, requester: SignInRequest) -> Devic
     The request names its address by a digest alone, so the device's account is looked up.
     """
     device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
-    account = _find_account(device.user_id) if device is not None else None
+    account = find_credentials_by_id(device.user_id) if device is not None else None
     if device is None or account is None or not is_device_of(device, account):
         return None
     return device if identifier_key(account.email) == requester.key else None
@@ -196,7 +191,7 @@ def _try(
     keys = [requester.key, *address_key(request.ip)] if device is None else [device_key(device.id)]
     require_allowed(keys)
     trial = try_code(code, CodePurpose.SIGN_IN, handle=requester.handle)
-    account = _find_account(trial.user_id or _NO_USER)
+    account = find_credentials_by_id(trial.user_id or _NO_USER)
     return _Attempt(
         account=account,
         code=trial.found,
@@ -261,21 +256,6 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
         TooManyAttemptsError: a block has begun meanwhile; then no failed sign-in is audited.
     """
     subject = attempt.account.ref if attempt.account else None
-    logger.info("sign-in failed", extra={"reason": failure})
     record_failure(attempt.keys, subject=subject, request=attempt.request)
     with transaction(durable=True):
-        emit(
-            AuditAction.SESSION_SIGN_IN_FAILED,
-            outcome=Outcome.FAILURE,
-            actor=VISITOR,
-            subject=subject,
-            request=attempt.request,
-            details={"reason": failure},
-        )
-
-
-def _find_account(user_id: UUID) -> Credentials | None:
-    try:
-        return get_credentials(user_id)
-    except UserNotFoundError:
-        return None
+        audit_failed_sign_in(failure, subject, request=attempt.request)

@@ -1,22 +1,20 @@
 """The use case of login with a password."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 
 from authserve.auth.errors import InvalidCredentialsError
+from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_sign_in
 from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
-from authserve.core.events import AuditAction, Outcome
 from authserve.core.frozen import frozen
 from authserve.core.identifiers import canonical_login_identifier
 from authserve.core.levels import Proof
-from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
 from authserve.mfa.assurance import Assessment, Enough
@@ -39,8 +37,6 @@ from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, find_credentials
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.passwords import count_wrong_password, record_login
-
-logger = logging.getLogger(__name__)
 
 _PROOFS = frozenset({Proof.PASSWORD})
 
@@ -279,7 +275,6 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     credentials, request = attempt.credentials, attempt.request
     subject = credentials.ref if credentials else None
     is_guess = failure in _GUESSES
-    logger.info("sign-in failed", extra={"reason": failure})
     if is_guess:
         record_failure(attempt.keys, subject=subject, request=request)
     else:
@@ -289,11 +284,4 @@ def _record_failure(failure: SignInFailure, attempt: _Attempt) -> None:
     with transaction(durable=True):
         if is_guess and not attempt.is_known:
             count_wrong_password(credentials, request=request)
-        emit(
-            AuditAction.SESSION_SIGN_IN_FAILED,
-            outcome=Outcome.FAILURE,
-            actor=VISITOR,
-            subject=subject,
-            request=request,
-            details={"reason": failure},
-        )
+        audit_failed_sign_in(failure, subject, request=request)

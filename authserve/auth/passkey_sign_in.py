@@ -1,11 +1,11 @@
 """The use case of a sign-in with a passkey alone, which is two factors by itself."""
 
-import logging
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
 from authserve.auth.second_step import CompletedSignIn, read_live_pending
@@ -13,9 +13,7 @@ from authserve.auth.start_session import NewCookie, issue_sign_in_tokens, start_
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
-from authserve.core.events import AuditAction, Outcome
 from authserve.core.levels import Level, Proof
-from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.keys.store import KEY_STORE
 from authserve.mfa.answers import AssertionAnswer
@@ -36,11 +34,9 @@ from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from authserve.tokens.device import Device, new_device, read_device_token
 from authserve.tokens.refresh import Tokens
-from authserve.users.credentials import Credentials, get_credentials
-from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError, UserNotFoundError
+from authserve.users.credentials import Credentials, find_credentials_by_id
+from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.sign_ins import record_passkey_login
-
-logger = logging.getLogger(__name__)
 
 _REFUSALS: dict[SignInFailure, type[AuthserveError]] = {
     SignInFailure.UNKNOWN_PASSKEY: UnknownPasskeyError,
@@ -127,7 +123,7 @@ def _start(
     moment: datetime,
 ) -> CompletedSignIn | SignInFailure:
     """Start a session, or return what prevents it."""
-    account = _find_account(proven.user_id)
+    account = find_credentials_by_id(proven.user_id)
     failure = _check(account, settings)
     if account is None or failure is not None:
         return failure or SignInFailure.UNKNOWN_PASSKEY
@@ -147,7 +143,10 @@ def _start(
             )
             codes_left = find_code_set(session.user_id).left
     except _AccountChangedError:
-        return _check(_find_account(proven.user_id), settings) or SignInFailure.PASSKEY_REFUSED
+        return (
+            _check(find_credentials_by_id(proven.user_id), settings)
+            or SignInFailure.PASSKEY_REFUSED
+        )
     except _UnspentError:
         return SignInFailure(explain_unspent(proven, request=request, now=moment))
     device = known or new_device(session.user_id, account.password_version)
@@ -186,17 +185,10 @@ def _check(account: Credentials | None, settings: Settings) -> SignInFailure | N
 
 def _refuse(failure: SignInFailure, user_id: UUID | None, request: RequestInfo) -> AuthserveError:
     """Audit a failure, commit, and return the error to raise (ASVS 16.3.1)."""
-    logger.info("sign-in failed", extra={"reason": failure})
-    account = _find_account(user_id)
+    account = find_credentials_by_id(user_id) if user_id else None
     with transaction(durable=True):
-        emit(
-            AuditAction.SESSION_SIGN_IN_FAILED,
-            outcome=Outcome.FAILURE,
-            actor=VISITOR,
-            subject=account.ref if account else None,
-            request=request,
-            details={"reason": failure},
-        )
+        subject = account.ref if account else None
+        audit_failed_sign_in(failure, subject, request=request)
     return _REFUSALS[failure]()
 
 
@@ -221,13 +213,4 @@ def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | 
     device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
     if device is None or answer.user_handle != device.user_id.bytes:
         return None
-    return device if is_device_of(device, _find_account(device.user_id)) else None
-
-
-def _find_account(user_id: UUID | None) -> Credentials | None:
-    if user_id is None:
-        return None
-    try:
-        return get_credentials(user_id)
-    except UserNotFoundError:
-        return None
+    return device if is_device_of(device, find_credentials_by_id(device.user_id)) else None

@@ -1,34 +1,30 @@
 """The use case of a sign-in by another provider: one factor, or two if its word is trusted."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
 from authserve.auth.errors import UnlinkedIdentityError
+from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure, check_account
 from authserve.auth.start_session import NewCookie
-from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import AuthserveError
-from authserve.core.events import AuditAction, Outcome
 from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof
-from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import Assessment, Enough
 from authserve.mfa.errors import SecondStepRequiredError
 from authserve.settings.model import EmailVerification, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device
-from authserve.users.credentials import Credentials, get_credentials
-from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError, UserNotFoundError
+from authserve.users.credentials import Credentials, find_credentials_by_id
+from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
 from authserve.users.sign_ins import record_provider_login
-
-logger = logging.getLogger(__name__)
 
 _PROOFS = frozenset({Proof.PROVIDER})
 
@@ -95,7 +91,7 @@ def start_session_with_provider(
         AccountDisabledError, EmailNotVerifiedError: the identity was the account's.
         SecondStepRequiredError: the account needs a second factor.
     """
-    account = _find_account(proven.user_id)
+    account = find_credentials_by_id(proven.user_id)
     known = device if device is not None and is_device_of(device, account) else None
     attempt = _Attempt(proven=proven, device=known, request=request, cookie=cookie)
     outcome = _start(attempt, account, settings)
@@ -138,7 +134,7 @@ def _start(
     except _UnlinkedError:
         return SignInFailure.UNLINKED_IDENTITY
     except _AccountChangedError:
-        changed = _find_account(account.ref.id)
+        changed = find_credentials_by_id(account.ref.id)
     failure = _check(changed, settings)
     if failure is None and changed is not None and changed.mfa_enabled > account.mfa_enabled:
         # The second factor was switched on meanwhile, so the identity is not enough now.
@@ -186,22 +182,12 @@ def _check(account: Credentials | None, settings: Settings) -> SignInFailure | N
 
 def _refuse(failure: SignInFailure, attempt: _Attempt) -> AuthserveError:
     """Audit a failure, commit, and return the error to raise (ASVS 16.3.1)."""
-    logger.info("sign-in failed", extra={"reason": failure})
-    account = _find_account(attempt.proven.user_id)
+    account = find_credentials_by_id(attempt.proven.user_id)
     with transaction(durable=True):
-        emit(
-            AuditAction.SESSION_SIGN_IN_FAILED,
-            outcome=Outcome.FAILURE,
-            actor=VISITOR,
-            subject=account.ref if account else None,
+        audit_failed_sign_in(
+            failure,
+            account.ref if account else None,
             request=attempt.request,
-            details={"reason": failure, "provider": attempt.proven.provider},
+            provider=attempt.proven.provider,
         )
     return _REFUSALS[failure]()
-
-
-def _find_account(user_id: UUID) -> Credentials | None:
-    try:
-        return get_credentials(user_id)
-    except UserNotFoundError:
-        return None

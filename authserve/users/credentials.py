@@ -84,10 +84,15 @@ def get_credentials(user_id: UUID) -> Credentials:
     Raises:
         UserNotFoundError: there is no such account (any more).
     """
-    credentials = _find(_BY_ID, user_id)
+    credentials = find_credentials_by_id(user_id)
     if credentials is None:
         raise UserNotFoundError
     return credentials
+
+
+def find_credentials_by_id(user_id: UUID) -> Credentials | None:
+    """Return the credentials of the account with this id, or None if there is none (any more)."""
+    return _find(_BY_ID, user_id)
 
 
 _COLUMNS = (
