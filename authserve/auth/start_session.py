@@ -125,12 +125,13 @@ def start_app_session(
 ) -> tuple[UUID, bytes]:
     """Start a session of an app in the open transaction, which must hold the user's row's lock.
 
-    The app's session gets the level and the time of authentication of the browser's, whose row
-    stays locked until the transaction ends: a simultaneous sign-out waits, and then ends both.
+    The row of the browser's session stays locked until the transaction ends: a simultaneous
+    sign-out waits, and then ends both.
 
     Args:
         user: active, and so until the transaction ends.
-        terms: name the app and the browser's session.
+        terms: name the app, the browser's session and the authentication; see
+            `sessions.app_sessions.insert_app_session`.
         request: for the session's row and the audit event.
 
     Returns:

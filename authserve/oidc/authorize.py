@@ -29,6 +29,7 @@ from authserve.oidc.policy import (
     SignedInUser,
     decide,
 )
+from authserve.sessions.policy import Authentication
 from authserve.settings.model import SETTINGS
 from authserve.web.continuation import Answer
 
@@ -206,6 +207,9 @@ def _issue(
             scopes=decision.scopes,
             user_id=visitor.account.id,
             parent_id=visitor.cookie.session_id,
+            authentication=Authentication(
+                level=visitor.actor.level, amr=visitor.amr, auth_time=visitor.auth_time
+            ),
             now=moment,
         )
 

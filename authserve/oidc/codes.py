@@ -28,7 +28,7 @@ from authserve.oidc.grants import narrow_scopes, require_usable
 from authserve.oidc.models import AuthorizationCode
 from authserve.oidc.queries import FoundCode, find_grant, lock_user_of_code
 from authserve.oidc.tokens import Issue, TokenAnswer, get_token_keys, issue_tokens
-from authserve.sessions.policy import AppTerms, RevokeReason
+from authserve.sessions.policy import AppTerms, Authentication, RevokeReason
 from authserve.sessions.revoke import end_session_if_live
 from authserve.settings.model import SETTINGS, Settings
 
@@ -54,6 +54,7 @@ def issue_code(
     scopes: tuple[str, ...],
     user_id: UUID,
     parent_id: UUID,
+    authentication: Authentication,
     now: datetime,
 ) -> str:
     """Store a code in the open transaction, and return its text.
@@ -62,6 +63,8 @@ def issue_code(
         request: decided with a grant.
         scopes: those granted.
         parent_id: the browser's session.
+        authentication: by which the request was decided. The app's session starts with it, because
+            a later step-up is not what the user had proven (OpenID Connect Core §2, `auth_time`).
     """
     code = random_bytes(CODE_BYTES).hex()
     values = {
@@ -74,6 +77,9 @@ def issue_code(
         "scope": " ".join(scopes),
         "resource": request.resource,
         "nonce": request.nonce,
+        "aal": authentication.level,
+        "amr": list(authentication.amr),
+        "auth_time": authentication.auth_time,
         "created_at": now,
         "expires_at": now + CODE_TTL,
     }
@@ -261,6 +267,7 @@ def _terms(
         expires_at=expires_at,
         idle_expires_at=min(moment + lifetimes.idle, expires_at),
         cookie_digest=cookie_digest,
+        authentication=code.authentication,
     )
 
 

@@ -3,7 +3,16 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authserve.database.statements import Base, UTCDateTime, key_string
@@ -14,7 +23,8 @@ class AuthorizationCode(Base):
     """A code, by the SHA-256 of its text; good once, and for a minute.
 
     A used row stays for a day, with the session that it made, so that a later use is recognized.
-    `parent_id` is the browser's session in which its user allowed it.
+    `parent_id` is the browser's session in which its user allowed it. `aal`, `amr` and `auth_time`
+    are the authentication by which it was allowed; None in a code of the release before.
     """
 
     __tablename__ = "authorization_codes"
@@ -32,6 +42,9 @@ class AuthorizationCode(Base):
     nonce: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    aal: Mapped[int | None] = mapped_column(SmallInteger)
+    amr: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    auth_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     session_id: Mapped[UUID | None]
 

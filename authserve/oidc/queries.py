@@ -33,7 +33,7 @@ from authserve.oidc.policy import Consent
 from authserve.rbac.models import Role, UserRole
 from authserve.rbac.policy import RolesAtLevel, roles_at_level
 from authserve.sessions.models import Session
-from authserve.sessions.policy import SessionState, check_session
+from authserve.sessions.policy import Authentication, SessionState, check_session
 from authserve.sessions.statements import PARENT, PARENT_COLUMNS, find_parent_times
 from authserve.settings.model import Settings
 from authserve.users.models import User
@@ -189,6 +189,8 @@ class FoundCode:
     Args:
         used_at, shared_now: by the clock that all machines share.
         session_id: of the session that its use made.
+        authentication: of the authorization; None in a code of the release before, which starts
+            its session with that of the browser's at its use.
     """
 
     user: UserRef
@@ -203,6 +205,7 @@ class FoundCode:
     used_at: datetime | None
     session_id: UUID | None
     shared_now: datetime
+    authentication: Authentication | None
 
 
 _CODE = (
@@ -253,7 +256,14 @@ def lock_user_of_code(code: str, client_id: str, *, now: datetime) -> FoundCode 
         used_at=row.used_at,
         session_id=row.session_id,
         shared_now=row.shared_now,
+        authentication=_authentication_of(row),
     )
+
+
+def _authentication_of(row: Row[Any]) -> Authentication | None:
+    if row.aal is None:
+        return None
+    return Authentication(level=Level(row.aal), amr=tuple(row.amr), auth_time=row.auth_time)
 
 
 def find_roles(user_id: UUID, level: Level) -> RolesAtLevel:

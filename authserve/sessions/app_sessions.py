@@ -1,9 +1,10 @@
 """The sessions that apps hold of one user: how one starts, which there are, and how they end."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, insert, select
+from sqlalchemy import bindparam, case, exists, insert, select
 
 from authserve.core.actor import Actor, RequestInfo, UserRef
 from authserve.core.clock import now
@@ -14,7 +15,7 @@ from authserve.database.statements import UTCDateTime
 from authserve.database.transactions import execute, read_all
 from authserve.sessions.ending import end_where
 from authserve.sessions.listing import VIEW, SessionView
-from authserve.sessions.policy import MAX_SESSIONS_PER_APP, AppTerms, RevokeReason
+from authserve.sessions.policy import MAX_SESSIONS_PER_APP, AppTerms, Authentication, RevokeReason
 from authserve.sessions.statements import PARENT, TABLE, is_live
 
 _APP_COLUMNS = (
@@ -23,9 +24,24 @@ _APP_COLUMNS = (
     *("resource", "is_offline", "cookie_digest"),
 )
 
-_COPIED_COLUMNS = ("amr", "aal", "auth_time", "provider")
-"""Columns that an app's session takes from the browser's, so that it is never above that, and ends
-with it for the same reasons."""
+_GIVEN = {
+    name: bindparam(f"given_{name}", type_=TABLE.c[name].type)
+    for name in ("amr", "aal", "auth_time")
+}
+"""The authentication of the authorization; NULL if it is not known."""
+
+_IS_LEVEL_KEPT = PARENT.c.aal >= _GIVEN["aal"]
+_IS_TIME_KEPT = PARENT.c.auth_time >= _GIVEN["auth_time"]
+
+_COPIED_COLUMNS = {
+    "amr": case((_IS_LEVEL_KEPT, _GIVEN["amr"]), else_=PARENT.c.amr),
+    "aal": case((_IS_LEVEL_KEPT, _GIVEN["aal"]), else_=PARENT.c.aal),
+    "auth_time": case((_IS_TIME_KEPT, _GIVEN["auth_time"]), else_=PARENT.c.auth_time),
+    "provider": PARENT.c.provider,
+}
+"""Columns that an app's session takes from the authorization, or from the browser's session if that
+is below it or the authorization's are not known. A proof after the authorization raises no app's
+session: `auth_time` is when the authentication occurred (OpenID Connect Core §2)."""
 
 _START_APP = (
     insert(TABLE)
@@ -33,7 +49,7 @@ _START_APP = (
         [*_APP_COLUMNS, *_COPIED_COLUMNS],
         select(
             *(bindparam(f"new_{name}", type_=TABLE.c[name].type) for name in _APP_COLUMNS),
-            *(PARENT.c[name] for name in _COPIED_COLUMNS),
+            *_COPIED_COLUMNS.values(),
         ).where(
             PARENT.c.id == bindparam("new_parent_id"),
             PARENT.c.user_id == bindparam("new_user_id"),
@@ -66,6 +82,9 @@ def insert_app_session(
 ) -> bool | None:
     """Insert a session of an app in the open transaction.
 
+    Its level and its time of authentication are those of the terms, and never above those of the
+    browser's session.
+
     Args:
         terms: name the browser's session, which the caller has locked and found live.
 
@@ -94,8 +113,19 @@ def insert_app_session(
     }
     parameters = {f"new_{name}": value for name, value in values.items()}
     held = {"held_by": terms.client_id, "owner_id": user_id, "moment": now}
-    rows = execute(_START_APP, {**parameters, **held}).all()
+    given = _given(terms.authentication)
+    rows = execute(_START_APP, {**parameters, **given, **held}).all()
     return rows[0].may_be_too_many if rows else None
+
+
+def _given(authentication: Authentication | None) -> dict[str, Any]:
+    if authentication is None:
+        return {"given_amr": None, "given_aal": None, "given_auth_time": None}
+    return {
+        "given_amr": list(authentication.amr),
+        "given_aal": authentication.level,
+        "given_auth_time": authentication.auth_time,
+    }
 
 
 def find_app_sessions(user_id: UUID) -> list[SessionView]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from authserve.core.errors import SessionRevokedError, TokenExpiredError, UnauthenticatedError
 from authserve.core.frozen import frozen
+from authserve.core.levels import Level
 from authserve.settings.model import Settings
 
 MAX_SESSIONS_PER_USER = 50
@@ -76,6 +77,21 @@ def browser_terms(
     )
 
 
+@frozen()
+class Authentication:
+    """The proofs of a session's user, as they were at one time.
+
+    Args:
+        level: that they reached.
+        amr: their methods (RFC 8176).
+        auth_time: the time of the last one.
+    """
+
+    level: Level
+    amr: tuple[str, ...]
+    auth_time: datetime
+
+
 @frozen(kw_only=True)
 class AppTerms:
     """The holder and the limits of a new session of an app or a proxied application.
@@ -86,6 +102,8 @@ class AppTerms:
         resource: the audience of its access tokens; None means the issuer.
         is_offline: True if it outlives the browser's session.
         cookie_digest: of the secret of a proxied application's cookie; None for an app.
+        authentication: of the user when the app was allowed; None for that of the browser's
+            session when the app's starts.
     """
 
     client_id: str
@@ -96,6 +114,7 @@ class AppTerms:
     expires_at: datetime
     idle_expires_at: datetime
     cookie_digest: bytes | None = field(default=None, repr=False)
+    authentication: Authentication | None = None
 
     @property
     def kind(self) -> SessionKind:

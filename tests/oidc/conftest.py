@@ -19,14 +19,16 @@ from authserve.clients.registry import register_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.crypto import random_bytes
+from authserve.core.levels import Level
 from authserve.database.transactions import db, transaction
 from authserve.oidc.authorize_request import AuthorizeRequest
 from authserve.oidc.codes import issue_code, make_challenge
 from authserve.oidc.errors import ReturnTarget
+from authserve.sessions.policy import Authentication
 from tests.conftest import make_settings
 from tests.oidc.suite import Suite
 from tests.support.clients import Caller
-from tests.support.rows import change_session
+from tests.support.rows import change_session, live_session_row
 from tests.support.site import running_site
 
 CALLBACK = "https://wiki.example.com/callback"
@@ -62,6 +64,7 @@ class App:
 
     def make_code(self, *scopes: str, **changes: Any) -> str:
         """Return a code as authorize issues it."""
+        browser = live_session_row(self.app, self.browser_id)
         target = ReturnTarget(redirect_uri=CALLBACK, state=None, response_mode="query")
         request = AuthorizeRequest(
             client_id=self.client_id,
@@ -85,6 +88,11 @@ class App:
                 scopes=request.scopes,
                 user_id=self.user_id,
                 parent_id=self.browser_id,
+                authentication=Authentication(
+                    level=Level(browser["aal"]),
+                    amr=tuple(browser["amr"]),
+                    auth_time=browser["auth_time"],
+                ),
                 now=now(),
             )
 
