@@ -1,5 +1,6 @@
 """The worker's loop: deliveries, failures and its end."""
 
+import json
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ from authserve.outbox.worker import (
     StopSignal,
     Worker,
 )
-from tests.conftest import PostgreSQL
+from tests.conftest import Log, PostgreSQL
 from tests.outbox.conftest import KIND, MakeWorker, Post
 from tests.support.crowd import all_at_once
 from tests.support.marks import both_databases, on_postgresql
@@ -88,7 +89,7 @@ def test_twenty_workers_deliver_each_message_once(
     ],
 )
 def test_a_fault_in_one_message_does_not_stop_the_others(
-    app: Flask, post: Post, worker: Worker, refusal: Exception, state: str, reason: str
+    app: Flask, post: Post, worker: Worker, log: Log, refusal: Exception, state: str, reason: str
 ) -> None:
     post.refusals["bad"] = refusal
     owe(app, "bad", "good")
@@ -97,6 +98,9 @@ def test_a_fault_in_one_message_does_not_stop_the_others(
     assert post.delivered == ["good"]
     bad = next(row for row in messages(app) if row["payload"]["name"] == "bad")
     assert (bad["state"], bad["last_error"]) == (state, reason)
+    told = [line for line in log() if line.get("message_id") == str(bad["id"])]
+    is_bug = not isinstance(refusal, DeliveryError | DroppedError)
+    assert [("ZeroDivisionError" in json.dumps(line)) for line in told] == [is_bug]
 
 
 def test_a_message_refused_for_good_is_given_up_after_three_refusals(

@@ -54,9 +54,10 @@ def names_of(users: Sequence[User]) -> list[str]:
 @pytest.mark.usefixtures("few_are_common", "people")
 def test_a_list_by_role_is_the_same_however_many_there_are() -> None:
     with transaction() as session:
-        session.execute(text("INSERT INTO user_roles SELECT id, 'user' FROM users"))
+        holders = "SELECT id, 'user' FROM users WHERE username <> 'bob'"
+        session.execute(text(f"INSERT INTO user_roles {holders}"))
     filters = UserFilters(ids=holders_of("user"))
-    assert names_of(search_users(filters, limit=10)) == ["ann3", "ann2", "bob", "ann1"]
+    assert names_of(search_users(filters, limit=10)) == ["ann3", "ann2", "ann1"]
 
 
 MOMENT = datetime(2020, 2, 29, 12, tzinfo=UTC)
