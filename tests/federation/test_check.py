@@ -119,7 +119,7 @@ def test_a_faulty_document_is_told_in_words(
         ("/token", Answer({"error": "unauthorized_client"}, status=401), "credentials", "secret"),
         ("/token", Answer({"error": "redirect_uri_mismatch"}), "credentials", REDIRECT_URI),
         ("/token", Answer({"error": "invalid_request"}, status=400), "credentials", "whether"),
-        ("/token", Answer({"access_token": "at"}), "credentials", "did not give out"),
+        ("/token", Answer({"access_token": "at"}), "credentials", "never issued"),
         ("/token", Answer({}, status=503), "credentials", "answered 503"),
     ],
     ids=str,
