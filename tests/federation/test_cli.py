@@ -107,6 +107,7 @@ def test_a_deleted_provider_is_gone(
         ("oidc", ("--issuer", "https://id.example.org?x=1"), "issuer"),
         ("oidc", ("--issuer", "https://id.example.org:99999"), "issuer"),
         ("oidc", ("--issuer", "id.example.org"), "issuer"),
+        ("oidc", ("--issuer", "https://id.example.org/a\x7fb"), "issuer"),
         ("google", ("--slug", "Google"), "slug"),
         ("google", ("--slug", "a/b"), "slug"),
         ("google", ("--scope", "email"), "openid is missing"),
