@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from threading import Barrier
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.passwords.queue import HasherBusyError
@@ -48,8 +47,15 @@ def persistently(call: Callable[[], T]) -> T:
     """
     give_up = time.monotonic() + DEADLINE_SECS
     while True:
-        with suppress(OperationalError, PoolTimeoutError, HasherBusyError):
+        try:
             answer = call()
+        except (PoolTimeoutError, HasherBusyError):
+            pass
+        except DBAPIError as error:
+            # A connection that was cut has other errors after the first.
+            if not (isinstance(error, OperationalError) or error.connection_invalidated):
+                raise
+        else:
             if _status_of(answer) != 503:
                 return answer
         assert time.monotonic() < give_up
