@@ -14,7 +14,7 @@ from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.first_step import assess_first_step, finish_first_step
 from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
-from authserve.auth.start_session import NewCookie
+from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
 from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.core.frozen import frozen
@@ -35,7 +35,7 @@ from authserve.ratelimit.throttle_keys import (
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device, read_device_token
-from authserve.tokens.refresh import Tokens, issue_tokens
+from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, find_credentials_by_id
 from authserve.users.sign_ins import record_email_login
 
@@ -115,9 +115,7 @@ def sign_in_with_email_code(
     session, device = start_session_with_email_code(
         requester, code, device=device, request=request, settings=settings
     )
-    return issue_tokens(
-        session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
-    )
+    return issue_sign_in_tokens(session, key=key, settings=settings, device=device)
 
 
 def start_session_with_email_code(

@@ -127,6 +127,13 @@ def test_a_password_and_a_code_are_one_factor(desk: Desk) -> None:
     assert levels == {"aal1"}
 
 
+@pytest.mark.usefixtures("clock")
+def test_a_session_of_one_factor_is_told_the_date_of_the_second(make_desk: MakeDesk) -> None:
+    desk = make_desk(mfa=Mfa.REQUIRED, mfa_enroll_by=now() + timedelta(days=1))
+    token, code = desk.mailed()
+    assert desk.verify(token, code).get_json()["mfa_enroll_by"] == "2030-01-02T12:00:00Z"
+
+
 def test_an_account_without_a_password_signs_in_too(desk: Desk) -> None:
     desk.change(password_hash=None, activated_at=None)
     token, code = desk.mailed()
