@@ -4,7 +4,6 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from functools import wraps
 
 from authserve.core.frozen import frozen
 
@@ -55,25 +54,17 @@ def codec(forms: Sequence[Form]) -> Codec:
     compiled = [(re.compile(pattern), make) for pattern, make in forms]
 
     def parse(raw: str) -> ForeignHash:
-        for pattern, make in compiled:
-            match = pattern.fullmatch(raw)
-            if match is not None:
-                return make(match)
-        raise UnusableHashError("damaged, or not in a supported format")
-
-    return _damaged_on_value_error(parse)
-
-
-def _damaged_on_value_error(parse: Codec) -> Codec:
-    @wraps(parse)
-    def strict(raw: str) -> ForeignHash:
         try:
-            return parse(raw)
+            for pattern, make in compiled:
+                match = pattern.fullmatch(raw)
+                if match is not None:
+                    return make(match)
         except ValueError as error:
             # The cause is dropped, since its text may quote the hash.
             raise UnusableHashError(f"damaged ({type(error).__name__})") from None
+        raise UnusableHashError("damaged, or not in a supported format")
 
-    return strict
+    return parse
 
 
 def require_affordable(is_affordable: bool) -> None:
