@@ -10,32 +10,47 @@ from typing import Any
 import pytest
 
 from authserve.apikeys import policy as apikeys
+from authserve.audit import checks as audit_checks
+from authserve.audit import new_sign_ins, seal
 from authserve.audit import worker as audit_worker
-from authserve.auth import seen_devices
-from authserve.clients import failures
+from authserve.auth import browser_sessions, seen_devices
+from authserve.clients import failures, kinds, refused_redirects, spa_origins
 from authserve.database import circuit, engine, sqlite, watchdog
-from authserve.federation import identities, pending_identities, state, upstream
+from authserve.federation import id_tokens, identities, pending_identities, state, upstream
 from authserve.health import provider_checks
 from authserve.http import json_body
 from authserve.keys import policy as keys
 from authserve.mail import mailer, smtp
 from authserve.mail import policy as mail
-from authserve.mfa import challenges, email_codes, own_passkeys, totp_set_up
-from authserve.oidc import backchannel, codes
+from authserve.mfa import (
+    challenges,
+    email_codes,
+    own_passkeys,
+    pending,
+    throttle,
+    totp,
+    totp_set_up,
+)
+from authserve.oidc import backchannel, codes, logout_tokens
+from authserve.oidc import tokens as oidc_tokens
 from authserve.passwords import breached
 from authserve.ratelimit import policy as limits
 from authserve.ratelimit import storage, throttle_keys
 from authserve.serving import buffering
 from authserve.sessions import policy as sessions
+from authserve.sessions import revoke as session_ends
 from authserve.settings import branding, parsers
 from authserve.tokens import device
 from authserve.users import credentials, released_usernames
+from authserve.web import browser_session, continuation, flows, languages
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 DAY, HOUR, MINUTE, SECOND = (
     timedelta(**{unit: 1}) for unit in ("days", "hours", "minutes", "seconds")
 )
+
+PROXY = kinds.ClientKind.PROXY
 
 PROMISES: list[tuple[str, str, Any, Any]] = [
     ("errors", "The body is over 64 KiB", json_body.MAX_BODY_BYTES, 65_536),
@@ -121,6 +136,39 @@ PROMISES: list[tuple[str, str, Any, Any]] = [
     ("limits", "The sixth is refused with 429", released_usernames.MAX_RENAMES_A_DAY, 5),
     ("audit", "every night, from 02:00 UTC on", audit_worker.NIGHT_HOUR, 2),
     ("operating", "the first 20 enabled providers", provider_checks.MAX_CALLED, 20),
+    ("asvs", "Within 10 seconds a second use is refused", codes.REPLAY_GRACE, 10 * SECOND),
+    ("security-design", "of the sign-in | a day after they expire", codes.KEPT, DAY),
+    ("tokens", "`signing_alg: RS256` | 10 minutes", oidc_tokens.ID_TOKEN_TTL, 10 * MINUTE),
+    ("tokens", "| 10 minutes (`access_token_ttl`", kinds.ACCESS_TOKEN_TTL, 10 * MINUTE),
+    ("asvs", "live for two minutes", logout_tokens.LOGOUT_TOKEN_TTL, 2 * MINUTE),
+    ("security-design", "64 KiB an answer | all 5 s", backchannel.LIMITS.max_bytes, 65_536),
+    ("security-design", "(random numbers) | a day after", challenges.RETENTION, DAY),
+    ("errors", "or had five wrong attempts", pending.MAX_ATTEMPTS, 5),
+    ("tokens", "5 minutes, 15 to set", pending.LIFETIMES[pending.Purpose.VERIFY], 5 * MINUTE),
+    ("tokens", "to set a factor up", pending.LIFETIMES[pending.Purpose.ENROLL], 15 * MINUTE),
+    ("operating", "gets a mail, at most one a day", throttle.MAIL_INTERVAL, DAY),
+    ("factors", "that changes every 30 seconds", totp.STEP, 30 * SECOND),
+    ("security-design", "| sessions | an hour after their end", session_ends.PURGE_DELAY, HOUR),
+    ("tokens", "Clocks of two machines may differ by 30", sessions.CLOCK_TOLERANCE, 30 * SECOND),
+    ("limits", "1 written in 1 min", refused_redirects.WRITE_INTERVAL, MINUTE),
+    ("limits", "in 1 min, 5 kept", refused_redirects.MAX_KEPT, 5),
+    ("audit", "one event an hour for each client", failures.AUDIT_INTERVAL, HOUR),
+    ("operating", "reads these origins every 30 seconds", spa_origins.CACHE_SECS, 30),
+    ("operating", "they differ by more than a minute", id_tokens.LEEWAY_SECS, 60),
+    ("limits", "1 in 1 min | provider, in the memory", upstream.REFETCH_SECS, 60),
+    ("pages", "up to three device tokens", browser_session.MAX_DEVICES, 3),
+    ("pages", "at most four with 5,000 bytes", flows.MAX_FLOWS, 4),
+    ("pages", "with 5,000 bytes together", flows.MAX_BYTES, 5_000),
+    ("pages", "15 minutes, 30 for a pending identity", flows.FLOW_TTL, 15 * MINUTE),
+    ("pages", "both set for a year", languages.COOKIE_TTL, 365 * DAY),
+    ("pages", "in a signed token for a day", continuation.CONTINUE_TTL, DAY),
+    ("pages", "ten more seconds", browser_sessions.ROTATION_GRACE, 10 * SECOND),
+    ("pages", "of the last 30 days", new_sign_ins.QUESTION_AGE, 30 * DAY),
+    ("audit", "seals new events every minute", audit_worker.SEAL_SECS, 60),
+    ("audit", "into batches of up to 500", seal.SEAL_SLICE, 500),
+    ("audit", "over an hour earlier", audit_checks.LATENESS, HOUR),
+    ("proxies", "`refresh_idle_ttl` (12 hours)", kinds.LIFETIMES[PROXY].idle, 12 * HOUR),
+    ("proxies", "`refresh_ttl` (14 days)", kinds.LIFETIMES[PROXY].absolute, 14 * DAY),
 ]
 """A page, words of it that hold a number, the number in the code, and the number itself."""
 
