@@ -10,7 +10,7 @@ import smtplib
 import socket
 import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from authserve.core.deadline import (
@@ -136,21 +136,15 @@ def _require(step: str, answer: tuple[int, bytes]) -> None:
 def _sign_in(server: smtplib.SMTP, username: str, password: str) -> None:
     """Sign in with the first offered mechanism that works; credentials in UTF-8 (RFC 4616 §2)."""
     offered = server.esmtp_features.get("auth", "").upper().split()
-    ways = [_AUTHENTICATIONS[name] for name in _AUTHENTICATIONS if name in offered]
-    if not ways:
-        raise smtplib.SMTPNotSupportedError
-    answers = (way(server, username.encode(), password.encode()) for way in ways)
-    code, reply = _first_success(answers)
-    if code != 235:
-        raise smtplib.SMTPAuthenticationError(code, reply)
-
-
-def _first_success(answers: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
-    last = (0, b"")
-    for last in answers:
-        if last[0] == 235:
-            break
-    return last
+    refusal: Exception = smtplib.SMTPNotSupportedError()
+    for mechanism, authenticate in _AUTHENTICATIONS.items():
+        if mechanism not in offered:
+            continue
+        code, reply = authenticate(server, username.encode(), password.encode())
+        if code == 235:
+            return
+        refusal = smtplib.SMTPAuthenticationError(code, reply)
+    raise refusal
 
 
 def _plain(server: smtplib.SMTP, username: bytes, password: bytes) -> tuple[int, bytes]:
