@@ -6,7 +6,7 @@ import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,7 @@ from authserve.outbox.policy import SUPERSEDED, MessageState
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 POLL_SECS = 1.0
@@ -190,21 +191,19 @@ class Worker:
             if not is_newest_of_topic(message):
                 raise DroppedError(SUPERSEDED)
             self._handlers[message.kind].deliver(message)
-        except DroppedError as dropped:
-            reason = dropped.reason
-            self._note(lambda: mark_dropped(message, reason))
-            logger.info("message dropped", extra={**log, "reason": reason})
-        except DeliveryError as failed:
-            error = failed
-            state = self._note(lambda: self._record_failure(message, error))
-            logger.warning("message failed", extra={**log, "reason": failed.reason, "state": state})
+        except DroppedError as error:
+            self._persist(mark_dropped, message, error.reason)
+            logger.info("message dropped", extra={**log, "reason": error.reason})
+        except DeliveryError as error:
+            state = self._persist(self._record_failure, message, error)
+            logger.warning("message failed", extra={**log, "reason": error.reason, "state": state})
         except Exception:
             # A bug that one message triggers must not block the others.
             logger.exception("message failed", extra=log)
             unknown = DeliveryError("internal error; see the log")
-            self._note(lambda: self._record_failure(message, unknown))
+            self._persist(self._record_failure, message, unknown)
         else:
-            self._note(lambda: self._record_success(message))
+            self._persist(self._record_success, message)
             logger.info("message sent", extra=log)
 
     def _record_success(self, message: ClaimedMessage) -> None:
@@ -226,12 +225,12 @@ class Worker:
         if on_finished is not None:
             on_finished(message, state, reason)
 
-    def _note(self, outcome: Callable[[], T]) -> T:
-        """Record the outcome of a message; retry database errors for `NOTE_SECS`."""
+    def _persist(self, record: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that records an outcome; retry database errors for `NOTE_SECS`."""
         give_up = self._monotonic() + NOTE_SECS
         while True:
             try:
-                return outcome()
+                return record(*args, **kwargs)
             except SQLAlchemyError:
                 if self._monotonic() >= give_up:
                     raise
