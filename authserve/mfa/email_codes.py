@@ -12,7 +12,7 @@ A code before an account's first factor (`CodePurpose.ENROLL`) takes three calls
    again under the same id ends the code before. The account's address must be its present one.
 2. `check_enrollment_code(code, user_id=…, bound_to=…)`, with no transaction open, since the try
    stays counted. It returns the code, or None for a wrong one: answer `invalid_code`.
-3. `spend_enrollment_code(found)`, in the transaction that stores the factor. If it returns False,
+3. `spend_code(found)`, in the transaction that stores the factor. If it returns False,
    another request was faster: raise, so that the transaction rolls back. A refused confirmation
    calls only 2., so it spends nothing. The code has proven `found.email`.
 """
@@ -184,13 +184,8 @@ def try_code(code: str, purpose: CodePurpose, *, handle: bytes) -> Trial:
     return Trial(row.user_id, found if is_right else None)
 
 
-def spend_enrollment_code(found: FoundCode) -> bool:
-    """Spend a code in the open transaction; of concurrent callers only one gets True."""
-    return spend_code(found)
-
-
 def spend_code(found: FoundCode) -> bool:
-    """Spend a code in the open transaction.
+    """Spend a code in the open transaction; of concurrent callers only one gets True.
 
     Returns:
         False if another request has spent or ended it, or it has expired; then the transaction

@@ -17,7 +17,7 @@ from authserve.mfa.email_codes import (
     FoundCode,
     check_enrollment_code,
     request_enrollment_code,
-    spend_enrollment_code,
+    spend_code,
 )
 from authserve.mfa.errors import WrongMailedCodeError
 from authserve.mfa.switch import Owner
@@ -94,7 +94,7 @@ def spend_mailbox_proof(
         return
     if found is None:
         raise _missing()
-    if found.email != owner.email or not spend_enrollment_code(found):
+    if found.email != owner.email or not spend_code(found):
         raise WrongMailedCodeError
     if not owner.email_verified:
         verify_email(owner.ref, found.email)

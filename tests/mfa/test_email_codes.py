@@ -28,7 +28,7 @@ from authserve.mfa.email_codes import (
     check_enrollment_code,
     purge_dead_codes,
     request_enrollment_code,
-    spend_enrollment_code,
+    spend_code,
     try_code,
 )
 from authserve.mfa.models import EmailCode
@@ -88,7 +88,7 @@ class Desk:
     def spend(self, found: FoundCode) -> bool:
         """Spend a code in a transaction of its own."""
         with self.app.app_context(), transaction():
-            return spend_enrollment_code(found)
+            return spend_code(found)
 
     def is_good(self, code: str, bound_to: UUID) -> bool:
         """Return True if a code still works; this spends it."""
@@ -140,7 +140,7 @@ def test_a_rolled_back_confirmation_spends_nothing(desk: Desk) -> None:
     found = desk.check(code, session_id)
     assert found is not None
     with desk.app.app_context(), transaction() as session:
-        assert spend_enrollment_code(found)
+        assert spend_code(found)
         session.rollback()
     assert desk.is_good(code, session_id)
 

@@ -14,7 +14,7 @@ from authserve.core.clock import now
 from authserve.core.errors import ReauthenticationRequiredError
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure
-from authserve.mfa.email_codes import FoundCode, spend_enrollment_code
+from authserve.mfa.email_codes import FoundCode, spend_code
 from authserve.mfa.totp import CheckedCode, check_code, find_totp
 from authserve.mfa.totp_set_up import purge_dead_set_ups, set_up_totp
 from authserve.settings.model import EmailVerification, Mfa
@@ -257,7 +257,7 @@ def test_a_mailed_code_that_was_spent_meanwhile_confirms_nothing(
         found = checked(*args, **kwargs)
         with transaction():
             assert found is not None
-            assert spend_enrollment_code(found)
+            assert spend_code(found)
         return found
 
     monkeypatch.setattr(factor_confirmation, "check_mailbox_proof", check_and_spend)
