@@ -7,7 +7,6 @@ page of one release with the sheet of another.
 import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
 
 from flask import Blueprint, Response, abort, request
 
@@ -91,19 +90,22 @@ def read_assets(settings: Settings) -> Assets:
 def _make(file_name: str, content: bytes) -> Asset:
     stem, suffix = Path(file_name).stem, Path(file_name).suffix
     mimetype = _TYPES[suffix]
-    compressed = gzip.compress(content, mtime=0) if mimetype in _COMPRESSIBLE else content
+    is_compressible = mimetype in _COMPRESSIBLE
+    compressed = gzip.compress(content, mtime=0) if is_compressible else None
     return Asset(
         name=f"{stem}.{digest(content).hex()[:HASH_DIGITS]}{suffix}",
         mimetype=mimetype,
         content=content,
-        compressed=compressed if len(compressed) < len(content) else None,
+        compressed=compressed if compressed and len(compressed) < len(content) else None,
     )
 
 
 @blueprint.get("/pages/<name>")
 def send_asset(name: str) -> Response:
     """Return a file of this release; of another release's there is none."""
-    asset = ASSETS.get().by_name.get(name) or _miss()
+    asset = ASSETS.get().by_name.get(name)
+    if asset is None:
+        abort(404)
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
     if asset.mimetype == LOGO_TYPES[".svg"]:
         headers["Content-Security-Policy"] = _SVG_POLICY
@@ -111,7 +113,3 @@ def send_asset(name: str) -> Response:
     if asset.compressed is not None and request.accept_encodings["gzip"] > 0:
         content, headers["Content-Encoding"] = asset.compressed, "gzip"
     return Response(content, mimetype=asset.mimetype, headers=headers)
-
-
-def _miss() -> NoReturn:
-    abort(404)
