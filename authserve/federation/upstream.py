@@ -249,7 +249,7 @@ class Conversation:
             # Outside of the breaker: a call that was not made says nothing of the provider.
             with self._upstream.hold(self._issuer):
                 answer = self._breaker.call(
-                    lambda: self._measure(request, accepted), is_failure=is_outage
+                    lambda: self._send(request, accepted), is_failure=is_outage
                 )
         except TooManyCallsError as error:
             raise ProviderUnavailableError("too many sign-ins wait for it") from error
@@ -260,19 +260,16 @@ class Conversation:
         self.server_time = answer.server_time
         return answer, _parse(answer.body)
 
-    def _measure(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
-        with self._upstream.measure(self._breaker.name):
-            return self._send(request, accepted)
-
     def _send(self, request: OutboundRequest, accepted: tuple[int, ...]) -> OutboundAnswer:
-        try:
-            answer = self._upstream.send(request, self._deadline.remaining_secs())
-        except (TimeoutError, OutboundTimeoutError) as error:
-            # The limit of all calls, not what the calls before have left of it.
-            raise OutboundError(f"it took longer than {TOTAL_SECS:g} s") from error
-        if answer.status not in accepted:
-            raise _UnexpectedStatusError(f"it answered {answer.status}")
-        return answer
+        with self._upstream.measure(self._breaker.name):
+            try:
+                answer = self._upstream.send(request, self._deadline.remaining_secs())
+            except (TimeoutError, OutboundTimeoutError) as error:
+                # The limit of all calls, not what the calls before have left of it.
+                raise OutboundError(f"it took longer than {TOTAL_SECS:g} s") from error
+            if answer.status not in accepted:
+                raise _UnexpectedStatusError(f"it answered {answer.status}")
+            return answer
 
 
 def _is_any(_error: Exception) -> bool:
