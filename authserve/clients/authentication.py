@@ -131,12 +131,9 @@ def find_machine(client_id: str, *, now: datetime) -> RegisteredClient | None:
 def _record_use(row: Row[Any], now: datetime) -> None:
     """Record the use of a client and of its secret, each at most once per `USE_INTERVAL`."""
     due = now - USE_INTERVAL
-    uses = [
-        (_CLIENTS, _CLIENTS.c.client_id == row.client_client_id, row.client_last_used_at),
-        (_SECRETS, _SECRETS.c.id == row.secret_id, row.secret_used_at),
-    ]
-    if row.secret_id is None:
-        uses.pop()
+    uses = [(_CLIENTS, _CLIENTS.c.client_id == row.client_client_id, row.client_last_used_at)]
+    if row.secret_id is not None:
+        uses.append((_SECRETS, _SECRETS.c.id == row.secret_id, row.secret_used_at))
     overdue = [(table, is_it) for table, is_it, at in uses if at is None or at <= due]
     if not overdue:
         return
