@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from jwt.utils import base64url_decode, base64url_encode
 from sqlalchemy import BindParameter, ColumnElement, bindparam, insert, select, update
 
 from authserve.core.actor import RequestInfo
+from authserve.core.base64url import decode_base64url, encode_base64url
 from authserve.core.clock import now
 from authserve.core.crypto import digest, is_digest, random_bytes
 from authserve.core.errors import InvalidTokenError, TokenExpiredError, UnauthenticatedError
@@ -133,7 +133,7 @@ def begin_pending(
         "expires_at": expires_at,
     }
     execute(insert(_TABLE), row)
-    claims: dict[str, Any] = {"sub": str(account.ref.id), "sec": base64url_encode(secret).decode()}
+    claims: dict[str, Any] = {"sub": str(account.ref.id), "sec": encode_base64url(secret)}
     if device_id is not None:
         claims |= {"did": device_id, "pv": account.password_version}
     token = sign(
@@ -229,7 +229,7 @@ def _id_in(value: Any) -> UUID:
 
 def _secret_in(value: Any) -> bytes:
     try:
-        return base64url_decode(value)
+        return decode_base64url(value)
     except (TypeError, ValueError) as error:
         raise MfaTokenInvalidError from error
 
