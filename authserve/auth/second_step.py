@@ -20,7 +20,6 @@ from authserve.mfa.errors import DeadPendingError, InvalidPasskeyError, MfaToken
 from authserve.mfa.pending import (
     Pending,
     Purpose,
-    count_attempt,
     read_pending,
     spend_pending,
 )
@@ -129,7 +128,7 @@ def start_session_with_second_proof(
         given,
         prover,
         use=ChallengeUse(ChallengeKind.VERIFY, pending.id),
-        count_attempt=lambda: count_attempt(pending, now=moment),
+        pending=pending,
         now=moment,
     )
     if isinstance(proven, ProofFailure):

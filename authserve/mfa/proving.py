@@ -10,7 +10,6 @@ Sign-ins and step-ups do it alike:
         failure = explain_unspent(proven, now=moment)
 """
 
-from collections.abc import Callable
 from dataclasses import field
 from datetime import datetime
 
@@ -25,6 +24,7 @@ from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.assurance import ProofFailure
 from authserve.mfa.challenges import ChallengeUse
 from authserve.mfa.passkeys import ProvenPasskey, RefusedPasskey
+from authserve.mfa.pending import Pending, count_attempt
 from authserve.mfa.recovery_codes import (
     CheckedRecoveryCode,
     check_recovery_code,
@@ -100,16 +100,12 @@ class UnspentError(Exception):
     """Raised to roll back a transaction whose second proof another caller has spent meanwhile."""
 
 
-def _count_nothing() -> None:
-    """Count an attempt that belongs to no pending sign-in."""
-
-
 def prove(
     given: GivenProof,
     prover: Prover,
     *,
     use: ChallengeUse,
-    count_attempt: Callable[[], None] = _count_nothing,
+    pending: Pending | None = None,
     now: datetime,
 ) -> Proven | ProofFailure:
     """Check a second proof, which is counted before it is compared; a wrong one is audited.
@@ -118,18 +114,21 @@ def prove(
         given: the proof.
         prover: the caller.
         use: the call that a passkey's challenge must be for.
-        count_attempt: counts the attempt durably where the throttle allows it.
+        pending: the sign-in that waits for the proof, which counts the attempt too; None for a
+            step-up.
         now: the time of the call.
 
     Raises:
         TooManyAttemptsError: too many were wrong; nothing was compared.
         FactorUnavailableError: the TOTP secret cannot be decrypted; nothing was counted.
+        MfaTokenInvalidError: the pending sign-in is over, or had too many attempts.
         TransactionNestingError: a transaction is open.
     """
     # First, so that no attempt is counted if no code could be right.
     totp = _find_totp(prover, now) if isinstance(given, GivenCode) else None
     hits = count_second_proof(prover)
-    count_attempt()
+    if pending is not None:
+        count_attempt(pending, now=now)
     checked = _check(given, prover, hits, totp, use, now)
     if isinstance(checked, ProofFailure):
         record_wrong_proof(prover, checked, hits=hits)
