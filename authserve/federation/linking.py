@@ -9,7 +9,6 @@ from uuid import UUID
 
 from authserve.core.actor import Actor, RequestInfo
 from authserve.core.clock import now
-from authserve.core.frozen import frozen
 from authserve.database.transactions import transaction
 from authserve.federation.errors import IdentityTakenError, OtherAccountError
 from authserve.federation.identities import ProviderIdentity, find_owner, record_use
@@ -102,43 +101,40 @@ def _require_owner(identity: ProviderIdentity, user_id: UUID) -> None:
         raise IdentityTakenError
 
 
-@frozen(kw_only=True)
-class LinkAtSignIn:
-    """An identity that is linked to an account by its first sign-in.
+def link_at_sign_in(
+    user_id: UUID,
+    identity: ProviderIdentity,
+    *,
+    provider: Provider,
+    request: RequestInfo,
+    now: datetime,
+) -> bool:
+    """Link an identity by its first sign-in, or record its use if a concurrent one has linked it.
+
+    The transaction is that of the sign-in, which holds the lock on the user's row.
 
     Args:
         user_id: the account that had the address when the provider answered.
+
+    Returns:
+        False if the identity is another account's, or the account has another address, an
+        unverified one or a second factor by now.
+
+    Raises:
+        TooManyIdentitiesError: the account has as many as it may have.
     """
-
-    user_id: UUID
-    identity: ProviderIdentity
-    provider: Provider
-    request: RequestInfo
-
-    def claim(self, now: datetime) -> bool:
-        """Link the identity, or record its use if a concurrent request has linked it.
-
-        The transaction is that of the sign-in, which holds the lock on the user's row.
-
-        Returns:
-            False if the identity is another account's, or the account has another address, an
-            unverified one or a second factor by now.
-
-        Raises:
-            TooManyIdentitiesError: the account has as many as it may have.
-        """
-        account = get_credentials(self.user_id)
-        if account.email != self.identity.email or not account.email_verified:
-            return False
-        if find_factors(self.user_id).has_any:
-            return False
-        add_identity(
-            account.ref,
-            self.identity,
-            provider=self.provider,
-            notified_email=account.email,
-            actor=Actor(user=account.ref),
-            request=self.request,
-            now=now,
-        )
-        return record_use(self.user_id, self.identity, now=now)
+    account = get_credentials(user_id)
+    if account.email != identity.email or not account.email_verified:
+        return False
+    if find_factors(user_id).has_any:
+        return False
+    add_identity(
+        account.ref,
+        identity,
+        provider=provider,
+        notified_email=account.email,
+        actor=Actor(user=account.ref),
+        request=request,
+        now=now,
+    )
+    return record_use(user_id, identity, now=now)

@@ -1,8 +1,8 @@
 """The result of a provider's answer: an account of this service, a new one, or a refusal."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from authserve.auth.provider_sign_in import ProvenIdentity
@@ -16,7 +16,7 @@ from authserve.federation.identities import (
     find_owner,
     record_use,
 )
-from authserve.federation.linking import LinkAtSignIn
+from authserve.federation.linking import link_at_sign_in
 from authserve.federation.policy import (
     AskForAddress,
     AskToConfirm,
@@ -129,24 +129,6 @@ def refuse(reason: Refusal, returned: ProviderReturn) -> AuthserveError:
     return refuse_identity(reason, provider=provider, actor=VISITOR, request=request)
 
 
-@frozen()
-class _Use:
-    """The use of an identity by its account, which is recorded with the sign-in."""
-
-    user_id: UUID
-    identity: ProviderIdentity
-    provider: Provider
-
-    def claim(self, now: datetime) -> bool:
-        """Record the use in the open transaction; see `identities.record_use`.
-
-        Raises:
-            UnknownStateError: see `require_unchanged`.
-        """
-        require_unchanged(self.provider)
-        return record_use(self.user_id, self.identity, now=now)
-
-
 def prove(returned: ProviderReturn, step: SignIn | Link) -> ProvenIdentity:
     """Return the proof with which a session of an account starts.
 
@@ -159,17 +141,27 @@ def prove(returned: ProviderReturn, step: SignIn | Link) -> ProvenIdentity:
         provider=returned.provider.slug,
         has_two_factors=trusts_mfa and returned.answer.claims_two_factors,
         auth_time=returned.answer.auth_time,
-        claim=_find_claim(returned, step),
+        claim=partial(_claim, returned, step),
     )
 
 
-def _find_claim(returned: ProviderReturn, step: SignIn | Link) -> Callable[[datetime], bool]:
+def _claim(returned: ProviderReturn, step: SignIn | Link, now: datetime) -> bool:
+    """Record the use of an identity, or link it, in the open transaction of the sign-in.
+
+    Returns:
+        False if the identity is not the account's; see `record_use` and `link_at_sign_in`.
+
+    Raises:
+        UnknownStateError: see `require_unchanged`.
+        TooManyIdentitiesError: see `link_at_sign_in`.
+    """
     if isinstance(step, SignIn):
-        return _Use(step.user_id, returned.identity, returned.provider).claim
-    link = LinkAtSignIn(
-        user_id=step.user_id,
-        identity=returned.identity,
+        require_unchanged(returned.provider)
+        return record_use(step.user_id, returned.identity, now=now)
+    return link_at_sign_in(
+        step.user_id,
+        returned.identity,
         provider=returned.provider,
         request=returned.request,
+        now=now,
     )
-    return link.claim

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -28,7 +28,7 @@ from authserve.federation.identities import (
     find_identities,
     find_owner,
 )
-from authserve.federation.linking import LinkAtSignIn, link_own_identity
+from authserve.federation.linking import link_at_sign_in, link_own_identity
 from authserve.federation.own_identities import unlink_identity
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.registry import ProviderChanges, change_provider, get_provider
@@ -292,10 +292,10 @@ class TestAtAFirstSignIn:
     def check_nothing_is_linked(self, site: Flask, server: ProviderServer, owner: Caller) -> None:
         identity = ProviderIdentity(issuer=server.issuer, subject="1", email=EMAIL)
         with site.app_context(), transaction():
-            link = LinkAtSignIn(
-                user_id=owner.id, identity=identity, provider=get_provider(SLUG), request=REQUEST
+            provider = get_provider(SLUG)
+            assert not link_at_sign_in(
+                owner.id, identity, provider=provider, request=REQUEST, now=now()
             )
-            assert not link.claim(now())
         assert issuers(site, owner.id) == []
 
 
@@ -346,14 +346,15 @@ class TestRaces:
 
         def start() -> bool:
             with site.app_context():
-                link = LinkAtSignIn(
-                    user_id=alice.id,
-                    identity=identity,
-                    provider=get_provider(SLUG),
-                    request=REQUEST,
-                )
+                provider = get_provider(SLUG)
+
+                def claim(moment: datetime) -> bool:
+                    return link_at_sign_in(
+                        alice.id, identity, provider=provider, request=REQUEST, now=moment
+                    )
+
                 proven = ProvenIdentity(
-                    user_id=alice.id, provider=SLUG, has_two_factors=False, claim=link.claim
+                    user_id=alice.id, provider=SLUG, has_two_factors=False, claim=claim
                 )
                 session, _ = start_session_with_provider(
                     proven, device=None, request=REQUEST, settings=SETTINGS.get()
