@@ -10,8 +10,8 @@ from authserve.http.fields import DisplayName, EmailAddress, Locale, Password, U
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, StrictSchema
 from authserve.mfa.assurance import SecondStep
 from authserve.mfa.credential_schemas import AssertionCredentialSchema
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.schemas import (
-    EMAIL_CODE_PATTERN,
     DigitCode,
     RecoveryCodeList,
     SecondProofSchema,
@@ -127,7 +127,7 @@ class EmailCodeSignInSchema(StrictSchema):
     """A mailed code, and the token of its request."""
 
     sign_in_token = fields.String(required=True, metadata={"example": EXAMPLE_TOKEN})
-    code = DigitCode(EMAIL_CODE_PATTERN, required=True)
+    code = DigitCode(EMAIL_CODE_DIGITS, required=True)
     device_token = _device_token()
 
 

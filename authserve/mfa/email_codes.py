@@ -45,7 +45,7 @@ from authserve.outbox.policy import HORIZON
 
 KEY_PURPOSE = "email-code"
 
-CODE_DIGITS = 8
+EMAIL_CODE_DIGITS = 8
 """Decimal digits of a code (design): NIST SP 800-63B-4 §3.1.3.2 asks for six."""
 
 CODE_LIFETIME = timedelta(minutes=10)
@@ -209,8 +209,8 @@ def _is_code_of(message_id: UUID, code: str) -> bool:
 
 def _digits(mac: bytes) -> str:
     # The remainder of 64 bits prefers no code by more than one in 10^11.
-    number = int.from_bytes(mac[:8], "big") % 10**CODE_DIGITS
-    return f"{number:0{CODE_DIGITS}}"
+    number = int.from_bytes(mac[:8], "big") % 10**EMAIL_CODE_DIGITS
+    return f"{number:0{EMAIL_CODE_DIGITS}}"
 
 
 def ensure_code(

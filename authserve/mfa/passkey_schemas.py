@@ -10,10 +10,11 @@ from authserve.http.pagination import make_page, page_schema
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment, StrictSchema
 from authserve.mfa.answers import RegistrationAnswer
 from authserve.mfa.credential_schemas import PasskeyOptionsSchema, RegistrationCredentialSchema
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.own_passkeys import PasskeyView
 from authserve.mfa.proving import GivenCode
-from authserve.mfa.schemas import EMAIL_CODE_PATTERN, DigitCode, RecoveryCodeList
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.schemas import DigitCode, RecoveryCodeList
+from authserve.mfa.totp import CODE_DIGITS
 
 MAX_NAME_LENGTH = 64
 """Characters of a passkey's name (design)."""
@@ -62,8 +63,8 @@ class EnrollmentSchema(StrictSchema):
     """An account's first factor during a sign-in: a code of its app, or a passkey."""
 
     mfa_token = fields.String(required=True)
-    email_code = DigitCode(EMAIL_CODE_PATTERN)
-    totp_code = DigitCode(CODE_PATTERN)
+    email_code = DigitCode(EMAIL_CODE_DIGITS)
+    totp_code = DigitCode(CODE_DIGITS)
     credential = fields.Nested(RegistrationCredentialSchema)
     name = _name()
 
@@ -78,7 +79,7 @@ class NewPasskeySchema(StrictSchema):
 
     credential = fields.Nested(RegistrationCredentialSchema, required=True)
     name = _name()
-    email_code = DigitCode(EMAIL_CODE_PATTERN)
+    email_code = DigitCode(EMAIL_CODE_DIGITS)
 
 
 class AddedPasskeySchema(PasskeySchema):

@@ -50,7 +50,7 @@ from authserve.mfa.totp import (
 
 @frozen()
 class GivenCode:
-    """A code of an authenticator app, as typed; of the form `totp.CODE_PATTERN`."""
+    """A code of an authenticator app, as typed; `totp.CODE_DIGITS` digits."""
 
     code: str = field(repr=False)
 

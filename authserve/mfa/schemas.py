@@ -16,27 +16,26 @@ from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema
 from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.assurance import SecondStep
 from authserve.mfa.credential_schemas import AssertionCredentialSchema
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.proving import GivenCode, GivenProof, GivenRecoveryCode
 from authserve.mfa.recovery_codes import CODES, MAX_LENGTH
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.totp import CODE_DIGITS
 
 EXAMPLE_TOTP_CODE = "012345"
 
-EMAIL_CODE_PATTERN = r"^[0-9]{8}$"
-"""A mailed code: exactly eight ASCII digits, without blanks or signs."""
-
 
 class DigitCode(fields.String):
-    """A code of digits, as text; a number would lose leading zeros.
+    """A code of ASCII digits, as text; a number would lose leading zeros.
 
     Args:
-        pattern: the regular expression that it must match, between `^` and `$`.
+        digits: exactly as many, at most eight; blanks and signs are refused.
     """
 
-    def __init__(self, pattern: str, **kwargs: Any) -> None:
-        # `$` also matches before a final newline.
-        check = validate.Regexp(pattern.replace("$", r"\Z"), error="Not a code of digits.")
-        metadata = {"example": "01234567"[: int(pattern[-3])], "pattern": pattern}
+    def __init__(self, digits: int, **kwargs: Any) -> None:
+        pattern = f"[0-9]{{{digits}}}"
+        # `$` also matches before a final newline, but JSON Schema knows no other end.
+        check = validate.Regexp(rf"{pattern}\Z", error="Not a code of digits.")
+        metadata = {"example": "01234567"[:digits], "pattern": f"^{pattern}$"}
         super().__init__(validate=check, metadata=metadata, **kwargs)
 
 
@@ -135,8 +134,8 @@ class TotpSetUpSchema(Schema):
 class TotpConfirmationSchema(StrictSchema):
     """A code of the app, and the mailed one where a set-up says that it is required."""
 
-    code = DigitCode(CODE_PATTERN, required=True)
-    email_code = DigitCode(EMAIL_CODE_PATTERN)
+    code = DigitCode(CODE_DIGITS, required=True)
+    email_code = DigitCode(EMAIL_CODE_DIGITS)
 
 
 class RecoveryCodeSetSchema(Schema):
@@ -168,7 +167,7 @@ class RecoveryCodesSchema(Schema):
 class SecondProofSchema(StrictSchema):
     """Exactly one second proof."""
 
-    totp_code = DigitCode(CODE_PATTERN)
+    totp_code = DigitCode(CODE_DIGITS)
     recovery_code = fields.String(
         validate=validate.Length(max=MAX_LENGTH),
         metadata={

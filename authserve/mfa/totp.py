@@ -37,8 +37,8 @@ SECRET_BYTES = 20
 STEP = timedelta(seconds=30)
 """Length of a time step (RFC 6238 §5.2 recommends it, and apps know no other)."""
 
-CODE_PATTERN = r"^[0-9]{6}$"
-"""A code: exactly six ASCII digits, without blanks or signs."""
+CODE_DIGITS = 6
+"""Digits of a code (RFC 4226 §5.3 asks for six at least, and many apps show no more)."""
 
 SEAL_PURPOSE = "totp-secret"
 
@@ -151,7 +151,7 @@ def check_code(found: StoredTotp, code: str) -> CheckedCode | ProofFailure:
 
     Args:
         found: the secret.
-        code: as given, of the form `CODE_PATTERN`.
+        code: as given, `CODE_DIGITS` digits.
 
     Returns:
         The checked code; or `WRONG_CODE`, or `CODE_REUSED` if it is right, but its step or a later
@@ -181,7 +181,8 @@ def _totp(secret: bytes) -> Any:
     # passlib's module for TOTP is imported at the first use: most workers compare no code.
     from passlib.totp import TOTP
 
-    return TOTP(key=secret, format="raw", digits=6, alg="sha1", period=int(STEP.total_seconds()))
+    period = int(STEP.total_seconds())
+    return TOTP(key=secret, format="raw", digits=CODE_DIGITS, alg="sha1", period=period)
 
 
 _SPEND = (

@@ -169,7 +169,7 @@ def check_set_up(user_id: UUID, code: str, *, bound_to: UUID, now: datetime) -> 
 
     Args:
         user_id: the account.
-        code: as given, of the form `totp.CODE_PATTERN`.
+        code: as given, `totp.CODE_DIGITS` digits.
         bound_to: see `begin_set_up`.
         now: the caller's current time.
 

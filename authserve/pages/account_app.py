@@ -18,6 +18,7 @@ from authserve.auth.factor_confirmation import confirm_totp_in_browser
 from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.errors import (
     FactorNotFoundError,
     InvalidCodeError,
@@ -26,8 +27,7 @@ from authserve.mfa.errors import (
 )
 from authserve.mfa.factors import find_factors
 from authserve.mfa.mailbox_proof import is_mailbox_proof_needed
-from authserve.mfa.schemas import EMAIL_CODE_PATTERN
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.totp import CODE_DIGITS
 from authserve.mfa.totp_set_up import SetUp, describe_set_up, remove_totp, set_up_totp
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint
@@ -51,8 +51,8 @@ from authserve.web.languages import mark
 class AppForm(SignedInForm):
     """Nothing to begin a set-up, or the codes that confirm it."""
 
-    code = TypedCode(CODE_PATTERN)
-    email_code = TypedCode(EMAIL_CODE_PATTERN)
+    code = TypedCode(CODE_DIGITS)
+    email_code = TypedCode(EMAIL_CODE_DIGITS)
     secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z", error="Not a secret."))
 
     @validates_schema(skip_on_field_errors=True)

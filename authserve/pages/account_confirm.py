@@ -29,7 +29,7 @@ from authserve.mfa.errors import (
     WrongPasskeyError,
 )
 from authserve.mfa.schemas import find_given_proof
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.totp import CODE_DIGITS
 from authserve.pages.blueprint import blueprint, page, redirect_to_target
 from authserve.pages.factor_fields import (
     PASSKEY_UNUSED,
@@ -68,7 +68,7 @@ class ConfirmForm(SignedInForm, ReauthenticateSchema):
 
         exclude = ("credential",)
 
-    totp_code = TypedCode(CODE_PATTERN, data_key="code")
+    totp_code = TypedCode(CODE_DIGITS, data_key="code")
     username = fields.String()
     """The account, for password managers; nothing reads it."""
 

@@ -16,6 +16,7 @@ from authserve.http.authentication import on_own_account
 from authserve.http.fields import DisplayName
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.errors import (
     PasskeyTakenError,
     TooManyPasskeysError,
@@ -30,7 +31,6 @@ from authserve.mfa.own_passkeys import (
 )
 from authserve.mfa.passkey_options import PasskeyOwner
 from authserve.mfa.passkey_schemas import MAX_NAME_LENGTH
-from authserve.mfa.schemas import EMAIL_CODE_PATTERN
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint
 from authserve.pages.factor_changes import (
@@ -61,7 +61,7 @@ class NewPasskeyForm(SignedInForm):
     begun = Checkbox()
     credential = Credential(is_new=True)
     name = DisplayName(max_length=MAX_NAME_LENGTH)
-    email_code = TypedCode(EMAIL_CODE_PATTERN)
+    email_code = TypedCode(EMAIL_CODE_DIGITS)
 
 
 FORM = NewPasskeyForm()

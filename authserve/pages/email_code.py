@@ -16,8 +16,8 @@ from authserve.auth.known_devices import find_own_device
 from authserve.auth.schemas import EmailCodeSchema
 from authserve.http.limits import limited, noting_limits
 from authserve.http.request_info import current_request_info
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.errors import MfaEnrollmentRequiredError, MfaTokenInvalidError
-from authserve.mfa.schemas import EMAIL_CODE_PATTERN
 from authserve.mfa.sign_in_codes import SignInRequest
 from authserve.pages.blueprint import (
     abort_404_unless,
@@ -66,7 +66,7 @@ class AddressForm(PageForm, EmailCodeSchema):
 class CodeForm(FlowForm):
     """The code of a mail."""
 
-    code = TypedCode(EMAIL_CODE_PATTERN, required=True)
+    code = TypedCode(EMAIL_CODE_DIGITS, required=True)
 
 
 ADDRESS_FORM, CODE_FORM = AddressForm(), CodeForm()

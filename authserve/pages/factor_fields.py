@@ -22,7 +22,7 @@ class TypedCode(DigitCode):
     """A code as typed; apps and mails show it in groups, so spaces are removed.
 
     Args:
-        pattern: see `DigitCode`.
+        digits: see `DigitCode`.
     """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:

@@ -22,7 +22,7 @@ from authserve.mfa.errors import FactorUnavailableError, InvalidPasskeyError, Mf
 from authserve.mfa.pending import Purpose
 from authserve.mfa.proving import GivenCode, GivenProof, GivenRecoveryCode
 from authserve.mfa.recovery_codes import MAX_LENGTH
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.totp import CODE_DIGITS
 from authserve.pages.blueprint import blueprint, page, query_continuation, redirect_to_target
 from authserve.pages.factor_fields import (
     PASSKEY_UNUSED,
@@ -52,7 +52,7 @@ from authserve.web.languages import mark
 class CodeForm(FlowForm):
     """A code of an authenticator app."""
 
-    code = TypedCode(CODE_PATTERN, required=True)
+    code = TypedCode(CODE_DIGITS, required=True)
 
 
 class RecoveryCodeForm(FlowForm):

@@ -22,6 +22,7 @@ from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.mfa.answers import RegistrationAnswer
 from authserve.mfa.assurance import SecondStep
+from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
 from authserve.mfa.errors import (
     FactorUnavailableError,
     InvalidPasskeyError,
@@ -32,8 +33,7 @@ from authserve.mfa.errors import (
 from authserve.mfa.passkey_schemas import MAX_NAME_LENGTH
 from authserve.mfa.pending import Purpose
 from authserve.mfa.proving import GivenCode
-from authserve.mfa.schemas import EMAIL_CODE_PATTERN
-from authserve.mfa.totp import CODE_PATTERN
+from authserve.mfa.totp import CODE_DIGITS
 from authserve.mfa.totp_set_up import SetUp, describe_set_up
 from authserve.pages.blueprint import blueprint, page, path_to_target, query_continuation
 from authserve.pages.factor_fields import (
@@ -71,8 +71,8 @@ class SetUpForm(FlowForm):
         required=True,
         validate=validate.OneOf([SecondStep.PASSKEY, SecondStep.TOTP]),
     )
-    email_code = TypedCode(EMAIL_CODE_PATTERN)
-    code = TypedCode(CODE_PATTERN)
+    email_code = TypedCode(EMAIL_CODE_DIGITS)
+    code = TypedCode(CODE_DIGITS)
     secret = fields.String(validate=validate.Regexp(r"[A-Z2-7]{32}\Z", error="Not a secret."))
     credential = Credential(is_new=True)
     name = DisplayName(max_length=MAX_NAME_LENGTH)

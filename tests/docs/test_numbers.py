@@ -68,7 +68,7 @@ PROMISES: list[tuple[str, str, Any, Any]] = [
     ("tokens", "15 to set a factor up", totp_set_up.SET_UP_LIFETIME, 15 * MINUTE),
     ("tokens", "180 days", device.DEVICE_TOKEN_TTL, 180 * DAY),
     ("mail", "good once, for 10 minutes", email_codes.CODE_LIFETIME, 10 * MINUTE),
-    ("mail", "A mail with a code has eight digits", email_codes.CODE_DIGITS, 8),
+    ("mail", "A mail with a code has eight digits", email_codes.EMAIL_CODE_DIGITS, 8),
     ("mail", "within 90 days", seen_devices.DEVICE_MEMORY, 90 * DAY),
     ("mail", "at most one such mail a day", seen_devices.MAIL_INTERVAL, DAY),
     ("mail", "at most 40 characters", mail.MAX_NAME_LENGTH, 40),
