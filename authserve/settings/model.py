@@ -187,12 +187,12 @@ class Settings:
     hash_niceness: int = 15
     audit_retention: timedelta = timedelta(days=400)
     outbound_hosts: OutboundHosts = NO_HOSTS
+    """Hosts that may have private addresses or be called by http, if a client's URL names them."""
     forward_auth_networks: tuple[IPNetwork, ...] = (
         IPv4Network("127.0.0.0/8"),
         IPv6Network("::1/128"),
     )
     """The networks of the reverse proxies that may ask for their applications' users."""
-    """Hosts that may have private addresses or be called by http, if a client's URL names them."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API: scheme, host and port, as browsers send them."""
     metrics_token: str = field(default="", repr=False)
