@@ -74,10 +74,6 @@ class Actor:
             raise LookupError("no session is there")
         return self.session_id
 
-    def has_permission(self, permission: str) -> bool:
-        """Return True if the actor has `permission`."""
-        return self.holds_everything or permission in self.permissions
-
     def has_permissions(self, permissions: frozenset[str]) -> bool:
         """Return True if the actor has all of `permissions`."""
         return self.holds_everything or permissions <= self.permissions
