@@ -56,7 +56,7 @@ class _GuardedConnect:
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
         self._lock = Lock()
-        self._probe: Thread | None = None
+        self._prober: Thread | None = None
         self._is_disposed = Event()
         self._attempt: Callable[[], Any]
 
@@ -69,41 +69,42 @@ class _GuardedConnect:
             DatabaseAwayError: the breaker is open, or a thread probes the server.
         """
         self._attempt = lambda: dialect.connect(*args, **parameters)
-        if self._is_looked_after():
+        if self._is_probed():
             raise DatabaseAwayError("the database was away a moment ago")
         try:
             connection = self.breaker.call(self._attempt, is_failure=is_outage)
         except BreakerOpenError as error:
             raise DatabaseAwayError("the database was away a moment ago") from error
         finally:
-            self._look_out()
+            self._start_probing()
         connection.on_cut = self._trip
         return connection
 
     def _trip(self) -> None:
         self.breaker.trip()
-        self._look_out()
+        self._start_probing()
 
-    def _is_looked_after(self) -> bool:
+    def _is_probed(self) -> bool:
         if self.breaker.is_closed:
             return False
-        return self._probe is not None and self._probe.is_alive()
+        return self._prober is not None and self._prober.is_alive()
 
-    def _look_out(self) -> None:
+    def _start_probing(self) -> None:
+        """Start the probing thread, unless the breaker is closed or one runs."""
         with self._lock:
-            if self.breaker.is_closed or self._is_looked_after():
+            if self.breaker.is_closed or self._is_probed():
                 return
             self._is_disposed = Event()
             # The thread keeps only a weak reference: it ends once the engine is unused.
-            self._probe = Thread(
-                target=_look_until_closed,
+            self._prober = Thread(
+                target=_probe_until_closed,
                 args=[weakref.ref(self), self._is_disposed],
                 name=PROBE_THREAD,
                 daemon=True,
             )
             # If no thread can be started, callers try to connect themselves.
             with suppress(RuntimeError):
-                self._probe.start()
+                self._prober.start()
 
     def stop_probing(self, _engine: Engine) -> None:
         """End the probing thread; handles SQLAlchemy's event `engine_disposed`.
@@ -113,21 +114,21 @@ class _GuardedConnect:
         with self._lock:
             self._is_disposed.set()
 
-    def look(self) -> bool:
+    def probe(self) -> bool:
         """Try to connect if the breaker admits a call; return True while it is not closed."""
         with suppress(Exception):
             self.breaker.call(self._attempt, is_failure=is_outage).close()
         return not self.breaker.is_closed
 
 
-def _look_until_closed(found: "weakref.ref[_GuardedConnect]", is_disposed: Event) -> None:
-    while (door := found()) is not None and door.look():
-        del door
-        if is_disposed.wait(_LOOK_SECS):
+def _probe_until_closed(found: "weakref.ref[_GuardedConnect]", is_disposed: Event) -> None:
+    while (guard := found()) is not None and guard.probe():
+        del guard
+        if is_disposed.wait(_PROBE_PAUSE_SECS):
             return
 
 
-_LOOK_SECS = 0.25
+_PROBE_PAUSE_SECS = 0.25
 """Seconds between two attempts of the probing thread (chosen, not measured)."""
 
 
@@ -143,9 +144,9 @@ def guard_connections(engine: Engine) -> tuple[Breaker, ...]:
     if engine.dialect.name != "postgresql":
         return ()
     breaker = Breaker("database", failures=BREAKER_FAILURES, reset_secs=BREAKER_RESET_SECS)
-    door = _GuardedConnect(breaker)
-    event.listen(engine, "do_connect", door.connect)
-    event.listen(engine, "engine_disposed", door.stop_probing)
+    guard = _GuardedConnect(breaker)
+    event.listen(engine, "do_connect", guard.connect)
+    event.listen(engine, "engine_disposed", guard.stop_probing)
     event.listen(engine, "checkout", _replace_ended)
     return (breaker,)
 
