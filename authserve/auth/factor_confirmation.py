@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import field
 from datetime import datetime
-from functools import partial
 from typing import Generic, TypeVar
-from uuid import UUID
 
 from authserve.auth.browser_sessions import BrowserCookie, BrowserSession, rotate_cookie
 from authserve.auth.current_session import get_live_session
@@ -14,7 +12,7 @@ from authserve.core.clock import now
 from authserve.core.frozen import frozen
 from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
-from authserve.keys.store import KEY_STORE, SigningKey
+from authserve.keys.store import KEY_STORE
 from authserve.mail.policy import plain_name
 from authserve.mfa.answers import RegistrationAnswer
 from authserve.mfa.assurance import SecondStep
@@ -90,22 +88,24 @@ def confirm_totp_in_browser(
     *, code: str, email_code: str | None, session: BrowserSession, request: RequestInfo
 ) -> ConfirmedFactor[BrowserCookie]:
     """Confirm the TOTP set-up of a browser's session as `confirm_totp` does; rotate its cookie."""
-    renew = partial(_rotate, session.cookie)
-    return _confirm_totp(code, email_code, renew=renew, actor=session.actor, request=request)
+    return _confirm_totp(
+        code,
+        email_code,
+        renew=lambda now: rotate_cookie(session.cookie, now=now),
+        actor=session.actor,
+        request=request,
+    )
 
 
 def _token_renewal(actor: Actor) -> Renew[AccessToken]:
     """Return the renewal of an API client's session; the key is found before anything is tried."""
-    return partial(_issue_token, actor.current_session_id, KEY_STORE.get().signing_key())
+    key = KEY_STORE.get().signing_key()
 
+    def renew(now: datetime) -> AccessToken:
+        session = get_live_session(actor.current_session_id, now=now).as_live()
+        return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
 
-def _issue_token(session_id: UUID, key: SigningKey, now: datetime) -> AccessToken:
-    session = get_live_session(session_id, now=now).as_live()
-    return issue_access_token(session, key=key, fresh=True, settings=SETTINGS.get(), now=now)
-
-
-def _rotate(cookie: BrowserCookie, now: datetime) -> BrowserCookie | None:
-    return rotate_cookie(cookie, now=now)
+    return renew
 
 
 def _confirm_totp(
@@ -226,9 +226,13 @@ def confirm_passkey_in_browser(
 
     If that switches MFA on, the session's cookie is rotated.
     """
-    renew = partial(_rotate, session.cookie)
     return _confirm_passkey(
-        answer, name, email_code, renew=renew, actor=session.actor, request=request
+        answer,
+        name,
+        email_code,
+        renew=lambda now: rotate_cookie(session.cookie, now=now),
+        actor=session.actor,
+        request=request,
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -44,7 +43,7 @@ from authserve.mfa.proving import (
 from authserve.mfa.throttle import Prover
 from authserve.sessions.renew import renew_authentication
 from authserve.settings.model import SETTINGS
-from authserve.tokens.access import AccessToken, LiveSession, issue_access_token
+from authserve.tokens.access import AccessToken, issue_access_token
 from authserve.users.accounts import lock_user
 from authserve.users.credentials import Credentials, get_credentials
 from authserve.users.passwords import confirm_password
@@ -101,15 +100,11 @@ def reauthenticate(
         given=given,
         actor=actor,
         request=request,
-        finish=partial(_read_session, actor.current_session_id),
+        finish=lambda now: get_live_session(actor.current_session_id, now=now).as_live(),
     )
     return issue_access_token(
         session, key=key, fresh=True, settings=SETTINGS.get(), now=session.auth_time
     )
-
-
-def _read_session(session_id: UUID, now: datetime) -> LiveSession:
-    return get_live_session(session_id, now=now).as_live()
 
 
 def reauthenticate_browser(
@@ -132,12 +127,8 @@ def reauthenticate_browser(
         given=given,
         actor=session.actor,
         request=request,
-        finish=partial(_rotate, session.cookie),
+        finish=lambda now: rotate_cookie(session.cookie, now=now),
     )
-
-
-def _rotate(cookie: BrowserCookie, now: datetime) -> BrowserCookie | None:
-    return rotate_cookie(cookie, now=now)
 
 
 def _renew(
