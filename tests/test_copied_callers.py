@@ -111,3 +111,14 @@ def test_users_of_one_database_are_copied_one_after_another(
 
         assert zoe.get("/api/v1/users/me").get_json()["username"] == "zoe"
         assert yan.get("/api/v1/users/me").get_json()["username"] == "yan"
+
+
+def test_new_tokens_of_a_user_do_not_reach_the_copies(
+    another_app: Callable[[], Flask], clock: time_machine.Traveller
+) -> None:
+    _, original, copy = (copied_caller(another_app(), "zoe") for _ in range(3))
+    issued = dict(original.tokens)
+    for caller in (original, copy):
+        caller.tokens["refresh_token"] = "a later one"
+
+    assert copied_caller(another_app(), "zoe").tokens == issued

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import Table, func, insert, select
 from sqlalchemy.engine import Connection
 
@@ -53,8 +54,11 @@ class _Original:
                 connection.execute(insert(table), rows)
         SECRETS.note(self.caller.password)
         SECRETS.note_body(self.caller.tokens)
-        user, tokens = dict(self.caller.user), dict(self.caller.tokens)
-        return Caller(client=app.test_client(), user=user, tokens=tokens)
+        return self.hand_out(app.test_client())
+
+    def hand_out(self, client: FlaskClient) -> Caller:
+        """Return the caller for one test, which may replace its tokens."""
+        return Caller(client=client, user=dict(self.caller.user), tokens=dict(self.caller.tokens))
 
 
 BASE = select(
@@ -83,7 +87,7 @@ def copied_caller(app: Flask, name: str, *, roles: Iterable[str] = ()) -> Caller
         _originals[key] = None
         return register_caller(app, name, roles=roles)
     _originals[key] = original = register_original(app, name, roles=roles)
-    return original.caller
+    return original.hand_out(original.caller.client)
 
 
 def has_counts_in_memory(settings: Settings) -> bool:
