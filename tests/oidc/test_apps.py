@@ -61,15 +61,19 @@ class TestList:
         self, clock: time_machine.Traveller, make_client: MakeApp, alice: Caller
     ) -> None:
         wiki = make_client()
-        chat = make_client("chat", name="a chat", **STRANGE)
+        chat = make_client("z-chat", name="a chat", **STRANGE)
         allowed_at = now()
         allow(chat, "openid", "email")
         clock.shift(60)
+        first = wiki.sign_in("openid")
+        clock.shift(60)
         wiki.sign_in("openid", "groups")
+        used = {"last_used_at": now() - timedelta(minutes=1)}
+        change_session(wiki.app, claims_of(first["id_token"])["sid"], **used)
         assert alice.get(APPS).get_json() == {
             "items": [
                 {
-                    "client": {"client_id": "chat", "name": "a chat"},
+                    "client": {"client_id": "z-chat", "name": "a chat"},
                     "scopes": ["email", "openid"],
                     "granted_at": to_rfc3339(allowed_at),
                     "last_used_at": None,
@@ -80,7 +84,7 @@ class TestList:
                     "scopes": ["groups", "openid"],
                     "granted_at": None,
                     "last_used_at": to_rfc3339(now()),
-                    "live_sessions": 1,
+                    "live_sessions": 2,
                 },
             ]
         }

@@ -121,6 +121,7 @@ def test_a_request_by_form_becomes_one_by_get(visit: Visit, wiki: App) -> None:
     fields = dict(parse_qsl(query()))
     sent = visit.send("/oauth/authorize", fields, headers={"Sec-Fetch-Site": "cross-site"})
     assert sent.location.startswith("/oauth/authorize?")
+    assert sent.headers["Referrer-Policy"] == "no-referrer"
     assert "code" in answer_of(visit.open(sent.location))
     twice = visit.client.post(
         "/oauth/authorize?",
@@ -180,6 +181,10 @@ class TestUntrusted:
         assert len(page.form("/sign-in")["continue"]) <= MAX_TOKEN_LENGTH
         assert "code" in answer_of(leave(visit, visit.sign_in_from(page)))
         assert visit.open(f"{longest}a").status == 400
+        fields = dict(parse_qsl(longest.partition("?")[2]))
+        for more, status in (("", 303), ("a", 400)):
+            form = {**fields, "x": fields["x"] + more}
+            assert visit.send("/oauth/authorize", form, headers={}).status == status
 
     def test_a_token_of_another_kind_resumes_nothing(self, visit: Visit, wiki: App) -> None:
         page = visit.open(visit.open("/account").location)
@@ -203,11 +208,13 @@ class TestRefusals:
         ],
     )
     def test_the_app_is_told_with_state_and_issuer(
-        self, visit: Visit, wiki: App, changes: dict[str, str | None], code: str
+        self, visit: Visit, wiki: App, log: Log, changes: dict[str, str | None], code: str
     ) -> None:
+        log()
         told = answer_of(ask(visit, **changes))
         assert (told["error"], told["state"]) == (code, STATE)
         assert told["error_description"]
+        assert [line["code"] for line in log()] == [code]
 
     def test_without_a_state_none_is_sent(self, visit: Visit, wiki: App) -> None:
         assert "state" not in answer_of(ask(visit, state=None, prompt="none"))
@@ -302,7 +309,7 @@ class TestClosed:
         make_client(allowed_roles=("staff",))
         visit.sign_in()
         shown = ask(visit)
-        assert shown.status == 403
+        assert (shown.status, shown.headers["Referrer-Policy"]) == (403, "no-referrer")
         assert "Wiki is not open to you" in shown.text
         assert "Signed in as alice." in shown.text
         (back,) = [a.attrib["href"] for a in shown.tree.iter("a") if "Back to" in (a.text or "")]
@@ -324,7 +331,7 @@ def test_an_answer_by_form_sends_itself(visit: Visit, make_client: MakeApp) -> N
     wiki = make_client(response_mode="form_post")
     visit.sign_in()
     shown = ask(visit)
-    assert shown.status == 200
+    assert (shown.status, shown.headers["Referrer-Policy"]) == (200, "no-referrer")
     fields = shown.form(CALLBACK)
     assert fields["state"] == STATE
     assert fields["iss"] == ORIGIN

@@ -83,6 +83,10 @@ def test_an_ambiguous_query_is_answered_by_a_page(query: str) -> None:
         parse_parameters(query)
 
 
+def test_fifty_parameters_are_read() -> None:
+    assert len(parse_parameters("&".join(f"a{number}=x" for number in range(50)))) == 50
+
+
 @pytest.mark.parametrize(
     "uri",
     [

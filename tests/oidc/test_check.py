@@ -11,7 +11,7 @@ from authserve.clients.refused_redirects import note_refused_redirect
 from authserve.core.clock import now
 from authserve.oidc.check import Obstacle
 from authserve.oidc.cli import OBSTACLES
-from tests.oidc.conftest import App, MakeApp
+from tests.oidc.conftest import WIKI, App, MakeApp
 from tests.support.clients import Caller
 from tests.support.factors import give_totp
 from tests.support.rows import change_role, change_user
@@ -28,12 +28,15 @@ def found(runner: FlaskCliRunner) -> dict[str, Any]:
     return document
 
 
-def test_a_user_who_can_sign_in(runner: FlaskCliRunner, wiki: App) -> None:
+def test_a_user_who_can_sign_in(runner: FlaskCliRunner, make_client: MakeApp) -> None:
+    make_client(scopes=(*WIKI.scopes, "audit:read"))
     assert found(runner)["can_sign_in"]
     lines = check(runner).splitlines()
+    left_out = "is left out: no role of the user holds that permission."
     assert lines == [
         "alice can sign in to Wiki, with openid profile email groups offline_access.",
-        "The scope users:read is left out: no role of the user holds that permission.",
+        f"The scope audit:read {left_out}",
+        f"The scope users:read {left_out}",
     ]
 
 

@@ -7,9 +7,13 @@ from flask import Flask
 
 from authserve.clients.failures import list_failures
 from authserve.clients.kinds import ClientKind
+from authserve.core.actor import RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
+from authserve.oidc.authorize import authorize
+from authserve.oidc.errors import AuthorizationError
 from authserve.oidc.logout_deliveries import note_failed
+from authserve.web.continuation import Answer
 from tests.oidc.conftest import App, MakeApp
 from tests.support.clients import Caller
 from tests.support.oauth_clients import CALLBACK, give_client
@@ -58,6 +62,16 @@ def test_refusals_at_authorize_are_shown(app: Flask, wiki: App, fault: str, reas
 def test_a_silent_request_without_a_user_is_no_failure(app: Flask, wiki: App) -> None:
     challenge = "&code_challenge_method=S256&code_challenge=" + "x" * 43
     app.test_client().get(f"{AUTHORIZE}&scope=openid&prompt=none{challenge}")
+    assert failures_of(app) == []
+
+
+def test_a_refusal_by_the_user_is_no_failure(app: Flask, wiki: App) -> None:
+    challenge = "&code_challenge_method=S256&code_challenge=" + "x" * 43
+    query = f"{AUTHORIZE}&scope=openid{challenge}".partition("?")[2]
+    given = {"begun": now(), "visitor": None, "origin": RequestInfo()}
+    with app.app_context(), pytest.raises(AuthorizationError) as refused:
+        authorize(query, answer=Answer.DENIED, **given)  # type: ignore[arg-type]
+    assert refused.value.code == "access_denied"
     assert failures_of(app) == []
 
 

@@ -15,14 +15,17 @@ from flask import Flask
 from jwt.utils import base64url_encode
 
 from authserve.core.clock import now
+from authserve.database.transactions import db
 from authserve.keys.policy import RotationCause
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.oidc.hints import MAX_HINT_LENGTH, Hint, read_hint
 from authserve.oidc.tokens import sign_for_others
+from authserve.tokens.signing import LEEWAY_SECS
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_authorize import answer_of, ask
 from tests.support.browsing import ORIGIN, Visit
 from tests.support.clients import Caller
+from tests.support.databases import executed
 from tests.support.keys import kid_of, kids, make_next_key
 
 YEAR = timedelta(days=365)
@@ -147,6 +150,25 @@ def test_our_own_signature_is_not_enough(wiki: App, changes: dict[str, object]) 
             found = read_hint(sign_for_others(given, key, "JWT"), issuer=ORIGIN)
             assert (found is not None) is is_good
         assert read_hint(sign_for_others(claims, key, "logout+jwt"), issuer=ORIGIN) is None
+
+
+def test_one_of_a_machine_whose_clock_is_ahead_is_good(
+    clock: time_machine.Traveller, wiki: App
+) -> None:
+    token = wiki.sign_in()["id_token"]
+    clock.shift(-LEEWAY_SECS)
+    hint_of(wiki, token)
+    clock.shift(-1)
+    assert read(wiki, token) is None
+
+
+def test_one_that_fits_no_request_line_asks_the_database_nothing(wiki: App) -> None:
+    token = wiki.sign_in()["id_token"]
+    room = MAX_HINT_LENGTH - len(token)
+    for more, statements in ((room, 1), (room + 1, 0)):
+        with wiki.app.app_context(), executed(db.engine) as sent:
+            assert read_hint(token + "A" * more, issuer=ORIGIN) is None
+        assert len(sent) == statements
 
 
 def test_no_other_token_is_one(wiki: App, alice: Caller) -> None:

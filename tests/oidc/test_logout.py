@@ -15,6 +15,7 @@ from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import change_client, delete_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.oidc.logout_routes import MAX_QUERY_BYTES
+from tests.conftest import Log
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_hints import change_signature
 from tests.oidc.test_refresh import is_alive
@@ -307,6 +308,7 @@ class TestForms:
         foreign = {"Origin": "https://wiki.example.com", "Sec-Fetch-Site": "cross-site"}
         sent = visit.send("/oauth/logout", {**fields, "more": "x"}, headers=foreign)
         assert (sent.status, sent.location) == (303, f"/oauth/logout?{urlencode(fields)}")
+        assert sent.headers["Referrer-Policy"] == "no-referrer"
         assert is_signed_in(visit)
         assert visit.open(sent.location).location.startswith(BYE)
 
@@ -336,9 +338,14 @@ class TestForms:
         assert is_signed_in(visit)
         assert is_alive(wiki, tokens)
 
-    def test_one_that_fits_no_request_line_loses_its_way_back(self, visit: Visit) -> None:
-        sent = visit.send("/oauth/logout", {"id_token_hint": "x" * MAX_QUERY_BYTES}, headers={})
+    def test_one_that_fits_no_request_line_loses_its_way_back(self, visit: Visit, log: Log) -> None:
+        room = MAX_QUERY_BYTES - len("id_token_hint=")
+        sent = visit.send("/oauth/logout", {"id_token_hint": "x" * room}, headers={})
+        assert sent.location == f"/oauth/logout?id_token_hint={'x' * room}"
+        log()
+        sent = visit.send("/oauth/logout", {"id_token_hint": "x" * (room + 1)}, headers={})
         assert sent.location == "/oauth/logout"
+        assert [line.get("bytes") for line in log()] == [MAX_QUERY_BYTES + 1, None]
 
     def test_a_field_twice_is_refused(self, visit: Visit) -> None:
         assert visit.open("/oauth/logout?state=a&state=b").status == 400

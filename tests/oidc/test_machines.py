@@ -4,8 +4,12 @@ from typing import Any
 
 import jwt
 import pytest
+import time_machine
 
 from authserve.clients.kinds import ClientKind
+from authserve.clients.registry import revoke_client
+from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.clock import now
 from tests.oidc.conftest import API, App, MakeApp, claims_of
 from tests.oidc.test_codes import error
 from tests.support.clients import Caller
@@ -88,6 +92,18 @@ def test_an_app_has_no_token_of_its_own(wiki: App) -> None:
 @pytest.mark.parametrize("fields", [{"client_secret": None}, {"client_secret": "x"}])
 def test_it_proves_who_it_is(job: App, fields: dict[str, str | None]) -> None:
     assert error(ask(job, **fields)) == (401, "invalid_client")
+
+
+def test_after_a_revocation_its_token_is_of_the_next_second(
+    clock: time_machine.Traveller, job: App
+) -> None:
+    revoked_at = now()
+    with job.app.app_context():
+        revoke_client("job", actor=OPERATOR, request=RequestInfo())
+    for shift, age in ((0, 1), (1, 1), (1, 2)):
+        clock.shift(shift)
+        claims = claims_of(ask(job).get_json()["access_token"])
+        assert claims["iat"] == int(revoked_at.timestamp()) + age
 
 
 def test_its_token_opens_nothing_of_a_user(job: App, alice: Caller) -> None:

@@ -88,6 +88,15 @@ def test_a_refresh_is_never_wider_than_what_is_left(wiki: App, name: str) -> Non
     assert is_seen == ("openid" in (left or ""))
 
 
+def test_what_another_app_was_allowed_does_not_count(wiki: App, make_client: MakeApp) -> None:
+    chat = make_client("chat", **STRANGE)
+    allow(chat, *SCOPES)
+    tokens = wiki.sign_in(*SCOPES)
+    with wiki.app.app_context(), transaction() as session:
+        session.execute(delete(UserConsent).where(UserConsent.client_id == wiki.client_id))
+    assert error(wiki.refresh(tokens["refresh_token"])) == INVALID
+
+
 def end_browser(alice: Caller) -> None:
     path = f"{API}/users/me/sessions/{alice.session_id}"
     assert persistently(lambda: alice.delete(path)).status_code == 204

@@ -9,7 +9,7 @@ from tests.oidc.test_codes import error
 from tests.oidc.test_refresh import is_alive
 from tests.support.clients import Caller
 from tests.support.marks import both_databases
-from tests.support.rows import audit_trail, live_session_row
+from tests.support.rows import audit_trail, change_session, live_session_row
 
 
 def revoke(app: App, token: str | None, **fields: str | None) -> TestResponse:
@@ -51,6 +51,16 @@ def test_every_other_token_ends_nothing(
         assert revoke(other, tokens[name]).status_code == 200
     assert is_alive(wiki, tokens)
     sid = claims_of(tokens["access_token"])["sid"]
+    assert live_session_row(wiki.app, sid)["revoked_at"] is None
+
+
+def test_a_refresh_token_of_another_family_ends_nothing(wiki: App) -> None:
+    """Its signature is ours, but the session's row was made anew, as after a restored backup."""
+    tokens = wiki.sign_in("openid")
+    sid = claims_of(tokens["access_token"])["sid"]
+    family = live_session_row(wiki.app, sid)["family_digest"]
+    change_session(wiki.app, sid, family_digest=bytes(len(family)))
+    assert revoke(wiki, tokens["refresh_token"]).status_code == 200
     assert live_session_row(wiki.app, sid)["revoked_at"] is None
 
 

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from authserve.clients.claims import ClaimPlace, ClaimRule, ClaimSource
+from authserve.keys.store import KEY_STORE
+from authserve.oidc.access_tokens import ACCESS
+from authserve.oidc.tokens import sign_for_others
 from tests.http.test_cost import statements_of_sqlite
 from tests.oidc.conftest import API, App, MakeApp, claims_of
 from tests.oidc.test_codes import change, error
@@ -111,6 +114,16 @@ class TestRefusals:
     def test_a_call_without_a_token_gets_a_challenge_without_an_error(self, wiki: App) -> None:
         answer = wiki.app.test_client().get("/oauth/userinfo")
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+    def test_a_token_that_names_another_user_than_its_session_is_refused(
+        self, wiki: App, bob: Caller
+    ) -> None:
+        claims = claims_of(wiki.sign_in("openid")["access_token"])
+        for sub, status in ((claims["sub"], 200), (str(bob.id), 401)):
+            with wiki.app.app_context():
+                key = KEY_STORE.get().signing_key()
+                token = sign_for_others({**claims, "sub": sub}, key, ACCESS.header_type)
+            assert wiki.userinfo(token).status_code == status
 
     @pytest.mark.parametrize("header", ["Bearer x", "Bearer a b", "Basic eA==", "Bearer"])
     def test_another_token_is_refused(self, wiki: App, header: str) -> None:
