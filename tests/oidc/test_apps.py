@@ -100,6 +100,17 @@ class TestList:
             (found,) = list_apps(wiki.user_id)
         assert (found.live_sessions, found.scopes) == (1, ("offline_access", "openid"))
 
+    def test_a_wider_consent_keeps_the_time_of_the_first(
+        self, clock: time_machine.Traveller, make_client: MakeApp
+    ) -> None:
+        chat, first = make_client("chat", **STRANGE), now()
+        allow(chat, "openid")
+        clock.shift(60)
+        allow(chat, "openid", "email")
+        with chat.app.app_context():
+            (found,) = list_apps(chat.user_id)
+        assert (found.granted_at, found.scopes) == (first, ("email", "openid"))
+
     def test_a_deleted_client_is_gone(self, make_client: MakeApp, alice: Caller) -> None:
         wiki = make_client(**STRANGE)
         allow(wiki)

@@ -14,6 +14,7 @@ from flask import Flask
 from authserve.clients.kinds import ClientKind
 from authserve.clients.registry import change_client, delete_client
 from authserve.core.actor import OPERATOR, RequestInfo
+from authserve.core.clock import now
 from authserve.oidc.logout_routes import MAX_QUERY_BYTES
 from tests.conftest import Log
 from tests.oidc.conftest import App, MakeApp, claims_of
@@ -22,7 +23,7 @@ from tests.oidc.test_refresh import is_alive
 from tests.oidc.test_revoke import revoke
 from tests.support.browsing import ORIGIN, OWN_FORM, Shown, Visit
 from tests.support.clients import Caller
-from tests.support.rows import audit_trail, live_session_row
+from tests.support.rows import audit_trail, change_session, live_session_row
 
 BYE = "https://wiki.example.com/bye"
 
@@ -297,6 +298,12 @@ class TestPageBetween:
     def test_another_token_leads_nowhere(self, visit: Visit, token: str) -> None:
         shown = visit.open(f"/oauth/logout?continue={token}")
         assert shown.location in ("/signed-out", "/sign-out")
+
+
+def test_a_cookie_of_a_session_that_has_ended_is_removed(visit: Visit, wiki: App) -> None:
+    change_session(wiki.app, visit.session_id, revoked_at=now())
+    assert urlsplit(ask(visit).location).path == "/sign-out"
+    assert visit.cookie() is None
 
 
 class TestForms:

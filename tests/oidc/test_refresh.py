@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from authserve.clients.kinds import LIFETIMES, ClientKind
 from authserve.clients.registry import change_client, delete_client, revoke_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
@@ -69,6 +70,15 @@ class TestRotation:
         assert is_alive(wiki, other)
         (event,) = audit_trail(wiki.app, "session.reuse_detected")
         assert event["details"]["reason"] == "replaced_earlier"
+
+    def test_within_the_grace_no_token_outlives_the_grant(
+        self, clock: time_machine.Traveller, wiki: App
+    ) -> None:
+        token = wiki.sign_in()["refresh_token"]
+        newer = wiki.refresh(token).get_json()
+        again = wiki.refresh(token).get_json()
+        ends = [claims_of(each["refresh_token"])["exp"] for each in (newer, again)]
+        assert ends == [int((now() + LIFETIMES[ClientKind.WEB].idle).timestamp())] * 2
 
     def test_a_client_may_have_its_own_grace(
         self, clock: time_machine.Traveller, make_client: MakeApp
@@ -298,6 +308,15 @@ class TestLifetimes:
         tokens = wiki.refresh(tokens["refresh_token"]).get_json()
         clock.shift(timedelta(hours=11))
         assert is_alive(wiki, wiki.refresh(tokens["refresh_token"]).get_json())
+
+    def test_an_offline_app_does_not(
+        self, clock: time_machine.Traveller, wiki: App, alice: Caller
+    ) -> None:
+        tokens = wiki.sign_in("openid", OFFLINE)
+        before = live_session_row(wiki.app, alice.session_id)
+        clock.shift(timedelta(hours=11))
+        wiki.refresh(tokens["refresh_token"])
+        assert live_session_row(wiki.app, alice.session_id) == before
 
     def test_idle_and_absolute_limits_are_the_clients(
         self, clock: time_machine.Traveller, make_client: MakeApp

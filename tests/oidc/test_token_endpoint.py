@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.clients.kinds import ClientKind
+from authserve.oidc import routes as oidc_routes
 from authserve.oidc.routes import GRANTS
 from tests.conftest import Log
 from tests.oidc.conftest import VERIFIER, App, MakeApp
@@ -86,7 +88,7 @@ def test_id_and_secret_in_a_header_may_be_escaped(make_client: MakeApp) -> None:
     pair = [
         "".join(f"%{ord(char):02X}" for char in text) for text in ("the-wiki", wiki.secret or "")
     ]
-    header = "Basic " + b64encode(":".join(pair).encode()).decode()
+    header = "BASIC  " + b64encode(":".join(pair).encode()).decode()
     fields = {"grant_type": "authorization_code", "code": wiki.make_code()}
     answer = wiki.app.test_client().post(
         "/oauth/token",
@@ -116,6 +118,20 @@ def test_an_outage_is_told_in_the_same_form(
         assert int(answer.headers["Retry-After"]) > 0
     for path in DISCOVERY:
         assert app.test_client().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("is_noted", [False, True], ids=["at once", "while noting a refusal"])
+def test_a_pool_without_a_free_connection_is_told_in_the_same_form(
+    wiki: App, monkeypatch: pytest.MonkeyPatch, is_noted: bool
+) -> None:
+    def wait_in_vain(*_args: object, **_kwargs: object) -> None:
+        raise PoolTimeoutError
+
+    name = "note_failure" if is_noted else "redeem_code"
+    monkeypatch.setattr(oidc_routes, name, wait_in_vain)
+    answer = wiki.redeem("x")
+    assert error(answer) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_the_metadata_says_what_is_there(app: Flask) -> None:

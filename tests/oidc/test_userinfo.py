@@ -142,7 +142,9 @@ class TestRefusals:
 
     def test_it_needs_the_scope_openid_and_its_own_audience(self, wiki: App) -> None:
         token = wiki.sign_in("profile")["access_token"]
-        assert error(wiki.userinfo(token)) == (403, "insufficient_scope")
+        lacking = wiki.userinfo(token)
+        assert error(lacking) == (403, "insufficient_scope")
+        assert lacking.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
         token = wiki.sign_in("openid", resource=API)["access_token"]
         assert error(wiki.userinfo(token)) == (401, "invalid_token")
 
@@ -151,7 +153,10 @@ class TestRefusals:
     ) -> None:
         token = wiki.sign_in()["access_token"]
         change_user(wiki.app, alice.id, mfa_enabled=True)
-        assert error(wiki.userinfo(token)) == (401, "insufficient_user_authentication")
+        refused = wiki.userinfo(token)
+        assert error(refused) == (401, "insufficient_user_authentication")
+        challenge = 'Bearer error="insufficient_user_authentication"'
+        assert refused.headers["WWW-Authenticate"] == challenge
 
 
 def test_userinfo_is_one_statement_and_a_refresh_two(wiki: App) -> None:
