@@ -29,7 +29,7 @@ class RequestState:
         user_id: the caller's, once an access token or a browser's cookie was verified.
         client_id: of the machine that calls.
         presented_client_id: the client that a call of OAuth names, perhaps without proof.
-        grant_type: of a call for tokens of OAuth, one of those that exist.
+        grant_type: of a call for tokens of OAuth, as it was sent.
         authentication: see `callers.identify_caller`.
         browser: see `web.browser_session.BrowserState`; None before a page asks for it.
         language: of the page; None before a text asks for it.

@@ -61,7 +61,7 @@ def _read_basic(header: str) -> tuple[str, str]:
     Neither needs escaping, by their alphabets, and most clients escape nothing; others escape every
     character but letters and digits.
     """
-    found = _BASIC.fullmatch(header.strip())
+    found = _BASIC.fullmatch(header)
     try:
         text = b64decode(found[1], validate=True).decode("ascii") if found else ""
     except ValueError as error:

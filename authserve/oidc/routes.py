@@ -87,7 +87,7 @@ def exchange() -> Response:
     if grant_type is None:
         raise OAuthError(OAuthCode.INVALID_REQUEST, "The request has no grant_type.")
     answer = GRANTS.get(grant_type, _refuse_grant_type)
-    request_state().grant_type = grant_type if grant_type in GRANTS else None
+    request_state().grant_type = grant_type
     return _answer(dict(answer(fields)))
 
 
