@@ -1,5 +1,6 @@
 """The nightly verification: once a night, with its outcome as an event."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -28,12 +29,19 @@ def outcomes() -> list[str]:
     return [event.outcome for event in all_events("audit.verified")]
 
 
-def test_it_records_the_extent_of_a_whole_trail(clock: time_machine.Traveller) -> None:
+def test_it_records_the_extent_of_a_whole_trail(
+    clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
     write_events(2)
     seal_all()
     write_events()
     assert find_last_verification() is None
+    caplog.set_level(logging.INFO, logger="authserve.audit")
     verify()
+    (line,) = [each for each in caplog.records if each.name == "authserve.audit.worker"]
+    assert line.message == "audit trail verified"
+    assert (vars(line)["batches"], vars(line)["events"]) == (1, 2)
+    assert (vars(line)["pruned"], vars(line)["unsealed"]) == (0, 1)
     (event,) = all_events("audit.verified")
     assert (event.outcome, event.actor, event.subject) == ("success", None, None)
     assert event.details == {"batches": 1, "events": 2, "pruned": 0, "unsealed": 1}
@@ -54,7 +62,8 @@ def test_it_records_the_first_fault(caplog: pytest.LogCaptureFixture) -> None:
     last = find_last_verification()
     assert last is not None
     assert last.fault == fault
-    assert "audit trail was tampered with" in caplog.messages
+    (line,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert (line.message, vars(line)["fault"]) == ("audit trail was tampered with", fault)
 
 
 def test_a_night_begins_at_two_in_utc(clock: time_machine.Traveller) -> None:

@@ -146,6 +146,7 @@ def test_a_tampered_batch_is_pruned_logged_and_not_verified(
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert line.getMessage() == "a batch to prune does not verify"
     assert vars(line)["fault"] == f"event {first} was removed (batch 1, position 0)"
+    assert vars(line)["batch"] == 1
     assert event_ids() == []
     with pytest.raises(TamperedError, match="batch 1 was changed, or was made under a secret"):
         verify_trail()

@@ -17,6 +17,7 @@ from authserve.settings.model import EmailVerification
 from authserve.users.accounts import deactivate, delete_user, ref_of
 from authserve.users.lookup import get_user
 from authserve.users.sign_ins import record_passkey_login
+from tests.conftest import Log
 from tests.support.authenticator import BE, BS, UV, Faults, encode
 from tests.support.clients import Caller, login, register_caller
 from tests.support.crowd import all_at_once, persistently
@@ -81,10 +82,13 @@ def test_options_name_no_account_and_touch_no_table(app: Flask) -> None:
     assert sign_in_options(client)["challenge"] != options["challenge"]
 
 
-def test_a_passkey_that_no_account_has_is_unknown(app: Flask, alice: Caller) -> None:
+def test_a_passkey_that_no_account_has_is_unknown(app: Flask, alice: Caller, log: Log) -> None:
     key = give_passkey(app, alice.id)
     key.credential_id = bytes(16)
+    log()
     assert_problem(passkey_login(app.test_client(), key), 401, "unknown_passkey")
+    (line,) = [line for line in log() if line["event"] == "passkey refused"]
+    assert (line["level"], line["reason"]) == ("INFO", "unknown")
     assert failures(app) == ["unknown_passkey"]
 
 

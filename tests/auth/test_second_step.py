@@ -17,6 +17,7 @@ from authserve.settings.model import Mfa
 from authserve.users.accounts import deactivate
 from authserve.users.lookup import get_user
 from authserve.users.models import User
+from tests.conftest import Log
 from tests.support.clients import Caller, login
 from tests.support.factors import break_totp, give_recovery_codes, give_totp
 from tests.support.mail import open_mailbox, work
@@ -159,7 +160,7 @@ def test_a_clone_is_flagged_and_counts_as_wrong(app: Flask, alice: Caller) -> No
 
 
 def test_five_wrong_codes_end_it_and_the_fifth_attempt_may_be_right(
-    clock: Clock, app: Flask, alice: Caller
+    clock: Clock, app: Flask, alice: Caller, log: Log
 ) -> None:
     secret, client = give_totp(app, alice.id), app.test_client()
     token = first_step(client, "alice")
@@ -176,7 +177,10 @@ def test_five_wrong_codes_end_it_and_the_fifth_attempt_may_be_right(
     clock.shift(timedelta(seconds=31))
     response = second_step(client, token, totp_code=code_at(secret, now()))
     assert_problem(response, 401, "mfa_token_invalid")
-    assert failures(app) == ["wrong_code"] * 9 + ["pending_sign_in_dead"]
+    reasons = ["wrong_code"] * 9 + ["pending_sign_in_dead"]
+    assert failures(app) == reasons
+    lines = [line for line in log() if line["event"] == "second factor refused"]
+    assert [(line["level"], line["reason"]) for line in lines] == [("INFO", it) for it in reasons]
 
 
 BAD_BODIES: dict[str, dict[str, Any]] = {

@@ -190,6 +190,21 @@ def test_a_denial_is_logged(
     assert (line["message"], line["provider"]) == ("sign-in denied by a provider", SLUG)
 
 
+def test_a_failure_and_a_refusal_are_logged(
+    site: Flask, visit: Visit, server: ProviderServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    set_out(visit, server).come_back(error="server_error")
+    adjust_provider(site, sign_up=False)
+    set_out(visit, server).come_back()
+    found = {each.message: vars(each) for each in caplog.records if "provider" in vars(each)}
+    away, refused = found["provider unavailable"], found["sign-in by a provider refused"]
+    reason = "it answered with an error: server_error"
+    assert (away["levelname"], away["provider"], away["reason"]) == ("WARNING", SLUG, reason)
+    assert (refused["levelname"], refused["provider"]) == ("INFO", SLUG)
+    assert refused["reason"] == "sign_up_closed"
+
+
 def test_a_secret_that_no_key_opens_is_the_operators_fault(
     site: Flask, visit: Visit, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

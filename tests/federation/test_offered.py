@@ -17,6 +17,7 @@ from authserve.federation import offered
 from authserve.federation.offered import CACHE_SECS, RETRY_SECS, OfferedProviders
 from authserve.federation.registry import change_provider
 from authserve.web.sign_in_providers import SignInProvider
+from tests.conftest import Log
 from tests.support.crowd import DEADLINE_SECS
 from tests.support.databases import executed
 from tests.support.identity_providers import give_provider
@@ -90,6 +91,7 @@ def test_an_outage_keeps_the_last_ones(
     providers: OfferedProviders,
     clock_secs: Clock,
     monkeypatch: pytest.MonkeyPatch,
+    log: Log,
 ) -> None:
     give_provider(app)
     providers.find()
@@ -105,6 +107,8 @@ def test_an_outage_keeps_the_last_ones(
         assert slugs(providers.find()) == slugs(providers.find()) == ["google"]
         assert list(OfferedProviders(clock=clock_secs).find()) == []
         assert len(asked) == 2
+    lines = [(line["level"], line["event"], line["reason"]) for line in log()]
+    assert lines == [("WARNING", "providers not read", "OperationalError")] * 2
     give_provider(app, "github")
     clock_secs.now_secs += RETRY_SECS
     assert slugs(providers.find()) == ["google", "github"]

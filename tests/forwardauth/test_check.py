@@ -161,6 +161,13 @@ class TestPeer:
         assert browser.ask(X_Forwarded_For="127.0.0.1").status_code == 403
 
 
+def test_an_unknown_origin_is_logged(files: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    files.ask(X_Forwarded_Host="x" * 300)
+    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert record.message == "no proxied application at this origin"
+    assert vars(record)["origin"] == f"https://{'x' * 292}"
+
+
 def test_an_unknown_or_disabled_origin_is_refused(files: Browser, browser: Browser) -> None:
     for host in ("other.example.com", "files.example.com.evil.example", "files.example.com,x", ""):
         assert code_of(files.ask(X_Forwarded_Host=host)) == (403, "unknown_origin")

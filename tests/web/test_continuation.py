@@ -17,6 +17,7 @@ from authserve.web.continuation import (
     read_continuation,
     write_continuation,
 )
+from tests.conftest import Log
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller
 
@@ -120,8 +121,13 @@ def test_a_signed_in_person_goes_on_at_once(visit: Visit, alice: Caller) -> None
         "",
     ],
 )
-def test_a_refused_address_counts_as_absent(visit: Visit, alice: Caller, target: str) -> None:
+def test_a_refused_address_counts_as_absent(
+    visit: Visit, alice: Caller, log: Log, target: str
+) -> None:
+    log()
     page = visit.open("/sign-in", query_string={"return_to": target})
+    events = [line["event"] for line in log()]
+    assert events == ["return address is not in RETURN_URLS"] * bool(target) + ["request"]
     assert "continue" not in page.form()
     assert visit.sign_in_from(page).response.request.path == "/account"
 

@@ -64,12 +64,12 @@ def test_production_tells_a_stranger_nothing(make_app: Callable[..., Flask]) -> 
 
 def test_the_log_has_both_values(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "authserve.web.origin"):
-        visit.send("/sign-in", FIELDS, headers={"Origin": "https://evil.example"})
+        headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        visit.send("/sign-in", FIELDS, headers=headers)
     (record,) = caplog.records
-    assert (record.__dict__["origin"], record.__dict__["expected"]) == (
-        "https://evil.example",
-        ORIGIN,
-    )
+    found = vars(record)
+    assert (record.message, found["site"]) == ("form of a foreign page", "cross-site")
+    assert (found["origin"], found["expected"]) == ("https://evil.example", ORIGIN)
 
 
 def test_the_host_of_the_request_decides_nothing(app: Flask, alice: Caller) -> None:
