@@ -146,6 +146,16 @@ def test_otherwise_there_is_no_warning(app: Flask, admin: Caller, recent: dict[s
     assert doctor_finding(app)["level"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("users", "events", "is_warned"), [(5, 20, True), (4, 20, False), (5, 19, False)]
+)
+def test_twenty_events_of_five_users_are_enough(
+    context: None, users: int, events: int, is_warned: bool
+) -> None:
+    happen(users=users, addresses=[HERE], events=events)
+    assert (find_shared_address() is not None) is is_warned
+
+
 def test_only_the_last_day_and_the_last_two_hundred_events_count(
     clock: time_machine.Traveller, context: None
 ) -> None:

@@ -9,20 +9,24 @@ import time_machine
 from flask import Flask
 
 from authserve.audit.new_sign_ins import (
+    NEWEST_EVENTS,
     QUESTION_AGE,
     NewSignIn,
     answer_new_sign_in,
     find_new_sign_in,
 )
-from authserve.core.actor import Actor, RequestInfo
+from authserve.core.actor import VISITOR, Actor, RequestInfo
 from authserve.core.clock import now
 from authserve.core.errors import NotFoundError
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
 from tests.support.clients import Caller, login
 from tests.support.crowd import all_at_once
-from tests.support.marks import both_databases
-from tests.support.rows import audit_trail, live_session_row
+from tests.support.marks import both_databases, on_sqlite
+from tests.support.rows import audit_trail, change_session, live_session_row
 
 pytestmark = both_databases
 
@@ -120,6 +124,52 @@ def test_a_stranger_who_answered_first_is_signed_out_too(
     answer(alice, question.id, is_own=False)
     assert live_session_row(app, stranger)["revoked_at"] is not None
     assert len(audit_trail(app, "activity.disowned")) == 1
+
+
+def test_an_old_one_is_not_asked_about_after_an_older_answer(
+    alice: Caller, sign_in: Callable[[str], UUID], clock: time_machine.Traveller
+) -> None:
+    sign_in("198.51.100.7")
+    question = ask(alice)
+    assert question is not None
+    answer(alice, question.id, is_own=True)
+    sign_in("203.0.113.9")
+    clock.shift(QUESTION_AGE - timedelta(seconds=1))
+    assert ask(alice) is not None
+    clock.shift(timedelta(seconds=1))
+    assert ask(alice) is None
+
+
+def test_the_first_answer_about_a_session_that_has_ended_is_recorded(
+    app: Flask, alice: Caller, sign_in: Callable[[str], UUID]
+) -> None:
+    stranger = sign_in("198.51.100.7")
+    question = ask(alice)
+    assert question is not None
+    change_session(app, stranger, revoked_at=now())
+    for _ in range(2):
+        answer(alice, question.id, is_own=False)
+    (disowned,) = audit_trail(app, "activity.disowned")
+    assert disowned["details"] == {"session_id": str(stranger)}
+
+
+@on_sqlite
+def test_it_is_searched_for_in_the_newest_events_of_the_account(
+    app: Flask, alice: Caller, sign_in: Callable[[str], UUID]
+) -> None:
+    sign_in("198.51.100.7")
+    with app.app_context():
+        user = ref_of(get_user(alice.id))
+        for count, is_found in ((NEWEST_EVENTS - 1, True), (1, False)):
+            with transaction():
+                for _ in range(count):
+                    emit(
+                        AuditAction.SESSION_SIGN_IN_THROTTLED,
+                        actor=VISITOR,
+                        subject=user,
+                        request=REQUEST,
+                    )
+            assert (ask(alice) is not None) is is_found
 
 
 def test_five_answers_at_once_are_one(

@@ -11,7 +11,11 @@ from sqlalchemy import delete
 from authserve.audit.models import AuditEvent
 from authserve.audit.status import find_last_verification
 from authserve.audit.worker import claim_night, verify_nightly
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
+from authserve.core.events import AuditAction, Outcome
+from authserve.database.emit import emit
+from authserve.database.transactions import transaction
 from tests.support.audit import all_events
 from tests.support.crowd import all_at_once, persistently
 from tests.support.marks import both_databases
@@ -64,6 +68,19 @@ def test_it_records_the_first_fault(caplog: pytest.LogCaptureFixture) -> None:
     assert last.fault == fault
     (line,) = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert (line.message, vars(line)["fault"]) == ("audit trail was tampered with", fault)
+
+
+def test_a_fault_whose_details_are_gone_is_a_fault() -> None:
+    with transaction():
+        emit(
+            AuditAction.AUDIT_VERIFIED,
+            outcome=Outcome.FAILURE,
+            actor=OPERATOR,
+            request=RequestInfo(),
+        )
+    last = find_last_verification()
+    assert last is not None
+    assert last.fault == "unknown"
 
 
 def test_a_night_begins_at_two_in_utc(clock: time_machine.Traveller) -> None:

@@ -3,12 +3,25 @@
 from flask import Flask
 
 from authserve.audit.own_events import find_activity, find_own_events
-from authserve.database.transactions import db
+from authserve.core.actor import Actor, RequestInfo
+from authserve.core.events import AuditAction
+from authserve.database.emit import emit
+from authserve.database.transactions import db, transaction
 from authserve.users.accounts import ref_of
 from authserve.users.lookup import get_user
 from tests.support.clients import Caller
 from tests.support.databases import executed
 from tests.support.marks import both_databases
+
+
+def test_an_event_without_a_subject_is_about_no_other_user(app: Flask, alice: Caller) -> None:
+    with app.app_context():
+        user = ref_of(get_user(alice.id))
+        with transaction():
+            emit(AuditAction.CLIENT_CREATED, actor=Actor(user=user), request=RequestInfo())
+        (newest,) = find_activity(user, limit=1)
+        assert newest.action == "client.created"
+        assert (newest.is_by_another, newest.is_about_another) == (False, False)
 
 
 @both_databases
