@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from authserve.audit.models import AuditBatch, AuditChain, AuditDetail, AuditEve
 from authserve.audit.seal import seal_events
 from authserve.audit.verify import verify_trail
 from authserve.core.actor import VISITOR, RequestInfo
+from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.ids import new_id
 from authserve.database.emit import emit
@@ -66,6 +68,18 @@ def test_each_batch_is_chained_to_the_one_before() -> None:
     assert [batch.previous_head for batch in batches[1:]] == [b.head for b in batches[:-1]]
     (end,) = read_all(select(AuditChain.__table__))
     assert (end.seq, end.head, end.is_pruning) == (3, batches[-1].head, False)
+
+
+def test_a_batch_spans_the_times_of_its_events_in_any_order() -> None:
+    """The clock of another machine may be behind, so ids and times differ in their order."""
+    moment = now()
+    rows = [event_row(occurred_at=moment + timedelta(seconds=after)) for after in (1, 0, 3, 2)]
+    with transaction() as session:
+        session.execute(insert(AuditEvent), rows)
+        session.execute(insert(AuditDetail), [detail_row(row["id"]) for row in rows])
+    assert seal_all() == [4]
+    (batch,) = read_all(select(AuditBatch.oldest_at, AuditBatch.newest_at))
+    assert (batch.oldest_at, batch.newest_at) == (moment, moment + timedelta(seconds=3))
 
 
 def test_it_logs_each_batch_and_its_head(caplog: pytest.LogCaptureFixture) -> None:
