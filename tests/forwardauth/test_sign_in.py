@@ -1,15 +1,18 @@
 """The way from an application's host to authorize and back, and the sign-out there."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
+from flask import Flask
 
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
 from authserve.oidc.codes import REPLAY_GRACE
+from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.web.browser_session import read_cookie
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register
 from tests.pages.test_markup import check
@@ -24,8 +27,13 @@ def test_a_person_arrives_at_the_page_that_they_asked_for(
     register: Register, browser: Browser, alice: Caller
 ) -> None:
     register()
-    answer = browser.sign_in("/some/page?a=b")
+    asked = browser.ask("/some/page?a=b")
+    (flow,) = asked.headers.getlist("Set-Cookie")
+    for attribute in ("Secure", "HttpOnly", "Path=/", "SameSite=Lax", "Max-Age=3600"):
+        assert f"; {attribute}" in flow
+    answer = browser.through_proxy(browser.authorize(asked.headers["Location"]))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/some/page?a=b")
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
     (cookie,) = answer.headers.getlist("Set-Cookie")
     assert cookie.startswith(f"{APP}=")
     for attribute in ("Secure", "HttpOnly", "Path=/", "SameSite=Lax"):
@@ -51,6 +59,7 @@ def test_a_callback_that_is_loaded_again_ends_nothing(register: Register, browse
     with time_machine.travel(now() + REPLAY_GRACE + timedelta(seconds=1)):
         answer = browser.through_proxy(callback)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/page")
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert browser.ask().status_code == 200
 
 
@@ -80,15 +89,20 @@ class TestFailure:
         assert 'href="/.authserve/pages/authserve.' in answer.text
         assert count_sessions(browser.app, kind="proxy") == 0
 
-    def test_a_later_failure_begins_anew(self, register: Register, browser: Browser) -> None:
+    @pytest.mark.parametrize(("later_secs", "status"), [(10, 400), (11, 303)])
+    def test_a_later_failure_begins_anew(
+        self, register: Register, browser: Browser, later_secs: int, status: int
+    ) -> None:
         register()
-        location = browser.ask("/page").headers["Location"]
-        browser.cookies.clear()
-        location = browser.through_proxy(browser.authorize(location)).headers["Location"]
-        browser.cookies.clear()
-        with time_machine.travel(now() + timedelta(seconds=12)):
+        moment = now().replace(microsecond=0)
+        with time_machine.travel(moment, tick=False):
+            location = browser.ask("/page").headers["Location"]
+            browser.cookies.clear()
+            location = browser.through_proxy(browser.authorize(location)).headers["Location"]
+            browser.cookies.clear()
+        with time_machine.travel(moment + timedelta(seconds=later_secs), tick=False):
             callback = browser.authorize(location)
-            assert browser.through_proxy(callback).status_code == 303
+            assert browser.through_proxy(callback).status_code == status
 
     def test_a_strangers_code_opens_nothing(self, register: Register, browser: Browser) -> None:
         register()
@@ -131,6 +145,8 @@ class TestFailure:
         answer = browser.through_proxy(path)
         assert answer.status_code == 400
         assert "<code>access_denied</code>" in answer.text
+        answer = browser.through_proxy(path.replace("access_denied", "x" * 101))
+        assert f"<code>{'x' * 100}</code>" in answer.text
 
     def test_at_another_application_state_and_code_are_nothing(
         self, register: Register, browser: Browser
@@ -226,6 +242,15 @@ class TestSignOut:
     def test_a_foreign_form_changes_nothing(self, files: Browser, headers: dict[str, str]) -> None:
         assert self.post(files, **headers).status_code == 403
         assert files.ask().status_code == 200
+
+
+def test_forms_are_limited(make_app: Callable[..., Flask], alice: Caller) -> None:
+    app = make_app(features=("pages", "oidc", "forward-auth"), ratelimit_enabled=True)
+    browser = Browser(app, "")
+    for _ in range(PAGE_POSTS.amount):
+        # No application is registered there.
+        assert TestSignOut().post(browser, Origin=ORIGIN).status_code == 403
+    assert TestSignOut().post(browser, Origin=ORIGIN).status_code == 429
 
 
 def test_the_pages_are_like_all_pages(files: Browser) -> None:
