@@ -13,7 +13,7 @@ from authserve.apikeys.listing import find_keys
 from authserve.apikeys.policy import DEFAULT_LIFETIME, MAX_LIVE_KEYS
 from authserve.auth.queries import find_session
 from authserve.core.actor import RequestInfo
-from authserve.core.errors import SessionRevokedError
+from authserve.core.errors import AuthserveError, SessionRevokedError
 from authserve.core.key_text import is_key_text
 from tests.apikeys.conftest import OWN, MakeKey
 from tests.support.clients import Caller, register_caller
@@ -63,6 +63,36 @@ def test_what_no_key_can_have(alice: Caller) -> None:
     for change, field in UNACCEPTABLE:
         answer = alice.post(OWN, json={**BODY, **change})
         assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field]), change
+
+
+FIFTY = tuple(f"stock:part{number}" for number in range(50))
+
+
+@pytest.mark.parametrize(
+    ("scopes", "code"),
+    [
+        ((), "validation_failed"),
+        (FIFTY, "insufficient_permissions"),
+        (FIFTY * 2, "insufficient_permissions"),
+        ((*FIFTY, "account"), "validation_failed"),
+    ],
+    ids=["none", "fifty", "fifty twice", "too many"],
+)
+def test_fifty_scopes_are_enough(
+    app: Flask, alice: Caller, scopes: tuple[str, ...], code: str
+) -> None:
+    with app.app_context():
+        session = find_session(alice.session_id)
+        assert session is not None
+        with pytest.raises(AuthserveError) as refused:
+            create_key(
+                name="Report",
+                scopes=scopes,
+                expires_in=DEFAULT_LIFETIME,
+                actor=session.actor,
+                request=RequestInfo(),
+            )
+    assert refused.value.code == code
 
 
 def test_a_key_has_no_more_than_its_owner(app: Flask, alice: Caller, admin: Caller) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.web.origin import FormOrigin
 from tests.support.browsing import ORIGIN, Visit
 from tests.support.clients import PASSWORD, Caller
@@ -70,6 +71,14 @@ def test_the_log_has_both_values(visit: Visit, caplog: pytest.LogCaptureFixture)
     found = vars(record)
     assert (record.message, found["site"]) == ("form of a foreign page", "cross-site")
     assert (found["origin"], found["expected"]) == ("https://evil.example", ORIGIN)
+
+
+def test_forms_of_one_address_are_limited(make_app: Callable[..., Flask]) -> None:
+    visit = Visit(make_app(features=("pages",), ratelimit_enabled=True))
+    for _ in range(PAGE_POSTS.amount):
+        assert visit.send("/language", {"lang": "x"}).status == 422
+    refused = visit.send("/language", {"lang": "x"})
+    assert (refused.status, int(refused.headers["Retry-After"]) > 0) == (429, True)
 
 
 def test_the_host_of_the_request_decides_nothing(app: Flask, alice: Caller) -> None:
