@@ -64,7 +64,6 @@ from authserve.settings.parsers import (
     whole,
 )
 from authserve.settings.production_rules import find_production_faults
-from authserve.settings.return_urls import parse_return_urls
 from authserve.settings.secret_files import make_folder, read_or_make_secret
 from authserve.settings.secrets import parse_bearer_token, parse_secret, parse_secrets
 from authserve.settings.urls import (
@@ -77,6 +76,7 @@ from authserve.settings.urls import (
     parse_origins,
     parse_outbound_hosts,
     parse_range_url,
+    parse_return_urls,
 )
 
 ROOT = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from authserve.settings.model import EmailVerification
-from authserve.settings.parsers import MAX_BRAND_LENGTH, parse_text
+from authserve.settings.parsers import MAX_BRAND_LENGTH, parse_text, split_list
 from authserve.settings.urls import browser_origin, check_web_origin
 
 LOCALHOST = "localhost"
@@ -61,7 +61,7 @@ def parse_passkey_origins(raw: str) -> tuple[str, ...]:
     They are compared whole with `clientDataJSON.origin`, so one that no client sends would never
     match.
     """
-    origins = tuple(part for part in re.split(r"[, ]+", raw) if part)
+    origins = split_list(raw)
     if not origins:
         raise ValidationError("must list at least one origin, such as https://app.example.com")
     return tuple(map(_check_passkey_origin, origins))

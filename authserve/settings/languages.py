@@ -1,17 +1,17 @@
 """Parser and rule of the languages of pages and mails. It is small because nothing else fits."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError
 
 from authserve.core.languages import LANGUAGE_NAMES
+from authserve.settings.parsers import split_list
 
 
 def parse_languages(raw: str) -> tuple[str, ...]:
     """Parse tags of `LANGUAGE_NAMES`, separated by commas or spaces, each once."""
-    tags = tuple(tag for tag in re.split(r"[, ]+", raw.lower()) if tag)
+    tags = tuple(split_list(raw.lower()))
     if not tags or len(set(tags)) < len(tags) or not set(tags) <= LANGUAGE_NAMES.keys():
         raise ValidationError(f"must list some of: {', '.join(LANGUAGE_NAMES)}")
     return tags

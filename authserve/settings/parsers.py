@@ -24,6 +24,11 @@ _DIGITS = re.compile(r"[0-9]{1,12}")
 """ASCII digits only: `int()` would also accept `+5`, `1_000`, spaces, and other scripts' digits."""
 
 
+def split_list(raw: str) -> list[str]:
+    """Return the parts of a list, which commas or spaces separate."""
+    return [part for part in re.split(r"[, ]+", raw) if part]
+
+
 def parse_text(raw: str) -> str:
     """Return a text of one line; control characters could forge a header or a log line."""
     if not raw.strip():
@@ -98,7 +103,7 @@ _SWITCH = choice(("true", "false"))
 
 def parse_addresses(raw: str) -> tuple[str, ...]:
     """Parse IP addresses separated by commas or spaces, IPv6 ones with or without brackets."""
-    parts = [part for part in re.split(r"[, ]+", raw) if part]
+    parts = split_list(raw)
     try:
         found = tuple(str(ip_address(re.sub(r"\A\[(.+)\]\Z", r"\1", part))) for part in parts)
     except ValueError:
@@ -123,7 +128,7 @@ def parse_on_off(raw: str) -> bool:
 
 def parse_features(raw: str) -> tuple[str, ...]:
     """Parse names of `FEATURE_NAMES`, separated by commas or spaces, or the word `none`."""
-    names = tuple(name for name in re.split(r"[, ]+", raw) if name)
+    names = tuple(split_list(raw))
     if names == ("none",):
         return ()
     if not names or not set(names) <= set(FEATURE_NAMES):
@@ -156,7 +161,7 @@ def parse_domains(raw: str) -> tuple[str, ...]:
 
     A domain is no pattern and does not include its subdomains.
     """
-    return tuple(_parse_domain(part) for part in re.split(r"[, ]+", raw) if part)
+    return tuple(map(_parse_domain, split_list(raw)))
 
 
 def _parse_domain(raw: str) -> str:

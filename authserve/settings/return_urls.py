@@ -7,8 +7,6 @@ accepted only in a form that every URL parser reads alike, and only at or below 
 import re
 from collections.abc import Collection
 
-from marshmallow import ValidationError
-
 from authserve.core.frozen import frozen
 
 MAX_URL_LENGTH = 2_048
@@ -85,18 +83,3 @@ def is_return_url_allowed(text: str, allowed: Collection[ReturnURL]) -> bool:
     """Return True if an address has an accepted form and is at or below an allowed one."""
     target = read_return_url(text)
     return target is not None and any(entry.covers(target) for entry in allowed)
-
-
-def parse_return_urls(raw: str) -> tuple[ReturnURL, ...]:
-    """Parse addresses separated by commas or spaces; empty text means none."""
-    return tuple(_parse_return_url(part) for part in re.split(r"[, ]+", raw) if part)
-
-
-def _parse_return_url(raw: str) -> ReturnURL:
-    found = read_return_url(raw)
-    if found is None or "?" in raw:
-        raise ValidationError(
-            "must list addresses such as https://app.example.com/inside: https (http for localhost "
-            "only), with no user, query, fragment, dot segment or encoded slash"
-        )
-    return found

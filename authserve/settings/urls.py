@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 from marshmallow import ValidationError
 
 from authserve.core.outbound_hosts import IPNetwork, OutboundHosts, canonical_host, parse_network
-from authserve.settings.parsers import parse_text
+from authserve.settings.parsers import parse_text, split_list
+from authserve.settings.return_urls import ReturnURL, read_return_url
 
 _MAX_PORT = 65_535
 
@@ -67,7 +68,7 @@ def parse_origins(raw: str) -> tuple[str, ...]:
     Origins are compared exactly, so one that no browser sends would never match. Patterns are
     refused (ASVS 3.4.2).
     """
-    return tuple(_check_origin(part) for part in re.split(r"[, ]+", raw) if part)
+    return tuple(map(_check_origin, split_list(raw)))
 
 
 _APP_ORIGIN = re.compile(
@@ -120,6 +121,21 @@ def parse_link(raw: str) -> str:
     if raw.count("{token}") != 1 or "{token}" not in urlsplit(raw).fragment:
         raise ValidationError("must hold {token} once, after a #: https://host/page#token={token}")
     return raw
+
+
+def parse_return_urls(raw: str) -> tuple[ReturnURL, ...]:
+    """Parse addresses separated by commas or spaces; empty text means none."""
+    return tuple(map(_parse_return_url, split_list(raw)))
+
+
+def _parse_return_url(raw: str) -> ReturnURL:
+    found = read_return_url(raw)
+    if found is None or "?" in raw:
+        raise ValidationError(
+            "must list addresses such as https://app.example.com/inside: https (http for localhost "
+            "only), with no user, query, fragment, dot segment or encoded slash"
+        )
+    return found
 
 
 def parse_range_url(raw: str) -> str:
@@ -239,7 +255,7 @@ resolvers read `127.1` as an address."""
 def parse_outbound_hosts(raw: str) -> OutboundHosts:
     """Parse host names and networks separated by commas or spaces; empty text means none."""
     names, networks = set(), []
-    for part in filter(None, re.split(r"[, ]+", raw)):
+    for part in split_list(raw):
         network, name = parse_network(part), canonical_host(part)
         if network is not None and "%" not in part:
             networks.append(network)
@@ -255,7 +271,7 @@ def parse_outbound_hosts(raw: str) -> OutboundHosts:
 
 def parse_networks(raw: str) -> tuple[IPNetwork, ...]:
     """Parse networks and single addresses, separated by commas or spaces."""
-    parts = [part for part in re.split(r"[, ]+", raw) if part]
+    parts = split_list(raw)
     found = [None if "%" in part else parse_network(part) for part in parts]
     networks = tuple(network for network in found if network is not None)
     if not networks or len(networks) != len(parts):

@@ -5,9 +5,9 @@ import pytest
 from authserve.settings.return_urls import (
     MAX_URL_LENGTH,
     is_return_url_allowed,
-    parse_return_urls,
     read_return_url,
 )
+from authserve.settings.urls import parse_return_urls
 
 ALLOWED = parse_return_urls("https://app.example.com/inside http://localhost:3000 https://[::1]/x")
 

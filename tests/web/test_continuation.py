@@ -9,7 +9,7 @@ import time_machine
 from flask import Flask
 
 from authserve.settings.model import SETTINGS
-from authserve.settings.return_urls import parse_return_urls
+from authserve.settings.urls import parse_return_urls
 from authserve.web.continuation import (
     MAX_TOKEN_LENGTH,
     Continuation,
