@@ -18,7 +18,7 @@ from authserve.auth.schemas import (
     SignInTokenSchema,
     TokensSchema,
 )
-from authserve.http.limits import limited, noting_limits
+from authserve.http.limits import limited, noting_limits, takes_device_token
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import MfaEnrollmentRequiredError
@@ -41,29 +41,12 @@ blueprint = Blueprint(
 )
 
 
-def takes_device_of_address(view: ViewT) -> ViewT:
-    """Verify the device token, and pass its device if the account of the address knows it."""
-
-    @wraps(view)
-    def verified(body: dict[str, Any]) -> Any:
-        token, device = body.get("device_token"), None
-        if token is not None:
-            device = find_own_device(token, identifier=body["email"])
-        return view({**body, "device": device})
-
-    return cast(ViewT, verified)
-
-
 def takes_requester(view: ViewT) -> ViewT:
-    """Verify the tokens, and pass the request and, if its account knows it, the device."""
+    """Verify the `sign_in_token`, and pass its request to the view."""
 
     @wraps(view)
     def verified(body: dict[str, Any]) -> Any:
-        requester = find_requester(body["sign_in_token"])
-        token, device = body.get("device_token"), None
-        if token is not None:
-            device = find_requesters_device(token, requester)
-        return view({**body, "requester": requester, "device": device})
+        return view({**body, "requester": find_requester(body["sign_in_token"])})
 
     return cast(ViewT, verified)
 
@@ -71,7 +54,7 @@ def takes_requester(view: ViewT) -> ViewT:
 @blueprint.post("/email-code")
 @blueprint.arguments(EmailCodeSchema)
 @blueprint.response(202, SignInTokenSchema)
-@takes_device_of_address
+@takes_device_token(lambda token, body: find_own_device(token, identifier=body["email"]))
 @limited(EMAIL_CODE)
 @noting_limits(EMAIL_CODE_MAILS_A_MINUTE, EMAIL_CODE_MAILS_AN_HOUR)
 def post_email_code(body: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +73,7 @@ def post_email_code(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, TokensSchema)
 @blueprint.refuses(WrongCodeError, MfaEnrollmentRequiredError, TooManyAttemptsError)
 @takes_requester
+@takes_device_token(lambda token, body: find_requesters_device(token, body["requester"]))
 @limited(SIGN_IN)
 def post_email_code_verify(body: dict[str, Any]) -> Tokens:
     """Sign in with a mailed code and the token of its request."""

@@ -1,8 +1,6 @@
 """The routes of `/api/v1/auth` for passkeys; they exist only with `PASSKEY_RP_ID`."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from authserve.auth.factor_confirmation import confirm_passkey
 from authserve.auth.passkey_sign_in import (
@@ -24,7 +22,7 @@ from authserve.http.authentication import (
     login_at_any_level_required,
     on_own_account,
 )
-from authserve.http.limits import limited
+from authserve.http.limits import limited, takes_device_token
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.http.schemas import EmptyInputSchema
@@ -56,24 +54,9 @@ from authserve.users.errors import (
     UserNotFoundError,
 )
 
-ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-
 blueprint = Blueprint(
     "passkey_sign_in", __name__, url_prefix="/api/v1/auth", description="Signing in with passkeys."
 )
-
-
-def takes_passkey_device(view: ViewT) -> ViewT:
-    """Verify the device token, and pass its device if the account of the passkey knows it."""
-
-    @wraps(view)
-    def verified(body: dict[str, Any]) -> Any:
-        token, device = body.get("device_token"), None
-        if token is not None:
-            device = find_passkey_device(token, body["credential"])
-        return view({**body, "device": device})
-
-    return cast(ViewT, verified)
 
 
 registration_blueprint = Blueprint(
@@ -120,7 +103,7 @@ def post_passkey_options(_body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses(
     UnknownPasskeyError, InvalidPasskeyError, AccountDisabledError, EmailNotVerifiedError
 )
-@takes_passkey_device
+@takes_device_token(lambda token, body: find_passkey_device(token, body["credential"]))
 @limited(SIGN_IN)
 def post_passkey(body: dict[str, Any]) -> Tokens:
     """Sign in with a passkey: two factors by itself, so nothing else is asked."""

@@ -1,8 +1,7 @@
 """The routes of `/api/v1/auth`."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
 
@@ -46,7 +45,7 @@ from authserve.http.authentication import (
     require_permission,
 )
 from authserve.http.callers import one_token
-from authserve.http.limits import limited
+from authserve.http.limits import limited, takes_device_token
 from authserve.http.middleware import note_outcome
 from authserve.http.openapi import ACCESS_TOKEN, NO_TOKEN, REFRESH_TOKEN, Blueprint, secured_by
 from authserve.http.request_info import current_request_info
@@ -89,8 +88,6 @@ from authserve.users.errors import (
     WrongPasswordError,
 )
 
-ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Signing up, signing in, tokens."
 )
@@ -123,19 +120,6 @@ def register_user(body: dict[str, Any]) -> Response:
     return json_response(user_document(*registered), 201)
 
 
-def takes_device_token(view: ViewT) -> ViewT:
-    """Verify the device token, and pass its device to the view if the account knows it."""
-
-    @wraps(view)
-    def verified(body: dict[str, Any]) -> Any:
-        token, device = body.get("device_token"), None
-        if token is not None:
-            device = find_own_device(token, identifier=body["identifier"])
-        return view({**body, "device": device})
-
-    return cast(ViewT, verified)
-
-
 @blueprint.post("/login")
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokensSchema)
@@ -148,7 +132,7 @@ def takes_device_token(view: ViewT) -> ViewT:
     TooManyAttemptsError,
     HasherBusyError,
 )
-@takes_device_token
+@takes_device_token(lambda token, body: find_own_device(token, identifier=body["identifier"]))
 @limited(SIGN_IN, PASSWORDS)
 def login_user(body: dict[str, Any]) -> Response:
     """Sign in with an address or username and a password."""

@@ -70,6 +70,29 @@ def noting_limits(*limits: Limit) -> Callable[[ViewT], ViewT]:
     return decorator
 
 
+def takes_device_token(
+    find_device: Callable[[str, dict[str, Any]], object | None],
+) -> Callable[[ViewT], ViewT]:
+    """Pass a view the device of the body's `device_token`, which limits by device count by.
+
+    Put it above `limited`.
+
+    Args:
+        find_device: returns the device of a token if the account that the body names knows it,
+            else None: a limit must not count by a device of another account.
+    """
+
+    def decorator(view: ViewT) -> ViewT:
+        @wraps(view)
+        def verified(body: dict[str, Any]) -> Any:
+            token = body.get("device_token")
+            return view({**body, "device": find_device(token, body) if token is not None else None})
+
+        return cast(ViewT, verified)
+
+    return decorator
+
+
 def count_call(limits: Sequence[Limit], arguments: Sequence[Any]) -> None:
     """Count a call by each limit, in a request.
 
