@@ -10,7 +10,7 @@ from sqlalchemy import LargeBinary, Row, bindparam, select
 
 from authserve.apikeys.models import APIKey
 from authserve.apikeys.policy import KeyRefusal, effective_scopes_of, find_refusal, permissions_of
-from authserve.auth.queries import OWNER_COLUMNS, account_of, find_actor, names_of_roles
+from authserve.auth.queries import OWNER_COLUMNS, account_of, actor_of, names_of_roles
 from authserve.core.actor import Actor
 from authserve.core.crypto import digest
 from authserve.core.frozen import frozen
@@ -89,7 +89,7 @@ def find_key(text: str) -> FoundKey | None:
 def _found_key(rows: Sequence[Row[Any]]) -> FoundKey:
     """Return the key of the rows, of which there is one for each role of its owner."""
     row = rows[0]
-    owner = find_actor(rows, level=Level(row.aal))
+    owner = actor_of(rows, level=Level(row.aal))
     scopes = effective_scopes_of(
         row.scope.split(),
         permissions=owner.permissions,

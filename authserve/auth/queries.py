@@ -55,7 +55,7 @@ OWNER_COLUMNS = (
     _ROLES.c.permissions,
     _ROLES.c.requires_mfa,
 )
-"""The columns that `account_of` and `find_actor` read, of a user and one of the user's roles."""
+"""The columns that `account_of` and `actor_of` read, of a user and one of the user's roles."""
 
 
 def session_check(*columns: Any) -> Select[Any]:
@@ -162,11 +162,11 @@ def find_session_of_browser(session_id: UUID) -> FoundSession | None:
 def found_session(rows: Sequence[Row[Any]]) -> FoundSession:
     """Return the session of the rows of a statement that `session_check` began; at least one."""
     first = rows[0]
-    actor = find_actor(rows, level=Level(first.aal), session_id=first.session_id)
+    actor = actor_of(rows, level=Level(first.aal), session_id=first.session_id)
     return FoundSession(first, actor, names_of_roles(rows))
 
 
-def find_actor(rows: Sequence[Row[Any]], *, level: Level, session_id: UUID | None = None) -> Actor:
+def actor_of(rows: Sequence[Row[Any]], *, level: Level, session_id: UUID | None = None) -> Actor:
     """Return the user of rows with `OWNER_COLUMNS`, one for each role, as a level lets them act.
 
     Args:
