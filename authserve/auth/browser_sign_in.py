@@ -27,7 +27,6 @@ from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.proving import GivenProof
 from authserve.mfa.sign_in_codes import SignInRequest
 from authserve.sessions.policy import RevokeReason
-from authserve.settings.model import SETTINGS
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device
 
@@ -83,7 +82,6 @@ def sign_in_browser(
         password=password,
         device=device,
         request=browser.request,
-        settings=SETTINGS.get(),
         cookie=cookie,
     )
     return _replace(browser, cookie, session, device)
@@ -102,7 +100,7 @@ def verify_second_step_of_browser(
     """
     cookie = browser.new_cookie()
     completed = start_session_with_second_proof(
-        mfa_token, given, request=browser.request, settings=SETTINGS.get(), cookie=cookie
+        mfa_token, given, request=browser.request, cookie=cookie
     )
     return _replace(browser, cookie, completed.session, completed.device)
 
@@ -130,7 +128,6 @@ def enroll_browser(
         email_code=email_code,
         name=name,
         request=browser.request,
-        settings=SETTINGS.get(),
         cookie=cookie,
     )
     return _replace(browser, cookie, completed.session, completed.device, codes)
@@ -149,7 +146,7 @@ def sign_in_browser_with_passkey(
     """
     cookie = browser.new_cookie()
     completed = start_session_with_passkey(
-        answer, device=device, request=browser.request, settings=SETTINGS.get(), cookie=cookie
+        answer, device=device, request=browser.request, cookie=cookie
     )
     return _replace(browser, cookie, completed.session, completed.device)
 
@@ -171,7 +168,6 @@ def sign_in_browser_with_email_code(
         code,
         device=device,
         request=browser.request,
-        settings=SETTINGS.get(),
         cookie=cookie,
     )
     return _replace(browser, cookie, session, device)
@@ -190,7 +186,7 @@ def sign_in_browser_with_provider(
     """
     cookie = browser.new_cookie()
     session, device = start_session_with_provider(
-        proven, device=device, request=browser.request, settings=SETTINGS.get(), cookie=cookie
+        proven, device=device, request=browser.request, cookie=cookie
     )
     return _replace(browser, cookie, session, device)
 

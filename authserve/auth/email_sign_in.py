@@ -111,11 +111,9 @@ def sign_in_with_email_code(
         AuthserveError: see `start_session_with_email_code`.
     """
     # First, so that no session starts if its tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
-    session, device = start_session_with_email_code(
-        requester, code, device=device, request=request, settings=settings
-    )
-    return issue_sign_in_tokens(session, key=key, settings=settings, device=device)
+    key = KEY_STORE.get().signing_key()
+    session, device = start_session_with_email_code(requester, code, device=device, request=request)
+    return issue_sign_in_tokens(session, key=key, device=device)
 
 
 def start_session_with_email_code(
@@ -124,7 +122,6 @@ def start_session_with_email_code(
     *,
     device: Device | None,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> tuple[LiveSession, Device]:
     """Start the session of a user whose mailed code is right.
@@ -149,7 +146,7 @@ def start_session_with_email_code(
         TooManyAttemptsError: too many wrong codes or passwords were counted.
     """
     attempt = _try(requester, code, device, request, cookie)
-    outcome = _finish(attempt, settings)
+    outcome = _finish(attempt, SETTINGS.get())
     if isinstance(outcome, SignInFailure):
         _record_failure(outcome, attempt)
         raise WrongCodeError

@@ -119,19 +119,17 @@ def enroll(
         AuthserveError: see `start_session_with_first_factor`.
     """
     # First, so that nothing is spent if the tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    key = KEY_STORE.get().signing_key()
     completed, codes = start_session_with_first_factor(
         mfa_token,
         given,
         email_code=email_code,
         name=name,
         request=request,
-        settings=settings,
     )
     return issue_sign_in_tokens(
         completed.session,
         key=key,
-        settings=settings,
         device=completed.device,
         recovery_codes=codes,
     )
@@ -144,7 +142,6 @@ def start_session_with_first_factor(
     email_code: str | None,
     name: str | None,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> tuple[CompletedSignIn, tuple[str, ...]]:
     """Store an account's first factor, and complete the sign-in that needed it.
@@ -170,7 +167,7 @@ def start_session_with_first_factor(
         TooManyAttemptsError: too many wrong proofs came before; nothing was compared.
         FactorUnavailableError: the app's secret cannot be decrypted.
     """
-    moment = now()
+    settings, moment = SETTINGS.get(), now()
     pending = read_live_pending(mfa_token, Purpose.ENROLL, request, settings, moment)
     if email_code is None and is_code_needed(pending):
         raise ValidationFailedError({"email_code": ["Missing data for required field."]})

@@ -67,11 +67,11 @@ def login(*, identifier: str, password: str, device: Device | None, request: Req
         AuthserveError: see `start_session_with_password`.
     """
     # First, so that no session starts if its tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
+    key = KEY_STORE.get().signing_key()
     session, device = start_session_with_password(
-        identifier=identifier, password=password, device=device, request=request, settings=settings
+        identifier=identifier, password=password, device=device, request=request
     )
-    return issue_sign_in_tokens(session, key=key, settings=settings, device=device)
+    return issue_sign_in_tokens(session, key=key, device=device)
 
 
 def start_session_with_password(
@@ -80,7 +80,6 @@ def start_session_with_password(
     password: str,
     device: Device | None,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> tuple[LiveSession, Device]:
     """Start a session of a user whose password is correct.
@@ -108,6 +107,7 @@ def start_session_with_password(
         SecondStepRequiredError: it was correct, and the account needs a second factor.
         HasherBusyError: too many passwords wait to be checked.
     """
+    settings = SETTINGS.get()
     attempt = _begin(identifier, device, request, cookie)
     credentials, is_known = attempt.credentials, attempt.is_known
     stored_hash = credentials.hash_for(is_known_caller=is_known) if credentials else None

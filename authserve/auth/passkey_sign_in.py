@@ -68,14 +68,11 @@ def sign_in_with_passkey(
         AuthserveError: see `start_session_with_passkey`.
     """
     # First, so that no session starts if its tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
-    completed = start_session_with_passkey(
-        answer, device=device, request=request, settings=settings
-    )
+    key = KEY_STORE.get().signing_key()
+    completed = start_session_with_passkey(answer, device=device, request=request)
     return issue_sign_in_tokens(
         completed.session,
         key=key,
-        settings=settings,
         device=completed.device,
         recovery_codes_left=completed.recovery_codes_left,
     )
@@ -86,7 +83,6 @@ def start_session_with_passkey(
     *,
     device: Device | None,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> CompletedSignIn:
     """Start the session of a user whose passkey is right.
@@ -108,7 +104,7 @@ def start_session_with_passkey(
     checked = check_assertion(answer, SIGN_IN, account=None, now=moment)
     if isinstance(checked, RefusedPasskey):
         raise _refuse(SignInFailure(checked.failure), checked.user_id, request)
-    outcome = _start(checked, device, request, settings, cookie, moment)
+    outcome = _start(checked, device, request, SETTINGS.get(), cookie, moment)
     if isinstance(outcome, SignInFailure):
         raise _refuse(outcome, checked.user_id, request)
     return outcome

@@ -19,7 +19,7 @@ from authserve.core.levels import Level, Proof
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import Assessment, Enough
 from authserve.mfa.errors import SecondStepRequiredError
-from authserve.settings.model import EmailVerification, Settings
+from authserve.settings.model import SETTINGS, EmailVerification, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device, new_device
 from authserve.users.credentials import Credentials, find_credentials_by_id
@@ -70,7 +70,6 @@ def start_session_with_provider(
     *,
     device: Device | None,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> tuple[LiveSession, Device]:
     """Start the session of a user whom a provider has just identified.
@@ -94,7 +93,7 @@ def start_session_with_provider(
     account = find_credentials_by_id(proven.user_id)
     known = device if device is not None and is_device_of(device, account) else None
     attempt = _Attempt(proven=proven, device=known, request=request, cookie=cookie)
-    outcome = _start(attempt, account, settings)
+    outcome = _start(attempt, account, SETTINGS.get())
     if isinstance(outcome, SignInFailure):
         raise _refuse(outcome, attempt)
     if isinstance(outcome, SecondStepRequiredError):

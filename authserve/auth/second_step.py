@@ -81,14 +81,11 @@ def verify_second_step(mfa_token: str, given: GivenProof, *, request: RequestInf
         AuthserveError: see `start_session_with_second_proof`.
     """
     # First, so that nothing is spent if the tokens could not be signed.
-    key, settings = KEY_STORE.get().signing_key(), SETTINGS.get()
-    completed = start_session_with_second_proof(
-        mfa_token, given, request=request, settings=settings
-    )
+    key = KEY_STORE.get().signing_key()
+    completed = start_session_with_second_proof(mfa_token, given, request=request)
     return issue_sign_in_tokens(
         completed.session,
         key=key,
-        settings=settings,
         device=completed.device,
         recovery_codes_left=completed.recovery_codes_left,
     )
@@ -99,7 +96,6 @@ def start_session_with_second_proof(
     given: GivenProof,
     *,
     request: RequestInfo,
-    settings: Settings,
     cookie: NewCookie | None = None,
 ) -> CompletedSignIn:
     """Start the session of a pending sign-in whose second proof is right.
@@ -121,7 +117,7 @@ def start_session_with_second_proof(
         TooManyAttemptsError: too many wrong proofs came before; this one was not compared.
         FactorUnavailableError: the TOTP secret cannot be decrypted.
     """
-    moment = now()
+    settings, moment = SETTINGS.get(), now()
     pending = read_live_pending(mfa_token, Purpose.VERIFY, request, settings, moment)
     prover = Prover(account=pending.account, device_id=pending.device_id, request=request)
     proven = prove(

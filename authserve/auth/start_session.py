@@ -27,7 +27,7 @@ from authserve.sessions.policy import (
 )
 from authserve.sessions.renew import touch_browser_session
 from authserve.sessions.revoke import end_oldest_sessions, end_oldest_sessions_of_app
-from authserve.settings.model import Mfa, Settings
+from authserve.settings.model import SETTINGS, Mfa, Settings
 from authserve.tokens.access import LiveSession
 from authserve.tokens.device import Device
 from authserve.tokens.refresh import Tokens, issue_tokens
@@ -172,7 +172,6 @@ def issue_sign_in_tokens(
     session: LiveSession,
     *,
     key: SigningKey,
-    settings: Settings,
     device: Device,
     recovery_codes_left: int | None = None,
     recovery_codes: Sequence[str] | None = None,
@@ -182,11 +181,11 @@ def issue_sign_in_tokens(
     Args:
         session: from `start_session`.
         key: from `KeyStore.signing_key`, called before the session was started.
-        settings: for the lifetimes and the issuer.
         device: is known to the account from now on.
         recovery_codes_left: None if nothing was read; above `LOW_CODES` it is left out.
         recovery_codes: new ones, shown this once.
     """
+    settings = SETTINGS.get()
     tokens = issue_tokens(
         session, key=key, fresh=True, settings=settings, now=session.auth_time, device=device
     )

@@ -491,12 +491,10 @@ def sign_in_by_lost_identity(scene: Scene) -> None:
     """Let a person sign in whose identity was unlinked meanwhile."""
     user_id = scene.user.id
     with scene.app.app_context():
-        step, settings = SignIn(user_id), SETTINGS.get()
+        step = SignIn(user_id)
         proven = prove(come_back(scene, sign_up=True), step)
         with pytest.raises(UnlinkedIdentityError):
-            start_session_with_provider(
-                proven, device=None, request=scene.origin, settings=settings
-            )
+            start_session_with_provider(proven, device=None, request=scene.origin)
 
 
 def disown_sign_in(scene: Scene) -> None:

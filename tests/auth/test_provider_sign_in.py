@@ -65,9 +65,7 @@ def sign_in(
 ) -> tuple[LiveSession, Device]:
     """Sign in as an API client would."""
     with app.app_context():
-        return start_session_with_provider(
-            identity, device=device, request=REQUEST, settings=SETTINGS.get()
-        )
+        return start_session_with_provider(identity, device=device, request=REQUEST)
 
 
 def token_of_second_step(app: Flask, user: Caller) -> str:

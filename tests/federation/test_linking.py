@@ -32,7 +32,6 @@ from authserve.federation.linking import link_at_sign_in, link_own_identity
 from authserve.federation.own_identities import unlink_identity
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.registry import ProviderChanges, change_provider, get_provider
-from authserve.settings.model import SETTINGS
 from authserve.users.accounts import delete_user, ref_of
 from authserve.users.errors import UserNotFoundError
 from authserve.users.lookup import get_user
@@ -356,9 +355,7 @@ class TestRaces:
                 proven = ProvenIdentity(
                     user_id=alice.id, provider=SLUG, has_two_factors=False, claim=claim
                 )
-                session, _ = start_session_with_provider(
-                    proven, device=None, request=REQUEST, settings=SETTINGS.get()
-                )
+                session, _ = start_session_with_provider(proven, device=None, request=REQUEST)
                 return session.user_id == alice.id
 
         assert all(all_at_once([start] * CROWD))

@@ -21,7 +21,6 @@ from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.http.openapi_document import OPENAPI
 from authserve.mfa.errors import SecondStepRequiredError
-from authserve.settings.model import SETTINGS
 from tests.architecture.sources import PACKAGE, parse, source_files
 from tests.support.authenticator import Authenticator
 from tests.support.clients import PASSWORD, Caller, login, register_caller
@@ -284,9 +283,7 @@ def test_a_provider_leads_where_a_password_does_unless_it_is_trusted_for_two_fac
 def outcome_of_provider(proven: ProvenIdentity) -> str:
     """Return what a provider's answer gives, as `outcome` does."""
     try:
-        session, _ = start_session_with_provider(
-            proven, device=None, request=RequestInfo(), settings=SETTINGS.get()
-        )
+        session, _ = start_session_with_provider(proven, device=None, request=RequestInfo())
     except SecondStepRequiredError as error:
         return str(error.code)
     return session.level.acr
