@@ -148,13 +148,12 @@ def record_success(keys: Sequence[ThrottleKey]) -> None:
         UnavailableError: the counters cannot be read or written.
     """
     with transaction() as session, _failing_closed():
-        rows = read_all(_COUNTERS, _names(keys))
-        _refuse_blocked(keys, rows, now())
+        rows, moment = read_all(_COUNTERS, _names(keys)), now()
+        _refuse_blocked(keys, rows, moment)
         counted = {row.key for row in rows}
         done = [key for key in keys if key.is_cleared_by_success and key.key in counted]
         if not done:
             return
-        moment = now()
         clear = or_(*((TABLE.c.key == key.key) & ~_is_blocking(key, moment) for key in done))
         cleared: int = session.execute(delete(TABLE).where(clear)).rowcount  # type: ignore[attr-defined]
         if cleared < len(done):
