@@ -6,7 +6,7 @@ mailbox is no authenticator (NIST SP 800-63B-4 §3.1.3.1).
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from authserve.auth.errors import WrongCodeError
@@ -206,13 +206,14 @@ def _finish(
         return SignInFailure.WRONG_EMAIL_CODE
     if not account.is_active:
         return SignInFailure.ACCOUNT_DISABLED
-    found = assess_first_step(account, _PROOFS, settings=settings, now=now())
+    moment = now()
+    found = assess_first_step(account, _PROOFS, settings=settings, now=moment)
     if isinstance(found, NeedsSecond):
         # The factor was added after the code was mailed, so the code opens nothing any more.
         return SignInFailure.WRONG_EMAIL_CODE
     try:
         with transaction():
-            return _store(attempt, account, code, found, settings)
+            return _store(attempt, account, code, found, settings, moment)
     except _ChangedError:
         return SignInFailure.WRONG_EMAIL_CODE
 
@@ -223,9 +224,9 @@ def _store(
     code: FoundCode,
     found: Enough | NeedsEnrollment,
     settings: Settings,
+    moment: datetime,
 ) -> LiveSession | SecondStepRequiredError:
     """Spend a code and store what follows, in the open transaction, or raise to roll both back."""
-    moment = now()
     level = found.level if isinstance(found, Enough) else None
     if not record_email_login(code.user_id, email=code.email, level=level, now=moment):
         raise _ChangedError

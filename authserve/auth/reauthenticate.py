@@ -153,9 +153,11 @@ def _renew(
     proofs = ({Proof.PASSWORD} if password is not None else set()) | (
         {kind_of(given)} if given is not None else set()
     )
-    level = _require_enough(proofs, account, actor)
     session_id, moment = actor.current_session_id, now()
-    proven = _prove(given, account, session_id, actor, request) if given is not None else None
+    level = _require_enough(proofs, account, actor, moment)
+    proven = None
+    if given is not None:
+        proven = _prove(given, account, session_id, actor, request, moment)
     try:
         with transaction():
             if proven is not None:
@@ -207,7 +209,7 @@ def find_ways_to_reauthenticate(actor: Actor, *, level: Level) -> WaysToReauthen
         UserNotFoundError: the account is gone.
     """
     account = get_credentials(actor.signed_in_user.id)
-    needed, factors = max(level, _needed(account, actor)), find_factors(account.ref.id)
+    needed, factors = max(level, _needed(account, actor, now())), find_factors(account.ref.id)
     has_password = account.password_hash is not None
     methods = _sufficient(factors, needed)
     return WaysToReauthenticate(
@@ -224,9 +226,9 @@ def reauthentication_options(actor: Actor) -> dict[str, Any]:
     return request_options(use, user_id=actor.signed_in_user.id, now=now())
 
 
-def _needed(account: Credentials, actor: Actor) -> Level:
+def _needed(account: Credentials, actor: Actor, moment: datetime) -> Level:
     """Return the level that proofs must reach: the session's, and what the account needs."""
-    need = need_of(mfa_enabled=account.mfa_enabled, settings=SETTINGS.get(), now=now())
+    need = need_of(mfa_enabled=account.mfa_enabled, settings=SETTINGS.get(), now=moment)
     return max(need, actor.level)
 
 
@@ -238,13 +240,15 @@ def _is_without_factor(level: Level, actor: Actor, factors: Factors) -> bool:
     return level == actor.level and not factors.has_any
 
 
-def _require_enough(proofs: set[Proof], account: Credentials, actor: Actor) -> Level:
+def _require_enough(
+    proofs: set[Proof], account: Credentials, actor: Actor, moment: datetime
+) -> Level:
     """Return the level that the proofs reach, before a second one is compared.
 
     Raises:
         MfaRequiredError: they do not reach what `_needed` returns.
     """
-    level, needed = worth(proofs) or Level.AAL1, _needed(account, actor)
+    level, needed = worth(proofs) or Level.AAL1, _needed(account, actor, moment)
     if level >= needed:
         return level
     factors = find_factors(account.ref.id)
@@ -260,13 +264,18 @@ def _sufficient(factors: Factors, needed: Level) -> list[SecondStep]:
 
 
 def _prove(
-    given: GivenProof, account: Credentials, session_id: UUID, actor: Actor, request: RequestInfo
+    given: GivenProof,
+    account: Credentials,
+    session_id: UUID,
+    actor: Actor,
+    request: RequestInfo,
+    moment: datetime,
 ) -> Proven:
     proven = prove(
         given,
         Prover(account=account, actor=actor, request=request),
         use=ChallengeUse(ChallengeKind.REAUTHENTICATE, session_id),
-        now=now(),
+        now=moment,
     )
     if isinstance(proven, ProofFailure):
         raise REFUSALS[proven]
