@@ -130,9 +130,7 @@ def update_profile(
         RateLimitedError: the owner gave up `MAX_RENAMES_A_DAY` usernames within a day.
     """
     with transaction() as session:
-        found = session.get(User, user.id, with_for_update=True)
-        if found is None:
-            raise UserNotFoundError
+        found = lock_user(user.id)
         old_username = found.username
         username = changes.get("username", old_username)
         display_name = changes.get("display_name", found.display_name)
@@ -250,9 +248,7 @@ def delete_user(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
     """
     with transaction() as session:
         # Lock first, so that the second of two callers finds no account.
-        found = session.get(User, user.id, with_for_update=True)
-        if found is None:
-            raise UserNotFoundError
+        found = lock_user(user.id)
         emit(AuditAction.USER_DELETED, actor=actor, subject=user, request=request)
         if found.username is not None:
             release_username(found.username, former_owner=None)
