@@ -14,6 +14,8 @@ from authserve.core.events import AuditAction
 from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
+from authserve.mail.notices import notify
+from authserve.mail.policy import MailKind
 from authserve.rbac.assignment import (
     assign_initial_roles,
     holders_of,
@@ -47,7 +49,6 @@ from authserve.verification.policy import Purpose
 from authserve.verification.requests import (
     cancel_pending,
     invite,
-    notify_of_changed_email,
     request_by_address,
 )
 
@@ -209,7 +210,7 @@ def _change_email(
     if email != old_email:
         set_email(ref, email, email_verified=email_verified or False)
         cancel_pending(user.id, old_email)
-        notify_of_changed_email(old_email, user.id)
+        notify(MailKind.EMAIL_CHANGED, old_email, user.id)
         emit(AuditAction.USER_EMAIL_CHANGED, actor=actor, subject=ref, request=request)
     elif email_verified is not None and email_verified != user.email_verified:
         set_email(ref, old_email, email_verified=email_verified)

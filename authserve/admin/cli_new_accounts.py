@@ -13,7 +13,8 @@ from authserve.users.account_input import AccountInput, hash_given_password, par
 from authserve.users.accounts import NewUser, ref_of
 from authserve.users.errors import EmailTakenError
 from authserve.users.lookup import find_by_email, is_any_account
-from authserve.verification.requests import INVITATION_LIFETIME, make_invitation_link
+from authserve.verification.policy import LIFETIMES, Purpose
+from authserve.verification.requests import make_invitation_link
 
 
 @users_group.command()
@@ -60,7 +61,7 @@ def create(
     print_document(document_of(made))
     if new.password_hash is None:
         link = make_invitation_link(ref_of(made.user), made.user.email)
-        lifetime = f"{INVITATION_LIFETIME.days} days"
+        lifetime = f"{LIFETIMES[Purpose.INVITATION].days} days"
         print_hint(f"To set the password, open this link, once and within {lifetime}: {link}")
 
 

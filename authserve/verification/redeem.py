@@ -13,6 +13,8 @@ from authserve.core.events import AuditAction
 from authserve.core.frozen import frozen
 from authserve.database.emit import NO_DETAILS, emit
 from authserve.database.transactions import transaction
+from authserve.mail.notices import notify
+from authserve.mail.policy import MailKind
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.passwords.validation import require_acceptable_password
 from authserve.ratelimit.policy import find_network
@@ -28,7 +30,6 @@ from authserve.verification.policy import Purpose
 from authserve.verification.requests import (
     close_email_change,
     drop_pending,
-    notify_of_changed_email,
 )
 from authserve.verification.tokens import consume, get_live_token, supersede
 
@@ -86,7 +87,7 @@ def confirm_email_change(
             consume(found)
             supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
             close_email_change(user.id)
-            notify_of_changed_email(old_email, user.id)
+            notify(MailKind.EMAIL_CHANGED, old_email, user.id)
             emit(AuditAction.USER_EMAIL_CHANGED, actor=actor, subject=user, request=request)
     except UserNotFoundError as error:
         raise InvalidTokenForUseError from error

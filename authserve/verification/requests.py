@@ -145,19 +145,11 @@ def make_reset_link(user: UserRef, email: str) -> str:
     return make_link(Purpose.RESET_PASSWORD, token_id)
 
 
-INVITATION_LIFETIME = LIFETIMES[Purpose.INVITATION]
-
-
 def notify_of_existing_account(email: str) -> None:
     """Enqueue a notice to an address that a visitor tried to open an account with it."""
     topic = _topic(MailKind.ACCOUNT_EXISTS, email)
     with transaction():
         enqueue(MailKind.ACCOUNT_EXISTS, {"email": email}, topic=topic)
-
-
-def notify_of_changed_email(old_email: str, user_id: UUID) -> None:
-    """Enqueue a notice to the old address of an account, in the open transaction."""
-    notify(MailKind.EMAIL_CHANGED, old_email, user_id)
 
 
 def on_password_changed(event: DomainEvent) -> None:
