@@ -138,11 +138,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         return decorator
 
     @staticmethod
-    def _make_doc_response_schema(schema: Schema | None) -> type[Schema] | None:
-        # flask-smorest copies all that it documents, and an object's copy has copies of its fields.
-        return type(schema) if schema else None
-
-    @staticmethod
     def refuses(*errors: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
         """Document the errors that a view can raise; put it next to the view itself."""
 

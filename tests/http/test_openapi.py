@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from marshmallow import Schema, fields
 from openapi_schema_validator import OAS31Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 from werkzeug.test import TestResponse
 
 from authserve.core.errors import AuthserveError
-from authserve.http.openapi import Blueprint, flatten
+from authserve.http.openapi import flatten
 from authserve.http.openapi_document import OPENAPI, example_of
 from tests.support.operations import API_FEATURES
 
@@ -355,17 +354,6 @@ def test_an_example_is_made_of_the_schemas_examples() -> None:
         "count": 3,
         "free": {},
     }
-
-
-def test_no_fields_are_copied_to_describe_an_answer() -> None:
-    class Body(Schema):
-        field = fields.Field()
-
-        def __deepcopy__(self, _memo: object) -> "Body":
-            raise AssertionError
-
-    blueprint = Blueprint("name", __name__)
-    blueprint.get("/")(blueprint.response(200, Body)(lambda: None))
 
 
 def test_messages_of_nested_fields_have_paths() -> None:
