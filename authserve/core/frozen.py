@@ -2,8 +2,7 @@
 
 `@dataclass(frozen=True, slots=True)` compiles eight functions for each class, which takes 1 ms; for
 the two hundred classes of this service that was a tenth of its start (measured). `@frozen()`
-compiles `__init__` alone, and only for the first value of a class: a fortieth of a start (measured
-with all features on). Its classes are dataclasses nevertheless: `fields`, `replace` and
+compiles `__init__` alone. Its classes are dataclasses nevertheless: `fields`, `replace` and
 `asdict` accept them. Only copies and pickles need what it leaves out.
 """
 
@@ -26,7 +25,7 @@ def frozen(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
         for name in _SHARED:
             setattr(cls, name, vars(_Methods)[name])
         made = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
-        made.__init__ = _compile_when_called(made, kw_only=kw_only)  # type: ignore[method-assign]
+        made.__init__ = _compile_init(made, kw_only=kw_only)  # type: ignore[method-assign]
         return made
 
     return make
@@ -64,16 +63,6 @@ def _members(owner: Any) -> tuple[Field[Any], ...]:
 
 def _compared(value: object) -> tuple[object, ...]:
     return tuple(getattr(value, each.name) for each in _members(value) if each.compare)
-
-
-def _compile_when_called(cls: type, *, kw_only: bool) -> Callable[..., None]:
-    """Return an `__init__` that replaces itself at the first value: a start makes few values."""
-
-    def __init__(self: object, *args: object, **kwargs: object) -> None:  # noqa: N807
-        cls.__init__ = init = _compile_init(cls, kw_only=kw_only)  # type: ignore[misc]
-        init(self, *args, **kwargs)
-
-    return __init__
 
 
 def _compile_init(cls: type, *, kw_only: bool) -> Callable[..., None]:

@@ -102,17 +102,6 @@ def test_its_classes_are_dataclasses() -> None:
     assert Ours.__match_args__ == Theirs.__match_args__
 
 
-def test_only_the_first_value_compiles() -> None:
-    value = make(frozen())
-    as_defined = value.__init__
-    value("a", "b")
-    compiled = value.__init__
-    value("c", "d")
-
-    assert as_defined is not compiled
-    assert compiled is value.__init__
-
-
 @pytest.mark.parametrize("kw_only", [True, False])
 def test_a_class_may_have_no_field(kw_only: bool) -> None:
     @frozen(kw_only=kw_only)
