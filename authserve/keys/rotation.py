@@ -174,14 +174,14 @@ def _insert_key(
     request: RequestInfo,
 ) -> NewestKey | None:
     """Insert the key after `newest` and return it, or None if another caller was faster."""
-    is_emergency = cause is RotationCause.EMERGENCY
+    moment, is_emergency = now(), cause is RotationCause.EMERGENCY
     serial = newest.serial + 1 if newest is not None else 1
-    is_urgent = is_emergency or newest is None or is_over(newest, now())
-    active_from = first_signature(now(), is_urgent=is_urgent)
+    is_urgent = is_emergency or newest is None or is_over(newest, moment)
+    active_from = first_signature(moment, is_urgent=is_urgent)
     row = {
         **_key_columns(private_key, family),
         "serial": serial,
-        "published_at": now(),
+        "published_at": moment,
         "active_from": active_from,
     }
     if not session.execute(insert_if_absent(family.table), row).rowcount:  # type: ignore[attr-defined]
