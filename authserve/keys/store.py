@@ -138,7 +138,8 @@ class KeyStore:
 
     def _load(self) -> None:
         began_at = self._monotonic()
-        keys = self._take(read_keys(family=self._family))
+        keys = read_keys(family=self._family)
+        self._take(keys)
         # Store the keys first: they are valid even if no new key can be made now.
         if self._is_next_due(keys):
             rotate(RotationCause.DUE, family=self._family, request=RequestInfo())
@@ -150,12 +151,11 @@ class KeyStore:
             return self._family.is_always_needed
         return is_key_needed(keys[-1], RotationCause.DUE, now())
 
-    def _take(self, keys: list[LoadedKey]) -> list[LoadedKey]:
+    def _take(self, keys: list[LoadedKey]) -> None:
         self._keys = {key.kid: key for key in keys}
         # A copy, since a thread that signs may add a key meanwhile.
         private = self._private.copy()
         self._private = {kid: key for kid, key in private.items() if kid in self._keys}
-        return keys
 
 
 KEY_STORE = Slot[KeyStore]("key_store")
