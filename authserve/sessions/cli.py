@@ -24,13 +24,16 @@ PAGE_SIZE = 200
 """Sessions read per query (chosen)."""
 
 
-@sessions_group.command("list")
-@click.option(
+_USERS_OPTION = click.option(
     "--user",
     "users",
     multiple=True,
     help="Only sessions of this id, address or username; repeatable; `-` reads standard input.",
 )
+
+
+@sessions_group.command("list")
+@_USERS_OPTION
 @click.option(
     "--limit", type=click.IntRange(min=1), help="The maximum number of sessions; default: all."
 )
@@ -106,12 +109,7 @@ def purge() -> None:
 
 
 @sessions_group.command()
-@click.option(
-    "--user",
-    "users",
-    multiple=True,
-    help="Only sessions of this id, address or username; repeatable; `-` reads standard input.",
-)
+@_USERS_OPTION
 @click.option(
     "--issued-before",
     type=TimeParam(is_utc_implied=True),
