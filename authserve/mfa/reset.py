@@ -24,13 +24,9 @@ from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import lock_user, ref_of
-from authserve.users.credentials import (
-    Credentials,
-    end_mfa_reset,
-    find_due_mfa_resets,
-    schedule_mfa_reset,
-)
+from authserve.users.credentials import Credentials
 from authserve.users.errors import OwnAccountError, UserNotFoundError
+from authserve.users.mfa_columns import end_mfa_reset, find_due_mfa_resets, schedule_mfa_reset
 
 SLICE = 100
 """Due resets that the worker reads at once (chosen)."""

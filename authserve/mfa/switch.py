@@ -31,8 +31,8 @@ from authserve.sessions.policy import RevokeReason
 from authserve.sessions.revoke import end_sessions
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.accounts import lock_user, ref_of
-from authserve.users.credentials import switch_mfa
 from authserve.users.errors import UserNotFoundError
+from authserve.users.mfa_columns import switch_mfa
 
 
 @frozen(kw_only=True)

@@ -4,15 +4,14 @@ from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from authserve.core.actor import UserRef
-from authserve.core.clock import now
 from authserve.core.frozen import frozen
 from authserve.database.statements import PreparedStatement
-from authserve.database.transactions import execute, read_all
+from authserve.database.transactions import read_all
 from authserve.users.errors import UserNotFoundError
-from authserve.users.models import TABLE, User, is_activated
+from authserve.users.models import User, is_activated
 
 MAX_FAILED_SIGN_INS = 100
 """Wrong passwords in a row, without a device token, that disable a password (NIST SP 800-63B-4
@@ -141,45 +140,3 @@ def _find(statement: PreparedStatement, wanted: UUID | str) -> Credentials | Non
         mfa_reset_at=row.mfa_reset_at,
         is_totp_switched_off=is_totp_switched_off(row.failed_second_factors),
     )
-
-
-def switch_mfa(user_id: UUID, *, is_enabled: bool) -> bool:
-    """Set if an account's sign-ins need a second factor, in the open transaction.
-
-    Returns:
-        False if the switch had that position already, or the account is gone.
-    """
-    statement = (
-        update(TABLE)
-        .where(TABLE.c.id == user_id, TABLE.c.mfa_enabled.is_not(is_enabled))
-        .values(mfa_enabled=is_enabled, updated_at=now())
-    )
-    return execute(statement).rowcount == 1
-
-
-def schedule_mfa_reset(user_id: UUID, effective_at: datetime) -> None:
-    """Set when an account's second factors are reset, in the open transaction."""
-    execute(update(TABLE).where(TABLE.c.id == user_id).values(mfa_reset_at=effective_at))
-
-
-def end_mfa_reset(user_id: UUID, *, due_at: datetime | None = None) -> bool:
-    """End a pending reset of an account's second factors, in the open transaction.
-
-    Args:
-        user_id: the account.
-        due_at: only a reset that is due at this time; None ends any.
-
-    Returns:
-        False if none was pending, so of several callers one gets True.
-    """
-    due = TABLE.c.mfa_reset_at
-    is_pending = due.is_not(None) if due_at is None else due <= due_at
-    statement = update(TABLE).where(TABLE.c.id == user_id, is_pending).values(mfa_reset_at=None)
-    return execute(statement).rowcount == 1
-
-
-def find_due_mfa_resets(*, due_at: datetime, limit: int) -> list[UUID]:
-    """Return at most `limit` accounts whose reset is due at a time, longest due first."""
-    due = TABLE.c.mfa_reset_at <= due_at
-    statement = select(TABLE.c.id).where(due).order_by(TABLE.c.mfa_reset_at).limit(limit)
-    return [row.id for row in read_all(statement)]

@@ -19,9 +19,9 @@ from authserve.mfa.totp import CheckedCode, check_code, find_totp
 from authserve.mfa.totp_set_up import purge_dead_set_ups, set_up_totp
 from authserve.settings.model import EmailVerification, Mfa
 from authserve.users.accounts import ref_of
-from authserve.users.credentials import switch_mfa
 from authserve.users.email_changes import set_email
 from authserve.users.lookup import get_user
+from authserve.users.mfa_columns import switch_mfa
 from tests.factories import REQUEST, make_session, make_user
 from tests.support.clients import Caller, login, register_caller, sign_in
 from tests.support.mail import Mailbox, open_mailbox, work
