@@ -6,12 +6,11 @@ from typing import Any, TypeVar, cast
 
 from authserve.auth.email_sign_in import (
     find_requester,
-    find_requesters_device,
     request_email_code,
     sign_in_with_email_code,
 )
 from authserve.auth.errors import WrongCodeError
-from authserve.auth.known_devices import find_own_device
+from authserve.auth.known_devices import find_own_device, find_requesters_device
 from authserve.auth.schemas import (
     EmailCodeSchema,
     EmailCodeSignInSchema,

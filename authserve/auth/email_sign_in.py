@@ -12,7 +12,6 @@ from uuid import UUID
 from authserve.auth.errors import WrongCodeError
 from authserve.auth.failed_sign_in import audit_failed_sign_in
 from authserve.auth.first_step import assess_first_step, finish_first_step
-from authserve.auth.known_devices import is_device_of
 from authserve.auth.policy import SignInFailure
 from authserve.auth.start_session import NewCookie, issue_sign_in_tokens
 from authserve.core.actor import RequestInfo
@@ -30,11 +29,10 @@ from authserve.ratelimit.throttle_keys import (
     ThrottleKey,
     address_key,
     device_key,
-    identifier_key,
 )
 from authserve.settings.model import SETTINGS, Settings
 from authserve.tokens.access import LiveSession
-from authserve.tokens.device import Device, new_device, read_device_token
+from authserve.tokens.device import Device, new_device
 from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, find_credentials_by_id
 from authserve.users.sign_ins import record_email_login
@@ -86,18 +84,6 @@ def find_requester(sign_in_token: str) -> SignInRequest:
     return found
 
 
-def find_requesters_device(device_token: str, requester: SignInRequest) -> Device | None:
-    """Return the device of a token if the account that has the request's address knows it.
-
-    The request names its address by a digest alone, so the device's account is looked up.
-    """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
-    account = find_credentials_by_id(device.user_id) if device is not None else None
-    if device is None or account is None or not is_device_of(device, account):
-        return None
-    return device if identifier_key(account.email) == requester.key else None
-
-
 def sign_in_with_email_code(
     requester: SignInRequest, code: str, *, device: Device | None, request: RequestInfo
 ) -> Tokens:
@@ -132,7 +118,7 @@ def start_session_with_email_code(
     Args:
         requester: the request of the presented token.
         code: eight digits.
-        device: see `find_requesters_device`.
+        device: see `known_devices.find_requesters_device`.
         request: for the session and the audit events.
         cookie: see `start_session`.
 

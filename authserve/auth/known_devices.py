@@ -4,9 +4,12 @@ from uuid import UUID
 
 from authserve.core.clock import now
 from authserve.core.identifiers import canonical_login_identifier
+from authserve.mfa.answers import AssertionAnswer
+from authserve.mfa.sign_in_codes import SignInRequest
+from authserve.ratelimit.throttle_keys import identifier_key
 from authserve.settings.model import SETTINGS
 from authserve.tokens.device import Device, read_device_token
-from authserve.users.credentials import Credentials, find_credentials
+from authserve.users.credentials import Credentials, find_credentials, find_credentials_by_id
 
 
 def find_own_device(device_token: str, *, identifier: str) -> Device | None:
@@ -24,6 +27,29 @@ def find_device_of(device_token: str, user_id: UUID) -> Device | None:
     """Return the device of a token if it names this account, which may not know it any more."""
     device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
     return device if device is not None and device.user_id == user_id else None
+
+
+def find_requesters_device(device_token: str, requester: SignInRequest) -> Device | None:
+    """Return the device of a token if the account that has the request's address knows it.
+
+    The request names its address by a digest alone, so the device's account is looked up.
+    """
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    account = find_credentials_by_id(device.user_id) if device is not None else None
+    if device is None or account is None or not is_device_of(device, account):
+        return None
+    return device if identifier_key(account.email) == requester.key else None
+
+
+def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | None:
+    """Return the device of a token if it is one of the account that the answer names, else None.
+
+    Rate limits must not count by a device of another account, which is a stranger's here.
+    """
+    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    if device is None or answer.user_handle != device.user_id.bytes:
+        return None
+    return device if is_device_of(device, find_credentials_by_id(device.user_id)) else None
 
 
 def is_device_of(device: Device, credentials: Credentials | None) -> bool:

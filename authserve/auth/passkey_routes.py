@@ -3,8 +3,8 @@
 from typing import Any
 
 from authserve.auth.factor_confirmation import confirm_passkey
+from authserve.auth.known_devices import find_passkey_device
 from authserve.auth.passkey_sign_in import (
-    find_passkey_device,
     second_step_options,
     sign_in_with_passkey,
 )

@@ -32,7 +32,7 @@ from authserve.mfa.pending import Purpose
 from authserve.mfa.recovery_codes import find_code_set
 from authserve.mfa.reset import cancel_reset
 from authserve.settings.model import SETTINGS, EmailVerification, Settings
-from authserve.tokens.device import Device, new_device, read_device_token
+from authserve.tokens.device import Device, new_device
 from authserve.tokens.refresh import Tokens
 from authserve.users.credentials import Credentials, find_credentials_by_id
 from authserve.users.errors import AccountDisabledError, EmailNotVerifiedError
@@ -199,14 +199,3 @@ def second_step_options(mfa_token: str, *, request: RequestInfo) -> dict[str, An
     pending = read_live_pending(mfa_token, Purpose.VERIFY, request, settings, moment)
     use = ChallengeUse(ChallengeKind.VERIFY, pending.id)
     return request_options(use, user_id=pending.account.ref.id, now=moment)
-
-
-def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | None:
-    """Return the device of a token if it is one of the account that the answer names, else None.
-
-    Rate limits must not count by a device of another account, which is a stranger's here.
-    """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
-    if device is None or answer.user_handle != device.user_id.bytes:
-        return None
-    return device if is_device_of(device, find_credentials_by_id(device.user_id)) else None

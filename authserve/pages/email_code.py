@@ -8,11 +8,10 @@ from flask import Response, request
 from authserve.auth.browser_sign_in import sign_in_browser_with_email_code
 from authserve.auth.email_sign_in import (
     find_requester,
-    find_requesters_device,
     request_email_code,
 )
 from authserve.auth.errors import WrongCodeError
-from authserve.auth.known_devices import find_own_device
+from authserve.auth.known_devices import find_own_device, find_requesters_device
 from authserve.auth.schemas import EmailCodeSchema
 from authserve.http.limits import limited, noting_limits
 from authserve.http.request_info import current_request_info

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 
 from authserve.auth.browser_sign_in import sign_in_browser_with_passkey
-from authserve.auth.passkey_sign_in import find_passkey_device
+from authserve.auth.known_devices import find_passkey_device
 from authserve.core.base64url import encode_base64url
 from authserve.core.clock import now
 from authserve.http.limits import limited
