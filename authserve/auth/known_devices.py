@@ -1,4 +1,7 @@
-"""Devices that an account knows, by the device token that an earlier sign-in returned."""
+"""Devices that an account knows, by the device token that an earlier sign-in returned.
+
+Rate limits must not count by a device of another account, which is a stranger's here.
+"""
 
 from uuid import UUID
 
@@ -13,11 +16,8 @@ from authserve.users.credentials import Credentials, find_credentials, find_cred
 
 
 def find_own_device(device_token: str, *, identifier: str) -> Device | None:
-    """Return the device of a token if the account that `identifier` names knows it, else None.
-
-    Rate limits must not count by a device of another account, which is a stranger's here.
-    """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    """Return the device of a token if the account that `identifier` names knows it, else None."""
+    device = _read(device_token)
     canonical = canonical_login_identifier(identifier) if device else None
     credentials = find_credentials(canonical) if canonical else None
     return device if device is not None and is_device_of(device, credentials) else None
@@ -25,7 +25,7 @@ def find_own_device(device_token: str, *, identifier: str) -> Device | None:
 
 def find_device_of(device_token: str, user_id: UUID) -> Device | None:
     """Return the device of a token if it names this account, which may not know it any more."""
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    device = _read(device_token)
     return device if device is not None and device.user_id == user_id else None
 
 
@@ -34,7 +34,7 @@ def find_requesters_device(device_token: str, requester: SignInRequest) -> Devic
 
     The request names its address by a digest alone, so the device's account is looked up.
     """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    device = _read(device_token)
     account = find_credentials_by_id(device.user_id) if device is not None else None
     if device is None or account is None or not is_device_of(device, account):
         return None
@@ -42,14 +42,15 @@ def find_requesters_device(device_token: str, requester: SignInRequest) -> Devic
 
 
 def find_passkey_device(device_token: str, answer: AssertionAnswer) -> Device | None:
-    """Return the device of a token if it is one of the account that the answer names, else None.
-
-    Rate limits must not count by a device of another account, which is a stranger's here.
-    """
-    device = read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
+    """Return the device of a token if it is one of the account that the answer names, else None."""
+    device = _read(device_token)
     if device is None or answer.user_handle != device.user_id.bytes:
         return None
     return device if is_device_of(device, find_credentials_by_id(device.user_id)) else None
+
+
+def _read(device_token: str) -> Device | None:
+    return read_device_token(device_token, public_url=SETTINGS.get().public_url, now=now())
 
 
 def is_device_of(device: Device, credentials: Credentials | None) -> bool:
