@@ -17,7 +17,8 @@ from authserve.clients.failures import (
     note_dropped_scopes,
     note_failure,
 )
-from authserve.core.actor import RequestInfo
+from authserve.clients.registry import delete_client
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.oidc.errors import OAuthCode
@@ -78,6 +79,20 @@ def test_what_a_healthy_client_meets_is_no_failure(wiki: None, code: str) -> Non
 def test_an_unknown_client_leaves_nothing(wiki: None, client_id: str) -> None:
     note("invalid_client", client_id)
     assert list_failures(client_id) == []
+
+
+def test_a_deleted_client_leaves_nothing(wiki: None) -> None:
+    delete_client("wiki", actor=OPERATOR, request=RequestInfo())
+    note("invalid_client")
+    assert found() == []
+
+
+@both_databases
+def test_many_dropped_scopes_are_cut(wiki: None) -> None:
+    names = [str(number) for number in range(10, 100)]
+    drop(*names)
+    # With spaces between them, these have 200 characters.
+    assert list_dropped_scopes("wiki") == names[:67]
 
 
 def test_dropped_scopes_are_few_and_look_like_scopes(

@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse
 
 from authserve.clients import spa_origins
 from authserve.clients.kinds import ClientKind
-from authserve.clients.registry import change_client
+from authserve.clients.registry import change_client, delete_client
 from authserve.clients.spa_origins import CACHE_SECS, origin_of
 from authserve.core.actor import OPERATOR, RequestInfo
 from tests.support.oauth_clients import give_client
@@ -70,14 +70,19 @@ def test_no_other_call_is_open_to_the_page(app: Flask) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["disabled", "deleted"])
 def test_a_disabled_app_loses_it_when_the_list_is_read_again(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
 ) -> None:
     moment = 1_000.0
     monkeypatch.setattr(spa_origins.time, "monotonic", lambda: moment)
     assert preflight(app, "/oauth/token", SPA).status_code == 204
     with app.app_context():
-        change_client("spa", {"enabled": False}, actor=OPERATOR, request=RequestInfo())
+        who = {"actor": OPERATOR, "request": RequestInfo()}
+        if is_deleted:
+            delete_client("spa", **who)  # type: ignore[arg-type]
+        else:
+            change_client("spa", {"enabled": False}, **who)  # type: ignore[arg-type]
     moment += CACHE_SECS - 0.1
     assert preflight(app, "/oauth/token", SPA).status_code == 204
     moment += 0.1
