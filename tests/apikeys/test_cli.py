@@ -13,6 +13,7 @@ from authserve.health.api_key_checks import UNUSED, check_api_keys
 from authserve.health.report import FEATURE_DATA_CHECKS
 from authserve.settings.model import SETTINGS
 from tests.apikeys.conftest import MakeKey
+from tests.support.audit import all_events
 from tests.support.clients import Caller
 from tests.support.rows import audit_trail
 
@@ -37,7 +38,13 @@ def test_an_operator_lists_and_revokes_keys(
     events = audit_trail(app, "api_key.revoked")
     assert [event["details"] for event in events] == [{"key_id": str(first.id)}, {"count": 1}]
     again = runner.invoke(args=["api-keys", "revoke", "alice", "--key", str(first.id)])
-    assert again.exit_code != 0
+    assert again.exit_code == 1
+    with app.app_context():
+        agents = {event.user_agent for event in all_events("api_key.revoked")}
+    assert agents == {"flask api-keys revoke"}
+    for users in (("-",), ("alice", "bob")):
+        wrong = runner.invoke(args=["api-keys", "revoke", *users, "--key", str(first.id)])
+        assert (wrong.exit_code, "Name one user with --key." in wrong.output) == (2, True)
 
 
 def test_an_operator_revokes_keys_from_before_a_restore(
