@@ -15,6 +15,7 @@ from authserve.core.clock import now
 from authserve.core.logs import LineHandler
 from authserve.metrics.families import FORWARD_AUTHS
 from authserve.web.browser_session import read_cookie
+from tests.conftest import Log
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register, give_roles
 from tests.http.test_cost import MAX_CALLS, count_calls, statements_of_sqlite
 from tests.support.clients import Caller
@@ -44,6 +45,15 @@ def test_a_signed_in_user_passes(files: Browser, alice: Caller) -> None:
     assert answer.headers["Remote-User"] == answer.headers["Remote-Id"] == str(alice.id)
     # The address is not verified, and there is no name.
     assert [answer.headers[name] for name in IDENTITY[2:]] == ["", "", "user"]
+
+
+def test_the_log_names_user_and_outcome(files: Browser, alice: Caller, log: Log) -> None:
+    log()
+    files.ask()
+    files.cookies.clear()
+    files.ask()
+    lines = [(line["user_id"], line["outcome"]) for line in log()]
+    assert lines == [(str(alice.id), "allowed"), (None, "led_to_sign_in")]
 
 
 def test_a_check_is_one_statement(files: Browser) -> None:

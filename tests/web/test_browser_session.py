@@ -8,6 +8,7 @@ import time_machine
 from flask import Flask
 
 from authserve.web.browser_session import read_cookie, write_cookie
+from tests.conftest import Log
 from tests.support.browsing import OWN_FORM, Visit
 from tests.support.clients import PASSWORD, Caller, register
 from tests.support.rows import count_sessions
@@ -50,6 +51,13 @@ def test_on_http_they_have_no_prefix(visit: Visit, alice: Caller) -> None:
     found = cookies_of(visit)
     assert sorted(found) == ["authserve", "authserve-device"]
     assert not any("Secure" in header for header in found.values())
+
+
+def test_the_log_names_the_user_of_a_page(visit: Visit, alice: Caller, log: Log) -> None:
+    visit.sign_in()
+    log()
+    visit.open("/account")
+    assert [line["user_id"] for line in log()] == [str(alice.id)]
 
 
 def test_the_value_reads_back(visit: Visit, alice: Caller) -> None:
