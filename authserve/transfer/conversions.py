@@ -6,7 +6,7 @@ fields of `rows.FIELDS`. Most are tables of column names; the others are functio
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
@@ -32,24 +32,51 @@ class FirebaseConfig:
 Convert = Callable[[Any, FirebaseConfig | None], Any]
 
 
-def of_columns(columns: Mapping[str, str]) -> Convert:
-    """Return a conversion by the names of the source's columns, in any letter case.
+@frozen(kw_only=True)
+class UserTable:
+    """The columns of another system's users, in any letter case.
 
     Args:
         columns: for each of our fields, the source's column names, separated by spaces; the first
             column that is not null counts.
+        inactive_if: an account is inactive if one of these columns holds a time or is true.
+        inactive_until: an account is inactive while one of these times is in the future.
+        adjust: a function that gets the record, with small letters in its keys, and changes the
+            values.
     """
-    names = {ours: theirs.split() for ours, theirs in columns.items()}
 
-    def convert(record: Record, _config: FirebaseConfig | None) -> dict[str, Any]:
+    columns: Mapping[str, str]
+    inactive_if: Sequence[str] = ()
+    inactive_until: Sequence[str] = ()
+    adjust: Callable[[Record, dict[str, Any]], None] | None = None
+
+    def convert(self, record: Record, _config: FirebaseConfig | None) -> dict[str, Any]:
+        """Return the fields of a row."""
         lowered = {key.lower(): value for key, value in record.items()}
-        values = {
-            ours: next((lowered[name] for name in theirs if lowered.get(name) is not None), None)
-            for ours, theirs in names.items()
-        }
-        return with_identity(values)
+        values = with_identity(
+            {ours: _first_of(lowered, theirs.split()) for ours, theirs in self.columns.items()}
+        )
+        if self.adjust is not None:
+            self.adjust(lowered, values)
+        if _is_any_true(lowered, self.inactive_if):
+            values["is_active"] = False
+        if _is_any_ahead(lowered, self.inactive_until):
+            values["is_active"] = False
+        return values
 
-    return convert
+
+def _first_of(record: Record, names: Iterable[str]) -> Any:
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def _is_any_true(record: Record, names: Iterable[str]) -> bool:
+    held = (str(record.get(name) or "").lower() for name in names)
+    return any(text not in ("", "f", "false", "0", "no", "n") for text in held)
+
+
+def _is_any_ahead(record: Record, names: Iterable[str]) -> bool:
+    times = [parse_time(str(record[name])) for name in names if record.get(name)]
+    return any(time is not None and time > now() for time in times)
 
 
 def with_identity(values: dict[str, Any]) -> dict[str, Any]:
@@ -63,41 +90,6 @@ def with_identity(values: dict[str, Any]) -> dict[str, Any]:
         values["username"] = None
         values["email"] = values.get("email") or username
     return values
-
-
-def then(convert: Convert, *steps: Callable[[Record, dict[str, Any]], None]) -> Convert:
-    """Return a conversion with further steps; each gets the record and changes the values."""
-
-    def converted(record: Record, config: FirebaseConfig | None) -> dict[str, Any]:
-        values: dict[str, Any] = convert(record, config)
-        lowered = {key.lower(): value for key, value in record.items()}
-        for step in steps:
-            step(lowered, values)
-        return values
-
-    return converted
-
-
-def inactive_until(*columns: str) -> Callable[[Record, dict[str, Any]], None]:
-    """Return a step that deactivates an account while one of these times is in the future."""
-
-    def step(record: Record, values: dict[str, Any]) -> None:
-        times = [parse_time(str(record[name])) for name in columns if record.get(name)]
-        if any(time is not None and time > now() for time in times):
-            values["is_active"] = False
-
-    return step
-
-
-def inactive_if(*columns: str) -> Callable[[Record, dict[str, Any]], None]:
-    """Return a step that deactivates an account if one of these columns holds a time or is true."""
-
-    def step(record: Record, values: dict[str, Any]) -> None:
-        held = (str(record.get(name) or "").lower() for name in columns)
-        if any(text not in ("", "f", "false", "0", "no", "n") for text in held):
-            values["is_active"] = False
-
-    return step
 
 
 def join_names(*parts: Any) -> str | None:
@@ -116,7 +108,7 @@ def time_of_milliseconds(value: Any) -> str | None:
     return to_rfc3339(datetime.fromtimestamp(int(value) / 1000, UTC)) if value else None
 
 
-# Steps of single systems
+# Single systems
 
 
 def keep_record(record: Any, _config: FirebaseConfig | None) -> Any:
@@ -139,13 +131,13 @@ def convert_django(record: Any, config: FirebaseConfig | None) -> dict[str, Any]
     key, fields = record.get("pk"), record
     if "fields" in record:
         fields = {"id": key, **record["fields"]}
-    values: dict[str, Any] = _DJANGO(fields, config)
+    values = _DJANGO.convert(fields, config)
     values["display_name"] = join_names(fields.get("first_name"), fields.get("last_name"))
     return values
 
 
-_DJANGO = of_columns(
-    {
+_DJANGO = UserTable(
+    columns={
         "source_id": "id",
         "email": "email",
         "username": "username",

@@ -12,18 +12,15 @@ from authserve.core.frozen import frozen
 from authserve.transfer.conversions import (
     Convert,
     FirebaseConfig,
+    UserTable,
     convert_csv,
     convert_django,
     convert_firebase,
     convert_keycloak,
-    inactive_if,
-    inactive_until,
     keep_record,
     mark_hmac_first,
-    of_columns,
     take_auth0_details,
     take_metadata_name,
-    then,
 )
 from authserve.transfer.files import (
     Header,
@@ -63,98 +60,88 @@ SOURCES: Mapping[str, Source] = {
         Source(name="csv", convert=convert_csv, is_json=False),
         Source(
             name="aspnet",
-            convert=then(
-                of_columns(
-                    {
-                        "source_id": "id",
-                        "email": "email",
-                        "username": "username",
-                        "password_hash": "passwordhash",
-                        "email_verified": "emailconfirmed",
-                    }
-                ),
-                inactive_until("lockoutend", "lockoutenddateutc"),
-            ),
+            convert=UserTable(
+                columns={
+                    "source_id": "id",
+                    "email": "email",
+                    "username": "username",
+                    "password_hash": "passwordhash",
+                    "email_verified": "emailconfirmed",
+                },
+                inactive_until=("lockoutend", "lockoutenddateutc"),
+            ).convert,
         ),
         Source(
             name="auth0",
-            convert=then(
-                of_columns(
-                    {
-                        "source_id": "user_id",
-                        "email": "email",
-                        "username": "username",
-                        "display_name": "name",
-                        "password_hash": "passwordhash password_hash",
-                        "email_verified": "email_verified",
-                        "created_at": "created_at",
-                        "last_login_at": "last_login",
-                    }
-                ),
-                take_auth0_details,
-                inactive_if("blocked"),
-            ),
+            convert=UserTable(
+                columns={
+                    "source_id": "user_id",
+                    "email": "email",
+                    "username": "username",
+                    "display_name": "name",
+                    "password_hash": "passwordhash password_hash",
+                    "email_verified": "email_verified",
+                    "created_at": "created_at",
+                    "last_login_at": "last_login",
+                },
+                adjust=take_auth0_details,
+                inactive_if=("blocked",),
+            ).convert,
         ),
         Source(name="django", convert=convert_django),
         Source(name="firebase", convert=convert_firebase, is_csv=False, wrapper="users"),
         Source(
             name="flask-security",
-            convert=then(
-                of_columns(
-                    {
-                        "source_id": "id",
-                        "email": "email",
-                        "username": "username",
-                        "password_hash": "password",
-                        "email_verified": "confirmed_at",
-                        "is_active": "active",
-                        "created_at": "create_datetime",
-                        "last_login_at": "current_login_at last_login_at",
-                    }
-                ),
-                mark_hmac_first,
-            ),
+            convert=UserTable(
+                columns={
+                    "source_id": "id",
+                    "email": "email",
+                    "username": "username",
+                    "password_hash": "password",
+                    "email_verified": "confirmed_at",
+                    "is_active": "active",
+                    "created_at": "create_datetime",
+                    "last_login_at": "current_login_at last_login_at",
+                },
+                adjust=mark_hmac_first,
+            ).convert,
         ),
         Source(name="keycloak", convert=convert_keycloak, is_csv=False, wrapper="users"),
         Source(
             name="laravel",
-            convert=then(
-                of_columns(
-                    {
-                        "source_id": "id",
-                        "email": "email",
-                        "username": "username",
-                        "display_name": "name",
-                        "password_hash": "password",
-                        "email_verified": "email_verified_at",
-                        "created_at": "created_at",
-                    }
-                ),
-                inactive_if("deleted_at"),
-            ),
+            convert=UserTable(
+                columns={
+                    "source_id": "id",
+                    "email": "email",
+                    "username": "username",
+                    "display_name": "name",
+                    "password_hash": "password",
+                    "email_verified": "email_verified_at",
+                    "created_at": "created_at",
+                },
+                inactive_if=("deleted_at",),
+            ).convert,
         ),
         Source(
             name="supabase",
-            convert=then(
-                of_columns(
-                    {
-                        "source_id": "id",
-                        "email": "email",
-                        "password_hash": "encrypted_password",
-                        "email_verified": "email_confirmed_at confirmed_at",
-                        "created_at": "created_at",
-                        "last_login_at": "last_sign_in_at",
-                    }
-                ),
-                take_metadata_name,
-                inactive_if("deleted_at"),
-                inactive_until("banned_until"),
-            ),
+            convert=UserTable(
+                columns={
+                    "source_id": "id",
+                    "email": "email",
+                    "password_hash": "encrypted_password",
+                    "email_verified": "email_confirmed_at confirmed_at",
+                    "created_at": "created_at",
+                    "last_login_at": "last_sign_in_at",
+                },
+                adjust=take_metadata_name,
+                inactive_if=("deleted_at",),
+                inactive_until=("banned_until",),
+            ).convert,
         ),
         Source(
             name="wordpress",
-            convert=of_columns(
-                {
+            convert=UserTable(
+                columns={
                     "source_id": "id",
                     "email": "user_email",
                     "username": "user_login",
@@ -162,7 +149,7 @@ SOURCES: Mapping[str, Source] = {
                     "password_hash": "user_pass",
                     "created_at": "user_registered",
                 }
-            ),
+            ).convert,
         ),
     )
 }
