@@ -21,9 +21,10 @@ from authserve.core.cli_output import (
 from authserve.settings.model import SETTINGS
 from authserve.transfer.account_parts import ACCOUNT_PARTS
 from authserve.transfer.conversions import FirebaseConfig, parse_firebase_config
+from authserve.transfer.decisions import ImportOptions
 from authserve.transfer.export import export_users
 from authserve.transfer.files import TransferFileError
-from authserve.transfer.import_users import ImportOptions, import_users
+from authserve.transfer.import_users import import_users
 from authserve.transfer.results import Counts, Result, RowResult
 from authserve.transfer.rows import FIELDS, LoadOptions, load_row
 from authserve.transfer.seed import read_seed_file, seed_users

@@ -16,14 +16,9 @@ from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.rbac.policy import USER_ROLE
+from authserve.transfer.decisions import Decision, ImportOptions, SeenIdentifiers, decide
 from authserve.transfer.files import RawRow, TransferFileError
-from authserve.transfer.import_users import (
-    Decision,
-    ImportOptions,
-    SeenIdentifiers,
-    add_accounts,
-    decide,
-)
+from authserve.transfer.import_users import add_accounts
 from authserve.transfer.results import Result, RowResult
 from authserve.transfer.rows import Candidate, UnusableRowError, describe_faults
 from authserve.transfer.sources import ReadOptions, read_rows
