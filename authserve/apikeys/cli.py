@@ -22,7 +22,7 @@ from authserve.core.cli import (
     expand_stdin,
 )
 from authserve.core.cli_output import print_result, print_rows
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.users.accounts import User, ref_of
 from authserve.users.lookup import get_user_by_reference, get_users_by_reference
 
@@ -69,7 +69,7 @@ def _document(user: User, key: KeyView) -> dict[str, Any]:
         "scopes": list(key.scopes),
         "created_at": to_rfc3339(key.created_at),
         "expires_at": to_rfc3339(key.expires_at),
-        "last_used_at": to_rfc3339(key.last_used_at) if key.last_used_at else None,
+        "last_used_at": to_rfc3339_or_none(key.last_used_at),
         "last_used_ip": key.last_used_ip,
     }
 

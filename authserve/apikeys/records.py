@@ -5,7 +5,6 @@ A digest opens nothing, since a key has 256 random bits. With it, a key still wo
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from sqlalchemy import Row, select
 from authserve.apikeys.models import APIKey
 from authserve.apikeys.policy import MAX_LIFETIME, MAX_SCOPES, NAME_MAX_LENGTH, is_scope
 from authserve.core.base64url import encode_base64url
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
 from authserve.core.levels import Level
@@ -77,12 +76,8 @@ def _document(row: Row[Any]) -> dict[str, Any]:
         "aal": row.aal,
         "created_at": to_rfc3339(row.created_at),
         "expires_at": to_rfc3339(row.expires_at),
-        "last_used_at": _time(row.last_used_at),
+        "last_used_at": to_rfc3339_or_none(row.last_used_at),
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return to_rfc3339(moment) if moment is not None else None
 
 
 def write_key_records(records: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> None:

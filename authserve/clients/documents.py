@@ -11,7 +11,7 @@ from authserve.clients.claims import rule_document
 from authserve.clients.client_secrets import SecretView
 from authserve.clients.configuration import ClientConfiguration
 from authserve.clients.registry import RegisteredClient
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 
 _FIELDS = tuple(field.name for field in fields(ClientConfiguration))
 
@@ -30,17 +30,16 @@ def client_document(client: RegisteredClient, secrets: Sequence[SecretView]) -> 
         "secrets": list(map(secret_document, secrets)),
         "created_at": to_rfc3339(client.created_at),
         "updated_at": to_rfc3339(client.updated_at),
-        "last_used_at": to_rfc3339(client.last_used_at) if client.last_used_at else None,
+        "last_used_at": to_rfc3339_or_none(client.last_used_at),
     }
 
 
 def secret_document(secret: SecretView) -> dict[str, Any]:
     """Return what lists show of a secret."""
-    expires_at, last_used_at = secret.expires_at, secret.last_used_at
     return {
         "id": str(secret.id),
         "hint": secret.hint,
         "created_at": to_rfc3339(secret.created_at),
-        "expires_at": to_rfc3339(expires_at) if expires_at else None,
-        "last_used_at": to_rfc3339(last_used_at) if last_used_at else None,
+        "expires_at": to_rfc3339_or_none(secret.expires_at),
+        "last_used_at": to_rfc3339_or_none(secret.last_used_at),
     }

@@ -12,7 +12,7 @@ from authserve.clients.kinds import AuthMethod, ClientKind
 from authserve.clients.redirect_uris import is_at_registered_place
 from authserve.clients.refused_redirects import RefusedRedirect, list_refused_redirects
 from authserve.clients.registry import get_client
-from authserve.core.clock import now, to_rfc3339
+from authserve.core.clock import now, to_rfc3339, to_rfc3339_or_none
 from authserve.core.container import Slot
 from authserve.core.frozen import frozen
 from authserve.rbac.assignment import find_missing_roles
@@ -148,19 +148,13 @@ def status_document(status: ClientStatus) -> dict[str, Any]:
 def _deliveries_document(found: LogoutDeliveries | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    times = {
-        name: to_rfc3339(moment) if moment is not None else None
-        for name, moment in (
-            ("oldest_pending_at", found.oldest_pending_at),
-            ("delivered_at", found.delivered_at),
-            ("failed_at", found.failed_at),
-        )
-    }
     return {
         "pending": found.pending,
         "delivered": found.delivered,
         "failed": found.failed,
-        **times,
+        "oldest_pending_at": to_rfc3339_or_none(found.oldest_pending_at),
+        "delivered_at": to_rfc3339_or_none(found.delivered_at),
+        "failed_at": to_rfc3339_or_none(found.failed_at),
         "last_error": found.last_error,
         "fault": found.fault,
     }

@@ -13,7 +13,7 @@ from authserve.clients.models import ClientSecret
 from authserve.clients.registry import RegisteredClient, register_client
 from authserve.clients.schemas import NewClientSchema, to_configuration
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.clock import now, to_rfc3339
+from authserve.core.clock import now, to_rfc3339_or_none
 from authserve.core.errors import ValidationFailedError
 from authserve.core.ids import new_id
 from authserve.core.key_text import HINT_LENGTH
@@ -61,8 +61,11 @@ def _export_secrets(client_id: str) -> Iterator[dict[str, Any]]:
     columns = (_SECRETS.c.digest, _SECRETS.c.hint, _SECRETS.c.expires_at)
     statement = select(*columns).where(_SECRETS.c.client_id == client_id).order_by(_SECRETS.c.id)
     for row in read_all(statement):
-        expires_at = to_rfc3339(row.expires_at) if row.expires_at else None
-        yield {"digest": row.digest.hex(), "hint": row.hint, "expires_at": expires_at}
+        yield {
+            "digest": row.digest.hex(),
+            "hint": row.hint,
+            "expires_at": to_rfc3339_or_none(row.expires_at),
+        }
 
 
 def import_client(loaded: dict[str, Any], *, request: RequestInfo) -> None:

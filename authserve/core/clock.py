@@ -29,6 +29,11 @@ def to_rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def to_rfc3339_or_none(moment: datetime | None) -> str | None:
+    """Return a time like `to_rfc3339`, or None for None."""
+    return None if moment is None else to_rfc3339(moment)
+
+
 @contextmanager
 def taking_at_least(seconds: float) -> Iterator[None]:
     """Sleep at the end of a block until `seconds` have passed, also if it raises.

@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from marshmallow import fields, validate
 from sqlalchemy import Row, select
 
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.core.identifiers import EMAIL_MAX_LENGTH
 from authserve.core.ids import new_id
 from authserve.database.statements import table_of
@@ -63,12 +62,8 @@ def _document(row: Row[Any]) -> dict[str, Any]:
         "subject": row.subject,
         "email": row.email,
         "created_at": to_rfc3339(row.created_at),
-        "last_used_at": _time(row.last_used_at),
+        "last_used_at": to_rfc3339_or_none(row.last_used_at),
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return to_rfc3339(moment) if moment is not None else None
 
 
 def write_identity_records(records: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from marshmallow import RAISE, Schema, fields
 
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 
 
 def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
@@ -60,7 +60,7 @@ class Moment(fields.AwareDateTime):
     """A time as output: RFC 3339 in UTC, with `Z`."""
 
     def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str | None:
-        return None if value is None else to_rfc3339(value)
+        return to_rfc3339_or_none(value)
 
 
 class EmptySchema(Schema):

@@ -7,7 +7,7 @@ import click
 from authserve.core.actor import RequestInfo
 from authserve.core.cli import Group
 from authserve.core.cli_output import print_result, print_rows
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.keys.policy import RotationCause
 from authserve.keys.rotation import ListedKey, NewestKey, list_keys, rotate_all
 
@@ -89,5 +89,5 @@ def _document(key: ListedKey) -> dict[str, Any]:
         "state": key.state,
         "published_at": to_rfc3339(key.published_at),
         "active_from": to_rfc3339(key.active_from),
-        "retire_at": to_rfc3339(key.retire_at) if key.retire_at else None,
+        "retire_at": to_rfc3339_or_none(key.retire_at),
     }

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from authserve.core.cli import BaseCommand, Group
 from authserve.core.cli_output import print_document, print_result, print_rows
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.outbox.inspect import get_message, list_messages, retry
 from authserve.outbox.models import OutboxMessage
 from authserve.outbox.policy import MessageState
@@ -127,9 +127,5 @@ def _document(message: OutboxMessage) -> dict[str, Any]:
         "payload": message.payload,
         "attempts": message.attempts,
         "last_error": message.last_error,
-        **{name: _rfc3339(getattr(message, name)) for name in moments},
+        **{name: to_rfc3339_or_none(getattr(message, name)) for name in moments},
     }
-
-
-def _rfc3339(moment: Any) -> str | None:
-    return None if moment is None else to_rfc3339(moment)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from authserve.core.actor import OPERATOR, RequestInfo
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
@@ -55,7 +55,6 @@ def export_users(*, with_secrets: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def _document(user: User, roles: tuple[str, ...]) -> dict[str, Any]:
-    last_login_at = user.last_login_at
     return {
         "id": str(user.id),
         "email": user.email,
@@ -66,6 +65,6 @@ def _document(user: User, roles: tuple[str, ...]) -> dict[str, Any]:
         "email_verified": user.email_verified,
         "is_active": user.is_active,
         "created_at": to_rfc3339(user.created_at),
-        "last_login_at": to_rfc3339(last_login_at) if last_login_at else None,
+        "last_login_at": to_rfc3339_or_none(user.last_login_at),
         "roles": list(roles),
     }

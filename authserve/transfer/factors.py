@@ -3,13 +3,12 @@
 import binascii
 from base64 import b32decode
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
 
 from authserve.core.base64url import encode_base64url
-from authserve.core.clock import to_rfc3339
+from authserve.core.clock import to_rfc3339, to_rfc3339_or_none
 from authserve.http.fields import Base64Url, MomentInput, StrictBoolean
 from authserve.http.schemas import StrictSchema
 from authserve.mfa.ceremonies import require_loadable
@@ -146,7 +145,7 @@ def factors_document(found: FactorRecords, *, mfa_enabled: bool) -> dict[str, An
             {
                 "digest": encode_base64url(code.digest),
                 "created_at": to_rfc3339(code.created_at),
-                "used_at": _time(code.used_at),
+                "used_at": to_rfc3339_or_none(code.used_at),
             }
             for code in found.recovery_codes
         ],
@@ -161,7 +160,7 @@ def _totp_document(totp: TotpRecord) -> dict[str, Any]:
         "period": 30,
         "last_step": totp.last_step,
         "created_at": to_rfc3339(totp.created_at),
-        "last_used_at": _time(totp.last_used_at),
+        "last_used_at": to_rfc3339_or_none(totp.last_used_at),
     }
 
 
@@ -178,11 +177,7 @@ def _passkey_document(passkey: PasskeyRecord) -> dict[str, Any]:
         "aaguid": str(passkey.aaguid),
         "name": passkey.name,
         "created_at": to_rfc3339(passkey.created_at),
-        "last_used_at": _time(passkey.last_used_at),
-        "flagged_at": _time(passkey.flagged_at),
+        "last_used_at": to_rfc3339_or_none(passkey.last_used_at),
+        "flagged_at": to_rfc3339_or_none(passkey.flagged_at),
         "counter_ignored": passkey.counter_ignored,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else to_rfc3339(moment)
