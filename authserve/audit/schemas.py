@@ -1,9 +1,9 @@
 """The request and response schemas of the audit trail."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from authserve.core.events import AuditAction, Outcome
-from authserve.http.fields import MomentInput, StrictUUID
+from authserve.http.fields import MomentInput, StrictUUID, matches_pattern
 from authserve.http.pagination import MomentPageQuerySchema, page_schema
 from authserve.http.request_info import AddressRule
 from authserve.http.schemas import EXAMPLE_TIME, EXAMPLE_USER_ID, Moment
@@ -27,8 +27,8 @@ class EventQuerySchema(MomentPageQuerySchema):
     actor_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     subject_id = StrictUUID(metadata={"example": EXAMPLE_USER_ID})
     correlation_id = fields.String(
-        validate=validate.Regexp(
-            CORRELATION_ID_PATTERN.replace("$", r"\Z"),
+        validate=matches_pattern(
+            CORRELATION_ID_PATTERN,
             error="1 to 64 letters, digits, dots, hyphens and underscores.",
         ),
         metadata={"pattern": CORRELATION_ID_PATTERN, "example": EXAMPLE_CORRELATION_ID},

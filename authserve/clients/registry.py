@@ -76,7 +76,7 @@ def is_client_id(text: str) -> bool:
     It is never a UUID, so that the subject of a machine's token cannot be a user's (RFC 9700
     §4.15).
     """
-    found = re.fullmatch(CLIENT_ID_PATTERN.strip("^$"), text)
+    found = re.fullmatch(CLIENT_ID_PATTERN, text)
     return found is not None and text not in RESERVED_IDS and read_id(text) is None
 
 

@@ -27,13 +27,15 @@ from authserve.core.identifiers import (
     InvalidIdentifierError,
     clean_display_name,
 )
-from authserve.http.fields import StrictBoolean, TextList
+from authserve.http.fields import StrictBoolean, TextList, matches_pattern
 from authserve.http.schemas import StrictSchema
 from authserve.rbac.policy import ROLE_NAME_PATTERN, ROLE_NAME_RULE
 
 NAME_MAX_LENGTH = 100
 
 _YEAR_SECS = 31_536_000
+
+_ROLE_PREFIX_PATTERN = "^[a-z0-9_.-]{0,64}$"
 
 SECRET_MAX_SECS = 10 * _YEAR_SECS
 """Limits the lifetime of a secret that expires, in seconds (chosen)."""
@@ -137,15 +139,15 @@ class ClientChangesSchema(StrictSchema):
     resources = _uris("https://api.example.com", max_items=MAX_RESOURCES)
     allowed_roles = TextList(
         max_items=MAX_ROLES,
-        text=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"), error=ROLE_NAME_RULE),
+        text=matches_pattern(ROLE_NAME_PATTERN, error=ROLE_NAME_RULE),
         metadata={"example": ["user"]},
     )
     role_prefix = fields.String(
-        validate=validate.Regexp(
-            r"[a-z0-9_.-]{0,64}\Z",
+        validate=matches_pattern(
+            _ROLE_PREFIX_PATTERN,
             error="At most 64 small letters, digits, dots, hyphens and underscores.",
         ),
-        metadata={"pattern": "^[a-z0-9_.-]{0,64}$", "example": "wiki-"},
+        metadata={"pattern": _ROLE_PREFIX_PATTERN, "example": "wiki-"},
     )
     claims = Claims()
     id_token_claims = fields.String(validate=validate.OneOf(["full", "lean"]))

@@ -16,7 +16,7 @@ LOCAL_PART_MAX_LENGTH = 64
 """In octets (RFC 5321 §4.5.3.1.1): some servers refuse or truncate longer local parts."""
 
 USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{1,30}[a-z0-9]$"
-_USERNAME = re.compile(USERNAME_PATTERN.strip("^$"))
+_USERNAME = re.compile(USERNAME_PATTERN)
 
 DISPLAY_NAME_MAX_LENGTH = 100
 

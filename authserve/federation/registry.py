@@ -201,7 +201,7 @@ _SELECT = select(*(column for column in _TABLE.c if column.name != "secret"))
 
 
 def _is_slug(text: str) -> bool:
-    return re.fullmatch(SLUG_PATTERN.strip("^$"), text) is not None
+    return re.fullmatch(SLUG_PATTERN, text) is not None
 
 
 def _require_valid(configuration: ProviderConfiguration, *, slug: str | None = None) -> None:

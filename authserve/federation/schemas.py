@@ -18,7 +18,7 @@ from authserve.federation.configuration import (
 from authserve.federation.models import CLIENT_ID_MAX_LENGTH, NAME_MAX_LENGTH
 from authserve.federation.policy import LinkPolicy
 from authserve.federation.presets import Preset
-from authserve.http.fields import DisplayName, StrictBoolean, TextList
+from authserve.http.fields import DisplayName, StrictBoolean, TextList, matches_pattern
 from authserve.http.pagination import page_schema
 from authserve.http.schemas import EXAMPLE_TIME, StrictSchema
 
@@ -32,12 +32,10 @@ _EXAMPLE_ID = "1234.apps.googleusercontent.com"
 
 def _credential(max_length: int, **metadata: Any) -> dict[str, Any]:
     """Return the arguments of a field for a client's id or secret (RFC 6749, appendix A.1, A.2)."""
-    pattern = rf"[\x20-\x7e]{{1,{max_length}}}"
+    pattern = rf"^[\x20-\x7e]{{1,{max_length}}}$"
     return {
-        "validate": validate.Regexp(
-            rf"{pattern}\Z", error=f"1 to {max_length} characters of ASCII."
-        ),
-        "metadata": {"pattern": f"^{pattern}$", **metadata},
+        "validate": matches_pattern(pattern, error=f"1 to {max_length} characters of ASCII."),
+        "metadata": {"pattern": pattern, **metadata},
     }
 
 

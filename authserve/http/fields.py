@@ -36,6 +36,14 @@ PLAIN_TEXT_PATTERN = r"^[^\u0000]*$"
 """OpenAPI pattern for text without a narrower one: no call accepts a NUL (`check_text`)."""
 
 
+def matches_pattern(pattern: str, *, error: str) -> validate.Regexp:
+    """Return the rule that a text matches an OpenAPI pattern, which stands between `^` and `$`.
+
+    In Python, `$` also matches before a final newline.
+    """
+    return validate.Regexp(pattern.replace("$", r"\Z"), error=error)
+
+
 class EmailAddress(fields.String):
     """An email address, loaded in its canonical form."""
 

@@ -11,7 +11,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from authserve.http.fields import MomentInput, StrictBoolean
+from authserve.http.fields import MomentInput, StrictBoolean, matches_pattern
 from authserve.http.schemas import EXAMPLE_TIME, Moment, StrictSchema
 from authserve.mfa.answers import AssertionAnswer
 from authserve.mfa.assurance import SecondStep
@@ -32,10 +32,9 @@ class DigitCode(fields.String):
     """
 
     def __init__(self, digits: int, **kwargs: Any) -> None:
-        pattern = f"[0-9]{{{digits}}}"
-        # `$` also matches before a final newline, but JSON Schema knows no other end.
-        check = validate.Regexp(rf"{pattern}\Z", error="Not a code of digits.")
-        metadata = {"example": "01234567"[:digits], "pattern": f"^{pattern}$"}
+        pattern = f"^[0-9]{{{digits}}}$"
+        check = matches_pattern(pattern, error="Not a code of digits.")
+        metadata = {"example": "01234567"[:digits], "pattern": pattern}
         super().__init__(validate=check, metadata=metadata, **kwargs)
 
 

@@ -120,7 +120,7 @@ def is_role_name(name: str) -> bool:
 
     Other text is not looked up: no role has it, and a database may refuse such text.
     """
-    return re.fullmatch(ROLE_NAME_PATTERN.strip("^$"), name) is not None
+    return re.fullmatch(ROLE_NAME_PATTERN, name) is not None
 
 
 def is_known_permission(permission: str) -> bool:
@@ -128,7 +128,7 @@ def is_known_permission(permission: str) -> bool:
 
     An unknown permission in one of our namespaces is refused as a typing mistake.
     """
-    if re.fullmatch(PERMISSION_PATTERN.strip("^$"), permission) is None:
+    if re.fullmatch(PERMISSION_PATTERN, permission) is None:
         return False
     namespace = permission.partition(":")[0]
     return namespace not in _OWN_NAMESPACES or permission in set(Permission)

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from authserve.http.fields import StrictBoolean
+from authserve.http.fields import StrictBoolean, matches_pattern
 from authserve.http.pagination import page_schema
 from authserve.http.schemas import StrictSchema
 from authserve.rbac.models import Role
@@ -51,7 +51,7 @@ class NewRoleSchema(RoleBodySchema):
 
     name = fields.String(
         required=True,
-        validate=validate.Regexp(ROLE_NAME_PATTERN.replace("$", r"\Z"), error=ROLE_NAME_RULE),
+        validate=matches_pattern(ROLE_NAME_PATTERN, error=ROLE_NAME_RULE),
         metadata={"pattern": ROLE_NAME_PATTERN, "example": "support"},
     )
     requires_mfa = StrictBoolean(load_default=False)

@@ -124,7 +124,8 @@ def test_each_pattern_of_input_says_in_words_what_it_takes() -> None:
         (path, node)
         for path in source_files()
         for node in ast.walk(parse(path))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("validate.Regexp")
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"validate.Regexp", "matches_pattern"}
     ]
     assert len(calls) > 5
     assert [at(path, call) for path, call in calls if not has_words(call)] == []
