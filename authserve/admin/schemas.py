@@ -1,5 +1,6 @@
 """The request and response schemas of administration."""
 
+import dataclasses
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
@@ -223,7 +224,7 @@ class MfaResetSchema(Schema):
 
 def sign_in_status_document(status: SignInStatus) -> dict[str, Any]:
     """Return the fields of a sign-in status, for `SignInStatusSchema` to dump."""
-    names = (name for name in SignInStatus.__dataclass_fields__ if name != "mails")
+    names = (each.name for each in dataclasses.fields(status) if each.name != "mails")
     document = {name: getattr(status, name) for name in names}
     return {**document, "mails": [_mail_document(mail) for mail in status.mails]}
 

@@ -5,7 +5,7 @@ that a link, its removal and a deletion of the account follow each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -162,7 +162,7 @@ def record_use(user_id: UUID, identity: ProviderIdentity, *, now: datetime) -> b
     return execute(_RECORD_USE, parameters).rowcount == 1
 
 
-_VIEW = select(*(_TABLE.c[name] for name in LinkedIdentity.__dataclass_fields__))
+_VIEW = select(*(_TABLE.c[each.name] for each in fields(LinkedIdentity)))
 
 
 def find_identities(

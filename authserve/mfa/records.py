@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -109,7 +109,7 @@ def read_records(user_ids: Sequence[UUID]) -> Mapping[UUID, FactorRecords]:
 
 def _by_owner(statement: Select[Any], record: Any) -> Mapping[UUID, list[Any]]:
     found: dict[UUID, list[Any]] = defaultdict(list)
-    names = record.__slots__
+    names = [each.name for each in fields(record)]
     for row in read_all(statement):
         found[row.user_id].append(record(**{name: getattr(row, name) for name in names}))
     return found
