@@ -2,10 +2,10 @@
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import click
 from flask.cli import with_appcontext
@@ -111,13 +111,16 @@ def _read_firebase_config(
 @with_appcontext
 def import_command(
     file: Path,
+    file_format: str,
     maps: tuple[str, ...],
-    results: Path | None,
+    delimiter: str,
+    encoding: str,
+    firebase_config: FirebaseConfig | None,
     update: bool,
-    dry_run: bool,
     without_passwords: bool,
     without_bad_usernames: bool,
-    **reading: Any,
+    dry_run: bool,
+    results: Path | None,
 ) -> None:
     """Import accounts with their password hashes, so that users keep their passwords.
 
@@ -135,6 +138,13 @@ def import_command(
       flask users import users.csv --format csv --map mail=email --map hash=password_hash
       flask users import realm.json --format keycloak --results results.ndjson
     """
+    read_options = ReadOptions(
+        file_format=file_format,
+        columns=_columns(maps, file_format),
+        delimiter=delimiter,
+        encoding=encoding,
+        firebase=firebase_config,
+    )
     options = ImportOptions(
         dry_run=dry_run, update=update, without_bad_usernames=without_bad_usernames
     )
@@ -145,11 +155,10 @@ def import_command(
         passkey_rp_id=SETTINGS.get().passkey_rp_id,
         parts=ACCOUNT_PARTS.get(),
     )
-    columns = _columns(maps, reading["file_format"])
     counts = Counts(is_dry_run=dry_run, is_update=update)
     try:
         with click.open_file(str(file), "rb") as source, _result_file(results) as log:
-            rows = read_rows(source, _read_options(reading, columns), on_ignored=_report_ignored)  # type: ignore[arg-type]
+            rows = read_rows(source, read_options, on_ignored=_report_ignored)  # type: ignore[arg-type]
             with progress_bar(_size(source), "Importing") as advance:  # type: ignore[arg-type]
                 for batch in import_users(
                     rows, load=lambda row: load_row(row, load_options), options=options
@@ -165,22 +174,15 @@ def import_command(
         raise SystemExit(1)
 
 
-def _read_options(reading: Mapping[str, Any], columns: Mapping[str, str]) -> ReadOptions:
-    return ReadOptions(
-        file_format=reading["file_format"],
-        columns=columns,
-        delimiter=reading["delimiter"],
-        encoding=reading["encoding"],
-        firebase=reading["firebase_config"],
-    )
-
-
 def _report_ignored(names: Sequence[str]) -> None:
     print_hint(f"Ignored columns: {', '.join(names)}. Use them with --map COLUMN=FIELD.")
 
 
 def _columns(maps: Iterable[str], file_format: str) -> Mapping[str, str]:
-    columns = dict(text.rpartition("=")[::2] for text in maps)
+    columns = {}
+    for text in maps:
+        column, _, field = text.rpartition("=")
+        columns[column] = field
     if columns and file_format != "csv":
         raise click.BadParameter("this option needs --format csv", param_hint="--map")
     unknown = sorted(set(columns.values()) - set(FIELDS))
@@ -199,13 +201,8 @@ def _size(source: BinaryIO) -> int:
     return size
 
 
-@contextmanager
-def _result_file(path: Path | None) -> Iterator[TextIO | None]:
-    if path is None:
-        yield None
-        return
-    with path.open("w", encoding="utf-8") as file:
-        yield file
+def _result_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
+    return nullcontext() if path is None else path.open("w", encoding="utf-8")
 
 
 def _report(batch: Iterable[RowResult], log: TextIO | None) -> None:
