@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -55,11 +56,11 @@ def export_personal_data(user_id: UUID) -> Iterator[str]:
     head = {"exported_at": to_rfc3339(now()), "user": _account(user)}
     lists: Mapping[str, Iterable[dict[str, Any]]] = {
         "factors": (_plain(asdict(factor)) for factor in list_factors(user.id)),
-        "sessions": _documents(lambda **page: find_all_sessions(user.id, **page)),
-        "links": _documents(lambda **page: find_links_of(user.id, **page)),
+        "sessions": _documents(partial(find_all_sessions, user.id)),
+        "links": _documents(partial(find_links_of, user.id)),
         "mails": _mails(user.id),
         **_further_lists(user.id),
-        "events": map(_event, _paged(lambda **page: find_own_events(ref_of(user), **page))),
+        "events": map(_event, _paged(partial(find_own_events, ref_of(user)))),
     }
     return _in_pieces(_as_json(head, lists))
 
@@ -98,7 +99,7 @@ def _mails(user_id: UUID) -> Iterator[dict[str, Any]]:
     no `sent_at`, and it is omitted once it is older than the retention of sent mails.
     """
     kept_since = now() - SENT_RETENTION
-    for row in _paged(lambda **page: find_messages_to(user_id, **page)):
+    for row in _paged(partial(find_messages_to, user_id)):
         is_change = row.kind == MailKind.CHANGE_EMAIL
         if is_change and row.created_at <= kept_since:
             continue
