@@ -115,19 +115,13 @@ messages: $(VENV)/test.stamp  ## collect the texts for the catalogs, and compile
 	rm messages.pot
 	$(BIN)/pybabel --quiet compile --directory authserve/locale --domain authserve
 
+PINNED := requirements $(addprefix requirements-,dev browser container sbom uv)
+
 lock: $(VENV)/test.stamp  ## pin requirements*.in anew, with hashes
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements-dev.in -o requirements-dev.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements-browser.in -o requirements-browser.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements-container.in -o requirements-container.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements-sbom.in -o requirements-sbom.txt
-	$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header --python-version 3.11 \
-		requirements-uv.in -o requirements-uv.txt
+	for name in $(PINNED); do \
+		$(BIN)/uv pip compile --upgrade --generate-hashes --no-strip-extras --no-header \
+			--python-version 3.11 $$name.in -o $$name.txt || exit 1; \
+	done
 
 sbom: $(VENV)/sbom.stamp  ## what runs in production, as CycloneDX, in sbom.cdx.json
 	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file sbom.cdx.json requirements.txt
