@@ -12,11 +12,12 @@ from authserve.mfa.challenges import ChallengeKind, ChallengeUse, redeem_challen
 from authserve.mfa.policy import PasskeyRefusedError
 from authserve.users.accounts import deactivate
 from tests.factories import REQUEST
-from tests.support.authenticator import Authenticator, decode, encode
+from tests.support.authenticator import Authenticator
 from tests.support.clients import Caller, login, register_caller
 from tests.support.factors import switch_mfa_on
 from tests.support.passkeys import change_passkey, give_passkey
 from tests.support.problems import assert_problem
+from tests.support.tokens import decode, encode
 
 SECOND_STEP = "/api/v1/auth/mfa/passkey-options"
 REAUTHENTICATION = "/api/v1/auth/reauthenticate/passkey-options"

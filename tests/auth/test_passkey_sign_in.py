@@ -18,7 +18,7 @@ from authserve.users.accounts import deactivate, delete_user, ref_of
 from authserve.users.lookup import get_user
 from authserve.users.sign_ins import record_passkey_login
 from tests.conftest import Log
-from tests.support.authenticator import BE, BS, UV, Faults, encode
+from tests.support.authenticator import BE, BS, UV, Faults
 from tests.support.clients import Caller, login, register_caller
 from tests.support.crowd import all_at_once, persistently
 from tests.support.databases import executed
@@ -36,7 +36,7 @@ from tests.support.passkeys import (
 )
 from tests.support.problems import assert_problem
 from tests.support.rows import audit_trail, count_sessions, live_session_row
-from tests.support.tokens import claims_of
+from tests.support.tokens import claims_of, encode
 
 
 def failures(app: Flask) -> list[str]:

@@ -1,8 +1,5 @@
 """ID tokens of other providers: the good one, and those that hostile or faulty providers send."""
 
-import base64
-import hashlib
-import hmac
 import json
 import warnings
 from collections.abc import Callable
@@ -24,6 +21,7 @@ from authserve.federation.id_tokens import (
     read_keys,
     verify_id_token,
 )
+from tests.support.tokens import assemble, hmac_signer
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 ISSUER, CLIENT = "https://id.example.org", "authserve-at-example"
@@ -171,13 +169,7 @@ def _public_pem() -> bytes:
 
 def _by_hmac(secret: bytes) -> str:
     """A token whose secret is one that both sides know, or everyone does (PyJWT refuses to)."""
-
-    def encode(part: bytes) -> str:
-        return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
-
-    header = {"alg": "HS256", "kid": "RSA", "typ": "JWT"}
-    signed = ".".join(encode(json.dumps(part).encode()) for part in (header, CLAIMS))
-    return f"{signed}.{encode(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+    return assemble({"alg": "HS256", "kid": "RSA", "typ": "JWT"}, CLAIMS, hmac_signer(secret))
 
 
 FORGERIES: dict[str, Callable[[], str]] = {

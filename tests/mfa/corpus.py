@@ -35,9 +35,8 @@ from tests.support.authenticator import (
     UV,
     Authenticator,
     Faults,
-    decode,
-    encode,
 )
+from tests.support.tokens import decode, encode
 
 RP_ID, ORIGIN = "example.com", "https://login.example.com"
 PARTY = RelyingParty(RP_ID, (ORIGIN, "android:apk-key-hash:" + "A" * 43))

@@ -28,7 +28,8 @@ from tests.mfa.corpus import (
     refusal,
     registered,
 )
-from tests.support.authenticator import AAGUID, BE, BS, Authenticator, Faults, cose_key, encode
+from tests.support.authenticator import AAGUID, BE, BS, Authenticator, Faults, cose_key
+from tests.support.tokens import encode
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

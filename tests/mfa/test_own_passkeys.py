@@ -25,7 +25,7 @@ from authserve.users.lookup import get_user
 from authserve.users.models import User
 from tests.factories import REQUEST
 from tests.mfa.corpus import nested
-from tests.support.authenticator import AAGUID, BE, BS, UV, Authenticator, Faults, encode
+from tests.support.authenticator import AAGUID, BE, BS, UV, Authenticator, Faults
 from tests.support.clients import Caller, login, register_caller, sign_in
 from tests.support.crowd import all_at_once, persistently
 from tests.support.factors import switch_mfa_on
@@ -52,7 +52,7 @@ from tests.support.rows import (
     live_session_row,
     session_row,
 )
-from tests.support.tokens import claims_of
+from tests.support.tokens import claims_of, encode
 from tests.support.totp import add_app, mailed_code
 
 

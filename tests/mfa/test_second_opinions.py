@@ -37,7 +37,8 @@ from tests.mfa.corpus import (
     refusal,
     registered,
 )
-from tests.support.authenticator import AAGUID, Faults, decode, encode
+from tests.support.authenticator import AAGUID, Faults
+from tests.support.tokens import decode, encode
 
 
 def duo_registration(answer: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """A passkey authenticator and its browser in Python, which can break every rule."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from authserve.core.crypto import random_bytes
+from tests.support.tokens import decode, encode
 
 UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 
@@ -22,16 +22,6 @@ AAGUID = UUID("adce0002-35bc-c60a-648b-0b25f1f05503")
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 Change = Callable[[Any], Any]
-
-
-def encode(raw: bytes) -> str:
-    """Return base64url without padding."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode(text: str) -> bytes:
-    """Return the bytes of base64url."""
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
