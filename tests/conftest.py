@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -38,8 +37,6 @@ from authserve.core.crypto import KEYRING, Keyring
 from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.database.circuit import PROBE_THREAD
 from authserve.database.transactions import db
-from authserve.http.openapi import Blueprint
-from authserve.http.openapi_document import OpenAPIDocument
 from authserve.http.url_rules import LazyRule
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.ratelimit import storage
@@ -98,22 +95,6 @@ def remember_rules() -> None:
 
 
 remember_rules()
-
-
-def remember_documents() -> None:
-    """Describe the same calls once a process, which takes a fifth of a second."""
-
-    @cache
-    def describe(blueprints: tuple[Blueprint, ...], version: str, server_url: str) -> str:
-        document = OpenAPIDocument(blueprints, version=version, server_url=server_url)
-        return build(document)
-
-    build = OpenAPIDocument.text.func
-    remembered = property(lambda self: describe(self._blueprints, self.version, self._server_url))
-    OpenAPIDocument.text = remembered  # type: ignore[assignment]
-
-
-remember_documents()
 
 
 class SharedStatements(dict[tuple[Any, ...], object]):
