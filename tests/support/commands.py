@@ -16,7 +16,6 @@ def run_flask(
     *args: str,
     database_url: str,
     folder: Path,
-    stdin: bytes = b"",
     stdout: int | IO[bytes] = subprocess.PIPE,
     **environ: str,
 ) -> subprocess.CompletedProcess[bytes]:
@@ -32,7 +31,7 @@ def run_flask(
             "DATABASE_URL": database_url,
             **environ,
         },
-        input=stdin,
+        stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
         timeout=DEADLINE_SECS,

@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 PROBE = "/api/v1/probe"
 
 
-def add_probe(app: Flask, view: Any, *, rule: str = PROBE, methods: tuple[str, ...] = ()) -> None:
+def add_probe(app: Flask, view: Any, *, rule: str = PROBE) -> None:
     """Serve `view` beside the service's own; before the first request of `app`."""
-    app.add_url_rule(rule, f"probe{rule}", view, methods=methods or ("GET", "POST"))
+    app.add_url_rule(rule, f"probe{rule}", view, methods=("GET", "POST"))
 
 
 def cookie_client(app: Flask) -> FlaskClient:

@@ -16,6 +16,9 @@ from tests.support.server import Client
 PAUSE_SECS = 0.02
 """Seconds before each request: without them, two visitors keep two cores busy (chosen)."""
 
+VISITORS = 2
+"""People at once (chosen)."""
+
 ADDRESSES = count(1)
 """Numbers of client addresses, so that no client reaches the limit of one address."""
 
@@ -102,12 +105,11 @@ class UnexpectedAnswerError(Exception):
 
 
 @contextmanager
-def traffic_to(url: Callable[[], str], *, visitors: int = 2) -> Iterator[Traffic]:
-    """Run visitors, each with one account after the other, while the block runs.
+def traffic_to(url: Callable[[], str]) -> Iterator[Traffic]:
+    """Run `VISITORS`, each with one account after the other, while the block runs.
 
     Args:
         url: gives the server for each request.
-        visitors: the number at once.
     """
     traffic, is_over = Traffic(), Event()
 
@@ -123,7 +125,7 @@ def traffic_to(url: Callable[[], str], *, visitors: int = 2) -> Iterator[Traffic
             finally:
                 visitor.close()
 
-    threads = [Thread(target=visit, args=(number,)) for number in range(visitors)]
+    threads = [Thread(target=visit, args=(number,)) for number in range(VISITORS)]
     for thread in threads:
         thread.start()
     try:
