@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,6 +44,7 @@ from authserve.settings.model import SETTINGS, PasswordCost, Settings
 from tests.support.clients import Caller
 from tests.support.copied_callers import copied_caller
 from tests.support.crowd import DEADLINE_SECS
+from tests.support.file_order import find_quick, order_files
 from tests.support.postgresql import PostgreSQL, copy_files, running_postgresql
 from tests.support.processes import the_parent
 from tests.support.redis import RedisServer
@@ -64,19 +65,6 @@ CHEAP = PasswordCost(memory_kib=8, time_cost=1)
 """Argon2's minimum cost, as few tests are about it."""
 
 DATABASES = ("sqlite", "postgresql")
-
-
-LONG_FOLDERS = ("tests", "contracts", "docs", "flows", "hostile", "migrations")
-"""Folders whose files take longest: they run first, so that no worker ends with one alone."""
-
-WAITING_FOLDERS = ("faults", "gunicorn")
-"""Folders whose tests wait for servers most of the time."""
-
-SPREAD = 0.85
-"""Part of a run that has files of `WAITING_FOLDERS`, so that none is the last (chosen)."""
-
-SLOW_FOLDERS = {*WAITING_FOLDERS, "hostile", "migrations"}
-"""Folders that `--quick` leaves out."""
 
 
 def remember_rules() -> None:
@@ -163,30 +151,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = find_quick(items)
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
-
-
-def order_files(paths: Iterable[Path]) -> list[Path]:
-    """Return each file once: the longest first, and those that wait spread among all others.
-
-    If several processes waited at once, a core would have nothing to do.
-    """
-    files = list(dict.fromkeys(paths))
-    waiting = [path for path in files if path.parent.name in WAITING_FOLDERS]
-    working = [path for path in files if path not in waiting]
-    working.sort(key=lambda path: path.parent.name not in LONG_FOLDERS)
-    places = {path: number / len(working) for number, path in enumerate(working)}
-    places |= {path: SPREAD * number / len(waiting) for number, path in enumerate(waiting)}
-    return sorted(files, key=lambda path: places[path])
-
-
-def find_quick(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """Return the first test of each file that starts no server and injects no fault."""
-    first: dict[Path, pytest.Item] = {}
-    for item in items:
-        is_slow = item.path.parent.name in SLOW_FOLDERS
-        if not is_slow and not {"gunicorn", "fault"} & set(item.keywords):
-            first.setdefault(item.path, item)
-    return list(first.values())
 
 
 def make_settings(database_url: str, instance_path: Path, **changes: object) -> Settings:
