@@ -25,8 +25,8 @@ from authserve.core.ids import new_id
 from authserve.forwardauth.errors import SignInStateError
 from authserve.forwardauth.policy import is_local_path
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
-from authserve.oidc.codes import PresentedCode, make_challenge, redeem_for_cookie
 from authserve.oidc.errors import OAuthError
+from authserve.oidc.redeem import PresentedCode, make_challenge, redeem_for_cookie
 from authserve.settings.model import SETTINGS
 from authserve.tokens.signing import TokenKind, sign, verify
 

@@ -10,9 +10,8 @@ from authserve.core.clock import now
 from authserve.core.errors import UnauthenticatedError
 from authserve.core.frozen import frozen
 from authserve.mfa.assurance import is_mfa_required
-from authserve.oidc.codes import choose_audience
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client, invalid_grant
-from authserve.oidc.grants import narrow_scopes, require_usable
+from authserve.oidc.grants import choose_audience, narrow_scopes, require_usable
 from authserve.oidc.queries import FoundGrant, find_grant, find_grant_of
 from authserve.oidc.tokens import (
     Issue,

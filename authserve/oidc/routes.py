@@ -24,12 +24,12 @@ from authserve.http.callers import bearer_token
 from authserve.http.errors import refusal_headers
 from authserve.http.limits import count_call
 from authserve.http.request_info import current_request_info, request_state
-from authserve.oidc.codes import PresentedCode, redeem_code
 from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
 from authserve.oidc.forms import read_credentials, read_oauth_form
 from authserve.oidc.introspect import introspect_for_client
 from authserve.oidc.machines import issue_machine_token
+from authserve.oidc.redeem import PresentedCode, redeem_code
 from authserve.oidc.refresh import refresh_grant
 from authserve.oidc.revoke import revoke_token
 from authserve.oidc.tokens import TokenAnswer

@@ -31,7 +31,7 @@ from authserve.mfa import (
     totp,
     totp_set_up,
 )
-from authserve.oidc import backchannel, codes, logout_tokens
+from authserve.oidc import backchannel, codes, logout_tokens, redeem
 from authserve.oidc import tokens as oidc_tokens
 from authserve.passwords import breached
 from authserve.ratelimit import policy as limits
@@ -136,7 +136,7 @@ PROMISES: list[tuple[str, str, Any, Any]] = [
     ("limits", "The sixth is refused with 429", released_usernames.MAX_RENAMES_A_DAY, 5),
     ("audit", "every night, from 02:00 UTC on", audit_worker.NIGHT_HOUR, 2),
     ("operating", "the first 20 enabled providers", provider_checks.MAX_CALLED, 20),
-    ("asvs", "Within 10 seconds a second use is refused", codes.REPLAY_GRACE, 10 * SECOND),
+    ("asvs", "Within 10 seconds a second use is refused", redeem.REPLAY_GRACE, 10 * SECOND),
     ("security-design", "of the sign-in | a day after they expire", codes.KEPT, DAY),
     ("tokens", "`signing_alg: RS256` | 10 minutes", oidc_tokens.ID_TOKEN_TTL, 10 * MINUTE),
     ("tokens", "| 10 minutes (`access_token_ttl`", kinds.ACCESS_TOKEN_TTL, 10 * MINUTE),

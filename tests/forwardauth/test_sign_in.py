@@ -11,7 +11,7 @@ from flask import Flask
 
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
-from authserve.oidc.codes import REPLAY_GRACE
+from authserve.oidc.redeem import REPLAY_GRACE
 from authserve.ratelimit.policy import PAGE_POSTS
 from authserve.web.browser_session import read_cookie
 from tests.forwardauth.conftest import APP, FLOW, ORIGIN, Browser, Register

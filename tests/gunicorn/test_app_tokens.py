@@ -11,8 +11,9 @@ from sqlalchemy import update
 from authserve.core.clock import now
 from authserve.core.crypto import digest, random_bytes
 from authserve.database.transactions import transaction
-from authserve.oidc.codes import CODE_TTL, REPLAY_GRACE
+from authserve.oidc.codes import CODE_TTL
 from authserve.oidc.models import AuthorizationCode
+from authserve.oidc.redeem import REPLAY_GRACE
 from tests.gunicorn.conftest import Site, running_site
 from tests.oidc.conftest import CALLBACK, VERIFIER, App, claims_of
 from tests.support.clients import register_caller

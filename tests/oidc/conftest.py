@@ -22,8 +22,9 @@ from authserve.core.crypto import random_bytes
 from authserve.core.levels import Level
 from authserve.database.transactions import db, transaction
 from authserve.oidc.authorize_request import AuthorizeRequest
-from authserve.oidc.codes import issue_code, make_challenge
+from authserve.oidc.codes import issue_code
 from authserve.oidc.errors import ReturnTarget
+from authserve.oidc.redeem import make_challenge
 from authserve.sessions.policy import Authentication
 from tests.conftest import make_settings
 from tests.oidc.suite import Suite

@@ -12,7 +12,7 @@ from flask import Flask
 from authserve.clients.refused_redirects import list_refused_redirects
 from authserve.core.clock import now
 from authserve.oidc.authorize_request import MAX_QUERY_BYTES
-from authserve.oidc.codes import make_challenge
+from authserve.oidc.redeem import make_challenge
 from authserve.web.continuation import MAX_TOKEN_LENGTH
 from tests.conftest import Log
 from tests.oidc.conftest import CALLBACK, VERIFIER, App, MakeApp

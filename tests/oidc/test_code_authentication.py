@@ -13,8 +13,8 @@ from sqlalchemy import null, update
 from authserve.core.clock import now
 from authserve.core.levels import Level
 from authserve.database.transactions import transaction
-from authserve.oidc.codes import make_challenge
 from authserve.oidc.models import AuthorizationCode
+from authserve.oidc.redeem import make_challenge
 from tests.oidc.conftest import CALLBACK, VERIFIER, App, MakeApp, claims_of
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller

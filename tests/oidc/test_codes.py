@@ -15,14 +15,8 @@ from authserve.clients.registry import change_client, get_client, revoke_client
 from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.key_text import new_key_text
-from authserve.oidc.codes import (
-    CODE_TTL,
-    KEPT,
-    REPLAY_GRACE,
-    PresentedCode,
-    purge_dead_codes,
-    redeem_for_cookie,
-)
+from authserve.oidc.codes import CODE_TTL, KEPT, purge_dead_codes
+from authserve.oidc.redeem import REPLAY_GRACE, PresentedCode, redeem_for_cookie
 from authserve.outbox.worker import PURGE_TASKS
 from tests.oidc.conftest import API, CALLBACK, VERIFIER, App, MakeApp, claims_of
 from tests.support.clients import Caller

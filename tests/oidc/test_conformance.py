@@ -13,7 +13,7 @@ from sqlalchemy import text
 from authserve.core.clock import now
 from authserve.core.crypto import digest
 from authserve.database.transactions import transaction
-from authserve.oidc.codes import REPLAY_GRACE, make_challenge
+from authserve.oidc.redeem import REPLAY_GRACE, make_challenge
 from tests.oidc.suite import CALLBACK, SECOND_CALLBACK, Suite, extra_claims
 from tests.support.clients import PASSWORD
 from tests.support.http_browser import HTTPBrowser

@@ -26,8 +26,8 @@ from authserve.database.transactions import db, transaction
 from authserve.mfa.reset import request_reset
 from authserve.mfa.switch import set_mfa
 from authserve.oidc.apps import withdraw_app
-from authserve.oidc.codes import REPLAY_GRACE
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
+from authserve.oidc.redeem import REPLAY_GRACE
 from authserve.sessions.policy import AppTerms, RevokeReason
 from authserve.sessions.revoke import end_session, end_sessions, end_sessions_issued_before
 from authserve.users.accounts import deactivate, ref_of

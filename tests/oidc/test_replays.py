@@ -8,8 +8,8 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.oidc.codes import REPLAY_GRACE
 from authserve.oidc.logout_tokens import BACKCHANNEL_LOGOUT
+from authserve.oidc.redeem import REPLAY_GRACE
 from tests.oidc.conftest import CALLBACK, App, MakeApp, claims_of
 from tests.oidc.test_codes import INVALID, error
 from tests.oidc.test_refresh import is_alive
