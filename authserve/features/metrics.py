@@ -1,6 +1,7 @@
 """The metrics of requests, events and hashes, and `/metrics`."""
 
 from datetime import datetime
+from functools import partial
 
 from flask import Flask
 
@@ -19,7 +20,7 @@ def add(app: Flask) -> None:
     """Count the requests, events and hashes of `app`, and add `/metrics` to it."""
     metrics = Metrics(version=__version__)
     METRICS.fill(app, metrics)
-    audit = read_audit(count_unsealed_events, _find_verification)
+    audit = partial(read_audit, count_unsealed_events, _find_verification)
     SOURCES.add(app, ("outbox", read_outbox), ("keys", read_keys), ("audit", audit))
     SUBSCRIPTIONS.add(app, (frozenset(AuditAction), count_when_committed))
     PASSWORD_HASHER.of(app).on_hashed = metrics.observe_hash

@@ -132,29 +132,25 @@ def read_keys() -> Iterator[Metric]:
 def read_audit(
     count_unsealed: Callable[[], int],
     find_verification: Callable[[], tuple[datetime, bool] | None],
-) -> Source:
-    """Return a source of the number of unsealed audit events, and of the last verification.
+) -> Iterator[Metric]:
+    """Yield the number of unsealed audit events, and the last verification of the trail.
 
     Args:
         count_unsealed: returns how many events are in no batch yet.
         find_verification: returns the time of the last verification by the worker, and True if
             the trail was whole; None before the first verification.
     """
-
-    def read() -> Iterator[Metric]:
-        unsealed = count_unsealed()
-        yield _gauge("authserve_audit_unsealed_events", "Audit events in no batch yet.", unsealed)
-        if (verification := find_verification()) is None:
-            return
-        at, is_whole = verification
-        yield _gauge(
-            "authserve_audit_verified_timestamp_seconds",
-            "Unix time of the last verification of the audit trail by the worker.",
-            at.timestamp(),
-        )
-        yield _gauge("authserve_audit_is_whole", "1 if the trail was whole then, else 0.", is_whole)
-
-    return read
+    unsealed = count_unsealed()
+    yield _gauge("authserve_audit_unsealed_events", "Audit events in no batch yet.", unsealed)
+    if (verification := find_verification()) is None:
+        return
+    at, is_whole = verification
+    yield _gauge(
+        "authserve_audit_verified_timestamp_seconds",
+        "Unix time of the last verification of the audit trail by the worker.",
+        at.timestamp(),
+    )
+    yield _gauge("authserve_audit_is_whole", "1 if the trail was whole then, else 0.", is_whole)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
