@@ -29,8 +29,7 @@ from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mail.mailer import Mailer
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
-from authserve.settings.return_urls import parse_return_urls
-from authserve.settings.urls import parse_outbound_hosts
+from authserve.settings.urls import parse_outbound_hosts, parse_return_urls
 from tests.conftest import PostgreSQL, libpq_url, make_settings
 from tests.forwardauth.conftest import FILES
 from tests.support.clients import Caller, register_caller

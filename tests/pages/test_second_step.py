@@ -10,7 +10,7 @@ import time_machine
 from flask import Flask
 
 from authserve.core.clock import now
-from authserve.settings.return_urls import parse_return_urls
+from authserve.settings.urls import parse_return_urls
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import all_at_once
