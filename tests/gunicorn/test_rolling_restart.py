@@ -9,7 +9,7 @@ from tests.support.faults import rounds
 from tests.support.marks import on_postgresql
 from tests.support.proxy import Backend, proxy_before
 from tests.support.server import Server
-from tests.support.traffic import TRUSTING, Traffic, traffic_to
+from tests.support.traffic import TRUSTING, TrafficCount, traffic_to
 from tests.support.worker import wait_until
 
 pytestmark = [pytest.mark.gunicorn, pytest.mark.fault, on_postgresql]
@@ -22,7 +22,7 @@ def begin_drain(server: Server, backend: Backend) -> None:
     wait_until(lambda: not backend.is_ready)
 
 
-def restart(server: Server, backend: Backend, traffic: Traffic) -> None:
+def restart(server: Server, backend: Backend, traffic: TrafficCount) -> None:
     """Replace one server as a platform does.
 
     The drain lasts until the proxy has seen it and more requests have been served: on a busy

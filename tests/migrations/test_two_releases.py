@@ -22,7 +22,7 @@ from tests.support.clients import PASSWORD
 from tests.support.faults import rounds
 from tests.support.mail import Letter
 from tests.support.server import DEADLINE_SECS, Server
-from tests.support.traffic import TRUSTING, Traffic, traffic_to
+from tests.support.traffic import TRUSTING, TrafficCount, traffic_to
 from tests.support.worker import WorkerProcess, wait_until
 
 pytestmark = [pytest.mark.gunicorn, pytest.mark.fault]
@@ -141,7 +141,7 @@ def migrate(server: Server) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def serve_some(traffic: Traffic) -> None:
+def serve_some(traffic: TrafficCount) -> None:
     enough = traffic.answers + ANSWERS
     wait_until(lambda: traffic.answers >= enough or traffic.failures)
 

@@ -30,8 +30,8 @@ def next_address() -> str:
 
 
 @dataclass
-class Traffic:
-    """The result of traffic.
+class TrafficCount:
+    """The answers and failures of traffic so far.
 
     Args:
         answers: the number of requests with the expected answer.
@@ -50,7 +50,7 @@ class Visitor:
         traffic: counts each answer.
     """
 
-    def __init__(self, url: Callable[[], str], traffic: Traffic) -> None:
+    def __init__(self, url: Callable[[], str], traffic: TrafficCount) -> None:
         self._url = url
         self._traffic = traffic
         self._clients: dict[str, Client] = {}
@@ -105,13 +105,13 @@ class UnexpectedAnswerError(Exception):
 
 
 @contextmanager
-def traffic_to(url: Callable[[], str]) -> Iterator[Traffic]:
+def traffic_to(url: Callable[[], str]) -> Iterator[TrafficCount]:
     """Run `VISITORS`, each with one account after the other, while the block runs.
 
     Args:
         url: gives the server for each request.
     """
-    traffic, is_over = Traffic(), Event()
+    traffic, is_over = TrafficCount(), Event()
 
     def visit(number: int) -> None:
         for life in count():
