@@ -9,6 +9,7 @@ from authserve.core.errors import ValidationFailedError
 from authserve.core.frozen import frozen
 from authserve.core.identifiers import canonical_domain
 from authserve.core.outbound_hosts import OutboundHosts
+from authserve.federation.discovery import is_absolute_url
 from authserve.federation.policy import LinkPolicy, ProviderRules
 from authserve.federation.presets import DEFAULTS, Preset
 
@@ -124,7 +125,7 @@ def find_faults(configuration: ProviderConfiguration, *, hosts: OutboundHosts) -
 
 def _find_issuer_faults(configuration: ProviderConfiguration, hosts: OutboundHosts) -> list[str]:
     issuer, faults = configuration.issuer, []
-    if not _is_url(issuer):
+    if not _is_issuer(issuer):
         return ["Give an absolute https URL without a user, query or fragment."]
     parts = urlsplit(issuer)
     if parts.scheme == "http" and not hosts.lists(parts.hostname or ""):
@@ -137,18 +138,9 @@ def _find_issuer_faults(configuration: ProviderConfiguration, hosts: OutboundHos
     return faults
 
 
-def _is_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        is_port_good = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    is_plain = value.isascii() and value.isprintable() and not set(value) & set(" ?#@\\")
-    is_short = len(value) <= MAX_ISSUER_LENGTH
-    return (
-        is_plain and is_short and is_port_good
-        and parts.scheme in ("https", "http") and bool(parts.hostname)
-    )  # fmt: skip
+def _is_issuer(value: str) -> bool:
+    is_bare = not set(value) & set("?#@\\")
+    return is_bare and len(value) <= MAX_ISSUER_LENGTH and is_absolute_url(value)
 
 
 def _find_scope_faults(configuration: ProviderConfiguration) -> list[str]:

@@ -101,20 +101,18 @@ def _names(document: Mapping[str, Any], name: str) -> frozenset[str] | None:
 
 def _endpoint(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
-    if not isinstance(value, str) or not _is_endpoint(value):
+    if not isinstance(value, str) or not is_absolute_url(value) or "#" in value:
         raise MetadataError(f"its discovery document has no usable {name}")
     return value
 
 
-def _is_endpoint(value: str) -> bool:
-    """Return True for an absolute URL without a user, a fragment, or a character to be quoted."""
+def is_absolute_url(value: str) -> bool:
+    """Return True for http or https with a host, without a user or a character to be quoted."""
     try:
         parts = urlsplit(value)
-        port_is_good = parts.port is None or parts.port > 0
+        is_port_good = parts.port is None or parts.port > 0
     except ValueError:
         return False
     is_plain = value.isascii() and value.isprintable() and " " not in value
-    is_absolute = parts.scheme in ("https", "http") and bool(parts.hostname)
-    return (
-        is_plain and is_absolute and port_is_good and "@" not in parts.netloc and "#" not in value
-    )
+    has_host = parts.scheme in ("https", "http") and bool(parts.hostname)
+    return is_plain and has_host and is_port_good and "@" not in parts.netloc
