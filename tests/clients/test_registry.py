@@ -42,8 +42,10 @@ from authserve.core.errors import (
     ValidationFailedError,
 )
 from authserve.core.key_text import new_key_text
+from authserve.database.transactions import db
 from tests.support.clients import Caller
 from tests.support.crowd import all_at_once
+from tests.support.databases import executed
 from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, change_session, live_session_row
 
@@ -247,6 +249,18 @@ class TestSecrets:
             moments.append(list_secrets("wiki")[0].last_used_at)
             clock.shift(30)
         assert moments[0] == moments[1] != moments[2]
+
+    def test_the_use_of_a_client_without_one_is_written_once_a_minute(
+        self, clock: time_machine.Traveller
+    ) -> None:
+        register("spa", replace(WEB, kind=ClientKind.SPA))
+        credentials, counts = ClientCredentials(client_id="spa", secret=None), []
+        for _ in range(3):
+            with executed(db.engine) as sent:
+                assert find_authenticated_client(credentials, now=now()) is not None
+            counts.append(sum(not text.startswith("SELECT") for text, _ in sent) > 0)
+            clock.shift(30)
+        assert counts == [True, False, True]
 
     def test_a_disabled_client_proves_nothing(self) -> None:
         register("wiki")

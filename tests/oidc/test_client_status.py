@@ -1,13 +1,17 @@
 """The requests that a client's status shows."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 
-from authserve.clients.failures import list_failures
+from authserve.clients.client_secrets import add_secret, delete_secret, list_secrets
+from authserve.clients.failures import list_failures, note_dropped_scopes
 from authserve.clients.kinds import ClientKind
-from authserve.core.actor import RequestInfo
+from authserve.clients.status import ClientObstacle, find_client_status
+from authserve.core.actor import OPERATOR, RequestInfo
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
 from authserve.oidc.authorize import authorize
@@ -112,6 +116,27 @@ def test_a_client_without_a_live_secret_cannot_sign_users_in(app: Flask, admin: 
     secret = give_client(app).secrets[0].id
     admin.delete(f"{CLIENTS}/wiki/secrets/{secret}")
     assert admin.get(f"{CLIENTS}/wiki/status").get_json()["reasons"] == ["secret_missing"]
+
+
+def test_dropped_scopes_are_shown_in_order_unless_the_client_has_them_now(app: Flask) -> None:
+    give_client(app)
+    with app.app_context():
+        dropped = ("phone", "address", "openid", "email")
+        note_dropped_scopes("wiki", dropped, request=RequestInfo(), now=now())
+        assert find_client_status("wiki").dropped_scopes == ["address", "email", "phone"]
+
+
+def test_a_secret_is_missing_from_its_end_on(clock: time_machine.Traveller, app: Flask) -> None:
+    give_client(app)
+    with app.app_context():
+        who = {"actor": OPERATOR, "request": RequestInfo()}
+        (former,) = list_secrets("wiki")
+        add_secret("wiki", expires_in=timedelta(minutes=1), **who)  # type: ignore[arg-type]
+        delete_secret("wiki", former.id, **who)  # type: ignore[arg-type]
+        clock.shift(59)
+        assert find_client_status("wiki").reasons == []
+        clock.shift(1)
+        assert find_client_status("wiki").reasons == [ClientObstacle.SECRET_MISSING]
 
 
 def test_it_shows_the_logout_tokens_of_an_app_that_gets_some(app: Flask, admin: Caller) -> None:
