@@ -19,6 +19,8 @@ from authserve.core.clock import now
 from authserve.core.ids import new_id
 from authserve.database.transactions import transaction
 from authserve.mfa.assurance import ProofFailure
+from authserve.ratelimit.throttle import count_attempt, find_block_end
+from authserve.ratelimit.throttle_keys import account_key
 from authserve.users.models import User
 from tests.support.audit import all_events, events_of
 from tests.support.clients import PASSWORD, Caller, login
@@ -395,6 +397,17 @@ def test_unlock_ends_the_throttles_blocks(run: Run, app: Flask, alice: UserRef) 
             environ_overrides=elsewhere,
         )
         assert response.status_code == 200
+
+
+def test_unlock_ends_the_blocks_of_signed_in_callers(run: Run, app: Flask, alice: UserRef) -> None:
+    key = account_key(alice.id)
+    with app.app_context():
+        for _ in range(key.rule.limit):
+            count_attempt(key)
+        assert find_block_end([key]) is not None
+    assert run("unlock", "alice").exit_code == 0
+    with app.app_context():
+        assert find_block_end([key]) is None
 
 
 def test_unlock_ends_the_blocks_of_second_factors(run: Run, app: Flask, bob: Caller) -> None:

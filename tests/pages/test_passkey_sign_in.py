@@ -46,6 +46,11 @@ def test_a_passkey_signs_in(app: Flask, visit: Visit, alice: Caller) -> None:
     assert (again.status, again.alert) == (422, UNUSED)
 
 
+def test_no_cache_keeps_options(app: Flask, visit: Visit) -> None:
+    shown = visit.open("/sign-in/passkey-options")
+    assert (shown.status, shown.headers["Cache-Control"]) == (200, "no-store")
+
+
 def test_new_options_come_before_the_old_ones_expire(
     clock: time_machine.Traveller, app: Flask, visit: Visit, alice: Caller
 ) -> None:

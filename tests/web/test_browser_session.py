@@ -41,6 +41,7 @@ def test_on_https_cookies_belong_to_this_host_alone(secure: Visit) -> None:
         assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(parts)
         assert "Domain" not in header
     assert "Max-Age" not in found["__Host-authserve"]
+    assert "; Max-Age=15552000;" in found["__Host-Http-authserve-device"]
 
 
 def test_a_remembered_one_stays_as_long_as_its_session(secure: Visit) -> None:

@@ -117,6 +117,7 @@ def test_another_loopback_name_is_redirected(visit: Visit, host: str) -> None:
     visit.base_url = f"http://{host}"
     shown = visit.open("/sign-in?return_to=x&y=%C3%A4")
     assert (shown.status, shown.location) == (302, f"{ORIGIN}/sign-in?return_to=x&y=%C3%A4")
+    assert shown.headers["Cache-Control"] == "no-store"
     assert visit.open("/api/v1/users/me").status == 401
 
 
