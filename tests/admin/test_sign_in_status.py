@@ -113,6 +113,13 @@ def test_switched_off_codes_leave_the_other_methods(
     assert read(admin, alice)["mfa"]["methods"] == ["passkey"]
 
 
+def test_without_an_app_no_codes_are_switched_off(app: Flask, admin: Caller, alice: Caller) -> None:
+    switch_mfa_on(app, alice.id)
+    give_passkey(app, alice.id)
+    change_user(app, alice.id, failed_second_factors=MAX_FAILED_SECOND_FACTORS)
+    assert judge(admin, alice) == (True, [])
+
+
 def test_a_pending_reset_is_a_reason_and_no_obstacle(
     clock: Clock, app: Flask, runner: FlaskCliRunner, admin: Caller, alice: Caller
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from authserve.admin import personal_data
 from authserve.apikeys import policy as apikeys
 from authserve.audit import checks as audit_checks
 from authserve.audit import new_sign_ins, seal
@@ -168,6 +169,7 @@ PROMISES: list[tuple[str, str, Any, Any]] = [
     ("audit", "into batches of up to 500", seal.SEAL_SLICE, 500),
     ("audit", "over an hour earlier", audit_checks.LATENESS, HOUR),
     ("proxies", "`refresh_idle_ttl` (12 hours)", kinds.LIFETIMES[PROXY].idle, 12 * HOUR),
+    ("security-design", "statements of 500 events", personal_data.SLICE_ROWS, 500),
     ("proxies", "`refresh_ttl` (14 days)", kinds.LIFETIMES[PROXY].absolute, 14 * DAY),
 ]
 """A page, words of it that hold a number, the number in the code, and the number itself."""
