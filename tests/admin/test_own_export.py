@@ -26,6 +26,7 @@ from tests.support.marks import both_databases
 from tests.support.messages import change_messages, links, messages
 from tests.support.passkeys import give_passkey
 from tests.support.problems import assert_problem
+from tests.support.rows import change_session
 from tests.support.totp import add_app
 from tests.support.trail import write_events
 
@@ -57,6 +58,7 @@ def shape(caller: Caller) -> str:
 @pytest.mark.parametrize("is_withdrawn", [False, True])
 @pytest.mark.parametrize("is_worked", [False, True])
 def test_it_does_not_reveal_whether_another_account_has_a_new_address(
+    clock: time_machine.Traveller,
     mailbox: Mailbox,
     app: Flask,
     alice: Caller,
@@ -79,6 +81,8 @@ def test_it_does_not_reveal_whether_another_account_has_a_new_address(
     assert ("user.email_change_withdrawn" in shape(alice)) is is_withdrawn
     assert "change_email" in shape(alice)
     # Sent messages are deleted sooner than those given up.
+    change_messages(app, created_at=now() - SENT_RETENTION + timedelta(seconds=1))
+    assert "change_email" in shape(alice).replace("email_change_", "")
     change_messages(app, created_at=now() - SENT_RETENTION)
     assert "change_email" not in shape(alice).replace("email_change_", "")
 
@@ -105,6 +109,19 @@ def test_a_mail_requested_by_address_is_exported_for_its_recipient(
     assert "reset_password" not in {mail["kind"] for mail in export(bob)["mails"]}
     # He sees the link that he has used.
     assert Purpose.CHANGE_EMAIL in {link["purpose"] for link in export(bob)["links"]}
+
+
+def test_its_sessions_have_no_secret(app: Flask, alice: Caller) -> None:
+    change_session(app, alice.session_id, cookie_digest=b"1", previous_digest=b"2")
+    (session,) = export(alice)["sessions"]
+    assert not [name for name in session if "digest" in name]
+    assert session["id"] == str(alice.session_id)
+
+
+def test_it_is_sent_in_pieces_of_at_least_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(personal_data, "PIECE_CHARACTERS", 4)
+    texts = ["ab", "cd", "e", "f", "ghi", "j", "k"]
+    assert list(personal_data._in_pieces(texts)) == ["abcd", "efghi", "jk"]
 
 
 @both_databases
