@@ -6,6 +6,7 @@ from typing import Any
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
+from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
@@ -13,6 +14,7 @@ from authserve.pages.blueprint import blueprint, redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL, CHANGE_PROFILE
+from authserve.users.errors import UserNotFoundError
 from authserve.verification.requests import (
     find_pending_email_change,
     request_email_change,
@@ -63,6 +65,7 @@ def change_email() -> Response:
 
 
 @limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
+@on_own_account(UserNotFoundError)
 def _request(values: dict[str, Any], *, session: BrowserSession) -> Response:
     request_email_change(
         session.actor.signed_in_user,

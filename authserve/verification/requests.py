@@ -21,7 +21,8 @@ from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import close_topic, drop_topic, enqueue
 from authserve.outbox.inspect import delete_messages_of, find_newest_payload
 from authserve.outbox.policy import HORIZON
-from authserve.users.accounts import note_invited
+from authserve.sessions.listing import require_live_session
+from authserve.users.accounts import lock_user, note_invited
 from authserve.users.admission import require_allowed_domain
 from authserve.users.lookup import find_user
 from authserve.verification.models import OneTimeToken
@@ -67,11 +68,19 @@ def request_email_change(
     An address of another account is accepted too, which reveals nothing; the worker then sends no
     link to it.
 
+    Args:
+        actor: the user, with the session that asks. A simultaneous new password ends the session or
+            the request, so no pending change is left of an ended session.
+
     Raises:
         ValidationFailedError: addresses of that domain are not accepted.
+        SessionRevokedError, TokenExpiredError: the session has ended or expired meanwhile.
+        UserNotFoundError: the account is gone.
     """
     require_allowed_domain(new_email, field="new_email")
     with transaction():
+        lock_user(user.id)
+        require_live_session(user.id, actor.current_session_id, now=now())
         _owe(Purpose.CHANGE_EMAIL, user, new_email)
         notify(MailKind.EMAIL_CHANGE_REQUESTED, old_email, user.id)
         emit(AuditAction.USER_EMAIL_CHANGE_REQUESTED, actor=actor, subject=user, request=request)
@@ -80,12 +89,22 @@ def request_email_change(
 def withdraw_email_change(user: UserRef, *, actor: Actor, request: RequestInfo) -> None:
     """Withdraw a user's pending change of address, if there is one; its link is dead at once."""
     with transaction():
-        drop_topic(_topic(Purpose.CHANGE_EMAIL, user.id))
-        _supersede_of(user.id, Purpose.CHANGE_EMAIL)
-        if close_email_change(user.id):
+        if _end_email_change(user.id):
             emit(
                 AuditAction.USER_EMAIL_CHANGE_WITHDRAWN, actor=actor, subject=user, request=request
             )
+
+
+def _end_email_change(user_id: UUID) -> bool:
+    """End the pending change of address of a user and its link, sent or not.
+
+    Returns:
+        See `close_email_change`.
+    """
+    drop_topic(_topic(Purpose.CHANGE_EMAIL, user_id))
+    is_closed = close_email_change(user_id)
+    _supersede_of(user_id, Purpose.CHANGE_EMAIL)
+    return is_closed
 
 
 def close_email_change(user_id: UUID) -> bool:
@@ -153,11 +172,16 @@ def notify_of_existing_account(email: str) -> None:
 
 
 def on_password_changed(event: DomainEvent) -> None:
-    """Handle a changed password: supersede older reset links, and enqueue a notice."""
+    """Handle a changed password: end older reset links and a pending change; enqueue a notice.
+
+    A thief may have asked for the change of address in a session that ends now. The link would
+    still be good in the owner's own session, to whose page the thief could lead the owner.
+    """
     user = find_user(event.subject.id) if event.subject else None
     if user is None:
         return
     drop_topic(_topic(Purpose.RESET_PASSWORD, user.email))
+    _end_email_change(user.id)
     _supersede_of(user.id, Purpose.RESET_PASSWORD)
     notify(MailKind.PASSWORD_CHANGED, user.email, user.id)
 

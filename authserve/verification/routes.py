@@ -20,6 +20,7 @@ from authserve.http.authentication import (
     fresh_login_required,
     login_optional,
     login_required,
+    on_own_account,
     optional_actor,
 )
 from authserve.http.limits import limited
@@ -41,7 +42,12 @@ from authserve.ratelimit.policy import (
 )
 from authserve.settings.model import SETTINGS, brand_name
 from authserve.tokens.device import issue_device_token, new_device
-from authserve.users.errors import EmailTakenError, UsernameTakenError, WrongPasswordError
+from authserve.users.errors import (
+    EmailTakenError,
+    UsernameTakenError,
+    UserNotFoundError,
+    WrongPasswordError,
+)
 from authserve.verification.policy import Purpose
 from authserve.verification.redeem import (
     NewPassword,
@@ -175,6 +181,7 @@ def _known_device(password: NewPassword) -> dict[str, Any]:
 @email_blueprint.arguments(NewEmailSchema)
 @email_blueprint.response(202, EmptySchema)
 @limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
+@on_own_account(UserNotFoundError)
 def post_email(body: dict[str, Any]) -> dict[str, Any]:
     """Request another address: a link is mailed to it, and a notice to the current one."""
     caller = current_authentication()
