@@ -10,7 +10,7 @@ from authserve.auth.email_sign_in import (
     sign_in_with_email_code,
 )
 from authserve.auth.errors import WrongCodeError
-from authserve.auth.known_devices import find_own_device, find_requesters_device
+from authserve.auth.known_devices import find_device_of_mailbox, find_requesters_device
 from authserve.auth.schemas import (
     EmailCodeSchema,
     EmailCodeSignInSchema,
@@ -53,7 +53,7 @@ def takes_requester(view: ViewT) -> ViewT:
 @blueprint.post("/email-code")
 @blueprint.arguments(EmailCodeSchema)
 @blueprint.response(202, SignInTokenSchema)
-@takes_device_token(lambda token, body: find_own_device(token, identifier=body["email"]))
+@takes_device_token(lambda token, body: find_device_of_mailbox(token, email=body["email"]))
 @limited(EMAIL_CODE)
 @noting_limits(EMAIL_CODE_MAILS_A_MINUTE, EMAIL_CODE_MAILS_AN_HOUR)
 def post_email_code(body: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,25 @@ from authserve.users.credentials import Credentials, find_credentials, find_cred
 
 def find_own_device(device_token: str, *, identifier: str) -> Device | None:
     """Return the device of a token if the account that `identifier` names knows it, else None."""
+    return _find_own(device_token, identifier)[0]
+
+
+def find_device_of_mailbox(device_token: str, *, email: str) -> Device | None:
+    """Return the device of a token if the account with this verified address knows it, else None.
+
+    Mails to an address that is not verified must not be counted by device: a stranger may have
+    opened the account, and each sign-in makes another device known to it.
+    """
+    device, account = _find_own(device_token, email)
+    return device if account is not None and account.email_verified else None
+
+
+def _find_own(device_token: str, identifier: str) -> tuple[Device | None, Credentials | None]:
     device = _read(device_token)
     canonical = canonical_login_identifier(identifier) if device else None
-    credentials = find_credentials(canonical) if canonical else None
-    return device if device is not None and is_device_of(device, credentials) else None
+    account = find_credentials(canonical) if canonical else None
+    is_own = device is not None and is_device_of(device, account)
+    return (device, account) if is_own else (None, None)
 
 
 def find_device_of(device_token: str, user_id: UUID) -> Device | None:

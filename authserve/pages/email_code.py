@@ -11,7 +11,7 @@ from authserve.auth.email_sign_in import (
     request_email_code,
 )
 from authserve.auth.errors import WrongCodeError
-from authserve.auth.known_devices import find_own_device, find_requesters_device
+from authserve.auth.known_devices import find_device_of_mailbox, find_requesters_device
 from authserve.auth.schemas import EmailCodeSchema
 from authserve.http.limits import limited, noting_limits
 from authserve.http.request_info import current_request_info
@@ -94,7 +94,8 @@ def ask_for_email_code() -> Response:
     abort_404_unless(SETTINGS.get().email_sign_in)
     submission = read_form(ADDRESS_FORM)
     if submission.values:
-        found = (find_own_device(t, identifier=submission.values["email"]) for t in device_tokens())
+        email = submission.values["email"]
+        found = (find_device_of_mailbox(t, email=email) for t in device_tokens())
         device = first_device(found)
         submission.values = {**submission.values, "device": device}
     return submit(submission, _ask, show=_show_address, explanations=EXPLANATIONS)

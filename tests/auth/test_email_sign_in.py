@@ -318,6 +318,22 @@ def test_the_owners_device_has_mails_of_its_own(make_desk: MakeDesk) -> None:
     assert len(desk.box.letters) == 2
 
 
+def test_a_device_has_no_mails_of_its_own_at_an_address_that_is_not_verified(
+    make_desk: MakeDesk,
+) -> None:
+    """A stranger who opens the account can make any number of devices known to it."""
+    desk = make_desk(ratelimit_enabled=True)
+    desk.change(email_verified=False)
+    tokens = [login(desk.client, "alice").get_json()["device_token"] for _ in range(3)]
+    work(desk.app)
+    desk.box.letters.clear()
+    for device_token in tokens:
+        desk.request(device_token=device_token)
+    work(desk.app)
+    (letter,) = desk.box.letters
+    assert letter.subject == "How to sign in to your account"
+
+
 # What answers and work reveal
 
 
