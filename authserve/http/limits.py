@@ -11,18 +11,15 @@ from typing import Any, TypeVar, cast
 
 from flask import Response, after_this_request
 
-from authserve.core.crypto import KEYRING
 from authserve.http.openapi import Blueprint, limited_by
 from authserve.http.request_info import client_address, request_state
-from authserve.ratelimit.counters import LIMIT_COUNTERS
+from authserve.ratelimit.counters import hit_limit
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CountedBy, Limit, find_network
 from authserve.ratelimit.storage import Window
 from authserve.settings.model import SETTINGS
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-
-PURPOSE = "limit"
 
 
 def limited(*limits: Limit) -> Callable[[ViewT], ViewT]:
@@ -123,7 +120,7 @@ def _find_exceeded(
         subject = _subject(limit.by, arguments)
         if subject is None:
             continue
-        window = LIMIT_COUNTERS.get().hit(_counter_key(limit, subject), limit.window)
+        window = hit_limit(limit, subject)
         if window is None:
             continue
         counted.append((limit, window))
@@ -176,14 +173,6 @@ def _caller_id() -> str:
 
 def _client_network() -> str | None:
     return find_network(client_address())
-
-
-def _counter_key(limit: Limit, subject: str) -> str:
-    """Return the key of a counter; its digest, a MAC, does not reveal the caller."""
-    digest = KEYRING.get().mac(PURPOSE, f"{limit.by}:{subject}".encode()).hex()
-    # The form that Flask-Limiter gave keys, so that an upgrade keeps the counters.
-    window_secs = int(limit.window.total_seconds())
-    return f"LIMITER/{digest}/{limit.name}/{limit.amount}/{window_secs}/second"
 
 
 def _add_headers(counted: Sequence[tuple[Limit, Window]], response: Response) -> Response:

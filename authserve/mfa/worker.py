@@ -16,10 +16,12 @@ from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, 
 from authserve.outbox.errors import DeliveryError, DroppedError
 from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler, Job
+from authserve.ratelimit.counters import is_within
+from authserve.ratelimit.policy import MAILS_TO_UNVERIFIED
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import User, lock_user
 from authserve.users.errors import UserNotFoundError
-from authserve.users.lookup import find_by_email
+from authserve.users.lookup import find_by_email, find_user
 
 CODE_MINUTES = CODE_LIFETIME // timedelta(minutes=1)
 
@@ -28,15 +30,25 @@ def deliver_enrollment_code(message: ClaimedMessage) -> None:
     """Send a code before an account's first factor; a retry carries the same code.
 
     Raises:
-        DroppedError: the account is gone, off or has another address, or the code was spent,
-            replaced by a newer one, or is one too many.
+        DroppedError: the account is gone, off or has another address, the code was spent,
+            replaced by a newer one, or is one too many, or the address is not verified and had its
+            mails of the day (`MAILS_TO_UNVERIFIED`).
         DeliveryError: it was not sent, or was requested so long ago that it would surprise.
     """
     _require_recent(message)
+    _require_few_mails(message)
     with transaction():
         user = _lock_recipient(message, message.user_id)
         _ensure_code(message, CodePurpose.ENROLL, user)
     _send_code(MailKind.ENROLLMENT_CODE, message, user)
+
+
+def _require_few_mails(message: ClaimedMessage) -> None:
+    user = find_user(message.user_id) if message.user_id else None
+    # The first try counts for all of them.
+    is_counted = user is not None and not user.email_verified and message.attempts == 1
+    if is_counted and not is_within(MAILS_TO_UNVERIFIED, str(message.payload["email"])):
+        raise DroppedError("the address is not verified, and had its mails of the day")
 
 
 def deliver_sign_in_code(message: ClaimedMessage) -> None:

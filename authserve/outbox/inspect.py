@@ -39,17 +39,6 @@ def is_owed_since(kind: str, user_id: UUID, *, since: datetime) -> bool:
     return bool(read_all(select(exists().where(*conditions)))[0][0])
 
 
-def count_sent(user_id: UUID, *, kinds: Collection[str], since: datetime) -> int:
-    """Return the number of messages of some kinds about a user that were sent after a time."""
-    conditions = (
-        OutboxMessage.user_id == user_id,
-        OutboxMessage.kind.in_(kinds),
-        OutboxMessage.state == MessageState.SENT,
-        OutboxMessage.finished_at > since,
-    )
-    return int(read_all(select(func.count()).where(*conditions))[0][0])
-
-
 def find_newest_payload(topic: str, *, since: datetime) -> Mapping[str, Any] | None:
     """Return the data of the newest message of a topic that was written since a time.
 

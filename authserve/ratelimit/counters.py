@@ -9,6 +9,8 @@ from datetime import timedelta
 from threading import Lock
 
 from authserve.core.container import Slot
+from authserve.core.crypto import KEYRING
+from authserve.ratelimit.policy import Limit
 from authserve.ratelimit.storage import RedisStorage, SQLStorage, Window
 
 logger = logging.getLogger(__name__)
@@ -71,3 +73,24 @@ class LimitCounters:
 
 
 LIMIT_COUNTERS = Slot[LimitCounters]("limit_counters")
+
+PURPOSE = "limit"
+
+
+def hit_limit(limit: Limit, subject: str) -> Window | None:
+    """Count one by a limit, and return the window, or None if the storage is away.
+
+    Args:
+        subject: what the limit counts by; the key has a MAC of it, which does not reveal it.
+    """
+    digest = KEYRING.get().mac(PURPOSE, f"{limit.by}:{subject}".encode()).hex()
+    # The form that Flask-Limiter gave keys, so that an upgrade keeps the counters.
+    window_secs = int(limit.window.total_seconds())
+    key = f"LIMITER/{digest}/{limit.name}/{limit.amount}/{window_secs}/second"
+    return LIMIT_COUNTERS.get().hit(key, limit.window)
+
+
+def is_within(limit: Limit, subject: str) -> bool:
+    """Count one by a limit, and return False if that exceeds it; see `hit_limit`."""
+    window = hit_limit(limit, subject)
+    return window is None or window.hits <= limit.amount

@@ -207,6 +207,13 @@ EMAIL_CODE_MAILS_AN_HOUR = Limit("email_code_mails", 5, _HOUR, CountedBy.DEVICE_
 of its own, so strangers cannot use its mails up. Calls beyond them are answered alike, without a
 mail; so they are not among `LIMITS`, which refuse."""
 
+MAILS_TO_UNVERIFIED = Limit("mails_to_unverified", 20, 24 * _HOUR, CountedBy.EMAIL)
+"""Notices and codes for second factors to an address that its account has not verified (chosen). A
+stranger may have opened the account with another person's address, and could send that person a
+mail by each of their changes. It counts by address, since a stranger can delete the account and
+open another one. The worker counts, so it is not among `LIMITS`, and `RATELIMIT_ENABLED` does not
+turn it off."""
+
 MAKE_API_KEY = Limit("make_api_key", 10, _HOUR, CountedBy.USER)
 """Chosen: each call sends a mail. The call exists only with the feature `api-keys`."""
 

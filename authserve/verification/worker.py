@@ -1,7 +1,5 @@
 """The worker's handlers for links and notices, which look the account up for the request."""
 
-from datetime import timedelta
-
 from authserve.core.actor import VISITOR, RequestInfo
 from authserve.core.clock import now
 from authserve.core.events import AuditAction
@@ -11,9 +9,10 @@ from authserve.mail.mailer import MAILER
 from authserve.mail.policy import NOTICE_KINDS, MailKind, plain_name
 from authserve.outbox.delivery import ClaimedMessage, assign_user, delete_held, require_held
 from authserve.outbox.errors import DeliveryError, DroppedError
-from authserve.outbox.inspect import count_sent
 from authserve.outbox.policy import is_given_up
 from authserve.outbox.worker import Handler
+from authserve.ratelimit.counters import is_within
+from authserve.ratelimit.policy import MAILS_TO_UNVERIFIED
 from authserve.users.accounts import User, lock_user, ref_of
 from authserve.users.errors import UserNotFoundError
 from authserve.users.lookup import find_by_email, find_user
@@ -74,26 +73,21 @@ def _lock(user: User) -> User:
         raise DroppedError("the account is gone") from error
 
 
-MAX_UNVERIFIED_NOTICES = 20
-NOTICE_WINDOW = timedelta(days=1)
-"""Notices within a time to an address that is not verified (chosen). A stranger may have opened the
-account with another person's address, and could send that person a mail by each of their changes.
-"""
-
-
 def deliver_notice(message: ClaimedMessage) -> None:
     """Send a notice about an event of an account.
 
     Raises:
         DroppedError: the account does not exist any more, or its address is not verified and had
-            `MAX_UNVERIFIED_NOTICES`.
+            its mails of the day (`MAILS_TO_UNVERIFIED`).
         DeliveryError: it was not sent.
     """
     address = str(message.payload["email"])
     user = _reader(message, address)
     assign_user(message, user.id)
-    if not user.email_verified:
-        _require_few_notices(user)
+    # The first try counts for all of them.
+    is_counted = not user.email_verified and message.attempts == 1
+    if is_counted and not is_within(MAILS_TO_UNVERIFIED, address):
+        raise DroppedError("the address is not verified, and had its mails of the day")
     MAILER.get().send(
         MailKind(message.kind),
         to=address,
@@ -102,12 +96,6 @@ def deliver_notice(message: ClaimedMessage) -> None:
         name=plain_name(user.display_name),
         values=message.payload.get("values"),
     )
-
-
-def _require_few_notices(user: User) -> None:
-    since = now() - NOTICE_WINDOW
-    if count_sent(user.id, kinds=NOTICE_KINDS, since=since) >= MAX_UNVERIFIED_NOTICES:
-        raise DroppedError("the address is not verified, and had its notices of the day")
 
 
 def record_reset_request(message: ClaimedMessage) -> None:

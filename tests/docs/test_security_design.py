@@ -12,14 +12,13 @@ from authserve.audit import seal
 from authserve.federation import secrets, state
 from authserve.federation.pending_identities import PENDING_IDENTITY
 from authserve.forwardauth.sign_in import STATE
-from authserve.http import limits
 from authserve.http.openapi import API_PREFIX
 from authserve.keys.families import FAMILIES
 from authserve.mfa import challenges, totp
 from authserve.mfa.pending import MFA
 from authserve.mfa.sign_in_codes import SIGN_IN
 from authserve.oidc.tokens import REFRESH as CLIENT_REFRESH
-from authserve.ratelimit import throttle_keys
+from authserve.ratelimit import counters, throttle_keys
 from authserve.rbac.policy import Permission
 from authserve.tokens.device import DEVICE
 from authserve.tokens.refresh import REFRESH
@@ -148,7 +147,7 @@ def test_it_has_every_key_that_is_derived() -> None:
         one_time_tokens.KEY_PURPOSE,
         seal.KEY_PURPOSE,
         throttle_keys.PURPOSE,
-        limits.PURPOSE,
+        counters.PURPOSE,
         CONTINUE.purpose,
         STATE.purpose,
         browser_session.FORM_PURPOSE,
