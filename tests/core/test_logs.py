@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from authserve.core.logs import (
     configure_logging,
     correlation_id_var,
 )
-from tests.support.crowd import all_at_once
+from tests.support.crowd import DEADLINE_SECS, all_at_once
 
 
 def logger_to(stream: TextIO) -> logging.Logger:
@@ -200,8 +201,9 @@ def full_pipe() -> Iterator[tuple[int, TextIO]]:
 
 
 def test_a_pipe_that_is_full_loses_lines_rather_than_requests(
-    full_pipe: tuple[int, TextIO],
+    full_pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("authserve.core.logs.MAX_WAIT_SECS", 0.01)
     reader, stream = full_pipe
     logger = logger_to(stream)
     for _ in range(200):
@@ -209,6 +211,44 @@ def test_a_pipe_that_is_full_loses_lines_rather_than_requests(
     lines = os.read(reader, 2**20).decode().split("\n")
     assert len(lines) > 10
     assert all(json.loads(line)["padding"] == "x" * 1000 for line in lines[:-1])
+
+
+@pytest.fixture
+def unread_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, TextIO]]:
+    """A pipe whose writers wait for the reader, as standard output is."""
+    monkeypatch.setattr("authserve.core.logs.MAX_WAIT_SECS", 0.01)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        yield reader, stream
+    os.close(reader)
+
+
+@pytest.mark.parametrize("size", [100, 3_000, 9_000, 70_000])
+def test_a_reader_that_has_stopped_blocks_no_caller(
+    unread_pipe: tuple[int, TextIO], size: int
+) -> None:
+    reader, stream = unread_pipe
+    logger, count = logger_to(stream), 400_000 // size + 100
+
+    def log_all() -> None:
+        for _ in range(count):
+            logger.info("event", extra={"padding": "x" * size})
+
+    caller = Thread(target=log_all, daemon=True)
+    caller.start()
+    caller.join(DEADLINE_SECS)
+    assert not caller.is_alive()
+    os.set_blocking(reader, False)
+    arrived = os.read(reader, 2**20).decode()
+    logger.info("reading again")
+    *lines, last = (arrived + os.read(reader, 2**20).decode()).splitlines()
+    assert json.loads(last)["event"] == "reading again"
+    note = json.loads(lines.pop())
+    assert note["event"] == "log lines were lost: standard output was full"
+    whole = [line for line in lines if line.endswith("}")]
+    assert all(json.loads(line)["padding"] == "x" * size for line in whole)
+    assert len(whole) + note["lines"] == count
+    assert len(lines) <= len(whole) + 1, "one line at most is cut"
 
 
 def test_a_write_that_was_cut_short_is_continued(
