@@ -84,8 +84,11 @@ def reporting_errors() -> Iterator[None]:
     """Report errors of a command's work on standard error, with exit status 1.
 
     Bugs, and rows that the database rejects, keep their traceback. Output is flushed here, so
-    that a closed pipe or a full disk fails the command instead of the interpreter's exit.
+    that a closed pipe or a full disk fails the command instead of the interpreter's exit. A command
+    that was started without standard output (`>&-`) discards what it writes.
     """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
     try:
         try:
             yield

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,6 +148,23 @@ def test_output_that_cannot_be_written_fails_in_one_line(
     assert result.stderr.decode() == (
         "Error: Standard output was closed before everything was written.\n"
     )
+
+
+def test_a_command_without_standard_output_does_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    @click.command(cls=Command)
+    def command() -> None:
+        sys.stdout.write("Alembic writes so.")
+        print_result("done")
+        done.append("work")
+
+    monkeypatch.setattr(sys, "stdout", None)
+    command.main([], standalone_mode=False)
+    assert done == ["work"]
+    sys.stdout.close()
 
 
 # Output
