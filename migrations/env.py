@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 import authserve.app
 import authserve.clients.models
 import authserve.oidc.models  # noqa: F401 - these bring every table into the metadata
+from authserve.core.database_remedies import find_remedy
 from authserve.database.readiness import expected_revision, is_of_newer_release
 from authserve.database.refusals import is_refusal
 from authserve.database.statements import Base
@@ -42,7 +43,8 @@ def run() -> None:
         if not is_refusal(error):
             raise
         reason = str(error.orig).strip().partition("\n")[0]
-        raise CommandError(f"The database does not serve ({reason}).") from error
+        message = f"The database does not serve ({reason}). {find_remedy(error.orig)}"
+        raise CommandError(message) from error
 
 
 def _run_alone() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from authserve.core.cli_output import AS_JSON, print_hint
+from authserve.core.database_remedies import find_remedy
 from authserve.core.errors import AuthserveError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
 
@@ -102,10 +103,10 @@ def reporting_errors() -> Iterator[None]:
     except (DataError, IntegrityError):
         raise
     except (DBAPIError, PoolTimeoutError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).strip().partition("\n")[0]
         raise click.ClickException(
-            f"The database does not serve ({reason}). "
-            "Is DATABASE_URL right, and has `flask db upgrade` been run?"
+            f"The database does not serve ({reason}). {find_remedy(cause)}"
         ) from error
     except OSError as error:
         _drop_unwritable_output()

@@ -99,7 +99,13 @@ def check_outbox() -> Finding:
         return Finding("outbox", Level.WARNING, message)
     late = [row for row in pending if now() - row.created_at > MAIL_DELAY]
     if late:
+        fault = next((row.last_error for row in late if row.last_error), None)
         message = f"{len(late)} mails wait for over ten minutes: does `flask worker` run?"
+        if fault is not None:
+            message = (
+                f"{len(late)} mails wait for over ten minutes. One failed: {fault}. A changed "
+                "setting has effect once `flask worker` is restarted."
+            )
         return Finding("outbox", Level.WARNING, message)
     return Finding("outbox", Level.OK, f"Mails that wait: {len(pending)}.")
 

@@ -1,6 +1,6 @@
 """Checks of the database: connection, schema, clock, privileges, timeouts and file modes."""
 
-import re
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,9 +11,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from authserve.core.clock import now
+from authserve.core.database_remedies import MAKE_ROOM, find_remedy
 from authserve.core.findings import Finding, Level
 from authserve.database.readiness import is_migrated, probe_writing
-from authserve.database.refusals import is_read_only
 from authserve.database.statements import Base
 from authserve.database.transactions import db, reading
 from authserve.settings.database_url import POOLER, hosts_of
@@ -33,9 +33,9 @@ def check_connection(settings: Settings) -> Finding:
         with reading() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        hint = explain_connect_error(reason)
-        message = f"{where} does not answer ({reason}). {hint}"
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).strip().partition("\n")[0]
+        message = f"{where} does not answer ({reason}). {find_remedy(cause)}"
         return Finding("database", Level.FAILURE, message)
     is_far = url.get_backend_name() == "postgresql" and not all(map(_is_local, hosts))
     if is_far and url.query.get("sslmode") not in ("require", "verify-ca", "verify-full"):
@@ -106,6 +106,42 @@ def check_connection_count(settings: Settings) -> Finding:
     return Finding("connections", Level.OK, message)
 
 
+DISK_WARNING = 100 * 2**20
+"""Free bytes of SQLite's disk below which the doctor warns (chosen: a thousand sign-ins write about
+a megabyte)."""
+
+_SPILL = "SELECT count(*) FROM generate_series(1, 500000)"
+"""Writes some 7 MB (measured) to a temporary file of PostgreSQL, and changes nothing."""
+
+
+def check_disk() -> Iterator[Finding]:
+    """Check that the database's disk has room: reading and an UPDATE of no row need none."""
+    if db.engine.dialect.name == "sqlite":
+        yield _check_free_space(Path(db.engine.url.database or "").absolute().parent)
+        return
+    try:
+        with db.engine.begin() as connection:
+            connection.execute(text("SET LOCAL work_mem = '64kB'"))
+            connection.execute(text(_SPILL))
+    except DBAPIError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        is_full = find_remedy(error.orig) == MAKE_ROOM
+        message = f"The database's disk cannot be written ({reason}). {find_remedy(error.orig)}"
+        yield Finding("disk", Level.FAILURE if is_full else Level.WARNING, message)
+    else:
+        yield Finding("disk", Level.OK, "The database's disk has room.")
+
+
+def _check_free_space(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    message = f"The disk of {folder} has {free // 2**20} MiB left."
+    if free < 2**20:
+        return Finding("disk", Level.FAILURE, f"{message} {MAKE_ROOM}")
+    if free < DISK_WARNING:
+        return Finding("disk", Level.WARNING, f"{message} Make room: a full disk refuses writes.")
+    return Finding("disk", Level.OK, message)
+
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -155,17 +191,6 @@ def _is_off(connection: Connection, name: str) -> bool:
     return connection.scalar(select(func.current_setting(name))) == "0"
 
 
-POOLER_REFUSAL = re.compile("unsupported startup parameter")
-"""PgBouncer's error for a client that changes a setting of its session."""
-
-
-def explain_connect_error(reason: str) -> str:
-    """Return the remedy for a connection error."""
-    if POOLER_REFUSAL.search(reason):
-        return f"A pooler refuses settings of a session: add {POOLER}=true to DATABASE_URL."
-    return "Check DATABASE_URL and the server."
-
-
 def check_file_modes() -> Iterator[Finding]:
     """Warn of a SQLite file that other users of this machine may open."""
     path = Path(db.engine.url.database or "")
@@ -176,13 +201,8 @@ def check_file_modes() -> Iterator[Finding]:
 
 
 def _explain(error: DBAPIError) -> str:
-    if is_read_only(error.orig):
-        return (
-            "The database is read-only, so only what reads is served. Point DATABASE_URL at the "
-            "primary server, or let the service write the file of SQLite and its folder."
-        )
     reason = str(error.orig).strip().partition("\n")[0]
-    return f"The database takes no writes ({reason}). Check the server."
+    return f"The database takes no writes ({reason}). {find_remedy(error.orig)}"
 
 
 def _find_tables_without_privileges() -> list[str]:

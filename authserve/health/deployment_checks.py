@@ -121,8 +121,12 @@ def check_limits(settings: Settings) -> Finding:
         return Finding(name, Level.WARNING, message)
     if settings.ratelimit_storage_url == "database:":
         return Finding(name, Level.OK, "Limits are on, and counted in the database.")
-    if not LIMIT_COUNTERS.get().can_count():
-        message = "Redis does not count, so limits are off. Check RATELIMIT_STORAGE_URL."
+    fault = LIMIT_COUNTERS.get().find_fault()
+    if fault is not None:
+        message = (
+            f"Redis does not count ({fault}), so limits are off. Check RATELIMIT_STORAGE_URL and "
+            "the server."
+        )
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Limits are on, and counted in Redis.")
 

@@ -25,6 +25,7 @@ from authserve.health.database_checks import (
     check_clock,
     check_connection,
     check_connection_count,
+    check_disk,
     check_file_modes,
     check_migrations,
     check_timeouts,
@@ -84,6 +85,7 @@ def _examine_database(settings: Settings) -> Iterator[Finding]:
     if migrations.level is not Level.FAILURE:
         writes = check_writes()
         yield writes
+        yield from check_disk()
         yield from check_file_modes()
         if writes.level is not Level.FAILURE:
             yield from _examine_data(settings)

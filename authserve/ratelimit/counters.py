@@ -54,13 +54,16 @@ class LimitCounters:
         self._note(None)
         return window
 
-    def can_count(self) -> bool:
-        """Return True if the storage counts now, tried with a counter that no limit has."""
+    def find_fault(self) -> str | None:
+        """Return why the storage does not count now, or None if it does.
+
+        It is tried with a counter that no limit has. The reason names no address and no secret.
+        """
         try:
             self._storage.hit("doctor", timedelta(seconds=1))
-        except self._storage.outages:
-            return False
-        return True
+        except self._storage.outages as error:
+            return self._storage.explain(error)
+        return None
 
     def _note(self, error: Exception | None) -> None:
         is_away = error is not None

@@ -68,6 +68,10 @@ class SQLStorage:
             hits, expires_at = connection.execute(upsert).one()
         return Window(hits, expires_at.timestamp())
 
+    def explain(self, _error: Exception) -> str:
+        """Return the reason of an outage."""
+        return "the database does not serve"
+
 
 REDIS_TIMEOUT_SECS = 0.1
 """Seconds to connect, and seconds to wait for an answer. A call has at most two limits, so a Redis
@@ -94,6 +98,23 @@ return {hits, left_ms}
 """
 """Script that Redis runs atomically. A key without an expiry, which a crash could leave, gets
 one."""
+
+
+_FAULTS = {
+    "AuthenticationError": "it refuses the user or the password",
+    "AuthorizationError": "it refuses the user or the password",
+    "BusyLoadingError": "it is loading its data",
+    "TimeoutError": f"it does not answer within {REDIS_TIMEOUT_SECS:g} s",
+    "ConnectionError": "it cannot be reached",
+}
+"""By the name of the Redis library's class, so that the library need not be loaded; a class comes
+before the one that it extends."""
+
+_FAULTS_OF_SCRIPTS = {
+    "OOM": "its memory is full: raise maxmemory",
+    "READONLY": "it is a replica, which takes no writes",
+}
+"""By a word of the answer: Redis 6 wraps the error of a script's command into one of its own."""
 
 
 class RedisStorage:
@@ -126,3 +147,11 @@ class RedisStorage:
         keys, arguments = [f"{REDIS_PREFIX}{key}"], [int(length.total_seconds())]
         hits, left_ms = self._breaker.call(lambda: self._hit(keys, arguments))
         return Window(int(hits), now().timestamp() + int(left_ms) / 1000)
+
+    def explain(self, error: Exception) -> str:
+        """Return the reason of an outage, without an address or a secret."""
+        text = str(error)
+        names = [base.__name__ for base in type(error).__mro__]
+        faults = [fault for word, fault in _FAULTS_OF_SCRIPTS.items() if word in text]
+        faults += [_FAULTS[name] for name in names if name in _FAULTS]
+        return next(iter(faults), type(error).__name__)

@@ -6,6 +6,7 @@ from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -27,6 +28,7 @@ from authserve.database.emit import emit
 from authserve.database.transactions import db, transaction
 from authserve.keys.store import KEY_STORE, KeyStore
 from authserve.mail.mailer import Mailer
+from authserve.outbox.delivery import claim, mark_failed
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from authserve.settings.urls import parse_outbound_hosts, parse_return_urls
@@ -140,6 +142,7 @@ def test_it_asks_redis(make_app: MakeApp, redis_server: RedisServer) -> None:
     redis_server.stop()
     status, findings = examine(app)
     assert (status, findings["limits"]["level"]) == (0, "warning")
+    assert "it cannot be reached" in findings["limits"]["message"]
     assert str(redis_server.port) not in findings["limits"]["message"]
 
 
@@ -247,7 +250,22 @@ def test_it_warns_of_mail_that_waits(app: Flask, clock: time_machine.Traveller) 
     with app.app_context(), transaction():
         enqueue("verify_email", {"email": "alice@example.com"})
     clock.shift(timedelta(minutes=11))
-    assert "flask worker" in examine(app)[1]["outbox"]["message"]
+    assert "does `flask worker` run?" in examine(app)[1]["outbox"]["message"]
+
+
+def test_it_reports_why_mail_waits(app: Flask, clock: time_machine.Traveller) -> None:
+    """The worker may still have the settings of its start, while the doctor reads new ones."""
+    with app.app_context():
+        with transaction():
+            enqueue("verify_email", {"email": "alice@example.com"})
+        message = claim(["verify_email"])
+        assert message is not None
+        mark_failed(message, "the server refused the login (535 no)")
+    clock.shift(timedelta(minutes=11))
+    found = examine(app)[1]["outbox"]
+    assert found["level"] == "warning"
+    assert "the server refused the login (535 no)" in found["message"]
+    assert "once `flask worker` is restarted" in found["message"]
 
 
 @on_postgresql
@@ -348,6 +366,28 @@ def test_it_fails_when_the_database_takes_no_writes(app: Flask) -> None:
     status, findings = examine(app)
     assert (status, findings["writes"]["level"]) == (1, "failure")
     assert "read-only" in findings["writes"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("free", "level"),
+    [(2**20 - 1, "failure"), (2**20, "warning"), (100 * 2**20 - 1, "warning"), (2**30, "ok")],
+)
+def test_it_warns_of_a_full_disk(app: Flask, free: int, level: str) -> None:
+    """Reading, and an UPDATE of no row, work on a full disk."""
+    usage = SimpleNamespace(free=free)
+    with patch("authserve.health.database_checks.shutil.disk_usage", lambda _: usage):
+        findings = examine(app)[1]
+    assert findings["writes"]["level"] == "ok"
+    assert findings["disk"]["level"] == level
+
+
+@on_postgresql
+def test_it_lets_postgresql_write_to_its_disk(app: Flask) -> None:
+    """`temp_file_limit` refuses what a full disk would."""
+    assert examine(app)[1]["disk"]["level"] == "ok"
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("SET temp_file_limit = '1MB'")
+    assert examine(app)[1]["disk"]["level"] == "warning"
 
 
 def test_it_warns_of_a_database_that_other_users_may_read(app: Flask) -> None:

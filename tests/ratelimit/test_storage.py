@@ -108,10 +108,23 @@ def redis(redis_server: RedisServer) -> Redis:
 def test_redis_can_count_if_it_accepts_writes(redis_server: RedisServer, redis: Redis) -> None:
     """A read-only replica answers a PING, but counts nothing."""
     counters = LimitCounters(redis_server.url)
-    assert counters.can_count()
+    assert counters.find_fault() is None
     redis.replicaof("127.0.0.1", "1")
     assert redis.ping()
-    assert not counters.can_count()
+    assert counters.find_fault() == "it is a replica, which takes no writes"
+
+
+def test_redis_that_does_not_count_has_a_reason(redis_server: RedisServer, redis: Redis) -> None:
+    counters = LimitCounters(redis_server.url)
+    assert counters.find_fault() is None
+    redis.config_set("maxmemory", 1)
+    assert counters.find_fault() == "its memory is full: raise maxmemory"
+    redis.config_set("maxmemory", 0)
+    redis.config_set("requirepass", "hunter2")
+    fault = LimitCounters(redis_server.url).find_fault()
+    assert fault == "it refuses the user or the password"
+    redis_server.stop()
+    assert LimitCounters(redis_server.url).find_fault() == "it cannot be reached"
 
 
 def test_redis_gives_an_end_to_a_counter_without_one(
