@@ -30,6 +30,13 @@ second."""
 QUIT_TIMEOUT_SECS = 1.0
 """Seconds for QUIT (chosen): the server has the mail by then, so a slow answer does not matter."""
 
+NO_GREETING = (
+    "the server does not greet: check host, port and firewalls; a port for TLS from the start, "
+    "such as 465, needs smtps://"
+)
+NO_TLS = "the server speaks no TLS from the start: use smtp://…?tls=starttls, or another port"
+"""Reasons that name the remedy; the column `last_error` holds 200 characters."""
+
 MAX_REPLY_LENGTH = 120
 """Characters of a server's reply that are kept; the column `last_error` holds 200."""
 
@@ -84,17 +91,39 @@ class SMTPTransport:
             raise _transport_error(error) from error
 
     def _open(self, deadline: Deadline, action: Callable[["_Client"], None]) -> None:
-        tls = self._tls if self._is_implicit_tls else None
-        server = _Client(self._host, self._port, deadline, tls, self._helo)
+        server = self._connect(deadline)
         try:
             if self._is_starttls:
-                server.starttls(context=self._tls)
+                _start_tls(server, self._tls)
             server.ehlo_or_helo_if_needed()
             if self._username is not None:
                 _sign_in(server, self._username, self._password)
             action(server)
         finally:
             server.close()
+
+    def _connect(self, deadline: Deadline) -> "_Client":
+        """Return a connection whose server has greeted.
+
+        Raises:
+            TransportError: it did not, as happens at a port of the other kind of TLS.
+        """
+        tls = self._tls if self._is_implicit_tls else None
+        try:
+            return _Client(self._host, self._port, deadline, tls, self._helo)
+        except (smtplib.SMTPException, OSError) as error:
+            if isinstance(error, TimeoutError) or deadline.has_passed:
+                raise TransportError(NO_GREETING, is_outage=True) from error
+            if type(error) is ssl.SSLError:
+                raise TransportError(NO_TLS, is_outage=True) from error
+            raise
+
+
+def _start_tls(server: smtplib.SMTP, tls: TLSContext) -> None:
+    server.ehlo_or_helo_if_needed()
+    if not server.has_extn("starttls"):
+        raise smtplib.SMTPNotSupportedError("STARTTLS")
+    server.starttls(context=tls)
 
 
 class _RefusedError(smtplib.SMTPResponseException):
@@ -136,7 +165,8 @@ def _require(step: str, answer: tuple[int, bytes]) -> None:
 def _sign_in(server: smtplib.SMTP, username: str, password: str) -> None:
     """Sign in with the first offered mechanism that works; credentials in UTF-8 (RFC 4616 §2)."""
     offered = server.esmtp_features.get("auth", "").upper().split()
-    refusal: Exception = smtplib.SMTPNotSupportedError()
+    lacking = "login (AUTH) here; many offer it only with TLS"
+    refusal: Exception = smtplib.SMTPNotSupportedError(lacking)
     for mechanism, authenticate in _AUTHENTICATIONS.items():
         if mechanism not in offered:
             continue
@@ -187,29 +217,45 @@ def _transport_error(error: Exception) -> TransportError:
         return TransportError(f"the server refused the login ({_quote(error)})", is_outage=True)
     if isinstance(error, smtplib.SMTPDataError):
         return _refusal(_RefusedError("mail", error.smtp_code, _as_bytes(error.smtp_error)))
+    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code == -1:
+        return TransportError(f"the server speaks no SMTP ({_quote(error)})", is_outage=True)
     if isinstance(error, smtplib.SMTPResponseException):
         return TransportError(
             f"the server refused the connection ({_quote(error)})", is_outage=True
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"the server's certificate is not good: {error.verify_message}"
+        reason = f"the server's certificate is not good: {error.verify_message.rstrip('.')}"
         return TransportError(reason, is_outage=True)
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return TransportError("the server lacks STARTTLS or AUTH", is_outage=True)
+        return TransportError(f"the server offers no {error}", is_outage=True)
+    if isinstance(error, smtplib.SMTPServerDisconnected):
+        return TransportError("the server closed the connection", is_outage=True)
     if fault := explain_connect_error(error):
         return TransportError(f"the server cannot be reached: {fault}", is_outage=True)
     reason = f"the server did not answer as it should ({type(error).__name__})"
     return TransportError(reason, is_outage=True)
 
 
+LOGIN_REQUIRED = 530
+"""Authentication required (RFC 4954 §6), or STARTTLS first (RFC 3207 §4)."""
+
+POLICY_STATUS = b"5.7."
+"""Enhanced status of security and policy (RFC 3463 §3.8), such as "relay access denied": it is
+about this sender rather than the recipient, and the operator can change it."""
+
+
 def _refusal(error: _RefusedError) -> TransportError:
     code = error.smtp_code
+    if code == LOGIN_REQUIRED:
+        reason = f"the server wants a login or TLS first ({_quote(error)}): check MAIL_URL"
+        return TransportError(reason, is_outage=True)
     is_recipient = error.step == "recipient"
+    is_policy = _as_bytes(error.smtp_error).startswith(POLICY_STATUS)
     return TransportError(
         f"the server refused the {error.step} ({_quote(error)})",
         # 421 ends the conversation (RFC 5321 §3.8); smtplib uses -1 for an unreadable reply.
         is_outage=code in (421, -1) if is_recipient else code < 500,
-        is_permanent=is_recipient and 500 <= code < 600,
+        is_permanent=is_recipient and 500 <= code < 600 and not is_policy,
     )
 
 

@@ -8,7 +8,7 @@ import trustme
 from authserve.core.deadline import TLSContext, make_tls_context
 from authserve.mail.errors import TransportError
 from authserve.mail.message import OutgoingMail
-from authserve.mail.smtp import SMTPTransport
+from authserve.mail.smtp import NO_GREETING, NO_TLS, SMTPTransport
 from authserve.mail.transports import make_transport
 from tests.support.mail import write_letter
 from tests.support.smtp import (
@@ -200,13 +200,62 @@ class TestAuth:
     def test_a_server_without_sign_in_is_an_outage(self) -> None:
         with faulty_server("banner", b"220 mail.example") as server:
             error = refusal(make_smtp(server.port, username="no-reply", password="x"))
-        assert (error.reason, error.is_outage) == ("the server lacks STARTTLS or AUTH", True)
+        reason = "the server offers no login (AUTH) here; many offer it only with TLS"
+        assert (error.reason, error.is_outage) == (reason, True)
+
+    @pytest.mark.parametrize("stage", ["MAIL", "RCPT"])
+    def test_a_server_that_wants_a_login_is_an_outage(self, stage: str) -> None:
+        """530 (RFC 4954 §6) is about MAIL_URL, so no recipient is given up for it."""
+        with faulty_server(stage, b"530 5.7.0 Authentication required") as server:
+            error = refusal(make_smtp(server.port))
+        assert (error.is_outage, error.is_permanent) == (True, False)
+        assert error.reason == (
+            "the server wants a login or TLS first (530 5.7.0 Authentication required): check "
+            "MAIL_URL"
+        )
+
+    def test_a_relay_that_is_denied_is_no_fault_of_the_recipient(self) -> None:
+        """Else every mail would be given up within ten minutes of a change at the server."""
+        with faulty_server("RCPT", b"554 5.7.1 Relay access denied") as server:
+            error = refusal(make_smtp(server.port))
+        assert (error.is_outage, error.is_permanent) == (False, False)
 
     def test_the_url_holds_every_setting(self) -> None:
         with mail_server(users=USERS) as server:
             url = f"smtp://no-reply:a%20pass%3Aword%2Fwith%40signs@127.0.0.1:{server.port}"
             make_transport(url, helo="auth.example").send(letter())
         assert len(server.arrivals) == 1
+
+
+class TestPortsOfTheOtherKind:
+    """Each reason says which `MAIL_URL` may be meant."""
+
+    def test_a_server_without_tls_from_the_start(self, trusting: TLSContext) -> None:
+        with mail_server() as server:
+            error = refusal(make_smtp(server.port, tls=trusting, is_implicit_tls=True))
+        assert (error.reason, error.is_outage) == (NO_TLS, True)
+        assert "?tls=starttls" in error.reason
+
+    def test_a_server_that_waits_for_tls(self, authority: trustme.CA) -> None:
+        with mail_server(tls=server_context(authority, "localhost")) as server:
+            error = refusal(make_smtp(server.port, total_timeout_secs=0.4))
+        assert (error.reason, error.is_outage) == (NO_GREETING, True)
+        assert "smtps://" in error.reason
+
+    def test_a_server_without_starttls(self, trusting: TLSContext) -> None:
+        with mail_server() as server:
+            error = refusal(make_smtp(server.port, tls=trusting, is_starttls=True))
+        assert (error.reason, error.is_outage) == ("the server offers no STARTTLS", True)
+
+    def test_a_server_of_another_protocol(self) -> None:
+        with faulty_server("banner", b"SSH-2.0-OpenSSH_9.6") as server:
+            error = refusal(make_smtp(server.port))
+        assert error.reason.startswith("the server speaks no SMTP (")
+
+    def test_a_server_that_hangs_up(self) -> None:
+        with faulty_server("DATA", DROP) as server:
+            error = refusal(make_smtp(server.port))
+        assert (error.reason, error.is_outage) == ("the server closed the connection", True)
 
 
 REFUSALS = [
@@ -292,4 +341,5 @@ def assert_given_up(transport: SMTPTransport) -> None:
     """Check that the transport gives up for lack of time; the server would go on for ever."""
     error = refusal(transport)
     assert error.is_outage
-    assert error.reason.startswith("the server took longer than 0."), error.reason
+    is_slow = error.reason.startswith("the server took longer than 0.")
+    assert is_slow or error.reason == NO_GREETING, error.reason
