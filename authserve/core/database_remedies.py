@@ -8,6 +8,7 @@ import sqlite3
 
 MIGRATE = "Run `flask db upgrade`."
 MAKE_ROOM = "The database's disk is full: make room on it."
+CHECK_DISK = "The database's disk is full or fails: make room on it, or replace it."
 CONNECT = "Check DATABASE_URL, and that the server runs."
 SIGN_IN = "Check user and password in DATABASE_URL, and the server's pg_hba.conf."
 FREE_CONNECTIONS = (
@@ -40,6 +41,7 @@ _BY_RESULT_CODE = {
     sqlite3.SQLITE_BUSY: RETRY,
     sqlite3.SQLITE_LOCKED: RETRY,
     sqlite3.SQLITE_READONLY: WRITABLE,
+    sqlite3.SQLITE_IOERR: CHECK_DISK,
     sqlite3.SQLITE_CORRUPT: REPAIR,
     sqlite3.SQLITE_NOTADB: REPAIR,
     sqlite3.SQLITE_FULL: MAKE_ROOM,

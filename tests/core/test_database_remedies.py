@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from authserve.core.database_remedies import (
+    CHECK_DISK,
     CONNECT,
     FREE_CONNECTIONS,
     MAKE_ROOM,
@@ -64,6 +65,7 @@ def test_errors_of_connecting_have_their_remedies(reason: str, remedy: str) -> N
     ("name", "remedy"),
     [
         ("SQLITE_FULL", MAKE_ROOM),
+        ("SQLITE_IOERR_SHMSIZE", CHECK_DISK),
         ("SQLITE_READONLY_DIRECTORY", WRITABLE),
         ("SQLITE_BUSY_SNAPSHOT", RETRY),
         ("SQLITE_CORRUPT", REPAIR),
