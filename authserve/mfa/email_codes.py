@@ -250,7 +250,8 @@ def ensure_code(
     if len(live) >= MAX_LIVE_CODES:
         if not replaces_oldest:
             return False
-        end_codes(_TABLE.c.id.in_(live[: 1 - MAX_LIVE_CODES]))
+        surplus = len(live) - (MAX_LIVE_CODES - 1)
+        end_codes(_TABLE.c.id.in_(live[:surplus]))
     row = {
         "id": message_id,
         "handle_digest": handle,
