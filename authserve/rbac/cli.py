@@ -26,7 +26,8 @@ roles_group = Group(
 )
 
 
-def _request(command: str) -> RequestInfo:
+def request_of(command: str) -> RequestInfo:
+    """Return the origin of a command, for audit events."""
     return RequestInfo(user_agent=f"flask roles {command}")
 
 
@@ -94,7 +95,7 @@ def create(name: str, description: str, permissions: tuple[str, ...], requires_m
         permissions=checked["permissions"],
         requires_mfa=checked["requires_mfa"],
         actor=OPERATOR,
-        request=_request("create"),
+        request=request_of("create"),
     )
     print_document(role_document(role))
 
@@ -113,7 +114,7 @@ def requires_mfa(name: str, switch: str) -> None:
       flask roles requires-mfa admin off
     """
     role = set_requires_mfa(
-        name, requires_mfa=switch == "on", actor=OPERATOR, request=_request("requires-mfa")
+        name, requires_mfa=switch == "on", actor=OPERATOR, request=request_of("requires-mfa")
     )
     print_document(role_document(role))
 
@@ -127,5 +128,5 @@ def delete(name: str) -> None:
     Example:
       flask roles delete support
     """
-    delete_role(name, actor=OPERATOR, request=_request("delete"))
+    delete_role(name, actor=OPERATOR, request=request_of("delete"))
     print_result(f"The role {name} is deleted.", name=name, is_deleted=True)
