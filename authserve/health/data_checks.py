@@ -16,7 +16,7 @@ from authserve.keys.rotation import list_keys
 from authserve.keys.store import find_stores
 from authserve.outbox.heartbeat import find_last_heartbeat
 from authserve.outbox.inspect import list_messages
-from authserve.outbox.policy import MessageState
+from authserve.outbox.policy import MAIL_DELAY, MessageState
 from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
 from authserve.sessions.restored import has_restored_sessions
 from authserve.settings.model import Settings
@@ -26,10 +26,6 @@ KEY_AGE_WARNING = timedelta(days=97)
 """A week after the automatic rotation by workers was due: an older key shows that it fails."""
 
 MAX_LISTED_MESSAGES = 1_000
-
-MAIL_DELAY = timedelta(minutes=10)
-"""The age above which a pending mail is late: longer than any retry takes while the mail server
-answers (chosen)."""
 
 MAX_SILENCE = timedelta(minutes=10)
 """The age of the last heartbeat at which a worker counts as stopped; a running worker writes one

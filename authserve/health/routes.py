@@ -1,7 +1,6 @@
 """The probes `/healthz` and `/readyz`."""
 
 import logging
-from datetime import timedelta
 
 from flask import Response
 from marshmallow import Schema, fields
@@ -15,10 +14,7 @@ from authserve.health.drain import is_draining
 from authserve.http.openapi import Blueprint
 from authserve.http.schemas import json_response
 from authserve.outbox.inspect import find_oldest_pending
-
-MAIL_DELAY = timedelta(minutes=10)
-"""The age of the oldest pending mail at which mail counts as delayed: longer than any retry takes
-while the mail server answers (chosen)."""
+from authserve.outbox.policy import MAIL_DELAY
 
 logger = logging.getLogger(__name__)
 

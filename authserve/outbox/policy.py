@@ -26,6 +26,10 @@ answer so while their directory is being repaired."""
 REFUSAL_PAUSE = timedelta(minutes=5)
 """Pause between a permanent refusal and the next try (chosen)."""
 
+MAIL_DELAY = timedelta(minutes=10)
+"""Age above which a pending mail is late: longer than any retry takes while the mail server answers
+(chosen). Readiness and `flask doctor` report it."""
+
 SENT_RETENTION = timedelta(days=7)
 DEAD_RETENTION = timedelta(days=30)
 """Time for which finished messages are kept for inspection (chosen): sent and dropped ones for
