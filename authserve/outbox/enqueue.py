@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, insert, or_, update
 
 from authserve.core.clock import now
 from authserve.core.ids import new_id
@@ -23,7 +23,10 @@ _DROP_TOPIC = PreparedStatement(
     update(_MESSAGES)
     .where(
         _MESSAGES.c.topic == bindparam("wanted"),
-        _MESSAGES.c.state == MessageState.PENDING,
+        or_(
+            _MESSAGES.c.state == MessageState.PENDING,
+            _MESSAGES.c.state == MessageState.DEAD,
+        ),
     )
     .values(
         state=MessageState.DROPPED,
@@ -52,7 +55,7 @@ def enqueue(
     Args:
         kind: selects the handler that builds and delivers it.
         payload: the data that the handler needs; never a secret.
-        topic: pending messages of the same topic are dropped.
+        topic: pending and given-up messages of the same topic are dropped.
         user_id: the user that it is about, if known.
 
     Returns:
@@ -112,7 +115,10 @@ def close_topic(topic: str, *, since: datetime) -> int:
 
 
 def drop_topic(topic: str) -> int:
-    """Drop the pending messages of a topic, in the open transaction; return how many.
+    """Drop the unsent messages of a topic, in the open transaction; return how many.
+
+    Given-up messages are dropped too, or `flask outbox retry` could send a link that was withdrawn
+    or replaced meanwhile: a message that no worker has tried yet has no token that is superseded.
 
     A worker that is about to deliver such a message locks it (`delivery.require_held`), so either
     the worker waits for this transaction or this transaction waits for the worker.

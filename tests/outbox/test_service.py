@@ -82,6 +82,17 @@ class TestOwing:
             raise ZeroDivisionError
         assert states(app) == {"pending": 1}
 
+    def test_it_drops_a_given_up_message_of_the_topic(self, app: Flask) -> None:
+        """It could otherwise be retried after what it was about was replaced or withdrawn."""
+        given_up, other = owe(topic="t"), owe(topic="u")
+        change_messages(app, state="dead")
+        owe(topic="t")
+        assert states(app) == {"dropped": 1, "dead": 1, "pending": 1}
+        with pytest.raises(MessageNotRetryableError):
+            retry(given_up)
+        retry(other)
+        assert states(app) == {"dropped": 1, "pending": 2}
+
     def test_it_leaves_sent_messages_of_a_topic_alone(self, app: Flask) -> None:
         owe(topic="t")
         mark_sent(claim_one())

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from flask import Flask
+from flask.testing import FlaskCliRunner
 
 from authserve.core.clock import now
 from authserve.database.transactions import transaction
@@ -266,6 +267,21 @@ class TestChangingAnAddress:
         reset = desk.ask(RESET)
         desk.alice.delete(f"{ME}/email")
         assert desk.is_good(RESET, reset)
+
+    @both_databases
+    def test_a_retry_of_a_withdrawn_one_sends_nothing(
+        self, desk: Desk, runner: FlaskCliRunner
+    ) -> None:
+        """A message that was given up untried, after a day without a worker, has no token yet."""
+        desk.request(CHANGE)
+        change_messages(desk.app, state="dead")
+        assert desk.alice.delete(f"{ME}/email").status_code == 204
+        (message,) = messages(desk.app, kind=CHANGE)
+        retried = runner.invoke(args=["outbox", "retry", str(message["id"])])
+        assert (retried.exit_code, retried.stdout) == (1, "")
+        work(desk.app)
+        assert desk.mailbox.to(NEW_EMAIL) == []
+        assert live_links(desk.app, purpose=CHANGE) == []
 
     @both_databases
     def test_an_address_that_was_taken_meanwhile_does_not_spend_the_link(self, desk: Desk) -> None:
