@@ -1,6 +1,5 @@
 """`flask audit`: verify, export, seal and prune the trail."""
 
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from authserve.core.cli_output import (
     print_result,
     print_written,
     progress_bar,
+    write_json,
 )
 from authserve.core.clock import to_rfc3339
 from authserve.settings.model import SETTINGS
@@ -100,7 +100,7 @@ def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     count = 0
     with open_output(file) as target:
         for exported in export_events(after=after, before=before):
-            target.write(json.dumps(_document(exported), ensure_ascii=False) + "\n")
+            target.write(write_json(_document(exported)) + "\n")
             count += 1
     print_written(file, "events", count)
 

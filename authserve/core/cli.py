@@ -17,7 +17,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from authserve.core.cli_output import AS_JSON, print_hint
+from authserve.core.cli_output import AS_JSON, escape_lines, print_hint
 from authserve.core.database_remedies import find_remedy
 from authserve.core.errors import AuthserveError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
@@ -90,6 +90,17 @@ def reporting_errors() -> Iterator[None]:
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
+    try:
+        with _explaining_errors():
+            yield
+    except click.ClickException as error:
+        # It may quote a file, an argument or another server. A new error would lose the status.
+        error.message = escape_lines(error.message)  # type: ignore[misc]
+        raise
+
+
+@contextmanager
+def _explaining_errors() -> Iterator[None]:
     try:
         try:
             yield

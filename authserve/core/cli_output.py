@@ -26,7 +26,7 @@ def is_json() -> bool:
 
 def print_hint(text: str) -> None:
     """Write a sentence that is not part of the result to standard error."""
-    click.echo(text, err=True)
+    click.echo(escape_lines(text), err=True)
 
 
 def print_result(text: str, **document: Any) -> None:
@@ -34,7 +34,7 @@ def print_result(text: str, **document: Any) -> None:
     if is_json():
         print_document(document)
     else:
-        click.echo(text)
+        click.echo(escape_lines(text))
 
 
 def print_line(text: str) -> None:
@@ -47,10 +47,31 @@ def escape_controls(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def escape_lines(text: str) -> str:
+    """Return the text with its lines, and each line as `escape_controls` returns it."""
+    return "\n".join(map(escape_controls, text.split("\n")))
+
+
 def print_document(document: Any, *, is_one_of_many: bool = False) -> None:
     """Write one object as JSON, on a single line if it is one of many."""
-    indent = None if is_one_of_many else 2
-    click.echo(json.dumps(document, indent=indent, ensure_ascii=False))
+    click.echo(write_json(document, indent=None if is_one_of_many else 2))
+
+
+def write_json(document: Any, *, indent: int | None = None) -> str:
+    """Return an object as JSON in which no character can control a terminal.
+
+    JSON itself escapes only the controls below U+0020 (RFC 8259 §7), not DEL, those from U+0080 on
+    (ECMA-48's CSI among them), nor marks that reorder a line. The value stays the same.
+    """
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return text if text.isprintable() else "".join(map(_escape_in_json, text))
+
+
+def _escape_in_json(character: str) -> str:
+    # Outside of texts, JSON has no other unprintable character than the line ends of `indent`.
+    if character.isprintable() or character == "\n":
+        return character
+    return json.dumps(character)[1:-1]
 
 
 WIDTH_ROWS = 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from authserve.core.cli_output import open_output, print_written
+from authserve.core.cli_output import open_output, print_written, write_json
 from authserve.core.errors import AuthserveError, ValidationFailedError
 
 
@@ -21,7 +21,7 @@ def export_objects(file: Path, documents: Iterable[Mapping[str, Any]], *, noun: 
     count = 0
     with open_output(file) as target:
         for document in documents:
-            target.write(json.dumps(document, ensure_ascii=False) + "\n")
+            target.write(write_json(document) + "\n")
             count += 1
     print_written(file, noun, count)
 

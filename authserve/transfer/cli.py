@@ -1,7 +1,6 @@
 """`flask users import`, `flask users seed` and `flask users export`."""
 
 import codecs
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from authserve.core.cli_output import (
     print_result,
     print_written,
     progress_bar,
+    write_json,
 )
 from authserve.settings.model import SETTINGS
 from authserve.transfer.account_parts import ACCOUNT_PARTS
@@ -208,7 +208,7 @@ def _result_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
 def _report(batch: Iterable[RowResult], log: TextIO | None) -> None:
     for result in batch:
         if log is not None:
-            log.write(json.dumps(result.document, ensure_ascii=False) + "\n")
+            log.write(write_json(result.document) + "\n")
         elif result.sentence is not None:
             print_hint(result.sentence)
 
@@ -262,6 +262,6 @@ def export_command(file: Path, with_secrets: bool) -> None:
     count = 0
     with open_output(file) as target:
         for document in export_users(with_secrets=with_secrets):
-            target.write(json.dumps(document, ensure_ascii=False) + "\n")
+            target.write(write_json(document) + "\n")
             count += 1
     print_written(file, "accounts", count)

@@ -26,9 +26,16 @@ from authserve.core.cli import (
     expand_stdin,
     read_line,
 )
-from authserve.core.cli_output import open_output, print_result, print_rows
+from authserve.core.cli_output import (
+    open_output,
+    print_document,
+    print_hint,
+    print_result,
+    print_rows,
+)
 from authserve.core.errors import NotFoundError, ValidationFailedError
 from authserve.core.identifiers import InvalidIdentifierError
+from authserve.core.ndjson import export_objects
 from authserve.database.transactions import transaction
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.inspect import list_messages
@@ -211,6 +218,39 @@ def test_json_is_one_whole_object_a_line() -> None:
     result = run(print_all, "--json")
     assert [json.loads(line) for line in result.stdout.splitlines()] == ROWS
     assert "Zoë" in result.stdout
+
+
+HOSTILE = "\x1b]0;a\x07 \x7f\x85\x9b31m \u202e\U000e0041"
+"""Commands to a terminal in C0, DEL and C1, and marks that hide or reorder text."""
+
+
+@pytest.mark.parametrize("is_one_of_many", [True, False])
+def test_no_text_in_json_controls_the_terminal(is_one_of_many: bool) -> None:
+    document = {HOSTILE: [HOSTILE, "Zoë 李"]}
+    printed = run(lambda: print_document(document, is_one_of_many=is_one_of_many)).stdout
+    assert printed.replace("\n", "").isprintable()
+    assert "Zoë 李" in printed
+    assert json.loads(printed) == document
+
+
+def test_no_sentence_controls_the_terminal() -> None:
+    def work() -> None:
+        print_result(f"{HOSTILE}\nsecond line")
+        print_hint(HOSTILE)
+        raise click.ClickException(f"{HOSTILE}\nsecond line")
+
+    result = run(work)
+    assert result.stdout.count("\n") == 2
+    assert result.stderr.count("\n") == 3
+    assert result.output.replace("\n", "").isprintable()
+
+
+def test_no_exported_line_controls_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "objects.ndjson"
+    run(lambda: export_objects(file, [{"name": HOSTILE}], noun="objects"))
+    written = file.read_text(encoding="utf-8")
+    assert written.strip("\n").isprintable()
+    assert json.loads(written) == {"name": HOSTILE}
 
 
 def test_an_empty_list_is_a_hint() -> None:
