@@ -143,9 +143,9 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def open_output(file: Path) -> Iterator[TextIO]:
-    """Open a new file that only its owner can read (0600), or standard output for `-`.
+    """Open a new file as `open_new_file` does, or standard output for `-`.
 
-    An existing file is never overwritten. A file that could not be completed is deleted.
+    A file that could not be completed is deleted.
 
     Raises:
         click.ClickException: the file exists already or cannot be created.
@@ -153,17 +153,27 @@ def open_output(file: Path) -> Iterator[TextIO]:
     if _is_stdout(file):
         yield sys.stdout
         return
+    target = open_new_file(file)
+    try:
+        with target:
+            yield target
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def open_new_file(file: Path) -> TextIO:
+    """Create a file that only its owner can read (0600); an existing file is never overwritten.
+
+    Raises:
+        click.ClickException: the file exists already or cannot be created.
+    """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         reason = "exists already" if isinstance(error, FileExistsError) else error.strerror
         raise click.ClickException(f"{file} cannot be made: {reason}.") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-            yield target
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
+    return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def print_written(file: Path, what: str, count: int) -> None:

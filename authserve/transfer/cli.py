@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from authserve.core.cli import Command
 from authserve.core.cli_output import (
+    open_new_file,
     open_output,
     print_hint,
     print_result,
@@ -106,7 +107,7 @@ def _read_firebase_config(
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write NDJSON: for each row its outcome, its new id and the source's key.",
+    help="Write a new NDJSON file: for each row its outcome, its new id and the source's key.",
 )
 @with_appcontext
 def import_command(
@@ -202,7 +203,8 @@ def _size(source: BinaryIO) -> int:
 
 
 def _result_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
-    return nullcontext() if path is None else path.open("w", encoding="utf-8")
+    """Open the file of results; it stays if the import fails, because its accounts stay too."""
+    return nullcontext() if path is None else open_new_file(path)
 
 
 def _report(batch: Iterable[RowResult], log: TextIO | None) -> None:

@@ -1,6 +1,7 @@
 """Import and export of accounts by the command line."""
 
 import json
+import stat
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from authserve.core.actor import VISITOR, RequestInfo
 from authserve.database.transactions import transaction
 from authserve.rbac.assignment import roles_of
 from authserve.transfer import import_users
+from authserve.transfer.files import MAX_LINE_LENGTH
+from authserve.transfer.import_users import SLICE
 from authserve.users.accounts import delete_user, ref_of
 from authserve.users.lists import page_of_users
 from authserve.users.lookup import get_user_by_reference
@@ -360,6 +363,32 @@ def test_a_dry_run_reports_what_the_import_does(
         "refused",
         "refused",
     ]
+
+
+def test_results_overwrite_no_file_and_are_private(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    """A results file with the name of the file to import would empty that before it is read."""
+    file = write(tmp_path / "in.ndjson", [{"email": "ann@example.com"}])
+    before = file.read_text()
+    refused = run(runner, "import", file, "--results", file)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == f"Error: {file} cannot be made: exists already.\n"
+    assert file.read_text() == before
+    with app.app_context():
+        assert page_of_users(limit=1) == []
+    results = tmp_path / "results.ndjson"
+    assert run(runner, "import", file, "--results", results).exit_code == 0
+    assert stat.S_IMODE(results.stat().st_mode) == 0o600
+
+
+def test_results_of_a_failed_import_stay(runner: FlaskCliRunner, tmp_path: Path) -> None:
+    """The accounts before the fault are there, and only this file names their new ids."""
+    file, results = tmp_path / "in.ndjson", tmp_path / "results.ndjson"
+    rows = [json.dumps({"email": f"user{number}@example.com"}) for number in range(SLICE)]
+    file.write_text("\n".join([*rows, "x" * MAX_LINE_LENGTH]))
+    assert run(runner, "import", file, "--results", results).exit_code == 1
+    assert len(results.read_text().splitlines()) == SLICE
 
 
 @both_databases
