@@ -18,7 +18,7 @@ from authserve.core.cli import YES_OPTION, confirm
 from authserve.core.cli_output import is_json, print_document, print_line
 from authserve.core.clock import now, to_rfc3339
 from authserve.mfa.own_passkeys import PasskeyView
-from authserve.mfa.reset import request_reset
+from authserve.mfa.reset import RequestedReset, request_reset
 from authserve.users.accounts import User
 
 
@@ -89,14 +89,18 @@ def mfa_reset(users: tuple[str, ...], yes: bool) -> None:
         confirm(f"This removes the second factors of {len(found)} accounts. Continue?", yes=yes)
 
     def act(user: User) -> None:
-        effective_at = request_reset(user.id, actor=OPERATOR, request=request_of("mfa-reset"))
-        text = _describe(user.email, effective_at)
-        print_change(text, user, effective_at=to_rfc3339(effective_at))
+        requested = request_reset(user.id, actor=OPERATOR, request=request_of("mfa-reset"))
+        text = _describe(user.email, requested)
+        print_change(text, user, effective_at=to_rfc3339(requested.effective_at))
 
     on_each(found, act)
 
 
-def _describe(email: str, effective_at: datetime) -> str:
-    if effective_at > now():
-        return f"The second factors of {email} will be removed at {to_rfc3339(effective_at)}."
+def _describe(email: str, requested: RequestedReset) -> str:
+    at, is_later = to_rfc3339(requested.effective_at), requested.effective_at > now()
+    if not requested.has_factors:
+        end = f"Its sessions will end at {at}." if is_later else "Its sessions have ended."
+        return f"{email} has no second factors. {end}"
+    if is_later:
+        return f"The second factors of {email} will be removed at {at}."
     return f"The second factors of {email} are removed, and its sessions have ended."

@@ -279,8 +279,8 @@ def post_mfa_reset(user_id: UUID) -> dict[str, Any]:
     The account needs a second factor as before, so its next sign-in sets up a new one. Until the
     reset takes effect, any second factor of the account cancels it.
     """
-    effective_at = request_reset(user_id, actor=current_actor(), request=current_request_info())
-    return {"effective_at": effective_at}
+    requested = request_reset(user_id, actor=current_actor(), request=current_request_info())
+    return {"effective_at": requested.effective_at}
 
 
 def _user_response(found: UserWithRoles, status: int = 200) -> Response:

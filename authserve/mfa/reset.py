@@ -14,10 +14,12 @@ from sqlalchemy import delete
 from authserve.core.actor import OPERATOR, Actor, RequestInfo, UserRef
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.events import AuditAction
+from authserve.core.frozen import frozen
 from authserve.database.emit import emit
 from authserve.database.transactions import execute, transaction
 from authserve.mail.notices import notify, write_time
 from authserve.mail.policy import MailKind
+from authserve.mfa.factors import find_factors
 from authserve.mfa.models import EmailCode, Passkey, PendingSignIn, RecoveryCode, TotpFactor
 from authserve.rbac.assignment import require_may_act_on
 from authserve.sessions.policy import RevokeReason
@@ -35,7 +37,20 @@ _DELETED = (TotpFactor, Passkey, RecoveryCode, PendingSignIn, EmailCode)
 """The rows that a reset deletes, in the order in which transactions lock them."""
 
 
-def request_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> datetime:
+@frozen(kw_only=True)
+class RequestedReset:
+    """A reset that was requested.
+
+    Args:
+        effective_at: the time at which it takes effect.
+        has_factors: True if the account had something to remove at the request.
+    """
+
+    effective_at: datetime
+    has_factors: bool
+
+
+def request_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> RequestedReset:
     """Reset an account's second factors after `MFA_RESET_DELAY`, or at once without a delay.
 
     The owner gets a mail at the request, unless it takes effect at once, and when it does. A second
@@ -44,9 +59,6 @@ def request_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> datet
     Args:
         user_id: the account.
         actor, request: for the audit events.
-
-    Returns:
-        The time at which it takes effect.
 
     Raises:
         OwnAccountError: the account is the actor's own. Owners remove factors with a session of
@@ -62,8 +74,9 @@ def request_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> datet
         account = lock_user(user_id)
         require_may_act_on(actor, user_id)
         user, pending_until = ref_of(account), account.mfa_reset_at
+        has_factors = find_factors(user_id).has_any
         if delay and pending_until is not None and pending_until <= effective_at:
-            return pending_until
+            return RequestedReset(effective_at=pending_until, has_factors=has_factors)
         emit(
             AuditAction.MFA_RESET_REQUESTED,
             actor=actor,
@@ -76,7 +89,7 @@ def request_reset(user_id: UUID, *, actor: Actor, request: RequestInfo) -> datet
             _mail("requested", account.email, user_id, effective_at)
         else:
             _reset(user, account.email, effective_at, actor=actor, request=request)
-    return effective_at
+    return RequestedReset(effective_at=effective_at, has_factors=has_factors)
 
 
 def cancel_reset(account: Credentials, *, actor: Actor, request: RequestInfo) -> None:

@@ -362,9 +362,30 @@ def test_the_operator_resets_from_the_command_line(
     assert {event["actor_audit_id"] for event in audit_trail(app, "mfa.reset")} == {None}
 
 
-def test_the_command_tells_the_time_of_a_later_reset(clock: Clock, delayed: Flask) -> None:
-    register_caller(delayed, "alice")
+def test_the_command_claims_to_remove_only_what_was_there(
+    app: Flask, runner: FlaskCliRunner, alice: Caller, bob: Caller
+) -> None:
+    give_recovery_codes(app, bob.id)
+    done = runner.invoke(args=["users", "mfa-reset", "alice", "bob", "--yes"])
+    assert done.stdout == (
+        "alice@example.com has no second factors. Its sessions have ended.\n"
+        "The second factors of bob@example.com are removed, and its sessions have ended.\n"
+    )
+    assert live_sessions(app, alice) == ["mfa_reset"]
+
+
+@pytest.mark.parametrize("has_factors", [True, False])
+def test_the_command_tells_the_time_of_a_later_reset(
+    clock: Clock, delayed: Flask, has_factors: bool
+) -> None:
+    alice = register_caller(delayed, "alice")
+    if has_factors:
+        give_totp(delayed, alice.id)
     runner = delayed.test_cli_runner(capture="fd")
     told = runner.invoke(args=["users", "mfa-reset", "alice"]).stdout
     due = to_rfc3339(now() + DELAY)
-    assert told == f"The second factors of alice@example.com will be removed at {due}.\n"
+    assert told == (
+        f"The second factors of alice@example.com will be removed at {due}.\n"
+        if has_factors
+        else f"alice@example.com has no second factors. Its sessions will end at {due}.\n"
+    )
