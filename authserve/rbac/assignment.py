@@ -18,7 +18,7 @@ from authserve.database.transactions import (
 )
 from authserve.rbac.errors import RoleNotFoundError
 from authserve.rbac.models import Role, UserRole
-from authserve.rbac.policy import ADMIN_ROLE, from_scopes, is_role_name
+from authserve.rbac.policy import ADMIN_ROLE, USER_ROLE, from_scopes, is_role_name
 from authserve.users.accounts import lock_user, mark_changed
 from authserve.users.errors import LastAdminError
 from authserve.users.lookup import is_any_active
@@ -172,6 +172,27 @@ def assign_roles_in_bulk(pairs: Iterable[tuple[UUID, str]]) -> None:
     rows = [{"user_id": user_id, "role_name": name} for user_id, name in pairs]
     if rows:
         require_transaction().execute(insert_if_absent(UserRole), rows)
+
+
+def record_roles_in_bulk(
+    given: Iterable[tuple[UserRef, Iterable[str]]], *, actor: Actor, request: RequestInfo
+) -> None:
+    """Record the roles of each account of an import, in the transaction that assigns them.
+
+    An account without roles besides `user` has no event of its own.
+
+    Args:
+        given: an account, and the roles that it did not have before.
+    """
+    for user, names in given:
+        if granted := sorted(set(names) - {USER_ROLE}):
+            emit(
+                AuditAction.USER_ROLES_CHANGED,
+                actor=actor,
+                subject=user,
+                request=request,
+                details={"granted": granted, "revoked": []},
+            )
 
 
 def keep_an_admin(event: DomainEvent) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from authserve.audit.read import find_ids_of_deleted
+from authserve.core.actor import UserRef
 from authserve.core.frozen import frozen
 from authserve.mfa.records import NO_FACTORS, find_taken_credentials
 from authserve.rbac.assignment import find_missing_roles, roles_of_many
@@ -52,6 +53,7 @@ class Fill:
 
     candidate: Candidate
     user: UserFill
+    ref: UserRef
     roles: tuple[str, ...]
 
     @property
@@ -214,7 +216,8 @@ class _Slice:
             withheld = name_withheld(stored, candidate.user, with_roles=bool(roles))
             notes = tuple(f"{name}: withheld, as {_MAYBE_A_STRANGERS}" for name in withheld)
             candidate, roles = replace(candidate, notes=notes), set()
-        fill = Fill(candidate, plan_fill(stored, candidate.user), tuple(roles))
+        ref = UserRef(stored.id, stored.audit_id)
+        fill = Fill(candidate, plan_fill(stored, candidate.user), ref, tuple(roles))
         if not fill.names:
             return candidate.result(Result.EXISTS, user_id=stored.id)
         self._seen.add(candidate.user.identifiers, candidate.row)

@@ -15,7 +15,7 @@ from authserve.core.events import AuditAction
 from authserve.database.emit import emit
 from authserve.database.transactions import transaction
 from authserve.mfa.records import write_records
-from authserve.rbac.assignment import assign_roles_in_bulk
+from authserve.rbac.assignment import assign_roles_in_bulk, record_roles_in_bulk
 from authserve.rbac.policy import USER_ROLE
 from authserve.transfer.account_parts import ACCOUNT_PARTS
 from authserve.transfer.decisions import (
@@ -101,6 +101,9 @@ def _write(decisions: Sequence[Candidate | Fill]) -> list[RowResult]:
         request = RequestInfo(user_agent="flask users import")
         details = {"count": len(new), "updated": len(fills)}
         emit(AuditAction.USERS_IMPORTED, actor=OPERATOR, request=request, details=details)
+        given = [(user, candidate.user.roles) for user, candidate in pairs]
+        given += [(fill.ref, fill.roles) for fill in fills]
+        record_roles_in_bulk(given, actor=OPERATOR, request=request)
     created = [
         candidate.result(Result.CREATED, user_id=user.id)
         for user, candidate in zip(added, new, strict=True)

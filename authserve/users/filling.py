@@ -27,6 +27,7 @@ class StoredUser:
     """Fields of an existing account that can be filled."""
 
     id: UUID
+    audit_id: UUID
     username: str | None
     display_name: str | None
     password_hash: str | None = field(repr=False)
@@ -101,6 +102,7 @@ def find_stored_users(ids: Sequence[UUID]) -> dict[UUID, StoredUser]:
     """Return the accounts with these ids, by id."""
     columns = (
         TABLE.c.id,
+        TABLE.c.audit_id,
         TABLE.c.email_verified,
         is_activated().label("is_activated"),
         *(TABLE.c[name] for name in _FILLABLE),

@@ -332,7 +332,7 @@ def revoke_by_command(scene: Scene) -> None:
 
 def import_file(scene: Scene) -> None:
     path = scene.folder / "users.csv"
-    path.write_text(f"email\n{scene.new_email}\n")
+    path.write_text(f"email,roles\n{scene.new_email},admin\n")
     scene.flask("users", "import", str(path), "--format", "csv")
 
 
@@ -707,6 +707,7 @@ CASES = [
         lambda s: s.flask("users", "export", str(s.folder / "out.ndjson"), "--with-secrets"),
     ),
     Case(A.USERS_IMPORTED, "none", "none", import_file),
+    Case(A.USER_ROLES_CHANGED, "none", "new", import_file),
     Case(
         A.USER_INVITED, "admin", "new", lambda s: s.call("POST /users", s.admin, email=s.new_email)
     ),

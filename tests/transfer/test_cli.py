@@ -29,7 +29,7 @@ from tests.passwords.test_foreign_hashes import VECTORS
 from tests.support.clients import Caller, login, register_caller
 from tests.support.marks import both_databases
 from tests.support.people import make_user
-from tests.support.rows import forget_deleted_users
+from tests.support.rows import audit_trail, forget_deleted_users
 
 PASSWORD = VECTORS["password"]
 BCRYPT = VECTORS["hashes"]["bcrypt"]
@@ -421,6 +421,26 @@ def test_a_second_run_fills_what_the_first_left_empty(
     assert login(app.test_client(), "alice").status_code == 200
     again = run(runner, "import", second, "--update")
     assert again.stdout == "0 made, 0 updated, 2 there already, 0 refused.\n"
+
+
+@both_databases
+def test_each_account_that_gets_a_role_is_in_the_audit_trail(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    first = [{"email": "ann@example.com"}, {"email": "root@example.com", "roles": ["admin"]}]
+    second = [{**row, "roles": ["admin", "user"]} for row in first]
+    run(runner, "import", write(tmp_path / "first.ndjson", first))
+    for _ in range(2):
+        run(runner, "import", write(tmp_path / "second.ndjson", second), "--update")
+    with app.app_context():
+        ids = {user.email: user.id for user in page_of_users(limit=2)}
+    assert [
+        (event["subject_audit_id"], event["details"])
+        for event in audit_trail(app, "user.roles_changed")
+    ] == [
+        (ids[f"{name}@example.com"], {"granted": ["admin"], "revoked": []})
+        for name in ("root", "ann")
+    ]
 
 
 @both_databases
