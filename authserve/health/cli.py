@@ -71,6 +71,9 @@ def _print_text(findings: list[Finding], settings: list[EffectiveSetting]) -> No
 def ready_command(timeout: float) -> None:
     """Wait until the service on this machine is ready, then print its URL.
 
+    Outside production, and while there is no account, it also prints a link for the first
+    administrator, as `flask users first-link` does.
+
     \b
     Example:
       flask ready --timeout 30
@@ -86,8 +89,21 @@ def ready_command(timeout: float) -> None:
         mails=mails,
     )
     if not is_any_account():
-        print_hint("There is no account yet. This link makes the first administrator, once:")
-        print_hint(make_first_link())
+        _print_first_step(settings)
+
+
+def _print_first_step(settings: Settings) -> None:
+    """Print how to make the first administrator; in production, make no link.
+
+    Scripts that deploy run the command, so its output is in logs that many people read. And a new
+    link would end the one that the operator has just printed.
+    """
+    if settings.is_production:
+        print_hint("There is no account yet. To make the first administrator, once:")
+        print_hint("flask users first-link")
+        return
+    print_hint("There is no account yet. This link makes the first administrator, once:")
+    print_hint(make_first_link())
 
 
 def _place_of_mails(mail_url: str) -> str:

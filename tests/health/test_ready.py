@@ -10,7 +10,9 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from authserve import __version__
-from tests.support.clients import register_caller
+from authserve.auth.first_administrator import make_first_link
+from authserve.health import cli
+from tests.support.clients import PASSWORD, register_caller
 from tests.support.server import Server
 
 
@@ -30,6 +32,23 @@ def test_ready_waits_for_the_service_and_prints_its_address(
     assert "https://auth.example.com/first-administrator#" in result.stderr
     register_caller(app, "alice")
     assert app.test_cli_runner(capture="fd").invoke(args=["ready"]).stderr == ""
+
+
+def test_ready_makes_no_link_in_production(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs of deployments would hold it, and it would end the link that the operator has."""
+    monkeypatch.setattr(cli, "wait_until_ready", lambda *_args, **_kwargs: True)
+    app = make_app(app_env="production", public_url="https://auth.example.com")
+    with app.app_context():
+        given = make_first_link().partition("#")[2]
+    result = app.test_cli_runner(capture="fd").invoke(args=["ready"])
+    assert result.exit_code == 0
+    assert "#" not in result.output
+    assert result.stderr.splitlines()[-1] == "flask users first-link"
+    body = {"token": given, "email": "root@example.com", "password": PASSWORD}
+    path = "/api/v1/auth/first-administrator"
+    assert app.test_client().post(path, json=body).status_code == 201
 
 
 def test_ready_gives_up(make_app: Callable[..., Flask]) -> None:
