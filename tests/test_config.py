@@ -930,6 +930,19 @@ def test_production_accepts(load: Load, name: str, text: str) -> None:
     load(**production(**{name: text}))
 
 
+def test_the_token_of_prometheus_signs_nothing(faults_of: Faults, load: Load) -> None:
+    """Another program has it in a file, so it must not be the key of refresh tokens and links."""
+    other = SECRET[::-1]
+    for values in (
+        {"METRICS_TOKEN": SECRET},
+        {"METRICS_TOKEN": other, "SECRET_KEY_FALLBACKS": f"{other}"},
+    ):
+        (fault,) = faults_of(**production(**values))
+        assert fault.startswith("METRICS_TOKEN: ")
+        assert SECRET not in fault
+    load(**production(METRICS_TOKEN=other))
+
+
 def test_listed_domains_want_proven_addresses_in_production(faults_of: Faults, load: Load) -> None:
     listed = production(REGISTRATION_DOMAINS="example.com")
     for verification in ("optional", "off"):

@@ -68,5 +68,8 @@ def _find_weak_secrets(values: Mapping[str, Any]) -> Iterator[str]:
         if weakness := find_weakness(fallback):
             yield f"SECRET_KEY_FALLBACKS: one {weakness}; remove it"
     token = values.get("metrics_token")
+    if token and token in (values.get("secret_key"), *values.get("secret_key_fallbacks", ())):
+        # Prometheus has it in a file, and could forge every token of the service.
+        yield f"METRICS_TOKEN: must not be a SECRET_KEY too; make one with {_MAKE_SECRET}"
     if weakness := find_weakness(token) if token else None:
         yield f"METRICS_TOKEN: {weakness}; make one with {_MAKE_SECRET}"
