@@ -95,7 +95,8 @@ def export(after: datetime | None, before: datetime | None, file: Path) -> None:
     \b
     Examples:
       flask audit export events.ndjson
-      flask audit export --after 2026-11-01T00:00:00Z --before 2026-12-01T00:00:00Z - | gzip > a.gz
+      flask audit export --after 2026-11-01T00:00:00Z --before 2026-12-01T00:00:00Z november.ndjson
+      (umask 077; flask audit export - | gzip > events.ndjson.gz)
     """
     count = 0
     with open_output(file) as target:

@@ -259,7 +259,7 @@ def export_command(file: Path, with_secrets: bool) -> None:
     Examples:
       flask users export users.ndjson
       flask users export users.ndjson --with-secrets
-      flask users export - | gzip > users.ndjson.gz
+      (umask 077; flask users export - | gzip > users.ndjson.gz)
     """
     count = 0
     with open_output(file) as target:
