@@ -10,6 +10,7 @@ from authserve.audit.status import find_last_verification, find_shared_address
 from authserve.core.clock import now, to_rfc3339
 from authserve.core.findings import Finding, Level
 from authserve.database.transactions import read_all
+from authserve.health.report import MAX_NAMED, join_names
 from authserve.keys.errors import SigningKeyUnavailableError
 from authserve.keys.policy import KeyState
 from authserve.keys.rotation import list_keys
@@ -21,6 +22,7 @@ from authserve.passwords.foreign_hashes import FLASK_SECURITY_PREFIX
 from authserve.sessions.restored import has_restored_sessions
 from authserve.settings.model import Settings
 from authserve.users.filling import is_hash_stored
+from authserve.users.lists import UserFilters, search_users
 
 KEY_AGE_WARNING = timedelta(days=97)
 """A week after the automatic rotation by workers was due: an older key shows that it fails."""
@@ -130,6 +132,27 @@ def check_restored_sessions() -> Finding:
     if is_restored is None:
         return Finding("sessions", Level.OK, "Only PostgreSQL shows if it was restored.")
     return Finding("sessions", Level.OK, "No live session came from a dump.")
+
+
+EXAMPLE_DOMAIN = "example.com"
+"""The domain of the accounts of `docs/examples/users.json`; no mail reaches it (RFC 2606 §3)."""
+
+
+def check_example_accounts(settings: Settings) -> Finding:
+    """Warn in production of accounts that may be the example file's, whose passwords are public.
+
+    Production refuses such a file, but not a database that was seeded elsewhere (ASVS 6.3.2).
+    """
+    name = "example accounts"
+    filters = UserFilters(domain=EXAMPLE_DOMAIN, is_active=True)
+    found = search_users(filters, limit=MAX_NAMED + 1) if settings.is_production else []
+    if not found:
+        return Finding(name, Level.OK, "No account is from an example file.")
+    message = (
+        f"Active accounts at {EXAMPLE_DOMAIN}: {join_names([user.email for user in found])}. The "
+        "passwords of those in docs/examples/users.json are public: `flask users delete ADDRESS`."
+    )
+    return Finding(name, Level.WARNING, message)
 
 
 def check_imported_passwords(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ from authserve.health.data_checks import (
     check_audit_trail,
     check_audit_verification,
     check_client_addresses,
+    check_example_accounts,
     check_former_secrets,
     check_imported_passwords,
     check_outbox,
@@ -100,6 +101,7 @@ def _examine_data(settings: Settings) -> Iterator[Finding]:
     yield check_client_addresses(settings)
     yield check_restored_sessions()
     yield check_imported_passwords(settings)
+    yield check_example_accounts(settings)
     yield check_administrators(settings)
     yield check_accounts_with_mfa(settings)
     yield check_stored_passkeys(settings)

@@ -32,7 +32,9 @@ from authserve.outbox.delivery import claim, mark_failed
 from authserve.outbox.enqueue import enqueue
 from authserve.outbox.heartbeat import record_heartbeat
 from authserve.settings.urls import parse_outbound_hosts, parse_return_urls
+from authserve.users.accounts import deactivate
 from tests.conftest import PostgreSQL, libpq_url, make_settings
+from tests.factories import make_user
 from tests.forwardauth.conftest import FILES
 from tests.support.clients import Caller, register_caller
 from tests.support.marks import both_databases, on_postgresql
@@ -71,6 +73,19 @@ def test_it_finds_nothing_in_a_sound_deployment(make_app: MakeApp) -> None:
     assert set(levels.values()) <= {"ok", "warning"}
     # The mail of a test goes to the log.
     assert [check for check, level in levels.items() if level == "warning"] == ["mail"]
+
+
+def test_accounts_of_the_example_file_are_reported_in_production(make_app: MakeApp) -> None:
+    """The database may have been seeded before it became production's."""
+    app = make_app(app_env="production", public_url="https://auth.example.com")
+    with app.app_context():
+        make_user("amara")
+        gone = make_user("zoe")
+        deactivate(gone.id, actor=OPERATOR, request=RequestInfo())
+    found = examine(app)[1]["example accounts"]
+    assert found["level"] == "warning"
+    assert found["message"].startswith("Active accounts at example.com: amara@example.com. The")
+    assert examine(make_app())[1]["example accounts"]["level"] == "ok"
 
 
 def test_it_renders_every_mail(make_app: MakeApp, tmp_path: Path) -> None:
