@@ -6,8 +6,15 @@ from collections.abc import Callable
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.audit.seal import seal_events
+from authserve.core.clock import now
+from tests.support.clients import register_caller
+from tests.support.factors import give_totp
 from tests.support.keys import kids
+from tests.support.problems import assert_problem
+from tests.support.second_steps import first_step, second_step
 from tests.support.tables import read_table
+from tests.support.totp import code_at
 
 OTHER_SECRET = "another secret for tests alone, 98765"
 
@@ -104,3 +111,25 @@ def test_an_unknown_option_is_refused(runner: FlaskCliRunner) -> None:
     result = runner.invoke(args=["keys", "rotate", "--urgent"])
     assert result.exit_code == 2
     assert "No such option" in result.stderr
+
+
+def test_a_secret_that_others_know_can_go_at_once(make_app: Callable[..., Flask]) -> None:
+    """By the steps of docs/operating.md, which end what was signed with it."""
+    before = make_app()
+    alice = register_caller(before, "alice")
+    secret = give_totp(before, alice.id)
+    with before.app_context():
+        list(seal_events())
+    during = make_app(secret_key=OTHER_SECRET, secret_key_fallbacks=(before.config["SECRET_KEY"],))
+    for command in ("audit verify", "keys rewrap", "audit rewrap", "keys rotate --emergency"):
+        result = during.test_cli_runner().invoke(args=command.split())
+        assert result.exit_code == 0, result.output
+    after = make_app(secret_key=OTHER_SECRET)
+    client = after.test_client()
+    body = {"refresh_token": alice.tokens["refresh_token"]}
+    assert_problem(client.post("/api/v1/auth/refresh", json=body), 401, "invalid_token")
+    headers = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+    assert_problem(client.get("/api/v1/users/me", headers=headers), 401, "invalid_token")
+    token = first_step(client, "alice")
+    assert second_step(client, token, totp_code=code_at(secret, now())).status_code == 200
+    assert after.test_cli_runner().invoke(args=["audit", "verify"]).exit_code == 0
