@@ -23,6 +23,7 @@ IDENTITIES_OF_ACCOUNT = AccountPart(
     read=read_identity_documents,
     write=write_identity_records,
     max_records=MAX_IDENTITIES,
+    is_credential=True,
 )
 
 

@@ -27,6 +27,7 @@ class AccountPart:
             without any.
         write: stores the loaded records of new accounts, in the open transaction.
         max_records: greatest number of one account; None without a limit.
+        is_credential: True if a record alone opens its account.
     """
 
     name: str
@@ -34,6 +35,7 @@ class AccountPart:
     read: Callable[[Sequence[UUID]], Mapping[UUID, Records]]
     write: Callable[[Mapping[UUID, Records]], None]
     max_records: int | None = None
+    is_credential: bool = False
 
 
 ACCOUNT_PARTS = ListSlot[AccountPart]("account_parts")

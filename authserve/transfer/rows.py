@@ -185,6 +185,7 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
             _drop_bad_username(given, without)
     parts = _take_parts(given, options.parts) if isinstance(given, dict) else {}
     loaded = _load(given)
+    factors = NO_FACTORS if loaded["mfa"] is None else factors_of_row(loaded["mfa"])
     user = ImportedUser(
         email=loaded["email"],
         id=loaded.get("id"),
@@ -198,8 +199,8 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         created_at=loaded.get("created_at"),
         last_login_at=loaded.get("last_login_at"),
         roles=tuple(loaded["roles"]),
+        has_credential=_has_credential(factors, parts, options),
     )
-    factors = NO_FACTORS if loaded["mfa"] is None else factors_of_row(loaded["mfa"])
     return Candidate(
         row=row,
         user=user,
@@ -209,6 +210,15 @@ def load_row(row: RawRow, options: LoadOptions) -> Candidate:
         parts=parts,
         notes=tuple(_foreign_passkeys(factors, options.passkey_rp_id)),
     )
+
+
+def _has_credential(
+    factors: FactorRecords, parts: Mapping[str, Records], options: LoadOptions
+) -> bool:
+    """Return True if something besides a password opens the account here."""
+    if any(passkey.rp_id == options.passkey_rp_id for passkey in factors.passkeys):
+        return True
+    return any(part.is_credential and parts.get(part.name) for part in options.parts)
 
 
 def _take_parts(given: dict[str, Any], parts: Sequence[AccountPart]) -> dict[str, Records]:

@@ -28,6 +28,7 @@ class ImportedUser:
     Args:
         id: used for the new account if given, so that other services' references stay valid.
         password_hash: in a format that `authserve.passwords` verifies.
+        has_credential: True if something else opens the account, such as a passkey.
     """
 
     email: str
@@ -42,6 +43,7 @@ class ImportedUser:
     created_at: datetime | None = None
     last_login_at: datetime | None = None
     roles: tuple[str, ...] = ()
+    has_credential: bool = False
 
     @property
     def identifiers(self) -> list[str]:
@@ -77,6 +79,7 @@ def add_users_in_bulk(users: Sequence[ImportedUser]) -> list[UserRef]:
 def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
     name = user.display_name
     user_id = user.id or new_id()
+    is_activated = user.password_hash is not None or user.has_credential
     return {
         "id": user_id,
         "audit_id": user_id,
@@ -87,7 +90,7 @@ def _row(user: ImportedUser, moment: datetime) -> dict[str, Any]:
         "name_key": None if name is None else search_key(name),
         "locale": user.locale,
         "password_hash": user.password_hash,
-        "activated_at": None if user.password_hash is None else user.created_at or moment,
+        "activated_at": (user.created_at or moment) if is_activated else None,
         "is_active": user.is_active,
         "mfa_enabled": user.mfa_enabled,
         "created_at": user.created_at or moment,

@@ -35,6 +35,18 @@ def owner_of(app: Flask, subject: str) -> str | None:
     return str(found.id) if found is not None else None
 
 
+def test_an_imported_account_that_an_identity_opens_is_activated(
+    app: Flask, tmp_path: Path
+) -> None:
+    """It could otherwise be invited, and an invitation sets a password."""
+    identity = {"issuer": GOOGLE, "subject": "1", "created_at": "2026-01-01T00:00:00Z"}
+    row = {"email": "ann@example.com", "identities": [identity]}
+    file = tmp_path / "in.ndjson"
+    file.write_text(json.dumps(row))
+    assert run(app, "import", file).exit_code == 0
+    assert run(app, "invite", "ann@example.com").exit_code == 1
+
+
 def test_an_identity_opens_its_account_after_a_move(
     app: Flask, make_app: Callable[..., Flask], alice: Caller, bob: Caller, tmp_path: Path
 ) -> None:

@@ -233,6 +233,16 @@ def test_passkeys_of_another_rp_id_are_told(app: Flask, tmp_path: Path) -> None:
     assert read(results)[0]["notes"] == [note]
 
 
+def test_an_account_that_a_passkey_opens_is_activated(app: Flask, tmp_path: Path) -> None:
+    """It could otherwise be invited, and an invitation sets a password."""
+    foreign = {**PASSKEY, "credential_id": "AQ", "rp_id": "old.example"}
+    file = write(tmp_path / "in.ndjson", row("a", passkeys=[PASSKEY]), row("b", passkeys=[foreign]))
+    assert run(app, "import", file).stdout.startswith("2 made")
+    refused = run(app, "invite", "a@example.com")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert run(app, "invite", "b@example.com").stdout == "b@example.com is invited again.\n"
+
+
 @both_databases
 def test_a_passkey_has_one_owner(
     app: Flask, alice: Caller, tmp_path: Path, subtests: pytest.Subtests
