@@ -56,12 +56,15 @@ class EndGrants(Protocol):
 OTHER_GRANTS = ListSlot[tuple[str, EndGrants]]("other_grants")
 """The grants that a user can end with all sessions, each with its name in `include`."""
 
+DORMANT_GRANTS = ListSlot[tuple[str, EndGrants]]("dormant_grants")
+"""Those of features that are off: no page offers them, but they would be back with the feature."""
+
 
 def logout_everywhere(*, include: Collection[str] = (), actor: Actor, request: RequestInfo) -> None:
     """End every session of the caller, this one included, and perhaps other grants.
 
     Args:
-        include: names of grants to end, too. Those of features that are off have no effect.
+        include: names of grants to end, too, also of features that are off.
 
     Raises:
         UserNotFoundError: the account is gone.
@@ -82,7 +85,7 @@ def end_other_grants(
     Args:
         include: see `logout_everywhere`.
     """
-    for name, end_grants in OTHER_GRANTS.get():
+    for name, end_grants in (*OTHER_GRANTS.get(), *DORMANT_GRANTS.get()):
         if name in include:
             end_grants(user_id, actor=actor, request=request)
 

@@ -132,7 +132,7 @@ class EmailCodeSignInSchema(StrictSchema):
 
 
 EXTENTS = ("apps", "api-keys")
-"""The values that `logout-all` accepts in `include`. One whose feature is off has no effect."""
+"""The values that `logout-all` accepts in `include`, also while their features are off."""
 
 
 class RefreshSchema(StrictSchema):

@@ -1,5 +1,6 @@
 """The ends of API keys."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from authserve.auth.queries import find_session
 from authserve.core.actor import RequestInfo
 from authserve.core.errors import SessionRevokedError
 from tests.apikeys.conftest import OWN, MakeKey
+from tests.support.api_keys import give_api_key
 from tests.support.clients import PASSWORD, Caller
 from tests.support.crowd import all_at_once
 from tests.support.mail import open_mailbox, work
@@ -75,6 +77,22 @@ def test_logout_everywhere_ends_them_if_it_includes_them(
     alice.tokens = alice.client.post("/api/v1/auth/login", json=body).get_json()
     alice.post("/api/v1/auth/logout-all", json={"include": ["api-keys"]})
     assert len(audit_trail(app, "api_key.revoked")) == 1
+
+
+def test_logout_everywhere_ends_them_while_the_feature_is_off(
+    app: Flask, make_app: Callable[..., Flask], alice: Caller, bob: Caller, make_key: MakeKey
+) -> None:
+    """The call answers that they have ended, so none is back with the feature."""
+    program, (_, others) = make_key(alice), give_api_key(app, bob.id)
+    headers = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+    client, body = make_app(features=()).test_client(), {"include": ["api-keys"]}
+    answer = client.post("/api/v1/auth/logout-all", json=body, headers=headers)
+    assert answer.status_code == 204
+    assert program.get("/api/v1/users/me").status_code == 401
+    of_bob = {"Authorization": f"Bearer {others}"}
+    assert app.test_client().get("/api/v1/users/me", headers=of_bob).status_code == 200
+    (event,) = audit_trail(app, "api_key.revoked")
+    assert (event["subject_audit_id"], event["details"]) == (alice.id, {"count": 1})
 
 
 def test_a_reset_of_the_password_ends_them_and_a_change_does_not(

@@ -241,6 +241,20 @@ class TestLogoutEverywhere:
         details = [event["details"] for event in audit_trail(wiki.app, "consent.revoked")]
         assert details == [{"client_id": "chat"}, {"client_id": "wiki"}]
 
+    def test_so_while_the_feature_is_off(
+        self, make_client: MakeApp, make_app: Callable[..., Flask], alice: Caller
+    ) -> None:
+        """The call answers that it has ended, so nothing is back with the feature."""
+        wiki = make_client(**STRANGE)
+        allow(wiki)
+        headers = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+        client, body = make_app(features=()).test_client(), {"include": ["apps"]}
+        answer = client.post("/api/v1/auth/logout-all", json=body, headers=headers)
+        assert answer.status_code == 204
+        assert not is_allowed(wiki)
+        (event,) = audit_trail(wiki.app, "consent.revoked")
+        assert (event["actor_audit_id"], event["details"]) == (alice.id, {"client_id": "wiki"})
+
 
 class TestSessions:
     def test_a_session_names_its_app(
