@@ -5,6 +5,7 @@
 import gc
 import logging
 import os
+import sys
 
 # What is imported from here on is no garbage, but the collector would search it again and again
 # while the heap grows: a tenth of a start (measured). `when_ready` enables the collector.
@@ -25,12 +26,14 @@ from authserve.serving.sockets import listen_addresses, raise_open_file_limit
 from config import load_settings_or_exit
 
 settings = load_settings_or_exit()
+# At SIGHUP the master reads this file again, but keeps the application that it has loaded.
+loaded = getattr(sys.modules.get("wsgi"), "settings", settings)
 other_gunicorn = find_other_gunicorn()
 
 if other_gunicorn is None:
     from authserve.serving.worker import drain_on_sigterm
 
-if settings.metrics_token:
+if loaded.metrics_token:
     from authserve.metrics import run_folder
 
     # The workers count in files of this folder. prometheus_client reads the variable when it is
@@ -40,7 +43,7 @@ if settings.metrics_token:
     from authserve.metrics.files import forget_worker
     from authserve.metrics.worker import start_sampling
 
-if "pages" in settings.features:
+if "pages" in loaded.features:
     from authserve.web.rendering import load_templates
 
 bind = listen_addresses(settings)
@@ -80,7 +83,7 @@ def when_ready(arbiter: Arbiter) -> None:
     """
     load_common_passwords()
     load_before_fork()
-    if "pages" in settings.features:
+    if "pages" in loaded.features:
         load_templates(arbiter.app.wsgi())
     gc.freeze()
     gc.enable()
@@ -99,19 +102,19 @@ def post_worker_init(worker: ThreadWorker) -> None:
         for slot in (KEY_STORE, APP_KEY_STORE):
             if slot.is_filled(worker.wsgi):
                 slot.of(worker.wsgi).warm_up()
-    if settings.metrics_token:
+    if loaded.metrics_token:
         start_sampling(worker.wsgi)
 
 
 def child_exit(arbiter: Arbiter, worker: ThreadWorker) -> None:
     """Forget an exited worker's gauges, but keep the totals that it counted."""
-    if settings.metrics_token:
+    if loaded.metrics_token:
         forget_worker(worker.pid, alive=arbiter.WORKERS)
 
 
 def on_exit(_arbiter: Arbiter) -> None:
     """Remove the folder of the metrics."""
-    if settings.metrics_token:
+    if loaded.metrics_token:
         run_folder.release("authserve-metrics-")
 
 

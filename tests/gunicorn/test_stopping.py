@@ -152,3 +152,25 @@ def test_a_reload_replaces_every_worker_and_fails_no_request(make_server: MakeSe
     in_flight += [send(server.url, f"/slow/{n % 20}") for n in range(IN_FLIGHT)]
     assert statuses(in_flight) == {200: 2 * IN_FLIGHT}
     wait_until(lambda: not set(before) & set(server.workers()))
+
+
+NOTHING = "FEATURES=none"
+EVERYTHING = "FEATURES=pages\nMETRICS_TOKEN=kV3mXq8ZtR1wYb6NcJ4hLd9PfGs2uAe7"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(NOTHING, EVERYTHING), (EVERYTHING, NOTHING)],
+    ids=["on", "off"],
+)
+def test_a_reload_keeps_the_parts_that_are_loaded(
+    make_server: MakeServer, before: str, after: str
+) -> None:
+    """Only a restart switches features and metrics, whatever `.env` says by now."""
+    server = make_server(files={".env": before}, FEATURES="")
+    workers = set(server.workers())
+    server.write_file(".env", after)
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.process.poll() is not None or not workers & set(server.workers()))
+    server.wait_until_healthy()
+    assert server.process.poll() is None

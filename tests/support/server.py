@@ -131,6 +131,10 @@ class Server:
             root=self._root,
         )
 
+    def write_file(self, name: str, content: str) -> None:
+        """Write a file of the folder in which it runs."""
+        (self._folder / name).write_text(content)
+
     def wait_until_healthy(self) -> None:
         """Wait until it answers and all of its workers have started."""
         client, give_up = self.client(), time.monotonic() + DEADLINE_SECS
