@@ -46,9 +46,22 @@ def import_objects(lines: Iterable[str], register: Callable[[dict[str, Any]], ob
     return count
 
 
+class _RepeatedKeyError(Exception):
+    """An object has the same key twice, of which a reader may see the other one."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RepeatedKeyError
+    return found
+
+
 def _parse(line: str) -> dict[str, Any]:
     try:
-        document = json.loads(line)
+        document = json.loads(line, object_pairs_hook=_unique)
+    except _RepeatedKeyError as error:
+        raise ValidationFailedError({"line": ["An object has the same key twice."]}) from error
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -76,6 +76,7 @@ def test_after_a_fault_nothing_is_imported(
     for last, told in (
         (line, "line 2: Another client has or had this id"),
         ("[]", "line 2: line: Not a JSON object."),
+        ('{"name": "a", "name": "b"}', "line 2: line: An object has the same key twice."),
         (json.dumps({**json.loads(line), "client_id": "a", "scopes": ["x"]}), "line 2: scopes: "),
         (json.dumps({**json.loads(line), "client_id": "a", "kind": "spa"}), "line 2: secrets: "),
     ):
