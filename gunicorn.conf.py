@@ -23,11 +23,24 @@ from authserve.keys.store import APP_KEY_STORE, KEY_STORE
 from authserve.passwords.policy import load_common_passwords
 from authserve.serving.memory import load_before_fork, use_one_malloc_arena
 from authserve.serving.sockets import listen_addresses, raise_open_file_limit
-from config import load_settings_or_exit
+from authserve.settings.model import Settings, SettingsError
+from config import load_settings, load_settings_or_exit
 
-settings = load_settings_or_exit()
+
+def read_again(former: Settings) -> Settings:
+    """Return the settings by now, or the former ones if a fault would end the service."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        logger = logging.getLogger("gunicorn.error")
+        logger.error("settings refused, the former ones stay", extra={"faults": error.faults})
+        return former
+
+
 # At SIGHUP the master reads this file again, but keeps the application that it has loaded.
-loaded = getattr(sys.modules.get("wsgi"), "settings", settings)
+application = sys.modules.get("wsgi")
+settings = load_settings_or_exit() if application is None else read_again(application.settings)
+loaded = settings if application is None else application.settings
 other_gunicorn = find_other_gunicorn()
 
 if other_gunicorn is None:

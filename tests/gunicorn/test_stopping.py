@@ -174,3 +174,13 @@ def test_a_reload_keeps_the_parts_that_are_loaded(
     wait_until(lambda: server.process.poll() is not None or not workers & set(server.workers()))
     server.wait_until_healthy()
     assert server.process.poll() is None
+
+
+def test_a_reload_with_an_invalid_setting_keeps_the_former_ones(make_server: MakeServer) -> None:
+    server = make_server()
+    workers = set(server.workers())
+    server.write_file(".env", "LOG_LEVEL=LOUD")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.process.poll() is not None or not workers & set(server.workers()))
+    server.wait_until_healthy()
+    assert "LOG_LEVEL: must be one of" in server.output()
