@@ -12,6 +12,7 @@ from authserve.mail.mailer import MAILER
 from authserve.passwords.breached import BREACHED_PASSWORDS, RangeServiceError
 from authserve.ratelimit.counters import LIMIT_COUNTERS
 from authserve.settings.model import Settings
+from authserve.settings.urls import is_limit_storage_exposed
 
 _NEARNESS = 0.85
 """Ratio of difflib from which on a name counts as mistyped (chosen): one wrong letter in eight."""
@@ -127,6 +128,9 @@ def check_limits(settings: Settings) -> Finding:
             f"Redis does not count ({fault}), so limits are off. Check RATELIMIT_STORAGE_URL and "
             "the server."
         )
+        return Finding(name, Level.WARNING, message)
+    if is_limit_storage_exposed(settings.ratelimit_storage_url):
+        message = "Limits are on, and counted in Redis elsewhere without TLS: use rediss://."
         return Finding(name, Level.WARNING, message)
     return Finding(name, Level.OK, "Limits are on, and counted in Redis.")
 

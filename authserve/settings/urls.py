@@ -279,4 +279,14 @@ def parse_networks(raw: str) -> tuple[IPNetwork, ...]:
     return networks
 
 
+def is_limit_storage_exposed(url: str) -> bool:
+    """Return True if Redis' password would cross a network unencrypted.
+
+    Args:
+        url: a text that `parse_limit_storage_url` accepted.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "redis" and not _is_loopback(parts.hostname or "")
+
+
 _REDIS_DATABASE = re.compile(r"/[0-9]{1,4}")

@@ -39,6 +39,7 @@ from authserve.health.deployment_checks import (
     check_addresses,
     check_breached_passwords,
     check_cores,
+    check_limits,
     check_mail,
     check_secret,
 )
@@ -298,3 +299,18 @@ def test_a_schema_is_good_from_this_release_on(revision: str | None, level: Leve
             {"revision": revision or expected_revision()},
         )
     assert check_migrations().level is level
+
+
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [
+        ("redis://:secret@127.0.0.1:6379/0", OK),
+        ("redis://localhost", OK),
+        ("rediss://:secret@redis.internal", OK),
+        ("redis://:secret@redis.internal", WARNING),
+    ],
+)
+def test_redis_elsewhere_needs_tls(url: str, level: Level) -> None:
+    """The counters are in the database here, so none is asked."""
+    found = check_limits(settings_with(ratelimit_enabled=True, ratelimit_storage_url=url))
+    assert (found.level, "secret" in found.message) == (level, False)
