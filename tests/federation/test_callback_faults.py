@@ -13,7 +13,9 @@ from flask import Flask
 from authserve.core.clock import now
 from authserve.federation.state import STATE_TTL
 from authserve.tokens.signing import LEEWAY_SECS
+from tests.conftest import Log
 from tests.support.browsing import Shown, Visit
+from tests.support.clients import Caller
 from tests.support.provider_sign_in import (
     SLUG,
     Journey,
@@ -203,6 +205,23 @@ def test_a_failure_and_a_refusal_are_logged(
     assert (away["levelname"], away["provider"], away["reason"]) == ("WARNING", SLUG, reason)
     assert (refused["levelname"], refused["provider"]) == ("INFO", SLUG)
     assert refused["reason"] == "sign_up_closed"
+
+
+def test_the_log_has_the_code_of_each_page_that_does_not_sign_in(
+    site: Flask, visit: Visit, server: ProviderServer, alice: Caller, log: Log
+) -> None:
+    def code_after(**answer: str) -> str | None:
+        journey = set_out(visit, server)
+        log()
+        journey.come_back(**answer)
+        (code,) = [line.get("code") for line in log() if line["event"] == "request"]
+        return code
+
+    assert code_after(error="server_error") == "provider_unavailable"
+    server.claims["email"] = alice.user["email"]
+    assert code_after() == "account_exists"
+    del server.claims["email"]
+    assert code_after() == "email_required"
 
 
 def test_a_secret_that_no_key_opens_is_the_operators_fault(

@@ -9,6 +9,8 @@ from flask import Flask
 
 from authserve.core.levels import Level
 from authserve.settings.model import SETTINGS, Mfa
+from authserve.users.errors import ChangedMeanwhileError
+from tests.conftest import Log
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import Caller
 from tests.support.crowd import all_at_once
@@ -107,7 +109,7 @@ def test_new_codes_are_shown_once(app: Flask, protected: Visit) -> None:
     assert "10 of 10 left." in protected.open(METHODS).text
 
 
-def test_a_reload_renews_nothing(app: Flask, protected: Visit) -> None:
+def test_a_reload_renews_nothing(app: Flask, protected: Visit, log: Log) -> None:
     fields, cookie = protected.open(CODES).form(CODES), protected.cookie() or ""
 
     def renew() -> Shown:
@@ -117,7 +119,9 @@ def test_a_reload_renews_nothing(app: Flask, protected: Visit) -> None:
 
     shown = all_at_once([renew] * 4)
     assert sorted(each.status for each in shown) == [200, 409, 409, 409]
+    log()
     again = protected.send(CODES, fields)
+    assert [line["code"] for line in log()] == [ChangedMeanwhileError.code]
     assert (again.status, again.title) == (409, "The codes were made already – localhost")
     assert codes_in(again) == []
     assert len(audit_trail(app, "recovery_codes.renewed")) == 1

@@ -11,6 +11,7 @@ from flask import Flask
 
 from authserve.core.clock import now
 from authserve.settings.urls import parse_return_urls
+from tests.conftest import Log
 from tests.support.browsing import Shown, Visit
 from tests.support.clients import PASSWORD, Caller, register_caller
 from tests.support.crowd import all_at_once
@@ -56,15 +57,19 @@ def test_the_password_leads_to_the_code_and_the_code_to_the_account(
 
 
 def test_a_wrong_code_tells_the_tries_that_are_left(
-    visit: Visit, alice: Caller, secret: bytes
+    visit: Visit, alice: Caller, secret: bytes, log: Log
 ) -> None:
+    log()
     shown = visit.sign_in()
+    assert "mfa_required" in [line.get("code") for line in log()]
     wrong = "That code is not right. Codes change every 30 seconds: wait for the next one."
     for left in ("4 tries are left.", "3 tries are left.", "2 tries are left.", "1 try is left."):
         shown = visit.give(shown, code=wrong_code(secret))
         assert (shown.status, shown.fault("code")) == (422, f"{wrong} {left}")
         assert shown.form()["code"] == ""
+    log()
     ended = visit.give(shown, code=wrong_code(secret))
+    assert "mfa_token_invalid" in [line.get("code") for line in log()]
     assert (ended.title, ended.alert) == ("Error: Sign in – localhost", GONE)
     assert visit.give(shown, code=code_at(secret, now())).alert == GONE
     assert visit.cookie() is None
