@@ -1,7 +1,8 @@
 """The sign-in status of users who need second factors."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from authserve.admin.cli_sign_in import _failure, _mail
+from authserve.audit.read import RecordedFailure
 from authserve.core.clock import now, to_rfc3339
 from authserve.settings.model import Mfa
 from authserve.users.credentials import MAX_FAILED_SECOND_FACTORS
@@ -118,6 +121,21 @@ def test_without_an_app_no_codes_are_switched_off(app: Flask, admin: Caller, ali
     give_passkey(app, alice.id)
     change_user(app, alice.id, failed_second_factors=MAX_FAILED_SECOND_FACTORS)
     assert judge(admin, alice) == (True, [])
+
+
+def test_the_command_says_what_it_knows_of_failures_and_mails() -> None:
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    known = RecordedFailure(at=at, reason="wrong_password", correlation_id="one", ip="192.0.2.1")
+    bare = RecordedFailure(at=at, reason=None, correlation_id=None, ip=None)
+    time = "2026-11-28T00:00:00Z"
+    assert [_failure(each) for each in (known, bare)] == [
+        f"{time} wrong password, from 192.0.2.1, request one",
+        f"{time} reason unknown, from an unknown address, request -",
+    ]
+    mail = SimpleNamespace(created_at=at, kind="new", state="dead", attempts=3, last_error="away")
+    assert _mail(mail) == f"{time} new, dead, attempts: 3: away"
+    mail.last_error = None
+    assert _mail(mail) == f"{time} new, dead, attempts: 3"
 
 
 def test_a_pending_reset_is_a_reason_and_no_obstacle(
