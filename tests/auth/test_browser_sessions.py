@@ -12,6 +12,7 @@ from authserve.auth.browser_sessions import (
     BrowserSession,
     DeadCookie,
     find_browser_session,
+    record_use,
     rotate_cookie,
     sign_browser_out,
 )
@@ -131,6 +132,35 @@ def test_a_use_is_written_once_in_five_minutes(
     clock.shift(1)
     find_live(app, cookie)
     assert live_session_row(app, cookie.session_id)["last_used_at"] == now()
+
+
+def test_a_use_moves_no_limit_past_the_end(
+    clock: time_machine.Traveller, app: Flask, alice: Caller
+) -> None:
+    cookie, ends_at = sign_in(app).cookie, now() + timedelta(hours=1)
+    change_session(app, cookie.session_id, expires_at=ends_at)
+    clock.shift(timedelta(minutes=5))
+    find_live(app, cookie)
+    assert live_session_row(app, cookie.session_id)["idle_expires_at"] == ends_at
+
+
+@pytest.mark.parametrize(("passed_secs", "is_written"), [(59, False), (60, True)])
+def test_a_short_idle_limit_is_moved_after_a_tenth_of_it(
+    clock: time_machine.Traveller, app: Flask, alice: Caller, passed_secs: int, is_written: bool
+) -> None:
+    cookie, began_at = sign_in(app).cookie, now()
+    clock.shift(passed_secs)
+    with app.app_context():
+        record_use(
+            cookie.session_id,
+            last_used_at=began_at,
+            expires_at=began_at + timedelta(days=1),
+            is_remembered=False,
+            now=now(),
+            idle_ttl=timedelta(minutes=10),
+        )
+    row = live_session_row(app, cookie.session_id)
+    assert (row["last_used_at"] == now()) is is_written
 
 
 def test_another_secret_is_ignored(app: Flask, alice: Caller) -> None:
