@@ -122,6 +122,12 @@ def test_an_idle_session_ends(clock: time_machine.Traveller, app: Flask, alice: 
     assert find(app, cookie) is DeadCookie.ENDED
 
 
+def test_a_deactivated_user_has_no_session(app: Flask, alice: Caller) -> None:
+    cookie = sign_in(app).cookie
+    change_user(app, alice.id, is_active=False)
+    assert find(app, cookie) is DeadCookie.ENDED
+
+
 def test_a_use_is_written_once_in_five_minutes(
     clock: time_machine.Traveller, app: Flask, alice: Caller
 ) -> None:

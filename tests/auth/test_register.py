@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -143,6 +144,18 @@ def test_unacceptable_fields_are_reported_and_create_no_account(
     missing = assert_problem(client.post(PATH, json={}), 422, "validation_failed")
     assert sorted(missing["errors"]) == ["email", "password"]
     assert count_users(app) == 0
+
+
+@pytest.mark.parametrize("name", ["email", "username", "display_name"])
+def test_no_own_name_is_a_password(client: FlaskClient, name: str) -> None:
+    names = {
+        "email": "alice.liddell@example.com",
+        "username": "alice_in_wonder",
+        "display_name": "Alice Liddell",
+    }
+    body = {**names, "password": names[name]}
+    problem = assert_problem(client.post(PATH, json=body), 422, "validation_failed")
+    assert list(problem["errors"]) == ["password"]
 
 
 def test_the_host_of_the_service_is_no_password(make_app: Callable[..., Flask]) -> None:
