@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from authserve.web.browser_session import read_cookie, write_cookie
+from authserve.web.browser_session import device_tokens, read_cookie, write_cookie
 from tests.conftest import Log
 from tests.support.browsing import OWN_FORM, Visit
 from tests.support.clients import PASSWORD, Caller, register
@@ -130,6 +130,13 @@ def test_a_device_token_of_no_use_is_replaced(visit: Visit, alice: Caller) -> No
     visit.client.set_cookie("authserve-device", "expired~x")
     visit.sign_in()
     assert (visit.cookie("authserve-device") or "~").count("~") == 0
+
+
+def test_no_more_devices_are_read_than_a_browser_keeps(app: Flask) -> None:
+    with app.test_request_context(headers={"Cookie": "authserve-device=a~b~~c~d"}):
+        assert device_tokens() == ["a", "b"]
+    with app.test_request_context(headers={"Cookie": "authserve-device=a~b~c~d"}):
+        assert device_tokens() == ["a", "b", "c"]
 
 
 def test_a_browser_keeps_three_devices(app: Flask, visit: Visit) -> None:
