@@ -7,8 +7,10 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from authserve.core.clock import arrived_at
+from authserve.database.transactions import db
 from tests.support.browsing import Visit
 from tests.support.clients import PASSWORD, Caller
+from tests.support.databases import executed
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/account/nowhere", "//sign-in", "/sign-in/"])
@@ -100,3 +102,12 @@ def test_page_posts_are_limited(make_app: Callable[..., Flask]) -> None:
     statuses = [visit.send("/sign-out", {}).status for _ in range(121)]
     assert statuses == [303] * 120 + [429]
     assert PASSWORD not in visit.open("/sign-in").html
+
+
+def test_no_page_of_a_failure_asks_the_database(app: Flask, visit: Visit, alice: Caller) -> None:
+    visit.sign_in()
+    with app.app_context():
+        engine = db.engine
+    with executed(engine) as sent:
+        assert visit.open("/nowhere").status == 404
+    assert sent == []
