@@ -9,7 +9,7 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from authserve.core.clock import now
+from authserve.core.clock import now, to_rfc3339
 from tests.support.clients import Caller, login
 from tests.support.marks import both_databases
 from tests.support.rows import audit_trail, change_session, count_sessions, live_session_row
@@ -50,6 +50,9 @@ def test_list_shows_live_sessions_newest_first(
     ]
     (line,) = run(runner, "list", "--user", "alice", "--limit", "1", "--json").stdout.splitlines()
     assert json.loads(line)["amr"] == ["pwd"]
+    row = live_session_row(app, new)
+    assert row["idle_expires_at"] < row["expires_at"]
+    assert json.loads(line)["expires_at"] == to_rfc3339(row["idle_expires_at"])
     result = run(runner, "list", "--user", "bob")
     assert (result.stdout, result.stderr) == ("", "There is no live session.\n")
 
