@@ -172,6 +172,16 @@ def withdraw(house: House) -> None:
     withdraw_app(house.user, "wiki", actor=house.here, request=REQUEST)
 
 
+def command(*options: str) -> Callable[[House], object]:
+    """Return the end by `flask sessions revoke`."""
+
+    def run(house: House) -> None:
+        args = ["sessions", "revoke", *options, "--yes"]
+        assert house.app.test_cli_runner().invoke(args=args).exit_code == 0
+
+    return run
+
+
 EVERYTHING = ["all of chat", "all of wiki"]
 ROWS_AWAY = ["wiki away", "wiki away offline"]
 ROWS_OF_WIKI = [*ROWS_AWAY, "wiki here", "wiki here offline"]
@@ -193,6 +203,8 @@ CASES: dict[str, tuple[Callable[[House], object], list[str]]] = {
     "deactivated": (act(deactivate, "user"), EVERYTHING),
     "deleted": (act(remove_user, "user"), EVERYTHING),
     "restored backup": (restore_backup, ALL_ROWS),
+    "ended by command": (command("--user", "alice"), EVERYTHING),
+    "ended by command up to a time": (command("--issued-before", "2100-01-01T00:00:00Z"), ALL_ROWS),
     "client disabled": (act(change_client, "wiki", {"enabled": False}), []),
     "client deleted": (act(delete_client, "wiki"), []),
     "client revoked": (act(revoke_client, "wiki"), []),
