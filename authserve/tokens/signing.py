@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -40,8 +39,7 @@ _LAST_SECOND = 253_402_300_799
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _MAX_HEADER_LENGTH = 256
-"""Limits the encoded header, in characters. Ours take about 100; longer ones would only fill the
-cache."""
+"""Limits the encoded header, in characters; ours take about 100."""
 
 _BASE64URL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -275,9 +273,8 @@ def claimed_audience(token: str) -> str | None:
     return audience if isinstance(audience, str) else None
 
 
-@lru_cache(maxsize=256)
 def _parse_header(segment: str) -> tuple[str, str, str | None] | None:
-    """Return `(alg, typ, kid)` of a header; cached, because all tokens of one key share it."""
+    """Return `(alg, typ, kid)` of a header; None if it has another form."""
     try:
         header = json.loads(base64url_decode(segment))
     except (ValueError, RecursionError):
