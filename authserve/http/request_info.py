@@ -6,7 +6,6 @@ Only configured proxies are trusted.
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from time import perf_counter
 from typing import Any, cast
@@ -213,14 +212,8 @@ def normalize_address(address: str | None) -> str | None:
     Returns:
         None for text that is not an address, such as a Unix socket's empty peer.
     """
-    # Without this limit, the cache could hold texts of any length from clients.
     if not address or len(address) > ADDRESS_MAX_LENGTH:
         return None
-    return _parse_address(address)
-
-
-@lru_cache(maxsize=4096)
-def _parse_address(address: str) -> str | None:
     candidate = address.strip().partition("%")[0]
     if candidate.startswith("["):
         candidate = candidate[1:].partition("]")[0]
