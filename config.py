@@ -27,8 +27,8 @@ from authserve.settings.branding import (
 from authserve.settings.database_url import database_url, find_sqlite_file, sqlite_url
 from authserve.settings.env_file import find_env_faults, read_env_text
 from authserve.settings.factors import (
+    derive_factor_settings,
     find_factor_faults,
-    follow_public_url,
     parse_passkey_origins,
     parse_rp_id,
     parse_totp_issuer,
@@ -207,8 +207,8 @@ def load_settings(
     for name in unreadable | unparsable:
         values.pop(name.lower(), None)
     _choose_features(values, raw)
-    _follow_port(values, raw)
-    follow_public_url(values, raw)
+    _derive_public_url(values, raw)
+    derive_factor_settings(values, raw)
     faults = [*env_faults, *unreadable.values(), *unparsable.values()]
     faults += _fit_into_session(values, raw)
     faults += find_factor_faults(values)
@@ -327,7 +327,7 @@ def _choose_features(values: dict[str, Any], raw: Mapping[str, str]) -> None:
         values["features"] = ("pages",)
 
 
-def _follow_port(values: dict[str, Any], raw: Mapping[str, str]) -> None:
+def _derive_public_url(values: dict[str, Any], raw: Mapping[str, str]) -> None:
     """Derive `public_url`, the base of the issuer and links, from `PORT` if it is not set."""
     if "PUBLIC_URL" not in raw and "port" in values:
         values["public_url"] = f"http://localhost:{values['port']}"

@@ -60,7 +60,7 @@ class KeyStore:
     def warm_up(self) -> None:
         """Read the keys before the first request, so that a later outage finds them loaded."""
         try:
-            self._follow()
+            self._reload_if_old()
         except SQLAlchemyError as error:
             logger.warning("signing keys not read", extra={"reason": type(error).__name__})
 
@@ -69,7 +69,7 @@ class KeyStore:
 
         An unknown `kid` may be newer than this copy, so the keys are read again.
         """
-        self._follow()
+        self._reload_if_old()
         key = self._keys.get(kid)
         if key is None:
             self._reload(asked_at=self._monotonic())
@@ -85,7 +85,7 @@ class KeyStore:
             SigningKeyUnavailableError: no configured secret decrypts the key, or no key is active
                 by this machine's clock; the log names the cause.
         """
-        self._follow()
+        self._reload_if_old()
         if not self._keys:
             rotate(RotationCause.DUE, family=self._family, request=RequestInfo())
             self._reload(asked_at=self._monotonic())
@@ -100,7 +100,7 @@ class KeyStore:
 
     def jwks(self) -> list[dict[str, Any]]:
         """Return public keys for a set (RFC 7517): those that verify tokens now, and the next."""
-        self._follow()
+        self._reload_if_old()
         keys = sorted(usable_keys(self._keys.values(), now()), key=lambda key: key.serial)
         return [self._public_jwk(key) for key in keys]
 
@@ -115,7 +115,7 @@ class KeyStore:
         members.pop("key_ops", None)
         return {**members, "kid": key.kid, "use": "sig", "alg": self._family.algorithm}
 
-    def _follow(self) -> None:
+    def _reload_if_old(self) -> None:
         """Read the keys again if this copy is old; one thread reads, others use the old copy."""
         if self._monotonic() - self._loaded_at < CACHE_TTL.total_seconds():
             return
@@ -139,11 +139,11 @@ class KeyStore:
     def _load(self) -> None:
         began_at = self._monotonic()
         keys = read_keys(family=self._family)
-        self._take(keys)
+        self._replace(keys)
         # Store the keys first: they are valid even if no new key can be made now.
         if self._is_next_due(keys):
             rotate(RotationCause.DUE, family=self._family, request=RequestInfo())
-            self._take(read_keys(family=self._family))
+            self._replace(read_keys(family=self._family))
         self._loaded_at = began_at
 
     def _is_next_due(self, keys: list[LoadedKey]) -> bool:
@@ -151,7 +151,7 @@ class KeyStore:
             return self._family.is_always_needed
         return is_key_needed(keys[-1], RotationCause.DUE, now())
 
-    def _take(self, keys: list[LoadedKey]) -> None:
+    def _replace(self, keys: list[LoadedKey]) -> None:
         self._keys = {key.kid: key for key in keys}
         # A copy, since a thread that signs may add a key meanwhile.
         private = self._private.copy()

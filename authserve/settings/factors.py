@@ -80,7 +80,7 @@ def parse_totp_issuer(raw: str) -> str:
     return raw.strip()
 
 
-def follow_public_url(values: dict[str, Any], raw: Mapping[str, str]) -> None:
+def derive_factor_settings(values: dict[str, Any], raw: Mapping[str, str]) -> None:
     """Derive the settings of factors that are not set from `public_url`.
 
     In production there is no default RP ID: it can never be changed without losing passkeys, so
