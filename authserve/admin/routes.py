@@ -39,7 +39,6 @@ from authserve.http.authentication import (
     fresh_login_required,
     fresh_login_required_where,
     fresh_token_required,
-    on_own_account,
     require_permission,
 )
 from authserve.http.limits import limited
@@ -66,6 +65,7 @@ from authserve.users.errors import (
 )
 from authserve.users.lists import UserFilters, position_in, search_users
 from authserve.users.lookup import get_user
+from authserve.users.own_account import on_own_account
 from authserve.users.search import find_by_beginning
 
 blueprint = Blueprint(
@@ -133,7 +133,7 @@ def post_user(body: dict[str, Any]) -> Response:
 @blueprint.get("/me/export")
 @fresh_login_required
 @blueprint.response(200, PersonalDataSchema)
-@on_own_account(UserNotFoundError)
+@on_own_account
 @limited(EXPORT)
 def export_me() -> Response:
     """Export all data held on the caller; the answer is streamed."""

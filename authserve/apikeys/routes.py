@@ -24,7 +24,6 @@ from authserve.http.authentication import (
     current_actor,
     fresh_login_required,
     login_required,
-    on_own_account,
     require_permission,
 )
 from authserve.http.limits import limited
@@ -35,6 +34,7 @@ from authserve.ratelimit.policy import MAKE_API_KEY
 from authserve.rbac.policy import Permission
 from authserve.users.errors import EmailNotVerifiedError, UserNotFoundError
 from authserve.users.lookup import get_user
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "api_keys",
@@ -61,7 +61,7 @@ def list_keys(query: dict[str, Any]) -> dict[str, Any]:
     TooManyKeysError, EmailNotVerifiedError, InsufficientPermissionsError, StepUpRequiredError
 )
 @limited(MAKE_API_KEY)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_key(body: dict[str, Any]) -> dict[str, Any]:
     """Make an API key; its text is in this answer alone."""
     return new_key_document(_create(body))

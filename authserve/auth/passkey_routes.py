@@ -20,7 +20,6 @@ from authserve.http.authentication import (
     current_actor,
     fresh_login_at_level_required,
     login_at_any_level_required,
-    on_own_account,
 )
 from authserve.http.limits import limited, takes_device_token
 from authserve.http.openapi import Blueprint
@@ -51,8 +50,8 @@ from authserve.tokens.refresh import Tokens
 from authserve.users.errors import (
     AccountDisabledError,
     EmailNotVerifiedError,
-    UserNotFoundError,
 )
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "passkey_sign_in", __name__, url_prefix="/api/v1/auth", description="Signing in with passkeys."
@@ -75,7 +74,7 @@ registration_blueprint = Blueprint(
     WrongPasskeyError, InvalidCodeError, MfaOffError, PasskeyTakenError, TooManyPasskeysError
 )
 @limited(REDEEM)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_own_passkey(body: dict[str, Any]) -> dict[str, Any]:
     """Register a passkey; the first factor brings recovery codes."""
     passkey, confirmed = confirm_passkey(

@@ -41,7 +41,6 @@ from authserve.core.errors import (
 from authserve.http.authentication import (
     current_actor,
     login_at_any_level_required,
-    on_own_account,
     require_permission,
 )
 from authserve.http.callers import one_token
@@ -84,9 +83,9 @@ from authserve.users.errors import (
     EmailTakenError,
     RegistrationClosedError,
     UsernameTakenError,
-    UserNotFoundError,
     WrongPasswordError,
 )
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Signing up, signing in, tokens."
@@ -183,7 +182,7 @@ def logout_session() -> None:
 @login_at_any_level_required
 @blueprint.arguments(LogoutAllSchema, required=False)
 @blueprint.response(204)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def logout_all(body: dict[str, Any]) -> None:
     """End every session of the caller, and what `include` names besides."""
     logout_everywhere(
@@ -206,7 +205,7 @@ def logout_all(body: dict[str, Any]) -> None:
     HasherBusyError,
 )
 @limited(REAUTHENTICATE, PASSWORDS)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def reauthenticate_user(body: dict[str, Any]) -> AccessToken:
     """Verify the caller once more, at the session's level or above; return a fresh access token."""
     return reauthenticate(
@@ -251,7 +250,7 @@ def post_first_administrator(body: dict[str, Any]) -> Response:
     InvalidCodeError, NoSetUpError, MfaOffError, StepUpRequiredError, FactorUnavailableError
 )
 @limited(REDEEM)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_confirmation(body: dict[str, Any]) -> dict[str, Any]:
     """Confirm an authenticator app by its code: MFA is on, and every other session ends."""
     confirmed = confirm_totp(

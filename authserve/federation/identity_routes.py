@@ -13,7 +13,6 @@ from authserve.http.authentication import (
     current_actor,
     fresh_login_at_level_required,
     login_required,
-    on_own_account,
     require_permission,
 )
 from authserve.http.openapi import Blueprint
@@ -24,6 +23,7 @@ from authserve.mfa.switch import level_for_change_by
 from authserve.rbac.policy import Permission
 from authserve.users.errors import UserNotFoundError
 from authserve.users.lookup import get_user
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "identities",
@@ -47,7 +47,7 @@ def list_identities(query: dict[str, Any]) -> dict[str, Any]:
 @fresh_login_at_level_required(level_for_change_by)
 @blueprint.response(204)
 @blueprint.refuses(IdentityNotFoundError, LastCredentialError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def delete_identity(identity_id: UUID) -> None:
     """Unlink an identity; every other session ends."""
     actor = current_actor()

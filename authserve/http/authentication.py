@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 from authserve.core.actor import VISITOR, Actor
 from authserve.core.errors import (
     AuthenticationRequiredError,
-    AuthserveError,
     InsufficientPermissionsError,
     InsufficientScopeError,
     InvalidTokenError,
@@ -211,28 +210,6 @@ def fresh_login_required_where(
 
 _LOGIN_ERRORS = (AuthenticationRequiredError, InsufficientScopeError)
 _FRESH_ERRORS = (*_LOGIN_ERRORS, ReauthenticationRequiredError)
-
-
-def on_own_account(gone: type[AuthserveError]) -> Callable[[ViewT], ViewT]:
-    """Raise `SessionRevokedError` if the caller's own account is deleted during the call.
-
-    The token check would have raised the same error if the account had been deleted before.
-
-    Args:
-        gone: the error that the view raises for a missing account.
-    """
-
-    def decorator(view: ViewT) -> ViewT:
-        @wraps(view)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return view(*args, **kwargs)
-            except gone as error:
-                raise SessionRevokedError from error
-
-        return cast(ViewT, guarded)
-
-    return decorator
 
 
 def require_permission(permission: str) -> Callable[[ViewT], ViewT]:

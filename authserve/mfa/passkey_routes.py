@@ -12,7 +12,6 @@ from authserve.http.authentication import (
     current_authentication,
     fresh_login_at_level_required,
     login_required,
-    on_own_account,
 )
 from authserve.http.limits import limited
 from authserve.http.openapi import Blueprint
@@ -42,7 +41,7 @@ from authserve.mfa.passkey_schemas import (
 )
 from authserve.mfa.switch import level_for_change_by
 from authserve.ratelimit.policy import SET_UP_FACTOR
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "passkeys",
@@ -70,7 +69,7 @@ def list_passkeys(query: dict[str, Any]) -> Mapping[str, Any]:
 @blueprint.response(200, NewPasskeyOptionsSchema)
 @blueprint.refuses(MfaOffError)
 @limited(SET_UP_FACTOR)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_options(_body: dict[str, Any]) -> dict[str, Any]:
     """Return options to make a passkey; the caller's first factor needs a mailed code too."""
     caller = current_authentication()
@@ -93,7 +92,7 @@ def post_options(_body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(PasskeyChangesSchema)
 @blueprint.response(200, PasskeySchema)
 @blueprint.refuses(FactorNotFoundError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def patch_passkey(body: dict[str, Any], passkey_id: UUID) -> dict[str, Any]:
     """Rename a passkey, or accept one that is suspected to be a clone."""
     actor = current_actor()
@@ -113,7 +112,7 @@ def patch_passkey(body: dict[str, Any], passkey_id: UUID) -> dict[str, Any]:
 @fresh_login_at_level_required(level_for_change_by)
 @blueprint.response(204)
 @blueprint.refuses(FactorNotFoundError, LastCredentialError, MfaRequiredByPolicyError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def delete_passkey(passkey_id: UUID) -> None:
     """Delete a passkey; every other session ends."""
     actor = current_actor()

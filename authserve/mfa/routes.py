@@ -10,7 +10,6 @@ from authserve.http.authentication import (
     fresh_login_at_level_required,
     login_at_any_level_required,
     login_required,
-    on_own_account,
 )
 from authserve.http.callers import Authentication
 from authserve.http.limits import limited
@@ -37,7 +36,8 @@ from authserve.mfa.schemas import (
 from authserve.mfa.switch import level_for_change_by, set_mfa
 from authserve.mfa.totp_set_up import SetUp, remove_totp, set_up_totp
 from authserve.ratelimit.policy import SET_UP_FACTOR
-from authserve.users.errors import ChangedMeanwhileError, UserNotFoundError
+from authserve.users.errors import ChangedMeanwhileError
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "mfa", __name__, url_prefix="/api/v1/users/me", description="The caller's second factors."
@@ -59,7 +59,7 @@ def get_mfa() -> dict[str, Any]:
 @blueprint.arguments(MfaSwitchSchema)
 @blueprint.response(200, MfaStateSchema)
 @blueprint.refuses(NoFactorError, MfaRequiredByPolicyError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def put_mfa(body: dict[str, Any]) -> dict[str, Any]:
     """Switch the caller's second factor on or off; every other session ends."""
     caller, is_enabled = current_authentication(), body["enabled"]
@@ -86,7 +86,7 @@ def _state_document(caller: Authentication, *, is_enabled: bool) -> dict[str, An
 @blueprint.response(201, TotpSetUpSchema)
 @blueprint.refuses(MfaOffError)
 @limited(SET_UP_FACTOR)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_totp(_body: dict[str, Any]) -> SetUp:
     """Begin to set an authenticator app up; the caller's first factor needs a mailed code too."""
     caller = current_authentication()
@@ -103,7 +103,7 @@ def post_totp(_body: dict[str, Any]) -> SetUp:
 @fresh_login_at_level_required(level_for_change_by)
 @blueprint.response(204)
 @blueprint.refuses(FactorNotFoundError, MfaRequiredByPolicyError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def delete_totp() -> None:
     """Remove the caller's authenticator app; every other session ends."""
     actor = current_actor()
@@ -124,7 +124,7 @@ def get_recovery_codes() -> CodeSet:
 @blueprint.arguments(RenewalSchema, required=False)
 @blueprint.response(201, RecoveryCodesSchema)
 @blueprint.refuses(NoFactorError, ChangedMeanwhileError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_recovery_codes(body: dict[str, Any]) -> dict[str, Any]:
     """Make new recovery codes; the former ones are void."""
     actor = current_actor()

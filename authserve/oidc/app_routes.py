@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from authserve.http.authentication import current_actor, login_required, on_own_account
+from authserve.http.authentication import current_actor, login_required
 from authserve.http.openapi import Blueprint
 from authserve.http.request_info import current_request_info
 from authserve.oidc.app_schemas import AuthorizedAppListSchema, app_document
 from authserve.oidc.apps import list_apps, withdraw_app
 from authserve.oidc.errors import AppNotFoundError
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 
 blueprint = Blueprint(
     "apps",
@@ -31,7 +31,7 @@ def list_own_apps() -> dict[str, Any]:
 @login_required
 @blueprint.response(204)
 @blueprint.refuses(AppNotFoundError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def delete_own_app(client_id: str) -> None:
     """End the access of an app: the caller's consent, and the app's sessions."""
     actor = current_actor()

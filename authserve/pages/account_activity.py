@@ -12,14 +12,13 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import ValidationFailedError
 from authserve.core.events import Outcome
 from authserve.core.frozen import frozen
-from authserve.http.authentication import on_own_account
 from authserve.http.pagination import DEFAULT_LIMIT, PageQuerySchema, make_page
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import START, blueprint, redirect_with_notice
 from authserve.pages.event_texts import describe_action, find_event_icon
 from authserve.pages.grant_fields import GrantsForm, find_ticked
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from authserve.web.devices import name_device
@@ -115,7 +114,7 @@ def _read_cursor() -> UUID | None:
 
 
 @blueprint.post("/account/activity/answer")
-@on_own_account(UserNotFoundError)
+@on_own_account
 def answer_activity() -> Response:
     """Record the answer about a new sign-in; end a stranger's, and redirect to a new password."""
     session = require_signed_in(back_to=START)

@@ -15,7 +15,6 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.factor_confirmation import confirm_totp_in_browser
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.mfa.email_codes import EMAIL_CODE_DIGITS
@@ -43,7 +42,7 @@ from authserve.pages.factor_changes import (
 )
 from authserve.pages.factor_fields import TypedCode
 from authserve.ratelimit.policy import REDEEM, SET_UP_FACTOR
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
 
@@ -106,7 +105,7 @@ def set_up_app() -> Response:
 
 
 @limited(SET_UP_FACTOR)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _begin(_values: dict[str, Any], *, session: BrowserSession) -> Response:
     set_up = set_up_totp(
         session.actor.signed_in_user,
@@ -118,7 +117,7 @@ def _begin(_values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 @limited(REDEEM)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
     done = confirm_totp_in_browser(
         code=values["code"],
@@ -167,7 +166,7 @@ def remove_app() -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _remove(_values: dict[str, Any], *, session: BrowserSession) -> Response:
     remove_totp(session.actor.signed_in_user, actor=session.actor, request=current_request_info())
     return redirect_to_methods("app-removed")

@@ -7,14 +7,13 @@ from flask import Response
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.clients.configuration import OFFLINE_SCOPE
 from authserve.core.frozen import frozen
-from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.oidc.apps import AuthorizedApp, list_apps, withdraw_app
 from authserve.oidc.errors import AppNotFoundError
 from authserve.pages.account_connections import LIST
 from authserve.pages.blueprint import app_blueprint, link_to, redirect_with_notice
 from authserve.pages.scope_texts import describe_scopes
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import read_button, require_signed_in
 from authserve.web.notices import open_notice
 from authserve.web.rendering import see_other
@@ -72,7 +71,7 @@ def find_section(session: BrowserSession) -> AppSection:
 
 
 @app_blueprint.post("/account/apps/<client_id>/end")
-@on_own_account(UserNotFoundError)
+@on_own_account
 def end_app(client_id: str) -> Response:
     """End the access of an app; one that has none (any more) leads to the list, too."""
     session = require_signed_in(back_to=LIST)

@@ -17,7 +17,6 @@ from authserve.auth.reauthenticate import (
 from authserve.auth.schemas import ReauthenticateSchema
 from authserve.core.clock import now
 from authserve.core.levels import Level
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.mfa.assurance import SecondStep, need_of
@@ -45,7 +44,8 @@ from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import PASSWORDS, REAUTHENTICATE
 from authserve.settings.model import SETTINGS
-from authserve.users.errors import UserNotFoundError, WrongPasswordError
+from authserve.users.errors import WrongPasswordError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import (
     LEVEL_FIELD,
     find_asked_level,
@@ -147,7 +147,7 @@ def _asked_method() -> SecondStep | None:
 
 
 @limited(REAUTHENTICATE, PASSWORDS)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
     cookie = reauthenticate_browser(
         password=values.get("password"),
@@ -160,7 +160,7 @@ def _confirm(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return response
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _show(session: BrowserSession, form: Submission) -> Response:
     level = find_asked_level()
     ways = find_ways_to_reauthenticate(session.actor, level=level)

@@ -8,7 +8,6 @@ from flask import Response, stream_with_context
 from authserve.admin.personal_data import export_personal_data
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import ValidationFailedError
-from authserve.http.authentication import on_own_account
 from authserve.http.fields import EmailAddress
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
@@ -18,7 +17,8 @@ from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import EXPORT
 from authserve.users.accounts import delete_user
-from authserve.users.errors import LastAdminError, UserNotFoundError
+from authserve.users.errors import LastAdminError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import (
     read_button,
     read_signed_in_form,
@@ -78,7 +78,7 @@ def export_data() -> Response:
 
 
 @limited(EXPORT)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _export(_values: dict[str, Any], *, session: BrowserSession) -> Response:
     pieces = export_personal_data(session.account.id)
     headers = {
@@ -111,7 +111,7 @@ def delete_account() -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _delete(values: dict[str, Any], *, session: BrowserSession) -> Response:
     if values["confirm"] != session.account.email:
         raise ValidationFailedError({"confirm": [OTHER_ADDRESS]})

@@ -6,7 +6,6 @@ from typing import Any
 from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
@@ -14,7 +13,7 @@ from authserve.pages.blueprint import blueprint, redirect_with_notice
 from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL, CHANGE_PROFILE
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.verification.requests import (
     find_pending_email_change,
     request_email_change,
@@ -65,7 +64,7 @@ def change_email() -> Response:
 
 
 @limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _request(values: dict[str, Any], *, session: BrowserSession) -> Response:
     request_email_change(
         session.actor.signed_in_user,

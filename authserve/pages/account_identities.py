@@ -17,7 +17,6 @@ from authserve.federation.own_identities import (
     unlink_identity,
 )
 from authserve.federation.registry import Provider, list_providers
-from authserve.http.authentication import on_own_account
 from authserve.http.pagination import MAX_LIMIT
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import LastCredentialError
@@ -30,7 +29,7 @@ from authserve.pages.factor_changes import (
     read_pressed_change,
     require_session_for_change,
 )
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.forms import Explanation, Submission, submit
 from authserve.web.languages import mark
 from authserve.web.notices import open_notice
@@ -101,7 +100,7 @@ def unlink_own_identity(identity_id: UUID) -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _unlink(_values: dict[str, Any], *, session: BrowserSession, identity_id: UUID) -> Response:
     unlink_identity(
         session.actor.signed_in_user,

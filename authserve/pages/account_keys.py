@@ -22,7 +22,6 @@ from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.actor import Actor
 from authserve.core.clock import now
 from authserve.core.frozen import frozen
-from authserve.http.authentication import on_own_account
 from authserve.http.callers import ACCOUNT_SCOPE
 from authserve.http.fields import DisplayName
 from authserve.http.limits import limited
@@ -34,7 +33,8 @@ from authserve.pages.sign_in import WAIT
 from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import MAKE_API_KEY
 from authserve.rbac.policy import Permission
-from authserve.users.errors import EmailNotVerifiedError, UserNotFoundError
+from authserve.users.errors import EmailNotVerifiedError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import (
     read_button,
     read_signed_in_form,
@@ -177,7 +177,7 @@ def make_key() -> Response:
 
 
 @limited(MAKE_API_KEY)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _make(values: dict[str, Any], *, session: BrowserSession) -> Response:
     made = create_key(
         name=values["name"],

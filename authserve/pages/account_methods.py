@@ -8,7 +8,6 @@ from marshmallow import fields
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import now
-from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import MfaRequiredByPolicyError, NoFactorError
 from authserve.mfa.factors import find_mfa_state
@@ -28,7 +27,7 @@ from authserve.pages.factor_changes import (
 from authserve.pages.passkey_providers import find_provider
 from authserve.settings.model import SETTINGS, Mfa
 from authserve.users.credentials import get_credentials
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import require_signed_in
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
@@ -72,7 +71,7 @@ def switch_second_factor() -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _switch(values: dict[str, Any], *, session: BrowserSession) -> Response:
     is_enabled: bool = values["enabled"]
     codes = set_mfa(
@@ -86,7 +85,7 @@ def _switch(values: dict[str, Any], *, session: BrowserSession) -> Response:
     return redirect_to_methods("turned-on" if is_enabled else "turned-off")
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _show(session: BrowserSession, form: Submission, *, done: str | None = None) -> Response:
     settings, account = SETTINGS.get(), session.account
     passkeys = find_passkeys(account.id, limit=MAX_PASSKEYS)

@@ -12,7 +12,6 @@ from flask import Response
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.factor_confirmation import confirm_passkey_in_browser
 from authserve.core.errors import NotFoundError
-from authserve.http.authentication import on_own_account
 from authserve.http.fields import DisplayName
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
@@ -49,7 +48,7 @@ from authserve.pages.factor_fields import (
 )
 from authserve.ratelimit.policy import REDEEM, SET_UP_FACTOR
 from authserve.settings.model import SETTINGS
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.devices import name_device
 from authserve.web.forms import Checkbox, Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
@@ -116,7 +115,7 @@ def _require_passkeys() -> None:
 
 
 @limited(SET_UP_FACTOR)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _begin(values: dict[str, Any], *, session: BrowserSession) -> Response:
     begin_registration(
         session.actor.signed_in_user,
@@ -128,7 +127,7 @@ def _begin(values: dict[str, Any], *, session: BrowserSession) -> Response:
 
 
 @limited(REDEEM)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _add(values: dict[str, Any], *, session: BrowserSession) -> Response:
     _passkey, done = confirm_passkey_in_browser(
         values["credential"],

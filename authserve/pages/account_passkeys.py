@@ -9,7 +9,6 @@ from flask import Response
 from marshmallow import ValidationError, fields, validates_schema
 
 from authserve.auth.browser_sessions import BrowserSession
-from authserve.http.authentication import on_own_account
 from authserve.http.fields import DisplayName
 from authserve.http.request_info import current_request_info
 from authserve.mfa.errors import (
@@ -34,7 +33,7 @@ from authserve.pages.factor_changes import (
     require_session_for_change,
 )
 from authserve.pages.passkey_providers import find_provider
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
 
@@ -79,7 +78,7 @@ def change_own_passkey(passkey_id: UUID) -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _change(values: dict[str, Any], *, session: BrowserSession, passkey_id: UUID) -> Response:
     change_passkey(
         session.actor.signed_in_user,
@@ -123,7 +122,7 @@ def remove_own_passkey(passkey_id: UUID) -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _remove(_values: dict[str, Any], *, session: BrowserSession, passkey_id: UUID) -> Response:
     remove_passkey(
         session.actor.signed_in_user,

@@ -7,7 +7,6 @@ from flask import Response
 from marshmallow import fields
 
 from authserve.auth.browser_sessions import BrowserSession, change_password_in_browser
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
@@ -24,7 +23,8 @@ from authserve.passwords.queue import HasherBusyError
 from authserve.ratelimit.errors import RateLimitedError, TooManyAttemptsError
 from authserve.ratelimit.policy import CHANGE_PASSWORD, PASSWORDS
 from authserve.settings.model import SETTINGS
-from authserve.users.errors import UserNotFoundError, WrongPasswordError
+from authserve.users.errors import WrongPasswordError
+from authserve.users.own_account import on_own_account
 from authserve.users.schemas import PasswordChangeSchema
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.browser_session import remember_device, renew_session
@@ -73,7 +73,7 @@ def change_password() -> Response:
 
 
 @limited(CHANGE_PASSWORD, PASSWORDS)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _change(values: dict[str, Any], *, session: BrowserSession) -> Response:
     changed = change_password_in_browser(
         session,

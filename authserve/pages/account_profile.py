@@ -7,7 +7,6 @@ from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.languages import LANGUAGE_NAMES
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
@@ -17,7 +16,8 @@ from authserve.ratelimit.errors import RateLimitedError
 from authserve.ratelimit.policy import CHANGE_PROFILE
 from authserve.settings.model import SETTINGS
 from authserve.users.accounts import update_profile
-from authserve.users.errors import UsernameTakenError, UserNotFoundError
+from authserve.users.errors import UsernameTakenError
+from authserve.users.own_account import on_own_account
 from authserve.users.schemas import ProfileSchema
 from authserve.web.access import read_signed_in_form, require_signed_in
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
@@ -65,7 +65,7 @@ def change_profile() -> Response:
 
 
 @limited(CHANGE_PROFILE)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _change(values: dict[str, Any], *, session: BrowserSession, sent: list[str]) -> Response:
     changes = {name: values.get(name) for name in sent}
     update_profile(

@@ -7,7 +7,6 @@ from flask import Response
 
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.clock import to_rfc3339
-from authserve.http.authentication import on_own_account
 from authserve.http.fields import MomentInput
 from authserve.http.request_info import current_request_info, request_state
 from authserve.mfa.code_renewal import renew_recovery_codes
@@ -22,7 +21,8 @@ from authserve.pages.factor_changes import (
     require_session_for_change,
     show_codes,
 )
-from authserve.users.errors import ChangedMeanwhileError, UserNotFoundError
+from authserve.users.errors import ChangedMeanwhileError
+from authserve.users.own_account import on_own_account
 from authserve.web.forms import Explanation, SignedInForm, Submission, submit
 from authserve.web.languages import mark
 
@@ -67,7 +67,7 @@ def renew_own_recovery_codes() -> Response:
     )
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _renew(values: dict[str, Any], *, session: BrowserSession) -> Response:
     try:
         codes = renew_recovery_codes(

@@ -9,7 +9,6 @@ from flask import Response
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.auth.logout import logout_everywhere
 from authserve.core.frozen import frozen
-from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info
 from authserve.pages.account_navigation import account_page
 from authserve.pages.blueprint import blueprint, link_to, redirect_with_notice
@@ -21,7 +20,7 @@ from authserve.sessions.listing import SessionView, find_own_sessions
 from authserve.sessions.policy import RevokeReason, SessionKind
 from authserve.sessions.revoke import end_session, end_sessions
 from authserve.settings.model import SETTINGS
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import (
     read_button,
     read_signed_in_form,
@@ -182,7 +181,7 @@ def show_end_all() -> Response:
 
 
 @blueprint.post("/account/sessions/end-all")
-@on_own_account(UserNotFoundError)
+@on_own_account
 def end_all_sessions() -> Response:
     """End every session, this browser's included."""
     session = require_signed_in()

@@ -6,13 +6,12 @@ from marshmallow import fields
 from authserve.auth.browser_sessions import BrowserSession
 from authserve.core.errors import ValidationFailedError
 from authserve.core.languages import LANGUAGE_NAMES
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.http.request_info import current_request_info
 from authserve.pages.blueprint import blueprint, path_to_target
 from authserve.ratelimit.policy import CHANGE_PROFILE
 from authserve.users.accounts import update_profile
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import require_form_token
 from authserve.web.browser_session import find_visitor
 from authserve.web.forms import SignedInForm, read_form
@@ -48,7 +47,7 @@ def set_language() -> Response:
 
 
 @limited(CHANGE_PROFILE)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _store(visitor: BrowserSession, language: str) -> None:
     """Make it the language of the account's mails too."""
     update_profile(

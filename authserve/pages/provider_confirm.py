@@ -26,7 +26,6 @@ from authserve.federation.resolve_pending import (
     pending_identity_of,
 )
 from authserve.federation.sign_in import ProviderReturn
-from authserve.http.authentication import on_own_account
 from authserve.http.request_info import current_request_info, request_state
 from authserve.pages.account_identities import redirect_to_connections
 from authserve.pages.blueprint import link_to, page, provider_blueprint, redirect_to_target
@@ -37,7 +36,7 @@ from authserve.pages.factor_changes import (
 )
 from authserve.pages.provider_pending import HeldIdentity, get_held_identity, redirect_to_question
 from authserve.pages.provider_refusals import show_refusal
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.continuation import Continuation, TargetKind, write_continuation
 from authserve.web.flows import FIELD, drop_flow
 from authserve.web.forms import Explanation, Explanations, Submission, submit
@@ -119,7 +118,7 @@ def confirm_link(slug: str) -> Response:
         return show_refusal(error, token="", provider=provider, is_link=True)
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def _link(_values: dict[str, Any], *, held: HeldIdentity, session: BrowserSession) -> Response:
     link_pending_identity(
         held.pending,

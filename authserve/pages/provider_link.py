@@ -15,14 +15,13 @@ from authserve.federation.linking import link_own_identity
 from authserve.federation.policy import Link
 from authserve.federation.sign_in import NextStep, ProviderReturn
 from authserve.federation.state import Purpose, State
-from authserve.http.authentication import on_own_account
 from authserve.http.limits import limited
 from authserve.mfa.switch import level_for_change_by
 from authserve.pages.account_connections import LIST
 from authserve.pages.account_identities import redirect_to_connections
 from authserve.pages.provider_flow import begin_provider_flow
 from authserve.ratelimit.policy import PROVIDER_STARTS
-from authserve.users.errors import UserNotFoundError
+from authserve.users.own_account import on_own_account
 from authserve.web.access import (
     require_form_token,
     require_fresh,
@@ -71,7 +70,7 @@ def get_linking_session(state: State) -> BrowserSession:
     return session
 
 
-@on_own_account(UserNotFoundError)
+@on_own_account
 def complete_link(returned: ProviderReturn, step: NextStep, session: BrowserSession) -> Response:
     """Link the identity, unless it is the account's already, and redirect to the connections."""
     if isinstance(step, Link):

@@ -10,7 +10,6 @@ from authserve.http.authentication import (
     fresh_login_required,
     login_at_any_level_required,
     login_required,
-    on_own_account,
 )
 from authserve.http.callers import ACCOUNT_SCOPE
 from authserve.http.limits import limited
@@ -24,9 +23,9 @@ from authserve.users.accounts import ProfileChanges, delete_user, update_profile
 from authserve.users.errors import (
     LastAdminError,
     UsernameTakenError,
-    UserNotFoundError,
     WrongPasswordError,
 )
+from authserve.users.own_account import on_own_account
 from authserve.users.password_changes import change_password
 from authserve.users.schemas import PasswordChangeSchema, ProfileSchema
 
@@ -53,7 +52,7 @@ def get_me() -> Response:
 @blueprint.response(200, UserSchema)
 @blueprint.refuses(UsernameTakenError)
 @limited(CHANGE_PROFILE)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def patch_me(body: ProfileChanges) -> Response:
     """Change the caller's username, display name or language."""
     caller = current_authentication()
@@ -69,7 +68,7 @@ def patch_me(body: ProfileChanges) -> Response:
 @blueprint.response(204)
 @blueprint.refuses(WrongPasswordError, TooManyAttemptsError, HasherBusyError)
 @limited(CHANGE_PASSWORD, PASSWORDS)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def put_password(body: dict[str, Any]) -> None:
     """Replace the caller's password; every other session ends."""
     actor = current_actor()
@@ -86,7 +85,7 @@ def put_password(body: dict[str, Any]) -> None:
 @fresh_login_required
 @blueprint.response(204)
 @blueprint.refuses(LastAdminError)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def delete_me() -> None:
     """Delete the caller's account and its sessions permanently."""
     actor = current_actor()

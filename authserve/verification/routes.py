@@ -20,7 +20,6 @@ from authserve.http.authentication import (
     fresh_login_required,
     login_optional,
     login_required,
-    on_own_account,
     optional_actor,
 )
 from authserve.http.limits import limited
@@ -45,9 +44,9 @@ from authserve.tokens.device import issue_device_token, new_device
 from authserve.users.errors import (
     EmailTakenError,
     UsernameTakenError,
-    UserNotFoundError,
     WrongPasswordError,
 )
+from authserve.users.own_account import on_own_account
 from authserve.verification.policy import Purpose
 from authserve.verification.redeem import (
     NewPassword,
@@ -181,7 +180,7 @@ def _known_device(password: NewPassword) -> dict[str, Any]:
 @email_blueprint.arguments(NewEmailSchema)
 @email_blueprint.response(202, EmptySchema)
 @limited(CHANGE_EMAIL, CHANGE_EMAIL_OF_EMAIL)
-@on_own_account(UserNotFoundError)
+@on_own_account
 def post_email(body: dict[str, Any]) -> dict[str, Any]:
     """Request another address: a link is mailed to it, and a notice to the current one."""
     caller = current_authentication()
