@@ -1,4 +1,4 @@
-"""What an operator can do about each kind of error of the database.
+"""Remedies for each kind of error of the database, for the operator.
 
 Commands and `flask doctor` print it after the server's own reason.
 """

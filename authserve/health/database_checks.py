@@ -107,8 +107,7 @@ def check_connection_count(settings: Settings) -> Finding:
 
 
 DISK_WARNING = 100 * 2**20
-"""Free bytes of SQLite's disk below which the doctor warns (chosen: a thousand sign-ins write about
-a megabyte)."""
+"""Free bytes of SQLite's disk below which the doctor warns (chosen)."""
 
 _SPILL = "SELECT count(*) FROM generate_series(1, 500000)"
 """Writes some 7 MB (measured) to a temporary file of PostgreSQL, and changes nothing."""

@@ -1,4 +1,4 @@
-"""What an operator can do about each kind of error of the database."""
+"""Remedies for each kind of error of the database."""
 
 import sqlite3
 from pathlib import Path
