@@ -101,12 +101,13 @@ class Fork:
         self.messages, sender = Pipe(duplex=False)
         self.test = "no test"
         self.is_done = False
+        parent = os.getpid()
         self.pid = os.fork()
         if not self.pid:
-            # If the parent is killed, no reader is left, and so no process goes on.
+            # If the parent is killed, no reader is left, so no process waits for one.
             for fork in (*earlier, self):
                 fork.messages.close()
-            run_and_exit(session, take_tests(files, queue), sender)
+            run_and_exit(session, take_tests(files, queue), sender, parent=parent)
         sender.close()
 
     def receive(self) -> tuple[str, Any]:
@@ -161,9 +162,9 @@ def take_message(session: pytest.Session, fork: Fork) -> None:
 
 
 def run_and_exit(
-    session: pytest.Session, tests: Iterator[pytest.Item], sender: Connection
+    session: pytest.Session, tests: Iterator[pytest.Item], sender: Connection, *, parent: int
 ) -> NoReturn:
-    """Run tests in a forked process."""
+    """Run tests in a forked process, for as long as its parent lives."""
     sending = Sending(session.config, sender)
     try:
         capture = session.config.pluginmanager.getplugin("capturemanager")
@@ -173,6 +174,8 @@ def run_and_exit(
         session.config.pluginmanager.unregister(name="terminalreporter")
         session.config.pluginmanager.register(sending)
         for test, following in pairwise(chain(tests, [None])):
+            if os.getppid() != parent:
+                break
             session.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
         sending.send("done", None)
     except BaseException:
