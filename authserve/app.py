@@ -48,6 +48,7 @@ from authserve.mfa.routes import blueprint as mfa_blueprint
 from authserve.mfa.sign_in_codes import end_sign_in_codes
 from authserve.passwords.breached import BREACHED_PASSWORDS, BreachedPasswords, RangeService
 from authserve.passwords.hasher import PASSWORD_HASHER, PasswordHasher
+from authserve.passwords.queue import COMMAND_WAIT_SECS, MAX_WAIT_SECS
 from authserve.ratelimit.counters import LIMIT_COUNTERS, LimitCounters
 from authserve.rbac.assignment import keep_an_admin
 from authserve.rbac.routes import blueprint as roles_blueprint
@@ -114,13 +115,12 @@ def create_app(settings: Settings, *, with_commands: bool = True) -> Flask:
         with_commands: False leaves out the `flask` commands. A web worker needs none, and starts
             faster without their imports.
     """
-    configure_logging(
-        settings.log_level, is_command=click.get_current_context(silent=True) is not None
-    )
+    is_command = click.get_current_context(silent=True) is not None
+    configure_logging(settings.log_level, is_command=is_command)
     app = Flask(__name__, instance_path=str(settings.instance_path), static_folder=None)
     app.config.from_mapping(_flask_config(settings))
     set_up_url_rules(app)
-    _bind_extensions(app, settings)
+    _bind_extensions(app, settings, is_command=is_command)
     install_middleware(app)
     register_error_handlers(app)
     install_cors(app, origins=settings.cors_origins)
@@ -169,7 +169,7 @@ def _flask_config(settings: Settings) -> dict[str, object]:
     }
 
 
-def _bind_extensions(app: Flask, settings: Settings) -> None:
+def _bind_extensions(app: Flask, settings: Settings, *, is_command: bool) -> None:
     db.init_app(app)
     jwt.init_app(app)
     wire_callbacks(jwt)
@@ -183,7 +183,9 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         app,
         PasswordHasher(
             cost=settings.password_cost,
-            niceness=settings.hash_niceness,
+            # A command serves no token checks, so it yields to none.
+            niceness=0 if is_command else settings.hash_niceness,
+            max_wait_secs=COMMAND_WAIT_SECS if is_command else MAX_WAIT_SECS,
             # At most half the threads may wait for a hash; the others keep verifying tokens.
             queue_size=max(1, settings.web_threads // 2),
             limits_networks=settings.ratelimit_enabled,

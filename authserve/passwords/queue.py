@@ -19,6 +19,10 @@ MAX_WAIT_SECS = 2.0
 """Longest wait in seconds for a request thread and then for the hashing thread; after it the caller
 gets `busy` (chosen; docs/operating.md, "Timeouts")."""
 
+COMMAND_WAIT_SECS = 60.0
+"""The same for a `flask` command. It has no other callers, and on a busy machine two seconds may
+pass before its hashing thread gets a turn (chosen)."""
+
 
 class HasherBusyError(UnavailableError):
     """The process cannot hash this password in time: too many callers, or too little memory."""

@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from contextvars import ContextVar, copy_context
+from pathlib import Path
 from typing import Any
 
 import argon2
+import click
 import passlib.hash
 import pytest
 from flask import Flask
 
+from authserve.app import create_app
 from authserve.core.clock import arrived_at
 from authserve.core.errors import UnavailableError
 from authserve.passwords.hasher import (
@@ -26,6 +30,7 @@ from authserve.passwords.hasher import (
 )
 from authserve.passwords.queue import MAX_WAIT_SECS, HasherBusyError
 from authserve.settings.model import PasswordCost
+from tests.conftest import make_settings
 from tests.support.crowd import DEADLINE_SECS, persistently
 from tests.support.hashing import argon2_asked
 
@@ -310,6 +315,37 @@ def test_the_hashing_thread_alone_is_niced() -> None:
     assert hasher.hash(PASSWORD)
     assert hasher.priorities == {19}
     assert os.getpriority(os.PRIO_PROCESS, 0) == OWN_PRIORITY
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness per thread")
+@pytest.mark.parametrize(("is_command", "niceness"), [(True, OWN_PRIORITY), (False, 19)])
+def test_a_command_yields_to_no_other_process(
+    tmp_path: Path, *, is_command: bool, niceness: int
+) -> None:
+    found = set()
+    hasher = hasher_of_service(tmp_path, is_command=is_command)
+    hasher.on_hashed = lambda _: found.add(
+        os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    )
+    persistently(lambda: hasher.hash(PASSWORD))
+    assert found == {niceness}
+
+
+def test_a_command_waits_longer_than_a_request(tmp_path: Path) -> None:
+    def hash_late(hasher: PasswordHasher) -> str:
+        arrived_at.set(time.monotonic() - MAX_WAIT_SECS)
+        return hasher.hash(PASSWORD)
+
+    assert copy_context().run(hash_late, hasher_of_service(tmp_path, is_command=True))
+    with pytest.raises(HasherBusyError):
+        copy_context().run(hash_late, hasher_of_service(tmp_path, is_command=False))
+
+
+def hasher_of_service(folder: Path, *, is_command: bool) -> PasswordHasher:
+    """Return the hasher of an application that a `flask` command or a server has made."""
+    settings = make_settings(f"sqlite:///{folder}/unused.db", folder, hash_niceness=19)
+    with click.Context(click.Command("flask")) if is_command else nullcontext():
+        return PASSWORD_HASHER.of(create_app(settings))
 
 
 def test_a_refused_niceness_does_not_stop_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
