@@ -84,9 +84,9 @@ def confirm_email_change(
     try:
         with transaction():
             old_email = change_email(user, found.email)
+            close_email_change(user.id)
             consume(found)
             supersede((OneTimeToken.user_id == user.id) & (OneTimeToken.email == old_email))
-            close_email_change(user.id)
             notify(MailKind.EMAIL_CHANGED, old_email, user.id)
             emit(AuditAction.USER_EMAIL_CHANGED, actor=actor, subject=user, request=request)
     except UserNotFoundError as error:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +27,12 @@ from authserve.keys.rotation import list_keys, rewrap, rotate
 from authserve.keys.store import KEY_STORE
 from tests.conftest import make_settings
 from tests.support.clients import login, register_caller, sign_in
-from tests.support.crowd import DEADLINE_SECS, all_at_once, persistently
+from tests.support.crowd import (
+    DEADLINE_SECS,
+    all_at_once,
+    persistently,
+    wait_until_a_connection_waits_for_a_lock,
+)
 from tests.support.keys import is_accepted, jwks, kid_of, kids, make_next_key
 from tests.support.marks import both_databases
 from tests.support.problems import assert_problem
@@ -286,19 +290,6 @@ def test_an_emergency_that_loses_to_an_order_is_not_lost(make_app: Callable[...,
         (ordered, KeyState.RETIRED),
         (old, KeyState.RETIRED),
     ]
-
-
-def wait_until_a_connection_waits_for_a_lock() -> None:
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    give_up = time.monotonic() + DEADLINE_SECS
-    with db.engine.connect() as connection:
-        while not connection.execute(waiting).scalar():
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-            connection.rollback()
 
 
 @both_databases

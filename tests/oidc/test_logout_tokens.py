@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import text
 
 from authserve.admin.administration import end_all_sessions, remove_user
 from authserve.auth.current_session import get_live_session
@@ -22,7 +21,7 @@ from authserve.core.clock import now
 from authserve.core.events import AuditAction
 from authserve.core.levels import Level
 from authserve.database.emit import emit
-from authserve.database.transactions import db, transaction
+from authserve.database.transactions import transaction
 from authserve.mfa.reset import request_reset
 from authserve.mfa.switch import set_mfa
 from authserve.oidc.apps import withdraw_app
@@ -35,11 +34,11 @@ from authserve.users.lookup import get_user
 from tests.oidc.conftest import App, MakeApp, claims_of
 from tests.oidc.test_revoke import revoke
 from tests.support.clients import Caller, login
+from tests.support.crowd import wait_until_a_connection_waits_for_a_lock
 from tests.support.factors import give_totp
 from tests.support.marks import on_postgresql
 from tests.support.messages import messages
 from tests.support.rows import change_session, change_user, live_session_row
-from tests.support.worker import wait_until
 
 URI = "https://wiki.example.com/logout"
 
@@ -261,17 +260,11 @@ def test_a_session_that_an_app_gets_meanwhile_ends_too(house: House) -> None:
         with house.app.app_context():
             end_sessions(house.user, reason, actor=VISITOR, request=REQUEST)
 
-    def is_waiting() -> bool:
-        # By a connection of its own, because a transaction sees one moment of this view.
-        query = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        with db.engine.connect() as connection:
-            return bool(connection.execute(query).all())
-
     other = Thread(target=end_everything)
     with house.app.app_context(), transaction():
         made, _ = start_app_session(house.user, terms=terms, request=REQUEST, now=now())
         other.start()
-        wait_until(is_waiting)
+        wait_until_a_connection_waits_for_a_lock()
     other.join()
     assert live_session_row(house.app, made)["revoke_reason"] == "logout_all"
     assert house.find_owed() == EVERYTHING

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from authserve.database.transactions import db
 from authserve.passwords.queue import HasherBusyError
 
 T = TypeVar("T")
@@ -81,3 +83,17 @@ def within(limit_secs: float, attempt: Callable[[], T]) -> T:
 def _status_of(answer: object) -> object:
     """Return the status of a response or of a page that a test's browser shows."""
     return getattr(answer, "status_code", getattr(answer, "status", answer))
+
+
+def wait_until_a_connection_waits_for_a_lock() -> None:
+    """Wait until a connection to this database of PostgreSQL waits for a row or table."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    give_up = time.monotonic() + DEADLINE_SECS
+    with db.engine.connect() as connection:
+        while not connection.execute(waiting).scalar():
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+            connection.rollback()

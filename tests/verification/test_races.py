@@ -1,25 +1,33 @@
 """Many at once: one link is good once, and one link is live."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import time_machine
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from authserve.core.clock import now
-from authserve.database.transactions import transaction
+from authserve.database.transactions import execute, transaction
 from authserve.mail.policy import MailKind
 from authserve.outbox.enqueue import enqueue
 from authserve.passwords.hasher import PASSWORD_HASHER
 from authserve.users.credentials import get_credentials
 from authserve.verification.models import OneTimeToken
 from authserve.verification.policy import LIFETIMES, Purpose
+from authserve.verification.requests import close_email_change
 from authserve.verification.tokens import supersede
 from tests.support.clients import Caller, login, sign_in
-from tests.support.crowd import all_at_once, persistently
+from tests.support.crowd import (
+    all_at_once,
+    persistently,
+    wait_until_a_connection_waits_for_a_lock,
+)
 from tests.support.mail import work
-from tests.support.marks import both_databases
+from tests.support.marks import both_databases, on_postgresql
 from tests.support.messages import change_messages, links, live_links, states
 from tests.support.problems import assert_problem
 from tests.verification.conftest import NEW_EMAIL, PATHS, SUCCESS, Desk, body_for
@@ -122,6 +130,23 @@ def test_a_reset_and_a_change_at_once_leave_one_of_their_worlds(desk: Desk) -> N
         purpose for purpose, status in (call for call in all_at_once(calls)) if status in (200, 204)
     )
     assert sum(wins.values()) == 1
+
+
+@on_postgresql
+def test_a_confirmation_takes_no_link_before_the_messages(desk: Desk) -> None:
+    """A simultaneous withdrawal has the messages and wants the link; neither may hold the other."""
+    token = desk.ask(Purpose.CHANGE_EMAIL)
+    user_id = UUID(desk.alice.user["id"])
+
+    with ThreadPoolExecutor() as threads, desk.app.app_context():
+        with transaction():
+            assert close_email_change(user_id)
+            confirmation = threads.submit(desk.follow, Purpose.CHANGE_EMAIL, token)
+            wait_until_a_connection_waits_for_a_lock()
+            is_own = OneTimeToken.user_id == user_id
+            links = select(OneTimeToken.id).where(is_own).with_for_update(nowait=True)
+            assert execute(links).all()
+        assert confirmation.result().status_code in (204, 503)
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
