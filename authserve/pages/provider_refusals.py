@@ -72,10 +72,10 @@ _WORDS: Mapping[type[AuthserveError], _Words] = {
     ),
     AccountExistsError: _Words(
         mark("Your address has an account here already"),
-        mark("It is not joined with your account at %(provider)s. Sign in another way."),
+        mark("It is not linked with your account at %(provider)s. Sign in another way."),
     ),
     IdentityTakenError: _Words(
-        mark("This account belongs to another one here"),
+        mark("That account is linked to another one here"),
         mark("Your account at %(provider)s is linked to another account of this service."),
     ),
     TooManyIdentitiesError: _Words(

@@ -35,7 +35,7 @@ _WORDS: dict[int, Words] = {
     ),
     HTTPStatus.METHOD_NOT_ALLOWED: (
         mark("This page cannot be opened like that"),
-        mark("Begin again on the page before it."),
+        mark("Begin again on the page before this one."),
     ),
     HTTPStatus.TOO_MANY_REQUESTS: (
         mark("There were too many attempts"),

@@ -68,7 +68,10 @@ def test_it_changes_an_address(app: Flask, mailbox: Mailbox, alice: Caller) -> N
     asked = alice.post("/api/v1/users/me/email", json={"new_email": "liddell@example.com"})
     assert (asked.status_code, asked.get_json()) == (202, {})
     work(app)
-    assert mailbox.to("alice@example.com")[-1].subject == "A new address was asked for"
+    assert (
+        mailbox.to("alice@example.com")[-1].subject
+        == "A change of your email address was requested"
+    )
     token = mailbox.to("liddell@example.com")[0].token
 
     confirm = "/api/v1/users/me/email/confirm"

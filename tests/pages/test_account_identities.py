@@ -76,7 +76,7 @@ def test_an_identity_is_unlinked(app: Flask, alice: Caller, visit: Visit) -> Non
     path = unlink_path(mine)
     assert path in visit.open(PAGE).html
     asked = visit.open(path)
-    assert "Your account alice@gmail.com there opens this account no more." in asked.text
+    assert "Your account alice@gmail.com there no longer opens this account." in asked.text
     done = visit.follow(visit.give(asked))
     assert "The service is unlinked. All other sessions are signed out." in done.text
     assert path not in done.html

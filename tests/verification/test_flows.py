@@ -196,7 +196,7 @@ class TestChangingAnAddress:
     def test_it_moves_the_account_and_notifies_the_old_address(self, desk: Desk) -> None:
         token = desk.ask(CHANGE)
         notices = [letter.subject for letter in desk.mailbox.to("alice@example.com")]
-        assert notices == ["A new address was asked for"]
+        assert notices == ["A change of your email address was requested"]
         assert desk.alice.get(ME).get_json()["email"] == "alice@example.com"
         assert desk.is_good(CHANGE, token)
         me = desk.alice.get(ME).get_json()
