@@ -1,8 +1,10 @@
 """Pages keep their layout in longer languages, and in one that runs from right to left."""
 
+import re
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.people import Person
 
@@ -62,3 +64,23 @@ def test_the_switch_works_by_keyboard(ada: Person) -> None:
     ada.sign_in()
     ada.page.wait_for_url("**/account")
     assert ada.page.locator("html").get_attribute("lang") == "de"
+
+
+@pytest.mark.parametrize(
+    ("locale", "form"),
+    [
+        ("en-US", r"[A-Z][a-z]+ \d+, \d{4}, \d+:\d\d\s[AP]M"),
+        ("en-GB", r"\d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d"),
+        ("de-AT", r"\d\d\.\d\d\.\d{4}, \d\d:\d\d"),
+    ],
+)
+def test_times_have_the_form_of_the_readers_region(
+    make_person: Callable[..., Person], locale: str, form: str
+) -> None:
+    ada = make_person(locale=locale)
+    ada.open("/sign-in")
+    ada.sign_in()
+    ada.page.wait_for_url("**/account")
+    for time in ada.page.locator("time").all():
+        expect(time).to_have_text(re.compile(f"^{form}$"))
+    assert ada.page.locator("time").count() > 1

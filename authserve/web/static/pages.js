@@ -221,9 +221,12 @@ function showCurrentTab() {
   document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
-// Times are UTC in the page; they are shown in the reader's language and time zone.
+// Times are UTC in the page. They are shown in the reader's time zone and in the page's language, in the
+// form of the region that the browser names for it: "28 Nov 2026, 18:47" for en-GB.
 function showLocalTimes() {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  const language = document.documentElement.lang;
+  const regional = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+  const format = new Intl.DateTimeFormat(regional, { dateStyle: "medium", timeStyle: "short" });
   for (const time of document.querySelectorAll("time[datetime]")) {
     time.textContent = format.format(new Date(time.dateTime));
   }
