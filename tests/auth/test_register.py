@@ -151,7 +151,7 @@ def test_no_own_name_is_a_password(client: FlaskClient, name: str) -> None:
     names = {
         "email": "alice.liddell@example.com",
         "username": "alice_in_wonder",
-        "display_name": "Alice Liddell",
+        "display_name": "Wilhelmina Carroll",
     }
     body = {**names, "password": names[name]}
     problem = assert_problem(client.post(PATH, json=body), 422, "validation_failed")
