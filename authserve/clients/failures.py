@@ -93,7 +93,10 @@ def note_dropped_scopes(
     Args:
         scopes: as the request had them; texts that no scope looks like are left out.
     """
-    named = " ".join(sorted(filter(_SCOPE.fullmatch, scopes)))[:DETAIL_MAX_LENGTH]
+    named = " ".join(sorted(filter(_SCOPE.fullmatch, scopes)))
+    if len(named) > DETAIL_MAX_LENGTH:
+        # The last name is kept only if it is whole.
+        named = named[: DETAIL_MAX_LENGTH + 1].rpartition(" ")[0]
     if named:
         _note(client_id, FailureReason.SCOPE_DROPPED, named, request, now)
 

@@ -95,6 +95,13 @@ def test_many_dropped_scopes_are_cut(wiki: None) -> None:
     assert list_dropped_scopes("wiki") == names[:67]
 
 
+@pytest.mark.parametrize(("length", "kept"), [(2, 67), (7, 25), (9, 20), (64, 3)])
+def test_a_dropped_scope_is_recorded_whole_or_not(wiki: None, length: int, kept: int) -> None:
+    names = [f"{number:0{length}}" for number in range(99)]
+    note_dropped_scopes("wiki", names, request=RequestInfo(), now=now())
+    assert list_dropped_scopes("wiki") == names[:kept]
+
+
 def test_dropped_scopes_are_few_and_look_like_scopes(
     clock: time_machine.Traveller, wiki: None
 ) -> None:
