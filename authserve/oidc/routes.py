@@ -23,6 +23,7 @@ from authserve.database.refusals import is_refusal
 from authserve.http.callers import bearer_token
 from authserve.http.errors import refusal_headers
 from authserve.http.limits import count_call
+from authserve.http.middleware import refuse_late
 from authserve.http.request_info import current_request_info, request_state
 from authserve.oidc.discovery import MAX_AGE_SECS, make_discovery
 from authserve.oidc.errors import OAuthCode, OAuthError, invalid_client
@@ -65,6 +66,13 @@ _STATUSES = {
     OAuthCode.INSUFFICIENT_SCOPE: HTTPStatus.FORBIDDEN,
 }
 """Statuses of codes; 400 for all others (RFC 6749 §5.2)."""
+
+
+@blueprint.before_request
+def refuse_late_call() -> None:
+    """Refuse a call that has waited for a thread for too long; discovery answers from memory."""
+    if request.path.startswith("/oauth/"):
+        refuse_late()
 
 
 @blueprint.get("/.well-known/openid-configuration")

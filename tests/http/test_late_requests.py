@@ -26,9 +26,6 @@ FROM_MEMORY = {
 
 PROBES = {"/healthz", "/readyz"}
 
-OF_SERVERS = {"/oauth/introspect", "/oauth/revoke", "/oauth/token", "/oauth/userinfo"}
-"""Calls in OAuth's form."""
-
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
@@ -70,4 +67,4 @@ def test_a_late_request_is_refused(app: Flask, is_late: None) -> None:
                 assert int(answer.headers["Retry-After"]) > 0, path
             else:
                 answered.add(rule.rule)
-    assert answered == FROM_MEMORY | PROBES | OF_SERVERS
+    assert answered == FROM_MEMORY | PROBES
