@@ -410,6 +410,7 @@ def test_unlock_ends_the_blocks_of_signed_in_callers(run: Run, app: Flask, alice
         assert find_block_end([key]) is None
 
 
+@pytest.mark.usefixtures("clock")
 def test_unlock_ends_the_blocks_of_second_factors(run: Run, app: Flask, bob: Caller) -> None:
     client, secret = app.test_client(), give_totp(app, bob.id)
     device_token = after_second_step(app, bob.tokens["device_token"])

@@ -80,6 +80,7 @@ def failures(app: Flask) -> list[str]:
 
 
 @both_databases
+@pytest.mark.usefixtures("clock")
 def test_an_app_and_the_mailed_code_complete_the_sign_in(app: Flask, enrolment: Enrolment) -> None:
     made = enrolment.options("totp").get_json()
     assert made.keys() == {"secret", "uri", "qr_svg"}

@@ -94,6 +94,7 @@ def test_it_is_shown_and_told(app: Flask, alice: Caller, phone: App, mailbox: Ma
     assert len(set(told)) == 2, told
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_wrong_code_spends_neither(app: Flask, alice: Caller, mailbox: Mailbox) -> None:
     secret = alice.post(PATH).get_json()["secret"]
     email_code = mailed_code(app, mailbox, alice)
@@ -198,6 +199,7 @@ def test_the_former_one_works_until_the_newer_is_confirmed(
     assert alice.get(f"{ME}/mfa").get_json()["recovery_codes_left"] == 10
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_confirming_code_is_spent(app: Flask, alice: Caller, phone: App) -> None:
     with app.app_context():
         found = find_totp(alice.id, now=now())
