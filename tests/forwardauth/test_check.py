@@ -274,6 +274,14 @@ def test_a_use_moves_the_limits_of_both_sessions_once_in_five_minutes(
         assert row["expires_at"] == before["expires_at"]
 
 
+def test_a_use_moves_the_idle_limit_by_the_time_of_the_application(files: Browser) -> None:
+    change(files, refresh_idle_ttl=600)
+    with time_machine.travel(now() + TOUCH_INTERVAL, tick=False):
+        assert files.ask().status_code == 200
+        row = live_session_row(files.app, proxied_id(files))
+        assert row["idle_expires_at"] == now() + timedelta(seconds=600)
+
+
 def test_refused_cookies_are_limited_and_good_ones_are_not(
     make_app: Any, files: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
