@@ -46,21 +46,26 @@ def import_objects(lines: Iterable[str], register: Callable[[dict[str, Any]], ob
     return count
 
 
-class _RepeatedKeyError(Exception):
-    """An object has the same key twice, of which a reader may see the other one."""
+class RepeatedKeyError(Exception):
+    """An object has the same key twice, so it is not clear which value is meant."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these pairs, for the `object_pairs_hook` of `json`.
+
+    Raises:
+        RepeatedKeyError: two pairs have the same key.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _RepeatedKeyError
+        raise RepeatedKeyError
     return found
 
 
 def _parse(line: str) -> dict[str, Any]:
     try:
-        document = json.loads(line, object_pairs_hook=_unique)
-    except _RepeatedKeyError as error:
+        document = json.loads(line, object_pairs_hook=unique_object)
+    except RepeatedKeyError as error:
         raise ValidationFailedError({"line": ["An object has the same key twice."]}) from error
     except (ValueError, RecursionError):
         document = None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from authserve.core.ndjson import RepeatedKeyError, unique_object
 from authserve.transfer.files import MAX_LINE_LENGTH, RawRow, TextFile, TransferFileError
 
 MAX_VALUE_LENGTH = 16 * 1024 * 1024
@@ -14,17 +15,6 @@ CHUNK_LENGTH = 64 * 1024
 
 _NO_OBJECT = "not a JSON object of this format"
 _REPEATED_KEY = "an object has the same key twice"
-
-
-class _RepeatedKeyError(Exception):
-    """An object has the same key twice, so it is not clear which value is meant."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _RepeatedKeyError
-    return found
 
 
 def read_ndjson(text: TextFile, first: str) -> Iterator[RawRow]:
@@ -56,8 +46,8 @@ def _parse_line(text: TextFile, content: str) -> tuple[Any, str | None]:
     if not text.is_decoded(content):
         return None, text.encoding_fault
     try:
-        return json.loads(content, object_pairs_hook=_unique), None
-    except _RepeatedKeyError:
+        return json.loads(content, object_pairs_hook=unique_object), None
+    except RepeatedKeyError:
         return None, _REPEATED_KEY
     except (ValueError, RecursionError):
         return None, _NO_OBJECT
@@ -110,7 +100,7 @@ class _Document:
         self._text = text
         self._buffer = first
         self._at = 0
-        self._decoder = json.JSONDecoder(object_pairs_hook=_unique)
+        self._decoder = json.JSONDecoder(object_pairs_hook=unique_object)
 
     def enter(self, member: str) -> None:
         """Skip the members of an object up to the array of `member`.
@@ -175,7 +165,7 @@ class _Document:
                     return value
             except RecursionError as error:
                 raise TransferFileError(f"line {self.line}: nested too deeply") from error
-            except _RepeatedKeyError as error:
+            except RepeatedKeyError as error:
                 raise TransferFileError(f"line {self.line}: {_REPEATED_KEY}") from error
             except ValueError as error:
                 line = self._line_of(error)
